@@ -1,0 +1,1 @@
+"""Everything that trains with torch; the only room that imports it."""

@@ -1,0 +1,116 @@
+"""Input checks, and the one door to scikit-learn's private helpers."""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from numbers import Real
+
+from sklearn.base import _fit_context as fit_context
+from sklearn.exceptions import NotFittedError
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_parameter_constraints
+from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _num_samples as count_rows
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+__all__ = [
+    "HasMethods",
+    "Interval",
+    "StrOptions",
+    "check_has_classes",
+    "check_is_fitted",
+    "check_same_length",
+    "check_sample_weight",
+    "check_texts",
+    "count_rows",
+    "fit_context",
+    "holds_texts",
+    "is_fitted",
+    "validate_data",
+    "validate_parameter_constraints",
+]
+
+
+def check_texts(X, *, accept=(str,)):
+    """Return X, any 1-D collection of texts, as a list.
+
+    Parameters
+    ----------
+    X : iterable of str
+        List, tuple, generator, 1-D NumPy array, or pandas or polars Series.
+    accept : tuple of types, default=(str,)
+        What a single text may be.
+
+    Returns
+    -------
+    texts : list
+        The same texts in the same order.
+
+    Raises
+    ------
+    ValueError
+        If X is one bare string, has more than one dimension, is empty, or misses a text.
+    TypeError
+        If X is no collection, or one of its items is not a text.
+    """
+    if isinstance(X, (str, bytes)):
+        raise ValueError(f"Expected a collection of texts, got one bare {type(X).__name__}. Wrap it: [text].")
+    shape = getattr(X, "shape", (None,))
+    if len(shape) != 1:
+        raise ValueError(
+            f"Expected a 1-D collection of texts, got {type(X).__name__} of shape {tuple(shape)}. "
+            "Pass the one column that holds the texts."
+        )
+    if isinstance(X, (Mapping, AbstractSet)) or not hasattr(X, "__iter__"):
+        raise TypeError(f"Expected a 1-D collection of texts such as a list, got {type(X).__name__}.")
+    texts = X.tolist() if hasattr(X, "tolist") else list(X)
+    if not texts:
+        raise ValueError(f"Expected at least one text, got an empty {type(X).__name__}.")
+    for position, text in enumerate(texts):
+        if not isinstance(text, accept):
+            _raise_not_a_text(text, position)
+    return texts
+
+
+def _raise_not_a_text(value, position):
+    if value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, Real) and value != value):
+        raise ValueError(
+            f"The text at position {position} is missing ({value!r}). Drop such rows or replace them by ''."
+        )
+    raise TypeError(f"The text at position {position} must be a str. Got {value!r} ({type(value).__name__}) instead.")
+
+
+def holds_texts(X):
+    """Return whether X is a 1-D collection (of texts), and not rows of numbers."""
+    if isinstance(X, (str, bytes)):
+        return True  # refused as one bare string by check_texts, with the right words
+    shape = getattr(X, "shape", None)
+    if shape is not None:
+        return len(shape) == 1
+    first = next(iter(X), None) if isinstance(X, (list, tuple)) else None
+    return first is None or not hasattr(first, "__len__") or isinstance(first, (str, bytes))
+
+
+def check_same_length(X, y):
+    """Raise ValueError unless X and y have as many rows as each other."""
+    n_rows, n_labels = count_rows(X), count_rows(y)
+    if n_rows != n_labels:
+        raise ValueError(
+            f"X and y must have the same length: one label for each row. Got {n_rows} rows and {n_labels} labels."
+        )
+
+
+def check_has_classes(classes, estimator):
+    """Raise ValueError when there are fewer than two classes to tell apart."""
+    if len(classes) < 2:
+        raise ValueError(
+            f"{type(estimator).__name__} needs labels of at least 2 classes to learn to tell them apart. "
+            f"Got {len(classes)} class: {list(classes)!r}."
+        )
+
+
+def is_fitted(estimator):
+    """Return whether the estimator is fitted (or needs no fitting)."""
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        return False
+    return True

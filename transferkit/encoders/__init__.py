@@ -1,0 +1,7 @@
+"""Encoders: transformers pretrained on unlabelled data."""
+
+from transferkit.encoders._lsa import LSAEncoder
+from transferkit.encoders._pretrained import PretrainedEncoder
+from transferkit.encoders._tfidf import TfidfEncoder
+
+__all__ = ["LSAEncoder", "PretrainedEncoder", "TfidfEncoder"]

@@ -1,0 +1,18 @@
+"""Errors and warnings that transferkit raises beside Python's own."""
+
+__all__ = ["MissingExtraError", "ModelFileError", "TransferkitError"]
+
+
+class TransferkitError(Exception):
+    """Base class of every error that is transferkit's own."""
+
+
+class ModelFileError(TransferkitError, ValueError):
+    """A model file is missing, damaged, foreign, or holds what cannot be saved or loaded."""
+
+
+class MissingExtraError(TransferkitError, ImportError):
+    """A feature needs an optional dependency that is not installed."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs an optional dependency. Install it with: pip install 'transferkit[{extra}]'")
