@@ -4,9 +4,14 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from numbers import Real
 
+import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import _fit_context as fit_context
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import _safe_indexing as take_rows
+from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_parameter_constraints
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _num_samples as count_rows
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -17,6 +22,7 @@ __all__ = [
     "StrOptions",
     "check_has_classes",
     "check_is_fitted",
+    "check_labels",
     "check_same_length",
     "check_sample_weight",
     "check_texts",
@@ -24,6 +30,7 @@ __all__ = [
     "fit_context",
     "holds_texts",
     "is_fitted",
+    "take_rows",
     "validate_data",
     "validate_parameter_constraints",
 ]
@@ -71,11 +78,17 @@ def check_texts(X, *, accept=(str,)):
 
 
 def _raise_not_a_text(value, position):
-    if value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, Real) and value != value):
+    if _is_missing(value):
         raise ValueError(
             f"The text at position {position} is missing ({value!r}). Drop such rows or replace them by ''."
         )
     raise TypeError(f"The text at position {position} must be a str. Got {value!r} ({type(value).__name__}) instead.")
+
+
+def _is_missing(value):
+    return (
+        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, Real) and value != value)
+    )
 
 
 def holds_texts(X):
@@ -87,6 +100,35 @@ def holds_texts(X):
         return len(shape) == 1
     first = next(iter(X), None) if isinstance(X, (list, tuple)) else None
     return first is None or not hasattr(first, "__len__") or isinstance(first, (str, bytes))
+
+
+def check_labels(y):
+    """Return labels as a 1-D (or, for several labels a row, 2-D) array, after refusing what cannot be a class.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,) or indicator matrix of shape (n_samples, n_labels)
+        Labels.
+
+    Returns
+    -------
+    y : ndarray
+        Labels.
+
+    Raises
+    ------
+    ValueError
+        If a label is missing (its position is named), or y holds continuous numbers.
+    """
+    y = y if issparse(y) else np.asarray(y)
+    if y.ndim == 1:
+        missing = [position for position, label in enumerate(y.tolist()) if _is_missing(label)]
+        if missing:
+            raise ValueError(f"The label at position {missing[0]} is missing ({y[missing[0]]!r}). Drop such rows.")
+    elif y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
+    check_classification_targets(y)
+    return y
 
 
 def check_same_length(X, y):

@@ -1,0 +1,188 @@
+"""A frozen encoder that survives clone and encodes each row once a process."""
+
+import copy
+import os
+from numbers import Real
+
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import get_tags
+
+from transferkit._validation import (
+    HasMethods,
+    Interval,
+    check_texts,
+    holds_texts,
+    is_fitted,
+    validate_parameter_constraints,
+)
+from transferkit.encoders._row_cache import encode_once
+from transferkit.persistence import fingerprint, load_shared
+
+
+class PretrainedEncoder(TransformerMixin, BaseEstimator):
+    """Use a pretrained encoder, frozen, in Pipelines, searches and many tasks.
+
+    The output of a frozen encoder for a row never changes. So each distinct row is encoded once a process
+    and then looked up, whichever clone, fold, candidate or task asks for it. ``fit`` learns nothing, and
+    ``clone`` keeps what was pretrained, because it is the parameter `source`.
+
+    Parameters
+    ----------
+    source : str, path or fitted transformer
+        A model file (``.tk``, or ``.joblib`` / ``.pkl``, which run code when loaded: only from people you
+        trust), or a fitted transformer of this package, of scikit-learn, or of anyone else.
+    cache_size : float, default=512
+        Bound on the memory of encoded rows, in MB. The rows of all encoders of a process share it, the
+        least recently used go first. 0 switches the cache off.
+
+    Attributes
+    ----------
+    encoder_ : transformer
+        The fitted transformer behind `source`.
+
+    See Also
+    --------
+    transferkit.save : Write a fitted encoder to a model file.
+    transferkit.TransferClassifier : Encoder and head as one estimator.
+
+    Notes
+    -----
+    Rows are kept under a digest of the encoder's state and of the row's content: an encoder that is fitted
+    again, or a file that is replaced, is another encoder, and texts are not kept. `joblib.dump` and `pickle`
+    keep a path as a path; :func:`transferkit.save` writes the encoder itself into the file.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder
+    >>> encoder = LSAEncoder(n_components=2).fit(["the cat sat", "the cat ran", "a stock rose", "a stock fell"])
+    >>> model = make_pipeline(PretrainedEncoder(encoder), LogisticHead())
+    >>> search = GridSearchCV(model, {"logistichead__C": [1.0, 10.0]}, cv=2)
+    >>> texts, labels = ["cat", "the cat", "stock", "a stock rose"], ["pet", "pet", "money", "money"]
+    >>> search.fit(texts, labels).predict(["stock fell"])
+    array(['money'], dtype='<U5')
+    """
+
+    _parameter_constraints: dict = {
+        "source": [str, os.PathLike, HasMethods("transform")],
+        "cache_size": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(self, source, *, cache_size=512):
+        self.source = source
+        self.cache_size = cache_size
+
+    def fit(self, X=None, y=None):
+        """Check that the source can be used; nothing is learned.
+
+        Parameters
+        ----------
+        X : ignored
+            Here for scikit-learn's API.
+        y : ignored
+            Here for scikit-learn's API.
+
+        Returns
+        -------
+        self : PretrainedEncoder
+            The encoder, unchanged.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is missing, damaged or foreign.
+        NotFittedError
+            If the source is not fitted.
+        """
+        self.encoder_  # noqa: B018 (raises what is wrong with the source)
+        return self
+
+    def transform(self, X):
+        """Encode rows, each distinct one once a process.
+
+        Parameters
+        ----------
+        X : iterable of str, array-like or sparse matrix of shape (n_samples, n_features)
+            What the pretrained encoder takes.
+
+        Returns
+        -------
+        rows : ndarray or CSR matrix of shape (n_samples, n_features_out)
+            Encoded rows.
+        """
+        encoder = self.encoder_
+        if holds_texts(X):
+            X = check_texts(X, accept=(str, bytes))
+        if self.cache_size == 0:
+            return encoder.transform(X)
+        return encode_once(encoder.transform, fingerprint(encoder), X, 1e6 * self.cache_size)
+
+    @property
+    def encoder_(self):
+        """The fitted transformer behind `source`; a file is loaded once a process."""
+        validate_parameter_constraints(self._parameter_constraints, self.get_params(), type(self).__name__)
+        encoder = self.source
+        if isinstance(encoder, (str, os.PathLike)):
+            encoder = load_shared(encoder)
+            if not hasattr(encoder, "transform"):
+                raise TypeError(
+                    f"The file {os.fspath(self.source)!r} holds a {type(encoder).__name__}, which cannot encode: "
+                    "PretrainedEncoder needs a transformer."
+                )
+        if not is_fitted(encoder):
+            raise NotFittedError(
+                f"The source of PretrainedEncoder must be fitted. Got an unfitted {type(encoder).__name__}: "
+                "call its fit on the unlabelled data first."
+            )
+        return encoder
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the feature names of the pretrained encoder.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Handed to the pretrained encoder.
+
+        Returns
+        -------
+        names : ndarray of str objects
+            Feature names.
+        """
+        return self.encoder_.get_feature_names_out(input_features)
+
+    def get_params(self, deep=True):
+        """Return the parameters; those of the source are not among them, because it is frozen.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Ignored; here for scikit-learn's API.
+
+        Returns
+        -------
+        params : dict
+            Parameter names and values.
+        """
+        return super().get_params(deep=False)
+
+    def __sklearn_clone__(self):
+        twin = copy.copy(self)  # the same source, not a copy or an unfitted clone of it
+        vars(twin).update(copy.deepcopy({k: v for k, v in vars(self).items() if k not in self.get_params()}))
+        return twin
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def _get_state_for_file(self):
+        """Return the state to write: the encoder itself in place of its path."""
+        return {"source": self.encoder_, "cache_size": self.cache_size}
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.transformer_tags.preserves_dtype = []
+        tags.input_tags = get_tags(self.encoder_).input_tags
+        return tags
