@@ -1,0 +1,116 @@
+"""What a model file holds, read from its header alone."""
+
+import dataclasses
+import os
+
+from transferkit.exceptions import ModelFileError
+from transferkit.persistence._container import read_header
+from transferkit.persistence._model_file import check_format
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelDescription:
+    """What a model file says about itself.
+
+    Parameters
+    ----------
+    path : str
+        Name of the file.
+    class_name : str
+        Class of the estimator.
+    parameters : dict of str to str
+        Its parameters, as Python would print them.
+    classes : list of str or None
+        Labels it predicts (the first 200).
+    n_classes : int or None
+        Number of labels.
+    n_features_in : int or None
+        Number of input features, for estimators on rows of numbers.
+    estimators : list of str
+        Public names of all classes in the file, inner ones first.
+    n_arrays : int
+        Number of arrays.
+    n_bytes : int
+        Size of the file in bytes.
+    format : int
+        Number of the file format.
+    created : str
+        When it was saved (UTC, ISO 8601).
+    versions : dict of str to str
+        Versions of Python and packages that wrote it.
+    """
+
+    path: str
+    class_name: str
+    parameters: dict
+    classes: list | None
+    n_classes: int | None
+    n_features_in: int | None
+    estimators: list
+    n_arrays: int
+    n_bytes: int
+    format: int
+    created: str
+    versions: dict
+
+    def to_dict(self):
+        """Return the description as JSON data."""
+        return dataclasses.asdict(self)
+
+    def __str__(self):
+        classes = ", ".join(self.classes or ()) + (
+            ", ..." if self.classes and self.n_classes > len(self.classes) else ""
+        )
+        lines = {
+            "file": f"{self.path} ({self.n_bytes / 1e6:.2f} MB, {self.n_arrays} arrays, format {self.format})",
+            "class": self.class_name,
+            "parameters": ", ".join(f"{name}={value}" for name, value in self.parameters.items()),
+            "classes": f"{self.n_classes}: {classes}" if self.classes else None,
+            "features": self.n_features_in,
+            "made of": ", ".join(name.rpartition(".")[2] for name in self.estimators),
+            "created": self.created,
+            "versions": ", ".join(f"{name} {number}" for name, number in self.versions.items()),
+        }
+        return "\n".join(f"{name:<11}{value}" for name, value in lines.items() if value is not None)
+
+
+def describe(path):
+    """Return what a model file holds, without loading it.
+
+    Parameters
+    ----------
+    path : str or path
+        A file written by :func:`transferkit.save`.
+
+    Returns
+    -------
+    description : ModelDescription
+        Class, parameters, classes, sizes and versions; ``print`` shows it, ``to_dict`` gives JSON data.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged, foreign or newer than this version of transferkit can read.
+    """
+    metadata, table, _ = read_header(path)
+    check_format(path, metadata)
+    try:
+        summary = metadata["summary"]
+        return ModelDescription(
+            path=os.fspath(path),
+            class_name=summary["class"],
+            parameters=summary["parameters"],
+            classes=summary["classes"],
+            n_classes=summary["n_classes"],
+            n_features_in=summary["n_features_in"],
+            estimators=[entry["class"] for entry in metadata["estimators"]],
+            n_arrays=len(table),
+            n_bytes=os.path.getsize(path),
+            format=metadata["format"],
+            created=metadata["created"],
+            versions=metadata["versions"],
+        )
+    except (KeyError, TypeError) as error:
+        raise ModelFileError(
+            f"The model file {os.fspath(path)!r} is damaged: its description lacks {error}."
+        ) from error

@@ -1,0 +1,159 @@
+"""Save and load: an estimator as a file without code."""
+
+import datetime
+import os
+import platform
+import reprlib
+from importlib.metadata import version
+
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from transferkit.exceptions import ModelFileError
+from transferkit.persistence._container import read_arrays, read_header, write_container
+from transferkit.persistence._probe import agrees_with_probe, make_probe
+from transferkit.persistence._state import Packer, Unpacker
+
+FORMAT = 1
+_PACKAGES = ("transferkit", "scikit-learn", "numpy", "scipy")
+_LARGEST_LIST = 200  # classes beyond that are counted in the summary, not listed
+
+
+def save(estimator, path):
+    """Write a fitted estimator to a model file: its arrays and plain data, no code.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted estimator of transferkit, or one of scikit-learn's whose state is plain arrays (linear models,
+        scalers, PCA, naive Bayes ...), or a Pipeline or FeatureUnion of these.
+    path : str or path
+        Name of the file, by convention ending in ``.tk``. A file of that name is replaced, and it is replaced
+        whole: after a crash or on a full disk the old file is still there.
+
+    Raises
+    ------
+    NotFittedError
+        If the estimator is not fitted.
+    ModelFileError
+        If it holds something other than plain data, such as a function or a tree; the place is named.
+    OSError
+        If the file cannot be written.
+
+    See Also
+    --------
+    load : Read the file.
+    describe : What a file holds, without loading it.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from transferkit import TfidfEncoder, load, save
+    >>> path = os.path.join(tempfile.mkdtemp(), "encoder.tk")
+    >>> save(TfidfEncoder().fit(["one text", "another text"]), path)
+    >>> load(path).transform(["text"]).toarray()
+    array([[0., 0., 1.]], dtype=float32)
+    """
+    if not isinstance(estimator, BaseEstimator):
+        raise ModelFileError(f"Only estimators can be saved. Got {estimator!r} ({type(estimator).__name__}) instead.")
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        name = type(estimator).__name__
+        raise NotFittedError(f"This {name} is not fitted, so there is nothing to save: call fit first.") from None
+    packer = Packer()
+    root = packer.pack(estimator, type(estimator).__name__)
+    probe = make_probe(estimator)
+    metadata = {
+        "format": FORMAT,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "summary": _summarise(estimator),
+        "root": root,
+        "estimators": packer.estimators,
+        "probe": packer.pack(probe, "probe"),
+    }
+    write_container(path, packer.arrays, metadata)
+
+
+def load(path, *, mmap=True, verify="probe"):
+    """Read an estimator from a model file, without running code of the file.
+
+    Parameters
+    ----------
+    path : str or path
+        A file written by :func:`save`.
+    mmap : bool, default=True
+        Map the arrays from the file, read-only: they load when they are touched, and processes share them.
+        Otherwise they are read into memory.
+    verify : {"probe", None}, default="probe"
+        Compare what the model says to a few stored rows with what it said when it was saved.
+
+    Returns
+    -------
+    estimator : estimator
+        The fitted estimator.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged, foreign, newer than this version of transferkit can read, holds a class
+        that may not be loaded, or gives other results than when it was saved.
+
+    See Also
+    --------
+    save : Write the file.
+    """
+    if verify not in ("probe", None):
+        raise ValueError(f"The 'verify' parameter of load must be 'probe' or None. Got {verify!r} instead.")
+    metadata, table, start = read_header(path)
+    check_format(path, metadata)
+    arrays = read_arrays(path, table, start, mmap=mmap)
+    try:
+        unpacker = Unpacker(arrays, metadata["estimators"])
+        estimator = unpacker.unpack(metadata["root"])
+        probe = unpacker.unpack(metadata["probe"])
+    except ModelFileError as error:
+        raise ModelFileError(f"{error} (file {os.fspath(path)!r})") from None
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        raise ModelFileError(f"The model file {os.fspath(path)!r} is damaged: {error!r}.") from error
+    if verify == "probe" and probe is not None and not _passes(estimator, probe):
+        raise ModelFileError(
+            f"The model in {os.fspath(path)!r} gives other results than when it was saved: the file is damaged, or the "
+            f"installed versions differ too much from {metadata['versions']}. load(path, verify=None) loads it anyway."
+        )
+    return estimator
+
+
+def check_format(path, metadata):
+    """Raise ModelFileError unless this version of transferkit reads the file's format."""
+    number = metadata.get("format") if isinstance(metadata, dict) else None
+    if type(number) is not int or number < 1:
+        raise ModelFileError(f"The model file {os.fspath(path)!r} is damaged: it names no format.")
+    if number > FORMAT:
+        raise ModelFileError(
+            f"The model file {os.fspath(path)!r} has format {number}, and this transferkit reads formats up to "
+            f"{FORMAT}. Upgrade it: pip install --upgrade transferkit."
+        )
+
+
+def _passes(estimator, probe):
+    try:
+        return agrees_with_probe(estimator, probe)
+    except Exception:  # whatever a damaged model does when it is used, it is damaged
+        return False
+
+
+def _summarise(estimator):
+    """Return what describe shows: parameters as text, classes, number of features."""
+    parameters = {name: reprlib.repr(value) for name, value in estimator.get_params(deep=False).items()}
+    classes = getattr(estimator, "classes_", None)
+    n_features = getattr(estimator, "n_features_in_", None)
+    return {
+        "class": type(estimator).__name__,
+        "parameters": parameters,
+        "n_classes": None if classes is None else len(classes),
+        "classes": None if classes is None else [str(label) for label in classes[:_LARGEST_LIST]],
+        "n_features_in": None if n_features is None else int(n_features),
+    }
