@@ -1,8 +1,32 @@
 """Fixtures that more than one room's tests use."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+BLOCK_TORCH = """
+import sys
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ImportError("torch cannot be imported here")
+sys.meta_path.insert(0, NoTorch())
+"""
+
+
+@pytest.fixture
+def run_without_torch():
+    """Return a function that runs code in a fresh process where torch cannot be imported, and returns its output."""
+
+    def run(code, *args):
+        command = [sys.executable, "-W", "error", "-c", BLOCK_TORCH + code, *map(str, args)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    return run
 
 
 @pytest.fixture(scope="session")

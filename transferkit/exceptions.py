@@ -12,7 +12,15 @@ class ModelFileError(TransferkitError, ValueError):
 
 
 class MissingExtraError(TransferkitError, ImportError):
-    """A feature needs an optional dependency that is not installed."""
+    """A feature needs an optional dependency that is not installed.
+
+    Parameters
+    ----------
+    feature : str
+        What was asked for, as the subject of a sentence.
+    extra : str
+        Name of the extra that installs the dependency.
+    """
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(f"{feature} needs an optional dependency. Install it with: pip install 'transferkit[{extra}]'")

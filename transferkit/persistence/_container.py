@@ -39,10 +39,12 @@ def write_container(path, arrays, metadata):
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        mode = temporary.stat().st_mode  # what the user's umask allows; the writer makes its file private
         try:
             save_file(contiguous, temporary, {_METADATA_KEY: json.dumps(metadata, allow_nan=False)})
         except SafetensorError as error:
             raise OSError(f"The model file {os.fspath(path)!r} could not be written: {error}") from error
+        temporary.chmod(mode)
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -5,6 +5,7 @@ with one key that says what it is: tuple, dict, set, float, number, dtype, array
 """
 
 import math
+import os
 
 import numpy as np
 from scipy import sparse
@@ -48,6 +49,8 @@ class Packer:
             return {"set": self._pack_all(sorted(value, key=repr), where)}
         if isinstance(value, dict):
             return {"dict": [[self.pack(k, where), self.pack(v, f"{where}[{k!r}]")] for k, v in value.items()]}
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
         return self._pack_numpy(value, where)
 
     def _pack_all(self, values, where):

@@ -217,6 +217,11 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     def __sklearn_is_fitted__(self):
         return hasattr(self, "head_")
 
+    def _get_state_for_file(self):
+        """Return the state to write: the encoder itself in place of its path."""
+        state = self.__getstate__()
+        return state | {"encoder": self.encoder_} if isinstance(self.encoder, (str, os.PathLike)) else state
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         encoder = getattr(self, "encoder_", None)

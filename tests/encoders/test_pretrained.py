@@ -1,0 +1,301 @@
+"""A frozen encoder survives clone, learns nothing, and encodes each row once a process."""
+
+import gc
+import os
+import pickle
+import threading
+import time
+
+import joblib
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import transferkit
+from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, TfidfEncoder
+from transferkit.encoders import _row_cache
+from transferkit.exceptions import ModelFileError
+
+TEXTS = [f"text number {number} of the {'cats' if number % 2 else 'dogs'}" for number in range(120)]
+LABELS = [number % 2 for number in range(120)]
+
+
+class CountingEncoder(TransformerMixin, BaseEstimator):
+    """Encodes a text as its length and number of words, and counts the rows it is asked for."""
+
+    encoded = []  # on the class: shared by all copies of an encoder in this process
+
+    def fit(self, X, y=None):
+        self.fitted_ = True
+        return self
+
+    def transform(self, X):
+        type(self).encoded.extend(X)
+        return np.array([[len(text), text.count(" ") + text.count("cats")] for text in X], dtype=np.float32)
+
+
+@pytest.fixture(autouse=True)
+def forget_rows():
+    _row_cache._CACHE.clear()
+    CountingEncoder.encoded.clear()
+
+
+@pytest.fixture
+def counting_path(tmp_path):
+    joblib.dump(CountingEncoder().fit(TEXTS), tmp_path / "encoder.joblib")
+    return tmp_path / "encoder.joblib"
+
+
+def test_search_encodes_each_document_once(counting_path):
+    model = make_pipeline(PretrainedEncoder(counting_path), LogisticHead())
+    search = GridSearchCV(model, {"logistichead__C": [0.01, 0.1, 1.0, 10.0, 100.0]}, cv=4)
+    search.fit(TEXTS, LABELS)
+    search.predict(TEXTS)
+    assert sorted(CountingEncoder.encoded) == sorted(TEXTS)
+    assert len(CountingEncoder.encoded) == 120
+
+
+def test_search_over_a_model_file_encodes_each_document_once(tmp_path, monkeypatch):
+    transferkit.save(LSAEncoder(8).fit(TEXTS), tmp_path / "encoder.tk")
+    pretrained = PretrainedEncoder(tmp_path / "encoder.tk")
+    pretrained.fit()  # loading compares the file with its probe, which encodes rows of its own
+    encoded, original = [], LSAEncoder.transform
+    monkeypatch.setattr(LSAEncoder, "transform", lambda self, X: encoded.extend(X) or original(self, X))
+    search = GridSearchCV(make_pipeline(pretrained, LogisticHead()), {"logistichead__C": [0.1, 1, 10, 100, 1000]}, cv=4)
+    search.fit(TEXTS, LABELS)
+    assert len(encoded) == 120
+
+
+def test_cache_size_zero_switches_the_cache_off(counting_path):
+    encoder = PretrainedEncoder(counting_path, cache_size=0)
+    encoder.transform(TEXTS[:3])
+    encoder.transform(TEXTS[:3])
+    assert len(CountingEncoder.encoded) == 6
+
+
+def test_repeated_rows_are_encoded_once_and_come_back_in_order(counting_path):
+    encoder = PretrainedEncoder(counting_path)
+    rows = [TEXTS[5], TEXTS[1], TEXTS[5], "", TEXTS[1]]
+    np.testing.assert_array_equal(encoder.transform(rows), CountingEncoder().transform(rows))
+    CountingEncoder.encoded.clear()
+    np.testing.assert_array_equal(encoder.transform(rows[::-1]), CountingEncoder().transform(rows[::-1]))
+    assert len(CountingEncoder.encoded) == len(rows)  # all by the reference, none by the frozen encoder
+
+
+def test_cache_stays_below_its_bound():
+    X = np.random.RandomState(0).rand(1000, 250)
+    frozen = PretrainedEncoder(StandardScaler().fit(X), cache_size=0.5)
+    expected = frozen.source.transform(X)
+    for start in range(0, 1000, 100):
+        np.testing.assert_allclose(frozen.transform(X[start : start + 100]), expected[start : start + 100])
+        assert _row_cache._CACHE._n_bytes <= 0.5e6
+    kept = len(_row_cache._CACHE._rows)
+    assert 100 < kept < 250
+    frozen.transform(X[:1])  # the oldest was dropped, and is encoded again
+    assert len(_row_cache._CACHE._rows) <= kept + 1
+
+
+def test_threads_share_the_work_and_get_the_right_rows():
+    class Slow(CountingEncoder):
+        def transform(self, X):
+            time.sleep(0.02)
+            return super().transform(X)
+
+    encoder = Slow().fit(TEXTS)
+    _row_cache._CACHE.clear()
+    expected, failures = CountingEncoder().transform(TEXTS), []
+    CountingEncoder.encoded.clear()
+
+    def work(seed):
+        order = np.random.RandomState(seed).permutation(120)
+        for part in np.array_split(order, 6):
+            rows = _row_cache.encode_once(encoder.transform, "slow", [TEXTS[i] for i in part], 1e9)
+            if not np.array_equal(rows, expected[part]):
+                failures.append(seed)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len(Slow.encoded) == 120
+
+
+def test_failure_in_one_thread_is_not_the_failure_of_another():
+    started, go_on = threading.Event(), threading.Event()
+
+    def transform(X):
+        if "bad" in X:
+            started.set()
+            go_on.wait(5)
+            raise ValueError("bad row")
+        return np.array([[len(text)] for text in X])
+
+    errors, rows = [], []
+
+    def fail():
+        try:
+            _row_cache.encode_once(transform, "f", ["good", "bad"], 1e9)
+        except ValueError as error:
+            errors.append(str(error))
+
+    first = threading.Thread(target=fail)
+    first.start()
+    started.wait(5)
+    second = threading.Thread(target=lambda: rows.append(_row_cache.encode_once(transform, "f", ["good"], 1e9)))
+    second.start()
+    go_on.set()
+    first.join(5)
+    second.join(5)
+    assert errors == ["bad row"]
+    assert rows[0].tolist() == [[4]]
+
+
+def test_child_processes_start_with_an_empty_cache(counting_path):
+    PretrainedEncoder(counting_path).transform(TEXTS[:4])
+    assert len(_row_cache._CACHE._rows) == 4
+    if not hasattr(os, "fork"):
+        pytest.skip("processes do not fork here")
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, str(len(_row_cache._CACHE._rows)).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reading, 10) == b"0"
+
+
+@pytest.mark.parametrize("as_path", [True, False])
+def test_clone_keeps_what_was_pretrained(as_path, tmp_path):
+    encoder = TfidfEncoder().fit(TEXTS)
+    transferkit.save(encoder, tmp_path / "encoder.tk")
+    source = str(tmp_path / "encoder.tk") if as_path else encoder
+    twin = clone(clone(PretrainedEncoder(source, cache_size=7)))
+    assert twin.source is source
+    assert twin.cache_size == 7
+    assert (twin.transform(TEXTS) != encoder.transform(TEXTS)).nnz == 0
+
+
+def test_clone_has_output_settings_of_its_own():
+    frozen = PretrainedEncoder(StandardScaler().fit(np.eye(3))).set_output(transform="pandas")
+    twin = clone(frozen).set_output(transform="default")
+    assert type(frozen.transform(np.eye(3))).__name__ == "DataFrame"
+    assert isinstance(twin.transform(np.eye(3)), np.ndarray)
+
+
+def test_fit_learns_nothing():
+    encoder = TfidfEncoder().fit(TEXTS)
+    frozen = PretrainedEncoder(encoder)
+    before = pickle.dumps(frozen)
+    assert frozen.fit(["other words"]) is frozen
+    assert frozen.fit(["other words"], [1]) is frozen
+    assert pickle.dumps(frozen) == before
+
+
+def test_encoder_that_is_fitted_again_is_another_encoder():
+    encoder = TfidfEncoder().fit(["one two"])
+    frozen = PretrainedEncoder(encoder)
+    assert frozen.transform(["one three"]).shape == (1, 2)
+    encoder.fit(["one three four"])
+    assert frozen.transform(["one three"]).toarray().tolist() == encoder.transform(["one three"]).toarray().tolist()
+
+
+def test_replaced_file_is_another_encoder(tmp_path):
+    path = tmp_path / "encoder.tk"
+    transferkit.save(TfidfEncoder().fit(["one two"]), path)
+    frozen = PretrainedEncoder(path)
+    assert frozen.transform(["one two three"]).shape == (1, 2)
+    transferkit.save(TfidfEncoder().fit(["one two three"]), path)
+    assert frozen.transform(["one two three"]).shape == (1, 3)
+
+
+def test_rows_of_numbers_are_kept_apart_by_type_and_width():
+    X = np.arange(12.0).reshape(4, 3)
+    for rows in (X, X.astype(np.float32), sparse.csr_matrix(X), X.tolist()):
+        scaler = StandardScaler(with_mean=False).fit(X)
+        frozen = PretrainedEncoder(scaler)
+        for _ in range(2):
+            output, expected = frozen.transform(rows), scaler.transform(rows)
+            assert output.dtype == expected.dtype
+            assert sparse.issparse(output) == sparse.issparse(expected)
+            np.testing.assert_array_equal(*(m.toarray() if sparse.issparse(m) else m for m in (output, expected)))
+
+
+def test_unsorted_sparse_rows_are_left_as_they_are():
+    X = sparse.csr_matrix((np.array([1.0, 2.0]), np.array([2, 0]), np.array([0, 2])), shape=(1, 3))
+    PretrainedEncoder(StandardScaler(with_mean=False).fit(np.random.RandomState(0).rand(5, 3))).transform(X)
+    assert X.indices.tolist() == [2, 0]
+
+
+def test_data_frames_reach_the_encoder_as_frames():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(np.random.RandomState(0).rand(6, 3), columns=["a", "b", "c"])
+    pca = PCA(2).fit(frame)
+    frozen = PretrainedEncoder(pca)
+    for _ in range(2):  # a warning about missing feature names would fail the test
+        np.testing.assert_allclose(frozen.transform(frame), pca.transform(frame), atol=1e-12)
+    assert frozen.get_feature_names_out().tolist() == ["pca0", "pca1"]
+
+
+def test_pipeline_with_it_scores_like_one_without():
+    encoder = LSAEncoder(8).fit(TEXTS)
+    with_it = cross_val_score(make_pipeline(PretrainedEncoder(encoder), LogisticHead()), TEXTS, LABELS, cv=3)
+    without = cross_val_score(LogisticHead(), encoder.transform(TEXTS), LABELS, cv=3)
+    np.testing.assert_allclose(with_it, without)
+
+
+def test_texts_are_not_kept_in_memory(counting_path):
+    PretrainedEncoder(counting_path).transform([f"a secret {number}" for number in range(3)])
+    CountingEncoder.encoded.clear()
+    gc.collect()
+    assert not any("a secret" in str(key) + str(row) for key, row in _row_cache._CACHE._rows.items())
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "message"),
+    [
+        ("nowhere.tk", ModelFileError, "There is no model file 'nowhere.tk'"),
+        ("nowhere.joblib", ModelFileError, "There is no model file 'nowhere.joblib'"),
+        (
+            TfidfEncoder(),
+            NotFittedError,
+            "The source of PretrainedEncoder must be fitted. Got an unfitted TfidfEncoder",
+        ),
+        (7, ValueError, "The 'source' parameter of PretrainedEncoder must be"),
+        (LogisticHead(), ValueError, "The 'source' parameter of PretrainedEncoder must be"),
+    ],
+)
+def test_source_that_cannot_encode_is_named(source, error, message):
+    for use in (lambda frozen: frozen.fit(TEXTS), lambda frozen: frozen.transform(TEXTS)):
+        with pytest.raises(error, match=message):
+            use(PretrainedEncoder(source))
+
+
+def test_file_without_a_transformer_is_named(tmp_path):
+    transferkit.save(LogisticHead().fit(np.eye(2), [0, 1]), tmp_path / "head.tk")
+    with pytest.raises(TypeError, match="holds a LogisticHead, which cannot encode"):
+        PretrainedEncoder(tmp_path / "head.tk").fit()
+
+
+def test_damaged_pickle_is_named(tmp_path):
+    (tmp_path / "encoder.joblib").write_bytes(b"no pickle")
+    with pytest.raises(ModelFileError, match="could not be loaded by joblib"):
+        PretrainedEncoder(tmp_path / "encoder.joblib").fit()
+
+
+def test_cache_size_is_checked():
+    with pytest.raises(ValueError, match="The 'cache_size' parameter of PretrainedEncoder must be a float"):
+        PretrainedEncoder(TfidfEncoder().fit(TEXTS), cache_size=-1).fit()
+
+
+@pytest.mark.parametrize("X", ["a bare string", [], ["a", None]])
+def test_bad_texts_are_refused(X):
+    with pytest.raises(ValueError, match=r"bare str|at least one text|position 1 is missing"):
+        PretrainedEncoder(TfidfEncoder().fit(TEXTS)).transform(X)

@@ -1,0 +1,352 @@
+"""Model files hold every estimator, run no code, and are whole or named as damaged."""
+
+import contextlib
+import json
+import os
+import stat
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.decomposition import NMF, PCA, TruncatedSVD
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
+from sklearn.naive_bayes import ComplementNB
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.svm import LinearSVC
+
+import transferkit
+from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, TfidfEncoder, TransferClassifier
+from transferkit.exceptions import ModelFileError
+from transferkit.persistence import _container, _model_file
+from transferkit.persistence._allowed import ALLOWED
+
+TEXTS = ["a matrix has rows", "rows of a matrix", "a vector has entries", "entries of a vector", "naïve Ω"] * 4
+LABELS = ["matrix", "matrix", "vector", "vector", "other"] * 4
+X, Y = np.random.RandomState(0).rand(40, 6), np.arange(40) % 3
+
+
+def fit_text_models():
+    lsa = LSAEncoder(n_components=3).fit(TEXTS)
+    yield "tfidf", TfidfEncoder(ngram_range=(1, 2), stop_words=["of"]).fit(TEXTS)
+    yield "lsa", lsa
+    yield "frozen", PretrainedEncoder(lsa)
+    yield "transfer", TransferClassifier(lsa).fit(TEXTS, LABELS)
+    yield "scratch", TransferClassifier(strategy="scratch").fit(TEXTS, LABELS)
+    yield "transfer with svc", TransferClassifier(lsa, LinearSVC()).fit(TEXTS, LABELS)
+    yield "pipeline", make_pipeline(PretrainedEncoder(lsa), StandardScaler(), LogisticHead()).fit(TEXTS, LABELS)
+    yield (
+        "union",
+        make_pipeline(make_union(TfidfEncoder(), LSAEncoder(2)), ComplementNB(norm=True), verbose=False)[:1].fit(TEXTS),
+    )
+    yield "tfidf and ridge", make_pipeline(TfidfEncoder(), RidgeClassifier()).fit(TEXTS, LABELS)
+
+
+def fit_number_models():
+    yield "head", LogisticHead().fit(X, Y)
+    yield "head on sparse", LogisticHead().fit(sparse.csr_matrix(X), Y)
+    yield "logistic regression", make_pipeline(StandardScaler(), PCA(3), LogisticRegression()).fit(X, Y)
+    yield "ridge", make_pipeline(MinMaxScaler(), Ridge()).fit(X, X[:, :2])
+    yield "svd", make_pipeline(MaxAbsScaler(), TruncatedSVD(2, random_state=0), RobustScaler()).fit(X)
+    yield "nmf", NMF(2, init="nndsvda", max_iter=2000).fit(X)
+    yield "scratch on numbers", TransferClassifier(PCA(2).fit(X), strategy="frozen").fit(X, Y)
+
+
+def predict(model, rows):
+    for method in ("predict_proba", "decision_function", "transform", "predict"):
+        if hasattr(model, method):
+            output = getattr(model, method)(rows)
+            return output.toarray() if sparse.issparse(output) else output
+    raise AssertionError
+
+
+@pytest.mark.parametrize(("name", "model"), [*fit_text_models(), *fit_number_models()])
+@pytest.mark.parametrize("mmap", [True, False])
+def test_loaded_model_predicts_the_same(name, model, mmap, tmp_path):
+    rows = X if name in dict(fit_number_models()) else [*TEXTS[:5], "", "unknown words"]
+    transferkit.save(model, tmp_path / "model.tk")
+    loaded = transferkit.load(tmp_path / "model.tk", mmap=mmap)
+    assert type(loaded) is type(model)
+    np.testing.assert_allclose(predict(loaded, rows), predict(model, rows), rtol=1e-6)
+    assert repr(getattr(loaded, "classes_", None)) == repr(getattr(model, "classes_", None))
+
+
+def test_loaded_arrays_are_mapped_and_read_only(tmp_path):
+    transferkit.save(LogisticHead().fit(X, Y), tmp_path / "model.tk")
+    coef = transferkit.load(tmp_path / "model.tk").coef_
+    assert not coef.flags.writeable
+    base = coef
+    while isinstance(base.base, np.ndarray):
+        base = base.base
+    assert isinstance(base, np.memmap)
+
+
+def test_values_of_every_kind_come_back(tmp_path):
+    values = {
+        "none": None, "flag": True, "whole": 10**20, "real": 0.1, "nan": float("nan"), "infinite": -float("inf"),
+        "text": "Ω\ud800", "list": [1, [2.5, "x"]], "tuple": (1, (2,)), "set": {"b", "a"}, "dict": {"k": (1,), 2: None},
+        "scalar": np.float32(0.1), "bool scalar": np.bool_(False), "np text": np.str_("t"), "type": np.float32,
+        "dtype": np.dtype(np.int64), "array": np.eye(3, dtype=np.float16), "empty": np.zeros((0, 3)),
+        "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "texts": np.array(["a", "bcd"]),
+        "objects": np.array(["a", None, 3], dtype=object), "object texts": np.array([["a", "ä"]], dtype=object),
+        "csr": sparse.csr_matrix(np.eye(2)), "csc": sparse.csc_array(np.eye(2)),
+    }  # fmt: skip
+    model = StandardScaler().fit(X)
+    model.extra = values
+    transferkit.save(model, tmp_path / "model.tk")
+    loaded = transferkit.load(tmp_path / "model.tk").extra
+    assert list(loaded) == list(values)
+    for name, value in values.items():
+        assert type(loaded[name]) is type(np.str_("t").item() if name == "np text" else value)
+        if sparse.issparse(value):
+            assert (loaded[name] != value).nnz == 0
+        elif isinstance(value, (np.ndarray, np.generic)) and name != "np text":
+            np.testing.assert_array_equal(loaded[name], value)
+            assert loaded[name].dtype == value.dtype
+        else:
+            assert repr(loaded[name]) == repr(value) or loaded[name] == value
+
+
+def test_shared_parts_are_stored_once(tmp_path):
+    encoder = LSAEncoder(3).fit(TEXTS)
+    transferkit.save(make_pipeline(PretrainedEncoder(encoder), PCA(2)).fit(TEXTS), tmp_path / "one.tk")
+    both = TransferClassifier(encoder).fit(TEXTS, LABELS)  # holds the encoder as its parameter and in encoder_
+    transferkit.save(both, tmp_path / "two.tk")
+    made_of = transferkit.describe(tmp_path / "two.tk").estimators
+    assert made_of.count("transferkit.encoders.LSAEncoder") == 1
+    loaded = transferkit.load(tmp_path / "two.tk")
+    assert loaded.encoder is loaded.encoder_.encoder_
+
+
+def test_path_of_the_encoder_is_replaced_by_the_encoder(tmp_path):
+    path = tmp_path / "encoder.tk"
+    transferkit.save(LSAEncoder(3).fit(TEXTS), path)
+    model = TransferClassifier(path).fit(TEXTS, LABELS)
+    transferkit.save(model, tmp_path / "model.tk")
+    expected = model.predict_proba(TEXTS)
+    path.unlink()
+    np.testing.assert_allclose(transferkit.load(tmp_path / "model.tk").predict_proba(TEXTS), expected, rtol=1e-6)
+    assert str(tmp_path).encode() not in (tmp_path / "model.tk").read_bytes()
+
+
+def test_model_is_served_by_a_process_without_torch(run_without_torch, tmp_path):
+    model = TransferClassifier(LSAEncoder(3).fit(TEXTS)).fit(TEXTS, LABELS)
+    transferkit.save(model, tmp_path / "model.tk")
+    code = (
+        "import sys, json, transferkit\n"
+        "model = transferkit.load(sys.argv[1])\n"
+        "print(json.dumps(model.predict_proba(json.loads(sys.argv[2])).tolist()))"
+    )
+    answer = json.loads(run_without_torch(code, tmp_path / "model.tk", json.dumps(TEXTS)))
+    np.testing.assert_allclose(answer, model.predict_proba(TEXTS), atol=1e-6)
+
+
+def test_describe_reads_the_header(tmp_path):
+    transferkit.save(TransferClassifier(strategy="scratch").fit(TEXTS, LABELS), tmp_path / "model.tk")
+    description = transferkit.describe(tmp_path / "model.tk")
+    assert description.class_name == "TransferClassifier"
+    assert description.classes == ["matrix", "other", "vector"]
+    assert description.parameters["strategy"] == "'scratch'"
+    assert description.n_bytes == (tmp_path / "model.tk").stat().st_size
+    assert "3: matrix, other, vector" in str(description)
+    assert json.loads(json.dumps(description.to_dict()))["format"] == 1
+
+
+def test_file_has_the_mode_that_the_umask_gives(tmp_path):
+    (tmp_path / "plain").touch()
+    transferkit.save(PCA(2).fit(X), tmp_path / "model.tk")
+    modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "model.tk")}
+    assert len(modes) == 1
+
+
+class Foreign(BaseEstimator):
+    def fit(self, X, y=None):
+        self.fitted_ = True
+        return self
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (RandomForestClassifier(n_estimators=2).fit(X, Y), "RandomForestClassifier is a RandomForestClassifier"),
+        (Foreign().fit(X), "only plain data and estimators"),
+        (FunctionTransformer(np.log1p).fit(X), r"FunctionTransformer.func is a ufunc"),
+        (PCA(2, random_state=np.random.RandomState(0)).fit(X), "give random_state as an int"),
+        (make_pipeline(PCA(2), RandomForestClassifier(2)).fit(X, Y), r"Pipeline.steps\[1\]\[1\]"),
+        ({"not": "an estimator"}, "Only estimators can be saved"),
+    ],
+)
+def test_what_is_not_plain_data_is_refused_by_place(model, message, tmp_path):
+    with pytest.raises(ModelFileError, match=message):
+        transferkit.save(model, tmp_path / "model.tk")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unfitted_estimator_is_not_saved(tmp_path):
+    with pytest.raises(NotFittedError, match="This LSAEncoder is not fitted, so there is nothing to save"):
+        transferkit.save(LSAEncoder(), tmp_path / "model.tk")
+
+
+def test_missing_folder_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        transferkit.save(PCA(2).fit(X), tmp_path / "no" / "model.tk")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x04K\x01.", b"x" * 1000, b"\x02" + b"\0" * 7 + b"{}"])
+def test_foreign_file_is_named(content, tmp_path):
+    path = tmp_path / "model.tk"
+    path.write_bytes(content)
+    for read in (transferkit.load, transferkit.describe):
+        with pytest.raises(ModelFileError, match=r"model\.tk' is not a transferkit model file"):
+            read(path)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(ModelFileError, match=r"There is no model file .*model\.tk"):
+        transferkit.load(tmp_path / "model.tk")
+    assert issubclass(ModelFileError, ValueError)
+
+
+@pytest.fixture
+def model_path(tmp_path):
+    path = tmp_path / "model.tk"
+    transferkit.save(TransferClassifier(LSAEncoder(3).fit(TEXTS)).fit(TEXTS, LABELS), path)
+    return path
+
+
+def test_cut_off_file_is_refused_at_every_length(model_path):
+    content = model_path.read_bytes()
+    for length in [*range(0, len(content), max(1, len(content) // 60)), len(content) - 1]:
+        model_path.write_bytes(content[:length])
+        with pytest.raises(ModelFileError):
+            transferkit.load(model_path)
+
+
+def test_changed_numbers_are_noticed_by_the_probe(model_path):
+    _metadata, table, start = _container.read_header(model_path)
+    content = bytearray(model_path.read_bytes())
+    largest = max(table.values(), key=lambda entry: entry["data_offsets"][1] - entry["data_offsets"][0])
+    begin, end = largest["data_offsets"]
+    content[start + begin : start + end] = bytes(reversed(content[start + begin : start + end]))
+    model_path.write_bytes(content)
+    with pytest.raises(ModelFileError, match="gives other results than when it was saved"):
+        transferkit.load(model_path)
+    assert transferkit.load(model_path, verify=None).classes_.tolist() == ["matrix", "other", "vector"]
+
+
+def rewrite(path, change):
+    """Write the file again with changed metadata."""
+    metadata, table, start = _container.read_header(path)
+    arrays = {name: np.array(array) for name, array in _container.read_arrays(path, table, start, mmap=False).items()}
+    change(metadata)
+    _container.write_container(path, arrays, metadata)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m.update(format=2), "has format 2, and this transferkit reads formats up to 1"),
+        (lambda m: m.update(format=None), "names no format"),
+        (lambda m: m["estimators"][0].update({"class": "subprocess.Popen"}), "not among the classes that may be"),
+        (lambda m: m["estimators"][0].update({"class": "sklearn.ensemble.RandomForestClassifier"}), "not among"),
+        (lambda m: m["estimators"][0]["state"].update(transform="x"), "sets 'transform', which is not part"),
+        (lambda m: m["estimators"][0]["state"].update(__class__="x"), "sets '__class__', which is not part"),
+        (lambda m: m["estimators"][0]["state"].update(_parameter_constraints={"dict": []}), "not part of the state"),
+        (lambda m: m.update(root={"nonsense": 1}), "is damaged"),
+        (lambda m: m.update(root={"estimator": 99}), "is damaged"),
+        (lambda m: m.update(root={"array": "99"}), "is damaged"),
+        (lambda m: m.update(root={"number": ["datetime64", "1"]}), "is damaged"),
+        (lambda m: m.update(root={"sparse": ["csr", "matrix", [2, 2], [1.0], [7], [0, 1, 1]]}), "is damaged"),
+        (lambda m: m.pop("estimators"), "is damaged"),
+        (lambda m: m.pop("probe"), "is damaged"),
+    ],
+)  # fmt: skip
+def test_file_that_asks_for_more_than_data_is_refused(model_path, change, message):
+    rewrite(model_path, change)
+    with pytest.raises(ModelFileError, match=message):
+        transferkit.load(model_path)
+
+
+@pytest.mark.parametrize("change", [lambda e: e.update(shape=[10**12]), lambda e: e.update(data_offsets=[0, 10**12]),
+                                    lambda e: e.update(dtype="F128"), lambda e: e.update(shape=[-1, -1]),
+                                    lambda e: e.update(shape="x"), lambda e: e.clear()])  # fmt: skip
+def test_table_that_does_not_fit_the_file_is_refused(model_path, change):
+    content = model_path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    change(header["0"])
+    text = json.dumps(header).encode()
+    model_path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length :])
+    with pytest.raises(ModelFileError, match=r"model\.tk' is damaged"):
+        transferkit.load(model_path)
+
+
+def test_random_bytes_changed_never_raise_anything_else(model_path):
+    content, random = model_path.read_bytes(), np.random.RandomState(0)
+    for _ in range(300):
+        changed = bytearray(content)
+        for position in random.randint(0, len(content), size=random.randint(1, 4)):
+            changed[position] = random.randint(256)
+        model_path.write_bytes(changed)
+        with contextlib.suppress(ModelFileError):
+            transferkit.load(model_path)
+
+
+def test_failed_write_keeps_the_old_file(model_path, monkeypatch):
+    before = model_path.read_bytes()
+
+    def write_half(arrays, path, metadata):
+        path.write_bytes(before[:100])
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(_container, "save_file", write_half)
+    with pytest.raises(OSError, match="No space left"):
+        transferkit.save(PCA(2).fit(X), model_path)
+    assert model_path.read_bytes() == before
+    assert os.listdir(model_path.parent) == ["model.tk"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="sets a limit on the size of files, which needs POSIX")
+def test_full_disk_keeps_the_old_file(model_path):
+    before = model_path.read_bytes()
+    code = (
+        "import resource, signal, sys, transferkit; from sklearn.decomposition import PCA; import numpy as np\n"
+        "model = PCA(200).fit(np.random.RandomState(0).rand(300, 3000))\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "try:\n    transferkit.save(model, sys.argv[1])\nexcept OSError as error:\n    print('refused', error)"
+    )
+    result = subprocess.run([sys.executable, "-c", code, str(model_path)], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("refused"), result.stderr
+    assert model_path.read_bytes() == before
+    assert os.listdir(model_path.parent) == ["model.tk"]
+
+
+def test_verify_is_checked(model_path):
+    with pytest.raises(ValueError, match="The 'verify' parameter of load must be"):
+        transferkit.load(model_path, verify="yes")
+
+
+def test_every_public_estimator_may_be_stored():
+    estimators = {name for name, room in transferkit._ROOM_OF_NAME.items() if name[0].isupper()}
+    stored = {name for module, names in ALLOWED.items() if module.startswith("transferkit") for name in names}
+    assert estimators == stored
+
+
+@pytest.mark.parametrize(("name", "model"), list(fit_text_models()))
+def test_joblib_and_pickle_files_predict_the_same(name, model, tmp_path):
+    joblib.dump(model, tmp_path / "model.joblib")
+    loaded = joblib.load(tmp_path / "model.joblib")
+    np.testing.assert_array_equal(predict(loaded, TEXTS), predict(model, TEXTS))
+
+
+def test_probe_holds_no_text_of_the_user(tmp_path):
+    secret = ["the patient Jane Roe has asthma and takes the drug", "another note about the drug"] * 3
+    model = TransferClassifier(strategy="scratch").fit(secret, [0, 1] * 3)
+    assert all(text not in " ".join(_model_file.make_probe(model)["X"]) for text in secret)

@@ -1,0 +1,100 @@
+"""The public names are what they say, load nothing heavy, and are documented."""
+
+import importlib
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from numpydoc.validate import validate
+
+import transferkit
+
+ROOMS = [
+    "transferkit",
+    *(f"transferkit.{room}" for room in ("datasets", "encoders", "exceptions", "heads", "transfer")),
+]
+# numpydoc's checks that contradict the house style: extended summaries and examples only where they teach, no
+# "See Also" for its own sake, defaults of ignored parameters.
+IGNORED_CHECKS = {
+    "ES01",
+    "SA01",
+    "SA04",
+    "EX01",
+    "GL08",
+    "PR08",
+    "PR09",
+    "RT02",
+    "RT03",
+    "RT05",
+    "GL01",
+    "GL02",
+    "GL03",
+    "YD01",
+}
+
+
+def public_objects():
+    for room in ROOMS:
+        module = importlib.import_module(room)
+        for name in module.__all__:
+            if not inspect.ismodule(getattr(module, name)):
+                yield f"{room}.{name}"
+
+
+def public_methods():
+    for name in sorted(set(public_objects())):
+        room, _, class_name = name.rpartition(".")
+        cls = getattr(importlib.import_module(room), class_name)
+        if inspect.isclass(cls) and room == "transferkit":
+            for method, function in vars(cls).items():
+                if not method.startswith("_") and callable(function):
+                    yield f"{name}.{method}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_all_is_true_and_sorted(room):
+    module = importlib.import_module(room)
+    assert list(module.__all__) == sorted(module.__all__)
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+
+
+def test_lazy_names_and_all_agree():
+    assert {*transferkit._ROOM_OF_NAME, "datasets"} == set(transferkit.__all__)
+    assert set(transferkit.__all__) <= set(dir(transferkit))
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        transferkit.Nonsense  # noqa: B018
+
+
+def test_import_loads_neither_torch_nor_scikit_learn():
+    code = "import sys, transferkit; print(sorted({'torch', 'sklearn', 'numpy', 'scipy'} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_no_public_name_needs_torch_to_import(run_without_torch):
+    run_without_torch("import transferkit; [getattr(transferkit, name) for name in transferkit.__all__]")
+
+
+@pytest.mark.parametrize("name", sorted({*public_objects(), *public_methods()}))
+def test_docstring_is_valid_numpydoc(name):
+    errors = [error for error in validate(name)["errors"] if error[0] not in IGNORED_CHECKS]
+    assert errors == []
+
+
+def test_words_are_spelled_right():
+    root = Path(__file__).parents[1]
+    folders = [
+        path
+        for path in ("transferkit", "tests", "docs", "datasets", "benchmarks", "examples")
+        if (root / path).exists()
+    ]
+    command = [sys.executable, "-m", "codespell_lib", "--toml", "pyproject.toml", *folders]
+    files = [str(path.relative_to(root)) for path in root.glob("*.md")]
+    result = subprocess.run([*command, *files], cwd=root, capture_output=True, text=True, check=False)
+    assert result.stdout + result.stderr == ""

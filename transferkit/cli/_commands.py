@@ -1,0 +1,268 @@
+"""The commands: pretrain, finetune, evaluate, predict, describe, demo."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import click
+
+import transferkit
+from transferkit.cli._progress import show_progress
+
+_quiet = click.option("--quiet", "-q", is_flag=True, help="Show no progress and no summary.")
+_text = click.option("--text-column", default="text", show_default=True, help="Column or key that holds the texts.")
+_label = click.option("--label-column", default="label", show_default=True, help="Column that holds the labels.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(transferkit.__version__, prog_name="transferkit")
+def commands():
+    """Pretrain once on unlabelled texts, fine-tune many small tasks, serve them anywhere."""
+
+
+@commands.command()
+@click.argument("corpora", nargs=-1, required=True, metavar="CORPUS...")
+@click.option("--output", "-o", required=True, help="Model file to write, for example encoder.tk.")
+@click.option("--encoder", type=click.Choice(["tfidf+lsa", "lsa", "tfidf"]), default="tfidf+lsa", show_default=True)
+@click.option("--n-components", default=256, show_default=True, help="Number of LSA features.")
+@click.option("--min-df", default=2, show_default=True, help="Leave out terms in fewer texts than this.")
+@click.option("--max-ngram", default=1, show_default=True, help="Longest n-gram of words that counts as a term.")
+@_text
+@_quiet
+def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, text_column, quiet):
+    """Learn an encoder from unlabelled texts (.txt, .csv, .tsv or .jsonl files, also with .gz)."""
+    _check_writable(output)
+    with show_progress("reading", 3, quiet=quiet) as advance:
+        texts = [text for path in corpora for text in transferkit.datasets.load_corpus(path, text=text_column)]
+        advance(f"pretraining on {len(texts):,} texts")
+        start = time.perf_counter()
+        fitted = make_encoder(encoder, n_components, min_df, max_ngram).fit(texts)
+        seconds = time.perf_counter() - start
+        advance("saving")
+        transferkit.save(fitted, output)
+    _say(f"pretrained on {len(texts):,} texts in {seconds:.1f} s -> {output} ({_megabytes(output)})", quiet)
+
+
+def make_encoder(name, n_components=256, min_df=2, max_ngram=1):
+    """Return the unfitted encoder of that name.
+
+    Parameters
+    ----------
+    name : {"tfidf+lsa", "lsa", "tfidf"}
+        Sparse terms, dense features, or both side by side.
+    n_components : int, default=256
+        Number of dense features.
+    min_df : int, default=2
+        Leave out terms in fewer texts.
+    max_ngram : int, default=1
+        Longest n-gram of words.
+
+    Returns
+    -------
+    encoder : transformer
+        Unfitted.
+    """
+    from sklearn.pipeline import make_union
+
+    terms = {"min_df": min_df, "ngram_range": (1, max_ngram), "sublinear_tf": True}
+    encoders = {
+        "tfidf": transferkit.TfidfEncoder(**terms),
+        "lsa": transferkit.LSAEncoder(n_components, **terms),
+    }
+    parts = [encoders[part] for part in name.split("+")]
+    return make_union(*parts) if len(parts) > 1 else parts[0]
+
+
+@commands.command()
+@click.argument("labelled", metavar="LABELLED.csv")
+@click.option("--encoder", "-e", help="Model file of a pretrained encoder. Without one, --strategy scratch.")
+@click.option("--output", "-o", required=True, help="Model file to write, for example model.tk.")
+@click.option("--strategy", type=click.Choice(["frozen", "scratch"]), default="frozen", show_default=True)
+@click.option("-C", "C", default=10.0, show_default=True, help="Inverse strength of the L2 penalty.")
+@click.option("--class-weight", type=click.Choice(["balanced"]), help="Give rare classes as much weight as others.")
+@click.option("--cv", default=0, show_default=True, help="Also report the accuracy in this many folds.")
+@_text
+@_label
+@_quiet
+def finetune(labelled, encoder, output, strategy, C, class_weight, cv, text_column, label_column, quiet):
+    """Train a head on labelled texts and save encoder and head as one model."""
+    from sklearn.model_selection import cross_val_score
+
+    _check_writable(output)
+    head = transferkit.LogisticHead(C=C, class_weight=class_weight)
+    model = transferkit.TransferClassifier(encoder, head, strategy=strategy)
+    with show_progress("reading", 4 if cv else 3, quiet=quiet) as advance:
+        data = transferkit.datasets.load_labelled_csv(labelled, text=text_column, label=label_column)
+        advance(f"training on {len(data.data):,} texts")
+        start = time.perf_counter()
+        model.fit(data.data, data.target)
+        seconds = time.perf_counter() - start
+        if cv:
+            advance(f"checking in {cv} folds")
+            scores = cross_val_score(model, data.data, data.target, cv=cv)
+        advance("saving")
+        transferkit.save(model, output)
+    _say(
+        f"fine-tuned on {len(data.data):,} texts of {len(data.target_names)} classes in {seconds:.1f} s "
+        f"-> {output} ({_megabytes(output)})",
+        quiet,
+    )
+    if cv:
+        _say(f"accuracy in {cv} folds: {scores.mean():.3f} (standard deviation {scores.std():.3f})", quiet)
+
+
+@commands.command()
+@click.argument("model", metavar="MODEL.tk")
+@click.argument("labelled", metavar="LABELLED.csv")
+@_text
+@_label
+@_json
+def evaluate(model, labelled, text_column, label_column, as_json):
+    """Print accuracy, macro F1, precision and recall of each class, and the confusion matrix."""
+    fitted = _load_classifier(model)
+    data = transferkit.datasets.load_labelled_csv(labelled, text=text_column, label=label_column)
+    report = _evaluate(data.target, fitted.predict(data.data).astype(str))
+    click.echo(json.dumps(report, indent=2) if as_json else _format_report(report))
+
+
+def _evaluate(truth, predicted):
+    from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+
+    classes = sorted({*truth.tolist(), *predicted.tolist()})
+    columns = precision_recall_fscore_support(truth, predicted, labels=classes, zero_division=0.0)
+    present = columns[3] > 0  # a class without a true text has no recall, and must not pull the mean down
+    return {
+        "n_texts": len(truth),
+        "accuracy": float(accuracy_score(truth, predicted)),
+        "macro_f1": float(columns[2][present].mean()),
+        "classes": {
+            name: {"precision": float(p), "recall": float(r), "f1": float(f), "n_texts": int(n)}
+            for name, p, r, f, n in zip(classes, *columns, strict=True)
+        },
+        "confusion_matrix": {
+            "labels": classes,
+            "counts": confusion_matrix(truth, predicted, labels=classes).tolist(),
+        },
+    }
+
+
+def _format_report(report):
+    width = max(len(name) for name in [*report["classes"], "class"])
+    lines = [
+        f"texts     {report['n_texts']}",
+        f"accuracy  {report['accuracy']:.4f}",
+        f"macro F1  {report['macro_f1']:.4f}",
+        "",
+        f"{'class':<{width}}  precision  recall      F1  texts",
+    ]
+    for name, row in report["classes"].items():
+        numbers = f"{row['precision']:9.3f}  {row['recall']:6.3f}  {row['f1']:6.3f}  {row['n_texts']:5}"
+        lines.append(f"{name:<{width}}  {numbers}")
+    counts = report["confusion_matrix"]["counts"]
+    cell = max(len(str(count)) for row in counts for count in row) + 2
+    lines += ["", "confusion matrix (rows: true, columns: predicted, in the order above)"]
+    for name, row in zip(report["classes"], counts, strict=True):
+        lines.append(f"{name:<{width}}" + "".join(f"{count:>{cell}}" for count in row))
+    return "\n".join(lines)
+
+
+@commands.command()
+@click.argument("model", metavar="MODEL.tk")
+@click.argument("texts", metavar="[TEXTS]", default="-")
+@click.option("--output", "-o", help="CSV file to write; the terminal by default.")
+@_text
+@_quiet
+def predict(model, texts, output, text_column, quiet):
+    """Predict texts of a file (.txt, .csv, .tsv, .jsonl), or of standard input, one a line: CSV out."""
+    if output:
+        _check_writable(output)
+    fitted = _load_classifier(model)
+    rows = transferkit.datasets.load_corpus(texts, text=text_column) if texts != "-" else _read_lines(sys.stdin)
+    lines, batch = [], 1000
+    with show_progress(f"predicting {len(rows):,} texts", -(-len(rows) // batch), quiet=quiet) as advance:
+        for start in range(0, len(rows), batch):
+            lines += _predict_batch(fitted, rows[start : start + batch])
+            advance()
+    header = ["text", "prediction"]
+    if hasattr(fitted, "predict_proba"):
+        header += [f"probability of {name}" for name in fitted.classes_]
+    _write_csv([header, *lines], output)
+
+
+def _predict_batch(model, texts):
+    labels = model.predict(texts).tolist()
+    if not hasattr(model, "predict_proba"):
+        return [list(row) for row in zip(texts, labels, strict=True)]
+    probabilities = model.predict_proba(texts)
+    return [
+        [text, label, *(f"{p:.6f}" for p in row)] for text, label, row in zip(texts, labels, probabilities, strict=True)
+    ]
+
+
+def _write_csv(rows, output):
+    import csv
+    import io
+
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    if output:
+        temporary = Path(output).with_name(f".{Path(output).name}.tmp")
+        try:
+            temporary.write_text(buffer.getvalue(), encoding="utf-8")
+            temporary.replace(output)
+        finally:
+            temporary.unlink(missing_ok=True)
+    else:
+        click.echo(buffer.getvalue(), nl=False)
+
+
+def _read_lines(stream):
+    lines = [line.rstrip("\r\n") for line in stream if line.strip()]
+    if not lines:
+        raise ValueError("Standard input holds no texts: give one text a line.")
+    return lines
+
+
+@commands.command()
+@click.argument("model", metavar="MODEL.tk")
+@_json
+def describe(model, as_json):
+    """Print what a model file holds, without loading it."""
+    description = transferkit.describe(model)
+    click.echo(json.dumps(description.to_dict(), indent=2) if as_json else str(description))
+
+
+@commands.command()
+@click.option("--output", "-o", default="demo-output", show_default=True, help="Folder for models, picture, figures.")
+@_quiet
+def demo(output, quiet):
+    """Watch it work: pretrain on docstrings, fine-tune four tasks with few labels, compare with scratch."""
+    from transferkit.cli._demo import run_demo
+
+    run_demo(Path(output), quiet=quiet)
+
+
+def _load_classifier(path):
+    model = transferkit.load(path)
+    if not hasattr(model, "predict") or not hasattr(model, "classes_"):
+        raise ValueError(f"The model in {path!r} is a {type(model).__name__}, which predicts no classes.")
+    return model
+
+
+def _check_writable(path):
+    """Complain before hours of work, not after."""
+    if Path(path).is_dir():
+        raise ValueError(f"The output {path!r} is a folder. Give the name of a file.")
+    if not Path(path).absolute().parent.is_dir():
+        raise ValueError(f"The folder of the output {path!r} does not exist. Create it first.")
+
+
+def _megabytes(path):
+    return f"{Path(path).stat().st_size / 1e6:.2f} MB"
+
+
+def _say(message, quiet):
+    if not quiet:
+        click.echo(message)

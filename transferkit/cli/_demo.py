@@ -1,0 +1,247 @@
+"""The demo: one pretrained encoder, four tasks, few labels, beside the same head from scratch."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+
+import click
+import numpy as np
+
+import transferkit
+from transferkit.cli._commands import make_encoder
+from transferkit.cli._curves import draw_curves
+from transferkit.cli._progress import show_progress
+from transferkit.exceptions import MissingExtraError
+
+LABELS_A_CLASS = (4, 16, 64)
+STRATEGIES = {"transfer": "frozen", "scratch": "scratch"}
+_N_DRAWS = 3
+_MOST_TEST_TEXTS = 1000
+
+
+@dataclasses.dataclass
+class _Task:
+    """Texts with labels: some to draw training sets from, some to test on."""
+
+    name: str
+    labels: np.ndarray  # (n_docstrings,), "" for those outside the task
+    train: np.ndarray  # positions
+    test: np.ndarray
+
+    @property
+    def classes(self):
+        return np.unique(self.labels[self.train])
+
+
+def run_demo(folder, *, quiet=False, labels_a_class=LABELS_A_CLASS, packages=None):
+    """Pretrain, fine-tune, compare, draw, and predict without torch; files go to `folder`.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it does not exist.
+    quiet : bool, default=False
+        Show no progress.
+    labels_a_class : tuple of int, default=(4, 16, 64)
+        Sizes of the training sets.
+    packages : list of str, default=None
+        Packages whose docstrings are read; by default those of `load_docstrings`.
+
+    Returns
+    -------
+    results : dict
+        All figures that were shown.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with show_progress("reading docstrings", 1, quiet=quiet):
+        docstrings = transferkit.datasets.load_docstrings(packages, remove_examples=True)
+    texts = np.array(docstrings.data, dtype=object)
+    held_out = np.random.RandomState(0).rand(len(texts)) < 0.3
+    tasks = _make_tasks(docstrings, held_out, most_labels=max(labels_a_class))
+    click.echo(f"{len(texts):,} docstrings; {held_out.sum():,} of them are held out, unseen by pretraining.")
+
+    encoder_path = folder / "encoder.tk"
+    with show_progress("pretraining", 1, quiet=quiet):
+        seconds = _timed(lambda: transferkit.save(make_encoder("tfidf+lsa").fit(texts[~held_out]), encoder_path))[1]
+    size = encoder_path.stat().st_size
+    click.echo(f"Pretrained once on the others, without labels, in {seconds:.1f} s -> {encoder_path} ({_size(size)})\n")
+
+    runs, models = [], {}
+    with show_progress("fine-tuning", len(tasks) * len(labels_a_class) * _N_DRAWS, quiet=quiet) as advance:
+        for task in tasks:
+            for n_labels in labels_a_class:
+                for draw in range(_N_DRAWS):
+                    results, models[task.name] = _compare(task, n_labels, draw, texts, encoder_path)
+                    runs += results
+                    advance(f"fine-tuning: {task.name}, {n_labels} labels a class")
+    _print_table(runs)
+    results = {"pretraining_seconds": seconds, "encoder_bytes": size, "runs": runs}
+    results["model_bytes"] = _save_models(models, folder)
+    (folder / "results.json").write_text(json.dumps(results, indent=1))
+    _draw(runs, folder)
+    click.echo("\nA fresh process in which torch cannot be imported:")
+    click.echo(_predict_without_torch(tasks, texts, folder))
+    return results
+
+
+def _make_tasks(docstrings, held_out, most_labels):
+    """Return the tasks whose classes have enough docstrings to draw from."""
+    package, area = docstrings.package, docstrings.target
+    candidates = {
+        "package": np.where(package == "joblib", "", package),
+        "area of SciPy": np.where(package == "scipy", area, ""),
+        "area of scikit-learn": np.where(package == "sklearn", area, ""),
+        "kind of object": docstrings.kind,
+    }
+    tasks = []
+    for name, labels in candidates.items():
+        found, counts = np.unique(labels[~held_out], return_counts=True)
+        large = [
+            label for label, n in zip(found, counts, strict=True) if label and n >= most_labels and "._" not in label
+        ]
+        labels = np.where(np.isin(labels, large), labels, "")
+        test = np.flatnonzero(held_out & (labels != ""))
+        test = np.random.RandomState(0).permutation(test)[:_MOST_TEST_TEXTS]
+        if len(large) >= 2:
+            tasks.append(_Task(name, labels, np.flatnonzero(~held_out & (labels != "")), test))
+    return tasks
+
+
+def _compare(task, n_labels, draw, texts, encoder_path):
+    """Fine-tune on one draw of labels, with transfer and from scratch; return figures and the transfer model."""
+    from sklearn.metrics import accuracy_score, f1_score
+
+    random = np.random.RandomState(draw)
+    chosen = np.concatenate(
+        [random.choice(task.train[task.labels[task.train] == label], n_labels, replace=False) for label in task.classes]
+    )
+    results, models = [], {}
+    for name, strategy in STRATEGIES.items():
+        head = transferkit.LogisticHead(C=10.0)
+        model = transferkit.TransferClassifier(encoder_path, head, strategy=strategy)
+        models[name], seconds = _timed(lambda model=model: model.fit(texts[chosen], task.labels[chosen]))
+        predicted, truth = model.predict(texts[task.test]), task.labels[task.test]
+        results.append(
+            {
+                "task": task.name,
+                "n_classes": len(task.classes),
+                "n_test": len(truth),
+                "labels_a_class": n_labels,
+                "draw": draw,
+                "strategy": name,
+                "accuracy": float(accuracy_score(truth, predicted)),
+                "macro_f1": float(f1_score(truth, predicted, average="macro")),
+                "seconds": seconds,
+            }
+        )
+    return results, models["transfer"]
+
+
+def _print_table(runs):
+    from rich.console import Console
+    from rich.table import Table
+
+    title = f"Transfer beside the same head from scratch (means of {_N_DRAWS} draws of the labels, %)"
+    table = Table(title=title, title_justify="left")
+    table.add_column("task")
+    for column in (
+        "classes",
+        "labels\na class",
+        "accuracy\ntransfer",
+        "\nscratch",
+        "\ngain",
+        "macro F1\ntransfer",
+        "\nscratch",
+    ):
+        table.add_column(column, justify="right")
+    for column in ("seconds to train\ntransfer", "\nscratch"):
+        table.add_column(column, justify="right")
+    for task in dict.fromkeys(run["task"] for run in runs):
+        sizes = sorted({run["labels_a_class"] for run in runs})
+        for n_labels in sizes:
+            chosen = [run for run in runs if run["task"] == task and run["labels_a_class"] == n_labels]
+            mean = {
+                (key, name): np.mean([run[key] for run in chosen if run["strategy"] == name])
+                for key in ("accuracy", "macro_f1", "seconds")
+                for name in STRATEGIES
+            }
+            accuracy = [100 * mean["accuracy", name] for name in STRATEGIES]
+            table.add_row(
+                task if n_labels == sizes[0] else "",
+                str(chosen[0]["n_classes"]) if n_labels == sizes[0] else "",
+                str(n_labels),
+                *(f"{value:.1f}" for value in accuracy),
+                f"{accuracy[0] - accuracy[1]:+.1f}",
+                *(f"{100 * mean['macro_f1', name]:.1f}" for name in STRATEGIES),
+                *(f"{mean['seconds', name]:.2f}" for name in STRATEGIES),
+                end_section=n_labels == sizes[-1],
+            )
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _save_models(models, folder):
+    sizes = {}
+    for name, model in models.items():
+        path = _model_path(folder, name)
+        transferkit.save(model, path)
+        sizes[name] = path.stat().st_size
+        click.echo(f"{path} ({_size(sizes[name])}, encoder included)")
+    return sizes
+
+
+def _draw(runs, folder):
+    try:
+        draw_curves(runs, folder / "learning_curves.png")
+    except MissingExtraError as error:
+        click.echo(f"No picture: {error}")
+    else:
+        click.echo(f"{folder / 'learning_curves.png'} (learning curves)")
+
+
+_WITHOUT_TORCH = """
+import sys, json, time
+
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ImportError("torch cannot be imported here")
+
+sys.meta_path.insert(0, NoTorch())
+import transferkit
+jobs = json.load(sys.stdin)
+for path, text, truth in jobs:
+    start = time.perf_counter()
+    model = transferkit.load(path)
+    loaded = time.perf_counter()
+    label = model.predict([text])[0]
+    end = time.perf_counter()
+    first = " ".join(text.split())[:60]
+    print(f"  {first!r}... -> {label} (truth: {truth}); {1e3 * (loaded - start):.0f} ms to load, "
+          f"{1e3 * (end - loaded):.0f} ms to predict")
+"""
+
+
+def _predict_without_torch(tasks, texts, folder):
+    jobs = [
+        (str(_model_path(folder, task.name)), texts[task.test[0]], str(task.labels[task.test[0]])) for task in tasks
+    ]
+    command = [sys.executable, "-c", _WITHOUT_TORCH]
+    result = subprocess.run(command, input=json.dumps(jobs), capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise RuntimeError(f"The process without torch failed:\n{result.stderr}")
+    return result.stdout.rstrip()
+
+
+def _model_path(folder, task_name):
+    return folder / f"{task_name.replace(' ', '_')}.tk"
+
+
+def _timed(function):
+    start = time.perf_counter()
+    return function(), time.perf_counter() - start
+
+
+def _size(n_bytes):
+    return f"{n_bytes / 1e6:.1f} MB"
