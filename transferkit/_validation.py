@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from numbers import Real
 
 from sklearn.base import _fit_context as fit_context
@@ -24,6 +25,7 @@ __all__ = [
     "fit_context",
     "holds_texts",
     "is_fitted",
+    "unchanged_on_error",
     "validate_data",
     "validate_parameter_constraints",
 ]
@@ -114,3 +116,15 @@ def is_fitted(estimator):
     except NotFittedError:
         return False
     return True
+
+
+@contextmanager
+def unchanged_on_error(estimator):
+    """Give the estimator its old state back when the block fails: no fit is left half done."""
+    state = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(state)
+        raise
