@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from numbers import Real
 
 import numpy as np
@@ -31,6 +32,7 @@ __all__ = [
     "holds_texts",
     "is_fitted",
     "take_rows",
+    "unchanged_on_error",
     "validate_data",
     "validate_parameter_constraints",
 ]
@@ -156,3 +158,15 @@ def is_fitted(estimator):
     except NotFittedError:
         return False
     return True
+
+
+@contextmanager
+def unchanged_on_error(estimator):
+    """Give the estimator its old state back when the block fails: no fit is left half done."""
+    state = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(state)
+        raise

@@ -1,0 +1,39 @@
+"""Predictions of linear models: scores and probabilities in NumPy, without a copy of the weights."""
+
+import numpy as np
+from scipy.special import expit, log_expit, log_softmax, softmax
+
+__all__ = ["compute_scores", "to_log_probabilities", "to_probabilities"]
+
+
+def compute_scores(X: np.ndarray, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
+    """Return X @ coef.T + intercept.
+
+    Parameters
+    ----------
+    X : array or sparse matrix of shape (n_rows, n_features)
+    coef : array of shape (n_outputs, n_features)
+        Laid out so that `coef.T` is C-contiguous: SciPy copies any other layout on every call.
+    intercept : array of shape (n_outputs,)
+
+    Returns
+    -------
+    scores : array of shape (n_rows, n_outputs)
+    """
+    scores = X @ coef.T
+    scores += intercept
+    return scores
+
+
+def to_probabilities(scores: np.ndarray) -> np.ndarray:
+    """Return the softmax of the scores (n_rows, n_classes), or [1 - p, p] of binary scores (n_rows,)."""
+    if scores.ndim == 1:
+        return np.stack([expit(-scores), expit(scores)], axis=1)
+    return softmax(scores, axis=1)
+
+
+def to_log_probabilities(scores: np.ndarray) -> np.ndarray:
+    """Return the logarithms of `to_probabilities`, exact where those would round to zero."""
+    if scores.ndim == 1:
+        return np.stack([log_expit(-scores), log_expit(scores)], axis=1)
+    return log_softmax(scores, axis=1)

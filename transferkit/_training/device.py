@@ -1,0 +1,53 @@
+"""Where training runs, and how arrays get there."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+__all__ = ["choose_device", "to_tensor"]
+
+
+def choose_device(device: str) -> torch.device:
+    """Return the torch device that a `device` parameter names.
+
+    Parameters
+    ----------
+    device : str
+        "auto" (CUDA if there is one, else the CPU), "cpu", "cuda" or "cuda:1".
+
+    Raises
+    ------
+    ValueError
+        If torch knows no such device, or sees none on this machine.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:<number>'. Got {device!r} instead.") from error
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if chosen.type == "cuda" and (chosen.index or 0) >= available:
+        raise ValueError(f"device={device!r} is not on this machine: torch sees {available} CUDA device(s).")
+    return chosen
+
+
+def to_tensor(matrix: Any, device: torch.device) -> torch.Tensor:
+    """Return a NumPy array or SciPy matrix on the device; a sparse one stays sparse (CSR)."""
+    if not sp.issparse(matrix):
+        return torch.from_numpy(as_writable(np.ascontiguousarray(matrix))).to(device)
+    csr = matrix.tocsr()
+    index = np.int32 if max(csr.nnz, *csr.shape) < 2**31 else np.int64
+    pointers, indices = (torch.from_numpy(part.astype(index)).to(device) for part in (csr.indptr, csr.indices))
+    entries = torch.from_numpy(as_writable(csr.data)).to(device)
+    with warnings.catch_warnings():  # torch calls CSR tensors new since 2021; its user cannot do anything about it
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(pointers, indices, entries, csr.shape, check_invariants=False)
+
+
+def as_writable(array: np.ndarray) -> np.ndarray:
+    """Return the array, or a copy of a read-only one (a memory map), which torch would warn about."""
+    return array if array.flags.writeable else array.copy()

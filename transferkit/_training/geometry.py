@@ -1,0 +1,192 @@
+"""The well-conditioned coordinates that suit a feature matrix, found once for every C, fold and label."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from transferkit._training.coordinates import Coordinates, DualCoordinates, Vector, WhiteCoordinates
+from transferkit._training.features import DenseFeatures, Features, Kernel, SparseFeatures
+from transferkit._training.losses import Loss
+
+__all__ = ["Geometry", "find_geometry"]
+
+MAX_DECOMPOSED = 2500  # largest matrix that is decomposed; beyond, the decomposition costs more than it saves
+MAX_REDUCED_ROWS = 1200  # up to here fewer rows than features become a square dense problem
+
+
+class Geometry(Protocol):
+    """Turns C values into coordinates and their vectors back into weights."""
+
+    def coordinates(self, loss: Loss, C: Tensor) -> Coordinates:
+        """Return coordinates for one C a problem."""
+
+    def start(self, coordinates: Any, loss: Loss, weights: np.ndarray, intercepts: np.ndarray) -> Vector:
+        """Return the vector nearest to weights (n_problems, n_outputs, n_features) and intercepts."""
+
+    def weights(self, coordinates: Any, point: Vector) -> tuple[np.ndarray, np.ndarray]:
+        """Return weights (n_features, n_problems, n_outputs) and intercepts (n_problems, n_outputs)."""
+
+
+def find_geometry(X: Any, row_weights: np.ndarray, fit_intercept: bool, device: torch.device) -> Geometry:
+    """Choose the coordinates for X, dense or sparse, with positive row weights (n_rows,)."""
+    n_rows, n_columns = X.shape
+    if n_rows < n_columns and n_rows <= MAX_REDUCED_ROWS:
+        return ReducedGeometry.of(X, row_weights, fit_intercept, device)
+    if n_rows < n_columns and sp.issparse(X):
+        return DualGeometry(X, row_weights, fit_intercept, device)
+    make = SparseFeatures if sp.issparse(X) else DenseFeatures.from_numpy
+    return WhiteGeometry.of(make(X, row_weights, fit_intercept, device), row_weights, fit_intercept)
+
+
+@dataclass
+class WhiteGeometry:
+    """Eigenvectors of the Gram matrix; too large a one is replaced by its diagonal."""
+
+    features: Features
+    basis: Tensor | None  # (n_features, n_features)
+    spectrum: Tensor  # (n_features,) float64
+    total: float  # of the row weights
+    fit_intercept: bool
+
+    @classmethod
+    def of(cls, features: Features, row_weights: np.ndarray, fit_intercept: bool) -> "WhiteGeometry":
+        weights = torch.from_numpy(row_weights).to(features.mean)
+        total = float(row_weights.sum())
+        if features.n_columns > MAX_DECOMPOSED:
+            return cls(features, None, features.squared_columns(weights), total, fit_intercept)
+        spectrum, basis = torch.linalg.eigh(features.gram(weights))
+        return cls(features, basis.to(weights.dtype), spectrum.clamp_min(0), total, fit_intercept)
+
+    def coordinates(self, loss: Loss, C: Tensor) -> WhiteCoordinates:
+        totals = loss.weights.sum(0, dtype=torch.float64)  # (n_problems,), smaller where a fold is left out
+        share = loss.curvature * totals / self.total
+        hessian = self.spectrum[:, None] * share + 1 / C.double()
+        if self.fit_intercept:
+            hessian = torch.cat([hessian, loss.curvature * totals[None]])
+        return WhiteCoordinates(self.features, self.basis, hessian.rsqrt().to(C.dtype)[:, :, None], C, loss.curvature)
+
+    def start(self, coordinates: WhiteCoordinates, loss: Loss, weights: np.ndarray, intercepts: np.ndarray) -> Vector:
+        columns = torch.from_numpy(np.ascontiguousarray(weights.transpose(2, 0, 1))).to(coordinates.C)
+        shift = torch.einsum("d,dpk->pk", self.features.mean[:, 0], columns)
+        return coordinates.start(columns, torch.from_numpy(intercepts).to(coordinates.C) + shift)
+
+    def weights(self, coordinates: WhiteCoordinates, point: Vector) -> tuple[np.ndarray, np.ndarray]:
+        weights, intercepts = coordinates.weights(point)
+        intercepts = intercepts - torch.einsum("d,dpk->pk", self.features.mean[:, 0], weights)
+        return weights.cpu().numpy(), intercepts.cpu().numpy()
+
+
+@dataclass
+class ReducedGeometry:
+    """Few rows, many features: the rows span n_rows dimensions, and a square dense matrix holds them all.
+
+    `lift` (features x n_rows, an isometry) brings the weights back; for sparse X it is X.T @ `lift`.
+    """
+
+    white: WhiteGeometry
+    lift: np.ndarray
+    mean: np.ndarray  # (n_features,)
+    sparse: Any  # the centred-on-the-fly X when it is sparse, else None
+    share: np.ndarray
+
+    @classmethod
+    def of(cls, X: Any, row_weights: np.ndarray, fit_intercept: bool, device: torch.device) -> "ReducedGeometry":
+        share = row_weights / row_weights.sum() if fit_intercept else np.zeros(len(row_weights))
+        mean = np.asarray(X.T @ share)
+        if sp.issparse(X):
+            wide = X.astype(np.float64)
+            kernel = (wide @ wide.T).toarray()
+            kernel -= share @ kernel
+            kernel -= (kernel @ share)[:, None]
+            spectrum, vectors = torch.linalg.eigh(torch.from_numpy(kernel).to(device))
+            kept = spectrum > spectrum[-1] * len(kernel) * torch.finfo(torch.float64).eps
+            roots = spectrum[kept].sqrt()
+            rows, lift = (vectors[:, kept] * roots).cpu().numpy(), (vectors[:, kept] / roots).cpu().numpy()
+            square, sparse = rows.astype(X.dtype), X
+        else:
+            centred = torch.from_numpy((X - mean).astype(X.dtype)).to(device)
+            isometry, triangle = torch.linalg.qr(centred.T)
+            square, lift, sparse = triangle.T.contiguous().cpu().numpy(), isometry.cpu().numpy(), None
+        features = DenseFeatures.from_numpy(square, row_weights, False, device)
+        white = WhiteGeometry.of(features, row_weights, fit_intercept)
+        return cls(white, lift.astype(X.dtype), mean, sparse, share)
+
+    def coordinates(self, loss: Loss, C: Tensor) -> WhiteCoordinates:
+        return self.white.coordinates(loss, C)
+
+    def start(self, coordinates: WhiteCoordinates, loss: Loss, weights: np.ndarray, intercepts: np.ndarray) -> Vector:
+        shifted = intercepts + weights @ self.mean
+        if self.sparse is None:
+            inner = weights @ self.lift
+        else:
+            flat = weights.reshape(-1, weights.shape[2])
+            centred = self.sparse @ flat.T - (flat @ self.mean)  # (n_rows, n_problems * n_outputs)
+            inner = (centred.T @ self.lift).reshape(*weights.shape[:2], -1)
+        return self.white.start(coordinates, loss, inner.astype(self.lift.dtype), shifted)
+
+    def weights(self, coordinates: WhiteCoordinates, point: Vector) -> tuple[np.ndarray, np.ndarray]:
+        inner, intercepts = self.white.weights(coordinates, point)
+        weights = self.lift @ inner.reshape(len(inner), -1)
+        if self.sparse is not None:
+            weights = self.sparse.T @ (weights - np.outer(self.share, weights.sum(0))).astype(self.lift.dtype)
+        intercepts = intercepts - (self.mean @ weights).reshape(intercepts.shape)
+        return weights.reshape(-1, *inner.shape[1:]), intercepts.astype(inner.dtype)
+
+
+class DualGeometry:
+    """Weights as combinations of the rows; one power iteration scales the coordinates."""
+
+    def __init__(self, X: Any, row_weights: np.ndarray, fit_intercept: bool, device: torch.device) -> None:
+        self.kernel = Kernel(X, row_weights, fit_intercept, device)
+        self.fit_intercept = fit_intercept
+        self.mean = X.T @ (row_weights / row_weights.sum()) if fit_intercept else np.zeros(X.shape[1])
+        self.total, self.n_rows = float(row_weights.sum()), X.shape[0]
+        vector = torch.ones(self.n_rows, 1, dtype=self.kernel.share.dtype, device=device)
+        vector[::2] = -1
+        for _ in range(8):
+            vector = self.kernel.times(vector / vector.norm())
+        self.largest = float(vector.norm())
+
+    def coordinates(self, loss: Loss, C: Tensor) -> DualCoordinates:
+        totals = loss.weights.sum(0)
+        share = loss.curvature * totals / self.n_rows  # mean weight of a row times the curvature
+        intercept_scale = ((share * self.largest + 1 / C) / (loss.curvature * totals)).sqrt()
+        return DualCoordinates(self.kernel, C, intercept_scale, totals, self.fit_intercept)
+
+    def start(self, coordinates: DualCoordinates, loss: Loss, weights: np.ndarray, intercepts: np.ndarray) -> Vector:
+        # Weights outside the span of the rows have no dual. At an optimum the dual is -C * residuals, so take
+        # those residuals, and of their multiples the one with the lowest objective.
+        flat = weights.reshape(-1, weights.shape[2])
+        scores = torch.from_numpy((self.kernel.scipy @ flat.T).astype(flat.dtype)).to(coordinates.C)
+        scores = scores.view(self.n_rows, *weights.shape[:2]) + torch.from_numpy(intercepts).to(coordinates.C)
+        _, residuals = loss.evaluate(scores)
+        shift = torch.from_numpy((flat @ self.mean).reshape(intercepts.shape)).to(coordinates.C)
+        point = coordinates.start(-coordinates.C[:, None] * residuals, torch.from_numpy(intercepts).to(shift) + shift)
+        best = coordinates.zeros(weights.shape[1])
+        lowest = evaluate(coordinates, loss, best)
+        for power in range(-4, 5):
+            factor = torch.full_like(coordinates.C, 4.0**power)
+            trial = point.times(factor)
+            if self.fit_intercept:
+                trial = Vector(*(torch.cat([part[:-1], point.coords[-1:]]) for part in trial))
+            values = evaluate(coordinates, loss, trial)
+            better = (values < lowest)[:, None]
+            best = Vector(*(torch.where(better, new, old) for new, old in zip(trial, best, strict=True)))
+            lowest = torch.minimum(values, lowest)
+        return best
+
+    def weights(self, coordinates: DualCoordinates, point: Vector) -> tuple[np.ndarray, np.ndarray]:
+        dual, intercepts = coordinates.weights(point)
+        flat = self.kernel.to_weights(dual.flatten(1).cpu().numpy())
+        shift = (self.mean @ flat).reshape(intercepts.shape)
+        return flat.reshape(-1, *dual.shape[1:]), (intercepts.cpu().numpy() - shift).astype(flat.dtype)
+
+
+def evaluate(coordinates: Coordinates, loss: Loss, point: Vector) -> Tensor:
+    """Return the objective of each problem at a point."""
+    losses, _ = loss.evaluate(coordinates.scores(point))
+    return losses + coordinates.penalty(point, point) / 2
