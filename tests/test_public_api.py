@@ -27,6 +27,7 @@ IGNORED_CHECKS = {
     "PR09",
     "RT02",
     "RT03",
+    "RT04",
     "RT05",
     "GL01",
     "GL02",

@@ -97,9 +97,10 @@ def holds_texts(X):
     """Return whether X is a 1-D collection (of texts), and not rows of numbers."""
     if isinstance(X, (str, bytes)):
         return True  # refused as one bare string by check_texts, with the right words
-    shape = getattr(X, "shape", None)
-    if shape is not None:
-        return len(shape) == 1
+    if hasattr(X, "__array__") and not hasattr(X, "shape"):
+        X = np.asarray(X)
+    if hasattr(X, "shape"):  # a single row of numbers is a mistake that numeric estimators name better
+        return len(X.shape) == 1 and getattr(getattr(X, "dtype", None), "kind", "O") not in "biufc"
     first = next(iter(X), None) if isinstance(X, (list, tuple)) else None
     return first is None or not hasattr(first, "__len__") or isinstance(first, (str, bytes))
 
@@ -122,7 +123,13 @@ def check_labels(y):
     ValueError
         If a label is missing (its position is named), or y holds continuous numbers.
     """
+    if y is None:
+        raise ValueError(
+            "This estimator requires y to be passed, but the target y is None: give one label for each row."
+        )
     y = y if issparse(y) else np.asarray(y)
+    if y.dtype.kind == "f" and np.isinf(y).any():
+        raise ValueError("The labels contain infinity: a label names a class.")
     if y.ndim == 1:
         missing = [position for position, label in enumerate(y.tolist()) if _is_missing(label)]
         if missing:

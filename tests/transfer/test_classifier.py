@@ -94,9 +94,14 @@ def test_search_reaches_the_head_and_keeps_the_encoder(encoder):
 
 def test_search_compares_encoders_and_strategies(encoder, tmp_path):
     transferkit.save(encoder, tmp_path / "encoder.tk")
-    grid = {"encoder": [encoder, str(tmp_path / "encoder.tk"), TfidfEncoder()], "strategy": ["frozen", "scratch"]}
+    grid = {
+        "encoder": [PretrainedEncoder(encoder), str(tmp_path / "encoder.tk"), TfidfEncoder()],
+        "strategy": ["frozen", "scratch"],
+    }
     search = GridSearchCV(TransferClassifier(), grid, cv=3, error_score="raise").fit(TEXTS, LABELS)
-    assert len(search.cv_results_["params"]) == 6
+    scores = search.cv_results_["mean_test_score"]
+    assert scores[0] == scores[2]  # the same encoder, from memory and from its file
+    assert scores[1] == scores[3] == scores[5]  # from scratch, whatever the encoder
 
 
 def test_cross_validation_is_that_of_the_features(encoder):

@@ -49,5 +49,7 @@ def to_tensor(matrix: Any, device: torch.device) -> torch.Tensor:
 
 
 def as_writable(array: np.ndarray) -> np.ndarray:
-    """Return the array, or a copy of a read-only one (a memory map), which torch would warn about."""
-    return array if array.flags.writeable else array.copy()
+    """Return the array, or a copy of one that torch does not take: read-only (a memory map), or with a negative
+    stride, which NumPy calls contiguous along an axis of length one.
+    """
+    return array if array.flags.writeable and min(array.strides, default=0) >= 0 else array.copy()

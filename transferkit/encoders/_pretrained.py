@@ -138,6 +138,11 @@ class PretrainedEncoder(TransformerMixin, BaseEstimator):
             )
         return encoder
 
+    @property
+    def n_features_in_(self):
+        """Number of input features of the pretrained encoder, when it takes rows of numbers."""
+        return self.encoder_.n_features_in_
+
     def get_feature_names_out(self, input_features=None):
         """Return the feature names of the pretrained encoder.
 

@@ -66,6 +66,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
     Notes
     -----
+    In a parameter grid for `encoder` give paths or ``PretrainedEncoder(fitted)``: scikit-learn clones the values of
+    a grid, and any other transformer comes out of that unfitted.
+
     `joblib.dump` and `pickle` keep an encoder that was given as a path as that path; :func:`transferkit.save`
     writes the encoder into the model's file.
 
@@ -109,8 +112,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             The fitted classifier.
         """
         X = check_texts(X) if holds_texts(X) else X
-        check_same_length(X, y)
         y = check_labels(y)
+        check_same_length(X, y)
         check_has_classes(np.unique(y), self)
         encoder = self._make_encoder(is_text=holds_texts(X))
         features = encoder.fit_transform(X, y)
@@ -204,7 +207,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         if inner and _is_frozen(params.get("encoder", self.encoder)):
             raise ValueError(
                 f"{inner[0]!r} cannot be set: the encoder is pretrained, and changing its parameters would not change "
-                "what it has learned. Search over `encoder` itself, or give an unfitted encoder."
+                "what it has learned. Search over `encoder` itself (paths, PretrainedEncoder), or give an unfitted one."
             )
         return super().set_params(**params)
 
@@ -228,7 +231,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         if encoder is None and (self.encoder is not None and self.strategy != "scratch"):
             encoder = self._make_encoder(is_text=True)
         if encoder is None:  # TF-IDF for texts, the features as they are for rows of numbers
-            tags.input_tags.string = tags.input_tags.one_d_array = tags.input_tags.sparse = True
+            tags.input_tags.string = tags.input_tags.sparse = True
         else:
             tags.input_tags = get_tags(encoder).input_tags
         return tags

@@ -1,0 +1,179 @@
+"""The command line does the whole job, and answers mistakes with one line and exit code 2."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import transferkit
+from transferkit.cli import main
+
+ANIMALS, PAPERS, VERBS = ("cat", "dog", "cow", "horse"), ("stock", "bond", "fund", "share"), ("here", "there", "again")
+UNLABELLED = [f"the {noun} is {verb}" for noun in ANIMALS + PAPERS for verb in VERBS] + [
+    f"the {a} and the {b}" for group in (ANIMALS, PAPERS) for a in group for b in group if a != b
+]
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Return a function that runs the command line and returns exit code, output and errors."""
+
+    def run(*args, stdin=""):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        with pytest.raises(SystemExit) as stop:
+            main([str(arg) for arg in args])
+        return stop.value.code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "corpus.txt").write_text("\n".join(UNLABELLED))
+    rows = [("the cat is here", "pet"), ("a cow", "pet"), ("the stock, again", "money"), ("a bond", "money")]
+    with open(tmp_path / "labelled.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+    (tmp_path / "other.csv").write_text("body,sentiment\na cat,pet\n")
+    return tmp_path
+
+
+@pytest.fixture
+def model_path(folder, run):
+    run("pretrain", folder / "corpus.txt", "-o", folder / "encoder.tk", "--n-components", 4, "-q")
+    run("finetune", folder / "labelled.csv", "-e", folder / "encoder.tk", "-o", folder / "model.tk", "-q")
+    return folder / "model.tk"
+
+
+def test_pretrain_finetune_evaluate_predict_describe(folder, run):
+    code, out, _ = run("pretrain", folder / "corpus.txt", "-o", folder / "encoder.tk", "--n-components", 4)
+    assert code == 0
+    assert out.startswith(f"pretrained on {len(UNLABELLED)} texts in ")
+    arguments = ("-e", folder / "encoder.tk", "-o", folder / "model.tk", "--cv", 2)
+    code, out, _ = run("finetune", folder / "labelled.csv", *arguments)
+    assert code == 0
+    assert out.startswith("fine-tuned on 4 texts of 2 classes in ")
+    assert "accuracy in 2 folds: " in out
+    code, out, _ = run("evaluate", folder / "model.tk", folder / "labelled.csv")
+    assert code == 0
+    assert "accuracy  1.0000" in out
+    code, out, _ = run("predict", folder / "model.tk", "-", stdin="the dog\n\nthe fund\n")
+    assert code == 0
+    rows = list(csv.reader(io.StringIO(out)))
+    assert rows[0] == ["text", "prediction", "probability of money", "probability of pet"]
+    assert [row[:2] for row in rows[1:]] == [["the dog", "pet"], ["the fund", "money"]]
+    assert all(abs(float(row[2]) + float(row[3]) - 1) < 1e-5 for row in rows[1:])
+    code, out, _ = run("describe", folder / "model.tk")
+    assert code == 0
+    assert "TransferClassifier" in out
+
+
+def test_predictions_are_those_of_the_loaded_model(model_path, run):
+    run("predict", model_path, model_path.parent / "corpus.txt", "-o", model_path.parent / "out.csv")
+    with open(model_path.parent / "out.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    model = transferkit.load(model_path)
+    assert [row["text"] for row in rows] == UNLABELLED
+    assert [row["prediction"] for row in rows] == model.predict(UNLABELLED).tolist()
+    probabilities = [[float(row["probability of money"]), float(row["probability of pet"])] for row in rows]
+    np.testing.assert_allclose(probabilities, model.predict_proba(UNLABELLED), atol=1e-6)
+
+
+def test_report_in_json_counts_right(model_path, run):
+    path = model_path.parent / "test.csv"
+    path.write_text("text,label\na cat,pet\na dog,pet\na bond,pet\na stock,money\na horse,wild\n")
+    report = json.loads(run("evaluate", model_path, path, "--json")[1])
+    assert report["n_texts"] == 5
+    assert report["accuracy"] == pytest.approx(3 / 5)
+    assert report["confusion_matrix"] == {
+        "labels": ["money", "pet", "wild"],
+        "counts": [[1, 0, 0], [1, 2, 0], [0, 1, 0]],
+    }
+    assert report["classes"]["pet"] == pytest.approx({"precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "n_texts": 3})
+    assert report["classes"]["wild"]["recall"] == 0
+    assert report["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
+
+
+def test_finetune_from_scratch_needs_no_encoder(folder, run):
+    code, *_ = run("finetune", folder / "labelled.csv", "--strategy", "scratch", "-o", folder / "scratch.tk")
+    assert code == 0
+    assert transferkit.load(folder / "scratch.tk").strategy == "scratch"
+
+
+@pytest.mark.parametrize(("encoder", "n_features"), [("tfidf", 14), ("lsa", 3), ("tfidf+lsa", 17)])
+def test_each_kind_of_encoder(encoder, n_features, folder, run):
+    options = ("--encoder", encoder, "--n-components", 3, "-o", folder / "e.tk")
+    assert run("pretrain", folder / "corpus.txt", *options)[0] == 0
+    assert transferkit.load(folder / "e.tk").transform(["the cat"]).shape == (1, n_features)
+
+
+def test_description_in_json(model_path, run):
+    description = json.loads(run("describe", model_path, "--json")[1])
+    assert description["classes"] == ["money", "pet"]
+
+
+def test_quiet_says_nothing(folder, run):
+    assert run("pretrain", folder / "corpus.txt", "-o", folder / "e.tk", "-q") == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("pretrain", "corpus.txt", "-o", "no/e.tk"), "The folder of the output 'no/e.tk' does not exist"),
+        (("pretrain", "corpus.txt", "-o", "."), "The output '.' is a folder"),
+        (("pretrain", "missing.txt", "-o", "e.tk"), "No such file or directory: 'missing.txt'"),
+        (("pretrain", "labelled.pdf", "-o", "e.tk"), "A corpus is a .txt, .csv, .tsv or .jsonl file"),
+        (("pretrain", "other.csv", "-o", "e.tk"), "has no column 'text'. Its columns are: ['body', 'sentiment']"),
+        (("pretrain", "corpus.txt", "-o", "e.tk", "--n-components", "0"), "The 'n_components' parameter of LSAEncoder"),
+        (("pretrain", "-o", "e.tk"), "Missing argument 'CORPUS...'"),
+        (("finetune", "other.csv", "-e", "encoder.tk", "-o", "m.tk"), "has no column 'text'"),
+        (("finetune", "labelled.csv", "-o", "m.tk"), "strategy='frozen' needs an encoder"),
+        (("finetune", "labelled.csv", "-e", "no.tk", "-o", "m.tk"), "There is no model file 'no.tk'"),
+        (
+            ("finetune", "labelled.csv", "-e", "corpus.txt", "-o", "m.tk"),
+            "'corpus.txt' is not a transferkit model file",
+        ),
+        (
+            ("finetune", "labelled.csv", "-e", "encoder.tk", "-o", "m.tk", "-C", "-1"),
+            "The 'C' parameter of LogisticHead",
+        ),
+        (("finetune", "one.csv", "-e", "encoder.tk", "-o", "m.tk"), "labels of at least 2 classes"),
+        (("finetune", "labelled.csv", "-e", "encoder.tk", "-o", "m.tk", "--cv", "9"), "n_splits=9"),
+        (("evaluate", "encoder.tk", "labelled.csv"), "which predicts no classes"),
+        (("evaluate", "model.tk", "other.csv"), "has no column 'text'"),
+        (("predict", "model.tk"), "Standard input holds no texts"),
+        (("predict", "model.tk", "missing.txt", "-o", "out.csv"), "No such file"),
+        (("describe", "missing.tk"), "There is no model file 'missing.tk'"),
+        (("describe", "labelled.csv"), "is not a transferkit model file"),
+        (("nonsense",), "No such command 'nonsense'"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(args, message, model_path, run, monkeypatch):
+    folder = model_path.parent
+    (folder / "one.csv").write_text("text,label\na,x\nb,x\n")
+    monkeypatch.chdir(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    code, out, error = run(*args)
+    assert code == 2
+    assert out == ""
+    assert error.startswith("Error: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_module_and_version_work_as_commands():
+    result = subprocess.run(
+        [sys.executable, "-m", "transferkit", "--version"], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == f"transferkit, version {transferkit.__version__}\n"
+
+
+def test_reader_that_stops_early_is_no_error(model_path):
+    command = f"{sys.executable} -m transferkit predict {model_path} {model_path.parent / 'corpus.txt'} | head -n 1"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("text,prediction")
+    assert result.stderr == ""

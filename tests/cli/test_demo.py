@@ -1,0 +1,49 @@
+"""The demo runs to its end and shows figures that it measured."""
+
+import json
+
+import pytest
+
+import transferkit
+from transferkit.cli import _curves
+from transferkit.cli._demo import run_demo
+from transferkit.exceptions import MissingExtraError
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    return folder, run_demo(folder, quiet=True, labels_a_class=(4, 16), packages=["joblib", "sklearn"])
+
+
+def test_demo_compares_three_tasks_and_leaves_its_files(demo):
+    folder, results = demo
+    tasks = {run["task"] for run in results["runs"]}
+    assert tasks >= {"area of scikit-learn", "kind of object"}
+    assert {(run["labels_a_class"], run["strategy"]) for run in results["runs"]} == {
+        (n, strategy) for n in (4, 16) for strategy in ("transfer", "scratch")
+    }
+    assert all(0 < run["accuracy"] < 1 and run["seconds"] > 0 for run in results["runs"])
+    assert (folder / "learning_curves.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((folder / "results.json").read_text()) == results
+    for task, size in results["model_bytes"].items():
+        path = folder / f"{task.replace(' ', '_')}.tk"
+        assert path.stat().st_size == size
+        assert "FeatureUnion" in str(transferkit.describe(path))
+
+
+def test_more_labels_help_on_average(demo):
+    _, results = demo
+    mean = {
+        n: sum(
+            run["accuracy"] for run in results["runs"] if run["labels_a_class"] == n and run["strategy"] == "transfer"
+        )
+        for n in (4, 16)
+    }
+    assert mean[16] > mean[4]
+
+
+def test_missing_matplotlib_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'transferkit\[plot\]'"):
+        _curves.draw_curves([], tmp_path / "x.png")
