@@ -49,7 +49,5 @@ def to_tensor(matrix: Any, device: torch.device) -> torch.Tensor:
 
 
 def as_writable(array: np.ndarray) -> np.ndarray:
-    """Return the array, or a copy of one that torch does not take: read-only (a memory map), or with a negative
-    stride, which NumPy calls contiguous along an axis of length one.
-    """
+    """Return the array, or a copy of one that torch does not take: read-only (a memory map) or stored backwards."""
     return array if array.flags.writeable and min(array.strides, default=0) >= 0 else array.copy()

@@ -1,0 +1,31 @@
+"""The README tells the truth: its example runs, and its map shows the rooms there are."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import transferkit
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_example_runs(tmp_path, monkeypatch, capsys):
+    [code] = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out == "['learning' 'running']\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["encoder.tk", "model.tk"]
+
+
+def test_map_shows_every_room():
+    package = Path(transferkit.__file__).parent
+    rooms = {path.name for path in package.iterdir() if path.is_dir() and (path / "__init__.py").exists()}
+    files = {path.name for path in package.glob("*.py")} - {"__init__.py", "__main__.py"}
+    shown = set(re.findall(r"^  (\w+\.py|\w+/)", README, flags=re.MULTILINE))
+    assert shown == files | {f"{room}/" for room in rooms}
+
+
+@pytest.mark.parametrize("name", transferkit.__all__)
+def test_every_public_name_is_mentioned(name):
+    assert f"`{name}`" in README
