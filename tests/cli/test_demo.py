@@ -19,7 +19,7 @@ def demo(tmp_path_factory):
 def test_demo_compares_three_tasks_and_leaves_its_files(demo):
     folder, results = demo
     tasks = {run["task"] for run in results["runs"]}
-    assert tasks >= {"area of scikit-learn", "kind of object"}
+    assert tasks >= {"sklearn area", "kind of object"}
     assert {(run["labels_a_class"], run["strategy"]) for run in results["runs"]} == {
         (n, strategy) for n in (4, 16) for strategy in ("transfer", "scratch")
     }

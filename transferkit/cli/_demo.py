@@ -81,7 +81,7 @@ def run_demo(folder, *, quiet=False, labels_a_class=LABELS_A_CLASS, packages=Non
     results["model_bytes"] = _save_models(models, folder)
     (folder / "results.json").write_text(json.dumps(results, indent=1))
     _draw(runs, folder)
-    click.echo("\nA fresh process in which torch cannot be imported:")
+    click.echo("\nA fresh process in which torch cannot be imported (the first load imports scikit-learn):")
     click.echo(_predict_without_torch(tasks, texts, folder))
     return results
 
@@ -91,8 +91,8 @@ def _make_tasks(docstrings, held_out, most_labels):
     package, area = docstrings.package, docstrings.target
     candidates = {
         "package": np.where(package == "joblib", "", package),
-        "area of SciPy": np.where(package == "scipy", area, ""),
-        "area of scikit-learn": np.where(package == "sklearn", area, ""),
+        "SciPy area": np.where(package == "scipy", area, ""),
+        "sklearn area": np.where(package == "sklearn", area, ""),
         "kind of object": docstrings.kind,
     }
     tasks = []
