@@ -154,7 +154,7 @@ def check_has_classes(classes, estimator):
     if len(classes) < 2:
         raise ValueError(
             f"{type(estimator).__name__} needs labels of at least 2 classes to learn to tell them apart. "
-            f"Got {len(classes)} class: {list(classes)!r}."
+            f"Got {len(classes)} class: {np.asarray(classes).tolist()!r}."
         )
 
 

@@ -35,6 +35,10 @@ _LARGEST_HEADER = 100_000_000  # the limit of the safetensors format
 def write_container(path, arrays, metadata):
     """Write arrays (by name) and metadata (JSON data) so that `path` is the old or the new file, never half of one."""
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"The model file {os.fspath(path)!r} cannot be written: a folder has that name.")
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"The model file {os.fspath(path)!r} cannot be written: its folder does not exist.")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     try:

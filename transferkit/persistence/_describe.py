@@ -20,6 +20,8 @@ class ModelDescription:
         Class of the estimator.
     parameters : dict of str to str
         Its parameters, as Python would print them.
+    changed : list of str
+        Names of the parameters that differ from their defaults.
     classes : list of str or None
         Labels it predicts (the first 200).
     n_classes : int or None
@@ -43,6 +45,7 @@ class ModelDescription:
     path: str
     class_name: str
     parameters: dict
+    changed: list
     classes: list | None
     n_classes: int | None
     n_features_in: int | None
@@ -64,7 +67,7 @@ class ModelDescription:
         lines = {
             "file": f"{self.path} ({self.n_bytes / 1e6:.2f} MB, {self.n_arrays} arrays, format {self.format})",
             "class": self.class_name,
-            "parameters": ", ".join(f"{name}={value}" for name, value in self.parameters.items()),
+            "parameters": ", ".join(f"{name}={self.parameters[name]}" for name in self.changed) or "all default",
             "classes": f"{self.n_classes}: {classes}" if self.classes else None,
             "features": self.n_features_in,
             "made of": ", ".join(name.rpartition(".")[2] for name in self.estimators),
@@ -100,6 +103,7 @@ def describe(path):
             path=os.fspath(path),
             class_name=summary["class"],
             parameters=summary["parameters"],
+            changed=summary["changed"],
             classes=summary["classes"],
             n_classes=summary["n_classes"],
             n_features_in=summary["n_features_in"],

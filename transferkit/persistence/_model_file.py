@@ -1,6 +1,7 @@
 """Save and load: an estimator as a file without code."""
 
 import datetime
+import inspect
 import os
 import platform
 import reprlib
@@ -13,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence._container import read_arrays, read_header, write_container
 from transferkit.persistence._probe import agrees_with_probe, make_probe
-from transferkit.persistence._state import Packer, Unpacker
+from transferkit.persistence._state import Packer, Unpacker, get_state
 
 FORMAT = 1
 _PACKAGES = ("transferkit", "scikit-learn", "numpy", "scipy")
@@ -147,13 +148,20 @@ def _passes(estimator, probe):
 
 def _summarise(estimator):
     """Return what describe shows: parameters as text, classes, number of features."""
-    parameters = {name: reprlib.repr(value) for name, value in estimator.get_params(deep=False).items()}
+    state, signature = get_state(estimator), inspect.signature(type(estimator))
+    parameters = {name: _show(state[name]) for name in signature.parameters if name in state}
     classes = getattr(estimator, "classes_", None)
     n_features = getattr(estimator, "n_features_in_", None)
     return {
         "class": type(estimator).__name__,
         "parameters": parameters,
+        "changed": [name for name, text in parameters.items() if text != _show(signature.parameters[name].default)],
         "n_classes": None if classes is None else len(classes),
         "classes": None if classes is None else [str(label) for label in classes[:_LARGEST_LIST]],
         "n_features_in": None if n_features is None else int(n_features),
     }
+
+
+def _show(value):
+    """Return a short text; inner estimators by name alone, because their own parameters may name the user's files."""
+    return f"{type(value).__name__}(...)" if isinstance(value, BaseEstimator) else reprlib.repr(value)

@@ -95,13 +95,17 @@ class Packer:
             name = name_of_class(type(value))
             if name is None or not isinstance(value, BaseEstimator):
                 raise _refuse(value, where, "only plain data and estimators whose state is plain arrays can be stored")
-            state = getattr(value, "_get_state_for_file", value.__getstate__)()
-            state = {key: item for key, item in state.items() if key not in _SESSION_KEYS}
-            packed = {key: self.pack(item, f"{where}.{key}") for key, item in state.items()}
+            packed = {key: self.pack(item, f"{where}.{key}") for key, item in get_state(value).items()}
             self._indices_of_estimators[id(value)] = len(self.estimators)
             self.estimators.append({"class": name, "state": packed})
             self._alive.append(value)
         return {"estimator": self._indices_of_estimators[id(value)]}
+
+
+def get_state(estimator):
+    """Return the parameters and fitted attributes of an estimator that belong in a file."""
+    state = getattr(estimator, "_get_state_for_file", estimator.__getstate__)()
+    return {key: item for key, item in state.items() if key not in _SESSION_KEYS}
 
 
 def _refuse(value, where, reason):
