@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 
 import joblib
 import numpy as np
@@ -232,12 +233,19 @@ def test_cut_off_file_is_refused_at_every_length(model_path):
             transferkit.load(model_path)
 
 
+def read(path):
+    with _container.open_container(path) as file:
+        header = _container.read_header(file)
+        return header, _container.read_arrays(file, header, mmap=False)
+
+
 def test_changed_numbers_are_noticed_by_the_probe(model_path):
-    _metadata, table, start = _container.read_header(model_path)
+    header, _ = read(model_path)
     content = bytearray(model_path.read_bytes())
-    largest = max(table.values(), key=lambda entry: entry["data_offsets"][1] - entry["data_offsets"][0])
+    largest = max(header.table.values(), key=lambda entry: entry["data_offsets"][1] - entry["data_offsets"][0])
     begin, end = largest["data_offsets"]
-    content[start + begin : start + end] = bytes(reversed(content[start + begin : start + end]))
+    place = slice(header.start + begin, header.start + end)
+    content[place] = bytes(reversed(content[place]))
     model_path.write_bytes(content)
     with pytest.raises(ModelFileError, match="gives other results than when it was saved"):
         transferkit.load(model_path)
@@ -246,10 +254,9 @@ def test_changed_numbers_are_noticed_by_the_probe(model_path):
 
 def rewrite(path, change):
     """Write the file again with changed metadata."""
-    metadata, table, start = _container.read_header(path)
-    arrays = {name: np.array(array) for name, array in _container.read_arrays(path, table, start, mmap=False).items()}
-    change(metadata)
-    _container.write_container(path, arrays, metadata)
+    header, arrays = read(path)
+    change(header.metadata)
+    _container.write_container(path, arrays, header.metadata)
 
 
 @pytest.mark.parametrize(
@@ -285,10 +292,87 @@ def test_table_that_does_not_fit_the_file_is_refused(model_path, change):
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     change(header["0"])
-    text = json.dumps(header).encode()
+    text = json.dumps(header, separators=(",", ":")).encode()
     model_path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length :])
     with pytest.raises(ModelFileError, match=r"model\.tk' is damaged"):
         transferkit.load(model_path)
+
+
+def test_one_changed_bit_is_noticed_in_full(model_path):
+    transferkit.load(model_path, verify="full")
+    content = model_path.read_bytes()
+    random = np.random.RandomState(0)
+    for position in random.randint(0, len(content), size=60):
+        changed = bytearray(content)
+        changed[position] ^= 1
+        model_path.write_bytes(changed)
+        with pytest.raises(ModelFileError):
+            transferkit.load(model_path, verify="full")
+
+
+def test_card_comes_back_and_names_the_model(tmp_path):
+    card = {"accuracy": 0.9, "notes": ["trained on Ω"], "nested": {"n": 1}}
+    transferkit.save(PCA(2).fit(X), tmp_path / "a.tk", card=card)
+    transferkit.save(PCA(2).fit(X + X**2), tmp_path / "b.tk")
+    first, second = (transferkit.describe(tmp_path / name) for name in ("a.tk", "b.tk"))
+    assert first.card == card
+    assert second.card == {}
+    assert "card accuracy 0.9" in str(first)
+    assert first.digest != second.digest
+    assert not first.signed
+    for bad in ("text", {"x": object()}, {"x": float("nan")}):
+        with pytest.raises(ValueError, match="The 'card' parameter of save must be a dict of JSON data"):
+            transferkit.save(PCA(2).fit(X), tmp_path / "c.tk", card=bad)
+    assert not (tmp_path / "c.tk").exists()
+
+
+def test_signature_is_checked_against_the_key(tmp_path):
+    path = tmp_path / "model.tk"
+    transferkit.save(PCA(2).fit(X), path, sign_key=b"secret")
+    assert transferkit.describe(path).signed
+    np.testing.assert_array_equal(transferkit.load(path, verify_key=b"secret").components_, PCA(2).fit(X).components_)
+    transferkit.load(path)
+    with pytest.raises(ModelFileError, match="is not signed with the given key"):
+        transferkit.load(path, verify_key=b"other")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match="is not signed with the given key"):
+        transferkit.load(path, verify_key=b"secret", verify=None)
+    transferkit.save(PCA(2).fit(X), path)
+    with pytest.raises(ModelFileError, match="is not signed with the given key"):
+        transferkit.load(path, verify_key=b"secret")
+    for bad in ("text", b""):
+        with pytest.raises(ValueError, match="must be non-empty bytes"):
+            transferkit.save(PCA(2).fit(X), path, sign_key=bad)
+        with pytest.raises(ValueError, match="must be non-empty bytes"):
+            transferkit.load(path, verify_key=bad)
+
+
+def test_file_replaced_under_a_loaded_model_leaves_the_model_as_it_was(model_path):
+    model = transferkit.load(model_path)
+    expected = model.predict_proba(TEXTS).copy()
+    transferkit.save(PCA(2).fit(X), model_path)
+    np.testing.assert_array_equal(model.predict_proba(TEXTS), expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a process with a POSIX signal")
+def test_killed_while_saving_leaves_the_old_or_the_new_file(tmp_path):
+    path = tmp_path / "model.tk"
+    code = (
+        "import sys, transferkit, numpy as np; from sklearn.decomposition import PCA\n"
+        "X = np.random.RandomState(0).rand(60, 20_000)\n"
+        "models = [PCA(50, random_state=0).fit(sign * X) for sign in (1, -1)]\n"
+        "transferkit.save(models[0], sys.argv[1]); print('ready', flush=True)\n"
+        "while True:\n    [transferkit.save(model, sys.argv[1]) for model in models]"
+    )
+    for delay in (0.01, 0.05, 0.09):
+        process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
+        process.stdout.readline()
+        time.sleep(delay)
+        process.kill()
+        process.communicate()
+        assert transferkit.load(path, verify="full").components_.shape == (50, 20_000)
 
 
 def test_random_bytes_changed_never_raise_anything_else(model_path):
