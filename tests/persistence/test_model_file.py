@@ -19,14 +19,21 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.naive_bayes import ComplementNB
 from sklearn.pipeline import make_pipeline, make_union
-from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    LabelBinarizer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    RobustScaler,
+    StandardScaler,
+)
 from sklearn.svm import LinearSVC
 
 import transferkit
 from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, TfidfEncoder, TransferClassifier
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import _container, _model_file
-from transferkit.persistence._allowed import ALLOWED
+from transferkit.persistence._allowed import ALLOWED, class_of_name
 
 TEXTS = ["a matrix has rows", "rows of a matrix", "a vector has entries", "entries of a vector", "naïve Ω"] * 4
 LABELS = ["matrix", "matrix", "vector", "vector", "other"] * 4
@@ -78,6 +85,25 @@ def test_loaded_model_predicts_the_same(name, model, mmap, tmp_path):
     assert repr(getattr(loaded, "classes_", None)) == repr(getattr(model, "classes_", None))
 
 
+@pytest.mark.parametrize(
+    "name", [f"{module}.{name}" for module, names in ALLOWED.items() if module.startswith("sklearn") for name in names]
+)
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # defaults on their way to change
+def test_every_allowed_class_of_scikit_learn_comes_back(name, tmp_path):
+    cls = class_of_name(name)
+    arguments = {
+        "Pipeline": {"steps": [("scale", StandardScaler()), ("pca", PCA(2))]},
+        "FeatureUnion": {"transformer_list": [("scale", StandardScaler()), ("pca", PCA(2))]},
+        "ColumnTransformer": {"transformers": [("a", PCA(1), [0, 1]), ("b", "drop", [2])], "remainder": "passthrough"},
+        "QuantileTransformer": {"n_quantiles": 10},
+    }
+    model = cls(**arguments.get(cls.__name__, {}))
+    model = model.fit(Y) if cls is LabelBinarizer else model.fit(X, Y)
+    transferkit.save(model, tmp_path / "model.tk")
+    loaded, rows = transferkit.load(tmp_path / "model.tk", verify="full"), Y if cls is LabelBinarizer else X
+    np.testing.assert_allclose(predict(loaded, rows), predict(model, rows), rtol=1e-9)
+
+
 def test_loaded_arrays_are_mapped_and_read_only(tmp_path):
     transferkit.save(LogisticHead().fit(X, Y), tmp_path / "model.tk")
     coef = transferkit.load(tmp_path / "model.tk").coef_
@@ -91,7 +117,8 @@ def test_loaded_arrays_are_mapped_and_read_only(tmp_path):
 def test_values_of_every_kind_come_back(tmp_path):
     values = {
         "none": None, "flag": True, "whole": 10**20, "real": 0.1, "nan": float("nan"), "infinite": -float("inf"),
-        "text": "Ω\ud800", "list": [1, [2.5, "x"]], "tuple": (1, (2,)), "set": {"b", "a"}, "dict": {"k": (1,), 2: None},
+        "text": "Ω\ud800", "list": [1, [2.5, "x"]], "tuple": (1, (2,)), "set": {"b", "a"},
+        "slice": slice(1, None, 2), "dict": {"k": (1,), 2: None},
         "scalar": np.float32(0.1), "bool scalar": np.bool_(False), "np text": np.str_("t"), "type": np.float32,
         "dtype": np.dtype(np.int64), "array": np.eye(3, dtype=np.float16), "empty": np.zeros((0, 3)),
         "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "texts": np.array(["a", "bcd"]),
