@@ -1,8 +1,8 @@
 """How long does a search over a head take when the encoder is frozen? Encode once against encoding in every fold.
 
 Run ``python benchmarks/bench_encode_once.py``. The same pretrained encoder and the same head (scikit-learn's
-LogisticRegression) are searched over 5 values of C in 5 folds on 2,000 docstrings; all ways must find the same scores. The
-rivals are scikit-learn's own ways to keep an encoder frozen. Medians of alternating runs, each with empty caches.
+LogisticRegression) are searched over 5 values of C in 5 folds on 2,000 docstrings; all ways must find the same scores.
+The rivals are scikit-learn's own ways to keep an encoder frozen. Medians of alternating runs, each with empty caches.
 """
 
 import json
