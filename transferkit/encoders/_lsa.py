@@ -29,6 +29,8 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         of one document has no company to learn from.
     binary, norm, use_idf, smooth_idf, sublinear_tf : any
         How terms are weighed, as in :class:`TfidfEncoder`; here `sublinear_tf` is True by default.
+    stemmer, n_jobs : any
+        Stems instead of words, and threads, as in :class:`TfidfEncoder`.
     n_iter : int, default=4
         Power iterations of the randomised SVD; more are slower and closer to the exact one.
     random_state : int, RandomState instance or None, default=0
@@ -99,6 +101,8 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         use_idf=True,
         smooth_idf=True,
         sublinear_tf=True,
+        stemmer=None,
+        n_jobs=None,
         n_iter=4,
         random_state=0,
     ):
@@ -120,6 +124,8 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         self.use_idf = use_idf
         self.smooth_idf = smooth_idf
         self.sublinear_tf = sublinear_tf
+        self.stemmer = stemmer
+        self.n_jobs = n_jobs
         self.n_iter = n_iter
         self.random_state = random_state
 
