@@ -14,8 +14,8 @@ class TermCounts(NamedTuple):
     """How often each distinct term occurs in each row of a block, by term.
 
     `hashes` (ascending) and `checks` name the terms; term t occurs ``counts[a:b]`` times in
-    ``rows[a:b]``, where a, b are ``indptr[t : t + 2]``; its UTF-8 bytes end at ``ends[t]`` of `text`,
-    where those of the next one begin.
+    ``rows[a:b]``, where a, b are ``indptr[t : t + 2]``; its UTF-8 bytes are
+    ``text[starts[t] : starts[t] + lengths[t]]``.
     """
 
     hashes: np.ndarray
@@ -25,7 +25,8 @@ class TermCounts(NamedTuple):
     counts: np.ndarray
     n_rows: int
     text: np.ndarray
-    ends: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
 
     @property
     def document_frequency(self) -> np.ndarray:
@@ -90,45 +91,26 @@ def _differs_from_last(hashes: np.ndarray, checks: np.ndarray) -> np.ndarray:
     return differs
 
 
-def count_terms(ngrams: NGrams, n_rows: int, with_text: bool = True) -> tuple[TermCounts, np.ndarray]:
-    """Count the occurrences of each term in each row.
-
-    Parameters
-    ----------
-    ngrams : NGrams
-        Occurrences.
-    n_rows : int
-        Number of rows.
-    with_text : bool, default=True
-        Spell the terms; else their text is left empty.
-
-    Returns
-    -------
-    counts : TermCounts
-        The counts by term.
-    first : ndarray of intp of shape (n_terms,)
-        First occurrence of each term.
-    """
+def count_terms(ngrams: NGrams, n_rows: int) -> TermCounts:
+    """Count the occurrences of each term in each of `n_rows` rows."""
     order, is_first = group_equal(ngrams.hashes, ngrams.checks)
     rows = ngrams.rows.take(order)
     new_entry = is_first.copy()
     new_entry[1:] |= rows[1:] != rows[:-1]
     entries = np.flatnonzero(new_entry)
-    counts = np.diff(entries, append=len(order)).astype(np.int32)
     terms = order[is_first]
-    begins = np.flatnonzero(is_first[entries])
-    text, lengths = ngrams.spell(terms if with_text else terms[:0])
-    found = TermCounts(
+    starts, lengths = ngrams.spans(terms)
+    return TermCounts(
         ngrams.hashes.take(terms),
         ngrams.checks.take(terms),
-        np.append(begins, len(entries)),
+        np.append(np.flatnonzero(is_first[entries]), len(entries)),
         rows.take(entries),
-        counts,
+        np.diff(entries, append=len(order)).astype(np.int32),
         n_rows,
-        text,
-        np.cumsum(lengths),
+        ngrams.text,
+        starts.astype(np.int32),
+        lengths.astype(np.int32),
     )
-    return found, terms
 
 
 def count_through_words(words: TermCounts, ngrams: TermCounts) -> TermCounts:

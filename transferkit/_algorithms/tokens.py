@@ -71,47 +71,36 @@ def _rows_of(text: TextBytes, starts: np.ndarray) -> np.ndarray:
 
 
 class NGrams(NamedTuple):
-    """Occurrences of terms: hashes, row (document), and what is needed to spell them.
+    """Occurrences of terms: occurrence k of a term is in row ``rows[k]`` (int32).
 
-    Occurrence k is ``text[starts[k] : starts[k] + lengths[k]]``; where `first_word` is given, it is the
-    `n_words[k]` words from ``first_word[k]`` on, and `starts` and `lengths` are those of words. Within one
-    term, rows ascend.
+    Its bytes run from ``starts[first[k]]`` to ``ends[last[k]]`` of `text` (the words or characters that it
+    begins and ends with). Within one term, rows ascend.
     """
 
     hashes: np.ndarray
     checks: np.ndarray
     rows: np.ndarray
-    first_word: np.ndarray | None
-    n_words: np.ndarray | None
     text: np.ndarray
     starts: np.ndarray
-    lengths: np.ndarray
+    ends: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
 
-    def spell(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the UTF-8 bytes of the chosen occurrences, one after the other, and their lengths."""
-        if self.first_word is None or self.n_words is None:
-            lengths = self.lengths[chosen]
-            return take_spans(self.text, self.starts[chosen], lengths), lengths
-        n_words = self.n_words[chosen].astype(np.int64)
-        words = expand_ranges(self.first_word[chosen], n_words)
-        pieces = self.lengths[words] + 1  # one byte more each, for the space between words
-        spelled = take_spans(self.text, self.starts[words], pieces)
-        spelled[np.cumsum(pieces) - 1] = SPACE
-        last = np.cumsum(n_words) - 1
-        ends = np.cumsum(pieces)[last]
-        lengths = np.diff(ends, prepend=0) - 1
-        is_text = np.ones(len(spelled), bool)
-        is_text[ends - 1] = False
-        return spelled[is_text], lengths
+    def spans(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return where the chosen occurrences start, and their lengths."""
+        starts = self.starts[self.first[chosen]]
+        return starts, self.ends[self.last[chosen]] - starts
 
 
 def word_ngrams(tokens: Tokens, ngram_range: tuple[int, int]) -> NGrams:
     """Return the n-grams of neighbouring words of one document, for every n in the (closed) range."""
     lowest, highest = ngram_range
+    if highest > 1:
+        tokens = _close_ranks(tokens)
     n_tokens = len(tokens.hashes)
     pair = tokens.hashes, tokens.checks
-    hashes, checks, first_words = [], [], []
     first = np.arange(n_tokens, dtype=np.int32)
+    hashes, checks, firsts, lasts = [], [], [], []
     for n in range(1, highest + 1):
         if n > 1:
             ahead = first[: np.searchsorted(first, n_tokens - n + 1)]
@@ -122,23 +111,34 @@ def word_ngrams(tokens: Tokens, ngram_range: tuple[int, int]) -> NGrams:
         if n >= lowest:
             hashes.append(pair[0])
             checks.append(pair[1])
-            first_words.append(first)
+            firsts.append(first)
+            lasts.append(first + (n - 1))
         if len(first) == 0:
             break
-    first_word = _join(first_words, np.int32)
-    n_words = np.repeat(
-        np.arange(lowest, lowest + len(first_words), dtype=np.uint8), [len(part) for part in first_words]
-    )
+    first = _join(firsts, np.int32)
     return NGrams(
         _join(hashes, np.uint64),
         _join(checks, np.uint64),
-        tokens.rows[first_word],
-        first_word,
-        n_words,
+        tokens.rows[first],
         tokens.text,
         tokens.starts,
-        tokens.lengths,
+        tokens.starts + tokens.lengths,
+        first,
+        _join(lasts, np.int32),
     )
+
+
+def _close_ranks(tokens: Tokens) -> Tokens:
+    """Write the tokens one space apart, so that n-grams of words are spans of the text."""
+    widths = tokens.lengths + 1  # a space follows each token
+    if len(widths) and (np.diff(tokens.starts) > 0).all():
+        step = np.zeros(len(tokens.text) + 1, np.int8)
+        step[tokens.starts] = 1
+        step[tokens.starts + widths] -= 1
+        text = tokens.text[np.cumsum(step[:-1], dtype=np.int8).view(bool)]
+    else:
+        text = take_spans(tokens.text, tokens.starts, widths)
+    return tokens._replace(text=pad(text), starts=np.cumsum(widths) - widths)
 
 
 def _join(parts: list[np.ndarray], dtype: type) -> np.ndarray:
@@ -166,29 +166,38 @@ def character_ngrams(
     ngrams : NGrams
         Occurrences, by n and then by place.
     """
-    position_of = None
-    if not text.is_ascii:  # count in characters, and go back to bytes below
-        position_of = np.flatnonzero((text.bytes & 0xC0) != 0x80)
-        starts, ends = np.searchsorted(position_of, starts), np.searchsorted(position_of, ends)
+    if text.is_ascii:
+        first, last, rows = _slide(starts, ends, ngram_range, keep_short)
+    else:
+        begins = (text.bytes & 0xC0) != 0x80
+        character = np.cumsum(begins, dtype=np.int32) - 1  # of each byte
+        position = np.flatnonzero(begins)
+        first, last, rows = _slide(character[starts], character[ends], ngram_range, keep_short)
+        first, last = position[first], position[last]
+    hashes, checks = hash_spans(text.bytes, first, last - first)
+    place = np.arange(len(first), dtype=np.int32)
+    return NGrams(hashes, checks, rows, text.bytes, first, last, place, place)
+
+
+def _slide(
+    starts: np.ndarray, ends: np.ndarray, ngram_range: tuple[int, int], keep_short: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return start, end and span of every n-gram of positions within the spans."""
     sizes = ends - starts
-    all_starts, all_ends, rows = [], [], []
+    firsts, lasts, rows = [], [], []
     for n in range(ngram_range[0], ngram_range[1] + 1):
         counts = np.maximum(sizes - (n - 1), 0)
-        if keep_short and n == ngram_range[0]:
-            counts[counts == 0] = 1
+        is_short = (counts == 0) if keep_short and n == ngram_range[0] else None
+        if is_short is not None:
+            counts[is_short] = 1
         first = expand_ranges(starts, counts)
         last = first + n
-        if keep_short and n == ngram_range[0]:
+        if is_short is not None:
             np.minimum(last, np.repeat(ends, counts), out=last)
-        all_starts.append(first)
-        all_ends.append(last)
+        firsts.append(first)
+        lasts.append(last)
         rows.append(np.repeat(np.arange(len(starts), dtype=np.int32), counts))
-    first, last = np.concatenate(all_starts), np.concatenate(all_ends)
-    if position_of is not None:
-        first, last = position_of[first], position_of[last]
-    lengths = last - first
-    hashes, checks = hash_spans(text.bytes, first, lengths)
-    return NGrams(hashes, checks, np.concatenate(rows), None, None, text.bytes, first, lengths)
+    return np.concatenate(firsts), np.concatenate(lasts), np.concatenate(rows)
 
 
 def expand_ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:

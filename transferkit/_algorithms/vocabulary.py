@@ -7,7 +7,8 @@ import numpy as np
 
 from transferkit._algorithms.hashing import load_words
 from transferkit._algorithms.term_counts import group_equal
-from transferkit._algorithms.tokens import pad, take_spans
+from transferkit._algorithms.text_bytes import PADDING
+from transferkit._algorithms.tokens import expand_ranges, pad
 
 _RANGE_SIZE = 1 << 18  # terms that are merged at a time, so that the work stays in the cache
 
@@ -26,14 +27,16 @@ class Counted(Protocol):
     @property
     def text(self) -> np.ndarray: ...
     @property
-    def ends(self) -> np.ndarray: ...
+    def starts(self) -> np.ndarray: ...
+    @property
+    def lengths(self) -> np.ndarray: ...
 
 
 class Vocabulary(NamedTuple):
     """Distinct terms in ascending order of hash, then check, with their text and frequencies.
 
-    `hashes` and `checks` are uint64, `document_frequency` and `total` int64; the UTF-8 bytes of term t end
-    at ``ends[t]`` of `text`, where those of the next one begin.
+    `hashes` and `checks` are uint64, `document_frequency` and `total` int64. Term t is the UTF-8 bytes
+    ``text[starts[t] : starts[t] + lengths[t]]``; each starts at a multiple of eight, filled up with zeros.
     """
 
     hashes: np.ndarray
@@ -41,25 +44,30 @@ class Vocabulary(NamedTuple):
     document_frequency: np.ndarray
     total: np.ndarray
     text: np.ndarray
-    ends: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
 
     def select(self, chosen: np.ndarray) -> "Vocabulary":
         """Return the chosen terms (ascending places) only."""
-        text, lengths = spell(self, chosen)
+        text, starts = _copy_spans(self.text, self.starts[chosen], self.lengths[chosen])
         return Vocabulary(
             self.hashes[chosen],
             self.checks[chosen],
             self.document_frequency[chosen],
             self.total[chosen],
-            text,
-            np.cumsum(lengths),
+            pad(text),
+            starts,
+            self.lengths[chosen],
         )
 
 
-def spell(terms: Counted, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the UTF-8 bytes of the chosen terms, joined, and their lengths."""
-    lengths = np.diff(terms.ends, prepend=0)[chosen]
-    return take_spans(terms.text, terms.ends[chosen] - lengths, lengths), lengths
+def _copy_spans(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bytes of all spans, each filled up to a multiple of eight, and where each starts."""
+    n_words = (lengths.astype(np.int64) + 7) >> 3
+    word_ends = np.cumsum(n_words)
+    offset = 8 * expand_ranges(np.zeros(len(n_words), np.int64), n_words)
+    words = load_words(text, np.repeat(starts, n_words) + offset, np.repeat(lengths, n_words) - offset)
+    return words.view(np.uint8), 8 * (word_ends - n_words)
 
 
 class Merged(NamedTuple):
@@ -128,21 +136,27 @@ def to_vocabulary(parts: Sequence[Counted], merged: Merged | None = None) -> Voc
     """Return one vocabulary with all terms of the parts, which it no longer needs."""
     if merged is None:
         merged = merge_parts(parts)
-    lengths = np.empty(len(merged.hashes), np.int64)
-    pieces, members = [np.empty(0, np.uint8)], [np.empty(0, np.intp)]
+    starts, lengths = np.empty(len(merged.hashes), np.int64), np.empty(len(merged.hashes), np.int32)
+    pieces, size = [], 0
     by_part = np.argsort(merged.part, kind="stable")
     bounds = np.searchsorted(merged.part[by_part], np.arange(len(parts) + 1))
     for part, begin, end in zip(parts, bounds[:-1], bounds[1:], strict=True):
         member = by_part[begin:end]
-        text, lengths[member] = spell(part, merged.place[member])
+        place = merged.place[member]
+        lengths[member] = part.lengths[place]
+        text, starts[member] = _copy_spans(part.text, part.starts[place], part.lengths[place])
+        starts[member] += size
         pieces.append(text)
-        members.append(member)
-    arrived = np.concatenate(members)
-    piece_ends = np.cumsum(lengths[arrived])
-    starts = np.empty(len(lengths), np.int64)
-    starts[arrived] = piece_ends - lengths[arrived]
-    text = take_spans(np.concatenate(pieces), starts, lengths)
-    return Vocabulary(merged.hashes, merged.checks, merged.document_frequency, merged.total, text, np.cumsum(lengths))
+        size += len(text)
+    return Vocabulary(
+        merged.hashes,
+        merged.checks,
+        merged.document_frequency,
+        merged.total,
+        np.concatenate([*pieces, np.zeros(PADDING, np.uint8)]),
+        starts,
+        lengths,
+    )
 
 
 def choose_columns(
@@ -170,8 +184,7 @@ def choose_columns(
         Columns.
     """
     kept = np.flatnonzero(is_kept)
-    lengths = np.diff(terms.ends, prepend=0)
-    order = kept[sort_terms(pad(terms.text), (terms.ends - lengths)[kept], lengths[kept])]
+    order = kept[sort_terms(terms.text, terms.starts[kept], terms.lengths[kept])]
     if max_features is not None and len(order) > max_features:
         occurrences = (terms.document_frequency if binary else terms.total)[order].astype(dtype)
         order = order[np.sort((-occurrences).argsort()[:max_features])]
@@ -180,13 +193,13 @@ def choose_columns(
     return columns
 
 
-def decode_terms(text: np.ndarray, ends: np.ndarray) -> list[str]:
-    """Return terms, given as joined UTF-8 bytes and where each ends, as strings."""
-    raw, stops = text.tobytes(), ends.tolist()
+def decode_terms(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> list[str]:
+    """Return terms, given as spans of UTF-8 bytes, as strings."""
+    raw, spans = text.tobytes(), zip(starts.tolist(), (starts + lengths).tolist(), strict=True)
     if raw.isascii():
         joined = raw.decode("ascii")
-        return [joined[a:b] for a, b in zip([0, *stops], stops, strict=False)]
-    return [raw[a:b].decode("utf-8", "surrogatepass") for a, b in zip([0, *stops], stops, strict=False)]
+        return [joined[a:b] for a, b in spans]
+    return [raw[a:b].decode("utf-8", "surrogatepass") for a, b in spans]
 
 
 class Tally:
@@ -234,12 +247,12 @@ def find_terms(
 
 
 def sort_terms(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Return the alphabetical order (by code point) of terms given as spans of UTF-8 bytes.
+    """Return the alphabetical order (by code point) of terms given as UTF-8 bytes.
 
     Parameters
     ----------
     text : ndarray of uint8
-        Bytes, with `PADDING` spare ones at the end.
+        Bytes of the terms, each from a multiple of eight on and filled up with zeros.
     starts, lengths : ndarray of int of shape (n_terms,)
         Where the (distinct) terms lie.
 
@@ -253,11 +266,14 @@ def sort_terms(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.
     Sorts by the first eight bytes, then those that tie by the next eight, and so on. The order of UTF-8
     bytes is the order of code points, which is how Python compares strings.
     """
-    order = np.argsort(load_words(text, starts, lengths).byteswap(inplace=True))
-    keys = load_words(text, starts[order], lengths[order]).byteswap(inplace=True)
+    words = text.view("<u8").byteswap()  # the first byte of each word counts most
+    at, n_words = starts >> 3, (lengths.astype(np.int64) + 7) >> 3
+    keys = _take_words(words, at, n_words)
+    order = np.argsort(keys)
+    keys = keys[order]
     slots = np.arange(len(order))  # places in `order` that are not settled yet
     run = np.cumsum(np.concatenate([[False], keys[1:] != keys[:-1]])) if len(keys) else slots
-    done = 8
+    done = 1
     while True:
         tied = np.zeros(len(run), bool)
         tied[1:] = run[1:] == run[:-1]
@@ -266,12 +282,11 @@ def sort_terms(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.
         if len(slots) == 0:
             return order
         terms = order[slots]
-        rest = np.maximum(lengths[terms] - done, 0)
-        if not rest.any():  # equal but for zero bytes at the end
+        rest = n_words[terms] - done
+        if rest.max() <= 0:  # equal but for zero bytes at the end
             order[slots] = terms[np.lexsort((lengths[terms], run))]
             return order
-        # A term that has ended loads nothing, wherever that is.
-        keys = load_words(text, np.where(rest > 0, starts[terms] + done, 0), rest).byteswap(inplace=True)
+        keys = _take_words(words, at[terms] + done, rest)
         by_key = np.argsort(keys)
         within = by_key[np.argsort(run[by_key], kind="stable")]
         order[slots] = terms[within]
@@ -279,4 +294,11 @@ def sort_terms(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.
         new_run = np.zeros(len(run), bool)
         new_run[1:] = (keys[1:] != keys[:-1]) | (run[1:] != run[:-1])
         run = np.cumsum(new_run)
-        done += 8
+        done += 1
+
+
+def _take_words(words: np.ndarray, at: np.ndarray, n_left: np.ndarray) -> np.ndarray:
+    """Return one word of each term, zero for terms that have ended."""
+    keys = words.take(at, mode="clip")
+    keys[n_left <= 0] = 0
+    return keys

@@ -63,34 +63,35 @@ class TextAnalysis:
         if block:
             yield block
 
-    def count(self, documents: Sequence[str], with_text: bool = True) -> TermCounts:
-        """Count the terms of a block of documents; spell them if `with_text`."""
+    def count(self, documents: Sequence[str]) -> TermCounts:
+        """Count the terms of a block of documents."""
         if self.unit == "plain":
-            return count_terms(self._plain_terms(documents), len(documents), with_text)[0]
+            return count_terms(self._plain_terms(documents), len(documents))
         if self.accents is not None:
             documents = strip_accents(documents, self.accents, self.lowercase)
         text = encode_documents(documents, self.unit, self.lowercase and self.accents is None)
         if self.unit == "char":
             ngrams = character_ngrams(text, text.starts, text.ends, self.ngram_range, keep_short=False)
-            return count_terms(ngrams, len(documents), with_text)[0]
+            return count_terms(ngrams, len(documents))
         if self.unit == "char_wb":
             words = find_words(text, min_characters=1)
-            in_documents, first = count_terms(word_ngrams(words, (1, 1)), len(documents), with_text=False)
-            starts = words.starts[first] - 1  # with the space on either side
-            ends = starts + words.lengths[first] + 2
+            in_documents = count_terms(word_ngrams(words, (1, 1)), len(documents))
+            starts = in_documents.starts - 1  # with the space on either side
+            ends = starts + in_documents.lengths + 2
             ngrams = character_ngrams(text, starts, ends, self.ngram_range, keep_short=True)
-            return count_through_words(in_documents, count_terms(ngrams, len(starts), with_text)[0])
+            return count_through_words(in_documents, count_terms(ngrams, len(starts)))
         tokens = find_words(text, min_characters=2)
         if self.stop_words is not None:
             tokens = tokens.select(find_terms(*self.stop_words, tokens.hashes, tokens.checks) < 0)
         if self.stem is not None:
             tokens = self._stemmed(tokens, len(documents))
-        return count_terms(word_ngrams(tokens, self.ngram_range), len(documents), with_text)[0]
+        return count_terms(word_ngrams(tokens, self.ngram_range), len(documents))
 
     def _stemmed(self, tokens: Tokens, n_rows: int) -> Tokens:
         """Replace each token by its stem, which is asked for once for each distinct word."""
-        distinct, _ = count_terms(word_ngrams(tokens, (1, 1)), n_rows)
-        text, starts, lengths = _join_texts(self.stems_of(decode_terms(distinct.text, distinct.ends)))
+        distinct = count_terms(word_ngrams(tokens, (1, 1)), n_rows)
+        words = decode_terms(distinct.text, distinct.starts, distinct.lengths)
+        text, starts, lengths = _join_texts(self.stems_of(words))
         hashes, checks = hash_spans(text, starts, lengths)
         word = find_terms(distinct.hashes, distinct.checks, tokens.hashes, tokens.checks)
         return Tokens(hashes[word], checks[word], tokens.rows, text, starts[word], lengths[word])
@@ -124,13 +125,15 @@ class TextAnalysis:
         hashes, checks = hash_spans(text, starts, lengths)
         term = np.array(occurrences, np.intp)
         rows = np.repeat(np.arange(len(counts), dtype=np.int32), np.diff(counts, prepend=0))
-        return NGrams(hashes[term], checks[term], rows, None, None, text, starts[term], lengths[term])
+        return NGrams(hashes[term], checks[term], rows, text, starts, starts + lengths, term, term)
 
 
 def _join_texts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the UTF-8 bytes of the texts, a space after each, and where they start and how long they are."""
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
     lengths = np.array([len(text) for text in encoded], np.int64)
-    return pad(np.frombuffer(b"".join(encoded), np.uint8)), np.cumsum(lengths) - lengths, lengths
+    joined = np.frombuffer(b" ".join([*encoded, b""]), np.uint8)
+    return pad(joined), np.cumsum(lengths + 1) - (lengths + 1), lengths
 
 
 def make_analysis(encoder) -> TextAnalysis:
@@ -215,16 +218,10 @@ def sort_given_vocabulary(vocabulary, analysis: TextAnalysis, lowercase: bool) -
         )
     hashes, checks = analysis.hash_terms(names)
     order = np.lexsort((checks, hashes))
-    encoded = [names[place].encode("utf-8", "surrogatepass") for place in order]
-    terms = Vocabulary(
-        hashes[order],
-        checks[order],
-        np.zeros(len(names), np.int64),
-        np.zeros(len(names), np.int64),
-        np.frombuffer(b"".join(encoded), np.uint8),
-        np.cumsum([len(name) for name in encoded]),
-    )
-    return terms, columns[order].astype(np.int32)
+    text, starts, lengths = _join_texts(names)
+    zeros = np.zeros(len(names), np.int64)
+    terms = Vocabulary(hashes, checks, zeros, zeros, text, starts, lengths.astype(np.int32))
+    return terms.select(order), columns[order].astype(np.int32)
 
 
 def warn_for_unused(encoder) -> None:

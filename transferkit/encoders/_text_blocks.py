@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 from joblib import effective_n_jobs
 
-from transferkit._algorithms.vocabulary import Tally, Vocabulary, find_terms
+from transferkit._algorithms.vocabulary import Tally, Vocabulary, find_terms, to_vocabulary
 from transferkit._validation import check_texts
 from transferkit.encoders._text_analysis import TextAnalysis
 
@@ -49,9 +49,7 @@ def tally_terms(analysis: TextAnalysis, documents: Iterable, n_jobs: int | None)
 
     def summarise(block: Sequence[str]) -> tuple[Vocabulary, int]:
         counts = analysis.count(block)
-        return Vocabulary(
-            counts.hashes, counts.checks, counts.document_frequency, counts.total, counts.text, counts.ends
-        ), counts.n_rows
+        return to_vocabulary([counts]), counts.n_rows
 
     tally, parts, n_pending, n_documents = Tally(), [], 0, 0
     for part, n_rows in map_blocks(summarise, analysis.split(documents), n_jobs):
@@ -72,7 +70,7 @@ def count_given_terms(
     """Return the given terms with their frequencies in the documents, and the number of documents."""
 
     def find(block: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-        counts = analysis.count(block, with_text=False)
+        counts = analysis.count(block)
         places = find_terms(given.hashes, given.checks, counts.hashes, counts.checks)
         known = places >= 0
         return places[known], counts.document_frequency[known], counts.total[known], counts.n_rows

@@ -24,7 +24,6 @@ from transferkit._algorithms.vocabulary import (
     decode_terms,
     find_terms,
     merge_parts,
-    spell,
     to_vocabulary,
 )
 from transferkit._validation import (
@@ -298,7 +297,7 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
         analysis, terms = workings.analysis, self._terms()
 
         def make_rows(block):
-            counts = analysis.count(block, with_text=False)
+            counts = analysis.count(block)
             places = find_terms(terms.hashes, terms.checks, counts.hashes, counts.checks)
             columns = np.where(places >= 0, self._columns[places], np.int32(-1))
             return self._weigh(count_rows(counts, columns, self.dtype))
@@ -393,8 +392,9 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         self._settle()
         kept = np.flatnonzero(self._columns >= 0)
-        text, lengths = spell(self._terms(), kept[np.argsort(self._columns[kept])])
-        return np.array(decode_terms(text, np.cumsum(lengths)), dtype=object)
+        order = kept[np.argsort(self._columns[kept])]
+        names = decode_terms(self._term_text, self._term_starts[order], self._term_lengths[order])
+        return np.array(names, dtype=object)
 
     def inverse_transform(self, X):
         """Return the terms that have an entry in each row.
@@ -461,7 +461,7 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
             frequency[columns[kept]] = terms.document_frequency[kept]
             idf = inverse_document_frequency(frequency, n_documents, self.smooth_idf, self.dtype)
         self.n_documents_ = n_documents
-        self._hashes, self._checks, self._document_frequency, self._total, self._term_text, self._term_ends = terms
+        vars(self).update(zip(_TERM_ARRAYS, terms, strict=True))
         self._columns, self._idf = columns, idf
         self._tally, self._keeps_all, self._is_complete = None, keeps_all, True
 
@@ -476,14 +476,7 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
         return choose_columns(terms, is_kept, self.max_features, self.binary, self.dtype)
 
     def _terms(self):
-        return Vocabulary(
-            self._hashes,
-            self._checks,
-            self._document_frequency,
-            self._total,
-            self._term_text,
-            self._term_ends,
-        )
+        return Vocabulary(*map(vars(self).get, _TERM_ARRAYS))
 
     def _weigh(self, rows):
         weigh(rows, self._idf if self.use_idf else None, Weighting(self.binary, self.sublinear_tf, self.norm))
@@ -533,8 +526,7 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
         state = super().__getstate__()
         if not self._keeps_all and (self._columns < 0).any():
             kept = np.flatnonzero(self._columns >= 0)
-            names = ("_hashes", "_checks", "_document_frequency", "_total", "_term_text", "_term_ends")
-            state.update(zip(names, self._terms().select(kept), strict=True))
+            state.update(zip(_TERM_ARRAYS, self._terms().select(kept), strict=True))
             state.update(_columns=self._columns[kept], _is_complete=False)
         return state
 
@@ -545,6 +537,17 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = []
         return tags
 
+
+# The fields of a Vocabulary, as attributes that a model file can hold.
+_TERM_ARRAYS = (
+    "_hashes",
+    "_checks",
+    "_document_frequency",
+    "_total",
+    "_term_text",
+    "_term_starts",
+    "_term_lengths",
+)
 
 # What an encoder's workings are made from: when one of these is another object, they are made again.
 _WORKING_PARAMETERS = (
