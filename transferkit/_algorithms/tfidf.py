@@ -1,5 +1,6 @@
 """Rows of term counts, and their TF-IDF weights."""
 
+from math import sqrt
 from numbers import Integral
 from typing import NamedTuple
 
@@ -48,9 +49,13 @@ def weigh(rows: Rows, idf: np.ndarray | None, weighting: Weighting) -> None:
     if idf is not None:
         data *= idf.take(rows.indices)
     if weighting.norm is not None and len(data):
+        powers = data * data if weighting.norm == "l2" else np.abs(data)
+        if len(rows.indptr) == 2:
+            norm = powers.sum(dtype=np.float64)
+            data /= data.dtype.type(sqrt(norm) if weighting.norm == "l2" else norm)
+            return
         sizes = np.diff(rows.indptr)
         begins = rows.indptr[:-1][sizes > 0]
-        powers = data * data if weighting.norm == "l2" else np.abs(data)
         norms = np.add.reduceat(powers, begins, dtype=np.float64)
         if weighting.norm == "l2":
             np.sqrt(norms, out=norms)

@@ -1,6 +1,6 @@
 """TF-IDF: term counts weighed by how few documents hold the term."""
 
-from collections import Counter
+from copy import copy
 from numbers import Integral, Real
 from weakref import WeakKeyDictionary
 
@@ -486,22 +486,30 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
         """Encode a few short texts without the fixed cost of array operations on blocks."""
         data, indices, indptr = [], [], [0]
         for document in documents:
-            terms = workings.analysis.analyze(document)
-            counts = Counter(workings.columns_of(terms, self))
+            counts = {}
+            for column in workings.columns_of(workings.analysis.analyze(document), self):
+                counts[column] = counts.get(column, 0) + 1
             counts.pop(-1, None)
-            for column, count in sorted(counts.items()):
-                indices.append(column)
-                data.append(count)
+            columns = sorted(counts)
+            indices += columns
+            data += [counts[column] for column in columns]
             indptr.append(len(indices))
         rows = Rows(np.array(data, self.dtype), np.array(indices, np.int32), np.array(indptr, np.int32))
-        return stack_rows([self._weigh(rows)], len(self._idf))
+        self._weigh(rows)
+        if len(documents) > 1:
+            return stack_rows([rows], len(self._idf))
+        matrix = copy(workings.empty_row)  # building one anew takes longer than all the rest
+        matrix.data, matrix.indices, matrix.indptr = rows
+        return matrix
 
     def _workings(self):
         """Return what is made from parameters and state for speed, made again when these change."""
         key = tuple(map(self.__dict__.get, _WORKING_PARAMETERS))
         workings = _workings.get(self)
         if workings is None or any(a is not b for a, b in zip(workings.key, key, strict=True)):
-            workings = _workings[self] = _Workings(key, make_analysis(self))
+            empty_row = sparse.csr_matrix((1, len(vars(self).get("_idf", ()))), dtype=self.dtype)
+            empty_row.has_canonical_format = True
+            workings = _workings[self] = _Workings(key, make_analysis(self), empty_row)
         return workings
 
     def _check_can_learn_on(self):
@@ -552,6 +560,7 @@ _TERM_ARRAYS = (
 # What an encoder's workings are made from: when one of these is another object, they are made again.
 _WORKING_PARAMETERS = (
     "_columns",
+    "dtype",
     "input",
     "encoding",
     "decode_error",
@@ -570,9 +579,10 @@ _WORKING_PARAMETERS = (
 class _Workings:
     """The analysis of texts, and the columns of terms met in short texts."""
 
-    def __init__(self, key, analysis):
+    def __init__(self, key, analysis, empty_row):
         self.key = key
         self.analysis = analysis
+        self.empty_row = empty_row
         self._column_of = {}
 
     def columns_of(self, terms, encoder):
