@@ -28,6 +28,7 @@ class TextAnalysis:
 
     `unit` is 'word', 'char_wb' or 'char' where arrays do the work, and 'plain' where the user's functions or
     pattern have to be called for each document; `analyze` gives the terms of one document in any case.
+    `holds_text` is False where documents are files.
     """
 
     unit: str
@@ -38,6 +39,7 @@ class TextAnalysis:
     stem: Callable[[Sequence[str]], list[str]] | None
     analyze: Callable[[str], Sequence[str]]
     decode: Callable[[object], str]
+    holds_text: bool
     _stems: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -54,7 +56,7 @@ class TextAnalysis:
         block: list[str] = []
         size, limit = 0, _BLOCK_SIZE[self.unit]
         for document in documents:
-            text = document if type(document) is str else self.decode(document)
+            text = document if self.holds_text and type(document) is str else self.decode(document)
             block.append(text)
             size += len(text) + 1
             if size >= limit:
@@ -168,6 +170,7 @@ def make_analysis(encoder) -> TextAnalysis:
         stem=stem,
         analyze=vectorizer.build_analyzer(),
         decode=vectorizer.decode,
+        holds_text=encoder.input == "content",
     )
     if stem is not None:
         analysis.analyze = _stemming_analyzer(vectorizer, analysis)
