@@ -111,14 +111,17 @@ def test_stop_words_go_before_ngrams_are_made(documents, ngram_range, stop_words
         assert_equal_to_reference(documents, ngram_range=ngram_range, stop_words=stop_words)
 
 
-def test_every_character_is_lowered_and_split_as_by_scikit_learn():
-    characters = [chr(code_point) for code_point in range(0x110000)]
-    documents = ["".join(f"x{c}y {c}{c} {c} " for c in characters[k : k + 997]) for k in range(0, 0x110000, 997)]
-    for parameters in ({}, {"lowercase": False}, {"analyzer": "char_wb", "ngram_range": (2, 2)}):
-        vectorizer, expected = reference(documents, **parameters)
-        encoder = TfidfEncoder(**parameters)
-        assert_same_rows(encoder.fit_transform(documents), expected)
-        assert encoder.get_feature_names_out().tolist() == vectorizer.get_feature_names_out().tolist()
+@pytest.mark.parametrize(
+    ("parameters", "step"),
+    [({}, 1), ({"lowercase": False}, 11), ({"analyzer": "char_wb", "ngram_range": (2, 2)}, 11)],
+)
+def test_every_character_is_lowered_and_split_as_by_scikit_learn(parameters, step):
+    characters = [chr(code_point) for code_point in range(0, 0x110000, step)]
+    documents = ["".join(f"x{c}y {c}{c} {c} " for c in characters[k::997]) for k in range(997)]
+    vectorizer, expected = reference(documents, **parameters)
+    encoder = TfidfEncoder(**parameters)
+    assert_same_rows(encoder.fit_transform(documents), expected)
+    assert encoder.get_feature_names_out().tolist() == vectorizer.get_feature_names_out().tolist()
 
 
 PLAIN_WAYS = [
@@ -238,7 +241,7 @@ def test_threads_change_nothing(parameters, corpus, monkeypatch):
         assert_same_rows(TfidfEncoder(n_jobs=n_jobs, **parameters).fit(corpus).transform(corpus), expected)
 
 
-@pytest.mark.parametrize("n_bits", [0, 3, 9])
+@pytest.mark.parametrize("n_bits", [1, 9])
 @pytest.mark.parametrize("parameters", [{}, {"ngram_range": (1, 2)}, {"analyzer": "char_wb", "ngram_range": (3, 4)}])
 def test_terms_that_share_a_hash_stay_apart(parameters, n_bits, corpus, monkeypatch):
     expected = TfidfEncoder(**parameters).fit(corpus)
