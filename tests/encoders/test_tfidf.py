@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 (letters that look like others are the point)
 """TfidfEncoder gives what scikit-learn's TfidfVectorizer gives, and streams, merges, stems and pickles."""
 
 import io
@@ -29,6 +30,7 @@ CHARACTERS = st.one_of(st.sampled_from(TRICKY), st.sampled_from("ab "), st.chara
 DOCUMENTS = st.lists(st.text(CHARACTERS, max_size=25), min_size=1, max_size=8)
 PLAIN = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
+NOTHING_LEARNED = r"empty vocabulary|no terms remain|fewer documents"
 NGRAM_RANGES = st.sampled_from([(1, 1), (1, 2), (2, 2), (1, 3), (2, 4), (3, 3)])
 OPTIONS = st.fixed_dictionaries(
     {
@@ -55,7 +57,8 @@ def reference(documents, **parameters):
     try:
         rows = vectorizer.fit_transform(documents)
     except ValueError as error:
-        assert re.search("empty vocabulary|no terms remain|fewer documents|< documents", str(error))
+        if not re.search(f"{NOTHING_LEARNED}|< documents", str(error)):
+            raise
         return None
     rows.sort_indices()
     return vectorizer, rows
@@ -74,7 +77,7 @@ def assert_equal_to_reference(documents, **parameters):
     expected = reference(documents, **parameters)
     encoder = TfidfEncoder(**parameters)
     if expected is None:
-        with pytest.raises(ValueError, match="empty vocabulary|no terms remain|fewer documents"):
+        with pytest.raises(ValueError, match=NOTHING_LEARNED):
             encoder.fit(documents)
         return
     vectorizer, expected_rows = expected

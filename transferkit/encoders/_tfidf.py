@@ -439,9 +439,10 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
 
     def _add(self, terms, n_documents):
         if getattr(self, "_tally", None) is None:
-            self._tally = Tally()
+            tally = Tally()
             if is_fitted(self):
-                self._tally.add([self._terms()])
+                tally.add([self._terms()])
+            self._tally = tally
         self._tally.add([terms])
         self._keeps_all = self._is_complete = True
         self.n_documents_ = getattr(self, "n_documents_", 0) + n_documents
@@ -476,6 +477,7 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
         return choose_columns(terms, is_kept, self.max_features, self.binary, self.dtype)
 
     def _terms(self):
+        self._settle()
         return Vocabulary(*map(vars(self).get, _TERM_ARRAYS))
 
     def _weigh(self, rows):
