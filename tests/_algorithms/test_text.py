@@ -10,14 +10,12 @@ from transferkit._algorithms.term_counts import count_terms, group_equal
 from transferkit._algorithms.text_bytes import encode_documents
 from transferkit._algorithms.tokens import expand_ranges, find_words, pad, word_ngrams
 from transferkit._algorithms.vocabulary import (
-    Tally,
     Vocabulary,
     decode_terms,
     find_terms,
-    merge_parts,
     sort_terms,
-    to_vocabulary,
 )
+from transferkit._algorithms.vocabulary_merging import Tally, merge_parts, to_vocabulary
 
 TEXTS = st.lists(st.text(max_size=30), min_size=1, max_size=20)
 SMALL_HASHES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=60)
@@ -97,7 +95,7 @@ def test_known_terms_are_found_and_others_are_not(known, others):
 @given(parts=st.lists(st.lists(st.text(max_size=12), max_size=12), min_size=1, max_size=6))
 def test_merging_adds_up_and_streams_to_the_same(parts, range_size):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transferkit._algorithms.vocabulary._RANGE_SIZE", range_size)
+        patch.setattr("transferkit._algorithms.vocabulary_merging._RANGE_SIZE", range_size)
         parts = [vocabulary_of(sorted(set(part))) for part in parts]
         merged = merge_parts(parts)
         whole = to_vocabulary(parts, merged)

@@ -1,16 +1,11 @@
-"""Terms as sorted arrays: merging, looking up, spelling, alphabetical order."""
+"""Terms as sorted arrays: looking up, spelling, alphabetical order, choice of columns."""
 
-from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from transferkit._algorithms.hashing import load_words
-from transferkit._algorithms.term_counts import group_equal
-from transferkit._algorithms.text_bytes import PADDING
 from transferkit._algorithms.tokens import expand_ranges, pad
-
-_RANGE_SIZE = 1 << 18  # terms that are merged at a time, so that the work stays in the cache
 
 
 class Counted(Protocol):
@@ -49,7 +44,7 @@ class Vocabulary(NamedTuple):
 
     def select(self, chosen: np.ndarray) -> "Vocabulary":
         """Return the chosen terms (ascending places) only."""
-        text, starts = _copy_spans(self.text, self.starts[chosen], self.lengths[chosen])
+        text, starts = copy_spans(self.text, self.starts[chosen], self.lengths[chosen])
         return Vocabulary(
             self.hashes[chosen],
             self.checks[chosen],
@@ -61,102 +56,13 @@ class Vocabulary(NamedTuple):
         )
 
 
-def _copy_spans(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def copy_spans(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the bytes of all spans, each filled up to a multiple of eight, and where each starts."""
     n_words = (lengths.astype(np.int64) + 7) >> 3
     word_ends = np.cumsum(n_words)
     offset = 8 * expand_ranges(np.zeros(len(n_words), np.int64), n_words)
     words = load_words(text, np.repeat(starts, n_words) + offset, np.repeat(lengths, n_words) - offset)
     return words.view(np.uint8), 8 * (word_ends - n_words)
-
-
-class Merged(NamedTuple):
-    """Distinct terms of several parts, in ascending order of hash, then check.
-
-    `terms_of[p]` are the merged terms of the terms of part p; `part` and `place` tell where a merged term
-    is first found.
-    """
-
-    hashes: np.ndarray
-    checks: np.ndarray
-    document_frequency: np.ndarray
-    total: np.ndarray
-    part: np.ndarray
-    place: np.ndarray
-    terms_of: list[np.ndarray]
-
-
-def merge_parts(parts: Sequence[Counted]) -> Merged:
-    """Find the distinct terms of all parts and add up their frequencies."""
-    sizes = np.array([len(part.hashes) for part in parts])
-    n_ranges = int(sizes.sum()) // _RANGE_SIZE + 1
-    bounds = np.array([(k << 64) // n_ranges for k in range(1, n_ranges)], np.uint64)
-    cuts = [np.concatenate([[0], np.searchsorted(part.hashes, bounds), [len(part.hashes)]]) for part in parts]
-    frequencies = [(part.document_frequency, part.total) for part in parts]
-    terms_of = [np.empty(size, np.int32) for size in sizes]
-    columns: list[list[np.ndarray]] = [[] for _ in range(6)]
-    n_terms = 0
-    for k in range(n_ranges):
-        slices = [slice(cut[k], cut[k + 1]) for cut in cuts]
-        hashes = np.concatenate([part.hashes[at] for part, at in zip(parts, slices, strict=True)])
-        checks = np.concatenate([part.checks[at] for part, at in zip(parts, slices, strict=True)])
-        counts = [
-            np.concatenate([pair[which][at] for pair, at in zip(frequencies, slices, strict=True)]) for which in (0, 1)
-        ]
-        if len(hashes) == 0:
-            continue
-        order, is_first = group_equal(hashes, checks)
-        begins = np.flatnonzero(is_first)
-        term = np.empty(len(order), np.int32)
-        term[order] = np.cumsum(is_first, dtype=np.int32) + np.int32(n_terms - 1)
-        widths = np.array([at.stop - at.start for at in slices])
-        offsets = np.cumsum(widths) - widths
-        for target, at, offset in zip(terms_of, slices, offsets, strict=True):
-            target[at] = term[offset : offset + at.stop - at.start]
-        first = order[begins]
-        part_of = np.searchsorted(np.cumsum(widths), first, side="right")
-        starts = np.array([at.start for at in slices])
-        found = (
-            hashes[first],
-            checks[first],
-            np.add.reduceat(counts[0][order], begins, dtype=np.int64),
-            np.add.reduceat(counts[1][order], begins, dtype=np.int64),
-            part_of.astype(np.int32),
-            first - offsets[part_of] + starts[part_of],
-        )
-        for column, values in zip(columns, found, strict=True):
-            column.append(values)
-        n_terms += len(begins)
-    dtypes = (np.uint64, np.uint64, np.int64, np.int64, np.int32, np.intp)
-    joined = [np.concatenate([np.empty(0, d), *c]) for c, d in zip(columns, dtypes, strict=True)]
-    return Merged(joined[0], joined[1], joined[2], joined[3], joined[4], joined[5], terms_of)
-
-
-def to_vocabulary(parts: Sequence[Counted], merged: Merged | None = None) -> Vocabulary:
-    """Return one vocabulary with all terms of the parts, which it no longer needs."""
-    if merged is None:
-        merged = merge_parts(parts)
-    starts, lengths = np.empty(len(merged.hashes), np.int64), np.empty(len(merged.hashes), np.int32)
-    pieces, size = [], 0
-    by_part = np.argsort(merged.part, kind="stable")
-    bounds = np.searchsorted(merged.part[by_part], np.arange(len(parts) + 1))
-    for part, begin, end in zip(parts, bounds[:-1], bounds[1:], strict=True):
-        member = by_part[begin:end]
-        place = merged.place[member]
-        lengths[member] = part.lengths[place]
-        text, starts[member] = _copy_spans(part.text, part.starts[place], part.lengths[place])
-        starts[member] += size
-        pieces.append(text)
-        size += len(text)
-    return Vocabulary(
-        merged.hashes,
-        merged.checks,
-        merged.document_frequency,
-        merged.total,
-        np.concatenate([*pieces, np.zeros(PADDING, np.uint8)]),
-        starts,
-        lengths,
-    )
 
 
 def choose_columns(
@@ -200,28 +106,6 @@ def decode_terms(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> l
         joined = raw.decode("ascii")
         return [joined[a:b] for a, b in spans]
     return [raw[a:b].decode("utf-8", "surrogatepass") for a, b in spans]
-
-
-class Tally:
-    """Term statistics of a stream, in memory that grows with the vocabulary and not with the stream.
-
-    Parts are merged when they reach the size of their elders, so that each term is moved only a few times.
-    """
-
-    def __init__(self) -> None:
-        self._levels: list[Vocabulary] = []
-
-    def add(self, parts: Sequence[Counted]) -> None:
-        """Add the terms of some blocks or vocabularies."""
-        self._levels.append(to_vocabulary(parts))
-        while len(self._levels) > 1 and 2 * len(self._levels[-1].hashes) >= len(self._levels[-2].hashes):
-            self._levels[-2:] = [to_vocabulary(self._levels[-2:])]
-
-    def vocabulary(self) -> Vocabulary:
-        """Return everything added so far."""
-        if len(self._levels) != 1:
-            self._levels = [to_vocabulary(self._levels)]
-        return self._levels[0]
 
 
 def find_terms(

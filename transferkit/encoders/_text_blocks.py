@@ -3,12 +3,14 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 
 import numpy as np
 from joblib import effective_n_jobs
 
-from transferkit._algorithms.vocabulary import Tally, Vocabulary, find_terms, to_vocabulary
+from transferkit._algorithms.vocabulary import Vocabulary, find_terms
+from transferkit._algorithms.vocabulary_merging import Map, Tally, to_vocabulary
 from transferkit._validation import check_texts
 from transferkit.encoders._text_analysis import TextAnalysis
 
@@ -44,6 +46,11 @@ def map_blocks(function: Callable, blocks: Iterable, n_jobs: int | None) -> Iter
             yield running.popleft().result()
 
 
+def threaded_map(n_jobs: int | None) -> Map:
+    """Return a function that maps like the built-in one, with threads."""
+    return partial(map_blocks, n_jobs=n_jobs)
+
+
 def tally_terms(analysis: TextAnalysis, documents: Iterable, n_jobs: int | None) -> tuple[Vocabulary, int]:
     """Return the terms of all documents with their frequencies, and the number of documents."""
 
@@ -57,7 +64,7 @@ def tally_terms(analysis: TextAnalysis, documents: Iterable, n_jobs: int | None)
         n_documents += n_rows
         n_pending += len(part.hashes)
         if n_pending > _PENDING_TERMS:
-            tally.add(parts)
+            tally.add(parts, threaded_map(n_jobs))
             parts, n_pending = [], 0
     if parts:
         tally.add(parts)

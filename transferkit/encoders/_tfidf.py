@@ -17,15 +17,8 @@ from transferkit._algorithms.tfidf import (
     weigh,
     within_bounds,
 )
-from transferkit._algorithms.vocabulary import (
-    Tally,
-    Vocabulary,
-    choose_columns,
-    decode_terms,
-    find_terms,
-    merge_parts,
-    to_vocabulary,
-)
+from transferkit._algorithms.vocabulary import Vocabulary, choose_columns, decode_terms, find_terms
+from transferkit._algorithms.vocabulary_merging import Tally, merge_parts, to_vocabulary
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -35,7 +28,13 @@ from transferkit._validation import (
     is_fitted,
 )
 from transferkit.encoders._text_analysis import make_analysis, sort_given_vocabulary, warn_for_unused
-from transferkit.encoders._text_blocks import check_documents, count_given_terms, map_blocks, tally_terms
+from transferkit.encoders._text_blocks import (
+    check_documents,
+    count_given_terms,
+    map_blocks,
+    tally_terms,
+    threaded_map,
+)
 
 # Shared with every encoder that starts from TF-IDF rows and passes these parameters on.
 TEXT_PARAMETER_CONSTRAINTS = {
@@ -267,8 +266,9 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
             documents = list(self._check_documents(X))
             return self.fit(documents).transform(documents)
         blocks = list(map_blocks(analysis.count, analysis.split(self._check_documents(X)), self.n_jobs))
-        merged = merge_parts(blocks)
-        self._store(to_vocabulary(blocks, merged), sum(block.n_rows for block in blocks), keeps_all=False)
+        run = threaded_map(self.n_jobs)
+        merged = merge_parts(blocks, run)
+        self._store(to_vocabulary(blocks, merged, run), sum(block.n_rows for block in blocks), keeps_all=False)
 
         def take_rows(k):
             block, blocks[k] = blocks[k], None  # its memory is free once the rows are made
