@@ -35,6 +35,7 @@ __all__ = [
     "unchanged_on_error",
     "validate_data",
     "validate_parameter_constraints",
+    "warn_for_unused_text_parameters",
 ]
 
 
@@ -177,3 +178,8 @@ def unchanged_on_error(estimator):
         vars(estimator).clear()
         vars(estimator).update(state)
         raise
+
+
+def warn_for_unused_text_parameters(vectorizer):
+    """Warn, in scikit-learn's words, when parameters of a text vectorizer shut each other out."""
+    vectorizer._warn_for_unused_params()

@@ -1,14 +1,16 @@
 """Latent semantic analysis: dense features from TF-IDF rows."""
 
+from copy import copy
 from numbers import Integral
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
-from sklearn.utils.extmath import randomized_svd
 
-from transferkit._validation import Interval, check_is_fitted, fit_context
+from transferkit._algorithms.truncated_svd import N_SPARE, RightVectors, leading_vectors
+from transferkit._algorithms.vocabulary import find_terms
+from transferkit._validation import Interval, check_is_fitted, fit_context, is_fitted
 from transferkit.encoders._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
 
 
@@ -29,6 +31,8 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         of one document has no company to learn from.
     binary, norm, use_idf, smooth_idf, sublinear_tf : any
         How terms are weighed, as in :class:`TfidfEncoder`; here `sublinear_tf` is True by default.
+    stemmer, n_jobs : any
+        Stems instead of words, and threads, as in :class:`TfidfEncoder`.
     n_iter : int, default=4
         Power iterations of the randomised SVD; more are slower and closer to the exact one.
     random_state : int, RandomState instance or None, default=0
@@ -54,6 +58,13 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     -----
     With TF-IDF rows S and their truncated SVD U diag(s) V', a text's features are S V divided by their
     length. A text without any known term gives a row of zeros.
+
+    `fit` holds the sparse rows of the corpus, about 8 bytes for each distinct term of each text, and no dense matrix
+    larger than `n_components` columns. `partial_fit` and `merge` need memory for one batch: earlier texts are
+    summed up by their leading singular vectors, times the singular values, and the SVD is that of this summary
+    and the new rows. The vocabulary and the document frequencies are then exact, whatever the batches; the
+    vectors are approximate, in two ways: what lies beyond the leading vectors of a batch is forgotten, and
+    earlier rows keep the weights (and the terms) of the time when they were seen. Large batches make both small.
 
     References
     ----------
@@ -99,6 +110,8 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         use_idf=True,
         smooth_idf=True,
         sublinear_tf=True,
+        stemmer=None,
+        n_jobs=None,
         n_iter=4,
         random_state=0,
     ):
@@ -120,6 +133,8 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         self.use_idf = use_idf
         self.smooth_idf = smooth_idf
         self.sublinear_tf = sublinear_tf
+        self.stemmer = stemmer
+        self.n_jobs = n_jobs
         self.n_iter = n_iter
         self.random_state = random_state
 
@@ -157,18 +172,69 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         rows : ndarray of shape (n_texts, n_components), float32
             Rows of unit length.
         """
-        tfidf = TfidfEncoder(**{name: getattr(self, name) for name in TEXT_PARAMETER_CONSTRAINTS})
-        weights = tfidf.fit_transform(X)
-        _, singular_values, components = randomized_svd(
-            weights,
-            min(self.n_components, *weights.shape),
-            n_iter=self.n_iter,
-            random_state=check_random_state(self.random_state),
-        )
-        self.tfidf_ = tfidf
-        self._projection = np.ascontiguousarray(components.T, np.float32)
-        self.singular_values_ = singular_values.astype(np.float32)
-        return self._project(weights)
+        tfidf = self._make_tfidf()
+        rows = tfidf.fit_transform(X)
+        self._store(tfidf, self._decompose(rows))
+        return self._project(rows)
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Learn from more texts.
+
+        Parameters
+        ----------
+        X : iterable of str, length n_texts
+            A batch of texts, best some thousands at a time.
+        y : None
+            Ignored; here for scikit-learn's API.
+
+        Returns
+        -------
+        self : LSAEncoder
+            The encoder. Its vocabulary and document frequencies are exact, its vectors approximate (see Notes).
+
+        Raises
+        ------
+        ValueError
+            If the encoder was fitted with `fit` and then loaded, so that terms are missing.
+        """
+        texts = list(X) if hasattr(X, "__next__") else X
+        known = is_fitted(self)
+        tfidf = copy(self.tfidf_) if known else self._make_tfidf()  # a batch that fails changes nothing
+        rows = tfidf.partial_fit(texts).transform(texts)
+        self._store(tfidf, self._decompose(rows, self._summary(tfidf) if known else None))
+        return self
+
+    def merge(self, other):
+        """Take over what another encoder has learned.
+
+        Parameters
+        ----------
+        other : LSAEncoder
+            A fitted encoder with the same parameters; it stays as it is.
+
+        Returns
+        -------
+        self : LSAEncoder
+            The encoder. Its vocabulary and document frequencies are exact, its vectors approximate (see Notes).
+
+        Raises
+        ------
+        ValueError
+            If the parameters differ, or terms are missing because one was fitted with `fit` and then loaded.
+        """
+        check_is_fitted(self)
+        if not isinstance(other, LSAEncoder):
+            raise TypeError(f"Only another LSAEncoder can be merged. Got {type(other).__name__}.")
+        check_is_fitted(other)
+        if self.n_components != other.n_components:
+            raise ValueError("Encoders can be merged only if their parameters agree. These differ: ['n_components'].")
+        tfidf = copy(self.tfidf_).merge(other.tfidf_)
+        mine, theirs = self._summary(tfidf), other._summary(tfidf)
+        both = RightVectors(np.hstack([mine.vectors, theirs.vectors]), np.concatenate([mine.values, theirs.values]))
+        no_rows = sparse.csr_matrix((0, len(mine.vectors)), dtype=np.float32)
+        self._store(tfidf, self._decompose(no_rows, both))
+        return self
 
     def transform(self, X):
         """Return the dense rows of the texts.
@@ -196,8 +262,37 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         """Column of each term."""
         return self.tfidf_.vocabulary_
 
+    def _make_tfidf(self):
+        return TfidfEncoder(**{name: getattr(self, name) for name in TEXT_PARAMETER_CONSTRAINTS})
+
+    def _decompose(self, rows, before=None):
+        n_rows = rows.shape[0] + (0 if before is None else len(before.values))
+        n_vectors = min(self.n_components + N_SPARE, n_rows, rows.shape[1])
+        random_state = check_random_state(self.random_state)
+        return leading_vectors([rows], n_vectors, self.n_iter, random_state, before)
+
+    def _summary(self, tfidf):
+        """Return the vectors known, with their entries at the columns that their terms have in `tfidf`."""
+        mine, there = self.tfidf_._terms(), tfidf._terms()
+        places = find_terms(there.hashes, there.checks, mine.hashes, mine.checks)
+        kept = np.flatnonzero((self.tfidf_._columns >= 0) & (places >= 0))
+        columns = tfidf._columns[places[kept]]
+        kept, columns = kept[columns >= 0], columns[columns >= 0]
+        vectors = np.zeros((len(tfidf.idf_), self._n_features_out), np.float32)
+        vectors[columns] = self._projection[self.tfidf_._columns[kept]]
+        return RightVectors(vectors, self.singular_values_)
+
+    def _store(self, tfidf, found):
+        self.tfidf_ = tfidf
+        self._projection = np.ascontiguousarray(found.vectors[:, : self.n_components])
+        self.singular_values_ = found.values[: self.n_components].copy()
+
     def _project(self, weights):
-        return normalize(weights @ self._projection, copy=False)
+        rows = weights @ self._projection
+        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+        lengths[lengths == 0] = 1
+        rows /= lengths[:, None]
+        return rows
 
     @property
     def _n_features_out(self):

@@ -1,18 +1,39 @@
 """TF-IDF: term counts weighed by how few documents hold the term."""
 
+from copy import copy
 from numbers import Integral, Real
+from weakref import WeakKeyDictionary
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.feature_extraction.text import TfidfVectorizer
 
+from transferkit._algorithms.tfidf import (
+    Rows,
+    Weighting,
+    count_rows,
+    inverse_document_frequency,
+    stack_rows,
+    weigh,
+    within_bounds,
+)
+from transferkit._algorithms.vocabulary import Vocabulary, choose_columns, decode_terms, find_terms
+from transferkit._algorithms.vocabulary_merging import Tally, merge_parts, to_vocabulary
 from transferkit._validation import (
     HasMethods,
     Interval,
     StrOptions,
     check_is_fitted,
-    check_texts,
     fit_context,
+    is_fitted,
+)
+from transferkit.encoders._text_analysis import make_analysis, sort_given_vocabulary, warn_for_unused
+from transferkit.encoders._text_blocks import (
+    check_documents,
+    count_given_terms,
+    map_blocks,
+    tally_terms,
+    threaded_map,
 )
 
 # Shared with every encoder that starts from TF-IDF rows and passes these parameters on.
@@ -34,7 +55,13 @@ TEXT_PARAMETER_CONSTRAINTS = {
     "use_idf": ["boolean"],
     "smooth_idf": ["boolean"],
     "sublinear_tf": ["boolean"],
+    "stemmer": [str, callable, None],
+    "n_jobs": [Integral, None],
 }
+
+_FEW = 16
+_FEW_CHARACTERS = 4096  # up to here, plain Python beats the fixed cost of array operations
+_MEMO_SIZE = 1 << 16  # terms whose column is remembered for short texts
 
 
 class TfidfEncoder(TransformerMixin, BaseEstimator):
@@ -88,6 +115,13 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
         Compute it as if one more document held every term once.
     sublinear_tf : bool, default=False
         Replace a count by 1 + log(count).
+    stemmer : str or callable, default=None
+        A Snowball language such as "english" (needs ``pip install 'transferkit[text]'``), or a function from one
+        word to its stem or lemma. It is called once for each distinct word, after stop words are left out.
+        Only with ``analyzer='word'``.
+    n_jobs : int, default=None
+        Threads that count. None means 1 unless in a :obj:`joblib.parallel_config` context, -1 all cores. The
+        corpus is not copied, and the result does not depend on it.
 
     Attributes
     ----------
@@ -95,11 +129,27 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
         Column of each term.
     idf_ : ndarray of shape (n_terms,)
         Inverse document frequency of each term; ones when `use_idf` is False.
+    n_documents_ : int
+        Number of texts learned from.
 
     See Also
     --------
     LSAEncoder : Dense features from TF-IDF rows.
     PretrainedEncoder : A fitted encoder that keeps its state and encodes each text once.
+
+    Notes
+    -----
+    Texts become arrays of UTF-8 bytes, tokens and n-grams become pairs of 64-bit hashes, and counting is sorting,
+    so no Python code runs for each token. The vocabulary is the sorted array of these pairs, the terms' text as
+    one array, and their frequencies; nothing is rebuilt when a model is loaded. Two terms with the same first
+    hash are told apart by the second; only if both agreed (for terms of at most eight bytes they cannot, and
+    for a billion longer ones the chance is about 1e-21) would two terms share a column. Callables,
+    another `token_pattern`, and files go the plain way, one text at a time, with the same result.
+
+    `partial_fit` and `merge` are exact for every setting: an encoder keeps the frequencies of all terms met, also
+    of those that `min_df`, `max_df` or `max_features` leave out. So memory grows with the number of distinct
+    terms and not with the corpus. An encoder that was fitted with `fit` is pickled and saved without the terms left
+    out; after loading it encodes as before but cannot learn on. Use `partial_fit` where that is wanted.
 
     References
     ----------
@@ -148,6 +198,8 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
         use_idf=True,
         smooth_idf=True,
         sublinear_tf=False,
+        stemmer=None,
+        n_jobs=None,
     ):
         self.input = input
         self.encoding = encoding
@@ -170,14 +222,17 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
         self.use_idf = use_idf
         self.smooth_idf = smooth_idf
         self.sublinear_tf = sublinear_tf
+        self.stemmer = stemmer
+        self.n_jobs = n_jobs
 
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Learn the vocabulary and the document frequencies.
 
         Parameters
         ----------
         X : iterable of str, length n_texts
-            Texts: list, NumPy array, generator, pandas or polars Series.
+            Texts: list, NumPy array, pandas or polars Series; a generator is read as it goes and not kept.
         y : None
             Ignored; here for scikit-learn's API.
 
@@ -186,7 +241,8 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
         self : TfidfEncoder
             The fitted encoder.
         """
-        self.fit_transform(X)
+        terms, n_documents = self._learn(self._prepare_fit(), X)
+        self._store(terms, n_documents, keeps_all=False)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -205,15 +261,20 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
         rows : CSR matrix of shape (n_texts, n_terms)
             TF-IDF rows.
         """
-        documents = self._check_documents(X)
-        vectorizer = TfidfVectorizer(**self.get_params())
-        rows = vectorizer.fit_transform(documents)
-        terms = [term.encode("utf-8", "surrogatepass") for term in vectorizer.get_feature_names_out()]
-        self._term_text = np.frombuffer(b"".join(terms), np.uint8)
-        self._term_ends = np.cumsum([len(term) for term in terms], dtype=np.int64)
-        self.idf_ = vectorizer.idf_ if self.use_idf else np.ones(len(terms), self.dtype)
-        self._vectorizer = vectorizer
-        return rows
+        analysis = self._prepare_fit()
+        if self.vocabulary is not None:
+            documents = list(self._check_documents(X))
+            return self.fit(documents).transform(documents)
+        blocks = list(map_blocks(analysis.count, analysis.split(self._check_documents(X)), self.n_jobs))
+        run = threaded_map(self.n_jobs)
+        merged = merge_parts(blocks, run)
+        self._store(to_vocabulary(blocks, merged, run), sum(block.n_rows for block in blocks), keeps_all=False)
+
+        def take_rows(k):
+            block, blocks[k] = blocks[k], None  # its memory is free once the rows are made
+            return self._weigh(count_rows(block, self._columns[merged.terms_of[k]], self.dtype))
+
+        return stack_rows(list(map_blocks(take_rows, range(len(blocks)), self.n_jobs)), len(self._idf))
 
     def transform(self, X):
         """Return the TF-IDF rows of the texts.
@@ -229,17 +290,91 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
             A text without a known term gives a row of zeros.
         """
         check_is_fitted(self)
-        documents = self._check_documents(X)
-        if not hasattr(self, "_vectorizer"):
-            self._vectorizer = TfidfVectorizer(**self.get_params() | {"vocabulary": self.vocabulary_})
-            if self.use_idf:
-                self._vectorizer.idf_ = self.idf_
-        return self._vectorizer.transform(documents)
+        self._settle()
+        documents, workings = self._check_documents(X), self._workings()
+        if _are_few(documents):
+            return self._encode_few(documents, workings)
+        analysis, terms = workings.analysis, self._terms()
+
+        def make_rows(block):
+            counts = analysis.count(block)
+            places = find_terms(terms.hashes, terms.checks, counts.hashes, counts.checks)
+            columns = np.where(places >= 0, self._columns[places], np.int32(-1))
+            return self._weigh(count_rows(counts, columns, self.dtype))
+
+        return stack_rows(list(map_blocks(make_rows, analysis.split(documents), self.n_jobs)), len(self._idf))
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Learn from more texts, as if they had been there from the start.
+
+        Parameters
+        ----------
+        X : iterable of str, length n_texts
+            A batch of texts: list, NumPy array, generator, pandas or polars Series.
+        y : None
+            Ignored; here for scikit-learn's API.
+
+        Returns
+        -------
+        self : TfidfEncoder
+            The encoder; it equals one fitted on all texts so far at once.
+
+        Raises
+        ------
+        ValueError
+            If the encoder was loaded without the terms that its bounds left out.
+        """
+        known = is_fitted(self)
+        if known:
+            self._check_can_learn_on()
+        terms, n_documents = self._learn(self._workings().analysis if known else self._prepare_fit(), X)
+        self._add(terms, n_documents)
+        return self
+
+    def merge(self, other):
+        """Take over what another encoder has learned, as if its texts had been seen here.
+
+        Parameters
+        ----------
+        other : TfidfEncoder
+            A fitted encoder with the same parameters; it stays as it is.
+
+        Returns
+        -------
+        self : TfidfEncoder
+            The encoder; it equals one fitted on the texts of both, in any order.
+
+        Raises
+        ------
+        ValueError
+            If the parameters differ, or one of the two was loaded without the terms that its bounds left out.
+        """
+        check_is_fitted(self)
+        if not isinstance(other, TfidfEncoder):
+            raise TypeError(f"Only another TfidfEncoder can be merged. Got {type(other).__name__}.")
+        check_is_fitted(other)
+        mine, theirs = self.get_params(), other.get_params()
+        different = [name for name in mine if name != "n_jobs" and not _equal(mine[name], theirs[name])]
+        if different:
+            raise ValueError(f"Encoders can be merged only if their parameters agree. These differ: {different}.")
+        self._check_can_learn_on()
+        other._check_can_learn_on()
+        other._settle()
+        self._add(other._terms(), other.n_documents_)
+        return self
+
+    @property
+    def idf_(self):
+        """Inverse document frequency of each term, shape (n_terms,)."""
+        check_is_fitted(self)
+        self._settle()
+        return self._idf
 
     @property
     def vocabulary_(self):
         """Column of each term."""
-        return {str(term): column for column, term in enumerate(self.get_feature_names_out())}
+        return {term: column for column, term in enumerate(self.get_feature_names_out().tolist())}
 
     def get_feature_names_out(self, input_features=None):
         """Return the terms in the order of the columns.
@@ -255,20 +390,155 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
             Terms.
         """
         check_is_fitted(self)
-        text, starts = self._term_text.tobytes(), np.r_[0, self._term_ends[:-1]]
-        return np.array(
-            [text[a:b].decode("utf-8", "surrogatepass") for a, b in zip(starts, self._term_ends, strict=True)],
-            dtype=object,
-        )
+        self._settle()
+        kept = np.flatnonzero(self._columns >= 0)
+        order = kept[np.argsort(self._columns[kept])]
+        names = decode_terms(self._term_text, self._term_starts[order], self._term_lengths[order])
+        return np.array(names, dtype=object)
+
+    def inverse_transform(self, X):
+        """Return the terms that have an entry in each row.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_texts, n_terms)
+            Rows.
+
+        Returns
+        -------
+        terms : list of ndarray of str objects
+            Terms of each row.
+        """
+        names, rows = self.get_feature_names_out(), sparse.csr_array(X)
+        rows.eliminate_zeros()
+        rows.sort_indices()
+        return [names[rows.indices[a:b]] for a, b in zip(rows.indptr[:-1], rows.indptr[1:], strict=True)]
+
+    def _prepare_fit(self):
+        """Check what the declared constraints cannot, and return the analysis of texts."""
+        if np.dtype(self.dtype) not in (np.float32, np.float64):
+            raise ValueError(
+                f"The 'dtype' parameter of TfidfEncoder must be np.float32 or np.float64. Got {self.dtype!r} instead."
+            )
+        lowest, highest = self.ngram_range
+        if lowest > highest:
+            raise ValueError(
+                "The 'ngram_range' parameter of TfidfEncoder must be (min_n, max_n) with min_n <= max_n. "
+                f"Got {self.ngram_range!r} instead."
+            )
+        warn_for_unused(self)
+        return make_analysis(self)
+
+    def _learn(self, analysis, X):
+        """Return the terms of the texts with their frequencies, and the number of texts."""
+        documents = self._check_documents(X)
+        if self.vocabulary is None:
+            return tally_terms(analysis, documents, self.n_jobs)
+        given, _ = sort_given_vocabulary(self.vocabulary, analysis, self.lowercase)
+        return count_given_terms(analysis, given, documents, self.n_jobs)
+
+    def _add(self, terms, n_documents):
+        if getattr(self, "_tally", None) is None:
+            tally = Tally()
+            if is_fitted(self):
+                tally.add([self._terms()])
+            self._tally = tally
+        self._tally.add([terms])
+        self._keeps_all = self._is_complete = True
+        self.n_documents_ = getattr(self, "n_documents_", 0) + n_documents
+
+    def _settle(self):
+        """Choose columns and weights, if texts were added since that was last done."""
+        if self._tally is not None:
+            self._store(self._tally.vocabulary(), self.n_documents_, keeps_all=True)
+
+    def _store(self, terms, n_documents, keeps_all):
+        columns = self._choose_columns(terms, n_documents)
+        n_terms = int(columns.max()) + 1
+        idf = np.ones(n_terms, self.dtype)
+        if self.use_idf:
+            kept = columns >= 0
+            frequency = np.empty(n_terms, np.int64)
+            frequency[columns[kept]] = terms.document_frequency[kept]
+            idf = inverse_document_frequency(frequency, n_documents, self.smooth_idf, self.dtype)
+        self.n_documents_ = n_documents
+        vars(self).update(zip(_TERM_ARRAYS, terms, strict=True))
+        self._columns, self._idf = columns, idf
+        self._tally, self._keeps_all, self._is_complete = None, keeps_all, True
+
+    def _choose_columns(self, terms, n_documents):
+        if self.vocabulary is not None:
+            return sort_given_vocabulary(self.vocabulary, make_analysis(self), self.lowercase)[1]
+        if len(terms.hashes) == 0:
+            raise ValueError("empty vocabulary; perhaps the documents only contain stop words")
+        is_kept = within_bounds(terms.document_frequency, n_documents, self.min_df, self.max_df)
+        if not is_kept.any():
+            raise ValueError("After pruning, no terms remain. Try a lower min_df or a higher max_df.")
+        return choose_columns(terms, is_kept, self.max_features, self.binary, self.dtype)
+
+    def _terms(self):
+        self._settle()
+        return Vocabulary(*map(vars(self).get, _TERM_ARRAYS))
+
+    def _weigh(self, rows):
+        weigh(rows, self._idf if self.use_idf else None, Weighting(self.binary, self.sublinear_tf, self.norm))
+        return rows
+
+    def _encode_few(self, documents, workings):
+        """Encode a few short texts without the fixed cost of array operations on blocks."""
+        data, indices, indptr = [], [], [0]
+        for document in documents:
+            counts = {}
+            for column in workings.columns_of(workings.analysis.analyze(document), self):
+                counts[column] = counts.get(column, 0) + 1
+            counts.pop(-1, None)
+            columns = sorted(counts)
+            indices += columns
+            data += [counts[column] for column in columns]
+            indptr.append(len(indices))
+        rows = Rows(np.array(data, self.dtype), np.array(indices, np.int32), np.array(indptr, np.int32))
+        self._weigh(rows)
+        if len(documents) > 1:
+            return stack_rows([rows], len(self._idf))
+        matrix = copy(workings.empty_row)  # building one anew takes longer than all the rest
+        matrix.data, matrix.indices, matrix.indptr = rows
+        return matrix
+
+    def _workings(self):
+        """Return what is made from parameters and state for speed, made again when these change."""
+        key = tuple(map(self.__dict__.get, _WORKING_PARAMETERS))
+        workings = _workings.get(self)
+        if workings is None or any(a is not b for a, b in zip(workings.key, key, strict=True)):
+            empty_row = sparse.csr_matrix((1, len(vars(self).get("_idf", ()))), dtype=self.dtype)
+            empty_row.has_canonical_format = True
+            workings = _workings[self] = _Workings(key, make_analysis(self), empty_row)
+        return workings
+
+    def _check_can_learn_on(self):
+        if not self._is_complete:
+            raise ValueError(
+                "This TfidfEncoder was fitted with fit and then pickled or saved, which leaves out the terms "
+                "that min_df, max_df or max_features exclude, so it cannot learn on exactly. Fit it with partial_fit, "
+                "which keeps them."
+            )
 
     def _check_documents(self, X):
-        return check_texts(X, accept=(str, bytes) if self.input == "content" else (object,))
+        return check_documents(X, (str, bytes) if self.input == "content" else (object,))
 
     def __sklearn_is_fitted__(self):
-        return hasattr(self, "_term_ends")
+        return hasattr(self, "n_documents_")
 
     def __getstate__(self):
-        return {name: value for name, value in super().__getstate__().items() if name != "_vectorizer"}
+        state = super().__getstate__()
+        if not is_fitted(self):
+            return state
+        self._settle()
+        state = super().__getstate__()
+        if not self._keeps_all and (self._columns < 0).any():
+            kept = np.flatnonzero(self._columns >= 0)
+            state.update(zip(_TERM_ARRAYS, self._terms().select(kept), strict=True))
+            state.update(_columns=self._columns[kept], _is_complete=False)
+        return state
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -276,3 +546,74 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
         tags.input_tags.two_d_array = False
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+# The fields of a Vocabulary, as attributes that a model file can hold.
+_TERM_ARRAYS = (
+    "_hashes",
+    "_checks",
+    "_document_frequency",
+    "_total",
+    "_term_text",
+    "_term_starts",
+    "_term_lengths",
+)
+
+# What an encoder's workings are made from: when one of these is another object, they are made again.
+_WORKING_PARAMETERS = (
+    "_columns",
+    "dtype",
+    "input",
+    "encoding",
+    "decode_error",
+    "strip_accents",
+    "lowercase",
+    "preprocessor",
+    "tokenizer",
+    "analyzer",
+    "stop_words",
+    "token_pattern",
+    "ngram_range",
+    "stemmer",
+)
+
+
+class _Workings:
+    """The analysis of texts, and the columns of terms met in short texts."""
+
+    def __init__(self, key, analysis, empty_row):
+        self.key = key
+        self.analysis = analysis
+        self.empty_row = empty_row
+        self._column_of = {}
+
+    def columns_of(self, terms, encoder):
+        """Return the column of each term, -1 for unknown ones."""
+        column_of = self._column_of
+        columns = [column_of.get(term) for term in terms]
+        if None in columns:
+            new = list({term for term in terms if term not in column_of})
+            places = find_terms(encoder._hashes, encoder._checks, *self.analysis.hash_terms(new))
+            found = np.where(places >= 0, encoder._columns[places], -1).tolist()
+            if len(column_of) + len(new) > _MEMO_SIZE:
+                self._column_of = column_of = {}
+            column_of.update(zip(new, found, strict=True))
+            known = dict(zip(new, found, strict=True))
+            columns = [known[term] if column is None else column for term, column in zip(terms, columns, strict=True)]
+        return columns
+
+
+_workings: WeakKeyDictionary = WeakKeyDictionary()
+
+
+def _are_few(documents):
+    return (
+        isinstance(documents, list)
+        and len(documents) <= _FEW
+        and sum(len(text) if type(text) is str else _FEW_CHARACTERS for text in documents) < _FEW_CHARACTERS
+    )
+
+
+def _equal(a, b):
+    same = a is b or a == b
+    return bool(np.all(same))

@@ -1,0 +1,196 @@
+"""Time TfidfEncoder against scikit-learn's TfidfVectorizer, at equal results.
+
+Run ``python benchmarks/bench_text.py --corpus 20newsgroups --folder FOLDER`` (scikit-learn's data home, nothing is
+downloaded), ``--corpus docstrings`` (text that is on every machine), or ``--stream FILE`` (one text a line). Each run
+first checks that vocabulary and matrix are equal, then times both in alternation with float32 rows, and adds
+its medians to ``benchmarks/results/bench_text.json``.
+"""
+
+import argparse
+import gc
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import scipy
+import sklearn
+from sklearn.datasets import fetch_20newsgroups
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from transferkit import TfidfEncoder
+from transferkit.datasets import load_corpus, load_docstrings
+
+RESULTS = Path(__file__).parent / "results" / "bench_text.json"
+CASES = {
+    "words": {},
+    "word 1-2-grams": {"ngram_range": (1, 2)},
+    "char_wb 3-5-grams": {"analyzer": "char_wb", "ngram_range": (3, 5)},
+}
+REPEATS = {"words": 5, "word 1-2-grams": 3, "char_wb 3-5-grams": 2}
+RIVALS = {
+    "scikit-learn": lambda parameters: TfidfVectorizer(dtype=np.float32, **parameters),
+    "transferkit, 1 thread": lambda parameters: TfidfEncoder(n_jobs=1, **parameters),
+    "transferkit, 2 threads": lambda parameters: TfidfEncoder(n_jobs=2, **parameters),
+}
+SHORT_TEXT = ["The GPU in my computer cannot render this picture, is there a driver for Windows?"]
+
+
+def load(corpus, folder):
+    if corpus == "docstrings":
+        return load_docstrings().data
+    return fetch_20newsgroups(data_home=folder, subset="train", download_if_missing=False).data
+
+
+def check_equal(texts, parameters):
+    """Raise unless both give the same terms in the same columns and the same rows; return both, fitted."""
+    theirs, ours = RIVALS["scikit-learn"](parameters), RIVALS["transferkit, 2 threads"](parameters)
+    expected, rows = theirs.fit_transform(texts), ours.fit_transform(texts)
+    expected.sort_indices()
+    assert ours.get_feature_names_out().tolist() == theirs.get_feature_names_out().tolist()
+    np.testing.assert_array_equal(rows.indptr, expected.indptr)
+    np.testing.assert_array_equal(rows.indices, expected.indices)
+    np.testing.assert_allclose(rows.data, expected.data, rtol=1e-6)
+    return theirs, ours
+
+
+def time_fit_transform(texts, parameters, repeats):
+    """Return wall and processor seconds (medians of alternating runs) of each rival."""
+    seconds = {name: [] for name in RIVALS}
+    for _ in range(repeats):
+        for name, make in RIVALS.items():
+            wall, processor = time.perf_counter(), time.process_time()
+            rows = make(parameters).fit_transform(texts)
+            seconds[name].append((time.perf_counter() - wall, time.process_time() - processor))
+            del rows
+    return {
+        name: {"seconds": median(run[0] for run in runs), "processor_seconds": median(run[1] for run in runs)}
+        for name, runs in seconds.items()
+    }
+
+
+def time_short_text(theirs, ours, repeats=300):
+    """Return microseconds for one short text, and check the rows."""
+    np.testing.assert_allclose(ours.transform(SHORT_TEXT).toarray(), theirs.transform(SHORT_TEXT).toarray(), rtol=1e-6)
+    microseconds = {"scikit-learn": [], "transferkit": []}
+    for _ in range(repeats):
+        for name, fitted in (("scikit-learn", theirs), ("transferkit", ours)):
+            start = time.perf_counter()
+            fitted.transform(SHORT_TEXT)
+            microseconds[name].append(1e6 * (time.perf_counter() - start))
+    return {name: median(values) for name, values in microseconds.items()}
+
+
+def median(values):
+    return round(statistics.median(values), 3)
+
+
+def measure_memory(arguments):
+    """Return peak MB beyond the input, from a process of its own for each."""
+    peaks = {}
+    for name in RIVALS:
+        command = [sys.executable, __file__, *arguments, "--child", name]
+        peaks[name] = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return peaks
+
+
+def reset_peak():
+    """Forget the peak so far, which also holds what reading the input took."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_mb():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
+
+
+def run_child(options):
+    """Print how many MB more a process takes when it fits (its input is there already)."""
+    if options.stream:
+        texts = load_corpus(options.stream)
+        reset_peak()
+        before = peak_mb()
+        TfidfEncoder(n_jobs=2).fit(text for _ in range(options.times) for text in texts)
+    else:
+        texts = load(options.corpus, options.folder)
+        TfidfVectorizer().fit(texts[:10])  # whatever is imported late
+        TfidfEncoder().fit(texts[:10])
+        reset_peak()
+        before = peak_mb()
+        rows = RIVALS[options.child](CASES[options.case]).fit_transform(texts)
+        assert rows.nnz
+    print(round(peak_mb() - before, 1))
+
+
+def measure_stream(options):
+    """Return peak MB of fitting a generator, for the corpus once and ten times."""
+    peaks = {}
+    for times in (1, 10):
+        command = [sys.executable, __file__, "--stream", options.stream, "--times", str(times), "--child", "stream"]
+        peaks[f"{times} x corpus"] = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return {"peak_mb_beyond_input": peaks}
+
+
+def measure_case(options):
+    texts, parameters = load(options.corpus, options.folder), CASES[options.case]
+    theirs, ours = check_equal(texts, parameters)
+    result = {
+        "texts": len(texts),
+        "megabytes": round(sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) / 1e6, 1),
+        "terms": len(ours.idf_),
+        "equal": True,
+    }
+    if options.case == "words":
+        result["one_short_text_microseconds"] = time_short_text(theirs, ours)
+    del theirs, ours
+    result["fit_transform"] = time_fit_transform(texts, parameters, options.repeats or REPEATS[options.case])
+    reference = result["fit_transform"]["scikit-learn"]
+    for name in RIVALS:
+        row = result["fit_transform"][name]
+        row["times_faster"] = round(reference["seconds"] / row["seconds"], 1)
+        row["times_less_processor"] = round(reference["processor_seconds"] / row["processor_seconds"], 1)
+    arguments = ["--corpus", options.corpus, "--case", options.case]
+    arguments += ["--folder", options.folder] if options.folder else []
+    result["peak_mb_beyond_input"] = measure_memory(arguments)
+    return result
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--corpus", choices=["20newsgroups", "docstrings"])
+    parser.add_argument("--folder")
+    parser.add_argument("--case", choices=list(CASES), default="words")
+    parser.add_argument("--stream")
+    parser.add_argument("--times", type=int, default=1)
+    parser.add_argument("--repeats", type=int)
+    parser.add_argument("--child")
+    options = parser.parse_args()
+    if options.child:
+        run_child(options)
+        return
+    result = measure_stream(options) if options.stream else measure_case(options)
+    result["load_of_machine"] = [round(load, 1) for load in os.getloadavg()]
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results["machine"] = {
+        "cores": os.cpu_count(),
+        "processor": platform.machine(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "scikit-learn": sklearn.__version__,
+    }
+    key = "stream" if options.stream else f"{options.corpus}, {options.case}"
+    results[key] = result
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    print(json.dumps({key: result}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""LSAEncoder: the SVD of TF-IDF rows, streamed and merged."""
+
+import pickle
+
+import numpy as np
+import pytest
+from scipy.sparse.linalg import svds
+
+import transferkit
+from transferkit import LSAEncoder, TfidfEncoder
+from transferkit.datasets import load_docstrings
+
+TEXTS = ["the cat sat", "the cat ran", "a stock rose", "a stock fell"]
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return load_docstrings(["joblib", "scipy"]).data[:1500]
+
+
+def test_finds_the_leading_singular_vectors(corpus):
+    encoder = LSAEncoder(n_components=20, n_iter=8).fit(corpus)
+    rows = encoder.tfidf_.transform(corpus)
+    _, values, vectors = svds(rows.astype(np.float64), k=20, random_state=0)
+    np.testing.assert_allclose(encoder.singular_values_, values[::-1], rtol=5e-3)
+    np.testing.assert_allclose(encoder.singular_values_[:10], values[:-11:-1], rtol=5e-5)
+    assert encoder.components_.shape == (20, rows.shape[1])
+    np.testing.assert_allclose(encoder.components_ @ encoder.components_.T, np.eye(20), atol=1e-4)
+    overlap = np.abs(np.sum(encoder.components_ * vectors[::-1], axis=1))
+    assert overlap[:10].min() > 0.999
+
+
+def test_rows_are_the_projection_with_unit_length(corpus):
+    encoder = LSAEncoder(n_components=16)
+    rows = encoder.fit_transform(corpus)
+    assert rows.dtype == np.float32
+    assert rows.shape == (len(corpus), 16)
+    expected = TfidfEncoder(min_df=2, sublinear_tf=True).fit_transform(corpus) @ encoder.components_.T
+    lengths = np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(rows, expected / np.where(lengths == 0, 1, lengths), atol=1e-5)
+    np.testing.assert_allclose(encoder.transform(corpus), rows, atol=1e-6)
+    assert not encoder.transform(["zzzz", ""]).any()
+
+
+def test_components_are_clipped_to_what_the_corpus_allows():
+    encoder = LSAEncoder(n_components=256).fit(TEXTS)
+    assert encoder.transform(TEXTS).shape == (4, 3)  # three terms are in two texts
+    assert encoder.get_feature_names_out().tolist() == [f"lsaencoder{k}" for k in range(3)]
+    repeated = LSAEncoder(n_components=3).fit(["cat stock"] * 5)  # rank 1
+    np.testing.assert_allclose(np.abs(repeated.transform(["cat stock"])), [[1, 0]], atol=1e-6)
+
+
+def test_random_state_makes_it_repeatable(corpus):
+    first = LSAEncoder(n_components=8).fit(corpus).transform(corpus)
+    np.testing.assert_array_equal(LSAEncoder(n_components=8).fit(corpus).transform(corpus), first)
+
+
+def subspace_quality(encoder, corpus):
+    """Return the share of the best possible energy that the encoder's vectors hold."""
+    rows = encoder.tfidf_.transform(corpus)
+    best = svds(rows, k=encoder.n_components, return_singular_vectors=False, random_state=0)
+    basis = np.linalg.qr(encoder.components_.T)[0]
+    return np.square(rows @ basis).sum() / np.square(best).sum()
+
+
+def test_streaming_comes_near_fitting_at_once(corpus):
+    stream = LSAEncoder(n_components=32)
+    for begin in range(0, len(corpus), 300):
+        stream.partial_fit(corpus[begin : begin + 300])
+    whole = LSAEncoder(n_components=32).fit(corpus)
+    assert stream.vocabulary_ == whole.vocabulary_
+    np.testing.assert_allclose(stream.tfidf_.idf_, whole.tfidf_.idf_)
+    assert subspace_quality(whole, corpus) > 0.99
+    assert subspace_quality(stream, corpus) > 0.93
+
+
+def test_merging_comes_near_fitting_at_once_in_any_order(corpus):
+    def shards():
+        return (LSAEncoder(n_components=32).partial_fit(corpus[k::2]) for k in (0, 1))
+
+    first, second = shards()
+    forward = first.merge(pickle.loads(pickle.dumps(second)))
+    first, second = shards()
+    backward = second.merge(first)
+    assert forward.vocabulary_ == backward.vocabulary_ == LSAEncoder().fit(corpus).vocabulary_
+    for merged in (forward, backward):
+        assert subspace_quality(merged, corpus) > 0.93
+    with pytest.raises(ValueError, match="n_components"):
+        forward.merge(LSAEncoder(n_components=3).fit(corpus))
+    with pytest.raises(TypeError, match="Only another LSAEncoder"):
+        forward.merge(TfidfEncoder().fit(corpus))
+
+
+def test_failed_batch_changes_nothing(corpus):
+    encoder = LSAEncoder(n_components=8).partial_fit(corpus)
+    before = encoder.transform(corpus)
+    with pytest.raises(ValueError, match="position 0 is missing"):
+        encoder.partial_fit([None])
+    np.testing.assert_array_equal(encoder.transform(corpus), before)
+
+
+def test_second_fit_forgets_the_first(corpus):
+    encoder = LSAEncoder(n_components=8).fit(TEXTS * 3)
+    np.testing.assert_array_equal(
+        encoder.fit(corpus).transform(corpus), LSAEncoder(n_components=8).fit(corpus).transform(corpus)
+    )
+
+
+def test_saved_and_loaded_gives_the_same(corpus, tmp_path):
+    encoder = LSAEncoder(n_components=8).fit(corpus)
+    expected = encoder.transform(corpus)
+    transferkit.save(encoder, tmp_path / "encoder.tk")
+    for loaded in (pickle.loads(pickle.dumps(encoder)), transferkit.load(tmp_path / "encoder.tk")):
+        np.testing.assert_array_equal(loaded.transform(corpus), expected)

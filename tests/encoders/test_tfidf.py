@@ -1,0 +1,423 @@
+# ruff: noqa: RUF001 (letters that look like others are the point)
+"""TfidfEncoder gives what scikit-learn's TfidfVectorizer gives, and streams, merges, stems and pickles."""
+
+import io
+import pickle
+import re
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import ComplementNB
+from sklearn.pipeline import make_pipeline
+
+import transferkit
+from transferkit import TfidfEncoder
+from transferkit._algorithms import hashing
+from transferkit.datasets import load_docstrings
+from transferkit.encoders import _text_analysis, _tfidf
+
+TRICKY = (
+    "aAbBzZ09_-'. ,\n\t\r\x0b\x0c\x1c\x1f\x85\xa0\u1680\u2003\u2028\u3000\u200b\ufeff\x00\x01\x7f"  # blanks, controls
+    "ßéÉàñçøÞŁŉǅΣσςΑΩοδſK\u0130\u0131\u0307\u0301\u0308\u0345ȺⱥẞﬁⅷⅣ²٣_"  # case folding of another length, marks
+    "中文かなカナ한국ไทยसंस्कृत\u0640\u064b𝒳𝟙𐐀𐐨😀\ud800\udc00\U0010ffff"
+)
+CHARACTERS = st.one_of(st.sampled_from(TRICKY), st.sampled_from("ab "), st.characters(codec=None))
+DOCUMENTS = st.lists(st.text(CHARACTERS, max_size=25), min_size=1, max_size=8)
+PLAIN = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+NOTHING_LEARNED = r"empty vocabulary|no terms remain|fewer documents"
+NGRAM_RANGES = st.sampled_from([(1, 1), (1, 2), (2, 2), (1, 3), (2, 4), (3, 3)])
+OPTIONS = st.fixed_dictionaries(
+    {
+        "analyzer": st.sampled_from(["word", "char", "char_wb"]),
+        "ngram_range": NGRAM_RANGES,
+        "lowercase": st.booleans(),
+        "strip_accents": st.sampled_from([None, "unicode", "ascii"]),
+        "min_df": st.sampled_from([1, 2, 0.3]),
+        "max_df": st.sampled_from([1.0, 0.7, 3]),
+        "max_features": st.sampled_from([None, 1, 3, 10]),
+        "binary": st.booleans(),
+        "sublinear_tf": st.booleans(),
+        "use_idf": st.booleans(),
+        "smooth_idf": st.booleans(),
+        "norm": st.sampled_from([None, "l1", "l2"]),
+        "dtype": st.sampled_from([np.float32, np.float64]),
+    }
+)
+
+
+def reference(documents, **parameters):
+    """Return scikit-learn's terms, idf and rows, or None where it learns nothing."""
+    vectorizer = TfidfVectorizer(**{"dtype": np.float32} | parameters)
+    try:
+        rows = vectorizer.fit_transform(documents)
+    except ValueError as error:
+        if not re.search(f"{NOTHING_LEARNED}|< documents", str(error)):
+            raise
+        return None
+    rows.sort_indices()
+    return vectorizer, rows
+
+
+def assert_same_rows(rows, expected):
+    assert rows.shape == expected.shape
+    assert rows.dtype == expected.dtype
+    assert rows.indices.dtype == expected.indices.dtype
+    np.testing.assert_array_equal(rows.indptr, expected.indptr)
+    np.testing.assert_array_equal(rows.indices, expected.indices)
+    np.testing.assert_allclose(rows.data, expected.data, rtol=1e-6)
+
+
+def assert_equal_to_reference(documents, **parameters):
+    expected = reference(documents, **parameters)
+    encoder = TfidfEncoder(**parameters)
+    if expected is None:
+        with pytest.raises(ValueError, match=NOTHING_LEARNED):
+            encoder.fit(documents)
+        return
+    vectorizer, expected_rows = expected
+    rows = encoder.fit_transform(documents)
+    assert encoder.get_feature_names_out().tolist() == vectorizer.get_feature_names_out().tolist()
+    assert encoder.vocabulary_ == vectorizer.vocabulary_
+    assert_same_rows(rows, expected_rows)
+    if encoder.use_idf:
+        np.testing.assert_allclose(encoder.idf_, vectorizer.idf_, rtol=1e-6)
+        assert encoder.idf_.dtype == vectorizer.idf_.dtype
+    assert_same_rows(encoder.transform(documents), expected_rows)  # as few texts
+    many = encoder.transform(documents * 20)  # as blocks
+    assert_same_rows(many[: len(documents)], expected_rows)
+    fitted = TfidfEncoder(**parameters).fit(documents)
+    assert_same_rows(fitted.transform(documents[:1]), expected_rows[:1])
+
+
+@PLAIN
+@given(DOCUMENTS, OPTIONS)
+@example(["ΟΔΟΣ", "Σ", "ΑΣ Σ. ΑΣ\u0301 a"], {"analyzer": "word", "ngram_range": (1, 2)})
+@example(["İstanbul ȺȺ", "KK ǅǅ"], {"analyzer": "char_wb", "ngram_range": (2, 3)})
+@example(["a\x00b", "\x00", "a\x00\x00b"], {"analyzer": "char", "ngram_range": (1, 3)})
+@example(["a\u2003 \u3000b\n", " \u2003", "\u2003a", "x  y"], {"analyzer": "char", "ngram_range": (1, 3)})
+@example(["𝒳𝒴 AB", "xy ab"], {"analyzer": "word", "strip_accents": "unicode"})
+def test_equals_scikit_learn_on_any_text_and_setting(documents, options):
+    assert_equal_to_reference(documents, **options)
+
+
+@PLAIN
+@given(DOCUMENTS, NGRAM_RANGES, st.lists(st.sampled_from(["ab", "a", "ba", "", "AB", "the"]), max_size=4))
+def test_stop_words_go_before_ngrams_are_made(documents, ngram_range, stop_words):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("warnings.warn", lambda *args, **kwargs: None)
+        assert_equal_to_reference(documents, ngram_range=ngram_range, stop_words=stop_words)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "step"),
+    [({}, 1), ({"lowercase": False}, 11), ({"analyzer": "char_wb", "ngram_range": (2, 2)}, 11)],
+)
+def test_every_character_is_lowered_and_split_as_by_scikit_learn(parameters, step):
+    characters = [chr(code_point) for code_point in range(0, 0x110000, step)]
+    documents = ["".join(f"x{c}y {c}{c} {c} " for c in characters[k::997]) for k in range(997)]
+    vectorizer, expected = reference(documents, **parameters)
+    encoder = TfidfEncoder(**parameters)
+    assert_same_rows(encoder.fit_transform(documents), expected)
+    assert encoder.get_feature_names_out().tolist() == vectorizer.get_feature_names_out().tolist()
+
+
+PLAIN_WAYS = [
+    {"token_pattern": r"\S+"},
+    {"token_pattern": r"(?u)\b(\w)\w+\b", "ngram_range": (1, 2)},
+    {"tokenizer": str.split, "token_pattern": None, "ngram_range": (1, 2)},
+    {"preprocessor": str.swapcase},
+    {"strip_accents": str.title},
+    {"analyzer": lambda text: text.split(",")},
+]
+
+
+@pytest.mark.parametrize("parameters", PLAIN_WAYS)
+@settings(PLAIN, max_examples=30)
+@given(documents=DOCUMENTS)
+def test_own_functions_and_patterns_give_the_same(parameters, documents):
+    assert_equal_to_reference(documents, **parameters)
+
+
+@pytest.mark.parametrize("vocabulary", [["the cat", "cat", "no", "zz top"], {"cat": 1, "no": 0}, {"b", "a", "cat"}])
+def test_given_vocabulary_decides_the_columns(vocabulary):
+    documents = ["The cat said no", "cat cat a cat"]
+    parameters = {"vocabulary": vocabulary, "ngram_range": (1, 2), "smooth_idf": True}
+    vectorizer, expected = reference(documents, **parameters)
+    encoder = TfidfEncoder(**parameters)
+    assert_same_rows(encoder.fit_transform(documents), expected)
+    assert encoder.vocabulary_ == vectorizer.vocabulary_
+    halves = TfidfEncoder(**parameters).partial_fit(documents[:1]).partial_fit(documents[1:])
+    assert_same_rows(halves.transform(documents), expected)
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "message"),
+    [([], "empty vocabulary"), (["a", "a"], "Duplicate term"), ({"a": 1}, "must be 0 to 0"), ([1], "must be str")],
+)
+def test_bad_vocabulary_is_refused(vocabulary, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        TfidfEncoder(vocabulary=vocabulary).fit(["a b"])
+
+
+def test_unknown_text_and_empty_text_give_rows_of_zeros():
+    encoder = TfidfEncoder().fit(["aa bb"])
+    for n_copies in (1, 40):
+        rows = encoder.transform(["", "zz", "aa"] * n_copies)
+        assert rows.getnnz(axis=1)[:3].tolist() == [0, 0, 1]
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return load_docstrings(["joblib"]).data
+
+
+LEARNING = [
+    {},
+    {"ngram_range": (1, 2), "min_df": 2},
+    {"max_features": 50},
+    {"analyzer": "char_wb", "ngram_range": (2, 4), "max_df": 0.5},
+    {"analyzer": str.split},
+    {"vocabulary": ["parallel", "memory"]},
+]
+
+
+@pytest.mark.parametrize("parameters", LEARNING)
+def test_streaming_equals_fitting_at_once(parameters, corpus):
+    whole = TfidfEncoder(**parameters).fit(corpus)
+    stream = TfidfEncoder(**parameters)
+    for begin in range(0, len(corpus), 37):
+        stream.partial_fit(corpus[begin : begin + 37])
+    generated = TfidfEncoder(**parameters).fit(text for text in corpus)
+    assert whole.n_documents_ == stream.n_documents_ == len(corpus)
+    for encoder in (stream, generated):
+        assert encoder.get_feature_names_out().tolist() == whole.get_feature_names_out().tolist()
+        assert_same_rows(encoder.transform(corpus), whole.transform(corpus))
+
+
+@pytest.mark.parametrize("parameters", LEARNING)
+def test_merging_equals_fitting_at_once_in_any_order(parameters, corpus):
+    expected = TfidfEncoder(**parameters).fit_transform(corpus)
+    shards = [corpus[:30], corpus[30:200], corpus[200:]]
+    for order in ((0, 1, 2), (2, 0, 1)):
+        first, *others = (TfidfEncoder(**parameters).partial_fit(shards[k]) for k in order)
+        for other in others:
+            other = pickle.loads(pickle.dumps(other))  # as it comes from a worker
+            assert first.merge(other) is first
+        assert_same_rows(first.transform(corpus), expected)
+    fitted = TfidfEncoder(**parameters).fit(corpus[:100]).merge(TfidfEncoder(**parameters).fit(corpus[100:]))
+    assert_same_rows(fitted.transform(corpus), expected)
+
+
+def test_merging_refuses_other_parameters_and_other_things(corpus):
+    encoder = TfidfEncoder().fit(corpus)
+    with pytest.raises(ValueError, match=r"These differ: \['min_df'\]"):
+        encoder.merge(TfidfEncoder(min_df=2).fit(corpus))
+    with pytest.raises(TypeError, match="Only another TfidfEncoder"):
+        encoder.merge(TfidfVectorizer().fit(corpus))
+
+
+def test_pickle_after_fit_leaves_out_what_was_pruned_and_then_cannot_learn(corpus):
+    encoder = TfidfEncoder(ngram_range=(1, 2), min_df=5).fit(corpus)
+    blob = pickle.dumps(encoder)
+    assert len(blob) < 0.3 * len(pickle.dumps(TfidfEncoder(ngram_range=(1, 2), min_df=5).partial_fit(corpus)))
+    loaded = pickle.loads(blob)
+    assert_same_rows(loaded.transform(corpus), encoder.transform(corpus))
+    for learn in (lambda: loaded.partial_fit(corpus), lambda: loaded.merge(encoder)):
+        with pytest.raises(ValueError, match="cannot learn on"):
+            learn()
+
+
+@pytest.mark.parametrize("parameters", LEARNING)
+def test_threads_change_nothing(parameters, corpus, monkeypatch):
+    expected = TfidfEncoder(**parameters).fit_transform(corpus)
+    monkeypatch.setattr(_text_analysis, "_BLOCK_SIZE", dict.fromkeys(_text_analysis._BLOCK_SIZE, 2000))
+    for n_jobs in (None, 2, 5):
+        encoder = TfidfEncoder(n_jobs=n_jobs, **parameters)
+        assert_same_rows(encoder.fit_transform(corpus), expected)
+        assert_same_rows(encoder.transform(corpus), expected)
+        assert_same_rows(TfidfEncoder(n_jobs=n_jobs, **parameters).fit(corpus).transform(corpus), expected)
+
+
+@pytest.mark.parametrize("n_bits", [1, 9])
+@pytest.mark.parametrize("parameters", [{}, {"ngram_range": (1, 2)}, {"analyzer": "char_wb", "ngram_range": (3, 4)}])
+def test_terms_that_share_a_hash_stay_apart(parameters, n_bits, corpus, monkeypatch):
+    expected = TfidfEncoder(**parameters).fit(corpus)
+    expected_rows = expected.transform(corpus)
+    strong = hashing.mix
+
+    def mix(hashes):
+        hashes = strong(hashes)
+        hashes >>= np.uint64(32)  # what is left of the hash must not be its top bits only
+        hashes &= np.uint64((1 << n_bits) - 1)
+        return hashes
+
+    monkeypatch.setattr(hashing, "mix", mix)
+    encoder = TfidfEncoder(**parameters)
+    rows = encoder.fit_transform(corpus)
+    n_distinct = len(np.unique(encoder._hashes))
+    assert n_distinct < len(encoder._hashes)  # or nothing was tested
+    assert encoder.get_feature_names_out().tolist() == expected.get_feature_names_out().tolist()
+    assert_same_rows(rows, expected_rows)
+    assert_same_rows(encoder.transform(corpus), expected_rows)
+    assert_same_rows(encoder.transform(corpus[:1]), expected_rows[:1])
+    halves = TfidfEncoder(**parameters).partial_fit(corpus[:50]).partial_fit(corpus[50:])
+    assert_same_rows(halves.transform(corpus), expected_rows)
+
+
+def test_stems_of_a_language_and_of_a_function_join_words():
+    pytest.importorskip("Stemmer", exc_type=ImportError)
+    texts = ["running runs the runner", "he runs, and they were running"]
+    encoder = TfidfEncoder(stemmer="english", stop_words="english").fit(texts)
+    assert encoder.get_feature_names_out().tolist() == ["run", "runner"]
+    with pytest.raises(ValueError, match="must be a callable or one of"):
+        TfidfEncoder(stemmer="klingon").fit(texts)
+
+
+@settings(PLAIN, max_examples=40)
+@given(DOCUMENTS, NGRAM_RANGES)
+def test_stemmer_equals_a_stemming_tokenizer(documents, ngram_range):
+    words = re.compile(r"(?u)\b\w\w+\b")
+    expected = reference(
+        documents,
+        tokenizer=lambda text: [_shorten(word) for word in words.findall(text)],
+        token_pattern=None,
+        ngram_range=ngram_range,
+    )
+    assume(expected is not None)
+    encoder = TfidfEncoder(stemmer=_shorten, ngram_range=ngram_range)
+    assert_same_rows(encoder.fit_transform(documents), expected[1])
+    assert encoder.get_feature_names_out().tolist() == expected[0].get_feature_names_out().tolist()
+    assert_same_rows(encoder.transform(documents), expected[1])
+    assert_same_rows(encoder.transform(documents * 20)[: len(documents)], expected[1])
+
+
+def _shorten(word):
+    return word[:2]
+
+
+def test_stemmer_is_called_once_a_distinct_word_and_must_give_one_word():
+    calls = []
+    TfidfEncoder(stemmer=lambda word: calls.append(word) or word).fit(["aa bb aa", "bb aa"] * 50)
+    assert sorted(calls) == ["aa", "bb"]
+    with pytest.raises(ValueError, match="must turn a word into one word"):
+        TfidfEncoder(stemmer=lambda word: word + " x").fit(["aa bb"])
+    with pytest.raises(ValueError, match="needs analyzer='word'"):
+        TfidfEncoder(stemmer=str.upper, analyzer="char").fit(["aa bb"])
+
+
+def test_second_fit_forgets_the_first(corpus):
+    encoder = TfidfEncoder().fit(["other words"])
+    encoder.transform(["other words"])
+    assert_same_rows(encoder.fit(corpus).transform(corpus), TfidfEncoder().fit_transform(corpus))
+    assert encoder.transform(["other"]).shape == (1, len(encoder.vocabulary_))
+
+
+def test_failed_fit_leaves_the_encoder_as_it_was(corpus):
+    encoder = TfidfEncoder().fit(corpus)
+    before = encoder.transform(corpus)
+    with pytest.raises(ValueError, match="position 1 is missing"):
+        encoder.partial_fit(["a", None])
+    with pytest.raises(ValueError, match="empty vocabulary"):
+        encoder.fit(["."])
+    assert_same_rows(encoder.transform(corpus), before)
+    assert encoder.n_documents_ == len(corpus)
+
+
+def test_saved_and_loaded_gives_the_same(corpus, tmp_path):
+    encoder = TfidfEncoder(ngram_range=(1, 2), max_features=500).fit(corpus)
+    expected = encoder.transform(corpus)
+    transferkit.save(encoder, tmp_path / "encoder.tk")
+    for loaded in (pickle.loads(pickle.dumps(encoder)), transferkit.load(tmp_path / "encoder.tk")):
+        assert_same_rows(loaded.transform(corpus), expected)
+        assert_same_rows(loaded.transform(corpus[:1]), expected[:1])
+        assert loaded.vocabulary_ == encoder.vocabulary_
+        assert loaded.partial_fit is not None
+
+
+def test_pickle_holds_no_caches(corpus):
+    encoder = TfidfEncoder().fit(corpus)
+    before = pickle.dumps(encoder)
+    encoder.transform(["a text about parallel memory"])
+    encoder.vocabulary_  # noqa: B018 (made on demand, kept nowhere)
+    assert pickle.dumps(encoder) == before
+
+
+def test_changed_parameter_counts_in_the_next_transform():
+    encoder = TfidfEncoder().fit(["aa bb", "bb cc"])
+    encoder.transform(["AA"])
+    assert encoder.set_params(lowercase=False).transform(["AA"]).nnz == 0
+
+
+def test_kinds_of_collections_give_the_same(corpus):
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    expected = TfidfEncoder().fit_transform(corpus)
+    for texts in (np.array(corpus), np.array(corpus, object), pandas.Series(corpus), polars.Series(corpus)):
+        assert_same_rows(TfidfEncoder().fit_transform(texts), expected)
+    assert_same_rows(TfidfEncoder().fit_transform([text.encode() for text in corpus]), expected)
+
+
+def test_files_are_read(tmp_path):
+    paths = []
+    for name, text in (("a", "naïve cat"), ("b", "cat")):
+        paths.append(tmp_path / name)
+        paths[-1].write_bytes(text.encode("latin-1"))
+    expected = TfidfEncoder().fit_transform(["naïve cat", "cat"])
+    parameters = {"encoding": "latin-1", "decode_error": "replace"}
+    assert_same_rows(TfidfEncoder(input="filename", **parameters).fit_transform(map(str, paths)), expected)
+    files = [io.BytesIO(path.read_bytes()) for path in paths]
+    assert_same_rows(TfidfEncoder(input="file", **parameters).fit_transform(files), expected)
+
+
+def test_works_in_pipeline_search_and_clone(corpus):
+    labels = np.arange(len(corpus)) % 2
+    search = GridSearchCV(make_pipeline(TfidfEncoder(), ComplementNB()), {"tfidfencoder__binary": [True, False]}, cv=2)
+    assert search.fit(corpus, labels).predict(corpus[:3]).shape == (3,)
+    assert clone(TfidfEncoder(min_df=2)).min_df == 2
+
+
+def test_inverse_transform_names_the_terms():
+    encoder = TfidfEncoder()
+    rows = encoder.fit_transform(["bb aa", "", "cc"])
+    assert [terms.tolist() for terms in encoder.inverse_transform(rows)] == [["aa", "bb"], [], ["cc"]]
+    assert [terms.tolist() for terms in encoder.inverse_transform(rows.toarray())] == [["aa", "bb"], [], ["cc"]]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"ngram_range": (2, 1)}, "must be .min_n, max_n. with min_n <= max_n"),
+        ({"dtype": np.int64}, "must be np.float32 or np.float64"),
+        ({"norm": "l3"}, "'norm' parameter of TfidfEncoder"),
+        ({"min_df": 3, "max_df": 1}, "fewer documents than min_df"),
+    ],
+)
+def test_bad_parameters_are_refused(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        TfidfEncoder(**parameters).fit(["aa bb", "bb", "cc"])
+
+
+@pytest.mark.parametrize("parameters", [{}, {"ngram_range": (1, 2)}, {"analyzer": "char_wb", "ngram_range": (3, 5)}])
+@pytest.mark.parametrize("name", ["20newsgroups", "wikipedia"])
+def test_equals_scikit_learn_on_real_text(name, parameters, shared_data):
+    if name == "20newsgroups":
+        from sklearn.datasets import fetch_20newsgroups
+
+        folder = shared_data / "20newsgroups"
+        texts = fetch_20newsgroups(data_home=folder, subset="test", download_if_missing=False).data[::8]
+    else:
+        texts = transferkit.datasets.load_corpus(shared_data / "wiki_en_sample" / "wiki_en_sample.txt.gz")[::30]
+    assert_equal_to_reference(list(texts), **parameters)
+
+
+def test_short_texts_remember_a_bounded_number_of_terms(monkeypatch):
+    encoder = TfidfEncoder().fit(["aa bb cc"])
+    monkeypatch.setattr(_tfidf, "_MEMO_SIZE", 5)
+    for k in range(30):
+        assert encoder.transform([f"aa word{k} other{k}"]).nnz == 1
+    assert len(encoder._workings()._column_of) <= 5

@@ -1,0 +1,149 @@
+"""Vocabularies of blocks or shards, merged into one."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from transferkit._algorithms.term_counts import group_equal
+from transferkit._algorithms.text_bytes import PADDING
+from transferkit._algorithms.vocabulary import Counted, Vocabulary, copy_spans
+
+Map = Callable[[Callable, Iterable], Iterable]  # the built-in map, or one that uses threads
+
+_RANGE_SIZE = 1 << 18  # terms that are merged at a time, so that the work stays in the cache
+
+
+class Merged(NamedTuple):
+    """Distinct terms of several parts, in ascending order of hash, then check.
+
+    `terms_of[p]` are the merged terms of the terms of part p; `part` and `place` tell where a merged term
+    is first found.
+    """
+
+    hashes: np.ndarray
+    checks: np.ndarray
+    document_frequency: np.ndarray
+    total: np.ndarray
+    part: np.ndarray
+    place: np.ndarray
+    terms_of: list[np.ndarray]
+
+
+def merge_parts(parts: Sequence[Counted], run: Map = map) -> Merged:
+    """Find the distinct terms of all parts and add up their frequencies.
+
+    Parameters
+    ----------
+    parts : sequence of TermCounts or Vocabulary
+        At least one.
+    run : callable, default=map
+        Maps a function over ranges of hashes, which are merged independently.
+
+    Returns
+    -------
+    merged : Merged
+        The distinct terms.
+    """
+    sizes = [len(part.hashes) for part in parts]
+    n_ranges = sum(sizes) // _RANGE_SIZE + 1
+    bounds = np.array([(k << 64) // n_ranges for k in range(1, n_ranges)], np.uint64)
+    cuts = np.array([[0, *np.searchsorted(part.hashes, bounds), len(part.hashes)] for part in parts])
+    columns = [(part.hashes, part.checks, part.document_frequency, part.total) for part in parts]
+    terms_of = [np.empty(size, np.int32) for size in sizes]
+
+    def merge_range(k: int) -> list[np.ndarray]:
+        found, term = _merge_slices(columns, cuts[:, k], cuts[:, k + 1])
+        ends = np.cumsum(cuts[:, k + 1] - cuts[:, k])
+        for target, first, last, end in zip(terms_of, cuts[:, k], cuts[:, k + 1], ends, strict=True):
+            target[first:last] = term[end - (last - first) : end]
+        return found
+
+    ranges = list(run(merge_range, range(n_ranges)))
+    n_before = np.cumsum([0, *(len(found[0]) for found in ranges)])
+    for terms, cut in zip(terms_of, cuts, strict=True):  # so far counted within each range
+        terms += np.repeat(n_before[:-1], np.diff(cut)).astype(np.int32)
+    joined = [np.concatenate(column) for column in zip(*ranges, strict=True)]
+    return Merged(joined[0], joined[1], joined[2], joined[3], joined[4], joined[5], terms_of)
+
+
+def _merge_slices(
+    columns: Sequence[tuple[np.ndarray, ...]], first: np.ndarray, last: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Merge a slice of each part; return the fields of Merged, and the merged term of each joined term."""
+    hashes, checks, frequency, total = (
+        np.concatenate([part[which][a:b] for part, a, b in zip(columns, first, last, strict=True)])
+        for which in range(4)
+    )
+    order, is_first = group_equal(hashes, checks)
+    begins = np.flatnonzero(is_first)
+    term = np.empty(len(order), np.int32)
+    term[order] = np.cumsum(is_first, dtype=np.int32) - np.int32(1)
+    chosen = order[begins]
+    ends = np.cumsum(last - first)
+    part = np.searchsorted(ends, chosen, side="right")
+    place = chosen - (ends - last)[part]
+    if len(begins) == 0:
+        frequency = total = np.empty(0, np.int64)
+    else:
+        frequency = np.add.reduceat(frequency[order], begins, dtype=np.int64)
+        total = np.add.reduceat(total[order], begins, dtype=np.int64)
+    return [hashes[chosen], checks[chosen], frequency, total, part.astype(np.int32), place], term
+
+
+def to_vocabulary(parts: Sequence[Counted], merged: Merged | None = None, run: Map = map) -> Vocabulary:
+    """Return one vocabulary with all terms of the parts, which it no longer needs.
+
+    Parameters
+    ----------
+    parts : sequence of TermCounts or Vocabulary
+        At least one.
+    merged : Merged, default=None
+        Their distinct terms, where they are known already.
+    run : callable, default=map
+        Maps a function over parts of the work.
+
+    Returns
+    -------
+    vocabulary : Vocabulary
+        All terms.
+    """
+    if merged is None:
+        merged = merge_parts(parts, run)
+    by_part = np.argsort(merged.part, kind="stable")
+    bounds = np.searchsorted(merged.part[by_part], np.arange(len(parts) + 1))
+
+    def spell(p: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        place = merged.place[by_part[bounds[p] : bounds[p + 1]]]
+        lengths = parts[p].lengths[place]
+        return *copy_spans(parts[p].text, parts[p].starts[place], lengths), lengths
+
+    spelled = list(run(spell, range(len(parts))))
+    n_before = np.cumsum([0, *(len(text) for text, _, _ in spelled)])
+    starts, lengths = np.empty(len(by_part), np.int64), np.empty(len(by_part), np.int32)
+    starts[by_part] = np.concatenate([begin + n for (_, begin, _), n in zip(spelled, n_before[:-1], strict=True)])
+    lengths[by_part] = np.concatenate([length for _, _, length in spelled])
+    text = np.concatenate([*(piece for piece, _, _ in spelled), np.zeros(PADDING, np.uint8)])
+    return Vocabulary(merged.hashes, merged.checks, merged.document_frequency, merged.total, text, starts, lengths)
+
+
+class Tally:
+    """Term statistics of a stream, in memory that grows with the vocabulary and not with the stream.
+
+    Parts are merged when they reach the size of their elders, so that each term is moved only a few times.
+    """
+
+    def __init__(self) -> None:
+        self._levels: list[Vocabulary] = []
+
+    def add(self, parts: Sequence[Counted], run: Map = map) -> None:
+        """Add the terms of some blocks or vocabularies."""
+        self._levels.append(to_vocabulary(parts, run=run))
+        while len(self._levels) > 1 and 2 * len(self._levels[-1].hashes) >= len(self._levels[-2].hashes):
+            self._levels[-2:] = [to_vocabulary(self._levels[-2:], run=run)]
+
+    def vocabulary(self) -> Vocabulary:
+        """Return everything added so far."""
+        if len(self._levels) != 1:
+            self._levels = [to_vocabulary(self._levels)]
+        return self._levels[0]

@@ -1,0 +1,294 @@
+"""From documents to counted terms, as the parameters of a text encoder say."""
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+
+import numpy as np
+from sklearn.feature_extraction.text import CountVectorizer
+
+from transferkit._algorithms.hashing import hash_spans, hash_strings
+from transferkit._algorithms.term_counts import TermCounts, count_terms, count_through_words
+from transferkit._algorithms.text_bytes import encode_documents, strip_accents
+from transferkit._algorithms.tokens import NGrams, Tokens, character_ngrams, find_words, pad, word_ngrams
+from transferkit._algorithms.vocabulary import Vocabulary, decode_terms, find_terms
+from transferkit._validation import warn_for_unused_text_parameters
+from transferkit.exceptions import MissingExtraError
+
+DEFAULT_TOKEN_PATTERN = r"(?u)\b\w\w+\b"
+# Characters in a block: its arrays should fit into the cache, and still be worth the calls.
+_BLOCK_SIZE = {"word": 1 << 18, "char": 1 << 17, "char_wb": 1 << 21, "plain": 1 << 20}
+
+
+@dataclass
+class TextAnalysis:
+    """One way to turn documents into terms.
+
+    `unit` is 'word', 'char_wb' or 'char' where arrays do the work, and 'plain' where the user's functions or
+    pattern have to be called for each document; `analyze` gives the terms of one document in any case.
+    `holds_text` is False where documents are files.
+    """
+
+    unit: str
+    lowercase: bool
+    accents: str | None
+    ngram_range: tuple[int, int]
+    stop_words: tuple[np.ndarray, np.ndarray] | None
+    stem: Callable[[Sequence[str]], list[str]] | None
+    analyze: Callable[[str], Sequence[str]]
+    decode: Callable[[object], str]
+    holds_text: bool
+    _stems: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def by_word(self) -> bool:
+        """Whether a term is hashed word by word."""
+        return self.unit == "word"
+
+    def hash_terms(self, terms: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the hashes under which :meth:`count` finds the terms."""
+        return hash_strings(terms, self.by_word)
+
+    def split(self, documents: Iterable[object]) -> Iterator[list[str]]:
+        """Decode the documents and yield them in blocks."""
+        block: list[str] = []
+        size, limit = 0, _BLOCK_SIZE[self.unit]
+        for document in documents:
+            text = document if self.holds_text and type(document) is str else self.decode(document)
+            block.append(text)
+            size += len(text) + 1
+            if size >= limit:
+                yield block
+                block, size = [], 0
+        if block:
+            yield block
+
+    def count(self, documents: Sequence[str]) -> TermCounts:
+        """Count the terms of a block of documents."""
+        if self.unit == "plain":
+            return count_terms(self._plain_terms(documents), len(documents))
+        if self.accents is not None:
+            documents = strip_accents(documents, self.accents, self.lowercase)
+        text = encode_documents(documents, self.unit, self.lowercase and self.accents is None)
+        if self.unit == "char":
+            ngrams = character_ngrams(text, text.starts, text.ends, self.ngram_range, keep_short=False)
+            return count_terms(ngrams, len(documents))
+        if self.unit == "char_wb":
+            words = find_words(text, min_characters=1)
+            in_documents = count_terms(word_ngrams(words, (1, 1)), len(documents))
+            starts = in_documents.starts - 1  # with the space on either side
+            ends = starts + in_documents.lengths + 2
+            ngrams = character_ngrams(text, starts, ends, self.ngram_range, keep_short=True)
+            return count_through_words(in_documents, count_terms(ngrams, len(starts)))
+        tokens = find_words(text, min_characters=2)
+        if self.stop_words is not None:
+            tokens = tokens.select(find_terms(*self.stop_words, tokens.hashes, tokens.checks) < 0)
+        if self.stem is not None:
+            tokens = self._stemmed(tokens, len(documents))
+        return count_terms(word_ngrams(tokens, self.ngram_range), len(documents))
+
+    def _stemmed(self, tokens: Tokens, n_rows: int) -> Tokens:
+        """Replace each token by its stem, which is asked for once for each distinct word."""
+        distinct = count_terms(word_ngrams(tokens, (1, 1)), n_rows)
+        words = decode_terms(distinct.text, distinct.starts, distinct.lengths)
+        text, starts, lengths = _join_texts(self.stems_of(words))
+        hashes, checks = hash_spans(text, starts, lengths)
+        word = find_terms(distinct.hashes, distinct.checks, tokens.hashes, tokens.checks)
+        return Tokens(hashes[word], checks[word], tokens.rows, text, starts[word], lengths[word])
+
+    def stems_of(self, words: list[str]) -> list[str]:
+        """Return the stem of each word; no word is asked for twice."""
+        new = [word for word in words if word not in self._stems]
+        if new:
+            stems = self.stem(new)
+            for word, stem in zip(new, stems, strict=True):
+                if not isinstance(stem, str) or any(map(str.isspace, stem)):
+                    raise ValueError(
+                        "The 'stemmer' must turn a word into one word (a str without white space). "
+                        f"Got {stem!r} for {word!r}."
+                    )
+            self._stems.update(zip(new, stems, strict=True))
+        return [self._stems[word] for word in words]
+
+    def _plain_terms(self, documents: Sequence[str]) -> NGrams:
+        """Call the analyzer for each document, and hash each distinct term once."""
+        places: dict[str, int] = {}
+        counts, occurrences = [], []
+        for document in documents:
+            terms = self.analyze(document)
+            occurrences.extend([places.setdefault(term, len(places)) for term in terms])
+            counts.append(len(occurrences))
+        for term in places:
+            if not isinstance(term, str):
+                raise TypeError(f"The analyzer must give terms that are str. Got {term!r} ({type(term).__name__}).")
+        text, starts, lengths = _join_texts(list(places))
+        hashes, checks = hash_spans(text, starts, lengths)
+        term = np.array(occurrences, np.intp)
+        rows = np.repeat(np.arange(len(counts), dtype=np.int32), np.diff(counts, prepend=0))
+        return NGrams(hashes[term], checks[term], rows, text, starts, starts + lengths, term, term)
+
+
+def _join_texts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the UTF-8 bytes of the texts, a space after each, and where they start and how long they are."""
+    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+    lengths = np.array([len(text) for text in encoded], np.int64)
+    joined = np.frombuffer(b" ".join([*encoded, b""]), np.uint8)
+    return pad(joined), np.cumsum(lengths + 1) - (lengths + 1), lengths
+
+
+def make_analysis(encoder) -> TextAnalysis:
+    """Return the analysis that an encoder's parameters describe.
+
+    Parameters
+    ----------
+    encoder : estimator
+        Anything with the text parameters of :class:`TfidfEncoder`.
+
+    Returns
+    -------
+    analysis : TextAnalysis
+        The analysis.
+    """
+    vectorizer = _as_vectorizer(encoder)
+    unit = _choose_unit(encoder)
+    stem = make_stemmer(encoder.stemmer)
+    if stem is not None and encoder.analyzer != "word":
+        raise ValueError(f"The 'stemmer' parameter needs analyzer='word'. Got analyzer={encoder.analyzer!r}.")
+    stop_words = None
+    if unit == "word" and encoder.stop_words is not None:
+        hashes, checks = hash_strings(sorted(vectorizer.get_stop_words()) or [""], by_word=False)
+        order = np.lexsort((checks, hashes))
+        stop_words = hashes[order], checks[order]
+    analysis = TextAnalysis(
+        unit=unit,
+        lowercase=bool(encoder.lowercase),
+        accents=encoder.strip_accents if unit != "plain" else None,
+        ngram_range=tuple(encoder.ngram_range),
+        stop_words=stop_words,
+        stem=stem,
+        analyze=vectorizer.build_analyzer(),
+        decode=vectorizer.decode,
+        holds_text=encoder.input == "content",
+    )
+    if stem is not None:
+        analysis.analyze = _stemming_analyzer(vectorizer, analysis)
+    return analysis
+
+
+def sort_given_vocabulary(vocabulary, analysis: TextAnalysis, lowercase: bool) -> tuple[Vocabulary, np.ndarray]:
+    """Return terms given by the user, not counted yet, and their columns.
+
+    Parameters
+    ----------
+    vocabulary : mapping of str to int, or iterable of str
+        Terms, with their columns or in the order of columns; the terms of a set are sorted.
+    analysis : TextAnalysis
+        Decides how terms are hashed.
+    lowercase : bool
+        Whether documents will be lowercased, so that terms with capitals cannot occur.
+
+    Returns
+    -------
+    terms : Vocabulary
+        The terms in ascending order of hash, then check, with frequencies of zero.
+    columns : ndarray of int32 of shape (n_terms,)
+        Column of each.
+    """
+    if isinstance(vocabulary, (set, frozenset)):
+        vocabulary = sorted(vocabulary)
+    if isinstance(vocabulary, Mapping):
+        names, columns = list(vocabulary), np.array(list(vocabulary.values()), np.int64)
+        if not np.array_equal(np.sort(columns), np.arange(len(names))):
+            raise ValueError(f"The columns in 'vocabulary' must be 0 to {len(names) - 1}, each once.")
+    else:
+        names = list(vocabulary)
+        columns = np.arange(len(names))
+        if len(set(names)) != len(names):
+            raise ValueError(f"Duplicate term in vocabulary: {Counter(names).most_common(1)[0][0]!r}")
+    if not names:
+        raise ValueError("empty vocabulary passed to fit")
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"The terms in 'vocabulary' must be str. Got {name!r} ({type(name).__name__}).")
+    if lowercase and any(map(str.isupper, "".join(names))):
+        warnings.warn(
+            "Upper case characters found in vocabulary while 'lowercase' is True. These entries will not be "
+            "matched with any documents",
+            UserWarning,
+            stacklevel=2,
+        )
+    hashes, checks = analysis.hash_terms(names)
+    order = np.lexsort((checks, hashes))
+    text, starts, lengths = _join_texts(names)
+    zeros = np.zeros(len(names), np.int64)
+    terms = Vocabulary(hashes, checks, zeros, zeros, text, starts, lengths.astype(np.int32))
+    return terms.select(order), columns[order].astype(np.int32)
+
+
+def warn_for_unused(encoder) -> None:
+    """Warn as scikit-learn does when parameters shut each other out."""
+    warn_for_unused_text_parameters(_as_vectorizer(encoder))
+
+
+def _as_vectorizer(encoder) -> CountVectorizer:
+    vectorizer = CountVectorizer()
+    names = vectorizer.get_params()
+    return vectorizer.set_params(
+        **{name: value for name, value in encoder.get_params(deep=False).items() if name in names}
+    )
+
+
+def _choose_unit(encoder) -> str:
+    if (
+        callable(encoder.analyzer)
+        or encoder.preprocessor is not None
+        or callable(encoder.strip_accents)
+        or encoder.ngram_range[0] < 1
+    ):
+        return "plain"
+    if encoder.analyzer == "word" and (encoder.tokenizer is not None or encoder.token_pattern != DEFAULT_TOKEN_PATTERN):
+        return "plain"
+    return encoder.analyzer
+
+
+def _stemming_analyzer(vectorizer: CountVectorizer, analysis: TextAnalysis) -> Callable[[str], list[str]]:
+    """Return what :meth:`TextAnalysis.count` does with one document, in plain Python."""
+    preprocess, tokenize = vectorizer.build_preprocessor(), vectorizer.build_tokenizer()
+    stop_words = vectorizer.get_stop_words() or ()
+    lowest, highest = vectorizer.ngram_range
+
+    def analyze(document: str) -> list[str]:
+        words = [word for word in tokenize(preprocess(vectorizer.decode(document))) if word not in stop_words]
+        stems = analysis.stems_of(words)
+        return [
+            " ".join(stems[first : first + n])
+            for n in range(lowest, highest + 1)
+            for first in range(len(stems) - n + 1)
+        ]
+
+    return analyze
+
+
+def make_stemmer(stemmer) -> Callable[[Sequence[str]], list[str]] | None:
+    """Return a function from words to stems, for a language or for a function on one word."""
+    if stemmer is None:
+        return None
+    if callable(stemmer):
+        return lambda words: [stemmer(word) for word in words]
+    try:
+        import Stemmer
+    except ImportError as error:
+        raise MissingExtraError(f"stemmer={stemmer!r}", "text") from error
+    if stemmer not in Stemmer.algorithms(aliases=True):
+        raise ValueError(
+            f"The 'stemmer' parameter must be a callable or one of {Stemmer.algorithms()}. Got {stemmer!r} instead."
+        )
+    snowball, lock = Stemmer.Stemmer(stemmer), Lock()
+
+    def stem(words: Sequence[str]) -> list[str]:
+        with lock:  # a Stemmer keeps a cache that is not made for threads
+            return snowball.stemWords(words)
+
+    return stem

@@ -1,0 +1,91 @@
+"""Running a corpus through an analysis block by block, with threads."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+
+import numpy as np
+from joblib import effective_n_jobs
+
+from transferkit._algorithms.vocabulary import Vocabulary, find_terms
+from transferkit._algorithms.vocabulary_merging import Map, Tally, to_vocabulary
+from transferkit._validation import check_texts
+from transferkit.encoders._text_analysis import TextAnalysis
+
+_BATCH = 4096  # texts of a stream that are checked at a time
+_PENDING_TERMS = 1 << 19  # terms that wait before they are merged
+
+
+def check_documents(X, accept: tuple[type, ...]) -> Iterable:
+    """Return X as a checked list, or, for a generator, checked batch by batch as it is read."""
+    return _check_stream(X, accept) if hasattr(X, "__next__") else check_texts(X, accept=accept)
+
+
+def _check_stream(stream: Iterator, accept: tuple[type, ...]) -> Iterator:
+    batch = list(islice(stream, _BATCH))
+    yield from check_texts(batch, accept=accept)  # refuses an empty stream too
+    while batch := list(islice(stream, _BATCH)):
+        yield from check_texts(batch, accept=accept)
+
+
+def map_blocks(function: Callable, blocks: Iterable, n_jobs: int | None) -> Iterator:
+    """Yield the function's result for each block, in order, with few blocks in flight at a time."""
+    n_threads = effective_n_jobs(n_jobs)
+    if n_threads == 1:
+        yield from map(function, blocks)
+        return
+    with ThreadPoolExecutor(n_threads) as pool:
+        running: deque = deque()
+        for block in blocks:
+            running.append(pool.submit(function, block))
+            if len(running) > 2 * n_threads:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+
+
+def threaded_map(n_jobs: int | None) -> Map:
+    """Return a function that maps like the built-in one, with threads."""
+    return partial(map_blocks, n_jobs=n_jobs)
+
+
+def tally_terms(analysis: TextAnalysis, documents: Iterable, n_jobs: int | None) -> tuple[Vocabulary, int]:
+    """Return the terms of all documents with their frequencies, and the number of documents."""
+
+    def summarise(block: Sequence[str]) -> tuple[Vocabulary, int]:
+        counts = analysis.count(block)
+        return to_vocabulary([counts]), counts.n_rows
+
+    tally, parts, n_pending, n_documents = Tally(), [], 0, 0
+    for part, n_rows in map_blocks(summarise, analysis.split(documents), n_jobs):
+        parts.append(part)
+        n_documents += n_rows
+        n_pending += len(part.hashes)
+        if n_pending > _PENDING_TERMS:
+            tally.add(parts, threaded_map(n_jobs))
+            parts, n_pending = [], 0
+    if parts:
+        tally.add(parts)
+    return tally.vocabulary(), n_documents
+
+
+def count_given_terms(
+    analysis: TextAnalysis, given: Vocabulary, documents: Iterable, n_jobs: int | None
+) -> tuple[Vocabulary, int]:
+    """Return the given terms with their frequencies in the documents, and the number of documents."""
+
+    def find(block: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+        counts = analysis.count(block)
+        places = find_terms(given.hashes, given.checks, counts.hashes, counts.checks)
+        known = places >= 0
+        return places[known], counts.document_frequency[known], counts.total[known], counts.n_rows
+
+    document_frequency, total = np.zeros_like(given.document_frequency), np.zeros_like(given.total)
+    n_documents = 0
+    for places, frequencies, totals, n_rows in map_blocks(find, analysis.split(documents), n_jobs):
+        document_frequency[places] += frequencies
+        total[places] += totals
+        n_documents += n_rows
+    return given._replace(document_frequency=document_frequency, total=total), n_documents
