@@ -4,7 +4,7 @@ Both kinds hold the weights of n_problems problems at once, as (n_coordinates, n
 intercept last. A vector is a pair (coords, image) whose inner product is <a, b> = sum(a.coords * b.image).
 """
 
-from typing import NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -70,6 +70,9 @@ class Coordinates(Protocol):
 
     def penalty(self, left: Vector, right: Vector) -> Tensor:
         """Return <weights of left, weights of right> / C of each problem in float64."""
+
+    def transfer(self, vector: Vector, origin: Any) -> Vector:
+        """Return the same weights as the vector in other coordinates of the same kind."""
 
     def select(self, problems: Tensor) -> Self:
         """Return the coordinates of some of the problems."""
@@ -140,6 +143,10 @@ class WhiteCoordinates:
         product = self.scale[:inner].square() * left.coords[:inner] * right.coords[:inner]
         return product.sum((0, 2), dtype=torch.float64) / self.C
 
+    def transfer(self, vector: Vector, origin: "WhiteCoordinates") -> Vector:
+        coords = vector.coords * (origin.scale / self.scale)
+        return Vector(coords, coords)
+
     def select(self, problems: Tensor) -> Self:
         return type(self)(self.features, self.basis, self.scale[:, problems], self.C[problems], self.loss_curvature)
 
@@ -193,6 +200,12 @@ class DualCoordinates:
     def penalty(self, left: Vector, right: Vector) -> Tensor:
         inner = -1 if self.has_intercept else None
         return (left.coords[:inner] * right.image[:inner]).sum((0, 2), dtype=torch.float64) / self.C
+
+    def transfer(self, vector: Vector, origin: "DualCoordinates") -> Vector:
+        if not self.has_intercept:
+            return vector
+        last = vector.coords[-1:] * (origin.scale / self.scale)[:, None]
+        return Vector(*(torch.cat([part[:-1], last]) for part in vector))
 
     def select(self, problems: Tensor) -> Self:
         parts = (self.C[problems], self.scale[problems], self.totals[problems])
