@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 _ROOM_OF_NAME = {
     "LSAEncoder": "encoders",
     "LogisticHead": "heads",
+    "LogisticHeadCV": "heads",
     "PretrainedEncoder": "encoders",
     "TfidfEncoder": "encoders",
     "TransferClassifier": "transfer",
@@ -20,6 +21,7 @@ _ROOMS = ("datasets", "encoders", "exceptions", "heads", "persistence", "transfe
 __all__ = [
     "LSAEncoder",
     "LogisticHead",
+    "LogisticHeadCV",
     "PretrainedEncoder",
     "TfidfEncoder",
     "TransferClassifier",

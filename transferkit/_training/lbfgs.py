@@ -52,10 +52,10 @@ def minimise(
 ) -> Solution:
     """Minimise loss(scores + offset) + penalty / 2 of each problem.
 
-    A problem ends when its objective is proven to lie within the fraction `tol` of the optimum (see
-    `bound_gap`), or is estimated to: by the slopes along its last five directions (half of one is the gain of a
-    Newton step; five times that allows for what L-BFGS does not see) and by the rate at which its last ten steps
-    gained. It also ends when rounding hides all progress.
+    A problem ends when what its objective may still lose is proven (see `bound_gap`) to be less than the fraction
+    `tol` both of the objective and of what training has gained, or when that is estimated: by the slopes along its
+    last five directions (half of one is the gain of a Newton step; five times that allows for what L-BFGS does not
+    see) and by the rate at which its last ten steps gained. It also ends when rounding hides all progress.
     `on_iteration(iteration, values)` is called after each iteration; a true answer stops all problems.
 
     Parameters
@@ -95,6 +95,8 @@ class Run:
         self.coordinates, self.loss, self.point, self.tol = coordinates, loss, start, tol
         scores = coordinates.scores(start)
         self.scores = scores if offset is None else scores + offset
+        blank = torch.zeros_like(self.scores)
+        self.untrained, _ = loss.evaluate(blank if offset is None else blank + offset)
         losses, self.residuals = loss.evaluate(self.scores)
         self.values = losses + coordinates.penalty(start, start) / 2
         self.gradient = coordinates.gradient(start, self.residuals)
@@ -120,8 +122,9 @@ class Run:
         return direction, self.gradient.dot(direction).double()
 
     def judge(self, slope: Tensor) -> tuple[Tensor, Tensor]:
-        """Return which problems are done, and the estimated relative distances to their optima."""
-        size = self.values.clamp_min(NEGLIGIBLE_LOSS * self.loss.weights.sum(0, dtype=torch.float64))
+        """Return which problems are done, and their estimated relative distances to the optimum."""
+        size = torch.minimum(self.values, self.untrained - self.values)
+        size = size.clamp_min(NEGLIGIBLE_LOSS * self.loss.weights.sum(0, dtype=torch.float64))
         proven = self.coordinates.bound_gap(self.gradient, self.curvature) / size
         self.slopes = [*self.slopes, slope / 2][-5:]
         steepest = torch.stack(self.slopes).amax(0) / size
@@ -152,7 +155,8 @@ class Run:
         """Return the run of the chosen problems."""
         index = chosen.nonzero()[:, 0]
         part = copy.copy(self)
-        part.problems, part.values, part.curvature = self.problems[index], self.values[index], self.curvature[index]
+        part.problems, part.curvature = self.problems[index], self.curvature[index]
+        part.values, part.untrained = self.values[index], self.untrained[index]
         part.coordinates, part.loss = self.coordinates.select(index), self.loss.select(index)
         part.point, part.gradient = self.point.select(index), self.gradient.select(index)
         part.scores, part.residuals = self.scores[:, index], self.residuals[:, index]
