@@ -15,7 +15,6 @@ __all__ = ["Solution", "minimise"]
 
 SUFFICIENT_DECREASE = 1e-4
 MAX_TRIALS = 25
-MEMORY = 10  # steps that L-BFGS remembers
 NEGLIGIBLE_LOSS = 1e-6  # of a row: objectives below it count as such, or a perfect fit would never end
 SLOWEST_RATE = 0.95  # of gain from one five steps to the next; irregular progress is taken for slow
 
@@ -146,7 +145,7 @@ class Run:
         self.point = self.point.plus(-rate, direction)
         gradient = self.coordinates.gradient(self.point, residuals)
         change_of_gradient = gradient.plus(-torch.ones_like(rate), self.gradient)
-        self.pairs = [*self.pairs, make_pair(direction.times(-rate), change_of_gradient)][-MEMORY:]
+        self.pairs = [*self.pairs, make_pair(direction.times(-rate), change_of_gradient)][-self.coordinates.memory :]
         self.values, self.scores, self.residuals, self.gradient = values, scores, residuals, gradient
         self.history = [*self.history, values][-11:]
         return failed

@@ -2,5 +2,6 @@
 
 from transferkit.heads._logistic import LogisticHead
 from transferkit.heads._logistic_cv import LogisticHeadCV
+from transferkit.heads._ridge import RidgeHead
 
-__all__ = ["LogisticHead", "LogisticHeadCV"]
+__all__ = ["LogisticHead", "LogisticHeadCV", "RidgeHead"]

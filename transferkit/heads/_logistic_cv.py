@@ -111,7 +111,7 @@ class LogisticHeadCV(LinearClassifierMixin, BaseEstimator):
     >>> search.C_
     100.0
     >>> round(search.best_score_, 2)
-    0.97
+    0.98
     """
 
     _parameter_constraints = {
