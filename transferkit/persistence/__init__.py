@@ -1,7 +1,8 @@
 """Model files: arrays and plain data, no code."""
 
 from transferkit.persistence._describe import ModelDescription, describe
+from transferkit.persistence._fingerprint import fingerprint
 from transferkit.persistence._model_file import load, save
-from transferkit.persistence._shared import fingerprint, load_shared
+from transferkit.persistence._shared import load_shared
 
 __all__ = ["ModelDescription", "describe", "fingerprint", "load", "load_shared", "save"]
