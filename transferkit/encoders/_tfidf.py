@@ -620,5 +620,4 @@ def _are_few(documents):
 
 
 def _equal(a, b):
-    same = a is b or a == b
-    return bool(np.all(same))
+    return a is b or np.array_equal(a, b)  # stop words and vocabularies may be arrays
