@@ -16,6 +16,7 @@ from transferkit._validation import (
     StrOptions,
     check_has_classes,
     fit_context,
+    to_numpy,
     unchanged_on_error,
     validate_data,
 )
@@ -172,7 +173,7 @@ class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):
 
         progress = FitProgress(self, self.max_iter, "step")
         with unchanged_on_error(self):
-            X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, multi_output=True)
+            X, y = validate_data(self, to_numpy(X), to_numpy(y), accept_sparse="csr", dtype=FLOATS, multi_output=True)
             progress.begin(X, y, sample_weight)
             classes, targets, multilabel = read_targets(self, y)
             weights = weigh_targets(self, X, classes, targets, multilabel, sample_weight)

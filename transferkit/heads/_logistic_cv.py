@@ -18,6 +18,7 @@ from transferkit._validation import (
     StrOptions,
     check_sample_weight,
     fit_context,
+    to_numpy,
     unchanged_on_error,
     validate_data,
 )
@@ -179,10 +180,10 @@ class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
         Cs = read_candidates(self.Cs)
         progress = FitProgress(self, len(Cs), "candidate")
         with unchanged_on_error(self):
-            X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS)
+            X, y = validate_data(self, to_numpy(X), to_numpy(y), accept_sparse="csr", dtype=FLOATS)
             progress.begin(X, y, sample_weight)
             classes, labels, _ = read_targets(self, y)
-            weights = check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+            weights = check_sample_weight(to_numpy(sample_weight), X, dtype=X.dtype, ensure_non_negative=True)
             folds = list(check_cv(self.cv, y, classifier=True).split(X, y, groups))
             n_outputs = len(classes) if len(classes) > 2 else 1
             prior, coverage = read_prior(self, X, classes, n_outputs)
