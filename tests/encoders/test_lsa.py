@@ -74,6 +74,14 @@ def test_streaming_comes_near_fitting_at_once(corpus):
     assert subspace_quality(stream, corpus) > 0.93
 
 
+def test_encoder_fitted_at_once_learns_on_and_merges(corpus):
+    encoder = LSAEncoder(n_components=8).fit(corpus[:1000])
+    before = encoder.tfidf_
+    encoder.partial_fit(corpus[1000:1200]).merge(LSAEncoder(n_components=8).fit(corpus[1200:]))
+    assert encoder.vocabulary_ == LSAEncoder().fit(corpus).vocabulary_
+    assert before.n_documents_ == 1000
+
+
 def test_merging_comes_near_fitting_at_once_in_any_order(corpus):
     def shards():
         return (LSAEncoder(n_components=32).partial_fit(corpus[k::2]) for k in (0, 1))

@@ -4,6 +4,7 @@
 import io
 import pickle
 import re
+from copy import copy
 
 import numpy as np
 import pytest
@@ -312,6 +313,14 @@ def test_stemmer_is_called_once_a_distinct_word_and_must_give_one_word():
         TfidfEncoder(stemmer=lambda word: word + " x").fit(["aa bb"])
     with pytest.raises(ValueError, match="needs analyzer='word'"):
         TfidfEncoder(stemmer=str.upper, analyzer="char").fit(["aa bb"])
+
+
+def test_copy_learns_on_without_the_original(corpus):
+    encoder = TfidfEncoder(min_df=2).fit(corpus[:100]).partial_fit(corpus[100:150])
+    other = copy(encoder).partial_fit(corpus[150:])
+    assert encoder.n_documents_ == 150
+    assert_same_rows(other.transform(corpus), TfidfEncoder(min_df=2).fit_transform(corpus))
+    assert copy(TfidfEncoder(min_df=2)).min_df == 2
 
 
 def test_second_fit_forgets_the_first(corpus):

@@ -8,11 +8,11 @@ import numpy as np
 from transferkit._algorithms.text_bytes import PADDING
 
 # Odd, so that multiplying modulo 2**64 loses nothing. Digits of the golden ratio, pi, e and sqrt(2).
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_PI = np.uint64(0x3243F6A8885A308D)
-_E = np.uint64(0xB7E151628AED2A6B)
-_ROOT = np.uint64(0x6A09E667F3BCC909)
-_LONG = 64
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+PI = np.uint64(0x3243F6A8885A308D)
+E = np.uint64(0xB7E151628AED2A6B)
+ROOT = np.uint64(0x6A09E667F3BCC909)
+LONG = 64
 _HALF = np.uint64(32)
 _KEEP = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
 
@@ -47,35 +47,41 @@ def hash_spans(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> tup
     Eight bytes are taken at a time, so the cost is by token and not by character.
     """
     checks = load_words(text, starts, lengths)
-    hashes = checks + lengths.astype(np.uint64) * _ROOT
+    hashes = checks + lengths.astype(np.uint64) * ROOT
     longer = np.flatnonzero(lengths > 8)
     done = 8
-    while len(longer) and done < _LONG:
+    while len(longer) and done < LONG:
         words = load_words(text, starts[longer] + done, lengths[longer] - done)
-        hashes[longer] = mix(hashes[longer]) + words * _PI
-        checks[longer] = checks[longer] * _E + words
+        hashes[longer] = mix(hashes[longer]) + words * PI
+        checks[longer] = checks[longer] * E + words
         done += 8
         longer = longer[lengths[longer] > done]
-    for span in longer.tolist():  # lines of dashes, encoded files: a few, but with many more steps to go
-        rest = text[starts[span] + done : starts[span] + lengths[span]].tobytes()
-        digest = np.frombuffer(blake2b(rest, digest_size=16).digest(), "<u8")
-        hashes[span] = mix(hashes[span : span + 1].copy())[0] ^ digest[0]
-        checks[span] ^= digest[1]
+    if len(longer):  # lines of dashes, encoded files: a few, but with many more steps to go
+        digests = digest_spans(text, starts[longer] + done, lengths[longer] - done)
+        hashes[longer] = mix(hashes[longer]) ^ digests[:, 0]
+        checks[longer] ^= digests[:, 1]
     return mix(hashes), checks
+
+
+def digest_spans(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Return two hashes (uint64) of each span, made one span at a time, shape (n_spans, 2)."""
+    spans = zip(starts.tolist(), (starts + lengths).tolist(), strict=True)
+    joined = b"".join(blake2b(text[start:end].tobytes(), digest_size=16).digest() for start, end in spans)
+    return np.frombuffer(bytearray(joined), "<u8").reshape(-1, 2)
 
 
 def mix(hashes: np.ndarray) -> np.ndarray:
     """Spread every bit over the upper ones, without loss (in place)."""
-    hashes *= _GOLDEN
+    hashes *= GOLDEN
     hashes ^= hashes >> _HALF
-    hashes *= _E
+    hashes *= E
     hashes ^= hashes >> _HALF
     return hashes
 
 
 def fold(left: tuple[np.ndarray, np.ndarray], right: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return the hashes of n-grams whose first n-1 words are hashed in `left` and whose last in `right`."""
-    return left[0] * _GOLDEN + right[0], left[1] * _PI + right[1]
+    return left[0] * GOLDEN + right[0], left[1] * PI + right[1]
 
 
 def hash_strings(terms: Sequence[str], by_word: bool) -> tuple[np.ndarray, np.ndarray]:

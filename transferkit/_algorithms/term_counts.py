@@ -112,8 +112,8 @@ def count_terms(ngrams: NGrams, n_rows: int, in_place: bool = False) -> TermCoun
         ngrams.hashes.take(terms),
         ngrams.checks.take(terms),
         np.append(np.flatnonzero(is_first[entries]), len(entries)).astype(np.int32),
-        _narrow(rows.take(entries), n_rows),
-        _narrow(np.diff(entries, append=len(order))),
+        narrow(rows.take(entries), n_rows),
+        narrow(np.diff(entries, append=len(order))),
         n_rows,
         text,
         starts.astype(np.int32),
@@ -121,7 +121,7 @@ def count_terms(ngrams: NGrams, n_rows: int, in_place: bool = False) -> TermCoun
     )
 
 
-def _narrow(values: np.ndarray, bound: int | None = None) -> np.ndarray:
+def narrow(values: np.ndarray, bound: int | None = None) -> np.ndarray:
     """Return the values in two bytes each if they allow it, because blocks wait in memory."""
     if bound is None:
         bound = int(values.max(initial=0)) + 1
@@ -141,7 +141,7 @@ def count_through_words(words: TermCounts, ngrams: TermCounts) -> TermCounts:
     product = by_ngram @ by_word
     return ngrams._replace(
         indptr=product.indptr,
-        rows=_narrow(product.indices, words.n_rows),
-        counts=_narrow(product.data),
+        rows=narrow(product.indices, words.n_rows),
+        counts=narrow(product.data),
         n_rows=words.n_rows,
     )

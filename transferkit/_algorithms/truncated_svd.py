@@ -1,7 +1,6 @@
-"""Leading right singular vectors of sparse rows, given in blocks that are never joined."""
+"""Leading right singular vectors of sparse rows."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from scipy import linalg, sparse
@@ -16,18 +15,34 @@ class RightVectors(NamedTuple):
     values: np.ndarray
 
 
-def leading_vectors(
-    blocks: Sequence[sparse.csr_matrix],
-    n_vectors: int,
-    n_iter: int,
-    random_state: np.random.RandomState,
-    before: RightVectors | None = None,
-) -> RightVectors:
-    """Find the leading right singular vectors of all rows by subspace iteration.
+class Products(Protocol):
+    """Rows X as what the iteration needs of them; vectors are arrays of one library."""
+
+    n_rows: int
+    n_columns: int
+
+    def times(self, right: Any) -> Any:
+        """Return X @ right."""
+
+    def transposed_times(self, right: Any) -> Any:
+        """Return X.T @ right."""
+
+    def orthonormal(self, vectors: Any) -> Any:
+        """Return an orthonormal basis of the span."""
+
+    def put(self, array: np.ndarray) -> Any:
+        """Return a NumPy array as one of that library."""
+
+    def get(self, array: Any) -> np.ndarray:
+        """Return it as a NumPy array."""
+
+
+def leading_vectors(rows: Products, n_vectors: int, n_iter: int, random_state: np.random.RandomState) -> RightVectors:
+    """Find the leading right singular vectors of the rows by subspace iteration.
 
     Parameters
     ----------
-    blocks : sequence of CSR matrices of shape (n_rows_of_block, n_columns)
+    rows : RowProducts, or its like on a device
         Rows.
     n_vectors : int
         Number of vectors, at most the number of rows and of columns.
@@ -36,8 +51,6 @@ def leading_vectors(
         values beyond and within the vectors.
     random_state : RandomState
         Draws the start.
-    before : RightVectors or None
-        Summary of earlier rows: they count as the rows ``values[:, None] * vectors.T``.
 
     Returns
     -------
@@ -46,26 +59,25 @@ def leading_vectors(
 
     Notes
     -----
-    With the rows X, the iteration Q <- orth(X X' Q) runs on the side (rows or columns) that has fewer entries,
-    and each product is a sum over blocks. Vectors of singular values that are zero are zero.
+    With the rows X, the iteration Q <- orth(X X' Q) runs on the side (rows or columns) that has fewer entries.
+    Vectors of singular values that are zero are zero.
 
     References
     ----------
     .. [1] N. Halko, P.-G. Martinsson, J. Tropp (2011). Finding structure with randomness:
        probabilistic algorithms for constructing approximate matrix decompositions. SIAM Review 53 (2).
     """
-    rows = _Rows(blocks, before)
     by_row = rows.n_rows <= rows.n_columns
     there, back = (rows.times, rows.transposed_times) if by_row else (rows.transposed_times, rows.times)
     start = random_state.normal(size=(rows.n_columns if by_row else rows.n_rows, n_vectors))
-    basis = _orthonormal(there(start.astype(np.float32)))
+    basis = rows.orthonormal(there(rows.put(start.astype(np.float32))))
     for _ in range(n_iter):
-        basis = _orthonormal(there(back(basis)))
+        basis = rows.orthonormal(there(back(basis)))
     image = back(basis)
-    squares, rotation = linalg.eigh(image.T @ image)  # squared singular values within the subspace
-    squares, rotation = np.maximum(squares[::-1], 0), rotation[:, ::-1]
+    squares, rotation = linalg.eigh(rows.get(image.T @ image))  # squared singular values within the subspace
+    squares, rotation = np.maximum(squares[::-1], 0), np.ascontiguousarray(rotation[:, ::-1])
     values = np.sqrt(squares)
-    vectors = (image if by_row else basis) @ rotation
+    vectors = rows.get((image if by_row else basis) @ rows.put(rotation))
     is_zero = values <= np.finfo(np.float32).eps * len(values) * values[0]
     if by_row:
         vectors /= np.where(is_zero, 1, values)
@@ -75,32 +87,40 @@ def leading_vectors(
     return RightVectors(np.ascontiguousarray(vectors, np.float32), values.astype(np.float32))
 
 
-class _Rows:
-    """All rows: those of the blocks, then those that sum up earlier ones."""
+class RowProducts:
+    """Products with sparse rows, and with a summary of earlier rows.
 
-    def __init__(self, blocks: Sequence[sparse.csr_matrix], before: RightVectors | None) -> None:
-        self._blocks = blocks
+    The summary counts as the rows ``values[:, None] * vectors.T``.
+    """
+
+    def __init__(self, rows: sparse.csr_matrix, before: RightVectors | None = None) -> None:
+        self._rows = rows
         self._before = before
-        n_before = 0 if before is None else len(before.values)
-        self._ends = np.cumsum([block.shape[0] for block in blocks])
-        self.n_rows = int(self._ends[-1]) + n_before
-        self.n_columns = blocks[0].shape[1]
+        self.n_rows = rows.shape[0] + (0 if before is None else len(before.values))
+        self.n_columns = rows.shape[1]
 
     def times(self, right: np.ndarray) -> np.ndarray:
-        parts = [block @ right for block in self._blocks]
-        if self._before is not None:
-            parts.append(self._before.values[:, None] * (self._before.vectors.T @ right))
-        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+        """Return X @ right."""
+        product = self._rows @ right
+        if self._before is None:
+            return product
+        return np.concatenate([product, self._before.values[:, None] * (self._before.vectors.T @ right)])
 
     def transposed_times(self, right: np.ndarray) -> np.ndarray:
-        begins = [0, *self._ends[:-1].tolist()]
-        product = np.zeros((self.n_columns, right.shape[1]), np.float32)
-        for block, begin, end in zip(self._blocks, begins, self._ends.tolist(), strict=True):
-            product += block.T @ right[begin:end]
-        if self._before is not None:
-            product += self._before.vectors @ (self._before.values[:, None] * right[self._ends[-1] :])
-        return product
+        """Return X.T @ right."""
+        if self._before is None:
+            return self._rows.T @ right
+        n_new = self._rows.shape[0]
+        return self._rows.T @ right[:n_new] + self._before.vectors @ (self._before.values[:, None] * right[n_new:])
 
+    def orthonormal(self, vectors: np.ndarray) -> np.ndarray:
+        """Return an orthonormal basis of the span."""
+        return linalg.qr(vectors, mode="economic", overwrite_a=True, check_finite=False)[0]
 
-def _orthonormal(vectors: np.ndarray) -> np.ndarray:
-    return linalg.qr(vectors, mode="economic", overwrite_a=True, check_finite=False)[0]
+    def put(self, array: np.ndarray) -> np.ndarray:
+        """Return the array."""
+        return array
+
+    def get(self, array: np.ndarray) -> np.ndarray:
+        """Return the array."""
+        return array

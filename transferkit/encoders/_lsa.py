@@ -8,9 +8,10 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 
-from transferkit._algorithms.truncated_svd import N_SPARE, RightVectors, leading_vectors
+from transferkit._algorithms.truncated_svd import N_SPARE, RightVectors, RowProducts, leading_vectors
 from transferkit._algorithms.vocabulary import find_terms
 from transferkit._validation import Interval, check_is_fitted, fit_context, is_fitted
+from transferkit.encoders._text_device import choose_text_device
 from transferkit.encoders._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
 
 
@@ -33,6 +34,9 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         How terms are weighed, as in :class:`TfidfEncoder`; here `sublinear_tf` is True by default.
     stemmer, n_jobs : any
         Stems instead of words, and threads, as in :class:`TfidfEncoder`.
+    device : str, default=None
+        Where texts are counted, as in :class:`TfidfEncoder`, and where `fit` computes the SVD. Rows of `transform` come
+        from NumPy, and need neither torch nor the device.
     n_iter : int, default=4
         Power iterations of the randomised SVD; more are slower and closer to the exact one.
     random_state : int, RandomState instance or None, default=0
@@ -112,6 +116,7 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         sublinear_tf=True,
         stemmer=None,
         n_jobs=None,
+        device=None,
         n_iter=4,
         random_state=0,
     ):
@@ -135,6 +140,7 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         self.sublinear_tf = sublinear_tf
         self.stemmer = stemmer
         self.n_jobs = n_jobs
+        self.device = device
         self.n_iter = n_iter
         self.random_state = random_state
 
@@ -269,7 +275,14 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         n_rows = rows.shape[0] + (0 if before is None else len(before.values))
         n_vectors = min(self.n_components + N_SPARE, n_rows, rows.shape[1])
         random_state = check_random_state(self.random_state)
-        return leading_vectors([rows], n_vectors, self.n_iter, random_state, before)
+        device = choose_text_device(self.device, is_required=True)
+        if device is None:
+            products = RowProducts(rows, before)
+        else:
+            from transferkit._training.row_products import DeviceRowProducts
+
+            products = DeviceRowProducts(rows, before, device)
+        return leading_vectors(products, n_vectors, self.n_iter, random_state)
 
     def _summary(self, tfidf):
         """Return the vectors known, with their entries at the columns that their terms have in `tfidf`."""

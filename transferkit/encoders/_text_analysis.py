@@ -15,11 +15,13 @@ from transferkit._algorithms.text_bytes import encode_documents, strip_accents
 from transferkit._algorithms.tokens import NGrams, Tokens, character_ngrams, find_words, pad, word_ngrams
 from transferkit._algorithms.vocabulary import Vocabulary, decode_terms, find_terms
 from transferkit._validation import warn_for_unused_text_parameters
+from transferkit.encoders._text_device import choose_text_device
 from transferkit.exceptions import MissingExtraError
 
 DEFAULT_TOKEN_PATTERN = r"(?u)\b\w\w+\b"
 # Characters in a block: its arrays should fit into the cache, and still be worth the calls.
 _BLOCK_SIZE = {"word": 1 << 18, "char": 1 << 17, "char_wb": 1 << 21, "plain": 1 << 20}
+_BLOCK_SIZE_ON_DEVICE = 1 << 22  # a device has no use for small ones
 
 
 @dataclass
@@ -28,7 +30,7 @@ class TextAnalysis:
 
     `unit` is 'word', 'char_wb' or 'char' where arrays do the work, and 'plain' where the user's functions or
     pattern have to be called for each document; `analyze` gives the terms of one document in any case.
-    `holds_text` is False where documents are files.
+    `holds_text` is False where documents are files. `device` is a torch device, or None where NumPy counts.
     """
 
     unit: str
@@ -40,6 +42,7 @@ class TextAnalysis:
     analyze: Callable[[str], Sequence[str]]
     decode: Callable[[object], str]
     holds_text: bool
+    device: object = None
     _stems: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -54,7 +57,7 @@ class TextAnalysis:
     def split(self, documents: Iterable[object]) -> Iterator[list[str]]:
         """Decode the documents and yield them in blocks."""
         block: list[str] = []
-        size, limit = 0, _BLOCK_SIZE[self.unit]
+        size, limit = 0, _BLOCK_SIZE[self.unit] if self.device is None else _BLOCK_SIZE_ON_DEVICE
         for document in documents:
             text = document if self.holds_text and type(document) is str else self.decode(document)
             block.append(text)
@@ -72,6 +75,11 @@ class TextAnalysis:
         if self.accents is not None:
             documents = strip_accents(documents, self.accents, self.lowercase)
         text = encode_documents(documents, self.unit, self.lowercase and self.accents is None)
+        if self.device is not None:
+            from transferkit._training.text_counts import count_on_device
+
+            stem = None if self.stem is None else self._stem_spans
+            return count_on_device(text, self.unit, self.ngram_range, self.stop_words, stem, self.device)
         if self.unit == "char":
             ngrams = character_ngrams(text, text.starts, text.ends, self.ngram_range, keep_short=False)
             return count_terms(ngrams, len(documents))
@@ -92,11 +100,13 @@ class TextAnalysis:
     def _stemmed(self, tokens: Tokens, n_rows: int) -> Tokens:
         """Replace each token by its stem, which is asked for once for each distinct word."""
         distinct = count_terms(word_ngrams(tokens, (1, 1)), n_rows)
-        words = decode_terms(distinct.text, distinct.starts, distinct.lengths)
-        text, starts, lengths = _join_texts(self.stems_of(words))
+        text, starts, lengths = self._stem_spans(decode_terms(distinct.text, distinct.starts, distinct.lengths))
         hashes, checks = hash_spans(text, starts, lengths)
         word = find_terms(distinct.hashes, distinct.checks, tokens.hashes, tokens.checks)
         return Tokens(hashes[word], checks[word], tokens.rows, text, starts[word], lengths[word])
+
+    def _stem_spans(self, words: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return _join_texts(self.stems_of(words))
 
     def stems_of(self, words: list[str]) -> list[str]:
         """Return the stem of each word; no word is asked for twice."""
@@ -138,13 +148,15 @@ def _join_texts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return pad(joined), np.cumsum(lengths + 1) - (lengths + 1), lengths
 
 
-def make_analysis(encoder) -> TextAnalysis:
+def make_analysis(encoder, requires_device: bool = False) -> TextAnalysis:
     """Return the analysis that an encoder's parameters describe.
 
     Parameters
     ----------
     encoder : estimator
         Anything with the text parameters of :class:`TfidfEncoder`.
+    requires_device : bool, default=False
+        Whether it is an error that its device is not there, as in `fit`.
 
     Returns
     -------
@@ -171,6 +183,7 @@ def make_analysis(encoder) -> TextAnalysis:
         analyze=vectorizer.build_analyzer(),
         decode=vectorizer.decode,
         holds_text=encoder.input == "content",
+        device=choose_text_device(encoder.device, requires_device) if unit != "plain" else None,
     )
     if stem is not None:
         analysis.analyze = _stemming_analyzer(vectorizer, analysis)

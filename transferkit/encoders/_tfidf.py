@@ -57,6 +57,7 @@ TEXT_PARAMETER_CONSTRAINTS = {
     "sublinear_tf": ["boolean"],
     "stemmer": [str, callable, None],
     "n_jobs": [Integral, None],
+    "device": [str, None],
 }
 
 _FEW = 16
@@ -122,6 +123,10 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
     n_jobs : int, default=None
         Threads that count. None means 1 unless in a :obj:`joblib.parallel_config` context, -1 all cores. The
         corpus is not copied, and the result does not depend on it.
+    device : str, default=None
+        None counts with NumPy; "cuda" or "cuda:1" count on that GPU with torch, "auto" on a GPU if there is one and
+        else with NumPy, "cpu" with torch on the CPU (slower than NumPy, for checking). The result does not
+        depend on it; see Notes.
 
     Attributes
     ----------
@@ -150,6 +155,12 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
     of those that `min_df`, `max_df` or `max_features` leave out. So memory grows with the number of distinct
     terms and not with the corpus. An encoder that was fitted with `fit` is pickled and saved without the terms left
     out; after loading it encodes as before but cannot learn on. Use `partial_fit` where that is wanted.
+
+    With `device`, the normalised bytes of each block of texts go over once; words and n-grams are found, hashed
+    and counted there, and the hashes and counts that come back are those of NumPy, bit for bit. So encoders
+    fitted on either merge, and a model does not depend on a device: where `transform` finds no torch or no such
+    device, NumPy counts instead. `fit` refuses a device that is not there. Texts that go the plain way, and a few short
+    texts, are counted without it. Equality is tested on torch's CPU tensors; CUDA has not been measured.
 
     References
     ----------
@@ -200,6 +211,7 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
         sublinear_tf=False,
         stemmer=None,
         n_jobs=None,
+        device=None,
     ):
         self.input = input
         self.encoding = encoding
@@ -224,6 +236,7 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
         self.sublinear_tf = sublinear_tf
         self.stemmer = stemmer
         self.n_jobs = n_jobs
+        self.device = device
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -360,7 +373,7 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
             raise TypeError(f"Only another TfidfEncoder can be merged. Got {type(other).__name__}.")
         check_is_fitted(other)
         mine, theirs = self.get_params(), other.get_params()
-        different = [name for name in mine if name != "n_jobs" and not _equal(mine[name], theirs[name])]
+        different = [name for name in mine if name not in ("n_jobs", "device") and not _equal(mine[name], theirs[name])]
         if different:
             raise ValueError(f"Encoders can be merged only if their parameters agree. These differ: {different}.")
         self._check_can_learn_on()
@@ -432,7 +445,7 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
                 f"Got {self.ngram_range!r} instead."
             )
         warn_for_unused(self)
-        return make_analysis(self)
+        return make_analysis(self, requires_device=True)
 
     def _learn(self, analysis, X):
         """Return the terms of the texts with their frequencies, and the number of texts."""
@@ -533,6 +546,13 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
     def __sklearn_is_fitted__(self):
         return hasattr(self, "n_documents_")
 
+    def __copy__(self):
+        if is_fitted(self):
+            self._settle()  # so that the two share no tally, which later texts change
+        other = type(self).__new__(type(self))
+        vars(other).update(vars(self))
+        return other
+
     def __getstate__(self):
         state = super().__getstate__()
         if not is_fitted(self):
@@ -580,6 +600,7 @@ _WORKING_PARAMETERS = (
     "token_pattern",
     "ngram_range",
     "stemmer",
+    "device",
 )
 
 
