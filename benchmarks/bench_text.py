@@ -1,8 +1,10 @@
 """Time TfidfEncoder against scikit-learn's TfidfVectorizer, at equal results.
 
 Run ``python benchmarks/bench_text.py --corpus 20newsgroups --folder FOLDER`` (scikit-learn's data home, nothing is
-downloaded), ``--corpus docstrings`` (text that is on every machine), or ``--stream FILE`` (one text a line). Each run
-first checks that vocabulary and matrix are equal, then times both in alternation with float32 rows, and adds
+downloaded), ``--corpus docstrings`` (text that is on every machine), or ``--stream FILE`` (one text a line). With
+``--case LSA``, LSAEncoder is timed against TfidfVectorizer and TruncatedSVD, and the share of the rows' energy that
+each captures stands beside the time. Each run of the other cases first checks that vocabulary and matrix are equal,
+then times both in alternation with float32 rows; every run adds
 its medians to ``benchmarks/results/bench_text.json``.
 """
 
@@ -21,9 +23,11 @@ import numpy as np
 import scipy
 import sklearn
 from sklearn.datasets import fetch_20newsgroups
+from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import make_pipeline
 
-from transferkit import TfidfEncoder
+from transferkit import LSAEncoder, TfidfEncoder
 from transferkit.datasets import load_corpus, load_docstrings
 
 RESULTS = Path(__file__).parent / "results" / "bench_text.json"
@@ -33,6 +37,7 @@ CASES = {
     "char_wb 3-5-grams": {"analyzer": "char_wb", "ngram_range": (3, 5)},
 }
 REPEATS = {"words": 5, "word 1-2-grams": 3, "char_wb 3-5-grams": 2}
+LSA_COMPONENTS = 256
 RIVALS = {
     "scikit-learn": lambda parameters: TfidfVectorizer(dtype=np.float32, **parameters),
     "transferkit, 1 thread": lambda parameters: TfidfEncoder(n_jobs=1, **parameters),
@@ -137,6 +142,44 @@ def measure_stream(options):
     return {"peak_mb_beyond_input": peaks}
 
 
+def make_lsa(name):
+    """Return an unfitted encoder; both do four power iterations after the first product, with ten spare vectors."""
+    if name == "scikit-learn":
+        tfidf = TfidfVectorizer(dtype=np.float32, min_df=2, sublinear_tf=True)
+        return make_pipeline(tfidf, TruncatedSVD(LSA_COMPONENTS, n_iter=4, random_state=0))
+    return LSAEncoder(LSA_COMPONENTS, n_iter=4, n_jobs=2 if "2" in name else 1)
+
+
+def measure_lsa(options):
+    """Return seconds of fitting, and the share of the squared entries of the TF-IDF rows that the vectors capture."""
+    texts = load(options.corpus, options.folder)
+    rows = TfidfEncoder(min_df=2, sublinear_tf=True).fit_transform(texts)
+    seconds, captured = {name: [] for name in RIVALS}, {}
+    for _ in range(options.repeats or 3):
+        for name in RIVALS:
+            encoder = make_lsa(name)
+            start = time.perf_counter()
+            encoder.fit(texts)
+            seconds[name].append(time.perf_counter() - start)
+            components = encoder[-1].components_ if name == "scikit-learn" else encoder.components_
+            basis = np.linalg.qr(components.T)[0]
+            captured[name] = float(np.square(rows @ basis).sum() / np.square(rows.data).sum())
+    reference = statistics.median(seconds["scikit-learn"])
+    return {
+        "texts": len(texts),
+        "terms": rows.shape[1],
+        "components": LSA_COMPONENTS,
+        "fit": {
+            name: {
+                "seconds": median(runs),
+                "captured_energy": round(captured[name], 4),
+                "times_faster": round(reference / statistics.median(runs), 2),
+            }
+            for name, runs in seconds.items()
+        },
+    }
+
+
 def measure_case(options):
     texts, parameters = load(options.corpus, options.folder), CASES[options.case]
     theirs, ours = check_equal(texts, parameters)
@@ -165,7 +208,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", choices=["20newsgroups", "docstrings"])
     parser.add_argument("--folder")
-    parser.add_argument("--case", choices=list(CASES), default="words")
+    parser.add_argument("--case", choices=[*CASES, "LSA"], default="words")
     parser.add_argument("--stream")
     parser.add_argument("--times", type=int, default=1)
     parser.add_argument("--repeats", type=int)
@@ -174,7 +217,10 @@ def main():
     if options.child:
         run_child(options)
         return
-    result = measure_stream(options) if options.stream else measure_case(options)
+    if options.stream:
+        result = measure_stream(options)
+    else:
+        result = measure_lsa(options) if options.case == "LSA" else measure_case(options)
     result["load_of_machine"] = [round(load, 1) for load in os.getloadavg()]
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results["machine"] = {

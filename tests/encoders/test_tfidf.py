@@ -20,7 +20,7 @@ import transferkit
 from transferkit import TfidfEncoder
 from transferkit._algorithms import hashing
 from transferkit.datasets import load_docstrings
-from transferkit.encoders import _text_analysis, _tfidf
+from transferkit.encoders import _short_texts, _text_analysis
 
 TRICKY = (
     "aAbBzZ09_-'. ,\n\t\r\x0b\x0c\x1c\x1f\x85\xa0\u1680\u2003\u2028\u3000\u200b\ufeff\x00\x01\x7f"  # blanks, controls
@@ -429,7 +429,7 @@ def test_equals_scikit_learn_on_real_text(name, parameters, shared_data):
 
 def test_short_texts_remember_a_bounded_number_of_terms(monkeypatch):
     encoder = TfidfEncoder().fit(["aa bb cc"])
-    monkeypatch.setattr(_tfidf, "_MEMO_SIZE", 5)
+    monkeypatch.setattr(_short_texts, "_MEMO_SIZE", 5)
     for k in range(30):
         assert encoder.transform([f"aa word{k} other{k}"]).nnz == 1
-    assert len(encoder._workings()._column_of) <= 5
+    assert len(encoder._workings().short_texts._column_of) <= 5

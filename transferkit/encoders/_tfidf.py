@@ -1,7 +1,7 @@
 """TF-IDF: term counts weighed by how few documents hold the term."""
 
-from copy import copy
 from numbers import Integral, Real
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -9,7 +9,6 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from transferkit._algorithms.tfidf import (
-    Rows,
     Weighting,
     count_rows,
     inverse_document_frequency,
@@ -27,7 +26,8 @@ from transferkit._validation import (
     fit_context,
     is_fitted,
 )
-from transferkit.encoders._text_analysis import make_analysis, sort_given_vocabulary, warn_for_unused
+from transferkit.encoders._short_texts import ShortTexts, are_few
+from transferkit.encoders._text_analysis import TextAnalysis, make_analysis, sort_given_vocabulary, warn_for_unused
 from transferkit.encoders._text_blocks import (
     check_documents,
     count_given_terms,
@@ -59,10 +59,6 @@ TEXT_PARAMETER_CONSTRAINTS = {
     "n_jobs": [Integral, None],
     "device": [str, None],
 }
-
-_FEW = 16
-_FEW_CHARACTERS = 4096  # up to here, plain Python beats the fixed cost of array operations
-_MEMO_SIZE = 1 << 16  # terms whose column is remembered for short texts
 
 
 class TfidfEncoder(TransformerMixin, BaseEstimator):
@@ -310,8 +306,8 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         self._settle()
         documents, workings = self._check_documents(X), self._workings()
-        if _are_few(documents):
-            return self._encode_few(documents, workings)
+        if are_few(documents):
+            return workings.short_texts.encode(documents, self._weigh)
         analysis, terms = workings.analysis, self._terms()
 
         def make_rows(block):
@@ -502,34 +498,16 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
         weigh(rows, self._idf if self.use_idf else None, Weighting(self.binary, self.sublinear_tf, self.norm))
         return rows
 
-    def _encode_few(self, documents, workings):
-        """Encode a few short texts without the fixed cost of array operations on blocks."""
-        data, indices, indptr = [], [], [0]
-        for document in documents:
-            counts = {}
-            for column in workings.columns_of(workings.analysis.analyze(document), self):
-                counts[column] = counts.get(column, 0) + 1
-            counts.pop(-1, None)
-            columns = sorted(counts)
-            indices += columns
-            data += [counts[column] for column in columns]
-            indptr.append(len(indices))
-        rows = Rows(np.array(data, self.dtype), np.array(indices, np.int32), np.array(indptr, np.int32))
-        self._weigh(rows)
-        if len(documents) > 1:
-            return stack_rows([rows], len(self._idf))
-        matrix = copy(workings.empty_row)  # building one anew takes longer than all the rest
-        matrix.data, matrix.indices, matrix.indptr = rows
-        return matrix
-
     def _workings(self):
         """Return what is made from parameters and state for speed, made again when these change."""
         key = tuple(map(self.__dict__.get, _WORKING_PARAMETERS))
         workings = _workings.get(self)
         if workings is None or any(a is not b for a, b in zip(workings.key, key, strict=True)):
-            empty_row = sparse.csr_matrix((1, len(vars(self).get("_idf", ()))), dtype=self.dtype)
-            empty_row.has_canonical_format = True
-            workings = _workings[self] = _Workings(key, make_analysis(self), empty_row)
+            analysis, short_texts = make_analysis(self), None
+            if "_columns" in vars(self):
+                vocabulary = self._hashes, self._checks, self._columns
+                short_texts = ShortTexts(analysis, *vocabulary, len(self._idf), self.dtype)
+            workings = _workings[self] = _Workings(key, analysis, short_texts)
         return workings
 
     def _check_can_learn_on(self):
@@ -604,40 +582,15 @@ _WORKING_PARAMETERS = (
 )
 
 
-class _Workings:
-    """The analysis of texts, and the columns of terms met in short texts."""
+class _Workings(NamedTuple):
+    """The analysis of texts, and the faster way for a few short ones (None before `fit`)."""
 
-    def __init__(self, key, analysis, empty_row):
-        self.key = key
-        self.analysis = analysis
-        self.empty_row = empty_row
-        self._column_of = {}
-
-    def columns_of(self, terms, encoder):
-        """Return the column of each term, -1 for unknown ones."""
-        column_of = self._column_of
-        columns = [column_of.get(term) for term in terms]
-        if None in columns:
-            new = list({term for term in terms if term not in column_of})
-            places = find_terms(encoder._hashes, encoder._checks, *self.analysis.hash_terms(new))
-            found = np.where(places >= 0, encoder._columns[places], -1).tolist()
-            if len(column_of) + len(new) > _MEMO_SIZE:
-                self._column_of = column_of = {}
-            column_of.update(zip(new, found, strict=True))
-            known = dict(zip(new, found, strict=True))
-            columns = [known[term] if column is None else column for term, column in zip(terms, columns, strict=True)]
-        return columns
+    key: tuple
+    analysis: TextAnalysis
+    short_texts: ShortTexts | None
 
 
 _workings: WeakKeyDictionary = WeakKeyDictionary()
-
-
-def _are_few(documents):
-    return (
-        isinstance(documents, list)
-        and len(documents) <= _FEW
-        and sum(len(text) if type(text) is str else _FEW_CHARACTERS for text in documents) < _FEW_CHARACTERS
-    )
 
 
 def _equal(a, b):
