@@ -36,8 +36,8 @@ __all__ = [
     "to_numpy",
     "unchanged_on_error",
     "validate_data",
-    "validate_rows",
     "validate_parameter_constraints",
+    "validate_rows",
     "warn_for_unused_text_parameters",
 ]
 
