@@ -19,6 +19,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from transferkit import LogisticHead
+from transferkit._validation import validate_rows
 
 
 @parametrize_with_checks([LogisticHead()])
@@ -277,3 +278,22 @@ def test_pickled_head_predicts_where_torch_cannot_be_imported(tmp_path):
     path = tmp_path / "head.pickle"
     path.write_bytes(pickle.dumps((head, X, head.predict_proba(X))))
     subprocess.run([sys.executable, "-c", PREDICT_WITHOUT_TORCH, str(path)], check=True)
+
+
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_matrix, sp.csr_array])
+def test_rows_that_pass_quickly_are_still_checked(make):
+    X, y = load_iris(return_X_y=True)
+    head = LogisticHead().fit(X, y)
+    expected = head.decision_function(X.tolist())  # a list goes through scikit-learn's checks
+    np.testing.assert_allclose(head.decision_function(make(X)), expected)
+    np.testing.assert_allclose(head.decision_function(make(X.astype(np.float32))), expected, atol=1e-4)
+    huge = np.full((1, 4), 2e38, dtype=np.float32)  # finite, though its sum is not
+    checked = validate_rows(head, make(huge), [np.float32])
+    np.testing.assert_array_equal(checked.toarray() if sp.issparse(checked) else checked, huge)
+    for value in (np.nan, np.inf):
+        with pytest.raises(ValueError, match=r"NaN|infinity"):
+            head.predict(make(np.full((1, 4), value)))
+    with pytest.raises(ValueError, match="X has 3 features, but LogisticHead is expecting 4"):
+        head.predict(make(X[:, :3]))
+    with pytest.raises(ValueError, match=r"0 sample\(s\)"):
+        head.predict(make(X[:0]))

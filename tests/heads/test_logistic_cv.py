@@ -29,11 +29,11 @@ def load_problem(name):
         return scale(X), y
     X, y = load_digits(return_X_y=True)
     if name == "sparse":
-        return sp.csr_matrix(X[::2] / 16), y[::2]
+        return sp.csr_matrix(X[::4] / 16), y[::4]
     if name == "wide":
         rng = np.random.default_rng(0)
-        return sp.csr_matrix((X[::6] / 16) @ (rng.normal(size=(64, 400)) * (rng.random((64, 400)) < 0.1))), y[::6]
-    return X[::2] / 16, y[::2]
+        return sp.csr_matrix((X[::12] / 16) @ (rng.normal(size=(64, 200)) * (rng.random((64, 200)) < 0.1))), y[::12]
+    return X[::4] / 16, y[::4]
 
 
 @pytest.mark.parametrize("problem", ["binary", "dense", "sparse", "wide"])
@@ -137,7 +137,8 @@ def test_weights_of_samples_and_classes_act_in_training(class_weight):
 
 
 def test_prior_survives_clone_and_helps_with_few_labels():
-    X, y = load_problem("dense")
+    X, y = load_digits(return_X_y=True)
+    X, y = X[::2] / 16, y[::2]
     source = LogisticRegression(max_iter=1000).fit(X[:600], y[:600])
     few, labels = X[600:660], y[600:660]
     with_prior = clone(LogisticHeadCV(CS, cv=3, prior=source)).fit(few, labels)
