@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 
 import joblib
 import numpy as np
@@ -18,14 +19,21 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.naive_bayes import ComplementNB
 from sklearn.pipeline import make_pipeline, make_union
-from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    LabelBinarizer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    RobustScaler,
+    StandardScaler,
+)
 from sklearn.svm import LinearSVC
 
 import transferkit
 from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, TfidfEncoder, TransferClassifier
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import _container, _model_file
-from transferkit.persistence._allowed import ALLOWED
+from transferkit.persistence._allowed import ALLOWED, class_of_name
 
 TEXTS = ["a matrix has rows", "rows of a matrix", "a vector has entries", "entries of a vector", "naïve Ω"] * 4
 LABELS = ["matrix", "matrix", "vector", "vector", "other"] * 4
@@ -77,6 +85,25 @@ def test_loaded_model_predicts_the_same(name, model, mmap, tmp_path):
     assert repr(getattr(loaded, "classes_", None)) == repr(getattr(model, "classes_", None))
 
 
+@pytest.mark.parametrize(
+    "name", [f"{module}.{name}" for module, names in ALLOWED.items() if module.startswith("sklearn") for name in names]
+)
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # defaults on their way to change
+def test_every_allowed_class_of_scikit_learn_comes_back(name, tmp_path):
+    cls = class_of_name(name)
+    arguments = {
+        "Pipeline": {"steps": [("scale", StandardScaler()), ("pca", PCA(2))]},
+        "FeatureUnion": {"transformer_list": [("scale", StandardScaler()), ("pca", PCA(2))]},
+        "ColumnTransformer": {"transformers": [("a", PCA(1), [0, 1]), ("b", "drop", [2])], "remainder": "passthrough"},
+        "QuantileTransformer": {"n_quantiles": 10},
+    }
+    model = cls(**arguments.get(cls.__name__, {}))
+    model = model.fit(Y) if cls is LabelBinarizer else model.fit(X, Y)
+    transferkit.save(model, tmp_path / "model.tk")
+    loaded, rows = transferkit.load(tmp_path / "model.tk", verify="full"), Y if cls is LabelBinarizer else X
+    np.testing.assert_allclose(predict(loaded, rows), predict(model, rows), rtol=1e-9)
+
+
 def test_loaded_arrays_are_mapped_and_read_only(tmp_path):
     transferkit.save(LogisticHead().fit(X, Y), tmp_path / "model.tk")
     coef = transferkit.load(tmp_path / "model.tk").coef_
@@ -90,7 +117,8 @@ def test_loaded_arrays_are_mapped_and_read_only(tmp_path):
 def test_values_of_every_kind_come_back(tmp_path):
     values = {
         "none": None, "flag": True, "whole": 10**20, "real": 0.1, "nan": float("nan"), "infinite": -float("inf"),
-        "text": "Ω\ud800", "list": [1, [2.5, "x"]], "tuple": (1, (2,)), "set": {"b", "a"}, "dict": {"k": (1,), 2: None},
+        "text": "Ω\ud800", "list": [1, [2.5, "x"]], "tuple": (1, (2,)), "set": {"b", "a"},
+        "slice": slice(1, None, 2), "dict": {"k": (1,), 2: None},
         "scalar": np.float32(0.1), "bool scalar": np.bool_(False), "np text": np.str_("t"), "type": np.float32,
         "dtype": np.dtype(np.int64), "array": np.eye(3, dtype=np.float16), "empty": np.zeros((0, 3)),
         "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "texts": np.array(["a", "bcd"]),
@@ -232,12 +260,19 @@ def test_cut_off_file_is_refused_at_every_length(model_path):
             transferkit.load(model_path)
 
 
+def read(path):
+    with _container.open_container(path) as file:
+        header = _container.read_header(file)
+        return header, _container.read_arrays(file, header, mmap=False)
+
+
 def test_changed_numbers_are_noticed_by_the_probe(model_path):
-    _metadata, table, start = _container.read_header(model_path)
+    header, _ = read(model_path)
     content = bytearray(model_path.read_bytes())
-    largest = max(table.values(), key=lambda entry: entry["data_offsets"][1] - entry["data_offsets"][0])
+    largest = max(header.table.values(), key=lambda entry: entry["data_offsets"][1] - entry["data_offsets"][0])
     begin, end = largest["data_offsets"]
-    content[start + begin : start + end] = bytes(reversed(content[start + begin : start + end]))
+    place = slice(header.start + begin, header.start + end)
+    content[place] = bytes(reversed(content[place]))
     model_path.write_bytes(content)
     with pytest.raises(ModelFileError, match="gives other results than when it was saved"):
         transferkit.load(model_path)
@@ -246,10 +281,9 @@ def test_changed_numbers_are_noticed_by_the_probe(model_path):
 
 def rewrite(path, change):
     """Write the file again with changed metadata."""
-    metadata, table, start = _container.read_header(path)
-    arrays = {name: np.array(array) for name, array in _container.read_arrays(path, table, start, mmap=False).items()}
-    change(metadata)
-    _container.write_container(path, arrays, metadata)
+    header, arrays = read(path)
+    change(header.metadata)
+    _container.write_container(path, arrays, header.metadata)
 
 
 @pytest.mark.parametrize(
@@ -285,10 +319,87 @@ def test_table_that_does_not_fit_the_file_is_refused(model_path, change):
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     change(header["0"])
-    text = json.dumps(header).encode()
+    text = json.dumps(header, separators=(",", ":")).encode()
     model_path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length :])
     with pytest.raises(ModelFileError, match=r"model\.tk' is damaged"):
         transferkit.load(model_path)
+
+
+def test_one_changed_bit_is_noticed_in_full(model_path):
+    transferkit.load(model_path, verify="full")
+    content = model_path.read_bytes()
+    random = np.random.RandomState(0)
+    for position in random.randint(0, len(content), size=60):
+        changed = bytearray(content)
+        changed[position] ^= 1
+        model_path.write_bytes(changed)
+        with pytest.raises(ModelFileError):
+            transferkit.load(model_path, verify="full")
+
+
+def test_card_comes_back_and_names_the_model(tmp_path):
+    card = {"accuracy": 0.9, "notes": ["trained on Ω"], "nested": {"n": 1}}
+    transferkit.save(PCA(2).fit(X), tmp_path / "a.tk", card=card)
+    transferkit.save(PCA(2).fit(X + X**2), tmp_path / "b.tk")
+    first, second = (transferkit.describe(tmp_path / name) for name in ("a.tk", "b.tk"))
+    assert first.card == card
+    assert second.card == {}
+    assert "card accuracy 0.9" in str(first)
+    assert first.digest != second.digest
+    assert not first.signed
+    for bad in ("text", {"x": object()}, {"x": float("nan")}):
+        with pytest.raises(ValueError, match="The 'card' parameter of save must be a dict of JSON data"):
+            transferkit.save(PCA(2).fit(X), tmp_path / "c.tk", card=bad)
+    assert not (tmp_path / "c.tk").exists()
+
+
+def test_signature_is_checked_against_the_key(tmp_path):
+    path = tmp_path / "model.tk"
+    transferkit.save(PCA(2).fit(X), path, sign_key=b"secret")
+    assert transferkit.describe(path).signed
+    np.testing.assert_array_equal(transferkit.load(path, verify_key=b"secret").components_, PCA(2).fit(X).components_)
+    transferkit.load(path)
+    with pytest.raises(ModelFileError, match="is not signed with the given key"):
+        transferkit.load(path, verify_key=b"other")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match="is not signed with the given key"):
+        transferkit.load(path, verify_key=b"secret", verify=None)
+    transferkit.save(PCA(2).fit(X), path)
+    with pytest.raises(ModelFileError, match="is not signed with the given key"):
+        transferkit.load(path, verify_key=b"secret")
+    for bad in ("text", b""):
+        with pytest.raises(ValueError, match="must be non-empty bytes"):
+            transferkit.save(PCA(2).fit(X), path, sign_key=bad)
+        with pytest.raises(ValueError, match="must be non-empty bytes"):
+            transferkit.load(path, verify_key=bad)
+
+
+def test_file_replaced_under_a_loaded_model_leaves_the_model_as_it_was(model_path):
+    model = transferkit.load(model_path)
+    expected = model.predict_proba(TEXTS).copy()
+    transferkit.save(PCA(2).fit(X), model_path)
+    np.testing.assert_array_equal(model.predict_proba(TEXTS), expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a process with a POSIX signal")
+def test_killed_while_saving_leaves_the_old_or_the_new_file(tmp_path):
+    path = tmp_path / "model.tk"
+    code = (
+        "import sys, transferkit, numpy as np; from sklearn.decomposition import PCA\n"
+        "X = np.random.RandomState(0).rand(60, 20_000)\n"
+        "models = [PCA(50, random_state=0).fit(sign * X) for sign in (1, -1)]\n"
+        "transferkit.save(models[0], sys.argv[1]); print('ready', flush=True)\n"
+        "while True:\n    [transferkit.save(model, sys.argv[1]) for model in models]"
+    )
+    for delay in (0.01, 0.05, 0.09):
+        process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
+        process.stdout.readline()
+        time.sleep(delay)
+        process.kill()
+        process.communicate()
+        assert transferkit.load(path, verify="full").components_.shape == (50, 20_000)
 
 
 def test_random_bytes_changed_never_raise_anything_else(model_path):

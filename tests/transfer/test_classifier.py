@@ -88,7 +88,7 @@ def test_search_reaches_the_head_and_keeps_the_encoder(encoder):
     search.fit(TEXTS, LABELS)
     assert search.best_estimator_.encoder is encoder
     assert search.best_params_["head__C"] == search.best_estimator_.head_.C
-    search = GridSearchCV(TransferClassifier(encoder, LogisticHead()), {"head__C": [0.1, 10.0]}, cv=3)
+    search = GridSearchCV(TransferClassifier(encoder), {"head__C": [0.1, 10.0]}, cv=3)  # head=None is LogisticHead()
     assert search.fit(TEXTS, LABELS).predict(["the cat"]).tolist() == ["pet"]
 
 

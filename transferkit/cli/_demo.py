@@ -158,8 +158,8 @@ def _print_table(runs):
         table.add_column(column, justify="right")
     for column in ("seconds to train\ntransfer", "\nscratch"):
         table.add_column(column, justify="right")
+    sizes = sorted({run["labels_a_class"] for run in runs})
     for task in dict.fromkeys(run["task"] for run in runs):
-        sizes = sorted({run["labels_a_class"] for run in runs})
         for n_labels in sizes:
             chosen = [run for run in runs if run["task"] == task and run["labels_a_class"] == n_labels]
             mean = {
@@ -179,6 +179,16 @@ def _print_table(runs):
                 end_section=n_labels == sizes[-1],
             )
     Console(width=None if sys.stdout.isatty() else 120).print(table)
+    gains = [f"{_mean_gain(runs, n_labels):+.1f} with {n_labels}" for n_labels in sizes]
+    click.echo(f"Mean gain over the tasks, in points of accuracy: {', '.join(gains)} labels a class.\n")
+
+
+def _mean_gain(runs, n_labels):
+    accuracies = {
+        name: [run["accuracy"] for run in runs if (run["labels_a_class"], run["strategy"]) == (n_labels, name)]
+        for name in STRATEGIES
+    }
+    return 100 * (np.mean(accuracies["transfer"]) - np.mean(accuracies["scratch"]))
 
 
 def _save_models(models, folder):

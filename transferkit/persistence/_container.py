@@ -1,17 +1,20 @@
 """The container of a model file: a safetensors file, written atomically and read without copying."""
 
 import contextlib
+import hmac
 import json
 import math
 import os
 import secrets
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from transferkit.exceptions import ModelFileError
+from transferkit.persistence._seal import LENGTH, compute_seals, find_places
 
 _DTYPES = {
     "BOOL": np.bool_,
@@ -29,10 +32,22 @@ _DTYPES = {
 }
 STORABLE_DTYPES = frozenset(np.dtype(dtype) for dtype in _DTYPES.values())
 _METADATA_KEY = "transferkit"
+_SEALS = ("digest", "signature")
 _LARGEST_HEADER = 100_000_000  # the limit of the safetensors format
 
 
-def write_container(path, arrays, metadata):
+class Header(NamedTuple):
+    """What stands before the arrays of a model file."""
+
+    metadata: dict
+    table: dict  # array name -> {"dtype", "shape", "data_offsets"}
+    start: int  # where the arrays begin
+    seals: dict
+    places: dict  # offset of each seal
+    n_bytes: int
+
+
+def write_container(path, arrays, metadata, *, sign_key=None):
     """Write arrays (by name) and metadata (JSON data) so that `path` is the old or the new file, never half of one."""
     path = Path(path)
     if path.is_dir():
@@ -41,15 +56,23 @@ def write_container(path, arrays, metadata):
         raise FileNotFoundError(f"The model file {os.fspath(path)!r} cannot be written: its folder does not exist.")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    placeholders = {name: secrets.token_hex(LENGTH // 2) for name in _SEALS}
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         mode = temporary.stat().st_mode  # what the user's umask allows; the writer makes its file private
         try:
-            save_file(contiguous, temporary, {_METADATA_KEY: json.dumps(metadata, allow_nan=False)})
+            save_file(contiguous, temporary, {_METADATA_KEY: json.dumps(metadata, allow_nan=False), **placeholders})
         except SafetensorError as error:
             raise OSError(f"The model file {os.fspath(path)!r} could not be written: {error}") from error
         temporary.chmod(mode)
         with open(temporary, "rb+") as file:
+            length = int.from_bytes(file.read(8), "little")
+            file.seek(0)
+            places = find_places(file.read(8 + length), placeholders)
+            for name, value in compute_seals(file, places, key=sign_key).items():
+                file.seek(places[name])
+                file.write(value.encode())
+            file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
@@ -57,37 +80,65 @@ def write_container(path, arrays, metadata):
             temporary.unlink()
 
 
-def read_header(path):
-    """Return the metadata, the tensor table (name -> dtype, shape, data_offsets) and where the data begin."""
+@contextlib.contextmanager
+def open_container(path):
+    """Open a model file to read; what the system says against it becomes a ModelFileError."""
     try:
         with open(path, "rb") as file:
-            n_bytes = os.fstat(file.fileno()).st_size
-            length = int.from_bytes(file.read(8), "little")
-            if not 2 <= length <= min(n_bytes - 8, _LARGEST_HEADER):
-                raise _foreign(path)
-            header = json.loads(file.read(length))
-            metadata = json.loads(header.pop("__metadata__")[_METADATA_KEY])
+            yield file
     except FileNotFoundError:
         raise ModelFileError(f"There is no model file {os.fspath(path)!r}.") from None
     except OSError as error:
         raise ModelFileError(f"The model file {os.fspath(path)!r} could not be read: {error}.") from error
+
+
+def read_header(file):
+    """Return the header of an open model file, after comparing its table with the size of the file."""
+    n_bytes = os.fstat(file.fileno()).st_size
+    head = file.read(8)
+    length = int.from_bytes(head, "little")
+    if not 2 <= length <= min(n_bytes - 8, _LARGEST_HEADER):
+        raise _foreign(file.name)
+    head += file.read(length)
+    try:
+        table = json.loads(head[8:])
+        texts = table.pop("__metadata__")
+        metadata = json.loads(texts[_METADATA_KEY])
+        seals = {name: texts[name] for name in _SEALS}
+        places = find_places(head, seals)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        if isinstance(error, ModelFileError):
-            raise
-        raise _foreign(path) from error
-    _check_table(path, header, n_bytes - 8 - length)
-    return metadata, header, 8 + length
+        raise _foreign(file.name) from error
+    _check_table(file.name, table, n_bytes - 8 - length)
+    return Header(metadata, table, 8 + length, seals, places, n_bytes)
 
 
-def read_arrays(path, table, start, *, mmap):
-    """Return the arrays of the table, read-only and mapped from the file, or in memory."""
-    content = np.memmap(path, np.uint8, mode="r") if mmap else np.fromfile(path, np.uint8)
-    content = content[start:].view(np.ndarray)
+def read_arrays(file, header, *, mmap):
+    """Return the arrays of an open model file, read-only and mapped from it, or in memory."""
+    if mmap:
+        content = np.memmap(file, np.uint8, mode="r")
+    else:
+        file.seek(0)
+        content = np.fromfile(file, np.uint8)
+    content = content[header.start :].view(np.ndarray)
     arrays = {}
-    for name, entry in table.items():
+    for name, entry in header.table.items():
         begin, end = entry["data_offsets"]
         arrays[name] = content[begin:end].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
     return arrays
+
+
+def check_seals(file, header, *, digest, key):
+    """Raise ModelFileError unless the digest (if asked for) and the signature (if there is a key) are right."""
+    seals = compute_seals(file, header.places, key=key, signature=header.seals["signature"])
+    if digest and seals["digest"] != header.seals["digest"]:
+        raise ModelFileError(f"The model file {file.name!r} is damaged: its content does not match its digest.")
+    if key is not None and not hmac.compare_digest(seals["signature"], str(header.seals["signature"])):
+        raise ModelFileError(f"The model file {file.name!r} is not signed with the given key.")
+
+
+def is_signed(header):
+    """Return whether the file carries a signature (of whomever)."""
+    return header.seals["signature"].strip("0") != ""
 
 
 def _check_table(path, table, n_bytes):
@@ -95,8 +146,7 @@ def _check_table(path, table, n_bytes):
     try:
         for entry in table.values():
             (begin, end), shape = entry["data_offsets"], entry["shape"]
-            numbers = [begin, end, *shape]
-            whole = all(type(number) is int and number >= 0 for number in numbers)
+            whole = all(type(number) is int and number >= 0 for number in [begin, end, *shape])
             size = math.prod(shape) * np.dtype(_DTYPES[entry["dtype"]]).itemsize if whole else -1
             if size != end - begin or end > n_bytes:
                 raise ModelFileError(

@@ -4,7 +4,7 @@ import dataclasses
 import os
 
 from transferkit.exceptions import ModelFileError
-from transferkit.persistence._container import read_header
+from transferkit.persistence._container import is_signed, open_container, read_header
 from transferkit.persistence._model_file import check_format
 
 
@@ -40,6 +40,12 @@ class ModelDescription:
         When it was saved (UTC, ISO 8601).
     versions : dict of str to str
         Versions of Python and packages that wrote it.
+    card : dict
+        What the author attached with ``save(..., card=...)``.
+    digest : str
+        SHA-256 of the file (its digest and signature counted as zeros): names the model.
+    signed : bool
+        Whether it carries a signature; ``load(..., verify_key=...)`` checks whose.
     """
 
     path: str
@@ -55,6 +61,9 @@ class ModelDescription:
     format: int
     created: str
     versions: dict
+    card: dict
+    digest: str
+    signed: bool
 
     def to_dict(self):
         """Return the description as JSON data."""
@@ -73,8 +82,10 @@ class ModelDescription:
             "made of": ", ".join(name.rpartition(".")[2] for name in self.estimators),
             "created": self.created,
             "versions": ", ".join(f"{name} {number}" for name, number in self.versions.items()),
+            **{f"card {name}": value for name, value in self.card.items()},
+            "digest": self.digest + (", signed" if self.signed else ""),
         }
-        return "\n".join(f"{name:<11}{value}" for name, value in lines.items() if value is not None)
+        return "\n".join(f"{name:<10} {value}" for name, value in lines.items() if value is not None)
 
 
 def describe(path):
@@ -95,7 +106,9 @@ def describe(path):
     ModelFileError
         If the file is missing, damaged, foreign or newer than this version of transferkit can read.
     """
-    metadata, table, _ = read_header(path)
+    with open_container(path) as file:
+        header = read_header(file)
+    metadata = header.metadata
     check_format(path, metadata)
     try:
         summary = metadata["summary"]
@@ -108,11 +121,14 @@ def describe(path):
             n_classes=summary["n_classes"],
             n_features_in=summary["n_features_in"],
             estimators=[entry["class"] for entry in metadata["estimators"]],
-            n_arrays=len(table),
-            n_bytes=os.path.getsize(path),
+            n_arrays=len(header.table),
+            n_bytes=header.n_bytes,
             format=metadata["format"],
             created=metadata["created"],
             versions=metadata["versions"],
+            card=metadata["card"],
+            digest=header.seals["digest"],
+            signed=is_signed(header),
         )
     except (KeyError, TypeError) as error:
         raise ModelFileError(

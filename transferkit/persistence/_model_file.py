@@ -2,6 +2,7 @@
 
 import datetime
 import inspect
+import json
 import os
 import platform
 import reprlib
@@ -12,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from transferkit.exceptions import ModelFileError
-from transferkit.persistence._container import read_arrays, read_header, write_container
+from transferkit.persistence._container import check_seals, open_container, read_arrays, read_header, write_container
 from transferkit.persistence._probe import agrees_with_probe, make_probe
 from transferkit.persistence._state import Packer, Unpacker, get_state
 
@@ -21,7 +22,7 @@ _PACKAGES = ("transferkit", "scikit-learn", "numpy", "scipy")
 _LARGEST_LIST = 200  # classes beyond that are counted in the summary, not listed
 
 
-def save(estimator, path):
+def save(estimator, path, *, card=None, sign_key=None):
     """Write a fitted estimator to a model file: its arrays and plain data, no code.
 
     Parameters
@@ -32,9 +33,15 @@ def save(estimator, path):
     path : str or path
         Name of the file, by convention ending in ``.tk``. A file of that name is replaced, and it is replaced
         whole: after a crash or on a full disk the old file is still there.
+    card : dict, default=None
+        Whatever should be known about the model, as JSON data: metrics, notes, licence. `describe` shows it.
+    sign_key : bytes, default=None
+        Secret with which the file is signed (HMAC-SHA256), for ``load(path, verify_key=...)``.
 
     Raises
     ------
+    ValueError
+        If the card is not JSON data.
     NotFittedError
         If the estimator is not fitted.
     ModelFileError
@@ -63,6 +70,8 @@ def save(estimator, path):
     except NotFittedError:
         name = type(estimator).__name__
         raise NotFittedError(f"This {name} is not fitted, so there is nothing to save: call fit first.") from None
+    card = _check_card(card)
+    _check_key(sign_key, "sign_key of save")
     packer = Packer()
     root = packer.pack(estimator, type(estimator).__name__)
     probe = make_probe(estimator)
@@ -71,14 +80,15 @@ def save(estimator, path):
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         "summary": _summarise(estimator),
+        "card": card,
         "root": root,
         "estimators": packer.estimators,
         "probe": packer.pack(probe, "probe"),
     }
-    write_container(path, packer.arrays, metadata)
+    write_container(path, packer.arrays, metadata, sign_key=sign_key)
 
 
-def load(path, *, mmap=True, verify="probe"):
+def load(path, *, mmap=True, verify="probe", verify_key=None):
     """Read an estimator from a model file, without running code of the file.
 
     Parameters
@@ -88,8 +98,11 @@ def load(path, *, mmap=True, verify="probe"):
     mmap : bool, default=True
         Map the arrays from the file, read-only: they load when they are touched, and processes share them.
         Otherwise they are read into memory.
-    verify : {"probe", None}, default="probe"
-        Compare what the model says to a few stored rows with what it said when it was saved.
+    verify : {"probe", "full", None}, default="probe"
+        "probe" compares what the model says to a few stored rows with what it said when it was saved; "full" also
+        compares every byte with the stored digest, which reads the whole file.
+    verify_key : bytes, default=None
+        Refuse the file unless it was signed with this secret; reads the whole file.
 
     Returns
     -------
@@ -100,17 +113,22 @@ def load(path, *, mmap=True, verify="probe"):
     ------
     ModelFileError
         If the file is missing, damaged, foreign, newer than this version of transferkit can read, holds a class
-        that may not be loaded, or gives other results than when it was saved.
+        that may not be loaded, is not signed with `verify_key`, or gives other results than when it was saved.
 
     See Also
     --------
     save : Write the file.
     """
-    if verify not in ("probe", None):
-        raise ValueError(f"The 'verify' parameter of load must be 'probe' or None. Got {verify!r} instead.")
-    metadata, table, start = read_header(path)
-    check_format(path, metadata)
-    arrays = read_arrays(path, table, start, mmap=mmap)
+    if verify not in ("probe", "full", None):
+        raise ValueError(f"The 'verify' parameter of load must be 'probe', 'full' or None. Got {verify!r} instead.")
+    _check_key(verify_key, "verify_key of load")
+    with open_container(path) as file:  # once: a file that is replaced meanwhile must not be mixed with its successor
+        header = read_header(file)
+        metadata = header.metadata
+        check_format(path, metadata)
+        if verify == "full" or verify_key is not None:
+            check_seals(file, header, digest=verify == "full", key=verify_key)
+        arrays = read_arrays(file, header, mmap=mmap)
     try:
         unpacker = Unpacker(arrays, metadata["estimators"])
         estimator = unpacker.unpack(metadata["root"])
@@ -119,7 +137,7 @@ def load(path, *, mmap=True, verify="probe"):
         raise ModelFileError(f"{error} (file {os.fspath(path)!r})") from None
     except (KeyError, ValueError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise ModelFileError(f"The model file {os.fspath(path)!r} is damaged: {error!r}.") from error
-    if verify == "probe" and probe is not None and not _passes(estimator, probe):
+    if verify is not None and probe is not None and not _passes(estimator, probe):
         raise ModelFileError(
             f"The model in {os.fspath(path)!r} gives other results than when it was saved: the file is damaged, or the "
             f"installed versions differ too much from {metadata['versions']}. load(path, verify=None) loads it anyway."
@@ -137,6 +155,20 @@ def check_format(path, metadata):
             f"The model file {os.fspath(path)!r} has format {number}, and this transferkit reads formats up to "
             f"{FORMAT}. Upgrade it: pip install --upgrade transferkit."
         )
+
+
+def _check_card(card):
+    try:
+        if not isinstance(card, (dict, type(None))):
+            raise TypeError(f"got a {type(card).__name__}")
+        return json.loads(json.dumps(card or {}, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The 'card' parameter of save must be a dict of JSON data: {error}.") from None
+
+
+def _check_key(key, name):
+    if key is not None and (not isinstance(key, bytes) or not key):
+        raise ValueError(f"The {name} must be non-empty bytes. Got {type(key).__name__} instead.")
 
 
 def _passes(estimator, probe):

@@ -1,7 +1,7 @@
 """Estimators as plain data: JSON for structure, named arrays for numbers.
 
 A value is written as itself when JSON has it (None, bool, int, finite float, str, list), and otherwise as an object
-with one key that says what it is: tuple, dict, set, float, number, dtype, array, strings, items, sparse or estimator.
+with one key that says what it is; docs/model-files.md lists them.
 """
 
 import math
@@ -49,6 +49,8 @@ class Packer:
             return {"set": self._pack_all(sorted(value, key=repr), where)}
         if isinstance(value, dict):
             return {"dict": [[self.pack(k, where), self.pack(v, f"{where}[{k!r}]")] for k, v in value.items()]}
+        if type(value) is slice:
+            return {"slice": self._pack_all([value.start, value.stop, value.step], where)}
         if isinstance(value, os.PathLike):
             return os.fspath(value)
         return self._pack_numpy(value, where)
@@ -151,6 +153,9 @@ class Unpacker:
 
     def _unpack_set(self, items):
         return set(self.unpack(items))
+
+    def _unpack_slice(self, items):
+        return slice(*self.unpack(items))
 
     def _unpack_dict(self, items):
         return {self.unpack(key): self.unpack(value) for key, value in items}

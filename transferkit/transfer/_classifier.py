@@ -191,7 +191,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         return self.encoder_.n_features_in_
 
     def set_params(self, **params):
-        """Set parameters; those inside a fitted encoder cannot be set, because it is frozen.
+        """Set parameters; ``head__C=10.0`` also works while `head` is None and stands for the default head.
 
         Parameters
         ----------
@@ -202,6 +202,11 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         -------
         self : TransferClassifier
             The classifier.
+
+        Raises
+        ------
+        ValueError
+            If a parameter inside a fitted encoder is to be set: it is frozen.
         """
         inner = [name for name in params if name.startswith("encoder__")]
         if inner and _is_frozen(params.get("encoder", self.encoder)):
@@ -209,6 +214,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
                 f"{inner[0]!r} cannot be set: the encoder is pretrained, and changing its parameters would not change "
                 "what it has learned. Search over `encoder` itself (paths, PretrainedEncoder), or give an unfitted one."
             )
+        if self.head is None and "head" not in params and any(name.startswith("head__") for name in params):
+            params = {"head": LogisticHead(), **params}
         return super().set_params(**params)
 
     def __sklearn_clone__(self):

@@ -1,0 +1,78 @@
+"""How long does a search over a head take when the encoder is frozen? Encode once against encoding in every fold.
+
+Run ``python benchmarks/bench_encode_once.py``. The same pretrained encoder and the same head (scikit-learn's
+LogisticRegression) are searched over 5 values of C in 5 folds on 2,000 docstrings; all ways must find the same scores.
+The rivals are scikit-learn's own ways to keep an encoder frozen. Medians of alternating runs, each with empty caches.
+"""
+
+import json
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import joblib
+import numpy as np
+import sklearn
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+
+import transferkit
+from transferkit import LSAEncoder, PretrainedEncoder
+from transferkit.datasets import load_docstrings
+from transferkit.encoders import _row_cache
+
+RESULTS = Path(__file__).parent / "results" / "bench_encode_once.json"
+REPEATS, N_TEXTS = 3, 2000
+GRID = {"head__C": [0.1, 1.0, 10.0, 100.0, 1000.0]}
+
+
+def search(encoder, texts, labels, memory=None):
+    model = Pipeline([("encoder", encoder), ("head", LogisticRegression(max_iter=1000))], memory=memory)
+    start = time.perf_counter()
+    scores = GridSearchCV(model, GRID, cv=5).fit(texts, labels).cv_results_["mean_test_score"]
+    return time.perf_counter() - start, scores
+
+
+def main():
+    docstrings = load_docstrings(remove_examples=True)
+    encoder = LSAEncoder(256).fit(docstrings.data)
+    chosen = np.random.RandomState(0).permutation(len(docstrings.data))[:N_TEXTS]
+    texts, labels = [docstrings.data[i] for i in chosen], docstrings.kind[chosen]
+
+    def with_memory():
+        with tempfile.TemporaryDirectory() as folder:
+            return search(FrozenEstimator(encoder), texts, labels, joblib.Memory(folder, verbose=0))
+
+    def encode_once():
+        _row_cache._CACHE.clear()
+        return search(PretrainedEncoder(encoder), texts, labels)
+
+    ways = {
+        "FrozenEstimator": lambda: search(FrozenEstimator(encoder), texts, labels),
+        "FrozenEstimator, Pipeline(memory=...)": with_memory,
+        "PretrainedEncoder": encode_once,
+        "head alone, rows encoded beforehand": lambda: search("passthrough", encoder.transform(texts), labels),
+    }
+    seconds = {name: [] for name in ways}
+    for _ in range(REPEATS):
+        scores = {}
+        for name, run in ways.items():
+            taken, scores[name] = run()
+            seconds[name].append(taken)
+        for name in ways:
+            np.testing.assert_allclose(scores[name], scores["FrozenEstimator"], atol=1e-3, err_msg=name)
+    medians = {name: round(statistics.median(values), 2) for name, values in seconds.items()}
+    for name, value in medians.items():
+        print(f"{value:8.2f} s  {name}")
+    versions = {"transferkit": transferkit.__version__, "scikit-learn": sklearn.__version__, "numpy": np.__version__}
+    machine = {"processor": platform.machine(), "cores": joblib.cpu_count(), "python": platform.python_version()}
+    report = {"texts": N_TEXTS, "fits": 25, "seconds": medians, "repeats": REPEATS, **machine, "versions": versions}
+    RESULTS.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
