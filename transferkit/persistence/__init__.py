@@ -3,5 +3,6 @@
 from transferkit.persistence._describe import ModelDescription, describe
 from transferkit.persistence._model_file import load, save
 from transferkit.persistence._shared import fingerprint, load_shared
+from transferkit.persistence._vector_files import read_vectors
 
-__all__ = ["ModelDescription", "describe", "fingerprint", "load", "load_shared", "save"]
+__all__ = ["ModelDescription", "describe", "fingerprint", "load", "load_shared", "read_vectors", "save"]
