@@ -8,7 +8,9 @@ __version__ = "0.1.0"
 _ROOM_OF_NAME = {
     "LSAEncoder": "encoders",
     "LogisticHead": "heads",
+    "LogisticHeadCV": "heads",
     "PretrainedEncoder": "encoders",
+    "RidgeHead": "heads",
     "TfidfEncoder": "encoders",
     "TransferClassifier": "transfer",
     "WordVectorEncoder": "encoders",
@@ -21,7 +23,9 @@ _ROOMS = ("datasets", "encoders", "exceptions", "heads", "persistence", "transfe
 __all__ = [
     "LSAEncoder",
     "LogisticHead",
+    "LogisticHeadCV",
     "PretrainedEncoder",
+    "RidgeHead",
     "TfidfEncoder",
     "TransferClassifier",
     "WordVectorEncoder",

@@ -21,6 +21,7 @@ import transferkit
 from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, TfidfEncoder
 from transferkit.encoders import _row_cache
 from transferkit.exceptions import ModelFileError
+from transferkit.persistence import fingerprint
 
 TEXTS = [f"text number {number} of the {'cats' if number % 2 else 'dogs'}" for number in range(120)]
 LABELS = [number % 2 for number in range(120)]
@@ -205,6 +206,16 @@ def test_encoder_that_is_fitted_again_is_another_encoder():
     assert frozen.transform(["one three"]).shape == (1, 2)
     encoder.fit(["one three four"])
     assert frozen.transform(["one three"]).toarray().tolist() == encoder.transform(["one three"]).toarray().tolist()
+
+
+def test_encoder_of_a_file_is_named_without_being_read(tmp_path, monkeypatch):
+    transferkit.save(TfidfEncoder().fit(TEXTS), tmp_path / "encoder.tk")
+    monkeypatch.setattr("joblib.hash", lambda value: pytest.fail("read to be named"))
+    first, second = (transferkit.load(tmp_path / "encoder.tk") for _ in range(2))
+    assert fingerprint(first) == fingerprint(second)
+    monkeypatch.undo()
+    second.fit(TEXTS[:3])
+    assert fingerprint(first) != fingerprint(second)
 
 
 def test_replaced_file_is_another_encoder(tmp_path):

@@ -61,16 +61,17 @@ SHAPES = {"tall": (400, 20), "wide": (150, 300), "wide, many rows": (1250, 1300)
 
 
 @pytest.mark.parametrize("C", [1e-3, 1.0, 1e3])
-@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_reaches_the_optimum_of_scikit_learn(shape, sparse, n_classes, C):
     X, y = make_problem(*SHAPES[shape], n_classes, sparse=sparse)
     head = LogisticHead(C=C, tol=1e-6).fit(X, y)
-    reference = LogisticRegression(C=C, tol=1e-6, max_iter=20_000).fit(X, y)
+    reference = LogisticRegression(C=C, tol=1e-7, max_iter=20_000).fit(X, y)
     ours, theirs = measure_objective(head, X, y), measure_objective(reference, X, y)
     assert ours <= theirs * (1 + 1e-6)
-    assert np.linalg.norm(head.coef_ - reference.coef_) <= 0.02 * np.linalg.norm(reference.coef_)
+    if C <= 1:  # with weak penalties the reference ends too far from its own optimum to compare weights
+        np.testing.assert_allclose(head.coef_, reference.coef_, atol=1e-2 * np.abs(reference.coef_).max())
     default = measure_objective(LogisticHead(C=C).fit(X, y), X, y)
     assert default <= theirs * (1 + 1e-4)
 

@@ -24,7 +24,9 @@ class Geometry(Protocol):
     def coordinates(self, loss: Loss, C: Tensor) -> Coordinates:
         """Return coordinates for one C a problem."""
 
-    def start(self, coordinates: Any, loss: Loss, weights: np.ndarray, intercepts: np.ndarray) -> Vector:
+    def start(
+        self, coordinates: Any, loss: Loss, weights: np.ndarray, intercepts: np.ndarray, offset: Tensor | None = None
+    ) -> Vector:
         """Return the vector nearest to weights (n_problems, n_outputs, n_features) and intercepts."""
 
     def weights(self, coordinates: Any, point: Vector) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +71,14 @@ class WhiteGeometry:
             hessian = torch.cat([hessian, loss.curvature * totals[None]])
         return WhiteCoordinates(self.features, self.basis, hessian.rsqrt().to(C.dtype)[:, :, None], C, loss.curvature)
 
-    def start(self, coordinates: WhiteCoordinates, loss: Loss, weights: np.ndarray, intercepts: np.ndarray) -> Vector:
+    def start(
+        self,
+        coordinates: WhiteCoordinates,
+        loss: Loss,
+        weights: np.ndarray,
+        intercepts: np.ndarray,
+        offset: Tensor | None = None,
+    ) -> Vector:
         columns = torch.from_numpy(np.ascontiguousarray(weights.transpose(2, 0, 1))).to(coordinates.C)
         shift = torch.einsum("d,dpk->pk", self.features.mean[:, 0], columns)
         return coordinates.start(columns, torch.from_numpy(intercepts).to(coordinates.C) + shift)
@@ -118,7 +127,14 @@ class ReducedGeometry:
     def coordinates(self, loss: Loss, C: Tensor) -> WhiteCoordinates:
         return self.white.coordinates(loss, C)
 
-    def start(self, coordinates: WhiteCoordinates, loss: Loss, weights: np.ndarray, intercepts: np.ndarray) -> Vector:
+    def start(
+        self,
+        coordinates: WhiteCoordinates,
+        loss: Loss,
+        weights: np.ndarray,
+        intercepts: np.ndarray,
+        offset: Tensor | None = None,
+    ) -> Vector:
         shifted = intercepts + weights @ self.mean
         if self.sparse is None:
             inner = weights @ self.lift
@@ -157,23 +173,30 @@ class DualGeometry:
         intercept_scale = ((share * self.largest + 1 / C) / (loss.curvature * totals)).sqrt()
         return DualCoordinates(self.kernel, C, intercept_scale, totals, self.fit_intercept)
 
-    def start(self, coordinates: DualCoordinates, loss: Loss, weights: np.ndarray, intercepts: np.ndarray) -> Vector:
+    def start(
+        self,
+        coordinates: DualCoordinates,
+        loss: Loss,
+        weights: np.ndarray,
+        intercepts: np.ndarray,
+        offset: Tensor | None = None,
+    ) -> Vector:
         # Weights outside the span of the rows have no dual. At an optimum the dual is -C * residuals, so take
         # those residuals, and of their multiples the one with the lowest objective.
         flat = weights.reshape(-1, weights.shape[2])
         scores = torch.from_numpy((self.kernel.scipy @ flat.T).astype(flat.dtype)).to(coordinates.C)
         scores = scores.view(self.n_rows, *weights.shape[:2]) + torch.from_numpy(intercepts).to(coordinates.C)
-        _, residuals = loss.evaluate(scores)
+        _, residuals = loss.evaluate(scores if offset is None else scores + offset)
         shift = torch.from_numpy((flat @ self.mean).reshape(intercepts.shape)).to(coordinates.C)
         point = coordinates.start(-coordinates.C[:, None] * residuals, torch.from_numpy(intercepts).to(shift) + shift)
         best = coordinates.zeros(weights.shape[1])
-        lowest = evaluate(coordinates, loss, best)
+        lowest = evaluate(coordinates, loss, best, offset)
         for power in range(-4, 5):
             factor = torch.full_like(coordinates.C, 4.0**power)
             trial = point.times(factor)
             if self.fit_intercept:
                 trial = Vector(*(torch.cat([part[:-1], point.coords[-1:]]) for part in trial))
-            values = evaluate(coordinates, loss, trial)
+            values = evaluate(coordinates, loss, trial, offset)
             better = (values < lowest)[:, None]
             best = Vector(*(torch.where(better, new, old) for new, old in zip(trial, best, strict=True)))
             lowest = torch.minimum(values, lowest)
@@ -186,7 +209,8 @@ class DualGeometry:
         return flat.reshape(-1, *dual.shape[1:]), (intercepts.cpu().numpy() - shift).astype(flat.dtype)
 
 
-def evaluate(coordinates: Coordinates, loss: Loss, point: Vector) -> Tensor:
+def evaluate(coordinates: Coordinates, loss: Loss, point: Vector, offset: Tensor | None) -> Tensor:
     """Return the objective of each problem at a point."""
-    losses, _ = loss.evaluate(coordinates.scores(point))
+    scores = coordinates.scores(point)
+    losses, _ = loss.evaluate(scores if offset is None else scores + offset)
     return losses + coordinates.penalty(point, point) / 2

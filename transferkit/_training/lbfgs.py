@@ -1,8 +1,9 @@
 """L-BFGS on many convex problems at once, each with its own step lengths, history and end."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ __all__ = ["Solution", "minimise"]
 
 SUFFICIENT_DECREASE = 1e-4
 MAX_TRIALS = 25
+NEGLIGIBLE_LOSS = 1e-6  # of a row: objectives below it count as such, or a perfect fit would never end
 SLOWEST_RATE = 0.95  # of gain from one five steps to the next; irregular progress is taken for slow
 
 
@@ -45,15 +47,14 @@ def minimise(
     offset: Tensor | None = None,
     tol: float = 1e-4,
     max_iter: int = 1000,
-    memory: int = 10,
     on_iteration: Callable[[int, Tensor], bool] | None = None,
 ) -> Solution:
     """Minimise loss(scores + offset) + penalty / 2 of each problem.
 
-    A problem ends when its objective is proven to lie within the fraction `tol` of the optimum (see
-    `bound_gap`), or is estimated to: by the slopes along its last five directions (half of one is the gain of a
-    Newton step; five times that allows for what L-BFGS does not see) and by the rate at which its last ten steps
-    gained. It also ends when rounding hides all progress.
+    A problem ends when what its objective may still lose is proven (see `bound_gap`) to be less than the fraction
+    `tol` both of the objective and of what training has gained, or when that is estimated: by the slopes along its
+    last five directions (half of one is the gain of a Newton step; five times that allows for what L-BFGS does not
+    see) and by the rate at which its last ten steps gained. It also ends when rounding hides all progress.
     `on_iteration(iteration, values)` is called after each iteration; a true answer stops all problems.
 
     Parameters
@@ -65,79 +66,114 @@ def minimise(
     offset : Tensor of shape (n_rows, 1 or n_problems, n_outputs), optional
         Added to all scores: the scores of the weights to which the penalty pulls.
     """
-    point, n_problems = start, start.coords.shape[1]
-    scores = coordinates.scores(point)
-    scores = scores if offset is None else scores + offset
-    losses, residuals = loss.evaluate(scores)
-    values = losses + coordinates.penalty(point, point) / 2
-    gradient = coordinates.gradient(point, residuals)
-    running = torch.arange(n_problems, device=values.device)
-    solution = Solution(
-        point=Vector(point.coords.clone(), point.image.clone()),
-        scores=scores.clone(),
-        values=values.clone(),
-        n_iter=torch.zeros(n_problems, dtype=torch.int64),
-        gaps=values.new_full((n_problems,), torch.inf),
-        converged=torch.zeros(n_problems, dtype=torch.bool, device=values.device),
-    )
-    pairs: list[Pair] = []
-    history: list[Tensor] = [values]
-    slopes: list[Tensor] = []
-    noise = 4 * torch.finfo(scores.dtype).eps
+    run = Run(coordinates, loss, start, offset, tol)
+    solution = run.begin_solution()
     for iteration in range(max_iter + 1):
-        curvature = loss.measure_curvature(residuals)
-        direction = find_direction(gradient, pairs, coordinates.guess_hessian(curvature))
-        slope = gradient.dot(direction).double()
-        proven = coordinates.bound_gap(gradient, curvature) / values
-        slopes = [*slopes, slope / 2][-5:]
-        steepest = torch.stack(slopes).amax(0) / values
-        gaps = torch.maximum(5 * steepest, extrapolate_gain(history) / values)
-        plausible = (proven <= 30 * tol) | (steepest <= max(tol / 1000, noise))
-        ended = (proven <= tol) | (gaps <= max(tol / 2, noise)) & plausible
-        stopped = iteration > 0 and on_iteration is not None and on_iteration(iteration, values)
-        if iteration == max_iter or stopped:
-            record(solution, running, point, scores, values, gaps, iteration, ended)
+        direction, slope = run.propose()
+        done, gaps = run.judge(slope)
+        stopped = iteration > 0 and on_iteration is not None and on_iteration(iteration, run.values)
+        if iteration == max_iter or stopped or bool(done.all()):
+            run.record(solution, torch.ones_like(done), gaps, iteration, done | stopped)
             break
-        accepted, rate = ended, torch.zeros_like(values)
-        if not bool(ended.all()):
-            change = coordinates.scores(direction)
-            rate, values_after, scores_after, residuals = search_line(
-                coordinates, loss, point, direction, scores, change, values, slope, noise
-            )
-            accepted = rate > 0
-        finished = ended | ~accepted
-        if bool(finished.any()):
-            keep = finished.logical_not().nonzero()[:, 0]
-            gone = finished.nonzero()[:, 0]
-            # a line search that finds nothing has met the rounding of the scores: no better point exists
-            record(
-                solution,
-                running[gone],
-                point.select(gone),
-                scores[:, gone],
-                values[gone],
-                gaps[gone],
-                iteration,
-                torch.ones_like(gone, dtype=torch.bool),
-            )
-            if len(keep) == 0:
+        if bool(done.any()):
+            run.record(solution, done, gaps, iteration, done)
+            run, direction, slope = run.select(~done), direction.select(~done), slope[~done]
+        failed = run.advance(direction, slope)
+        if bool(failed.any()):  # the rounding of the scores hides all progress: no better point can be found
+            run.record(solution, failed, gaps[~done], iteration, failed)
+            if bool(failed.all()):
                 break
-            running, coordinates, loss = running[keep], coordinates.select(keep), loss.select(keep)
-            point, gradient, direction = point.select(keep), gradient.select(keep), direction.select(keep)
-            pairs = [Pair(s.select(keep), y.select(keep), r[keep]) for s, y, r in pairs]
-            history, slopes = ([past[keep] for past in pasts] for pasts in (history, slopes))
-            rate, values_after = rate[keep], values_after[keep]
-            scores_after, residuals = scores_after[:, keep], residuals[:, keep]
-        point = point.plus(-rate, direction)
-        values, scores, history = values_after, scores_after, [*history, values_after][-11:]
-        gradient_after = coordinates.gradient(point, residuals)
-        step, change_of_gradient = (
-            direction.times(-rate),
-            gradient_after.plus(-torch.ones_like(rate), gradient),
-        )
-        pairs = [*pairs, make_pair(step, change_of_gradient)][-memory:]
-        gradient = gradient_after
+            run = run.select(~failed)
     return solution
+
+
+class Run:
+    """The problems that are still running: where they stand and what L-BFGS remembers."""
+
+    def __init__(self, coordinates: Coordinates, loss: Loss, start: Vector, offset: Tensor | None, tol: float) -> None:
+        self.coordinates, self.loss, self.point, self.tol = coordinates, loss, start, tol
+        scores = coordinates.scores(start)
+        self.scores = scores if offset is None else scores + offset
+        blank = torch.zeros_like(self.scores)
+        self.untrained, _ = loss.evaluate(blank if offset is None else blank + offset)
+        losses, self.residuals = loss.evaluate(self.scores)
+        self.values = losses + coordinates.penalty(start, start) / 2
+        self.gradient = coordinates.gradient(start, self.residuals)
+        self.problems = torch.arange(len(self.values), device=self.values.device)
+        self.noise = 4 * torch.finfo(self.scores.dtype).eps
+        self.pairs: list[Pair] = []
+        self.history, self.slopes = [self.values], list[Tensor]()
+
+    def begin_solution(self) -> Solution:
+        """Return a solution with room for all problems."""
+        nothing = torch.zeros_like(self.problems)
+        point = Vector(self.point.coords.clone(), self.point.image.clone())
+        if self.point.image is self.point.coords:
+            point = Vector(point.coords, point.coords)
+        return Solution(
+            point, self.scores.clone(), self.values.clone(), nothing.cpu(), self.values.clone(), nothing.bool()
+        )
+
+    def propose(self) -> tuple[Vector, Tensor]:
+        """Return the direction (to be subtracted) and the slope along it."""
+        self.curvature = self.loss.measure_curvature(self.residuals)
+        direction = find_direction(self.gradient, self.pairs, self.coordinates.guess_hessian(self.curvature))
+        return direction, self.gradient.dot(direction).double()
+
+    def judge(self, slope: Tensor) -> tuple[Tensor, Tensor]:
+        """Return which problems are done, and their estimated relative distances to the optimum."""
+        size = torch.minimum(self.values, self.untrained - self.values)
+        size = size.clamp_min(NEGLIGIBLE_LOSS * self.loss.weights.sum(0, dtype=torch.float64))
+        proven = self.coordinates.bound_gap(self.gradient, self.curvature) / size
+        self.slopes = [*self.slopes, slope / 2][-5:]
+        steepest = torch.stack(self.slopes).amax(0) / size
+        gaps = torch.maximum(5 * steepest, extrapolate_gain(self.history) / size)
+        plausible = (proven <= 30 * self.tol) | (steepest <= max(self.tol / 1000, self.noise))
+        done = (proven <= self.tol) | (gaps <= max(self.tol / 2, self.noise)) & plausible
+        return done, torch.minimum(gaps, proven)
+
+    def advance(self, direction: Vector, slope: Tensor) -> Tensor:
+        """Step along the direction; return which problems found no lower point, and stay where they are."""
+        change = self.coordinates.scores(direction)
+        rate, values, scores, residuals = search_line(
+            self.coordinates, self.loss, self.point, direction, self.scores, change, self.values, slope, self.noise
+        )
+        failed = rate == 0
+        if bool(failed.any()):
+            values = torch.where(failed, self.values, values)
+            scores = torch.where(failed[:, None], self.scores, scores)
+        self.point = self.point.plus(-rate, direction)
+        gradient = self.coordinates.gradient(self.point, residuals)
+        change_of_gradient = gradient.plus(-torch.ones_like(rate), self.gradient)
+        self.pairs = [*self.pairs, make_pair(direction.times(-rate), change_of_gradient)][-self.coordinates.memory :]
+        self.values, self.scores, self.residuals, self.gradient = values, scores, residuals, gradient
+        self.history = [*self.history, values][-11:]
+        return failed
+
+    def select(self, chosen: Tensor) -> Self:
+        """Return the run of the chosen problems."""
+        index = chosen.nonzero()[:, 0]
+        part = copy.copy(self)
+        part.problems, part.curvature = self.problems[index], self.curvature[index]
+        part.values, part.untrained = self.values[index], self.untrained[index]
+        part.coordinates, part.loss = self.coordinates.select(index), self.loss.select(index)
+        part.point, part.gradient = self.point.select(index), self.gradient.select(index)
+        part.scores, part.residuals = self.scores[:, index], self.residuals[:, index]
+        part.pairs = [Pair(s.select(index), y.select(index), r[index]) for s, y, r in self.pairs]
+        part.history = [past[index] for past in self.history]
+        part.slopes = [past[index] for past in self.slopes]
+        return part
+
+    def record(self, solution: Solution, chosen: Tensor, gaps: Tensor, n_iter: int, converged: Tensor) -> None:
+        """Write where the chosen problems stand into the solution."""
+        problems = self.problems[chosen]
+        solution.point.coords[:, problems] = self.point.coords[:, chosen]
+        if solution.point.image is not solution.point.coords:
+            solution.point.image[:, problems] = self.point.image[:, chosen]
+        solution.scores[:, problems] = self.scores[:, chosen]
+        solution.values[problems], solution.gaps[problems] = self.values[chosen], gaps[chosen]
+        solution.n_iter[problems.cpu()] = n_iter
+        solution.converged[problems] = converged[chosen]
 
 
 def find_direction(gradient: Vector, pairs: list[Pair], hessian: Tensor | None) -> Vector:
@@ -206,22 +242,3 @@ def search_line(
         shrink = torch.nan_to_num(shrink, nan=0.1).clamp(0.1, 0.5)
         rate = torch.where(accepted, rate, rate * shrink)
     return torch.where(accepted, rate, 0.0).to(scores.dtype), values_after, scores_after, residuals
-
-
-def record(
-    solution: Solution,
-    problems: Tensor,
-    point: Vector,
-    scores: Tensor,
-    values: Tensor,
-    gaps: Tensor,
-    n_iter: int,
-    converged: Tensor,
-) -> None:
-    """Write where the problems stand into the solution."""
-    solution.point.coords[:, problems] = point.coords
-    solution.point.image[:, problems] = point.image
-    solution.scores[:, problems] = scores
-    solution.values[problems], solution.gaps[problems] = values, gaps
-    solution.n_iter[problems.cpu()] = n_iter
-    solution.converged[problems] = converged

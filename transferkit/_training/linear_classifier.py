@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from transferkit._training.device import choose_device
 from transferkit._training.geometry import find_geometry
 from transferkit._training.lbfgs import minimise
 from transferkit._training.losses import LogisticLoss, Loss, SoftmaxLoss
 
-__all__ = ["LinearModel", "make_loss", "train_linear_classifier"]
+__all__ = ["LinearModel", "make_loss", "make_offset", "to_model", "torch_dtype", "train_linear_classifier"]
 
 
 @dataclass
@@ -21,7 +22,7 @@ class LinearModel:
 
     coef: np.ndarray  # (n_outputs, n_features)
     intercept: np.ndarray  # (n_outputs,)
-    n_iter: np.ndarray  # (n_problems,)
+    n_iter: int
     converged: bool
 
 
@@ -36,43 +37,43 @@ def train_linear_classifier(
     tol: float = 1e-4,
     max_iter: int = 1000,
     device: str = "auto",
+    prior: np.ndarray | None = None,
     start: tuple[np.ndarray, np.ndarray] | None = None,
     on_iteration: Callable[[int, Any], bool] | None = None,
 ) -> LinearModel:
-    """Minimise sum(row_weights * loss) + ||coef||^2 / (2 C).
+    """Minimise sum(row_weights * loss) + ||coef - prior||^2 / (2 C).
 
     Parameters
     ----------
     X : array or CSR matrix of shape (n_rows, n_features), float32 or float64
     targets : array
-        With n_outputs > 1 the class numbers (n_rows,), for the softmax loss; with n_outputs = 1 zeros and ones
+        With n_outputs > 1 the class numbers (n_rows,), for the softmax loss. With n_outputs = 1 zeros and ones
         of shape (n_rows, n_problems), for as many logistic losses.
-    row_weights : array of shape (n_rows,)
-        Rows of weight zero are left out.
+    row_weights : array of shape (n_rows, 1) or (n_rows, n_problems)
+        Rows that weigh nothing in any problem are left out.
+    prior : array of shape (n_outputs or n_problems, n_features), optional
+        Where the penalty pulls to; the origin by default.
     start : (coef, intercept), optional
         Where to begin.
     """
-    kept = row_weights > 0
+    kept = (row_weights > 0).any(1)
     if not kept.all():
         X, targets, row_weights = X[kept], targets[kept], row_weights[kept]
     place = choose_device(device)
-    geometry = find_geometry(X, row_weights, fit_intercept, place)
-    loss, n_problems = make_loss(targets, row_weights[:, None], n_outputs, X.dtype, place)
+    loss, n_problems = make_loss(targets, row_weights, n_outputs, X.dtype, place)
+    geometry = find_geometry(X, row_weights.mean(1), fit_intercept, place)
     strengths = torch.full((n_problems,), C, dtype=torch_dtype(X.dtype), device=place)
     coordinates = geometry.coordinates(loss, strengths)
+    offset = None if prior is None else make_offset(X, prior, n_outputs, place)
     point = coordinates.zeros(n_outputs)
     if start is not None:
         coef, intercept = (array.astype(X.dtype) for array in start)
+        coef = coef if prior is None else coef - prior
         shaped = coef.reshape(n_problems, n_outputs, -1)
-        point = geometry.start(coordinates, loss, shaped, intercept.reshape(n_problems, n_outputs))
-    solution = minimise(coordinates, loss, point, tol=tol, max_iter=max_iter, on_iteration=on_iteration)
+        point = geometry.start(coordinates, loss, shaped, intercept.reshape(n_problems, n_outputs), offset)
+    solution = minimise(coordinates, loss, point, offset=offset, tol=tol, max_iter=max_iter, on_iteration=on_iteration)
     weights, intercepts = geometry.weights(coordinates, solution.point)
-    return LinearModel(
-        coef=np.ascontiguousarray(weights.reshape(len(weights), -1)).T,
-        intercept=intercepts.reshape(-1),
-        n_iter=solution.n_iter.numpy().astype(np.int32),
-        converged=bool(solution.converged.all()),
-    )
+    return to_model(weights, intercepts, prior, int(solution.n_iter.max()), bool(solution.converged.all()))
 
 
 def make_loss(
@@ -88,5 +89,22 @@ def make_loss(
     return LogisticLoss(columns, weights.expand(-1, n_problems)), n_problems
 
 
+def make_offset(X: Any, prior: np.ndarray, n_outputs: int, device: torch.device) -> Tensor:
+    """Return the scores of the prior's weights, (n_rows, n_problems, n_outputs) or (n_rows, 1, n_outputs)."""
+    scores = np.ascontiguousarray(X @ prior.T, dtype=X.dtype)
+    return torch.from_numpy(scores).to(device).view(len(scores), -1, n_outputs)
+
+
+def to_model(
+    weights: np.ndarray, intercepts: np.ndarray, prior: np.ndarray | None, n_iter: int, converged: bool
+) -> LinearModel:
+    """Return the model of weights (n_features, n_problems, n_outputs) that were found from the prior on."""
+    columns = np.ascontiguousarray(weights.reshape(len(weights), -1))
+    if prior is not None:
+        columns += prior.T
+    return LinearModel(columns.T, intercepts.reshape(-1), n_iter, converged)
+
+
 def torch_dtype(dtype: Any) -> torch.dtype:
+    """Return torch's name of a NumPy float type."""
     return torch.float32 if np.dtype(dtype) == np.float32 else torch.float64

@@ -1,5 +1,7 @@
 """Heads: estimators from features and labels to predictions."""
 
 from transferkit.heads._logistic import LogisticHead
+from transferkit.heads._logistic_cv import LogisticHeadCV
+from transferkit.heads._ridge import RidgeHead
 
-__all__ = ["LogisticHead"]
+__all__ = ["LogisticHead", "LogisticHeadCV", "RidgeHead"]

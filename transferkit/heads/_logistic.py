@@ -1,28 +1,28 @@
 """Logistic regression as a head: scikit-learn's optimum in a fraction of its time."""
 
-import warnings
+import os
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
-from transferkit._algorithms.linear_predictions import compute_scores, to_log_probabilities, to_probabilities
 from transferkit._validation import (
+    HasMethods,
     Interval,
     StrOptions,
     check_has_classes,
-    check_is_fitted,
-    check_sample_weight,
     fit_context,
     unchanged_on_error,
     validate_data,
 )
+from transferkit.heads._linear_classifier import FLOATS, LinearClassifierMixin, warn_not_converged, weigh_rows
+from transferkit.heads._prior import match_prior
 
 
-class LogisticHead(ClassifierMixin, BaseEstimator):
+class LogisticHead(LinearClassifierMixin, BaseEstimator):
     """Logistic regression trained with torch and stored in NumPy.
 
     The objective is that of :class:`~sklearn.linear_model.LogisticRegression` with its L2 penalty,
@@ -31,6 +31,8 @@ class LogisticHead(ClassifierMixin, BaseEstimator):
 
     where the loss is the cross-entropy of the softmax of the scores (of the sigmoid of one score when there are
     two classes) and the intercept is free. The optimum is the same; the way there is shorter.
+    With a `prior`, the weights of a source model, the penalty is ||coef_ - prior||^2 / 2: fine-tuning that forgets
+    no more of the source than the labels ask for (L2-SP [3]_).
 
     Parameters
     ----------
@@ -38,10 +40,16 @@ class LogisticHead(ClassifierMixin, BaseEstimator):
         Inverse strength of the penalty, larger than 0.
     class_weight : dict or "balanced", default=None
         Weights of the classes, {label: weight}; "balanced" gives every class the same total weight.
+    prior : fitted linear classifier, str or path-like, default=None
+        Source model whose `coef_` the penalty pulls to: any with `coef_` and `classes_`, or a saved one.
+        Features are matched by name where both models saw names, else by position; classes by label. What the
+        source does not know is pulled to zero, what the task does not need is left out. Never refitted; `clone`
+        keeps it as it is.
     fit_intercept : bool, default=True
         Whether the scores have an intercept.
     tol : float, default=1e-4
-        Training ends when the objective is estimated to lie within this fraction of its optimum.
+        Training ends when what is still to gain is estimated to be less than this fraction of the objective,
+        and of what training has gained over weights of zero.
     max_iter : int, default=1000
         Largest number of steps; few problems need a hundred.
     warm_start : bool, default=False
@@ -57,7 +65,12 @@ class LogisticHead(ClassifierMixin, BaseEstimator):
     intercept_ : ndarray of shape (n_classes,) or (1,)
         Intercepts, zeros with `fit_intercept=False`.
     classes_ : ndarray of shape (n_classes,)
-        Labels, sorted.
+        Labels, sorted; after a multilabel fit the numbers of the labels.
+    multilabel_ : bool
+        Whether y was an indicator matrix, so that each label has a logistic regression of its own.
+    prior_coverage_ : dict or None
+        What the prior knows of the task: counts "features_matched", "features_new" and "features_dropped", and lists
+        "classes_matched", "classes_new" and "classes_dropped". None without a prior.
     n_iter_ : ndarray of shape (1,)
         Number of steps taken.
     n_features_in_ : int
@@ -84,6 +97,8 @@ class LogisticHead(ClassifierMixin, BaseEstimator):
     .. [1] D. Böhning, "Multinomial logistic regression algorithm", Annals of the Institute of Statistical
        Mathematics 44 (1992), 197-200.
     .. [2] J. Nocedal and S. J. Wright, "Numerical Optimization", 2nd edition, Springer (2006), chapter 7.
+    .. [3] X. Li, Y. Grandvalet and F. Davoine, "Explicit inductive bias for transfer learning with convolutional
+       networks", ICML (2018).
 
     Examples
     --------
@@ -100,6 +115,7 @@ class LogisticHead(ClassifierMixin, BaseEstimator):
     _parameter_constraints = {
         "C": [Interval(Real, 0, None, closed="neither")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
+        "prior": [HasMethods(["predict"]), str, os.PathLike, None],
         "fit_intercept": ["boolean"],
         "tol": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -112,6 +128,7 @@ class LogisticHead(ClassifierMixin, BaseEstimator):
         C=1.0,
         *,
         class_weight=None,
+        prior=None,
         fit_intercept=True,
         tol=1e-4,
         max_iter=1000,
@@ -120,6 +137,7 @@ class LogisticHead(ClassifierMixin, BaseEstimator):
     ):
         self.C = C
         self.class_weight = class_weight
+        self.prior = prior
         self.fit_intercept = fit_intercept
         self.tol = tol
         self.max_iter = max_iter
@@ -134,8 +152,9 @@ class LogisticHead(ClassifierMixin, BaseEstimator):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
-        y : array-like of shape (n_samples,)
-            Labels of at least two classes.
+        y : array-like of shape (n_samples,), or {array-like, sparse matrix} of shape (n_samples, n_labels)
+            Labels of at least two classes, or an indicator matrix of zeros and ones, several of which may be one
+            in a row.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples, not negative; 1 each if None.
 
@@ -147,15 +166,15 @@ class LogisticHead(ClassifierMixin, BaseEstimator):
         from transferkit._training.linear_classifier import train_linear_classifier
 
         with unchanged_on_error(self):
-            X, y = validate_data(self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32])
-            check_classification_targets(y)
-            classes, labels = np.unique(y, return_inverse=True)
-            check_has_classes(classes, self)
-            weights = weigh_rows(X, classes, labels, self.class_weight, sample_weight)
-            n_outputs = len(classes) if len(classes) > 2 else 1
+            X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, multi_output=True)
+            classes, targets, multilabel = read_targets(self, y)
+            weights = weigh_targets(self, X, classes, targets, multilabel, sample_weight)
+            n_outputs = len(classes) if len(classes) > 2 and not multilabel else 1
+            shape = (len(classes) if multilabel else n_outputs, X.shape[1])
+            prior, coverage = read_prior(self, X, classes, shape[0])
             model = train_linear_classifier(
                 X,
-                labels,
+                targets,
                 weights,
                 self.C,
                 n_outputs=n_outputs,
@@ -163,51 +182,24 @@ class LogisticHead(ClassifierMixin, BaseEstimator):
                 tol=self.tol,
                 max_iter=self.max_iter,
                 device=self.device,
-                start=self._last_solution(classes, (n_outputs, X.shape[1])),
+                prior=prior,
+                start=self._last_solution(classes, shape),
             )
         if not model.converged:
             warn_not_converged(self)
-        self.classes_ = classes
-        self.coef_ = model.coef
-        self.intercept_ = model.intercept
-        self.n_iter_ = model.n_iter
+        self.classes_, self.multilabel_, self.prior_coverage_ = classes, multilabel, coverage
+        self.coef_, self.intercept_ = model.coef, model.intercept
+        self.n_iter_ = np.array([model.n_iter], dtype=np.int32)
         return self
 
-    def decision_function(self, X):
-        """Return the scores of the classes.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples, n_classes) or (n_samples,)
-            Scores; with two classes those of `classes_[1]`, positive where it is predicted.
-        """
-        check_is_fitted(self, "coef_")
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
-        scores = compute_scores(X, self.coef_, self.intercept_)
-        return scores[:, 0] if scores.shape[1] == 1 else scores
-
-    def predict(self, X):
-        """Return the most probable label of each row, (n_samples,)."""
-        scores = self.decision_function(X)
-        best = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(1)
-        return self.classes_[best]
-
-    def predict_proba(self, X):
-        """Return the probabilities of the classes, (n_samples, n_classes), in the order of `classes_`."""
-        return to_probabilities(self.decision_function(X))
-
-    def predict_log_proba(self, X):
-        """Return the logarithms of the probabilities, (n_samples, n_classes)."""
-        return to_log_probabilities(self.decision_function(X))
+    def __sklearn_clone__(self):
+        copy = super().__sklearn_clone__()
+        copy.prior = self.prior  # a source model is knowledge, not a hyper-parameter: cloning must not unfit it
+        return copy
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.classifier_tags.multi_label = True
         return tags
 
     def _last_solution(self, classes, shape):
@@ -217,25 +209,38 @@ class LogisticHead(ClassifierMixin, BaseEstimator):
         return last, self.intercept_
 
 
-def weigh_rows(X, classes, labels, class_weight, sample_weight):
-    """Return the weight of each row: its sample weight times the weight of its class."""
-    weights = check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
-    if class_weight is None:
-        return weights
-    of_class = compute_class_weight(
-        class_weight,
-        classes=classes,
-        y=classes[labels],
-        sample_weight=None if sample_weight is None else weights,
-    )
-    return weights * of_class[labels].astype(weights.dtype)
+def read_targets(head, y):
+    """Return classes, class numbers (n_samples,) or indicators (n_samples, n_labels), and whether it is the latter."""
+    check_classification_targets(y)
+    kind = type_of_target(y, input_name="y")
+    if kind == "multilabel-indicator":
+        indicators = y.toarray() if issparse(y) else np.asarray(y)
+        return np.arange(indicators.shape[1]), (indicators != 0).astype(np.int64), True
+    if kind not in ("binary", "multiclass"):
+        raise ValueError(f"Unknown label type: {kind}. {type(head).__name__} takes classes or an indicator matrix.")
+    classes, labels = np.unique(column_or_1d(y, warn=True), return_inverse=True)
+    check_has_classes(classes, head)
+    return classes, labels, False
 
 
-def warn_not_converged(head):
-    """Warn that training ended before the tolerance was reached."""
-    warnings.warn(
-        f"{type(head).__name__} did not converge in max_iter={head.max_iter} steps: its weights are not yet the "
-        "optimum. Increase max_iter or tol.",
-        ConvergenceWarning,
-        stacklevel=3,
-    )
+def weigh_targets(head, X, classes, targets, multilabel, sample_weight):
+    """Return weights (n_samples, 1), or (n_samples, n_labels) where the labels weigh differently."""
+    if not multilabel:
+        return weigh_rows(X, classes, targets, head.class_weight, sample_weight)[:, None]
+    weights = weigh_rows(X, classes, targets, None, sample_weight)
+    if head.class_weight is None:
+        return weights[:, None]
+    if head.class_weight != "balanced":
+        raise ValueError("class_weight must be 'balanced' or None when y is an indicator matrix. Got a dict instead.")
+    of_labels = [weigh_rows(X, np.arange(2), column, "balanced", weights) for column in targets.T]
+    return np.stack(of_labels, axis=1)
+
+
+def read_prior(head, X, classes, n_rows):
+    """Return the prior's weights (n_rows, n_features) in X's type, or None, and its coverage."""
+    if head.prior is None:
+        return None, None
+    weights, coverage = match_prior(head.prior, classes, X.shape[1], getattr(head, "feature_names_in_", None))
+    if n_rows == 1:
+        weights = weights[1:] - weights[:1]  # one score, that of the second class against the first
+    return weights.astype(X.dtype), coverage

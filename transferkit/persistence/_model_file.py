@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence._container import check_seals, open_container, read_arrays, read_header, write_container
+from transferkit.persistence._fingerprint import remember_fingerprint
 from transferkit.persistence._probe import agrees_with_probe, make_probe
 from transferkit.persistence._state import Packer, Unpacker, get_state
 
@@ -129,9 +130,13 @@ def load(path, *, mmap=True, verify="probe", verify_key=None):
         if verify == "full" or verify_key is not None:
             check_seals(file, header, digest=verify == "full", key=verify_key)
         arrays = read_arrays(file, header, mmap=mmap)
+        status = os.fstat(file.fileno())
     try:
         unpacker = Unpacker(arrays, metadata["estimators"])
         estimator = unpacker.unpack(metadata["root"])
+        for index, inner in enumerate(unpacker.estimators):  # a large model must not be read only to be named
+            where = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size, index)
+            remember_fingerprint(inner, "file {}:{}:{}:{} estimator {}".format(*where))
         probe = unpacker.unpack(metadata["probe"])
     except ModelFileError as error:
         raise ModelFileError(f"{error} (file {os.fspath(path)!r})") from None

@@ -124,9 +124,9 @@ class Unpacker:
 
     def __init__(self, arrays, estimators):
         self._arrays = arrays
-        self._estimators = []
+        self.estimators = []
         for entry in estimators:  # in the order of dependence: an estimator follows those inside it
-            self._estimators.append(self._build(entry["class"], entry["state"]))
+            self.estimators.append(self._build(entry["class"], entry["state"]))
 
     def unpack(self, node):
         """Return the value of a node."""
@@ -196,7 +196,7 @@ class Unpacker:
         return matrix
 
     def _unpack_estimator(self, index):
-        return self._estimators[index]
+        return self.estimators[index]
 
 
 def _storable_dtype(name):

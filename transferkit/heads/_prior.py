@@ -1,0 +1,90 @@
+"""Weights of a source model as the point that a penalty pulls to (L2-SP), matched by name and label."""
+
+import os
+
+import numpy as np
+
+
+def match_prior(prior, classes, n_features, feature_names=None):
+    """Return the prior weights of each class or output, and what of the task they cover.
+
+    Parameters
+    ----------
+    prior : fitted linear model, str or path
+        Has `coef_`, and `classes_` if it classifies; or a model file that holds such a model.
+    classes : ndarray of shape (n_classes,) or None
+        Labels of the task; None for a regression.
+    n_features : int
+        Number of features of the task.
+    feature_names : ndarray of str, optional
+        Names of the task's features.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_classes, n_features), float64
+        Zero for classes and features that the prior does not know. Weights of two classes
+        from one row of a binary model are minus and plus half of it.
+    coverage : dict
+        Counts "features_matched", "features_new", "features_dropped", and lists "classes_matched",
+        "classes_new", "classes_dropped".
+    """
+    source = load_prior(prior)
+    coef = np.atleast_2d(np.asarray(source.coef_, dtype=np.float64))
+    known = getattr(source, "classes_", None) if classes is not None else None
+    if known is not None and len(known) == 2 and len(coef) == 1:
+        coef = np.concatenate([-coef / 2, coef / 2])
+    here, there = match_features(source, coef.shape[1], n_features, feature_names)
+    rows, source_rows, lists = match_classes(known, classes, len(coef))
+    weights = np.zeros((len(coef) if classes is None else len(classes), n_features))
+    weights[np.ix_(rows, here)] = coef[np.ix_(source_rows, there)]
+    counts = {
+        "features_matched": len(here),
+        "features_new": n_features - len(here),
+        "features_dropped": coef.shape[1] - len(there),
+    }
+    return weights, counts | lists
+
+
+def load_prior(prior):
+    """Return the fitted linear model that a prior parameter means."""
+    if isinstance(prior, (str, os.PathLike)):
+        from transferkit.persistence import load
+
+        prior = load(prior)
+    if not hasattr(prior, "coef_") or np.ndim(prior.coef_) not in (1, 2):
+        raise ValueError(
+            f"prior must be a fitted linear model with weights in coef_. Got {prior!r}, which has none: fit it first, "
+            "or pass the last step of its pipeline."
+        )
+    return prior
+
+
+def match_features(source, n_source, n_features, feature_names):
+    """Return positions of the shared features, here and in the source."""
+    source_names = getattr(source, "feature_names_in_", None)
+    if feature_names is not None and source_names is not None:
+        _, here, there = np.intersect1d(feature_names, source_names, assume_unique=True, return_indices=True)
+        return here, there
+    if n_source != n_features:
+        raise ValueError(
+            f"prior has weights of {n_source} features and X has {n_features}. Different features are matched "
+            "by name: fit both on data frames, or bring X to the prior's features."
+        )
+    return np.arange(n_features), np.arange(n_features)
+
+
+def match_classes(known, classes, n_rows):
+    """Return rows of the shared classes, here and in the source, and the labels matched, new and dropped."""
+    if classes is None:
+        return np.arange(n_rows), np.arange(n_rows), {}
+    known = [] if known is None else list(known)
+    position = {label: row for row, label in enumerate(known)}
+    matched = [label for label in classes.tolist() if label in position]
+    here = np.array([row for row, label in enumerate(classes.tolist()) if label in position], dtype=np.intp)
+    there = np.array([position[label] for label in matched], dtype=np.intp)
+    lists = {
+        "classes_matched": matched,
+        "classes_new": [label for label in classes.tolist() if label not in position],
+        "classes_dropped": [label for label in np.asarray(known).tolist() if label not in set(matched)],
+    }
+    return here, there, lists
