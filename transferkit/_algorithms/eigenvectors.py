@@ -69,7 +69,9 @@ def _decompose_in_krylov_space(
     basis = np.empty((n_rows, size), np.float32, order="F")  # a block of columns is contiguous
     projected = np.zeros((size, size))
     start = random_state.standard_normal((n_rows, width)).astype(np.float32)
-    basis[:, :width] = _orthonormal(_times(slices, start, run))[0]
+    basis[:, :width] = _next_block(
+        _times(slices, start, run), np.zeros((0, width), np.float32), basis[:, :0], random_state
+    )
     for step in range(_N_STEPS):
         begin, end = step * width, (step + 1) * width
         image = _times(slices, np.ascontiguousarray(basis[:, begin:end]), run)
@@ -78,14 +80,28 @@ def _decompose_in_krylov_space(
         projected[:end, begin:end] = shares
         if step == _N_STEPS - 1:
             break
-        image -= known @ shares
-        block = _orthonormal(image)[0]
-        block -= known @ (known.T @ block)  # once more, because rounding leaves a little of the earlier blocks
-        basis[:, end : end + width] = block = _orthonormal(block)[0]
+        basis[:, end : end + width] = block = _next_block(image, shares, known, random_state)
         projected[end : end + width, begin:end] = block.T @ image
     values, rotation = linalg.eigh(projected, lower=True)
     order = np.argsort(-np.abs(values), kind="stable")[:n_vectors]
     return values[order], basis @ rotation[:, order].astype(np.float32)
+
+
+def _next_block(
+    image: np.ndarray, shares: np.ndarray, known: np.ndarray, random_state: np.random.RandomState
+) -> np.ndarray:
+    """Return an orthonormal basis of what the image adds to known columns, which have these shares in it."""
+    scale = np.linalg.norm(image, axis=0).max()
+    block, triangle = _orthonormal(image - known @ shares)
+    weak = np.abs(np.diag(triangle)) <= 100 * np.finfo(np.float32).eps * scale
+    n_passes = 1  # because rounding leaves a little of the earlier blocks
+    if weak.any():  # nothing but rounding is left where all eigenvectors are found: any directions will do
+        block[:, weak] = random_state.standard_normal((len(block), int(weak.sum()))) / np.sqrt(len(block))
+        n_passes = 2
+    for _ in range(n_passes):
+        block -= known @ (known.T @ block)
+        block = _orthonormal(block)[0]
+    return block
 
 
 def _slice_rows(matrix: sparse.csr_array) -> list[sparse.csr_array]:
