@@ -106,7 +106,7 @@ class WordVectorEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     Counts add up: `partial_fit` and `merge` give what `fit` gives on all texts at once, as long as `max_pairs` is not
     reached. Memory grows with the words and pairs met and not with the corpus; the decomposition needs about
-    ``13 * n_words * n_components`` bytes on top. It runs when the vectors are next asked for.
+    ``17 * n_words * n_components`` bytes on top. It runs when the vectors are next asked for.
 
     The counts stay in memory, but an encoder fitted with `fit` is pickled and saved without them: after loading it
     encodes as before and cannot learn on. Use `partial_fit` where that is wanted.
