@@ -164,6 +164,35 @@ def test_adapting_the_idf_leaves_the_vectors(corpus):
     assert np.isfinite(encoder.transform(corpus)).all()
 
 
+@pytest.mark.parametrize("weight", [1, 3])
+def test_continuing_is_fitting_on_all_texts_in_the_old_coordinates(corpus, weight):
+    general, domain = corpus[:1000], corpus[1000:]
+    encoder = WordVectorEncoder(30).fit(general)
+    old = {word: encoder.vectors_[row] for word, row in encoder.vocabulary_.items()}
+    assert encoder.continue_fit(domain, weight=weight) is encoder
+    fresh = WordVectorEncoder(30).fit(general + domain * weight)
+    assert encoder.vocabulary_ == fresh.vocabulary_
+    assert len(encoder.vocabulary_) > len(old)
+    assert encoder.n_documents_ == fresh.n_documents_ == 1000 + weight * len(domain)
+    np.testing.assert_allclose(encoder.idf_, fresh.idf_)
+    np.testing.assert_allclose(encoder.vectors_ @ encoder.vectors_.T, fresh.vectors_ @ fresh.vectors_.T, atol=1e-4)
+    np.testing.assert_allclose(
+        encoder.transform(domain) @ encoder._common, fresh.transform(domain) @ fresh._common, atol=1e-4
+    )
+
+    def agreement(vectors):
+        return np.mean([vectors[row] @ old[word] for word, row in encoder.vocabulary_.items() if word in old])
+
+    assert agreement(encoder.vectors_) > max(0.7, agreement(fresh.vectors_) + 0.05)
+
+
+def test_continuing_needs_counts_and_a_weight(fitted, corpus):
+    with pytest.raises(ValueError, match=r"The 'weight' of continue_fit must be an int of at least 1\. Got 0\.5"):
+        fitted.continue_fit(corpus, weight=0.5)
+    with pytest.raises(ValueError, match="holds no counts"):
+        pickle.loads(pickle.dumps(fitted)).continue_fit(corpus)
+
+
 def test_text_parameters_reach_the_words():
     encoder = WordVectorEncoder(3, min_count=1, stop_words=["my"], stemmer=lambda word: word[:3]).fit(TEXTS)
     assert "dri" in encoder.vocabulary_

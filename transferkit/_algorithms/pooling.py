@@ -72,3 +72,9 @@ def unit_rows(rows: np.ndarray) -> np.ndarray:
     """Return the rows divided by their length; rows of zeros stay."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(lengths > 0, lengths, np.float32(1))
+
+
+def rotation_onto(rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return the orthogonal matrix R that brings rows @ R closest to the targets."""
+    left, _, right = np.linalg.svd(rows.T.astype(np.float64) @ targets)
+    return (left @ right).astype(np.float32)

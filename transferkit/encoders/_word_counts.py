@@ -54,6 +54,13 @@ class WordCounts(NamedTuple):
         counts = self._replace(terms=known, ids=ids, n_documents=self.n_documents + other.n_documents)
         return counts._push(relabel_pairs(other.all_pairs(), new, len(ids)), max_pairs)
 
+    def times(self, factor):
+        """Return the counts of the same documents given `factor` times."""
+        terms = Vocabulary(*self.terms)
+        terms = terms._replace(document_frequency=terms.document_frequency * factor, total=terms.total * factor)
+        pairs = tuple(part * factor for part in self.pairs)
+        return self._replace(terms=tuple(terms), pairs=pairs, n_documents=self.n_documents * factor)
+
     def all_pairs(self):
         """Return the counts of pairs as one upper triangle."""
         pairs = sparse.csr_array((0, 0), dtype=np.int64)

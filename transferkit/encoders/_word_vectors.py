@@ -12,12 +12,13 @@ from transferkit._algorithms.pooling import (
     common_direction,
     max_rows,
     mean_rows,
+    rotation_onto,
     smooth_inverse_frequency,
     unit_rows,
 )
 from transferkit._algorithms.ppmi import positive_pmi
 from transferkit._algorithms.tfidf import inverse_document_frequency
-from transferkit._algorithms.vocabulary import Vocabulary
+from transferkit._algorithms.vocabulary import Vocabulary, find_terms
 from transferkit._validation import Interval, StrOptions, check_is_fitted, fit_context, is_fitted
 from transferkit.encoders._text_analysis import make_analysis, sort_given_vocabulary, warn_for_unused
 from transferkit.encoders._text_blocks import check_documents, count_given_terms, threaded_map
@@ -332,6 +333,58 @@ class WordVectorEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             raise ValueError(f"Encoders can be merged only if their parameters agree. These differ: {different}.")
         counts = self._known_counts().merge(other._known_counts(), self.max_pairs, self.n_jobs)
         vars(self).update(_counts=tuple(counts), _keeps_counts=True, _is_stale=True)
+        return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def continue_fit(self, X, y=None, *, weight=1):
+        """Learn on from a domain's own texts, in the coordinates that the vectors have.
+
+        Words that become frequent enough join. The new vectors are rotated onto the old ones, so that what was
+        trained on the old ones (a classifier on pooled rows) keeps its meaning as far as the words kept theirs.
+
+        Parameters
+        ----------
+        X : iterable of str, length n_texts
+            Texts of the domain.
+        y : None
+            Ignored; here for scikit-learn's API.
+        weight : int, default=1
+            How often the texts are counted, as if they had been given that many times: more than once lets a small
+            domain speak up against a large corpus.
+
+        Returns
+        -------
+        self : WordVectorEncoder
+            The encoder. Up to the rotation it equals one fitted on all texts; :meth:`adapt_idf` is undone.
+
+        Raises
+        ------
+        ValueError
+            If `weight` is no positive int, or the encoder holds no counts: its vectors were loaded, or it was fitted
+            with `fit` and then loaded.
+
+        References
+        ----------
+        .. [1] P. Schönemann (1966). A generalized solution of the orthogonal Procrustes problem.
+           Psychometrika 31 (1), 1-10.
+        """
+        check_is_fitted(self)
+        if not isinstance(weight, Integral) or weight < 1:
+            raise ValueError(f"The 'weight' of continue_fit must be an int of at least 1. Got {weight!r} instead.")
+        self._settle()
+        known = self._known_counts()
+        counts = known.merge(self._count(WordCounts(), X).times(int(weight)), self.max_pairs, self.n_jobs)
+        learned = self._learn(counts)
+        before, now = self._words._terms(), learned["_words"]._terms()
+        places = find_terms(now.hashes, now.checks, before.hashes, before.checks)
+        shared = places >= 0
+        old = self._vectors[self._words._columns[shared]]
+        new = learned["_vectors"][learned["_words"]._columns[places[shared]]]
+        if old.shape[1] == new.shape[1]:
+            rotation = rotation_onto(new, old)
+            learned["_vectors"] = learned["_vectors"] @ rotation
+            learned["_common"] = learned["_common"] @ rotation
+        vars(self).update(learned, _counts=tuple(counts), _keeps_counts=True)
         return self
 
     def adapt_idf(self, X):
