@@ -11,6 +11,7 @@ from sklearn.base import _fit_context as fit_context
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import _safe_indexing as take_rows
 from sklearn.utils import column_or_1d
+from sklearn.utils._array_api import _convert_to_numpy, _is_numpy_namespace, get_namespace
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
@@ -32,6 +33,7 @@ __all__ = [
     "holds_texts",
     "is_fitted",
     "take_rows",
+    "to_numpy",
     "unchanged_on_error",
     "validate_data",
     "validate_parameter_constraints",
@@ -157,6 +159,15 @@ def check_has_classes(classes, estimator):
             f"{type(estimator).__name__} needs labels of at least 2 classes to learn to tell them apart. "
             f"Got {len(classes)} class: {np.asarray(classes).tolist()!r}."
         )
+
+
+def to_numpy(array):
+    """Return an array of another library (a torch tensor, on any device) as NumPy, and all else as it is.
+
+    Only while scikit-learn's `array_api_dispatch` is on; without it such arrays are converted or refused later.
+    """
+    namespace, is_array_api = get_namespace(array) if hasattr(array, "shape") and not issparse(array) else (None, False)
+    return _convert_to_numpy(array, namespace) if is_array_api and not _is_numpy_namespace(namespace) else array
 
 
 def is_fitted(estimator):

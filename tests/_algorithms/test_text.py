@@ -36,7 +36,7 @@ def vocabulary_of(strings):
     return terms.select(np.lexsort((checks, hashes)))
 
 
-@settings(deadline=None)
+@settings(deadline=None)  # machines that run tests may be busy
 @given(TEXTS)
 def test_equal_spans_and_only_they_share_hashes(strings):
     strings += [string + "\0" for string in strings] + [string * 9 for string in strings]
@@ -63,6 +63,7 @@ def test_hash_of_a_word_ngram_is_found_from_its_words():
     np.testing.assert_array_equal(checks, counts.checks)
 
 
+@settings(deadline=None)
 @given(SMALL_HASHES, st.sampled_from([0, 40, 58]))
 def test_groups_are_in_order_even_where_upper_bits_agree(pairs, shift):
     hashes = np.array([pair[0] for pair in pairs], np.uint64) << np.uint64(shift)
@@ -73,6 +74,7 @@ def test_groups_are_in_order_even_where_upper_bits_agree(pairs, shift):
     assert int(is_first.sum()) == len(set(pairs))
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_terms_are_sorted_as_python_sorts_strings(strings):
     strings = list({*strings, *(string + "\0" for string in strings), *("prefix of 8" + s for s in strings)})
@@ -81,6 +83,7 @@ def test_terms_are_sorted_as_python_sorts_strings(strings):
     assert decode_terms(terms.text, terms.starts[order], terms.lengths[order]) == sorted(strings)
 
 
+@settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_known_terms_are_found_and_others_are_not(known, others):
     known = sorted(set(known))
@@ -92,6 +95,7 @@ def test_known_terms_are_found_and_others_are_not(known, others):
 
 
 @pytest.mark.parametrize("range_size", [3, 1 << 18])
+@settings(deadline=None)
 @given(parts=st.lists(st.lists(st.text(max_size=12), max_size=12), min_size=1, max_size=6))
 def test_merging_adds_up_and_streams_to_the_same(parts, range_size):
     with pytest.MonkeyPatch.context() as patch:
@@ -115,6 +119,7 @@ def test_merging_adds_up_and_streams_to_the_same(parts, range_size):
         np.testing.assert_array_equal(getattr(streamed, field), getattr(whole, field))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 5)), max_size=20))
 def test_ranges_are_expanded(ranges):
     starts, counts = (np.array([pair[k] for pair in ranges], np.int64) for k in (0, 1))

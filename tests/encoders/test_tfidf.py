@@ -218,6 +218,9 @@ def test_merging_refuses_other_parameters_and_other_things(corpus):
     encoder = TfidfEncoder().fit(corpus)
     with pytest.raises(ValueError, match=r"These differ: \['min_df'\]"):
         encoder.merge(TfidfEncoder(min_df=2).fit(corpus))
+    given_here, given_there = (TfidfEncoder(vocabulary=np.array(terms)).fit(corpus) for terms in (["a"], ["a", "b"]))
+    with pytest.raises(ValueError, match=r"These differ: \['vocabulary'\]"):
+        given_here.merge(given_there)
     with pytest.raises(TypeError, match="Only another TfidfEncoder"):
         encoder.merge(TfidfVectorizer().fit(corpus))
 

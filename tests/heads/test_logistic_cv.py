@@ -32,7 +32,7 @@ def load_problem(name):
         return sp.csr_matrix(X[::2] / 16), y[::2]
     if name == "wide":
         rng = np.random.default_rng(0)
-        return sp.csr_matrix((X[::4] / 16) @ (rng.normal(size=(64, 900)) * (rng.random((64, 900)) < 0.1))), y[::4]
+        return sp.csr_matrix((X[::6] / 16) @ (rng.normal(size=(64, 400)) * (rng.random((64, 400)) < 0.1))), y[::6]
     return X[::2] / 16, y[::2]
 
 

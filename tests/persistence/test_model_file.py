@@ -137,6 +137,7 @@ def test_values_of_every_kind_come_back(tmp_path):
         elif isinstance(value, (np.ndarray, np.generic)) and name != "np text":
             np.testing.assert_array_equal(loaded[name], value)
             assert loaded[name].dtype == value.dtype
+            assert np.asarray(loaded[name]).flags.f_contiguous == np.asarray(value).flags.f_contiguous
         else:
             assert repr(loaded[name]) == repr(value) or loaded[name] == value
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from transferkit._algorithms.tokens import NGrams
+from transferkit._algorithms.tokens import NGrams, copy_spans, pad
 
 _ONE = np.uint64(1)
 
@@ -33,12 +33,13 @@ class TermCounts(NamedTuple):
         """Number of rows that hold the term."""
         return np.diff(self.indptr)
 
-    @property
-    def total(self) -> np.ndarray:
-        """Number of occurrences of the term."""
-        if len(self.counts) == 0:
-            return np.zeros(len(self.hashes), np.int64)
-        return np.add.reduceat(self.counts, self.indptr[:-1], dtype=np.int64)
+    def frequencies(self, begin: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the numbers of rows and of occurrences of the terms from `begin` up to `end`."""
+        bounds = self.indptr[begin : end + 1]
+        if begin == end:
+            return np.diff(bounds), np.diff(bounds)
+        counts = self.counts[bounds[0] : bounds[-1]]
+        return np.diff(bounds), np.add.reduceat(counts, bounds[:-1] - bounds[0], dtype=np.int64)
 
 
 def group_equal(hashes: np.ndarray, checks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -91,8 +92,11 @@ def _differs_from_last(hashes: np.ndarray, checks: np.ndarray) -> np.ndarray:
     return differs
 
 
-def count_terms(ngrams: NGrams, n_rows: int) -> TermCounts:
-    """Count the occurrences of each term in each of `n_rows` rows."""
+def count_terms(ngrams: NGrams, n_rows: int, in_place: bool = False) -> TermCounts:
+    """Count the occurrences of each term in each of `n_rows` rows.
+
+    With `in_place`, terms refer to the text that they are from, else possibly to a smaller copy of their own.
+    """
     order, is_first = group_equal(ngrams.hashes, ngrams.checks)
     rows = ngrams.rows.take(order)
     new_entry = is_first.copy()
@@ -100,24 +104,44 @@ def count_terms(ngrams: NGrams, n_rows: int) -> TermCounts:
     entries = np.flatnonzero(new_entry)
     terms = order[is_first]
     starts, lengths = ngrams.spans(terms)
+    text = ngrams.text
+    if not in_place and 12 * len(starts) < len(text):  # then the copy is likely smaller
+        text, starts = copy_spans(text, starts, lengths)
+        text = pad(text)
     return TermCounts(
         ngrams.hashes.take(terms),
         ngrams.checks.take(terms),
-        np.append(np.flatnonzero(is_first[entries]), len(entries)),
-        rows.take(entries),
-        np.diff(entries, append=len(order)).astype(np.int32),
+        np.append(np.flatnonzero(is_first[entries]), len(entries)).astype(np.int32),
+        _narrow(rows.take(entries), n_rows),
+        _narrow(np.diff(entries, append=len(order))),
         n_rows,
-        ngrams.text,
+        text,
         starts.astype(np.int32),
         lengths.astype(np.int32),
     )
 
 
+def _narrow(values: np.ndarray, bound: int | None = None) -> np.ndarray:
+    """Return the values in two bytes each if they allow it, because blocks wait in memory."""
+    if bound is None:
+        bound = int(values.max(initial=0)) + 1
+    return values.astype(np.uint16 if bound <= 1 << 16 else np.int32)
+
+
 def count_through_words(words: TermCounts, ngrams: TermCounts) -> TermCounts:
     """Count n-grams in documents, given words in documents and n-grams in (distinct) words."""
-    by_word = sparse.csr_array((words.counts, words.rows, words.indptr), shape=(len(words.hashes), words.n_rows))
+    by_word = sparse.csr_array(
+        (words.counts.astype(np.int32), words.rows.astype(np.int32), words.indptr),
+        shape=(len(words.hashes), words.n_rows),
+    )
     by_ngram = sparse.csr_array(
-        (ngrams.counts, ngrams.rows, ngrams.indptr), shape=(len(ngrams.hashes), len(words.hashes))
+        (ngrams.counts.astype(np.int32), ngrams.rows.astype(np.int32), ngrams.indptr),
+        shape=(len(ngrams.hashes), len(words.hashes)),
     )
     product = by_ngram @ by_word
-    return ngrams._replace(indptr=product.indptr, rows=product.indices, counts=product.data, n_rows=words.n_rows)
+    return ngrams._replace(
+        indptr=product.indptr,
+        rows=_narrow(product.indices, words.n_rows),
+        counts=_narrow(product.data),
+        n_rows=words.n_rows,
+    )

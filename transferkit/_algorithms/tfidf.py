@@ -31,7 +31,7 @@ def count_rows(counts: TermCounts, columns: np.ndarray, dtype: type) -> Rows:
     kept = np.flatnonzero(columns >= 0)
     by_column = kept[np.argsort(columns[kept])]
     by_term = sparse.csr_array(
-        (counts.counts.astype(dtype), counts.rows, counts.indptr), shape=(len(counts.hashes), counts.n_rows)
+        (counts.counts.astype(dtype), counts.rows.astype(np.int32), counts.indptr), shape=(len(columns), counts.n_rows)
     )
     # Seen by term in the order of columns and turned round, each row comes out sorted.
     rows = by_term[by_column].tocsc()

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from transferkit._algorithms.hashing import fold, hash_spans
+from transferkit._algorithms.hashing import fold, hash_spans, load_words
 from transferkit._algorithms.text_bytes import PADDING, SPACE, TextBytes
 
 
@@ -210,6 +210,15 @@ def expand_ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
 def take_spans(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Return the bytes of every span, joined."""
     return text.take(expand_ranges(starts, lengths))
+
+
+def copy_spans(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bytes of all spans, each filled up to a multiple of eight, and where each starts."""
+    n_words = (lengths.astype(np.int64) + 7) >> 3
+    word_ends = np.cumsum(n_words)
+    offset = 8 * expand_ranges(np.zeros(len(n_words), np.int64), n_words)
+    words = load_words(text, np.repeat(starts, n_words) + offset, np.repeat(lengths, n_words) - offset)
+    return words.view(np.uint8), 8 * (word_ends - n_words)
 
 
 def pad(text: np.ndarray) -> np.ndarray:

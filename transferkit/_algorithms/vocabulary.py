@@ -4,8 +4,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from transferkit._algorithms.hashing import load_words
-from transferkit._algorithms.tokens import expand_ranges, pad
+from transferkit._algorithms.tokens import copy_spans, pad
 
 
 class Counted(Protocol):
@@ -15,10 +14,7 @@ class Counted(Protocol):
     def hashes(self) -> np.ndarray: ...
     @property
     def checks(self) -> np.ndarray: ...
-    @property
-    def document_frequency(self) -> np.ndarray: ...
-    @property
-    def total(self) -> np.ndarray: ...
+    def frequencies(self, begin: int, end: int) -> tuple[np.ndarray, np.ndarray]: ...
     @property
     def text(self) -> np.ndarray: ...
     @property
@@ -42,6 +38,10 @@ class Vocabulary(NamedTuple):
     starts: np.ndarray
     lengths: np.ndarray
 
+    def frequencies(self, begin: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the numbers of documents and of occurrences of the terms from `begin` up to `end`."""
+        return self.document_frequency[begin:end], self.total[begin:end]
+
     def select(self, chosen: np.ndarray) -> "Vocabulary":
         """Return the chosen terms (ascending places) only."""
         text, starts = copy_spans(self.text, self.starts[chosen], self.lengths[chosen])
@@ -54,15 +54,6 @@ class Vocabulary(NamedTuple):
             starts,
             self.lengths[chosen],
         )
-
-
-def copy_spans(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the bytes of all spans, each filled up to a multiple of eight, and where each starts."""
-    n_words = (lengths.astype(np.int64) + 7) >> 3
-    word_ends = np.cumsum(n_words)
-    offset = 8 * expand_ranges(np.zeros(len(n_words), np.int64), n_words)
-    words = load_words(text, np.repeat(starts, n_words) + offset, np.repeat(lengths, n_words) - offset)
-    return words.view(np.uint8), 8 * (word_ends - n_words)
 
 
 def choose_columns(

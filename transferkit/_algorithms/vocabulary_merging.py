@@ -7,7 +7,8 @@ import numpy as np
 
 from transferkit._algorithms.term_counts import group_equal
 from transferkit._algorithms.text_bytes import PADDING
-from transferkit._algorithms.vocabulary import Counted, Vocabulary, copy_spans
+from transferkit._algorithms.tokens import copy_spans
+from transferkit._algorithms.vocabulary import Counted, Vocabulary
 
 Map = Callable[[Callable, Iterable], Iterable]  # the built-in map, or one that uses threads
 
@@ -49,11 +50,10 @@ def merge_parts(parts: Sequence[Counted], run: Map = map) -> Merged:
     n_ranges = sum(sizes) // _RANGE_SIZE + 1
     bounds = np.array([(k << 64) // n_ranges for k in range(1, n_ranges)], np.uint64)
     cuts = np.array([[0, *np.searchsorted(part.hashes, bounds), len(part.hashes)] for part in parts])
-    columns = [(part.hashes, part.checks, part.document_frequency, part.total) for part in parts]
     terms_of = [np.empty(size, np.int32) for size in sizes]
 
     def merge_range(k: int) -> list[np.ndarray]:
-        found, term = _merge_slices(columns, cuts[:, k], cuts[:, k + 1])
+        found, term = _merge_slices(parts, cuts[:, k], cuts[:, k + 1])
         ends = np.cumsum(cuts[:, k + 1] - cuts[:, k])
         for target, first, last, end in zip(terms_of, cuts[:, k], cuts[:, k + 1], ends, strict=True):
             target[first:last] = term[end - (last - first) : end]
@@ -67,14 +67,11 @@ def merge_parts(parts: Sequence[Counted], run: Map = map) -> Merged:
     return Merged(joined[0], joined[1], joined[2], joined[3], joined[4], joined[5], terms_of)
 
 
-def _merge_slices(
-    columns: Sequence[tuple[np.ndarray, ...]], first: np.ndarray, last: np.ndarray
-) -> tuple[list[np.ndarray], np.ndarray]:
+def _merge_slices(parts: Sequence[Counted], first: np.ndarray, last: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
     """Merge a slice of each part; return the fields of Merged, and the merged term of each joined term."""
-    hashes, checks, frequency, total = (
-        np.concatenate([part[which][a:b] for part, a, b in zip(columns, first, last, strict=True)])
-        for which in range(4)
-    )
+    slices = list(zip(parts, first.tolist(), last.tolist(), strict=True))
+    hashes = np.concatenate([part.hashes[a:b] for part, a, b in slices])
+    checks = np.concatenate([part.checks[a:b] for part, a, b in slices])
     order, is_first = group_equal(hashes, checks)
     begins = np.flatnonzero(is_first)
     term = np.empty(len(order), np.int32)
@@ -86,8 +83,10 @@ def _merge_slices(
     if len(begins) == 0:
         frequency = total = np.empty(0, np.int64)
     else:
-        frequency = np.add.reduceat(frequency[order], begins, dtype=np.int64)
-        total = np.add.reduceat(total[order], begins, dtype=np.int64)
+        frequency, total = (
+            np.add.reduceat(np.concatenate(counts)[order], begins, dtype=np.int64)
+            for counts in zip(*(part.frequencies(a, b) for part, a, b in slices), strict=True)
+        )
     return [hashes[chosen], checks[chosen], frequency, total, part.astype(np.int32), place], term
 
 

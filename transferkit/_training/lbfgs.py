@@ -47,7 +47,7 @@ def minimise(
     offset: Tensor | None = None,
     tol: float = 1e-4,
     max_iter: int = 1000,
-    on_iteration: Callable[[int, Tensor], bool] | None = None,
+    on_iteration: Callable[["Run"], bool] | None = None,
 ) -> Solution:
     """Minimise loss(scores + offset) + penalty / 2 of each problem.
 
@@ -55,7 +55,7 @@ def minimise(
     `tol` both of the objective and of what training has gained, or when that is estimated: by the slopes along its
     last five directions (half of one is the gain of a Newton step; five times that allows for what L-BFGS does not
     see) and by the rate at which its last ten steps gained. It also ends when rounding hides all progress.
-    `on_iteration(iteration, values)` is called after each iteration; a true answer stops all problems.
+    `on_iteration(run)` is called after each iteration; a true answer stops all problems.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def minimise(
     for iteration in range(max_iter + 1):
         direction, slope = run.propose()
         done, gaps = run.judge(slope)
-        stopped = iteration > 0 and on_iteration is not None and on_iteration(iteration, run.values)
+        stopped = iteration > 0 and on_iteration is not None and on_iteration(run)
         if iteration == max_iter or stopped or bool(done.all()):
             run.record(solution, torch.ones_like(done), gaps, iteration, done | stopped)
             break

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from transferkit._training.device import choose_device
 from transferkit._training.geometry import find_geometry
-from transferkit._training.lbfgs import minimise
+from transferkit._training.lbfgs import Run, minimise
 from transferkit._training.losses import LogisticLoss, Loss, SoftmaxLoss
 
 __all__ = ["LinearModel", "make_loss", "make_offset", "to_model", "torch_dtype", "train_linear_classifier"]
@@ -39,7 +39,7 @@ def train_linear_classifier(
     device: str = "auto",
     prior: np.ndarray | None = None,
     start: tuple[np.ndarray, np.ndarray] | None = None,
-    on_iteration: Callable[[int, Any], bool] | None = None,
+    on_step: Callable[[Callable[[], LinearModel] | None], bool] | None = None,
 ) -> LinearModel:
     """Minimise sum(row_weights * loss) + ||coef - prior||^2 / (2 C).
 
@@ -55,6 +55,9 @@ def train_linear_classifier(
         Where the penalty pulls to; the origin by default.
     start : (coef, intercept), optional
         Where to begin.
+    on_step : callable, optional
+        Called after each step with a function that returns the model as of that step, or with None while only some
+        of several problems still run; a true answer ends the training.
     """
     kept = (row_weights > 0).any(1)
     if not kept.all():
@@ -71,7 +74,14 @@ def train_linear_classifier(
         coef = coef if prior is None else coef - prior
         shaped = coef.reshape(n_problems, n_outputs, -1)
         point = geometry.start(coordinates, loss, shaped, intercept.reshape(n_problems, n_outputs), offset)
-    solution = minimise(coordinates, loss, point, offset=offset, tol=tol, max_iter=max_iter, on_iteration=on_iteration)
+
+    def report(run: Run) -> bool:
+        def read() -> LinearModel:
+            return to_model(*geometry.weights(run.coordinates, run.point), prior, 1, False)
+
+        return on_step is not None and on_step(read if len(run.problems) == n_problems else None)
+
+    solution = minimise(coordinates, loss, point, offset=offset, tol=tol, max_iter=max_iter, on_iteration=report)
     weights, intercepts = geometry.weights(coordinates, solution.point)
     return to_model(weights, intercepts, prior, int(solution.n_iter.max()), bool(solution.converged.all()))
 

@@ -75,7 +75,7 @@ class TextAnalysis:
             return count_terms(ngrams, len(documents))
         if self.unit == "char_wb":
             words = find_words(text, min_characters=1)
-            in_documents = count_terms(word_ngrams(words, (1, 1)), len(documents))
+            in_documents = count_terms(word_ngrams(words, (1, 1)), len(documents), in_place=True)
             starts = in_documents.starts - 1  # with the space on either side
             ends = starts + in_documents.lengths + 2
             ngrams = character_ngrams(text, starts, ends, self.ngram_range, keep_short=True)

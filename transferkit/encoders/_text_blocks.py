@@ -80,7 +80,8 @@ def count_given_terms(
         counts = analysis.count(block)
         places = find_terms(given.hashes, given.checks, counts.hashes, counts.checks)
         known = places >= 0
-        return places[known], counts.document_frequency[known], counts.total[known], counts.n_rows
+        frequencies, totals = counts.frequencies(0, len(places))
+        return places[known], frequencies[known], totals[known], counts.n_rows
 
     document_frequency, total = np.zeros_like(given.document_frequency), np.zeros_like(given.total)
     n_documents = 0

@@ -268,11 +268,16 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
         blocks = list(map_blocks(analysis.count, analysis.split(self._check_documents(X)), self.n_jobs))
         run = threaded_map(self.n_jobs)
         merged = merge_parts(blocks, run)
-        self._store(to_vocabulary(blocks, merged, run), sum(block.n_rows for block in blocks), keeps_all=False)
+        terms, terms_of = to_vocabulary(blocks, merged, run), merged.terms_of
+        n_documents = sum(block.n_rows for block in blocks)
+        del merged
+        for k, block in enumerate(blocks):  # from here on only the counts are needed
+            blocks[k] = block._replace(hashes=None, checks=None, text=None, starts=None, lengths=None)
+        self._store(terms, n_documents, keeps_all=False)
 
         def take_rows(k):
             block, blocks[k] = blocks[k], None  # its memory is free once the rows are made
-            return self._weigh(count_rows(block, self._columns[merged.terms_of[k]], self.dtype))
+            return self._weigh(count_rows(block, self._columns[terms_of[k]], self.dtype))
 
         return stack_rows(list(map_blocks(take_rows, range(len(blocks)), self.n_jobs)), len(self._idf))
 
@@ -641,5 +646,4 @@ def _are_few(documents):
 
 
 def _equal(a, b):
-    same = a is b or a == b
-    return bool(np.all(same))
+    return a is b or np.array_equal(a, b)  # stop words and vocabularies may be arrays

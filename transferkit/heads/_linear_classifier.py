@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_class_weight
 
 from transferkit._algorithms.linear_predictions import compute_scores, to_log_probabilities, to_probabilities
-from transferkit._validation import check_is_fitted, check_sample_weight, validate_data
+from transferkit._validation import check_is_fitted, check_sample_weight, to_numpy, validate_data
 
 FLOATS = [np.float64, np.float32]
 
@@ -33,7 +33,7 @@ class LinearClassifierMixin(ClassifierMixin):
             Scores; with two classes those of `classes_[1]`, positive where it is predicted.
         """
         check_is_fitted(self, "coef_")
-        X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
+        X = validate_data(self, to_numpy(X), accept_sparse="csr", dtype=FLOATS, reset=False)
         scores = compute_scores(X, self.coef_, self.intercept_)
         return scores[:, 0] if scores.shape[1] == 1 and not self.multilabel_ else scores
 
@@ -100,7 +100,7 @@ class LinearClassifierMixin(ClassifierMixin):
 
 def weigh_rows(X, classes, labels, class_weight, sample_weight):
     """Return the weight of each row (n_samples,): its sample weight times the weight of its class."""
-    weights = check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+    weights = check_sample_weight(to_numpy(sample_weight), X, dtype=X.dtype, ensure_non_negative=True)
     if class_weight is None:
         return weights
     return weights * weigh_classes(class_weight, classes, labels, weights)[labels].astype(weights.dtype)

@@ -6,6 +6,7 @@ from numbers import Integral, Real
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
@@ -15,14 +16,16 @@ from transferkit._validation import (
     StrOptions,
     check_has_classes,
     fit_context,
+    to_numpy,
     unchanged_on_error,
     validate_data,
 )
 from transferkit.heads._linear_classifier import FLOATS, LinearClassifierMixin, warn_not_converged, weigh_rows
 from transferkit.heads._prior import match_prior
+from transferkit.heads._progress import FitProgress
 
 
-class LogisticHead(LinearClassifierMixin, BaseEstimator):
+class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):
     """Logistic regression trained with torch and stored in NumPy.
 
     The objective is that of :class:`~sklearn.linear_model.LogisticRegression` with its L2 penalty,
@@ -91,6 +94,9 @@ class LogisticHead(LinearClassifierMixin, BaseEstimator):
     are never made dense, and centring them is done in the products.
 
     float32 features are trained in float32, everything else in float64.
+
+    `set_callbacks` takes scikit-learn's callbacks, such as ``ProgressBar()``: each step is a task, and a callback that
+    asks to stop ends the training where it stands, without a warning.
 
     References
     ----------
@@ -165,8 +171,10 @@ class LogisticHead(LinearClassifierMixin, BaseEstimator):
         """
         from transferkit._training.linear_classifier import train_linear_classifier
 
+        progress = FitProgress(self, self.max_iter, "step")
         with unchanged_on_error(self):
-            X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, multi_output=True)
+            X, y = validate_data(self, to_numpy(X), to_numpy(y), accept_sparse="csr", dtype=FLOATS, multi_output=True)
+            progress.begin(X, y, sample_weight)
             classes, targets, multilabel = read_targets(self, y)
             weights = weigh_targets(self, X, classes, targets, multilabel, sample_weight)
             n_outputs = len(classes) if len(classes) > 2 and not multilabel else 1
@@ -184,12 +192,13 @@ class LogisticHead(LinearClassifierMixin, BaseEstimator):
                 device=self.device,
                 prior=prior,
                 start=self._last_solution(classes, shape),
+                on_step=lambda read: progress.step(read and (lambda: read_attributes(read(), classes, multilabel))),
             )
         if not model.converged:
             warn_not_converged(self)
-        self.classes_, self.multilabel_, self.prior_coverage_ = classes, multilabel, coverage
-        self.coef_, self.intercept_ = model.coef, model.intercept
-        self.n_iter_ = np.array([model.n_iter], dtype=np.int32)
+        fitted = read_attributes(model, classes, multilabel)
+        vars(self).update(fitted, prior_coverage_=coverage)
+        progress.end(fitted)
         return self
 
     def __sklearn_clone__(self):
@@ -207,6 +216,17 @@ class LogisticHead(LinearClassifierMixin, BaseEstimator):
         if last is None or last.shape != shape or not np.array_equal(self.classes_, classes):
             return None
         return last, self.intercept_
+
+
+def read_attributes(model, classes, multilabel):
+    """Return the fitted attributes of a trained model."""
+    return {
+        "classes_": classes,
+        "multilabel_": multilabel,
+        "coef_": model.coef,
+        "intercept_": model.intercept,
+        "n_iter_": np.array([model.n_iter], dtype=np.int32),
+    }
 
 
 def read_targets(head, y):

@@ -8,6 +8,7 @@ from numbers import Integral, Real
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator
+from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
 
@@ -17,14 +18,16 @@ from transferkit._validation import (
     StrOptions,
     check_sample_weight,
     fit_context,
+    to_numpy,
     unchanged_on_error,
     validate_data,
 )
 from transferkit.heads._linear_classifier import FLOATS, LinearClassifierMixin, warn_not_converged, weigh_rows
-from transferkit.heads._logistic import LogisticHead, read_prior, read_targets
+from transferkit.heads._logistic import LogisticHead, read_attributes, read_prior, read_targets
+from transferkit.heads._progress import FitProgress
 
 
-class LogisticHeadCV(LinearClassifierMixin, BaseEstimator):
+class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):
     """Logistic regression with C chosen by cross-validation, all folds trained as one problem.
 
     The answer of ``GridSearchCV(LogisticHead(), {"C": Cs}, cv=cv, scoring=scoring)``, without fitting every candidate
@@ -174,11 +177,13 @@ class LogisticHeadCV(LinearClassifierMixin, BaseEstimator):
         """
         from transferkit._training.logistic_search import LogisticSearch
 
+        Cs = read_candidates(self.Cs)
+        progress = FitProgress(self, len(Cs), "candidate")
         with unchanged_on_error(self):
-            X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS)
+            X, y = validate_data(self, to_numpy(X), to_numpy(y), accept_sparse="csr", dtype=FLOATS)
+            progress.begin(X, y, sample_weight)
             classes, labels, _ = read_targets(self, y)
-            Cs = read_candidates(self.Cs)
-            weights = check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+            weights = check_sample_weight(to_numpy(sample_weight), X, dtype=X.dtype, ensure_non_negative=True)
             folds = list(check_cv(self.cv, y, classifier=True).split(X, y, groups))
             n_outputs = len(classes) if len(classes) > 2 else 1
             prior, coverage = read_prior(self, X, classes, n_outputs)
@@ -194,7 +199,7 @@ class LogisticHeadCV(LinearClassifierMixin, BaseEstimator):
                 prior=prior,
             )
             scorer = FoldScorer(self.scoring, X, y, None if sample_weight is None else weights, classes, folds)
-            results, best = score_candidates(search, Cs, scorer)
+            results, best = score_candidates(search, Cs, scorer, progress)
             model, refit_time = None, 0.0
             if self.refit:
                 began = time.perf_counter()
@@ -211,8 +216,8 @@ class LogisticHeadCV(LinearClassifierMixin, BaseEstimator):
             for name in ("coef_", "intercept_", "n_iter_"):  # of an earlier fit
                 vars(self).pop(name, None)
         else:
-            self.coef_, self.intercept_ = model.coef, model.intercept
-            self.n_iter_ = np.array([model.n_iter], dtype=np.int32)
+            vars(self).update(read_attributes(model, classes, False))
+        progress.end(None if model is None else read_attributes(model, classes, False))
         return self
 
     def __sklearn_clone__(self):
@@ -283,19 +288,24 @@ def takes_weights(scorer):
     return "sample_weight" in signature(scorer).parameters
 
 
-def score_candidates(search, Cs, scorer):
-    """Return the table of all candidates, and the fit of the best one (of equals the smallest C)."""
+def score_candidates(search, Cs, scorer, progress):
+    """Return the table of all candidates, and the fit of the best one (of equals the smallest C).
+
+    Candidates that a callback's wish to stop has left out have scores of NaN and the last rank.
+    """
     shape = (len(Cs), len(scorer.folds))
-    scores, fit_times, score_times, best = np.empty(shape), np.empty(len(Cs)), np.empty(len(Cs)), None
+    scores, fit_times, score_times, best = np.full(shape, np.nan), np.zeros(len(Cs)), np.zeros(len(Cs)), None
     order = np.argsort(Cs, kind="stable")
     best_mean = -np.inf
-    for row, fit in zip(order, search.run(Cs[order].tolist()), strict=True):
+    for row, fit in zip(order, search.run(Cs[order].tolist()), strict=False):
         began = time.perf_counter()
         scores[row] = scorer.score(fit)
         score_times[row], fit_times[row] = time.perf_counter() - began, fit.seconds
         mean = scores[row].mean()
         if best is None or mean > best_mean:
             best, best_mean = fit, mean
+        if progress.step():
+            break
     return tabulate(Cs, scores, fit_times / shape[1], score_times / shape[1]), best
 
 
@@ -313,5 +323,5 @@ def tabulate(Cs, scores, fit_times, score_times):
         **splits,
         "mean_test_score": means,
         "std_test_score": scores.std(1),
-        "rank_test_score": rankdata(-means, method="min").astype(np.int32),
+        "rank_test_score": rankdata(-np.nan_to_num(means, nan=-np.inf), method="min").astype(np.int32),
     }

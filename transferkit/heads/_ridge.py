@@ -16,6 +16,7 @@ from transferkit._validation import (
     check_is_fitted,
     check_sample_weight,
     fit_context,
+    to_numpy,
     unchanged_on_error,
     validate_data,
 )
@@ -130,8 +131,10 @@ class RidgeHead(MultiOutputMixin, RegressorMixin, BaseEstimator):
             The fitted head.
         """
         with unchanged_on_error(self):
-            X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, multi_output=True, y_numeric=True)
-            weights = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+            X, y = validate_data(
+                self, to_numpy(X), to_numpy(y), accept_sparse="csr", dtype=FLOATS, multi_output=True, y_numeric=True
+            )
+            weights = check_sample_weight(to_numpy(sample_weight), X, dtype=np.float64, ensure_non_negative=True)
             alphas = read_alphas(self)
             targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
             prior, coverage = read_prior(self, X, targets)
@@ -162,7 +165,7 @@ class RidgeHead(MultiOutputMixin, RegressorMixin, BaseEstimator):
             Predictions.
         """
         check_is_fitted(self, "coef_")
-        X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
+        X = validate_data(self, to_numpy(X), accept_sparse="csr", dtype=FLOATS, reset=False)
         return compute_scores(X, self.coef_, self.intercept_)
 
     def __sklearn_clone__(self):

@@ -75,7 +75,7 @@ class Packer:
 
     def _pack_array(self, array, where):
         if array.dtype in STORABLE_DTYPES:
-            return {"array": self._add_array(array)}
+            return {"transposed" if array.flags.fnc else "array": self._add_array(array)}
         if array.dtype.kind in "UO" and all(type(item) in (str, np.str_) for item in array.flat):
             texts = [str(item).encode("utf-8", "surrogatepass") for item in array.flat]
             ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
@@ -88,7 +88,8 @@ class Packer:
     def _add_array(self, array):
         if id(array) not in self._names_of_arrays:
             self._names_of_arrays[id(array)] = name = str(len(self.arrays))
-            self.arrays[name] = array
+            # Fortran order is a layout chosen so that products copy nothing: the transpose keeps it
+            self.arrays[name] = array.T if array.flags.fnc else array
             self._alive.append(array)
         return self._names_of_arrays[id(array)]
 
@@ -175,6 +176,9 @@ class Unpacker:
 
     def _unpack_array(self, name):
         return self._arrays[name]
+
+    def _unpack_transposed(self, name):
+        return self._arrays[name].T
 
     def _unpack_strings(self, content):
         kind, shape, text, ends = content

@@ -1,0 +1,215 @@
+"""Time heads in training, tuning and predicting, at the same objective as scikit-learn's.
+
+Run: python benchmarks/bench_heads.py --data-home FOLDER [--cases dense sparse ...]. FOLDER holds scikit-learn's copy of
+20 Newsgroups (it is downloaded otherwise). Rivals and heads alternate; times are medians in seconds. Results go to
+benchmarks/results/bench_heads.json.
+"""
+
+import argparse
+import json
+import os
+import platform
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from scipy.special import log_expit, log_softmax
+from sklearn.datasets import fetch_20newsgroups
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.svm import LinearSVC
+
+from transferkit import LogisticHead, LogisticHeadCV, LSAEncoder, TfidfEncoder
+from transferkit.datasets import load_docstrings
+
+RESULTS = Path(__file__).parent / "results" / "bench_heads.json"
+C = 10.0
+
+
+class PlainTorch(LogisticRegression):
+    """Softmax regression by torch's own L-BFGS, written plainly: dense features, no preconditioning."""
+
+    def fit(self, X, y):  # noqa: D102
+        X, self.classes_ = torch.from_numpy(X), np.unique(y)
+        labels = torch.from_numpy(np.searchsorted(self.classes_, y))
+        weights = torch.zeros(len(self.classes_), X.shape[1] + 1, requires_grad=True)
+        solver = torch.optim.LBFGS([weights], max_iter=1000, tolerance_change=1e-7, line_search_fn="strong_wolfe")
+
+        def evaluate():
+            solver.zero_grad()
+            scores = X @ weights[:, :-1].T + weights[:, -1]
+            loss = torch.nn.functional.cross_entropy(scores, labels)
+            loss = loss + weights[:, :-1].square().sum() / (2 * self.C * len(X))
+            loss.backward()
+            return loss
+
+        solver.step(evaluate)
+        self.coef_, self.intercept_ = weights.detach()[:, :-1].numpy(), weights.detach()[:, -1].numpy()
+        return self
+
+
+def measure_objective(model, X, y):
+    scores = np.asarray(X.astype(np.float64) @ model.coef_.T.astype(np.float64)) + model.intercept_
+    losses = -log_softmax(scores, axis=1)[np.arange(len(y)), np.searchsorted(model.classes_, y)]
+    return C * losses.sum() + (model.coef_.astype(np.float64) ** 2).sum() / 2
+
+
+def time_alternating(makers, repeats):
+    """Return the median seconds and the last result of each maker, run in turns."""
+    times, results = {name: [] for name in makers}, {}
+    for _ in range(repeats):
+        for name, make in makers.items():
+            began = time.perf_counter()
+            results[name] = make()
+            times[name].append(time.perf_counter() - began)
+    return {name: float(np.median(values)) for name, values in times.items()}, results
+
+
+def compare_fits(X, y, T, truth, others, repeats):
+    """Time one fit of each model; the head counts only if its objective is as low as the rival's."""
+    makers = {
+        "LogisticHead": lambda: LogisticHead(C=C).fit(X, y),
+        "LogisticRegression": lambda: LogisticRegression(C=C, max_iter=1000).fit(X, y),
+    }
+    seconds, models = time_alternating(makers, repeats)
+    seconds_of_others, others = time_alternating({name: lambda m=m: m.fit(X, y) for name, m in others.items()}, 1)
+    objectives = {name: measure_objective(model, X, y) for name, model in models.items()}
+    models |= others
+    return {
+        "shape": [*X.shape, len(np.unique(y))],
+        "seconds": seconds | seconds_of_others,
+        "accuracy": {name: float(model.score(T, truth)) for name, model in models.items()},
+        "objective": objectives,
+        "equal_objective": bool(objectives["LogisticHead"] <= objectives["LogisticRegression"] * (1 + 1e-4)),
+        "times_faster": seconds["LogisticRegression"] / seconds["LogisticHead"],
+    }
+
+
+def compare_searches(X, y, rival_folds):
+    """Time a search of 10 C and 5 folds; of the rival only some folds, and say so."""
+    Cs = np.logspace(-4, 4, 10)
+    folds = list(StratifiedKFold(5).split(X, y))
+    single = LogisticRegression(max_iter=1000)
+    rival = GridSearchCV(single, {"C": Cs}, cv=folds[:rival_folds], refit=False, n_jobs=os.cpu_count())
+    makers = {
+        "LogisticHeadCV": lambda: LogisticHeadCV(Cs, cv=folds, refit=False).fit(X, y),
+        "GridSearchCV": lambda: rival.fit(X, y),
+    }
+    seconds, found = time_alternating(makers, 1)
+    ours, theirs = (
+        np.array([found[name].cv_results_[f"split{i}_test_score"] for i in range(rival_folds)]) for name in makers
+    )
+    return {
+        "seconds": seconds,
+        "rival_folds": rival_folds,
+        "best_C": {"LogisticHeadCV": found["LogisticHeadCV"].C_, "GridSearchCV": float(Cs[theirs.mean(0).argmax()])},
+        "largest_difference_of_mean_scores": float(np.abs(ours.mean(0) - theirs.mean(0)).max()),
+        "difference_at_the_best_C": float(np.abs(ours.mean(0).max() - theirs.mean(0).max())),
+        "times_faster": seconds["GridSearchCV"] * 5 / rival_folds / seconds["LogisticHeadCV"],
+    }
+
+
+def compare_multilabel(X, n_labels=50):
+    """Time labels that are noisy linear functions of the features."""
+    rng = np.random.default_rng(0)
+    scores = X @ rng.normal(size=(X.shape[1], n_labels)).astype(np.float32)
+    y = (scores + 0.3 * scores.std() * rng.normal(size=scores.shape) > np.quantile(scores, 0.9, axis=0)).astype(int)
+    makers = {
+        "LogisticHead": lambda: LogisticHead(C=C).fit(X, y),
+        "OneVsRestClassifier": lambda: OneVsRestClassifier(
+            LogisticRegression(C=C, max_iter=1000), n_jobs=os.cpu_count()
+        ).fit(X, y),
+    }
+    seconds, models = time_alternating(makers, 1)
+    singles = models["OneVsRestClassifier"].estimators_
+    pairs = {
+        "LogisticHead": zip(models["LogisticHead"].coef_, models["LogisticHead"].intercept_, strict=True),
+        "OneVsRestClassifier": ((single.coef_[0], single.intercept_[0]) for single in singles),
+    }
+    objectives = {
+        name: [measure_binary_objective(*pair, X, column) for pair, column in zip(found, y.T, strict=True)]
+        for name, found in pairs.items()
+    }
+    ours, theirs = (np.array(values) for values in objectives.values())
+    return {
+        "seconds": seconds,
+        "objective": {name: float(np.sum(values)) for name, values in objectives.items()},
+        "equal_objective": bool((ours <= theirs * (1 + 1e-4)).all()),
+        "times_faster": seconds["OneVsRestClassifier"] / seconds["LogisticHead"],
+    }
+
+
+def measure_binary_objective(coef, intercept, X, y):
+    scores = X.astype(np.float64) @ coef.astype(np.float64) + intercept
+    return C * -log_expit(np.where(y > 0, scores, -scores)).sum() + (coef.astype(np.float64) ** 2).sum() / 2
+
+
+def compare_one_row(X, y):
+    """Time predict_proba of one sparse row."""
+    few = np.flatnonzero(np.random.default_rng(0).random(len(y)) < 0.1)
+    models = {
+        "LogisticHead": LogisticHead().fit(X[few], y[few]),
+        "LogisticRegression": LogisticRegression(max_iter=20, tol=0.1).fit(X[few], y[few]),
+    }
+    row = X[:1]
+    seconds, _ = time_alternating({name: lambda m=m: m.predict_proba(row) for name, m in models.items()}, 200)
+    return {"seconds": seconds, "times_faster": seconds["LogisticRegression"] / seconds["LogisticHead"]}
+
+
+def load_dense():
+    bunch = load_docstrings()
+    labels, counts = np.unique(bunch.target, return_counts=True)
+    kept = np.isin(bunch.target, labels[np.argsort(-counts)[:40]])
+    texts = [text for text, keep in zip(bunch.data, kept, strict=True) if keep]
+    X = np.asarray(LSAEncoder(n_components=256, random_state=0).fit_transform(texts), dtype=np.float32)
+    return train_test_split(X, np.asarray(bunch.target)[kept], test_size=0.2, random_state=0)
+
+
+def load_sparse(data_home):
+    train, test = (fetch_20newsgroups(subset=part, data_home=data_home) for part in ("train", "test"))
+    encoder = TfidfEncoder(sublinear_tf=True).fit(train.data)
+    X, T = (sp.csr_matrix(encoder.transform(part.data)) for part in (train, test))
+    return X, T, train.target, test.target
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data-home")
+    names = ["dense", "sparse", "search-dense", "search-sparse", "multilabel", "one-row"]
+    parser.add_argument("--cases", nargs="+", choices=names, default=names)
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    cases = set(arguments.cases)
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results["machine"] = {"cores": os.cpu_count(), "python": platform.python_version(), "torch": torch.__version__}
+    if cases & {"dense", "search-dense", "multilabel"}:
+        X, T, y, truth = load_dense()
+        LogisticHead().fit(X[:500], y[:500])  # the first use of torch loads it
+        if "dense" in cases:
+            others = {"torch L-BFGS": PlainTorch(C=C), "LinearSVC": LinearSVC(), "SGDClassifier": SGDClassifier()}
+            results["dense"] = compare_fits(X, y, T, truth, others, repeats=3)
+        if "search-dense" in cases:
+            results["search-dense"] = compare_searches(X, y, rival_folds=1)
+        if "multilabel" in cases:
+            results["multilabel"] = compare_multilabel(X)
+    if cases & {"sparse", "search-sparse", "one-row"}:
+        X, T, y, truth = load_sparse(arguments.data_home)
+        LogisticHead().fit(X[:500], y[:500])
+        if "sparse" in cases:
+            others = {"LinearSVC": LinearSVC(), "SGDClassifier": SGDClassifier()}
+            results["sparse"] = compare_fits(X, y, T, truth, others, repeats=1)
+        if "search-sparse" in cases:
+            results["search-sparse"] = compare_searches(X, y, rival_folds=1)
+        if "one-row" in cases:
+            results["one-row"] = compare_one_row(X, y)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    print(json.dumps({name: results[name] for name in names if name in results}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
