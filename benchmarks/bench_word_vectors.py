@@ -26,6 +26,7 @@ from pathlib import Path
 import gensim
 import numpy as np
 import scipy
+import sklearn
 from gensim.models import Word2Vec
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
@@ -48,12 +49,6 @@ def read_csv(path):
 def read_corpus(folder):
     with gzip.open(folder / "wiki_en_sample/wiki_en_sample.txt.gz", "rt", encoding="utf-8", newline="\n") as file:
         return file.read().rstrip("\n").split("\n")
-
-
-def timed(function):
-    start, cpu = time.perf_counter(), time.process_time()
-    result = function()
-    return result, time.perf_counter() - start, time.process_time() - cpu
 
 
 def train_gensim(texts):
@@ -116,39 +111,41 @@ def few_label_accuracy(encoder, task, folder, continued=False):
     return accuracy
 
 
-def measure(encoder, folder):
-    report = {"similarity": similarity_scores(encoder, folder), "analogies": analogy_accuracy(encoder, folder)}
-    report["few labels"] = {task: few_label_accuracy(encoder, task, folder) for task in TASKS}
-    return report
+def train_both(texts):
+    """Return both kinds of vectors, and the seconds that they took; ours are timed before and after the rival's."""
+    seconds = {"WordVectorEncoder": [], "gensim Word2Vec": []}
+    for rival_is_next in (True, False):
+        start = time.perf_counter()
+        ours = WordVectorEncoder(n_jobs=N_THREADS).fit(texts)
+        seconds["WordVectorEncoder"].append(round(time.perf_counter() - start, 1))
+        if rival_is_next:
+            start = time.perf_counter()
+            model = train_gensim(texts)
+            seconds["gensim Word2Vec"].append(round(time.perf_counter() - start, 1))
+    return {"WordVectorEncoder": ours, "gensim Word2Vec": WordVectorEncoder.from_gensim(model)}, seconds
 
 
 def main(folder):
     texts = read_corpus(folder)
-    ours, rival, cpu = [], [], {}
-    for _ in range(2):  # before and after the rival
-        encoder, seconds, cpu["WordVectorEncoder"] = timed(lambda: WordVectorEncoder(n_jobs=N_THREADS).fit(texts))
-        ours.append(seconds)
-        if not rival:
-            model, seconds, cpu["gensim"] = timed(lambda: train_gensim(texts))
-            rival.append(seconds)
-    other = WordVectorEncoder.from_gensim(model)
-    assert set(other.vocabulary_) == set(encoder.vocabulary_), "the rivals must know the same words"
-    report = {"WordVectorEncoder": measure(encoder, folder), "gensim Word2Vec": measure(other, folder)}
-    keeps_counts = WordVectorEncoder(n_jobs=N_THREADS).partial_fit(texts)
-    report["WordVectorEncoder"]["few labels, continued on the task's texts"] = {
-        task: few_label_accuracy(keeps_counts, task, folder, continued=True) for task in TASKS
-    }
-    for name, seconds in (("WordVectorEncoder", ours), ("gensim Word2Vec", rival)):
-        report[name]["seconds"] = [round(value, 1) for value in seconds]
-        report[name]["processor seconds"] = round(cpu[name.split()[0]], 1)
-        print(name, json.dumps(report[name], indent=1))
-    report["times faster"] = round(statistics.median(rival) / statistics.median(ours), 1)
-    print("times faster:", report["times faster"])
-    report["words"] = len(encoder.vocabulary_)
+    encoders, seconds = train_both(texts)
+    ours, rival = encoders.values()
+    assert set(ours.vocabulary_) == set(rival.vocabulary_), "the rivals must know the same words"
+    medians = [statistics.median(values) for values in seconds.values()]
+    report = {"words": len(ours.vocabulary_), "times faster": round(medians[1] / medians[0], 1)}
     report["machine"] = {"processor": platform.machine(), "cores": N_THREADS, "python": platform.python_version()}
-    packages = (transferkit, gensim, np, scipy)
-    report["machine"] |= {package.__name__: package.__version__ for package in packages}
+    report["machine"] |= {p.__name__: p.__version__ for p in (transferkit, gensim, np, scipy, sklearn)}
+    for name, encoder in encoders.items():
+        quality = {"similarity": similarity_scores(encoder, folder), "analogies": analogy_accuracy(encoder, folder)}
+        report[name] = {"seconds": seconds[name], **quality}
     RESULTS.write_text(json.dumps(report, indent=1) + "\n")
+    keeps_counts = WordVectorEncoder(n_jobs=N_THREADS).partial_fit(texts)
+    for task in TASKS:
+        few = report.setdefault("accuracy with few labels", {})[task] = {
+            name: few_label_accuracy(encoder, task, folder) for name, encoder in encoders.items()
+        }
+        few["WordVectorEncoder, continued"] = few_label_accuracy(keeps_counts, task, folder, continued=True)
+        RESULTS.write_text(json.dumps(report, indent=1) + "\n")
+    print(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":

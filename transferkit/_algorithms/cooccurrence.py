@@ -1,36 +1,19 @@
 """How often words stand near each other."""
 
-from typing import NamedTuple
-
 import numpy as np
 from scipy import sparse
 
 from transferkit._algorithms.term_counts import group_equal
-from transferkit._algorithms.tokens import Tokens
+from transferkit._algorithms.tokens import Tokens, copy_spans, pad
+from transferkit._algorithms.vocabulary import Vocabulary
 
 MAX_WINDOW = 255
 _ID_BITS, _WEIGHT_BITS = np.uint64(28), np.uint64(8)
 _ID_MASK, _WEIGHT_MASK = np.uint64((1 << 28) - 1), np.uint64((1 << 8) - 1)
 
 
-class Words(NamedTuple):
-    """Distinct words of a block, in ascending order of hash, then check, and which word each token is.
-
-    The fields but the last are those of a vocabulary; `word_of_token` (int32) is the place of each token's word.
-    """
-
-    hashes: np.ndarray
-    checks: np.ndarray
-    document_frequency: np.ndarray
-    total: np.ndarray
-    text: np.ndarray
-    starts: np.ndarray
-    lengths: np.ndarray
-    word_of_token: np.ndarray
-
-
-def index_words(tokens: Tokens) -> Words:
-    """Find the distinct words of a block and number its tokens by them."""
+def index_words(tokens: Tokens) -> tuple[Vocabulary, np.ndarray]:
+    """Return the distinct words of a block, and the place of each token's word among them (int32)."""
     order, is_first = group_equal(tokens.hashes, tokens.checks)
     word_of_token = np.empty(len(order), np.int32)
     word_of_token[order] = np.cumsum(is_first, dtype=np.int32) - np.int32(1)
@@ -40,16 +23,11 @@ def index_words(tokens: Tokens) -> Words:
     new_row[1:] |= rows[1:] != rows[:-1]
     n_rows = np.add.reduceat(new_row, first, dtype=np.int64) if len(first) else np.empty(0, np.int64)
     chosen = order[first]
-    return Words(
-        tokens.hashes[chosen],
-        tokens.checks[chosen],
-        n_rows,
-        np.diff(first, append=len(order)),
-        tokens.text,
-        tokens.starts[chosen],
-        tokens.lengths[chosen].astype(np.int32),
-        word_of_token,
-    )
+    lengths = tokens.lengths[chosen].astype(np.int32)
+    text, starts = copy_spans(tokens.text, tokens.starts[chosen], lengths)
+    total = np.diff(first, append=len(order))
+    words = Vocabulary(tokens.hashes[chosen], tokens.checks[chosen], n_rows, total, pad(text), starts, lengths)
+    return words, word_of_token
 
 
 def count_pairs(words: np.ndarray, rows: np.ndarray, window: int, n_words: int) -> sparse.csr_array:

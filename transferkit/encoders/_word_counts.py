@@ -34,10 +34,10 @@ class WordCounts(NamedTuple):
     def add(self, analysis, documents, window, max_pairs, n_jobs):
         """Return the counts with those of more documents added."""
         counts, batch, n_tokens, n_rows = self, [], 0, 0
-        for words, rows, n_new in map_blocks(
+        for words, word_of_token, rows, n_new in map_blocks(
             lambda block: _index_block(analysis, block), analysis.split(documents), n_jobs
         ):
-            batch.append((words, rows + n_rows))
+            batch.append((words, word_of_token, rows + n_rows))
             n_rows += n_new
             n_tokens += len(rows)
             if n_tokens > _BATCH_TOKENS:
@@ -83,11 +83,11 @@ class WordCounts(NamedTuple):
         return relabel_pairs(self.all_pairs(), new, len(chosen))
 
     def _add_batch(self, batch, window, max_pairs, n_jobs):
-        ids, terms, places = self._meet([words for words, _ in batch], n_jobs)
+        ids, terms, places = self._meet([words for words, _, _ in batch], n_jobs)
         tokens = np.concatenate(
-            [ids[place][words.word_of_token] for place, (words, _) in zip(places, batch, strict=True)]
+            [ids[place][word_of_token] for place, (_, word_of_token, _) in zip(places, batch, strict=True)]
         )
-        rows = np.concatenate([rows for _, rows in batch])
+        rows = np.concatenate([rows for _, _, rows in batch])
         counts = self._replace(terms=terms, ids=ids)
         return counts._push(count_pairs(tokens, rows, window, len(ids)), max_pairs)
 
@@ -116,4 +116,4 @@ class WordCounts(NamedTuple):
 
 def _index_block(analysis, block):
     tokens = analysis.tokens(block)
-    return index_words(tokens), tokens.rows.astype(np.int64), len(block)
+    return *index_words(tokens), tokens.rows.astype(np.int64), len(block)
