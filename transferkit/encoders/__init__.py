@@ -3,5 +3,6 @@
 from transferkit.encoders._lsa import LSAEncoder
 from transferkit.encoders._pretrained import PretrainedEncoder
 from transferkit.encoders._tfidf import TfidfEncoder
+from transferkit.encoders._word_vectors import WordVectorEncoder
 
-__all__ = ["LSAEncoder", "PretrainedEncoder", "TfidfEncoder"]
+__all__ = ["LSAEncoder", "PretrainedEncoder", "TfidfEncoder", "WordVectorEncoder"]

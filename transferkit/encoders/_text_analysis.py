@@ -11,7 +11,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 
 from transferkit._algorithms.hashing import hash_spans, hash_strings
 from transferkit._algorithms.term_counts import TermCounts, count_terms, count_through_words
-from transferkit._algorithms.text_bytes import encode_documents, strip_accents
+from transferkit._algorithms.text_bytes import TextBytes, encode_documents, strip_accents
 from transferkit._algorithms.tokens import NGrams, Tokens, character_ngrams, find_words, pad, word_ngrams
 from transferkit._algorithms.vocabulary import Vocabulary, decode_terms, find_terms
 from transferkit._validation import warn_for_unused_text_parameters
@@ -72,9 +72,7 @@ class TextAnalysis:
         """Count the terms of a block of documents."""
         if self.unit == "plain":
             return count_terms(self._plain_terms(documents), len(documents))
-        if self.accents is not None:
-            documents = strip_accents(documents, self.accents, self.lowercase)
-        text = encode_documents(documents, self.unit, self.lowercase and self.accents is None)
+        text = self._encode(documents)
         if self.device is not None:
             from transferkit._training.text_counts import count_on_device
 
@@ -90,12 +88,26 @@ class TextAnalysis:
             ends = starts + in_documents.lengths + 2
             ngrams = character_ngrams(text, starts, ends, self.ngram_range, keep_short=True)
             return count_through_words(in_documents, count_terms(ngrams, len(starts)))
+        return count_terms(word_ngrams(self._words(text, len(documents)), self.ngram_range), len(documents))
+
+    def tokens(self, documents: Sequence[str]) -> Tokens:
+        """Return the words of a block of documents in the order of the text (with ngram_range=(1, 1))."""
+        if self.unit != "plain":
+            return self._words(self._encode(documents), len(documents))
+        words = self._plain_terms(documents)
+        starts = words.starts[words.first]
+        return Tokens(words.hashes, words.checks, words.rows, words.text, starts, words.ends[words.last] - starts)
+
+    def _encode(self, documents: Sequence[str]) -> TextBytes:
+        if self.accents is not None:
+            documents = strip_accents(documents, self.accents, self.lowercase)
+        return encode_documents(documents, self.unit, self.lowercase and self.accents is None)
+
+    def _words(self, text: TextBytes, n_rows: int) -> Tokens:
         tokens = find_words(text, min_characters=2)
         if self.stop_words is not None:
             tokens = tokens.select(find_terms(*self.stop_words, tokens.hashes, tokens.checks) < 0)
-        if self.stem is not None:
-            tokens = self._stemmed(tokens, len(documents))
-        return count_terms(word_ngrams(tokens, self.ngram_range), len(documents))
+        return tokens if self.stem is None else self._stemmed(tokens, n_rows)
 
     def _stemmed(self, tokens: Tokens, n_rows: int) -> Tokens:
         """Replace each token by its stem, which is asked for once for each distinct word."""

@@ -428,6 +428,32 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
         rows.sort_indices()
         return [names[rows.indices[a:b]] for a, b in zip(rows.indptr[:-1], rows.indptr[1:], strict=True)]
 
+    def _set_terms(self, terms, columns, n_documents):
+        """Become fitted with known terms: for encoders that count in their own way.
+
+        Parameters
+        ----------
+        terms : Vocabulary
+            All terms, with their frequencies.
+        columns : ndarray of int32 of shape (n_terms,)
+            Column of each, every number from 0 on once.
+        n_documents : int
+            Number of texts that the frequencies are of.
+
+        Returns
+        -------
+        self : TfidfEncoder
+            The fitted encoder.
+        """
+        idf = np.ones(len(columns), self.dtype)
+        if self.use_idf:
+            frequency = terms.document_frequency[np.argsort(columns)]
+            idf = inverse_document_frequency(frequency, n_documents, self.smooth_idf, self.dtype)
+        vars(self).update(zip(_TERM_ARRAYS, terms, strict=True))
+        self._columns, self._idf, self.n_documents_ = columns, idf, n_documents
+        self._tally, self._keeps_all, self._is_complete = None, True, True
+        return self
+
     def _prepare_fit(self):
         """Check what the declared constraints cannot, and return the analysis of texts."""
         if np.dtype(self.dtype) not in (np.float32, np.float64):

@@ -3,7 +3,7 @@
 import importlib
 
 ALLOWED = {
-    "transferkit.encoders": ("LSAEncoder", "PretrainedEncoder", "TfidfEncoder"),
+    "transferkit.encoders": ("LSAEncoder", "PretrainedEncoder", "TfidfEncoder", "WordVectorEncoder"),
     "transferkit.heads": ("LogisticHead", "LogisticHeadCV", "RidgeHead"),
     "transferkit.transfer": ("TransferClassifier",),
     "sklearn.compose": ("ColumnTransformer",),

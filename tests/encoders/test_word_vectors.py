@@ -1,0 +1,266 @@
+"""WordVectorEncoder: counted, factorised, pooled, queried."""
+
+import pickle
+import re
+from collections import Counter
+
+import joblib
+import numpy as np
+import pytest
+
+import transferkit
+from transferkit import TfidfEncoder, WordVectorEncoder
+from transferkit.datasets import load_docstrings
+
+TEXTS = ["my cat drinks milk", "my dog drinks milk", "the cat eats fish", "the dog eats fish", "a bank sells gold"]
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return load_docstrings(["joblib", "scipy"]).data[:1500]
+
+
+@pytest.fixture(scope="module")
+def fitted(corpus):
+    return WordVectorEncoder(50).fit(corpus)
+
+
+def count_plainly(texts, window, min_count):
+    """Return vocabulary and symmetric counts, with Python loops."""
+    documents = [re.findall(r"(?u)\b\w\w+\b", text.lower()) for text in texts]
+    totals = Counter(word for document in documents for word in document)
+    words = sorted((word for word in totals if totals[word] >= min_count), key=lambda word: (-totals[word], word))
+    row = {word: k for k, word in enumerate(words)}
+    counts = np.zeros((len(words), len(words)))
+    for document in documents:
+        for i, left in enumerate(document):
+            for distance, right in enumerate(document[i + 1 : i + 1 + window], 1):
+                if left in row and right in row:
+                    counts[row[left], row[right]] += window + 1 - distance
+                    counts[row[right], row[left]] += window + 1 - distance
+    return row, counts
+
+
+def test_vectors_are_those_of_a_plain_computation(corpus):
+    texts = corpus[:200]
+    row, counts = count_plainly(texts, window=3, min_count=2)
+    shares = counts.sum(axis=1) ** 0.75
+    with np.errstate(divide="ignore"):
+        pmi = np.log(counts / counts.sum() / np.outer(shares, shares) * shares.sum() ** 2)
+    values, vectors = np.linalg.eigh(np.maximum(pmi, 0))
+    leading = np.argsort(-np.abs(values))[:20]
+    expected = vectors[:, leading] * np.abs(values[leading]) ** 0.5
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    encoder = WordVectorEncoder(20, window=3, min_count=2).fit(texts)
+    assert encoder.vocabulary_ == row
+    np.testing.assert_allclose(encoder.vectors_ @ encoder.vectors_.T, expected @ expected.T, atol=2e-3)
+    totals = np.array([sum(re.findall(r"(?u)\b\w\w+\b", t.lower()).count(w) for t in texts) for w in list(row)[:5]])
+    np.testing.assert_allclose(encoder.frequency_[:5] / encoder.frequency_[0], totals / totals[0])
+    idf = TfidfEncoder(vocabulary=list(row)).fit(texts).idf_
+    np.testing.assert_allclose(encoder.idf_, idf, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_batches", [2, 5])
+def test_streamed_and_merged_vectors_are_those_of_one_fit(corpus, fitted, n_batches):
+    streamed, merged = WordVectorEncoder(50), WordVectorEncoder(50)
+    for k in range(n_batches):
+        streamed.partial_fit(iter(corpus[k::n_batches]))
+        if k:
+            merged.merge(WordVectorEncoder(50).partial_fit(corpus[k::n_batches]))
+        else:
+            merged.partial_fit(corpus[k::n_batches])
+    for encoder in (streamed, merged):
+        assert encoder.n_documents_ == len(corpus)
+        assert encoder.vocabulary_ == fitted.vocabulary_
+        np.testing.assert_array_equal(encoder.vectors_, fitted.vectors_)
+        np.testing.assert_array_equal(encoder.transform(corpus[:9]), fitted.transform(corpus[:9]))
+
+
+def test_threads_do_not_change_the_vectors(corpus, fitted):
+    np.testing.assert_array_equal(WordVectorEncoder(50, n_jobs=3).fit(corpus).vectors_, fitted.vectors_)
+
+
+def test_pruning_bounds_the_pairs_and_keeps_the_frequent_ones(corpus):
+    encoder = WordVectorEncoder(50, max_pairs=20_000)
+    for k in range(6):
+        encoder.partial_fit(corpus[k::6])
+        assert sum(pairs.nnz for pairs in encoder._counts[2]) <= 20_000
+    exact = WordVectorEncoder(50).fit(corpus)
+    assert encoder.vocabulary_ == exact.vocabulary_
+    words = list(exact.vocabulary_)[:200]
+    overlap = [len({w for w, _ in encoder.most_similar(x)} & {w for w, _ in exact.most_similar(x)}) for x in words]
+    assert np.mean(overlap) > 1  # of 10; chance would give 0.005
+
+
+def test_similar_words_are_near(fitted):
+    assert {word for word, _ in fitted.most_similar("rows", n=5)} & {"columns", "column", "row"}
+    (word, cosine), *_ = fitted.most_similar("array", n=3)
+    assert word != "array"
+    assert fitted.similarity("array", word) == pytest.approx(cosine, abs=1e-5)
+    by_vector = fitted.most_similar(fitted.vectors_[fitted.vocabulary_["array"]], n=2)
+    assert by_vector[0] == ("array", pytest.approx(1, abs=1e-5))
+    assert by_vector[1][0] == word
+
+
+def test_analogy_is_vector_arithmetic_without_its_question(fitted):
+    question = ["row", "rows", "column"]
+    a, b, c = (fitted.vectors_[fitted.vocabulary_[word]] for word in question)
+    cosines = fitted.vectors_ @ (b - a + c) / np.linalg.norm(b - a + c)
+    names = list(fitted.vocabulary_)
+    expected = [names[k] for k in np.argsort(-cosines) if names[k] not in question][:4]
+    assert [word for word, _ in fitted.analogy(*question, n=4)] == expected
+
+
+def test_more_neighbours_than_words_are_all_words():
+    encoder = WordVectorEncoder(4, min_count=1).fit(TEXTS)
+    assert len(encoder.most_similar("cat", n=99)) == len(encoder.vocabulary_) - 1
+
+
+def test_unknown_words_are_named_in_queries(fitted):
+    for ask in (lambda: fitted.most_similar("zzz"), lambda: fitted.similarity("array", "zzz")):
+        with pytest.raises(KeyError, match="The word 'zzz' is not in the vocabulary"):
+            ask()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "tfidf", "sif", "max", "mean+max"])
+def test_rows_are_pooled_as_their_name_says(corpus, pooling):
+    encoder = WordVectorEncoder(10, pooling=pooling, norm=None, sif_weight=0.01).fit(corpus)
+    texts = ["an array of rows, rows", "zzz", "columns"]
+    rows = encoder.transform(texts)
+    vectors, vocabulary = encoder.vectors_, encoder.vocabulary_
+    for text, row in zip(texts, rows, strict=True):
+        known = [vocabulary[word] for word in re.findall(r"\w\w+", text) if word in vocabulary]
+        if not known:
+            assert not row.any()
+            continue
+        weights = {"tfidf": encoder.idf_[known], "sif": 0.01 / (0.01 + encoder.frequency_[known])}.get(pooling)
+        mean, largest = np.average(vectors[known], axis=0, weights=weights), vectors[known].max(axis=0)
+        if pooling == "sif":
+            mean -= mean @ encoder._common * encoder._common
+        expected = {"max": largest, "mean+max": np.concatenate([mean, largest])}.get(pooling, mean)
+        np.testing.assert_allclose(row, expected, atol=1e-6)
+    assert len(encoder.get_feature_names_out()) == rows.shape[1] == (20 if pooling == "mean+max" else 10)
+    lengths = np.linalg.norm(encoder.set_params(norm="l2").transform(texts), axis=1)
+    np.testing.assert_allclose(lengths, np.sqrt([2, 0, 2]) if pooling == "mean+max" else [1, 0, 1], atol=1e-5)
+
+
+def test_sif_removes_what_texts_have_in_common(corpus):
+    encoder = WordVectorEncoder(50, pooling="sif", norm=None).fit(corpus)
+    plain = encoder.set_params(pooling="mean").transform(corpus)
+    rows = encoder.set_params(pooling="sif").transform(corpus)
+    assert np.linalg.norm(rows.mean(axis=0)) < 0.5 * np.linalg.norm(plain.mean(axis=0))
+    adapted = encoder.adapt_idf(corpus).transform(corpus)
+    assert np.linalg.norm(adapted.mean(axis=0)) < 0.5 * np.linalg.norm(plain.mean(axis=0))
+
+
+def test_adapting_the_idf_leaves_the_vectors(corpus):
+    encoder = WordVectorEncoder(20).fit(corpus)
+    vectors, task = encoder.vectors_.copy(), corpus[:100]
+    assert encoder.adapt_idf(task) is encoder
+    np.testing.assert_array_equal(encoder.vectors_, vectors)
+    expected = TfidfEncoder(vocabulary=list(encoder.vocabulary_)).fit(task)
+    np.testing.assert_allclose(encoder.idf_, expected.idf_, rtol=1e-6)
+    assert encoder.frequency_.sum() == pytest.approx(1)
+    assert np.isfinite(encoder.transform(corpus)).all()
+
+
+@pytest.mark.parametrize("weight", [1, 3])
+def test_continuing_is_fitting_on_all_texts_in_the_old_coordinates(corpus, weight):
+    general, domain = corpus[:1000], corpus[1000:]
+    encoder = WordVectorEncoder(30).fit(general)
+    old = {word: encoder.vectors_[row] for word, row in encoder.vocabulary_.items()}
+    assert encoder.continue_fit(domain, weight=weight) is encoder
+    fresh = WordVectorEncoder(30).fit(general + domain * weight)
+    assert encoder.vocabulary_ == fresh.vocabulary_
+    assert len(encoder.vocabulary_) > len(old)
+    assert encoder.n_documents_ == fresh.n_documents_ == 1000 + weight * len(domain)
+    np.testing.assert_allclose(encoder.idf_, fresh.idf_)
+    np.testing.assert_allclose(encoder.vectors_ @ encoder.vectors_.T, fresh.vectors_ @ fresh.vectors_.T, atol=1e-4)
+    np.testing.assert_allclose(
+        encoder.transform(domain) @ encoder._common, fresh.transform(domain) @ fresh._common, atol=1e-4
+    )
+
+    def agreement(vectors):
+        return np.mean([vectors[row] @ old[word] for word, row in encoder.vocabulary_.items() if word in old])
+
+    assert agreement(encoder.vectors_) > max(0.7, agreement(fresh.vectors_) + 0.05)
+
+
+def test_continuing_needs_counts_and_a_weight(fitted, corpus):
+    with pytest.raises(ValueError, match=r"The 'weight' of continue_fit must be an int of at least 1\. Got 0\.5"):
+        fitted.continue_fit(corpus, weight=0.5)
+    with pytest.raises(ValueError, match="holds no counts"):
+        pickle.loads(pickle.dumps(fitted)).continue_fit(corpus)
+
+
+def test_text_parameters_reach_the_words():
+    encoder = WordVectorEncoder(3, min_count=1, stop_words=["my"], stemmer=lambda word: word[:3]).fit(TEXTS)
+    assert "dri" in encoder.vocabulary_
+    assert "my" not in encoder.vocabulary_
+    cased = WordVectorEncoder(3, min_count=1, lowercase=False, token_pattern=r"\w+").fit(["A b", "A c", "a b"])
+    assert set(cased.vocabulary_) == {"A", "a", "b", "c"}
+    assert cased.most_similar("A", n=1)[0][0] in {"a", "b", "c"}
+    few = WordVectorEncoder(3, min_count=1, max_features=2).fit(["x1 x2 x2 x3 x3 x3"])
+    assert list(few.vocabulary_) == ["x3", "x2"]
+
+
+def test_no_word_frequent_enough_is_named():
+    with pytest.raises(ValueError, match="No word occurs min_count=9 times"):
+        WordVectorEncoder(3, min_count=9).fit(TEXTS)
+    streamed = WordVectorEncoder(3, min_count=4).partial_fit(["the cat"])
+    with pytest.raises(ValueError, match="No word occurs min_count=4 times"):
+        streamed.transform(["the cat"])
+    assert streamed.partial_fit(["the cat"] * 3).transform(["the cat"]).any()
+
+
+def test_failed_batch_changes_nothing(corpus):
+    encoder = WordVectorEncoder(10).partial_fit(corpus[:300])
+    before = encoder.vectors_.copy()
+    with pytest.raises(ValueError, match="position 1 is missing"):
+        encoder.partial_fit(["fine", None])
+    np.testing.assert_array_equal(encoder.vectors_, before)
+    assert encoder.n_documents_ == 300
+
+
+def test_encoders_with_other_parameters_are_not_merged(corpus):
+    mine, theirs = WordVectorEncoder(5).fit(corpus[:200]), WordVectorEncoder(5, window=2).fit(corpus[:200])
+    with pytest.raises(ValueError, match=r"These differ: \['window'\]"):
+        mine.merge(theirs)
+    with pytest.raises(TypeError, match=r"Only another WordVectorEncoder can be merged\. Got TfidfEncoder"):
+        mine.merge(TfidfEncoder())
+
+
+@pytest.mark.parametrize("way", ["pickle", "joblib", "tk"])
+def test_saved_encoder_gives_the_same_rows(corpus, tmp_path, way, fitted):
+    path = tmp_path / f"encoder.{way}"
+    if way == "tk":
+        transferkit.save(fitted, path)
+        loaded = transferkit.load(path)
+    elif way == "joblib":
+        joblib.dump(fitted, path)
+        loaded = joblib.load(path)
+    else:
+        loaded = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(loaded.transform(corpus), fitted.transform(corpus))
+    assert loaded.most_similar("array") == fitted.most_similar("array")
+    assert loaded.vocabulary_ == fitted.vocabulary_
+    with pytest.raises(ValueError, match="holds no counts, so it cannot learn on"):
+        loaded.partial_fit(TEXTS)
+
+
+def test_streamed_encoder_learns_on_after_loading(corpus, fitted, tmp_path):
+    path = tmp_path / "encoder.tk"
+    transferkit.save(WordVectorEncoder(50).partial_fit(corpus[::2]), path)
+    encoder = transferkit.load(path).partial_fit(corpus[1::2])
+    np.testing.assert_array_equal(encoder.vectors_, fitted.vectors_)
+
+
+def test_pickle_leaves_the_counts_out(fitted):
+    n_bytes = sum(array.nbytes for array in (fitted.vectors_, fitted.idf_, fitted.frequency_))
+    assert len(pickle.dumps(fitted)) < n_bytes + 80 * len(fitted.vocabulary_) + 5000
+
+
+def test_encoding_needs_no_torch(corpus, tmp_path, run_without_torch):
+    transferkit.save(WordVectorEncoder(5).fit(corpus[:300]), tmp_path / "encoder.tk")
+    code = "import transferkit; print(transferkit.load(sys.argv[1]).transform(['an array']).shape)"
+    assert run_without_torch(code, tmp_path / "encoder.tk").strip() == "(1, 5)"

@@ -1,0 +1,171 @@
+"""Word vectors from files and from gensim."""
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+
+import transferkit
+from transferkit import WordVectorEncoder
+from transferkit.exceptions import ModelFileError
+
+WORDS = ["the", "naïve", "cat", "dog"]
+VECTORS = np.array([[0.5, -1, 2e-3], [1, 2, 3], [0.25, 0.5, -0.125], [0.25, 0.5, 0]], np.float32)
+
+
+def text_lines(words=WORDS, vectors=VECTORS, end=""):
+    return "".join(
+        f"{word} {' '.join(map(repr, row))}{end}\n" for word, row in zip(words, vectors.tolist(), strict=True)
+    )
+
+
+def binary(newline):
+    entries = [word.encode() + b" " + row.astype("<f4").tobytes() for word, row in zip(WORDS, VECTORS, strict=True)]
+    return b"4 3\n" + (b"\n" if newline else b"").join(entries)
+
+
+CONTENTS = {
+    "word2vec text": ("4 3\n" + text_lines()).encode(),
+    "word2vec binary": binary(newline=False),
+    "word2vec binary, lines": binary(newline=True),
+    "GloVe": text_lines().encode(),
+    "GloVe, Windows": text_lines().replace("\n", "\r\n").encode(),
+    "fastText": ("4 3\n" + text_lines(end=" ")).encode(),
+}
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("form", CONTENTS)
+def test_every_form_is_read(tmp_path, form, zipped):
+    path = tmp_path / "vectors"
+    path.write_bytes(gzip.compress(CONTENTS[form]) if zipped else CONTENTS[form])
+    encoder = WordVectorEncoder.from_file(path, pooling="mean", norm=None)
+    assert list(encoder.vocabulary_) == WORDS
+    np.testing.assert_array_equal(encoder.vectors_, VECTORS)
+    np.testing.assert_allclose(encoder.transform(["The cat"]), VECTORS[[0, 2]].mean(axis=0, keepdims=True))
+    assert encoder.n_components == 3
+    np.testing.assert_allclose(encoder.frequency_ / encoder.frequency_[0], 1 / np.arange(1, 5))
+    np.testing.assert_allclose(encoder.idf_, 1 + np.log(np.arange(1, 5)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("form", CONTENTS)
+@pytest.mark.parametrize("wanted", [["dog", "naïve", "horse"], {"dog", "naïve"}, ["A dog, naïve and wild!"]])
+def test_only_wanted_words_are_read(tmp_path, form, wanted):
+    path = tmp_path / "vectors"
+    path.write_bytes(CONTENTS[form])
+    encoder = WordVectorEncoder.from_file(path, restrict_to=wanted)
+    assert list(encoder.vocabulary_) == ["naïve", "dog"]
+    np.testing.assert_array_equal(encoder.vectors_, VECTORS[[1, 3]])
+    np.testing.assert_allclose(encoder.frequency_[0] / encoder.frequency_[1], 2)
+
+
+def test_words_may_hold_spaces(tmp_path):
+    path = tmp_path / "vectors"
+    path.write_text(text_lines(["the", ". . .", "new york", "dog"]), encoding="utf-8")
+    encoder = WordVectorEncoder.from_file(path)
+    assert list(encoder.vocabulary_) == ["the", ". . .", "new york", "dog"]
+    np.testing.assert_array_equal(encoder.vectors_, VECTORS)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"2 3\nthe 1 2 3\ncat 1 2\n", r"Line 3 of .* must hold a word and 3 numbers\. Got 2 numbers"),
+        (b"the 1 2 3\ncat 1 2 3 4\n", r"Line 2 of .* must hold a word and 3 numbers\. Got 4 numbers"),
+        (b"the 1 2 3\ncat 1 x 3\ndog 1 2 3\n", r"Line 2 of .* must hold a word and numbers"),
+        (b"the 1 2 3\ncat 1 nan 3\n", "Line 2 of .* a number is not finite"),
+        (b"the 1 2 3\n\ncat 1 2 3\n", "Line 2 of .* is empty"),
+        (b"the 1 2 3\nc\xff 1 2 3\n", r"Line 2 of .* not valid UTF-8: b'c\\xff'"),
+        (b"3 3\nthe 1 2 3\ncat 1 2 3\n", "announces 3 words, but 2 lines follow"),
+        (b"1 3\nthe 1 2 3\ncat 1 2 3\n", "announces 1 words, but 2 lines follow"),
+        (b"2 0\n", "Line 1 of .* announces vectors of length 0"),
+        (b"", "Line 1 of .* holds neither a header nor a word"),
+        (b"2 2\na " + struct.pack("<2f", 1, 2) + b"b " + struct.pack("<f", 3), "Word 2 of .* is cut off"),
+        (b"1 2\na " + struct.pack("<2f", 1, float("inf")), "Word 1 of .*, 'a', has a vector with a number that"),
+        (gzip.compress(b"the 1 2 3\n" * 50)[:-12], "is damaged"),
+    ],
+)
+def test_malformed_files_are_refused_with_the_line(tmp_path, content, message):
+    path = tmp_path / "vectors"
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match=message):
+        WordVectorEncoder.from_file(path)
+
+
+def test_line_of_an_error_is_right_in_long_files(tmp_path):
+    path = tmp_path / "vectors"
+    lines = [f"w{k} 1 2" for k in range(3000)]
+    lines[2500] = "w2500 1 oops"
+    path.write_text("\n".join(lines))
+    with pytest.raises(ModelFileError, match="Line 2501 of"):
+        WordVectorEncoder.from_file(path)
+
+
+def test_missing_file_and_missing_words_are_named(tmp_path):
+    with pytest.raises(ModelFileError, match="There is no file"):
+        WordVectorEncoder.from_file(tmp_path / "nothing")
+    (tmp_path / "vectors").write_bytes(CONTENTS["GloVe"])
+    with pytest.raises(ModelFileError, match="None of the wanted words is in"):
+        WordVectorEncoder.from_file(tmp_path / "vectors", restrict_to=["horse"])
+    with pytest.raises(ValueError, match="The 'pooling' parameter of WordVectorEncoder must be"):
+        WordVectorEncoder.from_file(tmp_path / "vectors", pooling="sum")
+
+
+def test_repeated_words_keep_their_first_vector_with_a_warning(tmp_path):
+    path = tmp_path / "vectors"
+    path.write_text(text_lines(["the", "cat", "cat", "dog"]))
+    with pytest.warns(UserWarning, match="1 words of .* occur again"):
+        encoder = WordVectorEncoder.from_file(path)
+    assert list(encoder.vocabulary_) == ["the", "cat", "dog"]
+    np.testing.assert_array_equal(encoder.vectors_, VECTORS[[0, 1, 3]])
+
+
+def test_loaded_vectors_are_saved_adapted_and_cannot_learn_on(tmp_path):
+    (tmp_path / "vectors").write_bytes(CONTENTS["GloVe"])
+    encoder = WordVectorEncoder.from_file(tmp_path / "vectors")
+    transferkit.save(encoder, tmp_path / "encoder.tk")
+    loaded = transferkit.load(tmp_path / "encoder.tk")
+    np.testing.assert_array_equal(loaded.transform(["the cat", "dog"]), encoder.transform(["the cat", "dog"]))
+    assert loaded.similarity("cat", "dog") == encoder.similarity("cat", "dog")
+    with pytest.raises(ValueError, match="holds no counts"):
+        loaded.partial_fit(["the cat"])
+    loaded.adapt_idf(["the cat", "the dog", "the dog"])
+    np.testing.assert_allclose(loaded.idf_, np.log(4 / np.array([4, 1, 2, 3])) + 1, rtol=1e-6)
+
+
+def test_real_files_are_read(shared_data):
+    encoder = WordVectorEncoder.from_file(shared_data / "vectors" / "glove_50d_sample.txt.gz")
+    assert encoder.vectors_.shape == (76, 50)
+    path = shared_data / "vectors" / "fasttext_movie_100d.word2vec.txt.gz"
+    encoder = WordVectorEncoder.from_file(path, restrict_to=["A good movie"])
+    assert "movie" in encoder.vocabulary_
+    assert encoder.vectors_.shape[1] == 100
+
+
+class KeyedVectors:
+    """What gensim's class of that name offers."""
+
+    index_to_key, vectors, expandos = WORDS, VECTORS, {"count": np.array([6, 3, 2, 1])}
+
+
+def test_vectors_of_gensim_are_taken_over():
+    encoder = WordVectorEncoder.from_gensim(KeyedVectors(), pooling="mean", norm=None)
+    np.testing.assert_array_equal(encoder.vectors_, VECTORS)
+    assert not np.shares_memory(encoder.vectors_, VECTORS)
+    np.testing.assert_allclose(encoder.frequency_, np.array([6, 3, 2, 1]) / 12)
+    np.testing.assert_allclose(encoder.transform(["naïve"]), VECTORS[1:2])
+
+
+def test_real_gensim_is_taken_over(tmp_path):
+    models = pytest.importorskip("gensim.models", exc_type=ImportError)
+    model = models.Word2Vec(
+        [["cat", "eats", "fish"], ["dog", "eats", "meat"]] * 9, vector_size=8, min_count=1, workers=1
+    )
+    encoder = WordVectorEncoder.from_gensim(model)
+    assert list(encoder.vocabulary_) == model.wv.index_to_key
+    np.testing.assert_array_equal(encoder.vectors_, model.wv.vectors)
+    model.wv.save_word2vec_format(tmp_path / "vectors.bin", binary=True)
+    np.testing.assert_array_equal(WordVectorEncoder.from_file(tmp_path / "vectors.bin").vectors_, model.wv.vectors)
+    answers = [(word, pytest.approx(cosine, abs=1e-5)) for word, cosine in model.wv.most_similar("cat", topn=3)]
+    assert encoder.most_similar("cat", n=3) == answers

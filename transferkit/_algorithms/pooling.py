@@ -1,0 +1,80 @@
+"""One row a text from the vectors of its words."""
+
+import numpy as np
+from scipy import sparse
+
+_BLOCK_ENTRIES = 1 << 14  # word vectors that are gathered at a time
+
+
+def mean_rows(counts: sparse.csr_matrix, weights: np.ndarray | None, vectors: np.ndarray) -> np.ndarray:
+    """Return the weighted mean of the vectors of each text's words; zeros for a text without a word.
+
+    Parameters
+    ----------
+    counts : CSR matrix of float32 of shape (n_texts, n_words)
+        How often each word occurs in each text.
+    weights : ndarray of float32 of shape (n_words,) or None
+        Weight of an occurrence of each word; None for equal weights.
+    vectors : ndarray of float32 of shape (n_words, n_components)
+        Word vectors.
+
+    Returns
+    -------
+    rows : ndarray of float32 of shape (n_texts, n_components)
+        Means.
+    """
+    data = counts.data if weights is None else counts.data * weights.take(counts.indices)
+    weighted = sparse.csr_matrix((data, counts.indices, counts.indptr), shape=counts.shape)
+    totals = np.asarray(weighted.sum(axis=1), np.float32)
+    rows = weighted @ vectors
+    rows /= np.where(totals > 0, totals, np.float32(1))
+    return rows
+
+
+def max_rows(counts: sparse.csr_matrix, vectors: np.ndarray) -> np.ndarray:
+    """Return the largest entry of each component among the vectors of each text's words; zeros for none.
+
+    Parameters and result are those of :func:`mean_rows`.
+    """
+    rows = np.zeros((counts.shape[0], vectors.shape[1]), np.float32)
+    begin = 0
+    while begin < counts.shape[0]:
+        end = int(np.searchsorted(counts.indptr, counts.indptr[begin] + _BLOCK_ENTRIES, side="right")) - 1
+        end = min(max(end, begin + 1), counts.shape[0])
+        bounds = counts.indptr[begin : end + 1]
+        filled = np.flatnonzero(np.diff(bounds) > 0)
+        if len(filled):
+            gathered = vectors[counts.indices[bounds[0] : bounds[-1]]]
+            rows[begin + filled] = np.maximum.reduceat(gathered, bounds[filled] - bounds[0], axis=0)
+        begin = end
+    return rows
+
+
+def smooth_inverse_frequency(frequency: np.ndarray, a: float) -> np.ndarray:
+    """Return a / (a + p) for each word of share p of all words.
+
+    References
+    ----------
+    .. [1] S. Arora, Y. Liang, T. Ma (2017). A simple but tough-to-beat baseline for sentence
+       embeddings. ICLR.
+    """
+    return (a / (a + frequency)).astype(np.float32)
+
+
+def common_direction(rows: np.ndarray) -> np.ndarray:
+    """Return the unit vector along which rows agree most: their first right singular vector, not centred."""
+    gram = rows.T.astype(np.float64) @ rows
+    direction = np.linalg.eigh(gram)[1][:, -1]
+    return (direction * np.sign(direction[np.abs(direction).argmax()])).astype(np.float32)
+
+
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Return the rows divided by their length; rows of zeros stay."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(lengths > 0, lengths, np.float32(1))
+
+
+def rotation_onto(rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return the orthogonal matrix R that brings rows @ R closest to the targets."""
+    left, _, right = np.linalg.svd(rows.T.astype(np.float64) @ targets)
+    return (left @ right).astype(np.float32)

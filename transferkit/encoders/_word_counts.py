@@ -1,0 +1,119 @@
+"""Words of a stream of texts, and how often they stand near each other."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from transferkit._algorithms.cooccurrence import (
+    add_pairs,
+    count_pairs,
+    drop_rare_pairs,
+    index_words,
+    relabel_pairs,
+)
+from transferkit._algorithms.vocabulary import Vocabulary, sort_terms
+from transferkit._algorithms.vocabulary_merging import merge_parts, to_vocabulary
+from transferkit.encoders._text_blocks import map_blocks, threaded_map
+
+_BATCH_TOKENS = 1 << 21  # that are counted at a time
+
+
+class WordCounts(NamedTuple):
+    """All words met and their pairs: plain arrays that are never changed in place.
+
+    `ids` numbers the words of `terms` in the order in which they were met; `pairs` are upper triangles over
+    these numbers whose sum is the count of pairs, each larger than the next.
+    """
+
+    terms: tuple | None = None
+    ids: np.ndarray | None = None
+    pairs: tuple = ()
+    n_documents: int = 0
+
+    def add(self, analysis, documents, window, max_pairs, n_jobs):
+        """Return the counts with those of more documents added."""
+        counts, batch, n_tokens, n_rows = self, [], 0, 0
+        for words, word_of_token, rows, n_new in map_blocks(
+            lambda block: _index_block(analysis, block), analysis.split(documents), n_jobs
+        ):
+            batch.append((words, word_of_token, rows + n_rows))
+            n_rows += n_new
+            n_tokens += len(rows)
+            if n_tokens > _BATCH_TOKENS:
+                counts, batch, n_tokens = counts._add_batch(batch, window, max_pairs, n_jobs), [], 0
+        if batch:
+            counts = counts._add_batch(batch, window, max_pairs, n_jobs)
+        return counts._replace(n_documents=self.n_documents + n_rows)
+
+    def merge(self, other, max_pairs, n_jobs):
+        """Return the sum of two counts."""
+        ids, known, (theirs,) = self._meet([Vocabulary(*other.terms)], n_jobs)
+        new = np.empty(len(theirs), np.int32)
+        new[other.ids] = ids[theirs]  # their number -> ours
+        counts = self._replace(terms=known, ids=ids, n_documents=self.n_documents + other.n_documents)
+        return counts._push(relabel_pairs(other.all_pairs(), new, len(ids)), max_pairs)
+
+    def times(self, factor):
+        """Return the counts of the same documents given `factor` times."""
+        terms = Vocabulary(*self.terms)
+        terms = terms._replace(document_frequency=terms.document_frequency * factor, total=terms.total * factor)
+        pairs = tuple(part * factor for part in self.pairs)
+        return self._replace(terms=tuple(terms), pairs=pairs, n_documents=self.n_documents * factor)
+
+    def all_pairs(self):
+        """Return the counts of pairs as one upper triangle."""
+        pairs = sparse.csr_array((0, 0), dtype=np.int64)
+        for part in reversed(self.pairs):
+            pairs = add_pairs(part, pairs)
+        n_words = len(self.ids)
+        return add_pairs(pairs, sparse.csr_array((n_words, n_words), dtype=np.int64))
+
+    def choose(self, min_count, max_features):
+        """Return the words kept, as places in `terms`: the most frequent first, equally frequent ones by alphabet."""
+        terms = Vocabulary(*self.terms)
+        kept = np.flatnonzero(terms.total >= min_count)
+        alphabetical = kept[sort_terms(terms.text, terms.starts[kept], terms.lengths[kept])]
+        return alphabetical[np.argsort(-terms.total[alphabetical], kind="stable")[:max_features]]
+
+    def pairs_of(self, chosen):
+        """Return the counts of pairs of the chosen words, numbered in their order."""
+        new = np.full(len(self.ids), -1, np.int32)
+        new[self.ids[chosen]] = np.arange(len(chosen), dtype=np.int32)
+        return relabel_pairs(self.all_pairs(), new, len(chosen))
+
+    def _add_batch(self, batch, window, max_pairs, n_jobs):
+        ids, terms, places = self._meet([words for words, _, _ in batch], n_jobs)
+        tokens = np.concatenate(
+            [ids[place][word_of_token] for place, (_, word_of_token, _) in zip(places, batch, strict=True)]
+        )
+        rows = np.concatenate([rows for _, _, rows in batch])
+        counts = self._replace(terms=terms, ids=ids)
+        return counts._push(count_pairs(tokens, rows, window, len(ids)), max_pairs)
+
+    def _meet(self, parts, n_jobs):
+        """Return numbers and text of all words, known or in the parts, and the places of the parts' words."""
+        run = threaded_map(n_jobs)
+        known = [] if self.terms is None else [Vocabulary(*self.terms)]
+        merged = merge_parts([*known, *parts], run)
+        terms = to_vocabulary([*known, *parts], merged, run)
+        ids = np.full(len(terms.hashes), -1, np.int32)
+        if known:
+            ids[merged.terms_of[0]] = self.ids
+        new = ids < 0
+        ids[new] = np.arange(len(ids) - new.sum(), len(ids), dtype=np.int32)
+        return ids, tuple(terms), merged.terms_of[len(known) :]
+
+    def _push(self, pairs, max_pairs):
+        """Add pairs; parts are joined when they reach the size of their elders, and pruned when they are too many."""
+        parts = [*self.pairs, pairs]
+        while len(parts) > 1 and (2 * parts[-1].nnz >= parts[-2].nnz or sum(p.nnz for p in parts) > max_pairs):
+            parts[-2:] = [add_pairs(*parts[-2:])]
+        if parts[0].nnz > max_pairs:
+            parts[0] = drop_rare_pairs(parts[0], max_pairs // 2)
+        return self._replace(pairs=tuple(parts))
+
+
+def _index_block(analysis, block):
+    tokens = analysis.tokens(block)
+    return *index_words(tokens), tokens.rows.astype(np.int64), len(block)
