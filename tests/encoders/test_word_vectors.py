@@ -193,6 +193,13 @@ def test_continuing_needs_counts_and_a_weight(fitted, corpus):
         pickle.loads(pickle.dumps(fitted)).continue_fit(corpus)
 
 
+def test_texts_without_known_words_can_be_adapted_to(fitted):
+    encoder = pickle.loads(pickle.dumps(fitted)).set_params(pooling="sif").adapt_idf(["zzz", "yyy"])
+    assert not encoder.frequency_.any()
+    rows, plain = encoder.transform(["array"]), encoder.set_params(pooling="mean").transform(["array"])
+    np.testing.assert_allclose(rows, plain, atol=1e-6)
+
+
 def test_text_parameters_reach_the_words():
     encoder = WordVectorEncoder(3, min_count=1, stop_words=["my"], stemmer=lambda word: word[:3]).fit(TEXTS)
     assert "dri" in encoder.vocabulary_

@@ -62,8 +62,10 @@ def smooth_inverse_frequency(frequency: np.ndarray, a: float) -> np.ndarray:
 
 
 def common_direction(rows: np.ndarray) -> np.ndarray:
-    """Return the unit vector along which rows agree most: their first right singular vector, not centred."""
+    """Return the unit vector along which rows agree most: their first right singular vector (zeros for none)."""
     gram = rows.T.astype(np.float64) @ rows
+    if not gram.any():
+        return np.zeros(len(gram), np.float32)
     direction = np.linalg.eigh(gram)[1][:, -1]
     return (direction * np.sign(direction[np.abs(direction).argmax()])).astype(np.float32)
 

@@ -1,12 +1,98 @@
-"""Which words are near a vector."""
+"""Questions about word vectors: neighbours, analogies, similarity."""
 
 import numpy as np
 
 from transferkit._algorithms.vocabulary import find_terms
+from transferkit._validation import check_is_fitted
 from transferkit.encoders._text_analysis import make_analysis
 
 
-def nearest_rows(vectors, lengths, target, n, excluded=()):
+class WordQueriesMixin:
+    """Answers questions from `_vectors`, their `_lengths`, and the encoder of words `_words`."""
+
+    def most_similar(self, word, n=10):
+        """Return the words whose vectors point in the most similar directions.
+
+        Parameters
+        ----------
+        word : str or array-like of shape (n_components,)
+            A known word, which is left out of the answer, or any vector.
+        n : int, default=10
+            Number of words.
+
+        Returns
+        -------
+        similar : list of (str, float)
+            Words with the cosines of their vectors, nearest first.
+
+        Raises
+        ------
+        KeyError
+            If the word is not in the vocabulary.
+        """
+        check_is_fitted(self)
+        self._settle()
+        if isinstance(word, str):
+            row = _row_of_word(self._words, word)
+            return self._name_nearest(self._vectors[row], n, [row])
+        return self._name_nearest(np.asarray(word, np.float32), n, [])
+
+    def analogy(self, a, b, c, n=10):
+        """Return words that relate to c as b relates to a.
+
+        Parameters
+        ----------
+        a, b, c : str
+            Known words, which are left out of the answer: "man", "king", "woman" ask for "queen".
+        n : int, default=10
+            Number of words.
+
+        Returns
+        -------
+        answers : list of (str, float)
+            Words with the cosines of their vectors and b - a + c, all of unit length, nearest first.
+
+        Raises
+        ------
+        KeyError
+            If a word is not in the vocabulary.
+        """
+        check_is_fitted(self)
+        self._settle()
+        rows = [_row_of_word(self._words, word) for word in (a, b, c)]
+        first, second, third = (_unit(self._vectors[row]) for row in rows)
+        return self._name_nearest(second - first + third, n, rows)
+
+    def similarity(self, a, b):
+        """Return the cosine of two words' vectors.
+
+        Parameters
+        ----------
+        a, b : str
+            Known words.
+
+        Returns
+        -------
+        cosine : float
+            From -1 to 1.
+
+        Raises
+        ------
+        KeyError
+            If a word is not in the vocabulary.
+        """
+        check_is_fitted(self)
+        self._settle()
+        first, second = (_unit(self._vectors[_row_of_word(self._words, word)]) for word in (a, b))
+        return float(first @ second)
+
+    def _name_nearest(self, target, n, excluded):
+        rows, cosines = _nearest_rows(self._vectors, self._lengths, target, n, excluded)
+        names = self._words.get_feature_names_out()
+        return [(names[row], float(cosine)) for row, cosine in zip(rows, cosines, strict=True)]
+
+
+def _nearest_rows(vectors, lengths, target, n, excluded=()):
     """Return the rows whose cosine with the target is largest, and the cosines.
 
     Parameters
@@ -36,12 +122,12 @@ def nearest_rows(vectors, lengths, target, n, excluded=()):
     return nearest, cosines[nearest]
 
 
-def unit(vector):
+def _unit(vector):
     """Return the vector divided by its length; one of zeros stays."""
     return vector / (np.linalg.norm(vector) or 1)
 
 
-def row_of_word(words, word):
+def _row_of_word(words, word):
     """Return the row of a word in an encoder of words.
 
     Raises

@@ -24,7 +24,7 @@ from transferkit.encoders._text_analysis import make_analysis, sort_given_vocabu
 from transferkit.encoders._text_blocks import check_documents, count_given_terms, threaded_map
 from transferkit.encoders._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
 from transferkit.encoders._word_counts import WordCounts
-from transferkit.encoders._word_queries import nearest_rows, row_of_word, unit
+from transferkit.encoders._word_queries import WordQueriesMixin
 from transferkit.persistence import read_vectors
 
 _TEXT_PARAMETERS = (
@@ -39,7 +39,7 @@ _TEXT_PARAMETERS = (
 )
 
 
-class WordVectorEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Encode texts by the vectors of their words, trained on unlabelled text or loaded from a file.
 
     Words that stand in the same company get similar vectors, so a classifier that has seen one of them
@@ -339,8 +339,9 @@ class WordVectorEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     def continue_fit(self, X, y=None, *, weight=1):
         """Learn on from a domain's own texts, in the coordinates that the vectors have.
 
-        Words that become frequent enough join. The new vectors are rotated onto the old ones, so that what was
-        trained on the old ones (a classifier on pooled rows) keeps its meaning as far as the words kept theirs.
+        Words that become frequent enough join. The new vectors are rotated onto the old ones (if these are as long), so
+        that what was trained on the old ones (a classifier on pooled rows) keeps its meaning as far as the words
+        kept theirs.
 
         Parameters
         ----------
@@ -435,82 +436,6 @@ class WordVectorEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             parts = [unit_rows(part) for part in parts]
         return parts[0] if len(parts) == 1 else np.hstack(parts)
 
-    def most_similar(self, word, n=10):
-        """Return the words whose vectors point in the most similar directions.
-
-        Parameters
-        ----------
-        word : str or array-like of shape (n_components,)
-            A known word, which is left out of the answer, or any vector.
-        n : int, default=10
-            Number of words.
-
-        Returns
-        -------
-        similar : list of (str, float)
-            Words with the cosines of their vectors, nearest first.
-
-        Raises
-        ------
-        KeyError
-            If the word is not in the vocabulary.
-        """
-        check_is_fitted(self)
-        self._settle()
-        if isinstance(word, str):
-            row = row_of_word(self._words, word)
-            return self._name_nearest(self._vectors[row], n, [row])
-        return self._name_nearest(np.asarray(word, np.float32), n, [])
-
-    def analogy(self, a, b, c, n=10):
-        """Return words that relate to c as b relates to a.
-
-        Parameters
-        ----------
-        a, b, c : str
-            Known words, which are left out of the answer: "man", "king", "woman" ask for "queen".
-        n : int, default=10
-            Number of words.
-
-        Returns
-        -------
-        answers : list of (str, float)
-            Words with the cosines of their vectors and b - a + c, all of unit length, nearest first.
-
-        Raises
-        ------
-        KeyError
-            If a word is not in the vocabulary.
-        """
-        check_is_fitted(self)
-        self._settle()
-        rows = [row_of_word(self._words, word) for word in (a, b, c)]
-        first, second, third = (unit(self._vectors[row]) for row in rows)
-        return self._name_nearest(second - first + third, n, rows)
-
-    def similarity(self, a, b):
-        """Return the cosine of two words' vectors.
-
-        Parameters
-        ----------
-        a, b : str
-            Known words.
-
-        Returns
-        -------
-        cosine : float
-            From -1 to 1.
-
-        Raises
-        ------
-        KeyError
-            If a word is not in the vocabulary.
-        """
-        check_is_fitted(self)
-        self._settle()
-        first, second = (unit(self._vectors[row_of_word(self._words, word)]) for word in (a, b))
-        return float(first @ second)
-
     @property
     def vectors_(self):
         """Word vectors, shape (n_words, n_components)."""
@@ -603,7 +528,7 @@ class WordVectorEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             "_lengths": np.linalg.norm(vectors, axis=1),
             "_frequency": frequency,
             "_idf": idf,
-            "_common": unit(mean).astype(np.float32),
+            "_common": unit_rows(mean[None])[0].astype(np.float32),
             "_is_stale": False,
         }
 
@@ -620,11 +545,6 @@ class WordVectorEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             rows = mean_rows(counts, weights, self._vectors)
             return rows - np.outer(rows @ self._common, self._common)
         return mean_rows(counts, self._idf if pooling == "tfidf" else None, self._vectors)
-
-    def _name_nearest(self, target, n, excluded):
-        rows, cosines = nearest_rows(self._vectors, self._lengths, target, n, excluded)
-        names = self._words.get_feature_names_out()
-        return [(names[row], float(cosine)) for row, cosine in zip(rows, cosines, strict=True)]
 
     def _make_words(self):
         """Return an encoder of texts as counts of words, not fitted."""
