@@ -37,7 +37,7 @@ CASES = {
     "char_wb 3-5-grams": {"analyzer": "char_wb", "ngram_range": (3, 5)},
 }
 REPEATS = {"words": 5, "word 1-2-grams": 3, "char_wb 3-5-grams": 2}
-LSA_COMPONENTS = 256
+LSA_COMPONENTS = 64
 RIVALS = {
     "scikit-learn": lambda parameters: TfidfVectorizer(dtype=np.float32, **parameters),
     "transferkit, 1 thread": lambda parameters: TfidfEncoder(n_jobs=1, **parameters),

@@ -12,7 +12,7 @@ from transferkit._algorithms.vocabulary import Counted, Vocabulary
 
 Map = Callable[[Callable, Iterable], Iterable]  # the built-in map, or one that uses threads
 
-_RANGE_SIZE = 1 << 18  # terms that are merged at a time, so that the work stays in the cache
+_RANGE_SIZE = 1 << 16  # terms that are merged at a time, so that the work stays in the cache
 
 
 class Merged(NamedTuple):

@@ -3,12 +3,14 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from functools import partial
 from itertools import islice
 
 import numpy as np
 from joblib import effective_n_jobs
 
+from transferkit._algorithms.term_counts import TermCounts
 from transferkit._algorithms.vocabulary import Vocabulary, find_terms
 from transferkit._algorithms.vocabulary_merging import Map, Tally, to_vocabulary
 from transferkit._validation import check_texts
@@ -40,7 +42,7 @@ def map_blocks(function: Callable, blocks: Iterable, n_jobs: int | None) -> Iter
         running: deque = deque()
         for block in blocks:
             running.append(pool.submit(function, block))
-            if len(running) > 2 * n_threads:
+            if len(running) > n_threads:
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
@@ -49,6 +51,16 @@ def map_blocks(function: Callable, blocks: Iterable, n_jobs: int | None) -> Iter
 def threaded_map(n_jobs: int | None) -> Map:
     """Return a function that maps like the built-in one, with threads."""
     return partial(map_blocks, n_jobs=n_jobs)
+
+
+def count_blocks(analysis: TextAnalysis, documents: Iterable, n_jobs: int | None) -> list[TermCounts]:
+    """Return the counted terms of all blocks."""
+    blocks = map_blocks(analysis.count, analysis.split(documents), n_jobs)
+    if effective_n_jobs(n_jobs) == 1:
+        return list(blocks)
+    # The allocator keeps an arena for each thread. Copied from there, what stays does not hold back what was
+    # freed around it, which is more than half of the memory.
+    return [TermCounts(*map(copy, counts)) for counts in blocks]
 
 
 def tally_terms(analysis: TextAnalysis, documents: Iterable, n_jobs: int | None) -> tuple[Vocabulary, int]:

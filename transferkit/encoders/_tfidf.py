@@ -30,6 +30,7 @@ from transferkit.encoders._short_texts import ShortTexts, are_few
 from transferkit.encoders._text_analysis import TextAnalysis, make_analysis, sort_given_vocabulary, warn_for_unused
 from transferkit.encoders._text_blocks import (
     check_documents,
+    count_blocks,
     count_given_terms,
     map_blocks,
     tally_terms,
@@ -274,7 +275,7 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
         if self.vocabulary is not None:
             documents = list(self._check_documents(X))
             return self.fit(documents).transform(documents)
-        blocks = list(map_blocks(analysis.count, analysis.split(self._check_documents(X)), self.n_jobs))
+        blocks = count_blocks(analysis, self._check_documents(X), self.n_jobs)
         run = threaded_map(self.n_jobs)
         merged = merge_parts(blocks, run)
         terms, terms_of = to_vocabulary(blocks, merged, run), merged.terms_of
