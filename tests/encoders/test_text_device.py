@@ -93,7 +93,7 @@ def test_equals_numpy_on_any_text_and_setting(device, documents, options):
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("parameters", LEARNING)
-@pytest.mark.parametrize("block_size", [2000, 1 << 22])
+@pytest.mark.parametrize("block_size", [30_000, 1 << 22])
 def test_equals_numpy_on_docstrings(device, parameters, block_size, corpus, monkeypatch):
     monkeypatch.setattr(_text_analysis, "_BLOCK_SIZE_ON_DEVICE", block_size)
     assert_equal_to_numpy(corpus, device, **parameters)
