@@ -11,7 +11,7 @@ from torch import Tensor
 
 from transferkit._training.features import Features, Kernel
 
-__all__ = ["Coordinates", "DualCoordinates", "Vector", "WhiteCoordinates"]
+__all__ = ["Coordinates", "DualCoordinates", "Hessian", "Vector", "WhiteCoordinates"]
 
 
 class Vector(NamedTuple):
@@ -36,15 +36,24 @@ class Vector(NamedTuple):
         coords = self.coords * factor[:, None]
         return Vector(coords, coords if self.image is self.coords else self.image * factor[:, None])
 
-    def divide(self, diagonal: Tensor) -> "Vector":
-        """Return the vector over a diagonal; for coordinates whose image is the vector itself."""
-        coords = self.coords / diagonal
+    def divide(self, hessian: "Tensor | Hessian") -> "Vector":
+        """Return the vector over a diagonal or another Hessian, in coordinates whose image is the vector itself."""
+        if not isinstance(hessian, Tensor):
+            return hessian.solve(self)
+        coords = self.coords / hessian
         return Vector(coords, coords)
 
     def select(self, problems: Tensor) -> "Vector":
         """Return the vector of some of the problems."""
         coords = self.coords[:, problems]
         return Vector(coords, coords if self.image is self.coords else self.image[:, problems])
+
+
+class Hessian(Protocol):
+    """A guess of the Hessian that is more than a diagonal."""
+
+    def solve(self, vector: Vector) -> Vector:
+        """Return the inverse Hessian times the vector."""
 
 
 class Coordinates(Protocol):
@@ -61,8 +70,8 @@ class Coordinates(Protocol):
     def gradient(self, point: Vector, residuals: Tensor) -> Vector:
         """Return the gradient of loss and penalty."""
 
-    def guess_hessian(self, curvature: Tensor) -> Tensor | None:
-        """Return the Hessian's diagonal at a mean curvature (n_problems,) of the loss, if it is known."""
+    def guess_hessian(self, curvature: Tensor) -> Tensor | Hessian | None:
+        """Return the Hessian, or its diagonal, at a mean curvature (n_problems,) of the loss, if it is known."""
 
     def bound_gap(self, gradient: Vector, curvature: Tensor) -> Tensor:
         """Return C / 2 ||gradient||^2: the penalty alone curves by 1 / C, so no more than this is left to gain.
@@ -128,7 +137,7 @@ class WhiteCoordinates:
         coords = self.scale * gradient
         return Vector(coords, coords)
 
-    def guess_hessian(self, curvature: Tensor) -> Tensor | None:
+    def guess_hessian(self, curvature: Tensor) -> Tensor | Hessian | None:
         share = (curvature / self.loss_curvature)[:, None]
         ridge = self.scale.square() / self.C[:, None]  # the penalty's part of the bound, which is 1 in all
         if self.has_intercept:

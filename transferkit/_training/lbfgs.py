@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from transferkit._training.coordinates import Coordinates, Vector
+from transferkit._training.coordinates import Coordinates, Hessian, Vector
 from transferkit._training.losses import Loss
 
 __all__ = ["Solution", "minimise"]
@@ -176,7 +176,7 @@ class Run:
         solution.converged[problems] = converged[chosen]
 
 
-def find_direction(gradient: Vector, pairs: list[Pair], hessian: Tensor | None) -> Vector:
+def find_direction(gradient: Vector, pairs: list[Pair], hessian: Tensor | Hessian | None) -> Vector:
     """Return the two-loop recursion's answer: inverse Hessian @ gradient (to be subtracted).
 
     `hessian`, where the coordinates know one, is the diagonal that the recursion begins with.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from transferkit._training.blocks import BlockCoordinates, suits_blocks
 from transferkit._training.coordinates import Vector
 from transferkit._training.device import choose_device
 from transferkit._training.geometry import Geometry, find_geometry
@@ -17,8 +18,9 @@ from transferkit._training.losses import Loss
 
 __all__ = ["FoldFit", "LogisticSearch"]
 
-BATCH_SCORES = 2_000_000  # on the CPU, strengths join one batch while it has at most so many scores
+BATCH_SCORES = 100_000  # on the CPU, strengths join one batch while it has so few scores; warm starts save more
 BATCH_SCORES_GPU = 100_000_000
+MANY_STEPS = 8  # after a candidate that took so many, the next ones get the blocks of the Hessian
 
 
 @dataclass
@@ -113,6 +115,11 @@ class LogisticSearch:
         if last is not None:
             folds = torch.arange(n_folds, device=self.device).repeat(len(Cs))
             start = coordinates.transfer(last.point.select(folds), last.coordinates.select(folds))
+            hard = last.n_iter.max() >= MANY_STEPS or isinstance(last.coordinates, BlockCoordinates)
+            if hard and suits_blocks(coordinates, self.n_outputs):
+                scores = coordinates.scores(start)
+                scores = scores if self.offset is None else scores + self.offset
+                coordinates = BlockCoordinates.at(coordinates, loss, scores)
         solution = minimise(coordinates, loss, start, offset=self.offset, tol=self.tol, max_iter=self.max_iter)
         seconds = (time.perf_counter() - began) / len(Cs)
         fits = []

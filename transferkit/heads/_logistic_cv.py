@@ -105,6 +105,10 @@ class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
     `sample_weight` weighs rows in training, and in scoring where the scorer takes weights, as in GridSearchCV. A class
     that is missing from a fold's training part is never predicted there.
 
+    All folds of a candidate train as one problem and begin at the optima of the next smaller C. Where penalties are so
+    weak that steps become many, dense features get the Hessian's diagonal block of each class at that point as the
+    first guess of L-BFGS, which takes a third to a fifth of the steps.
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris

@@ -1,0 +1,83 @@
+"""The Hessian's blocks: right where all rows count, and worth their price."""
+
+import numpy as np
+import pytest
+import torch
+
+from transferkit._training import blocks, logistic_search
+from transferkit._training.blocks import BlockCoordinates, suits_blocks
+from transferkit._training.geometry import find_geometry
+from transferkit._training.linear_classifier import make_loss
+from transferkit._training.logistic_search import LogisticSearch
+
+CPU = torch.device("cpu")
+
+
+def make_problem(n_folds=2, n_rows=60):
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(n_rows, 5)) * [1, 2, 0.5, 3, 0.1]
+    labels = (X @ generator.normal(size=(5, 3)) + generator.gumbel(size=(n_rows, 3))).argmax(1)
+    weights = (generator.random((n_rows, n_folds)) < 0.8).astype(float)
+    return X, labels, weights
+
+
+def test_blocks_are_those_of_the_exact_hessian():
+    X, labels, _ = make_problem()
+    weights = np.ones((len(X), 1))
+    loss, _ = make_loss(labels, weights, 3, X.dtype, CPU)
+    geometry = find_geometry(X, weights[:, 0], True, CPU)
+    white = geometry.coordinates(loss, torch.tensor([7.0], dtype=torch.float64))
+    flat = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def measure(coords):
+        vector = type(white.zeros(3))(coords[:, None], coords[:, None])
+        return (loss.evaluate(white.scores(vector))[0] + white.penalty(vector, vector) / 2)[0]
+
+    hessian = torch.autograd.functional.hessian(lambda coords: measure_smoothly(white, labels, coords), flat)
+    vector = type(white.zeros(3))(flat[:, None], flat[:, None])
+    assert measure(flat) == pytest.approx(float(measure_smoothly(white, labels, flat)))
+    found = BlockCoordinates.at(white, loss, white.scores(vector)).guess_hessian(None).inverses
+    for k in range(3):
+        torch.testing.assert_close(torch.linalg.inv(found[k]), hessian[:, k, :, k], rtol=1e-5, atol=1e-5)
+
+
+def measure_smoothly(white, labels, coords):
+    vector = type(white.zeros(3))(coords[:, None], coords[:, None])
+    scores = white.scores(vector)[:, 0]
+    loss = torch.nn.functional.cross_entropy(scores, torch.from_numpy(labels), reduction="sum")
+    return loss + white.penalty(vector, vector)[0] / 2
+
+
+def test_rows_beyond_the_heaviest_enter_by_their_mean(monkeypatch):
+    X, labels, weights = make_problem(n_rows=400)
+    loss, _ = make_loss(labels, weights, 3, X.dtype, CPU)
+    white = find_geometry(X, weights.mean(1), True, CPU).coordinates(loss, torch.full((2,), 3.0, dtype=torch.float64))
+    scores = white.scores(white.zeros(3))
+    full = BlockCoordinates.at(white, loss, scores).blocks.inverses
+    monkeypatch.setattr(blocks, "MAX_ROWS", 200)
+    half = BlockCoordinates.at(white, loss, scores).blocks.inverses
+    assert 0 < (full - half).norm() / full.norm() < 0.3
+
+
+def test_only_folds_of_one_C_share_blocks():
+    X, labels, weights = make_problem()
+    loss, _ = make_loss(labels, weights, 3, X.dtype, CPU)
+    geometry = find_geometry(X, weights.mean(1), True, CPU)
+    assert suits_blocks(geometry.coordinates(loss, torch.full((2,), 3.0, dtype=torch.float64)), 3)
+    assert not suits_blocks(geometry.coordinates(loss, torch.tensor([1.0, 3.0], dtype=torch.float64)), 3)
+
+
+@pytest.mark.parametrize("prior", [None, np.ones((3, 5))])
+def test_search_with_blocks_finds_the_same_optima(monkeypatch, prior):
+    X, labels, weights = make_problem(n_rows=300)
+    monkeypatch.setattr(logistic_search, "BATCH_SCORES", 1)
+
+    def search(many_steps):
+        monkeypatch.setattr(logistic_search, "MANY_STEPS", many_steps)
+        options = {"fit_intercept": True, "tol": 1e-9, "max_iter": 1000, "device": "cpu", "prior": prior}
+        return list(LogisticSearch(X, labels, weights, n_outputs=3, **options).run([0.1, 10.0, 1000.0]))
+
+    plain, refined = search(10_000), search(1)
+    for expected, found in zip(plain, refined, strict=True):
+        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
+    assert sum(fit.n_iter.sum() for fit in refined) < sum(fit.n_iter.sum() for fit in plain)
