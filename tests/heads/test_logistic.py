@@ -19,6 +19,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from transferkit import LogisticHead
+from transferkit._training import geometry
 from transferkit._validation import validate_rows
 
 
@@ -58,7 +59,13 @@ def make_problem(n_samples, n_features, n_classes, *, sparse=False, seed=0):
     return X, y
 
 
-SHAPES = {"tall": (400, 20), "wide": (150, 300), "wide, many rows": (1250, 1300)}
+SHAPES = {"tall": (400, 20), "wide": (150, 300), "wide, many rows": (220, 260)}
+
+
+@pytest.fixture(autouse=True)
+def many_rows_are_few(monkeypatch):
+    """Let 220 rows count as many, so that their way of training is tested in little time."""
+    monkeypatch.setattr(geometry, "MAX_REDUCED_ROWS", 200)
 
 
 @pytest.mark.parametrize("C", [1e-3, 1.0, 1e3])
