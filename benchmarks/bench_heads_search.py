@@ -28,7 +28,7 @@ GROWTH = {
 }
 
 
-def load_part(n_rows=1600, n_features=96):
+def load_part(n_rows=1000, n_features=64):
     X, _, y, _ = load_dense()
     labels, counts = np.unique(y, return_counts=True)
     kept = np.flatnonzero(np.isin(y, labels[np.argsort(-counts)[:20]]))[:n_rows]
@@ -136,6 +136,7 @@ def main():
     LogisticHead().fit(X[:300], y[:300])
     results["search-fair"] = compare_searches(X, y, repeats=1)
     print(json.dumps(results["search-fair"], indent=2))
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     results["growth"] = {"sizes": GROWTH, "others": MEDIUM, "seconds": measure_growth()}
     results["search-fair"]["threads"] = torch.get_num_threads()
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
