@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c "$(IS_NEW_ENOUGH)" 2>/dev/nu
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format clean
 
 demo: .venv/demo-ready
 	$(BIN)/transferkit demo

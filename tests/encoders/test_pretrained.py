@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import transferkit
-from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, TfidfEncoder
+from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, TfidfEncoder, WordVectorEncoder
 from transferkit.encoders import _row_cache
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import fingerprint
@@ -206,6 +206,20 @@ def test_encoder_that_is_fitted_again_is_another_encoder():
     assert frozen.transform(["one three"]).shape == (1, 2)
     encoder.fit(["one three four"])
     assert frozen.transform(["one three"]).toarray().tolist() == encoder.transform(["one three"]).toarray().tolist()
+
+
+def test_encoder_that_learned_on_is_another_encoder():
+    for encoder in (TfidfEncoder(), LSAEncoder(2, min_df=1), WordVectorEncoder(2, min_count=1)):
+        frozen = PretrainedEncoder(encoder.partial_fit(["one two", "two three"]))
+        before = frozen.transform(["one two three four"])
+        frozen.transform(["one two three four"])
+        encoder.partial_fit(["four five", "one five four"])
+        after, expected = frozen.transform(["one two three four"]), encoder.transform(["one two three four"])
+        after, before, expected = (
+            rows.toarray() if sparse.issparse(rows) else rows for rows in (after, before, expected)
+        )
+        np.testing.assert_allclose(after, expected, atol=1e-6)
+        assert after.shape != before.shape or not np.allclose(after, before)
 
 
 def test_encoder_of_a_file_is_named_without_being_read(tmp_path, monkeypatch):
