@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 
 _ROOM_OF_NAME = {
     "EmbeddingMapDisplay": "inspection",
+    "FeatureBlocks": "heads",
     "LSAEncoder": "encoders",
     "LogisticHead": "heads",
     "LogisticHeadCV": "heads",
@@ -27,6 +28,7 @@ _ROOMS = ("datasets", "encoders", "exceptions", "heads", "inspection", "persiste
 
 __all__ = [
     "EmbeddingMapDisplay",
+    "FeatureBlocks",
     "LSAEncoder",
     "LogisticHead",
     "LogisticHeadCV",
