@@ -49,7 +49,7 @@ def test_steps_are_those_of_torch(solver, fused, monkeypatch):
         optimiser.step(0.05)
         reference.step()
     for slot, leaf in zip((weights, intercept), theirs, strict=True):
-        np.testing.assert_allclose(slot.values, leaf.detach(), atol=1e-6)
+        np.testing.assert_allclose(slot.values, leaf.detach(), atol=1e-5)
 
 
 @pytest.mark.parametrize("solver", THEIRS)
@@ -114,7 +114,9 @@ def test_groups_have_their_own_pace_anchor_and_beginning():
     assert step(3) == [-0.03, -0.3, -0.19]  # the anchor at zero pulls back by a tenth of the way
 
 
-@pytest.mark.parametrize(("limits", "expected"), [({"clip_value": 0.5}, [0.5, -0.5]), ({"clip_norm": 1.0}, [0.6, -0.8])])
+@pytest.mark.parametrize(
+    ("limits", "expected"), [({"clip_value": 0.5}, [0.5, -0.5]), ({"clip_norm": 1.0}, [0.6, -0.8])]
+)
 def test_gradients_are_clipped(limits, expected):
     slots = [Slot(np.zeros((1, 1)), True), Slot(np.zeros((1, 1)), True)]
     slabs = build_slabs([(ParameterGroup(str(i)), [slot]) for i, slot in enumerate(slots)],

@@ -47,8 +47,8 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
     solver : str, default="adam"
         "gd" (gradient descent on all rows), "sgd", "momentum", "nesterov", "rmsprop" (decay 0.99), "adagrad", "adam"
         and "adamw" (decays 0.9 and 0.999; "adamw" shrinks the weights by the learning rate times `alpha` instead of
-        adding the penalty's gradient), or "lbfgs", quasi-Newton steps on all rows with a line search, which looks at no learning
-        rate and takes no dropout, batch normalisation or augmentation.
+        adding the penalty's gradient), or "lbfgs", quasi-Newton steps on all rows with a line search, which looks at no
+        learning rate and takes no dropout, batch normalisation or augmentation.
     alpha : float, default=1e-4
         Strength of the penalty on the squared weights.
     momentum : float, default=0.9
