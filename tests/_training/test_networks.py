@@ -1,4 +1,4 @@
-"""Networks: gradients in closed form are those of automatic differentiation, for every layer, loss and kind of input."""
+"""Networks: gradients in closed form are those of automatic differentiation, for all layers, losses and inputs."""
 
 import numpy as np
 import pytest
