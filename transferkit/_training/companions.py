@@ -69,7 +69,7 @@ class GradualPruning:
 
     def end_epoch(self, epoch: int) -> None:
         """Zero what is due, and keep it zero in the steps to come."""
-        sizes = torch.cat([slab.weights().abs().ravel() for slab in self.slabs])
+        sizes = torch.cat([slab.weights.abs().ravel() for slab in self.slabs])
         n_zeros = int(self.share(epoch) * len(sizes))
         if n_zeros == 0:
             return
@@ -77,7 +77,7 @@ class GradualPruning:
         kept[torch.topk(sizes, n_zeros, largest=False, sorted=False).indices] = False
         begin = 0
         for slab in self.slabs:
-            weights = slab.weights()
+            weights = slab.weights
             mask = kept[begin : begin + weights.numel()].view_as(weights).to(weights)
             begin += weights.numel()
             if slab.mask is None:

@@ -68,10 +68,7 @@ class Network:
 
     def backward(self, gradient: Tensor | None) -> None:
         """Leave the gradients of all parameters that learn in their slots, given that in the scores."""
-        learning = [any(not slot.frozen for slot in layer.slots) for layer in self.layers]
-        if not any(learning):
-            return
-        first = learning.index(True)
+        first = self._first_that_learns()
         for position in range(len(self.layers) - 1, first - 1, -1):
             assert gradient is not None
             gradient = self.layers[position].backward(gradient, position > first)
@@ -101,6 +98,13 @@ class Network:
     def read(self) -> list[Stage]:
         """Return the stages with the arrays as they are now."""
         return [_read(stage, layer) for stage, layer in zip(self.stages, self.layers, strict=True)]
+
+    def _first_that_learns(self) -> int:
+        for position, layer in enumerate(self.layers):
+            for slot in layer.slots:
+                if not slot.frozen:
+                    return position
+        return len(self.layers)
 
     def _make_layer(
         self, stage: Stage, sparse: bool, device: torch.device, dtype: torch.dtype, generator: torch.Generator

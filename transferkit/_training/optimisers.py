@@ -151,7 +151,8 @@ class Optimiser:
     def step(self, rate: Rate) -> None:
         """Move all groups along their gradients."""
         active = [position for position, frozen in enumerate(self.frozen) if not frozen]
-        self._clip([self.slabs[position] for position in active])
+        if self.clip_norm is not None or self.clip_value is not None:
+            self._clip([self.slabs[position] for position in active])
         for position in active:
             slab = self.slabs[position]
             pace = rate * slab.group.learning_rate_scale if slab.group.learning_rate_scale != 1 else rate
@@ -175,11 +176,10 @@ class Optimiser:
             part.copy_(torch.from_numpy(np.array(array)))
 
     def _step_flat(self, slab: Slab, memories: list[Tensor], rate: Rate, count: Tensor) -> None:
-        weights = slab.weights()
-        self._penalise(slab, weights, slab.gradient[: slab.n_penalised], slab.anchor, rate)
+        self._penalise(slab, slab.weights, slab.gradient_of_weights, slab.anchor, rate)
         self.rule.move(slab.values, slab.gradient, memories, rate, count)
         if slab.mask is not None:
-            weights.mul_(slab.mask)
+            slab.weights.mul_(slab.mask)
 
     def _step_rows(self, slab: Slab, memories: list[Tensor], rate: Rate, count: Tensor) -> None:
         slot = slab.lazy

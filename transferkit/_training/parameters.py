@@ -84,8 +84,8 @@ class RowSlot(Slot):
 class Slab:
     """A group's parameters in one piece of memory: weights under the penalty first, then those that are free.
 
-    `lazy` slabs hold one matrix whose rows learn only in steps that touch them; their gradient is in `slot.gradient`,
-    for `slot.rows`.
+    A slab whose `lazy` is a matrix holds nothing else; its rows learn only in steps that touch them, and the gradient is
+    in `lazy.gradient`, for `lazy.rows`. `weights` are those under the penalty.
     """
 
     group: ParameterGroup
@@ -96,10 +96,10 @@ class Slab:
     anchor: Tensor | None = None
     mask: Tensor | None = None
 
-    @property
-    def lazy(self) -> RowSlot | None:
-        """The matrix of a slab whose rows learn when touched."""
-        return self.slots[0] if isinstance(self.slots[0], RowSlot) else None
+    def __post_init__(self) -> None:
+        self.weights = self.values[: self.n_penalised]  # one vector, or (n_rows, n_columns) where the slab is lazy
+        self.gradient_of_weights = self.gradient[: self.n_penalised]
+        self.lazy = self.slots[0] if isinstance(self.slots[0], RowSlot) else None
 
     def freeze(self, epoch: int) -> bool:
         """Set whether the group learns in this epoch; return whether it does not."""
@@ -107,10 +107,6 @@ class Slab:
         for slot in self.slots:
             slot.frozen = frozen
         return frozen
-
-    def weights(self) -> Tensor:
-        """Return the penalised weights as one vector, or as (n_rows, n_columns) where the slab is lazy."""
-        return self.values[: self.n_penalised]
 
 
 def build_slabs(
@@ -144,5 +140,5 @@ def _lay_out(group: ParameterGroup, slots: list[Slot], device: torch.device, dty
 
 def _finish(slab: Slab) -> Slab:
     if slab.group.anchor_strength > 0:
-        slab.anchor = slab.weights().clone()
+        slab.anchor = slab.weights.clone()
     return slab

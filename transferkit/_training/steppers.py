@@ -110,7 +110,7 @@ class LineSearchStepper:
         self.task.differentiate(batch)
         value = batch.losses.mean()
         for slab, parameter in zip(self.slabs, self.parameters, strict=True):
-            gradient, weights = _dense_gradient(slab), slab.weights()
+            gradient, weights = _dense_gradient(slab), slab.weights
             part = gradient[: slab.n_penalised]
             value = value + slab.group.alpha / 2 * weights.square().sum()
             part.add_(weights, alpha=slab.group.alpha)
