@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from transferkit._algorithms.feature_blocks import FeatureBlocks, to_kernel
-from transferkit._training.coordinates import Coordinates, DualCoordinates, Vector, WhiteCoordinates
-from transferkit._training.features import DenseFeatures, Features, Kernel, make_features
+from transferkit._training.coordinates import BlockBasis, Coordinates, DualCoordinates, Vector, WhiteCoordinates
+from transferkit._training.features import BlockFeatures, DenseFeatures, Features, Kernel, make_features
 from transferkit._training.losses import Loss
 
 __all__ = ["Geometry", "find_geometry"]
@@ -101,10 +101,10 @@ class ScaledGeometry:
 
 @dataclass
 class WhiteGeometry:
-    """Eigenvectors of the Gram matrix; too large a one is replaced by its diagonal."""
+    """Eigenvectors of the Gram matrix; of one too large, those of dense blocks and the diagonal."""
 
     features: Features
-    basis: Tensor | None  # (n_features, n_features)
+    basis: Tensor | BlockBasis | None  # (n_features, n_features)
     spectrum: Tensor  # (n_features,) float64
     total: float  # of the row weights
     fit_intercept: bool
@@ -114,7 +114,8 @@ class WhiteGeometry:
         weights = torch.from_numpy(row_weights).to(features.mean)
         total = float(row_weights.sum())
         if features.n_columns > MAX_DECOMPOSED:
-            return cls(features, None, features.squared_columns(weights), total, fit_intercept)
+            basis, spectrum = decompose_blocks(features, weights)
+            return cls(features, basis, spectrum, total, fit_intercept)
         spectrum, basis = torch.linalg.eigh(features.gram(weights))
         return cls(features, basis.to(weights.dtype), spectrum.clamp_min(0), total, fit_intercept)
 
@@ -142,6 +143,22 @@ class WhiteGeometry:
         weights, intercepts = coordinates.weights(point)
         intercepts = intercepts - torch.einsum("d,dpk->pk", self.features.mean[:, 0], weights)
         return weights.cpu().numpy(), intercepts.cpu().numpy()
+
+
+def decompose_blocks(features: Features, weights: Tensor) -> tuple[BlockBasis | None, Tensor]:
+    """Return eigenvectors of the Gram matrix of each dense block, unit vectors for sparse ones, and the spectrum."""
+    if not isinstance(features, BlockFeatures):
+        return None, features.squared_columns(weights)
+    bases: list[Tensor | None] = []
+    spectra = []
+    for part in features.parts:
+        basis, spectrum = None, None
+        if isinstance(part, DenseFeatures) and part.n_columns <= MAX_DECOMPOSED:
+            spectrum, basis = torch.linalg.eigh(part.gram(weights))
+            basis = basis.to(weights.dtype)
+        bases.append(basis)
+        spectra.append(part.squared_columns(weights) if spectrum is None else spectrum.clamp_min(0))
+    return BlockBasis(bases, features.sizes), torch.cat(spectra)
 
 
 @dataclass
