@@ -11,7 +11,7 @@ from torch import Tensor
 
 from transferkit._training.features import Features, Kernel
 
-__all__ = ["BlockBasis", "Coordinates", "DualCoordinates", "Hessian", "Vector", "WhiteCoordinates"]
+__all__ = ["BlockBasis", "Coordinates", "DualCoordinates", "Hessian", "MixedCoordinates", "Vector", "WhiteCoordinates"]
 
 
 class Vector(NamedTuple):
@@ -234,6 +234,59 @@ class DualCoordinates:
         if not self.has_intercept:
             return Vector(dual, image)
         return Vector(torch.cat([dual, last[None]]), torch.cat([image, last[None]]))
+
+
+class MixedCoordinates:
+    """Dense blocks in white coordinates above sparse ones in the dual, which holds the intercept.
+
+    The white coordinates are rescaled so that steps in both kinds are of one size.
+    """
+
+    memory = 12
+
+    def __init__(self, white: WhiteCoordinates, dual: DualCoordinates) -> None:
+        self.white, self.dual, self.C = white, dual, dual.C
+        self.sizes = [white.scale.shape[0], dual.kernel.n_rows + dual.has_intercept]
+
+    def zeros(self, n_outputs: int) -> Vector:
+        return join(self.white.zeros(n_outputs), self.dual.zeros(n_outputs))
+
+    def scores(self, vector: Vector) -> Tensor:
+        white, dual = self.split(vector)
+        return self.dual.scores(dual) + self.white.scores(white)
+
+    def gradient(self, point: Vector, residuals: Tensor) -> Vector:
+        white, dual = self.split(point)
+        return join(self.white.gradient(white, residuals), self.dual.gradient(dual, residuals))
+
+    def guess_hessian(self, curvature: Tensor) -> Tensor | None:
+        return None
+
+    def bound_gap(self, gradient: Vector, curvature: Tensor) -> Tensor:
+        white, dual = self.split(gradient)
+        return self.white.bound_gap(white, curvature) + self.dual.bound_gap(dual, curvature)
+
+    def penalty(self, left: Vector, right: Vector) -> Tensor:
+        pairs = zip((self.white, self.dual), self.split(left), self.split(right), strict=True)
+        white, dual = (part.penalty(a, b) for part, a, b in pairs)
+        return white + dual
+
+    def transfer(self, vector: Vector, origin: "MixedCoordinates") -> Vector:
+        white, dual = self.split(vector)
+        return join(self.white.transfer(white, origin.white), self.dual.transfer(dual, origin.dual))
+
+    def select(self, problems: Tensor) -> Self:
+        return type(self)(self.white.select(problems), self.dual.select(problems))
+
+    def split(self, vector: Vector) -> tuple[Vector, Vector]:
+        """Return the parts of the dense and of the sparse blocks."""
+        coords, images = (torch.split(part, self.sizes) for part in vector)
+        return Vector(coords[0], coords[0]), Vector(coords[1], images[1])
+
+
+def join(white: Vector, dual: Vector) -> Vector:
+    """Return the vector of both parts."""
+    return Vector(*(torch.cat(parts) for parts in zip(white, dual, strict=True)))
 
 
 class BlockBasis:
