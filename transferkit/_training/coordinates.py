@@ -267,9 +267,8 @@ class MixedCoordinates:
         return self.white.bound_gap(white, curvature) + self.dual.bound_gap(dual, curvature)
 
     def penalty(self, left: Vector, right: Vector) -> Tensor:
-        pairs = zip((self.white, self.dual), self.split(left), self.split(right), strict=True)
-        white, dual = (part.penalty(a, b) for part, a, b in pairs)
-        return white + dual
+        (white, dual), (other_white, other_dual) = self.split(left), self.split(right)
+        return self.white.penalty(white, other_white) + self.dual.penalty(dual, other_dual)
 
     def transfer(self, vector: Vector, origin: "MixedCoordinates") -> Vector:
         white, dual = self.split(vector)
