@@ -12,6 +12,7 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
 
+from transferkit._progress import FitProgress
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -24,7 +25,6 @@ from transferkit._validation import (
 )
 from transferkit.heads._linear_classifier import FLOATS, LinearClassifierMixin, warn_not_converged, weigh_rows
 from transferkit.heads._logistic import LogisticHead, read_attributes, read_prior, read_targets
-from transferkit.heads._progress import FitProgress
 
 
 class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):
