@@ -8,7 +8,7 @@ from scipy import linalg, sparse
 
 Map = Callable[[Callable, Iterable], Iterable]  # the built-in map, or one that uses threads
 
-_SMALL = 1024  # up to this many rows, the dense decomposition is the faster one
+SMALL = 1024  # up to this many rows, the dense decomposition is the faster one
 _N_STEPS = 12
 _N_SLICES = 16  # of rows; threads share them, and more of them balance better
 _BLOCK_SHARE = 0.35  # of the vectors asked for
@@ -49,7 +49,7 @@ def leading_eigenvectors(
        approximate singular value decomposition. NeurIPS 28.
     """
     n_rows = matrix.shape[0]
-    if n_rows <= max(_SMALL, 4 * n_vectors):
+    if n_rows <= max(SMALL, 4 * n_vectors):
         values, vectors = linalg.eigh(matrix.toarray().astype(np.float64))
     else:
         values, vectors = _decompose_in_krylov_space(matrix, n_vectors, random_state, run)

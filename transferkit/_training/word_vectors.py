@@ -37,6 +37,8 @@ class Side:
 class Objective(Protocol):
     """Something to minimise: its gradients by the rows of a slice, with the other side as it is."""
 
+    biases: Tensor  # (n_words,) that both sides begin with
+
     def gradient(self, rows: Side, others: Side, part: PairRows) -> tuple[Tensor, Tensor | None, Tensor]: ...
 
 
@@ -134,9 +136,7 @@ class SkipGram:
 
     def draw(self) -> Tensor:
         """Return words drawn by their smoothed shares, (_SHARED,)."""
-        uniform = torch.rand(
-            _SHARED, dtype=torch.float64, generator=self.generator, device=self.cumulated.device
-        )
+        uniform = torch.rand(_SHARED, dtype=torch.float64, generator=self.generator, device=self.cumulated.device)
         return torch.searchsorted(self.cumulated, uniform).clamp(max=len(self.cumulated) - 1)
 
 

@@ -1,4 +1,4 @@
-"""Questions about word vectors: neighbours, analogies, similarity."""
+"""What there is to ask about word vectors: their arrays, neighbours, analogies, similarity."""
 
 import numpy as np
 
@@ -9,6 +9,41 @@ from transferkit.encoders._text_analysis import make_analysis
 
 class WordQueriesMixin:
     """Answers questions from `_vectors`, their `_lengths`, and the encoder of words `_words`."""
+
+    @property
+    def vectors_(self):
+        """Word vectors, shape (n_words, n_components)."""
+        check_is_fitted(self)
+        self._settle()
+        return self._vectors
+
+    @property
+    def frequency_(self):
+        """Share of each word, shape (n_words,)."""
+        check_is_fitted(self)
+        self._settle()
+        return self._frequency
+
+    @property
+    def idf_(self):
+        """Inverse document frequency of each word, shape (n_words,)."""
+        check_is_fitted(self)
+        self._settle()
+        return self._idf
+
+    @property
+    def vocabulary_(self):
+        """Row of each word."""
+        check_is_fitted(self)
+        self._settle()
+        return self._words.vocabulary_
+
+    @property
+    def loss_curve_(self):
+        """Objective in each epoch of training."""
+        check_is_fitted(self)
+        self._settle()
+        return self._losses
 
     def most_similar(self, word, n=10):
         """Return the words whose vectors point in the most similar directions.
