@@ -173,6 +173,79 @@ def test_callbacks_hear_of_a_counted_fit_too(corpus):
     assert recorder.events == ["setup", "begin fit", "end fit", "teardown"]
 
 
+@pytest.fixture(scope="module")
+def spelled(corpus):
+    return WordVectorEncoder(30, subword=True, max_features=1200).fit(corpus)
+
+
+def test_spelling_tells_about_unseen_words(corpus, spelled):
+    every = WordVectorEncoder(30).fit(corpus)
+    unseen = [word for word in every.vocabulary_ if len(word) > 5 and word not in spelled.vocabulary_]
+    old = [word for word in spelled.vocabulary_ if word in every.vocabulary_]
+    known = np.array([every.vectors_[every.vocabulary_[word]] for word in old])
+    rotation = np.linalg.lstsq(spelled.vectors_[[spelled.vocabulary_[word] for word in old]], known)[0]
+    truth = np.array([every.vectors_[every.vocabulary_[word]] for word in unseen])
+    guesses = np.array([spelled._look_up(word)[1][0] for word in unseen]) @ rotation
+    guesses /= np.linalg.norm(guesses, axis=1, keepdims=True)
+    by_chance = (guesses * np.roll(truth, 1, axis=0)).sum(axis=1).mean()
+    assert (guesses * truth).sum(axis=1).mean() > by_chance + 0.1
+
+
+def test_spelling_leaves_known_words_as_they_are(corpus, spelled):
+    plain = WordVectorEncoder(30, max_features=1200).fit(corpus)
+    np.testing.assert_array_equal(spelled.vectors_, plain.vectors_)
+    known = ["an array of rows, rows", "columns", "   "]
+    np.testing.assert_allclose(spelled.transform(known), plain.transform(known), atol=1e-6)
+    assert spelled.most_similar("array") == plain.most_similar("array")
+
+
+@pytest.mark.parametrize("pooling", ["mean", "tfidf", "sif", "max"])
+def test_unseen_words_are_pooled_with_known_ones(spelled, pooling):
+    encoder = pickle.loads(pickle.dumps(spelled)).set_params(pooling=pooling, norm=None)
+    assert "reshapedarrays" not in encoder.vocabulary_
+    rows = encoder.transform(["array zzqj", "array reshapedarrays reshapedarrays", "array", "reshapedarrays"])
+    vectors = np.array([encoder._look_up("array")[1][0], *encoder._look_up("reshapedarrays")[1] * 2])
+    row = encoder.vocabulary_["array"]
+    weights = {
+        "tfidf": [encoder.idf_[row], *[encoder.idf_.max()] * 2],
+        "sif": [1e-3 / (1e-3 + encoder.frequency_[row]), 1, 1],
+    }.get(pooling)
+    expected = vectors.max(axis=0) if pooling == "max" else np.average(vectors, axis=0, weights=weights)
+    if pooling == "sif":
+        expected -= expected @ encoder._common * encoder._common
+    np.testing.assert_allclose(rows[1], expected, atol=1e-6)
+    assert rows[3].any()
+    together = encoder.transform(["reshapedarrays"] * 2 + ["array"])
+    np.testing.assert_allclose(together, rows[[3, 3, 2]], atol=1e-6)
+
+
+def test_unseen_words_are_asked_about(spelled):
+    assert spelled.similarity("arrays", "arrayss") > spelled.similarity("arrays", "documentation")
+    names = [word for word, _ in spelled.most_similar("Arrayss", n=20)]
+    assert "arrays" in names
+    assert len(spelled.analogy("row", "rowss", "column", n=3)) == 3
+    with pytest.raises(KeyError, match="The word '\u4e2d\u6587' is not in the vocabulary"):
+        spelled.similarity("array", "\u4e2d\u6587")
+    assert not spelled.transform(["\u4e2d\u6587"]).any()
+
+
+def test_vectors_of_spelling_are_saved_and_follow_the_domain(corpus, spelled, tmp_path):
+    transferkit.save(spelled, tmp_path / "encoder.tk")
+    loaded, texts = transferkit.load(tmp_path / "encoder.tk"), ["an arrayish thing", "reshapedarrays"]
+    np.testing.assert_array_equal(loaded.transform(texts), spelled.transform(texts))
+    learned_on = clone(spelled).fit(corpus).continue_fit(corpus[:50])
+    fresh = clone(spelled).fit(corpus + corpus[:50])
+    cosines = [encoder.similarity("array", "reshapedarrays") for encoder in (learned_on, fresh)]
+    assert cosines[0] == pytest.approx(cosines[1], abs=1e-3)
+
+
+def test_spelling_parameters_are_checked(corpus):
+    with pytest.raises(ValueError, match=r"'ngram_range' .* must be \(min_n, max_n\) .* Got \(4, 3\) instead"):
+        WordVectorEncoder(subword=True, ngram_range=(4, 3)).fit(corpus)
+    few = WordVectorEncoder(10, subword=True, n_buckets=50, ngram_range=(2, 3)).fit(corpus[:200])
+    assert few._ngram_vectors.shape == (50, 10)
+
+
 @pytest.mark.gpu
 def test_gpu_gives_vectors_like_those_of_the_cpu(corpus):
     for method in ("ppmi-svd", "glove", "sgns"):

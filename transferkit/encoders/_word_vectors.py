@@ -9,7 +9,6 @@ from sklearn.callback import CallbackSupportMixin
 from transferkit._algorithms.cooccurrence import MAX_WINDOW, both_directions
 from transferkit._algorithms.pooling import (
     common_direction,
-    max_rows,
     mean_rows,
     rotation_onto,
     smooth_inverse_frequency,
@@ -24,8 +23,10 @@ from transferkit.encoders._text_blocks import check_documents, count_given_terms
 from transferkit.encoders._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
 from transferkit.encoders._word_counts import WordCounts
 from transferkit.encoders._word_learning import METHODS, learn_vectors
+from transferkit.encoders._word_pooling import BagOfVectors
 from transferkit.encoders._word_queries import WordQueriesMixin
 from transferkit.encoders._word_sources import WordSourcesMixin
+from transferkit.encoders._word_subwords import add_unseen_words, learn_subwords
 
 _TEXT_PARAMETERS = (
     "strip_accents",
@@ -87,6 +88,14 @@ class WordVectorEncoder(
         With 'glove', pairs that met that many times as next neighbours, or oftener, weigh alike; rarer ones weigh less.
     n_negative : float, default=1.0
         With 'sgns', negative samples for each pair. More of them move all words apart.
+    subword : bool, default=False
+        Also fit vectors to the character n-grams of the words, so that a word that is not in the vocabulary gets one
+        from its spelling, in `transform` and in questions.
+    ngram_range : tuple (min_n, max_n), default=(3, 6)
+        Lengths of these n-grams, the space on either side of a word counted.
+    n_buckets : int, default=65536
+        N-grams are hashed into that many buckets, of which those are kept that occur (``4 * n_components`` bytes
+        each). With fewer, more n-grams share a vector.
     max_pairs : int, default=100_000_000
         Most pairs of words that are kept while counting (12 to 16 bytes each). When there are more, those
         with the lowest counts go until half are left; up to there counts are exact.
@@ -137,6 +146,9 @@ class WordVectorEncoder(
     objective of skip-gram with negative sampling over all counts [5]_. An epoch moves each word by its full gradient
     with the contexts held, then each context. Word vectors are the sums of word and context.
 
+    With `subword`, vectors of n-grams are fitted to those of the words by a ridge regression: the mean over a word's
+    n-grams shall be its vector [6]_. Known words keep their own. An unseen word weighs as much as the rarest known one.
+
     Counts add up: `partial_fit` and `merge` give what `fit` gives on all texts at once, as long as `max_pairs` is not
     reached. Memory grows with the words and pairs met and not with the corpus: pairs beyond `max_pairs` are pruned,
     never spilled to disk, which bounds counting at about ``40 * max_pairs`` bytes at the moment when two sums are
@@ -162,6 +174,7 @@ class WordVectorEncoder(
     .. [4] J. Pennington, R. Socher, C. Manning (2014). GloVe: global vectors for word representation. EMNLP.
     .. [5] T. Mikolov, I. Sutskever, K. Chen, G. Corrado, J. Dean (2013). Distributed representations of words
        and phrases and their compositionality. NeurIPS 26.
+    .. [6] J. Zhao, S. Mudgal, Y. Liang (2018). Generalizing word embeddings using bag of subwords. EMNLP.
 
     Examples
     --------
@@ -189,6 +202,9 @@ class WordVectorEncoder(
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "x_max": [Interval(Real, 0, None, closed="neither")],
         "n_negative": [Interval(Real, 0, None, closed="neither")],
+        "subword": ["boolean"],
+        "ngram_range": [tuple],
+        "n_buckets": [Interval(Integral, 1, 2**31 - 1, closed="both")],
         "max_pairs": [Interval(Integral, 1000, None, closed="left")],
         **{name: TEXT_PARAMETER_CONSTRAINTS[name] for name in _TEXT_PARAMETERS},
         "device": [str],
@@ -212,6 +228,9 @@ class WordVectorEncoder(
         learning_rate=0.02,
         x_max=10.0,
         n_negative=1.0,
+        subword=False,
+        ngram_range=(3, 6),
+        n_buckets=65536,
         max_pairs=100_000_000,
         strip_accents=None,
         lowercase=True,
@@ -238,6 +257,9 @@ class WordVectorEncoder(
         self.learning_rate = learning_rate
         self.x_max = x_max
         self.n_negative = n_negative
+        self.subword = subword
+        self.ngram_range = ngram_range
+        self.n_buckets = n_buckets
         self.max_pairs = max_pairs
         self.strip_accents = strip_accents
         self.lowercase = lowercase
@@ -386,6 +408,8 @@ class WordVectorEncoder(
             rotation = rotation_onto(new, old)
             learned["_vectors"] = learned["_vectors"] @ rotation
             learned["_common"] = learned["_common"] @ rotation
+            if self.subword:
+                learned["_ngram_vectors"] = learned["_ngram_vectors"] @ rotation
         vars(self).update(learned, _counts=tuple(counts), _keeps_counts=True)
         return self
 
@@ -427,12 +451,15 @@ class WordVectorEncoder(
         Returns
         -------
         rows : ndarray of shape (n_texts, n_features), float32
-            Rows; zeros for a text without a known word.
+            Rows; zeros for a text without a known word (with `subword`, without a known n-gram).
         """
         check_is_fitted(self)
         self._settle()
-        counts = self._words.transform(X)
-        parts = [self._pool(counts, pooling) for pooling in self.pooling.split("+")]
+        documents = list(check_documents(X, (str,))) if self.subword else X
+        bag = BagOfVectors(self._words.transform(documents), self._vectors, self._idf, self._frequency)
+        if self.subword:
+            bag = add_unseen_words(self, documents, bag)
+        parts = [bag.pool(pooling, self.sif_weight, self._common) for pooling in self.pooling.split("+")]
         if self.norm is not None:
             parts = [unit_rows(part) for part in parts]
         return parts[0] if len(parts) == 1 else np.hstack(parts)
@@ -474,6 +501,7 @@ class WordVectorEncoder(
         # Texts of independent words agree most along the mean of the weighted vectors.
         mean = (frequency * smooth_inverse_frequency(frequency, self.sif_weight)) @ vectors
         return {
+            **learn_subwords(self, words, vectors),
             "_words": words,
             "_vectors": vectors,
             "_lengths": np.linalg.norm(vectors, axis=1),
@@ -488,17 +516,14 @@ class WordVectorEncoder(
         if self._is_stale:
             vars(self).update(self._learn(WordCounts(*self._counts)))
 
-    def _pool(self, counts, pooling):
-        if pooling == "max":
-            return max_rows(counts, self._vectors)
-        if pooling == "sif":
-            weights = smooth_inverse_frequency(self._frequency, self.sif_weight)
-            rows = mean_rows(counts, weights, self._vectors)
-            return rows - np.outer(rows @ self._common, self._common)
-        return mean_rows(counts, self._idf if pooling == "tfidf" else None, self._vectors)
-
     def _make_words(self):
-        """Return an encoder of texts as counts of words, not fitted."""
+        """Return an encoder of texts as counts of words, not fitted, after checking what constraints cannot."""
+        lengths = self.ngram_range
+        if not (len(lengths) == 2 and all(isinstance(n, Integral) for n in lengths) and 1 <= lengths[0] <= lengths[1]):
+            raise ValueError(
+                "The 'ngram_range' parameter of WordVectorEncoder must be (min_n, max_n) with 1 <= min_n <= max_n. "
+                f"Got {lengths!r} instead."
+            )
         return TfidfEncoder(norm=None, use_idf=False, **{name: getattr(self, name) for name in _TEXT_PARAMETERS})
 
     def _known_counts(self):
