@@ -6,6 +6,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _ROOM_OF_NAME = {
+    "EmbeddingMapDisplay": "inspection",
+    "FeatureBlocks": "heads",
     "LSAEncoder": "encoders",
     "LogisticHead": "heads",
     "LogisticHeadCV": "heads",
@@ -15,14 +17,20 @@ _ROOM_OF_NAME = {
     "RidgeHead": "heads",
     "TfidfEncoder": "encoders",
     "TransferClassifier": "transfer",
+    "TransferCurveDisplay": "inspection",
     "WordVectorEncoder": "encoders",
     "describe": "persistence",
+    "explain": "inspection",
     "load": "persistence",
+    "rank_encoders": "selection",
     "save": "persistence",
+    "top_terms": "inspection",
 }
-_ROOMS = ("datasets", "encoders", "exceptions", "heads", "persistence", "transfer")
+_ROOMS = ("datasets", "encoders", "exceptions", "heads", "inspection", "persistence", "selection", "transfer")
 
 __all__ = [
+    "EmbeddingMapDisplay",
+    "FeatureBlocks",
     "LSAEncoder",
     "LogisticHead",
     "LogisticHeadCV",
@@ -32,11 +40,15 @@ __all__ = [
     "RidgeHead",
     "TfidfEncoder",
     "TransferClassifier",
+    "TransferCurveDisplay",
     "WordVectorEncoder",
     "datasets",
     "describe",
+    "explain",
     "load",
+    "rank_encoders",
     "save",
+    "top_terms",
 ]
 
 

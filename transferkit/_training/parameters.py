@@ -87,8 +87,8 @@ class RowSlot(Slot):
 class Slab:
     """A group's parameters in one piece of memory: weights under the penalty first, then those that are free.
 
-    A slab whose `lazy` is a matrix holds nothing else; its rows learn only in steps that touch them, and the gradient is
-    in `lazy.gradient`, for `lazy.rows`. `weights` are those under the penalty.
+    A slab whose `lazy` is a matrix holds nothing else; its rows learn only in steps that touch them, and the gradient
+    is in `lazy.gradient`, for `lazy.rows`. `weights` are those under the penalty.
     """
 
     group: ParameterGroup

@@ -24,7 +24,7 @@ class ScoringClassifierMixin(ClassifierMixin):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, FeatureBlocks} of shape (n_samples, n_features)
             Features.
 
         Returns
@@ -43,7 +43,7 @@ class ScoringClassifierMixin(ClassifierMixin):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, FeatureBlocks} of shape (n_samples, n_features)
             Features.
 
         Returns
@@ -61,7 +61,7 @@ class ScoringClassifierMixin(ClassifierMixin):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, FeatureBlocks} of shape (n_samples, n_features)
             Features.
 
         Returns
@@ -88,7 +88,7 @@ class LinearClassifierMixin(ScoringClassifierMixin):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, FeatureBlocks} of shape (n_samples, n_features)
             Features.
 
         Returns
