@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 _ROOM_OF_NAME = {
     "EmbeddingMapDisplay": "inspection",
     "FeatureBlocks": "heads",
+    "KMeansEncoder": "encoders",
     "LSAEncoder": "encoders",
     "LogisticHead": "heads",
     "LogisticHeadCV": "heads",
@@ -31,6 +32,7 @@ _ROOMS = ("datasets", "encoders", "exceptions", "heads", "inspection", "persiste
 __all__ = [
     "EmbeddingMapDisplay",
     "FeatureBlocks",
+    "KMeansEncoder",
     "LSAEncoder",
     "LogisticHead",
     "LogisticHeadCV",

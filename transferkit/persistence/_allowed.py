@@ -3,7 +3,7 @@
 import importlib
 
 ALLOWED = {
-    "transferkit.encoders": ("LSAEncoder", "PretrainedEncoder", "TfidfEncoder", "WordVectorEncoder"),
+    "transferkit.encoders": ("KMeansEncoder", "LSAEncoder", "PretrainedEncoder", "TfidfEncoder", "WordVectorEncoder"),
     "transferkit.heads": ("LogisticHead", "LogisticHeadCV", "MLPHeadClassifier", "MLPHeadRegressor", "RidgeHead"),
     "transferkit.transfer": ("TransferClassifier",),
     "sklearn.compose": ("ColumnTransformer",),
