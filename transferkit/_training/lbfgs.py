@@ -18,6 +18,7 @@ SUFFICIENT_DECREASE = 1e-4
 MAX_TRIALS = 25
 NEGLIGIBLE_LOSS = 1e-6  # of a row: objectives below it count as such, or a perfect fit would never end
 STEPS_UNWATCHED = 4  # on a GPU: asking which problems are done makes it wait for the CPU
+STEPS_TO_JUDGE = 3
 SLOWEST_RATE = 0.95  # of gain from one five steps to the next; irregular progress is taken for slow
 
 
@@ -132,6 +133,7 @@ class Run:
         steepest = torch.stack(self.slopes).amax(0) / size
         gaps = torch.maximum(5 * steepest, extrapolate_gain(self.past) / size)
         plausible = (proven <= 30 * self.tol) | (steepest <= max(self.tol / 1000, self.noise))
+        plausible &= self.hessian is not None or len(self.past) > STEPS_TO_JUDGE  # the first slopes have no scale
         done = (proven <= self.tol) | (gaps <= max(self.tol / 2, self.noise)) & plausible
         return done, torch.minimum(gaps, proven)
 
