@@ -99,6 +99,10 @@ class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):
 
     float32 features are trained in float32, everything else in float64.
 
+    There is no `l1_ratio`: an L1 penalty has no gradient where weights are zero, which these coordinates, in which
+    all weights are mixed, cannot follow. scikit-learn's LogisticRegression has it, with ``solver="saga"``, and its
+    weights can be the `prior` here.
+
     `set_callbacks` takes scikit-learn's callbacks, such as ``ProgressBar()``: each step is a task, and a callback that
     asks to stop ends the training where it stands, without a warning.
 
