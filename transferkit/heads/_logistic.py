@@ -55,8 +55,8 @@ class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):
     fit_intercept : bool, default=True
         Whether the scores have an intercept.
     tol : float, default=1e-4
-        Training ends when what is still to gain is estimated to be less than this fraction of the objective,
-        and of what training has gained over weights of zero.
+        Training ends when what is still to gain is estimated to be less than this fraction of what training has
+        gained over weights of zero, and of the geometric mean of the objective and its value there.
     max_iter : int, default=1000
         Largest number of steps; few problems need a hundred.
     warm_start : bool, default=False
@@ -98,6 +98,10 @@ class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):
     are never made dense, and centring them is done in the products.
 
     float32 features are trained in float32, everything else in float64.
+
+    There is no `l1_ratio`: an L1 penalty has no gradient where weights are zero, which these coordinates, in which
+    all weights are mixed, cannot follow. scikit-learn's LogisticRegression has it, with ``solver="saga"``, and its
+    weights can be the `prior` here.
 
     `set_callbacks` takes scikit-learn's callbacks, such as ``ProgressBar()``: each step is a task, and a callback that
     asks to stop ends the training where it stands, without a warning.
