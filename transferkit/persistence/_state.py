@@ -6,6 +6,7 @@ with one key that says what it is; docs/model-files.md lists them.
 
 import math
 import os
+from inspect import signature
 
 import numpy as np
 from scipy import sparse
@@ -146,6 +147,7 @@ class Unpacker:
             if not key.isidentifier() or key.startswith("__") or hasattr(cls, key):
                 raise ModelFileError(f"The model file sets {key!r}, which is not part of the state of a {name}.")
         estimator = cls.__new__(cls)
+        vars(estimator).update(_default_parameters(cls))  # the file may be older than a parameter
         vars(estimator).update({key: self.unpack(node) for key, node in state.items()})
         return estimator
 
@@ -201,6 +203,11 @@ class Unpacker:
 
     def _unpack_estimator(self, index):
         return self.estimators[index]
+
+
+def _default_parameters(cls):
+    parameters = signature(cls.__init__).parameters.items() if issubclass(cls, BaseEstimator) else ()
+    return {name: parameter.default for name, parameter in parameters if parameter.default is not parameter.empty}
 
 
 def _storable_dtype(name):
