@@ -64,7 +64,7 @@ class MLPHead(CallbackSupportMixin, BaseEstimator):
             seed_rng = rng if first else np.random.RandomState([rng.randint(2**31 - 1), done])
             options = self._options(problem, problem["rows"], seed_rng, max_epochs=1, first_epoch=done)
             memories = None if first else self.optimiser_state_
-            trained = self._train(start, problem["rows"], options, problem, memories=memories)
+            trained = self._train(start, problem["rows"], options, problem, memories=memories, keep_memories=True)
         fitted = problem["attributes"] | read_attributes(trained.stages, trained.history, {} if first else vars(self))
         vars(self).update(fitted, optimiser_state_=trained.memories)
         if first:
@@ -169,7 +169,7 @@ def choose_start(head, last, problem, n_features, rng):
             for coef, intercept, norm in zip(last["coefs_"], last["intercepts_"], norms, strict=True)
         ]
         return (*map(list, zip(*layers, strict=True)), norms), last.get("init_coverage_")
-    coefs, intercepts, coverage = read_start(head, sizes, problem["labels"], rng)
+    coefs, intercepts, coverage = read_start(head, sizes, problem["labels"], rng, problem["rows"][0].dtype)
     return (coefs, intercepts, [*(fresh_norm(size) for size in sizes[1:-1]), None]), coverage
 
 
@@ -194,11 +194,11 @@ def make_stages(start, head, dtype):
     group = ParameterGroup(alpha=head.alpha)
     stages = []
     for position, (coef, intercept, norm) in enumerate(zip(*start, strict=True)):
-        stages.append(Linear(coef.astype(dtype), intercept.astype(dtype), group))
+        stages.append(Linear(coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False), group))
         if position == len(start[0]) - 1:
             break
         if head.batch_norm:
-            stages.append(NormaliseBatch(*norm.astype(dtype), group))
+            stages.append(NormaliseBatch(*norm.astype(dtype, copy=False), group))
         stages.append(Activate(head.activation))
         if head.dropout > 0:
             stages.append(Drop(head.dropout))
