@@ -1,16 +1,12 @@
 """Leading eigenvectors of a large sparse symmetric matrix."""
 
-from collections.abc import Callable, Iterable
-from itertools import pairwise
-
 import numpy as np
 from scipy import linalg, sparse
 
-Map = Callable[[Callable, Iterable], Iterable]  # the built-in map, or one that uses threads
+from transferkit._algorithms.sparse_products import Map, slice_rows, times
 
-_SMALL = 1024  # up to this many rows, the dense decomposition is the faster one
+SMALL = 1024  # up to this many rows, the dense decomposition is the faster one
 _N_STEPS = 12
-_N_SLICES = 16  # of rows; threads share them, and more of them balance better
 _BLOCK_SHARE = 0.35  # of the vectors asked for
 
 
@@ -49,7 +45,7 @@ def leading_eigenvectors(
        approximate singular value decomposition. NeurIPS 28.
     """
     n_rows = matrix.shape[0]
-    if n_rows <= max(_SMALL, 4 * n_vectors):
+    if n_rows <= max(SMALL, 4 * n_vectors):
         values, vectors = linalg.eigh(matrix.toarray().astype(np.float64))
     else:
         values, vectors = _decompose_in_krylov_space(matrix, n_vectors, random_state, run)
@@ -65,16 +61,16 @@ def _decompose_in_krylov_space(
 ) -> tuple[np.ndarray, np.ndarray]:
     width = int(np.ceil(_BLOCK_SHARE * n_vectors))
     n_rows, size = matrix.shape[0], width * _N_STEPS
-    slices = _slice_rows(matrix)
+    slices = slice_rows(matrix)
     basis = np.empty((n_rows, size), np.float32, order="F")  # a block of columns is contiguous
     projected = np.zeros((size, size))
     start = random_state.standard_normal((n_rows, width)).astype(np.float32)
     basis[:, :width] = _next_block(
-        _times(slices, start, run), np.zeros((0, width), np.float32), basis[:, :0], random_state
+        times(slices, start, run), np.zeros((0, width), np.float32), basis[:, :0], random_state
     )
     for step in range(_N_STEPS):
         begin, end = step * width, (step + 1) * width
-        image = _times(slices, np.ascontiguousarray(basis[:, begin:end]), run)
+        image = times(slices, np.ascontiguousarray(basis[:, begin:end]), run)
         known = basis[:, :end]
         shares = known.T @ image
         projected[:end, begin:end] = shares
@@ -100,17 +96,6 @@ def _next_block(
     block -= known @ (known.T @ block)  # once more, because rounding leaves a little of the earlier blocks
     factor = linalg.cholesky(block.T @ block)  # all but the identity, so this is as exact as QR, and faster
     return linalg.solve_triangular(factor, block.T, trans="T", overwrite_b=True, check_finite=False).T
-
-
-def _slice_rows(matrix: sparse.csr_array) -> list[sparse.csr_array]:
-    """Cut the rows into slices with about as many entries each."""
-    cuts = np.searchsorted(matrix.indptr, np.linspace(0, matrix.nnz, _N_SLICES + 1)[1:-1])
-    bounds = np.unique([0, *cuts.tolist(), matrix.shape[0]]).tolist()
-    return [matrix[a:b] for a, b in pairwise(bounds)]
-
-
-def _times(slices: list[sparse.csr_array], right: np.ndarray, run: Map) -> np.ndarray:
-    return np.concatenate(list(run(lambda part: part @ right, slices)))
 
 
 def _orthonormal(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from transferkit._progress import FitProgress
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -22,7 +23,6 @@ from transferkit._validation import (
 from transferkit.heads._block_scales import read_block_scales
 from transferkit.heads._linear_classifier import FLOATS, LinearClassifierMixin, warn_not_converged, weigh_rows
 from transferkit.heads._prior import match_prior
-from transferkit.heads._progress import FitProgress
 
 
 class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):

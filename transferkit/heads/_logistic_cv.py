@@ -10,6 +10,7 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import check_cv
 
+from transferkit._progress import FitProgress
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -23,7 +24,6 @@ from transferkit._validation import (
 from transferkit.heads._block_scales import read_scale_candidates
 from transferkit.heads._linear_classifier import FLOATS, LinearClassifierMixin, warn_not_converged
 from transferkit.heads._logistic import read_attributes, read_prior, read_targets, weigh_targets
-from transferkit.heads._progress import FitProgress
 from transferkit.heads._search_table import Candidates, FoldScorer, HeldOut, average_models, score_candidates
 
 FITTED_SOMETIMES = ("coef_", "intercept_", "n_iter_", "oof_decision_", "oof_log_likelihood_", "candidate_weights_")

@@ -10,12 +10,12 @@ from sklearn.utils import check_random_state
 
 from transferkit._algorithms.batch_norm import fold_batch_norm, unfold_batch_norm
 from transferkit._algorithms.network_predictions import compute_outputs
+from transferkit._progress import FitProgress
 from transferkit._validation import check_is_fitted, to_numpy, unchanged_on_error, validate_data, validate_rows
 from transferkit.exceptions import MissingExtraError
 from transferkit.heads._linear_classifier import FLOATS
 from transferkit.heads._mlp_parameters import check_together, make_options, read_hidden_sizes
 from transferkit.heads._mlp_start import read_start
-from transferkit.heads._progress import FitProgress
 
 HISTORY_KEYS = ("loss", "learning_rate", "batch_size", "validation_score")
 
