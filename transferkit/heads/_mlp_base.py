@@ -54,6 +54,8 @@ class MLPHead(CallbackSupportMixin, BaseEstimator):
                 "learning_rate_init, and another solver than 'lbfgs'."
             )
         first = not hasattr(self, "coefs_")
+        if not first and not is_plain(self.coefs_):
+            raise ValueError("A pruned or quantised head cannot be trained on: give it as weight_init to a new one.")
         with unchanged_on_error(self):
             check_together(self)
             X, y = self._validate(X, y, reset=first)
@@ -177,8 +179,12 @@ def fits(last, sizes, problem):
     """Return whether the last solution answers the same problem with the same layers."""
     shapes = [getattr(coef, "shape", None) for coef in last["coefs_"]]
     same_classes = np.array_equal(last.get("classes_", ()), problem["attributes"].get("classes_", ()))
-    plain = all(isinstance(coef, np.ndarray) and coef.dtype.kind == "f" for coef in last["coefs_"])
-    return same_classes and plain and shapes == list(pairwise(sizes))
+    return same_classes and is_plain(last["coefs_"]) and shapes == list(pairwise(sizes))
+
+
+def is_plain(coefs):
+    """Return whether weights are neither sparse nor narrow."""
+    return all(isinstance(coef, np.ndarray) and coef.dtype.itemsize >= 4 for coef in coefs)
 
 
 def fresh_norm(size):
