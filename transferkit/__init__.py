@@ -27,7 +27,17 @@ _ROOM_OF_NAME = {
     "save": "persistence",
     "top_terms": "inspection",
 }
-_ROOMS = ("datasets", "encoders", "exceptions", "heads", "inspection", "persistence", "selection", "transfer")
+_ROOMS = (
+    "compression",
+    "datasets",
+    "encoders",
+    "exceptions",
+    "heads",
+    "inspection",
+    "persistence",
+    "selection",
+    "transfer",
+)
 
 __all__ = [
     "EmbeddingMapDisplay",
