@@ -3,7 +3,7 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.cooccurrence import MAX_WINDOW, both_directions
@@ -20,6 +20,7 @@ from transferkit._algorithms.ppmi import positive_pmi
 from transferkit._algorithms.tfidf import inverse_document_frequency
 from transferkit._algorithms.vocabulary import Vocabulary, find_terms
 from transferkit._validation import Interval, StrOptions, check_is_fitted, fit_context, is_fitted
+from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._text_analysis import make_analysis, sort_given_vocabulary, warn_for_unused
 from transferkit.encoders._text_blocks import check_documents, count_given_terms, threaded_map
 from transferkit.encoders._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
@@ -39,7 +40,7 @@ _TEXT_PARAMETERS = (
 )
 
 
-class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
     """Encode texts by the vectors of their words, trained on unlabelled text or loaded from a file.
 
     Words that stand in the same company get similar vectors, so a classifier that has seen one of them
