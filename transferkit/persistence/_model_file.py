@@ -167,7 +167,8 @@ def load(path, *, trusted=None, mmap=True, verify="probe", verify_key=None):
     if not _passes(estimator, probe):
         raise ModelFileError(
             f"The model in {os.fspath(path)!r} gives other results than when it was saved: the file is damaged, or the "
-            f"installed versions differ too much from {metadata['versions']}. load(path, verify=None) loads it anyway."
+            f"installed versions differ too much from {metadata.get('versions')}. "
+            "load(path, verify=None) loads it anyway."
         )
     return estimator
 
@@ -186,10 +187,11 @@ def check_format(path, metadata):
 
 def _warn_if_newer(path, metadata):
     """Warn when the file comes from a scikit-learn whose models this one may read wrongly."""
-    written = str(dict(metadata.get("versions") or {}).get("scikit-learn", "0")).partition(".")[0]
-    if written.isdigit() and int(written[:9]) > int(version("scikit-learn").partition(".")[0]):
+    versions = metadata.get("versions")
+    written = str(versions.get("scikit-learn")).partition(".")[0] if isinstance(versions, dict) else ""
+    if written.isdecimal() and int(written[:9]) > int(version("scikit-learn").partition(".")[0]):
         warnings.warn(
-            f"The model file {os.fspath(path)!r} was written with scikit-learn {metadata['versions']['scikit-learn']}, "
+            f"The model file {os.fspath(path)!r} was written with scikit-learn {versions['scikit-learn']}, "
             f"and {version('scikit-learn')} is installed, which may read it wrongly. Upgrade: "
             "pip install --upgrade scikit-learn.",
             ModelVersionWarning,
