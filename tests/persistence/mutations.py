@@ -220,7 +220,8 @@ def _change_numbers(header, data, random):
         bounds = np.iinfo(array.dtype)
         odd = [bounds.min, bounds.max, 0, 1, bounds.max // 2, len(array)]
     places = random.randint(0, len(array), size=random.randint(1, 4))
-    array[places] = np.array(odd)[random.randint(0, len(odd), size=len(places))].astype(array.dtype)
+    with np.errstate(all="ignore"):  # numbers that overflow in half precision
+        array[places] = np.array(odd)[random.randint(0, len(odd), size=len(places))].astype(array.dtype)
     data[begin:end] = array.tobytes()
 
 
