@@ -1,12 +1,12 @@
 """Does any broken model file do more than be refused? Valid files of ten kinds, mutated 100,000 times.
 
-Run ``python benchmarks/bench_fuzz.py --cases 100000 --seeds 0 1 2 3``; with ``--append`` runs with other seeds add up in
-the results file. Bits and bytes are changed, files cut and spliced, the table of arrays and the JSON metadata edited
-(values replaced, copied, deleted, wrapped; odd sizes, names of classes, names of files), and numbers in arrays made extreme.
-After such edits the digest is made right again, as an attacker would. Every file is loaded with verify="probe", "full"
-or None and, if it loads, used. A failure is a crash of the process, any error other than ModelFileError, a file that
-passes "full" but answers differently, or more time or memory than the bounds for one file of a few kB (they are in
-tests/persistence/mutations.py).
+Run ``python benchmarks/bench_fuzz.py --cases 100000 --seeds 0 1 2 3``; with ``--append`` runs with other seeds add up
+in the results file. Bits and bytes are changed, files cut and spliced, the table of arrays and the JSON metadata
+edited (values replaced, copied, deleted, wrapped; odd sizes, names of classes, names of files), and numbers in arrays
+made extreme. After such edits the digest is made right again, as an attacker would. Every file is loaded with
+verify="probe", "full" or None and, if it loads, used. A failure is a crash of the process, any error other than
+ModelFileError, a file that passes "full" but answers differently, or more time or memory than the bounds for one file
+of a few kB (they are in tests/persistence/mutations.py).
 """
 
 import argparse
