@@ -63,24 +63,24 @@ def work(seed, first, last, folder):
 
 
 def run_seed(seed, n_cases):
-    """Return counts and failures of one seed; a crash is a failure, after which the rest goes on."""
-    counts, failures, slowest, first = {"loaded": 0, "refused": 0}, [], 0.0, 0
-    while first < n_cases:
-        last = min(first + 5000, n_cases)
+    """Return counts and failures of one seed; a crash is a failure, and the cases around it are counted."""
+    counts, failures, slowest = {"loaded": 0, "refused": 0}, [], 0.0
+    blocks = [(first, min(first + 5000, n_cases)) for first in range(0, n_cases, 5000)]
+    while blocks:
+        first, last = blocks.pop()
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, __file__, "--worker", *map(str, (seed, first, last)), folder]
             result = subprocess.run(command, capture_output=True, text=True, check=False)
-            if result.returncode == 0:
-                report = json.loads(result.stdout.splitlines()[-1])
-                counts = {name: counts[name] + report["counts"][name] for name in counts}
-                failures += report["failures"]
-                slowest = max(slowest, report["slowest_s"])
-                first = last
-            else:
+            if result.returncode != 0:
                 crashed = int((Path(folder) / "current").read_bytes())
                 error = f"exit code {result.returncode}: {result.stderr[-500:]}"
                 failures.append({"seed": seed, "case": crashed, "error": error})
-                first = crashed + 1
+                blocks += [(a, b) for a, b in ((first, crashed), (crashed + 1, last)) if a < b]
+                continue
+            report = json.loads(result.stdout.splitlines()[-1])
+            counts = {name: counts[name] + report["counts"][name] for name in counts}
+            failures += report["failures"]
+            slowest = max(slowest, report["slowest_s"])
     return counts, failures, slowest
 
 

@@ -22,9 +22,11 @@ _ROOM_OF_NAME = {
     "load": "persistence",
     "rank_encoders": "selection",
     "save": "persistence",
+    "to_onnx": "export",
+    "to_sklearn": "export",
     "top_terms": "inspection",
 }
-_ROOMS = ("datasets", "encoders", "exceptions", "heads", "inspection", "persistence", "selection", "transfer")
+_ROOMS = ("datasets", "encoders", "exceptions", "export", "heads", "inspection", "persistence", "selection", "transfer")
 
 __all__ = [
     "EmbeddingMapDisplay",
@@ -44,6 +46,8 @@ __all__ = [
     "load",
     "rank_encoders",
     "save",
+    "to_onnx",
+    "to_sklearn",
     "top_terms",
 ]
 

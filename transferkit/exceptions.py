@@ -1,6 +1,6 @@
 """Errors and warnings that transferkit raises beside Python's own."""
 
-__all__ = ["MissingExtraError", "ModelFileError", "ModelVersionWarning", "TransferkitError"]
+__all__ = ["ExportError", "MissingExtraError", "ModelFileError", "ModelVersionWarning", "TransferkitError"]
 
 
 class TransferkitError(Exception):
@@ -9,6 +9,10 @@ class TransferkitError(Exception):
 
 class ModelFileError(TransferkitError, ValueError):
     """A model file is missing, damaged, foreign, or holds what cannot be saved or loaded."""
+
+
+class ExportError(TransferkitError, ValueError):
+    """A model cannot be expressed exactly in another form."""
 
 
 class ModelVersionWarning(UserWarning):

@@ -12,9 +12,11 @@ import textwrap
 import joblib
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
+from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
@@ -265,6 +267,21 @@ def test_arrays_that_would_send_compiled_code_astray_are_refused(model, class_na
 
     rewrite(path, break_array)
     with pytest.raises(ModelFileError, match="is damaged"):
+        transferkit.load(path, verify=None)
+
+
+@pytest.mark.parametrize("last", [-1, 0, -(2**31), 10**6])
+def test_rows_of_sparse_matrices_are_checked_where_scipy_does_not(last, path):
+    model = Ridge(alpha=0.1).fit(X, Y)
+    model.coef_ = sparse.csr_matrix(model.coef_)
+    transferkit.save(model, path)
+
+    def break_rows(metadata, arrays):
+        *_, indptr = state_of(metadata, "Ridge")["coef_"]["sparse"]
+        arrays[indptr["array"]][-1] = last
+
+    rewrite(path, break_rows)
+    with pytest.raises(ModelFileError, match="the rows of a sparse matrix do not fit its entries"):
         transferkit.load(path, verify=None)
 
 
