@@ -25,6 +25,8 @@ _ROOM_OF_NAME = {
     "load": "persistence",
     "rank_encoders": "selection",
     "save": "persistence",
+    "to_onnx": "export",
+    "to_sklearn": "export",
     "top_terms": "inspection",
 }
 _ROOMS = (
@@ -32,6 +34,7 @@ _ROOMS = (
     "datasets",
     "encoders",
     "exceptions",
+    "export",
     "heads",
     "inspection",
     "persistence",
@@ -60,6 +63,8 @@ __all__ = [
     "load",
     "rank_encoders",
     "save",
+    "to_onnx",
+    "to_sklearn",
     "top_terms",
 ]
 

@@ -4,7 +4,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.cluster_activations import activate, squared_distances
@@ -18,6 +18,7 @@ from transferkit._validation import (
     to_numpy,
     validate_data,
 )
+from transferkit._versioning import VersionedEstimator
 
 _BLOCK_ENTRIES = 1 << 23  # of the distances that transform holds at a time
 _MOST_PATCHES = 200_000  # that a codebook is learned from
@@ -25,7 +26,7 @@ _CONTRAST_FLOOR = 0.01  # of the mean variance of patches
 _WHITENING_FLOOR = 0.1  # of the mean variance of features
 
 
-class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
     """Encode rows by how near they are to clusters of unlabelled rows.
 
     Parameters

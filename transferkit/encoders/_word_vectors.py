@@ -3,7 +3,7 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
 
 from transferkit._algorithms.cooccurrence import MAX_WINDOW, both_directions
@@ -18,6 +18,7 @@ from transferkit._algorithms.tfidf import inverse_document_frequency
 from transferkit._algorithms.vocabulary import Vocabulary, find_terms
 from transferkit._progress import FitProgress
 from transferkit._validation import Interval, StrOptions, check_is_fitted, fit_context, is_fitted, unchanged_on_error
+from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._text_analysis import make_analysis, warn_for_unused
 from transferkit.encoders._text_blocks import check_documents, count_given_terms
 from transferkit.encoders._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
@@ -39,6 +40,9 @@ _TEXT_PARAMETERS = (
     "n_jobs",
 )
 
+# What learn_subwords sets: persistence lets a file set only attributes that a class's own module names.
+_SUBWORD_ATTRIBUTES = ("_ngram_buckets", "_ngram_vectors")
+
 
 class WordVectorEncoder(
     CallbackSupportMixin,
@@ -46,7 +50,7 @@ class WordVectorEncoder(
     WordQueriesMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
-    BaseEstimator,
+    VersionedEstimator,
 ):
     """Encode texts by the vectors of their words, trained on unlabelled text or loaded from a file.
 

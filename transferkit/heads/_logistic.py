@@ -5,7 +5,6 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
@@ -20,12 +19,13 @@ from transferkit._validation import (
     unchanged_on_error,
     validate_features,
 )
+from transferkit._versioning import VersionedEstimator
 from transferkit.heads._block_scales import read_block_scales
 from transferkit.heads._linear_classifier import FLOATS, LinearClassifierMixin, warn_not_converged, weigh_rows
 from transferkit.heads._prior import match_prior
 
 
-class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):
+class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, VersionedEstimator):
     """Logistic regression trained with torch and stored in NumPy.
 
     The objective is that of :class:`~sklearn.linear_model.LogisticRegression` with its L2 penalty,

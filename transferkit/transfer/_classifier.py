@@ -3,7 +3,7 @@
 import os
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import ClassifierMixin, clone
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
@@ -20,6 +20,7 @@ from transferkit._validation import (
     holds_texts,
     is_fitted,
 )
+from transferkit._versioning import VersionedEstimator
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.heads import LogisticHead
 
@@ -32,7 +33,7 @@ def _head_has(method):
     return check
 
 
-class TransferClassifier(ClassifierMixin, BaseEstimator):
+class TransferClassifier(ClassifierMixin, VersionedEstimator):
     """Classify raw input with a pretrained encoder and a head trained on few labels.
 
     Parameters
