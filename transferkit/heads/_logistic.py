@@ -7,7 +7,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.multiclass import type_of_target
 
 from transferkit._progress import FitProgress
 from transferkit._validation import (
@@ -244,7 +244,6 @@ def read_attributes(model, classes, multilabel):
 
 def read_targets(head, y):
     """Return classes, class numbers (n_samples,) or indicators (n_samples, n_labels), and whether it is the latter."""
-    check_classification_targets(y)
     kind = type_of_target(y, input_name="y")
     if kind == "multilabel-indicator":
         indicators = y.toarray() if issparse(y) else np.asarray(y)
