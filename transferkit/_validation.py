@@ -10,7 +10,7 @@ from scipy.sparse import csr_array, csr_matrix, issparse
 from sklearn.base import _fit_context as fit_context
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import _safe_indexing as take_rows
-from sklearn.utils import column_or_1d
+from sklearn.utils import check_array, column_or_1d
 from sklearn.utils._array_api import _convert_to_numpy, _is_numpy_namespace, get_namespace
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.multiclass import check_classification_targets
@@ -22,6 +22,7 @@ __all__ = [
     "HasMethods",
     "Interval",
     "StrOptions",
+    "check_features",
     "check_has_classes",
     "check_is_fitted",
     "check_labels",
@@ -151,6 +152,11 @@ def check_same_length(X, y):
         raise ValueError(
             f"X and y must have the same length: one label for each row. Got {n_rows} rows and {n_labels} labels."
         )
+
+
+def check_features(X):
+    """Return features of any kind as a float32 or float64 array or CSR matrix, all finite."""
+    return check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32])
 
 
 def check_has_classes(classes, estimator):

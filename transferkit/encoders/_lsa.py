@@ -12,6 +12,7 @@ from transferkit._algorithms.truncated_svd import N_SPARE, RightVectors, RowProd
 from transferkit._algorithms.vocabulary import find_terms
 from transferkit._validation import Interval, check_is_fitted, fit_context, is_fitted
 from transferkit.encoders._text_device import choose_text_device
+from transferkit.encoders._term_projection import TermProjection
 from transferkit.encoders._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
 
 
@@ -267,6 +268,10 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     def vocabulary_(self):
         """Column of each term."""
         return self.tfidf_.vocabulary_
+
+    def _term_projection(self):
+        """Return what carries knowledge from term to term: for strategies that train on the terms themselves."""
+        return TermProjection(self.tfidf_, self._projection, self.tfidf_.idf_)
 
     def _make_tfidf(self):
         return TfidfEncoder(**{name: getattr(self, name) for name in TEXT_PARAMETER_CONSTRAINTS})

@@ -22,6 +22,7 @@ from transferkit._algorithms.vocabulary import Vocabulary, find_terms
 from transferkit._validation import Interval, StrOptions, check_is_fitted, fit_context, is_fitted
 from transferkit.encoders._text_analysis import make_analysis, sort_given_vocabulary, warn_for_unused
 from transferkit.encoders._text_blocks import check_documents, count_given_terms, threaded_map
+from transferkit.encoders._term_projection import TermProjection
 from transferkit.encoders._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
 from transferkit.encoders._word_counts import WordCounts
 from transferkit.encoders._word_queries import WordQueriesMixin
@@ -545,6 +546,11 @@ class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, Trans
             rows = mean_rows(counts, weights, self._vectors)
             return rows - np.outer(rows @ self._common, self._common)
         return mean_rows(counts, self._idf if pooling == "tfidf" else None, self._vectors)
+
+    def _term_projection(self):
+        """Return what carries knowledge from term to term: for strategies that train on the terms themselves."""
+        self._settle()
+        return TermProjection(self._words, self._vectors, self._idf)
 
     def _make_words(self):
         """Return an encoder of texts as counts of words, not fitted."""
