@@ -6,6 +6,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _ROOM_OF_NAME = {
+    "FeatureBlocks": "heads",
     "LSAEncoder": "encoders",
     "LogisticHead": "heads",
     "LogisticHeadCV": "heads",
@@ -21,6 +22,7 @@ _ROOM_OF_NAME = {
 _ROOMS = ("datasets", "encoders", "exceptions", "heads", "persistence", "transfer")
 
 __all__ = [
+    "FeatureBlocks",
     "LSAEncoder",
     "LogisticHead",
     "LogisticHeadCV",

@@ -16,7 +16,9 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, va
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _num_samples as count_rows
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from transferkit._algorithms.feature_blocks import FeatureBlocks
 
 __all__ = [
     "HasMethods",
@@ -37,6 +39,7 @@ __all__ = [
     "to_numpy",
     "unchanged_on_error",
     "validate_data",
+    "validate_features",
     "validate_parameter_constraints",
     "validate_rows",
     "warn_for_unused_text_parameters",
@@ -177,8 +180,29 @@ def to_numpy(array):
     return _convert_to_numpy(array, namespace) if is_array_api and not _is_numpy_namespace(namespace) else array
 
 
+def validate_features(estimator, X, y, dtypes, **checks):
+    """Return X as a valid dense or CSR matrix, or as valid blocks of such, and y, for an estimator that learns."""
+    if not isinstance(X, FeatureBlocks):
+        return validate_data(estimator, to_numpy(X), to_numpy(y), accept_sparse="csr", dtype=dtypes, **checks)
+    X = check_blocks(estimator, X, dtypes)
+    validate_data(estimator, X, skip_check_array=True)
+    if y is None:
+        raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None.")
+    y = validate_data(estimator, y=to_numpy(y), **checks)
+    check_same_length(X, y)
+    return X, y
+
+
+def check_blocks(estimator, X, dtypes):
+    """Return feature blocks of one type whose entries are all finite."""
+    options = {"accept_sparse": "csr", "dtype": dtypes, "estimator": estimator, "ensure_min_features": 0}
+    blocks = [check_array(block, input_name=f"block {number} of X", **options) for number, block in enumerate(X.blocks)]
+    valid = FeatureBlocks(*blocks)
+    return valid.astype(valid.dtype, copy=False)
+
+
 def validate_rows(estimator, X, dtypes):
-    """Return X as a valid dense or CSR matrix for a fitted estimator that predicts.
+    """Return X as a valid dense or CSR matrix, or as blocks of such, for a fitted estimator that predicts.
 
     For one row scikit-learn's checks take ten times as long as the prediction, so what is plainly valid passes at once:
     a NumPy array or CSR matrix of the right type and width, all finite, where no names of features are to be compared.
@@ -189,6 +213,9 @@ def validate_rows(estimator, X, dtypes):
         with np.errstate(all="ignore"):  # a sum that overflows says nothing: scikit-learn looks again
             if fits and np.isfinite((X if type(X) is np.ndarray else X.data).sum()):
                 return X
+    if isinstance(X, FeatureBlocks):
+        X = check_blocks(estimator, X, dtypes)
+        return validate_data(estimator, X, skip_check_array=True, reset=False)
     return validate_data(estimator, to_numpy(X), accept_sparse="csr", dtype=dtypes, reset=False)
 
 

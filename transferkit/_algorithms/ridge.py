@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator, cg
+
+from transferkit._algorithms.feature_blocks import multiply_rows, to_gram, to_kernel
 
 __all__ = ["CentredRows", "Ridge", "decompose", "solve_by_conjugate_gradients"]
 
@@ -36,16 +37,15 @@ class CentredRows:
 
     def gram(self) -> np.ndarray:
         """Return B.T @ B."""
-        scaled = self._scale_rows()
-        product = to_dense(scaled.T @ scaled)
+        product = to_gram(multiply_rows(self.X, self.roots))
         weights = self.roots**2
         cross = np.outer(np.asarray(self.X.T @ weights), self.mean)
         return product - cross - cross.T + weights.sum() * np.outer(self.mean, self.mean)
 
     def kernel(self) -> np.ndarray:
         """Return B @ B.T."""
-        scaled = self._scale_rows()
-        product = to_dense(scaled @ scaled.T)
+        scaled = multiply_rows(self.X, self.roots)
+        product = to_kernel(scaled)
         cross = np.outer(np.asarray(scaled @ self.mean), self.roots)
         return product - cross - cross.T + (self.mean @ self.mean) * np.outer(self.roots, self.roots)
 
@@ -56,11 +56,6 @@ class CentredRows:
         for begin in range(0, n_rows, size):
             rows = slice(begin, begin + size)
             yield rows, CentredRows(self.X[rows], self.roots[rows], self.mean)
-
-    def _scale_rows(self) -> Any:
-        if sp.issparse(self.X):
-            return self.X.multiply(self.roots[:, None]).tocsr()
-        return self.X * self.roots[:, None]
 
 
 @dataclass
@@ -133,7 +128,3 @@ def solve_by_conjugate_gradients(
     right = rows.transposed_times(targets)
     solved = [cg(operator, column, rtol=tol, maxiter=max_iter) for column in right.T]
     return np.stack([weights for weights, _ in solved], axis=1), all(status == 0 for _, status in solved)
-
-
-def to_dense(matrix: Any) -> np.ndarray:
-    return matrix.toarray() if sp.issparse(matrix) else np.asarray(matrix)

@@ -3,12 +3,14 @@
 from typing import Any, Protocol, Self
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from transferkit._algorithms.feature_blocks import FeatureBlocks
 from transferkit._training.device import to_tensor
 
-__all__ = ["DenseFeatures", "Features", "Kernel", "SparseFeatures"]
+__all__ = ["BlockFeatures", "DenseFeatures", "Features", "Kernel", "SparseFeatures", "make_features"]
 
 
 class Features(Protocol):
@@ -81,12 +83,16 @@ class SparseFeatures:
         return self.columns @ residuals - self.mean * residuals.sum(0)
 
     def gram(self, row_weights: Tensor) -> Tensor:
+        return self.gram_with(self, row_weights)
+
+    def gram_with(self, other: "SparseFeatures", row_weights: Tensor) -> Tensor:
+        """Return X.T @ diag(row_weights) @ other in float64."""
         weights = row_weights.double().cpu().numpy()
-        scaled = self.scipy.multiply(np.sqrt(weights)[:, None]).tocsr()
-        product = torch.from_numpy((scaled.T @ scaled).toarray()).double().to(self.mean.device)
-        cross = torch.from_numpy(self.scipy.T @ weights).to(product)[:, None]
-        mean = self.mean.double()
-        return product - cross @ mean.T - mean @ cross.T + weights.sum() * (mean @ mean.T)
+        scaled = self.scipy.multiply(weights[:, None]).tocsr()
+        product = torch.from_numpy((scaled.T @ other.scipy).toarray()).double().to(self.mean.device)
+        left, right = (torch.from_numpy(part.scipy.T @ weights).to(product)[:, None] for part in (self, other))
+        mean, other_mean = self.mean.double(), other.mean.double()
+        return product - left @ other_mean.T - mean @ right.T + weights.sum() * (mean @ other_mean.T)
 
     def squared_columns(self, row_weights: Tensor) -> Tensor:
         weights = row_weights.double().cpu().numpy()
@@ -96,34 +102,119 @@ class SparseFeatures:
         return squares - 2 * cross * mean + weights.sum() * mean.square()
 
 
-class Kernel:
-    """The centred product K = (X - mean)(X - mean).T of sparse rows, applied without being formed.
+class BlockFeatures:
+    """Dense and sparse features side by side, each with its own products."""
 
-    A column with one entry, half of all words in a text collection, adds to the diagonal alone, so such
-    columns are folded into it and the others do the rest. Centring happens on the short side:
-    with the projection P = I - 1 w.T (w the rows' share of the weight), K = P X X.T P.T.
+    def __init__(self, parts: list[DenseFeatures | SparseFeatures]) -> None:
+        self.parts = parts
+        self.sizes = [part.n_columns for part in parts]
+        self.n_rows, self.n_columns = parts[0].n_rows, sum(self.sizes)
+        self.mean = torch.cat([part.mean for part in parts])
+
+    def times(self, weights: Tensor) -> Tensor:
+        first, *others = zip(self.parts, torch.split(weights, self.sizes), strict=True)
+        product = first[0].times(first[1])
+        for part, some in others:
+            product += part.times(some)
+        return product
+
+    def transposed_times(self, residuals: Tensor) -> Tensor:
+        return torch.cat([part.transposed_times(residuals) for part in self.parts])
+
+    def gram(self, row_weights: Tensor) -> Tensor:
+        rows = [torch.cat([multiply_parts(a, b, row_weights) for b in self.parts], 1) for a in self.parts]
+        return torch.cat(rows)
+
+    def squared_columns(self, row_weights: Tensor) -> Tensor:
+        return torch.cat([part.squared_columns(row_weights) for part in self.parts])
+
+
+def multiply_parts(
+    left: DenseFeatures | SparseFeatures, right: DenseFeatures | SparseFeatures, row_weights: Tensor
+) -> Tensor:
+    """Return left.T @ diag(row_weights) @ right in float64."""
+    if left is right:
+        return left.gram(row_weights)
+    if isinstance(right, DenseFeatures):
+        return left.transposed_times(right.matrix * row_weights[:, None]).double()
+    return (
+        right.gram_with(left, row_weights).T
+        if isinstance(left, SparseFeatures)
+        else multiply_parts(right, left, row_weights).T
+    )
+
+
+def make_features(X: Any, row_weights: np.ndarray, centre: bool, device: torch.device) -> Features:
+    """Return an array, a CSR matrix or blocks of these as centred features on a device."""
+    if isinstance(X, FeatureBlocks):
+        return BlockFeatures([make_part(block, row_weights, centre, device) for block in X.blocks])
+    return make_part(X, row_weights, centre, device)
+
+
+def make_part(X: Any, row_weights: np.ndarray, centre: bool, device: torch.device) -> DenseFeatures | SparseFeatures:
+    if sp.issparse(X):
+        return SparseFeatures(X, row_weights, centre, device)
+    return DenseFeatures.from_numpy(X, row_weights, centre, device)
+
+
+class Kernel:
+    """The centred product K = (X - mean)(X - mean).T, applied without being formed.
+
+    Centring happens on the short side: with the projection P = I - 1 w.T (w the rows' share of the weight),
+    K = P X X.T P.T, and X X.T is the sum of the products of its blocks.
     """
 
     def __init__(self, X: Any, row_weights: np.ndarray, centre: bool, device: torch.device) -> None:
-        self.scipy = X.tocsr()
-        counts = np.bincount(self.scipy.indices, minlength=X.shape[1])
-        shared = self.scipy[:, np.flatnonzero(counts > 1)]
-        alone = self.scipy[:, np.flatnonzero(counts == 1)]
-        diagonal = np.asarray(alone.multiply(alone).sum(1)).reshape(-1, 1)
-        self.diagonal = torch.from_numpy(diagonal.astype(X.dtype)).to(device)
-        self.rows, self.columns = to_tensor(shared, device), to_tensor(shared.T.tocsr(), device)
+        self.X, self.n_rows = X, X.shape[0]
         share = row_weights / row_weights.sum() if centre else np.zeros(len(row_weights))
         self.share = torch.from_numpy(share.astype(X.dtype)[:, None]).to(device)
-        self.n_rows = X.shape[0]
+        blocks = X.blocks if isinstance(X, FeatureBlocks) else [X]
+        self.parts = [
+            SparseProduct(block, device) if sp.issparse(block) else DenseProduct(block, self.share) for block in blocks
+        ]
 
     def times(self, dual: Tensor) -> Tensor:
         """Return K @ dual, both (n_rows, anything)."""
         centred = dual - self.share * dual.sum(0)
-        image = self.rows @ (self.columns @ centred)
-        image.addcmul_(self.diagonal, centred)
+        image = self.parts[0].times(centred)
+        for part in self.parts[1:]:
+            image += part.times(centred)
         return image - self.share.T @ image
 
     def to_weights(self, dual: np.ndarray) -> np.ndarray:
         """Return (X - mean).T @ dual, the weights that the dual vector stands for."""
-        centred = dual - self.share.cpu().numpy() * dual.sum(0)
-        return self.scipy.T.tocsr() @ centred
+        return self.X.T @ (dual - self.share.cpu().numpy() * dual.sum(0))
+
+
+class SparseProduct:
+    """The product X @ X.T of a CSR matrix.
+
+    A column with one entry, half of all words in a text collection, adds to the diagonal alone, so such
+    columns are folded into it and the others do the rest.
+    """
+
+    def __init__(self, X: Any, device: torch.device) -> None:
+        csr = X.tocsr()
+        counts = np.bincount(csr.indices, minlength=X.shape[1])
+        shared = csr[:, np.flatnonzero(counts > 1)]
+        alone = csr[:, np.flatnonzero(counts == 1)]
+        diagonal = np.asarray(alone.multiply(alone).sum(1)).reshape(-1, 1)
+        self.diagonal = torch.from_numpy(diagonal.astype(X.dtype)).to(device)
+        self.rows, self.columns = to_tensor(shared, device), to_tensor(shared.T.tocsr(), device)
+
+    def times(self, dual: Tensor) -> Tensor:
+        """Return X @ X.T @ dual."""
+        image = self.rows @ (self.columns @ dual)
+        return image.addcmul_(self.diagonal, dual)
+
+
+class DenseProduct:
+    """The product X @ X.T of a dense matrix; rows are centred first, or a large mean would eat the digits."""
+
+    def __init__(self, X: np.ndarray, share: Tensor) -> None:
+        matrix = to_tensor(X, share.device)
+        self.rows = matrix - share.T @ matrix
+
+    def times(self, dual: Tensor) -> Tensor:
+        """Return X @ X.T @ dual."""
+        return self.rows @ (self.rows.T @ dual)

@@ -1,5 +1,6 @@
 """The well-conditioned coordinates that suit a feature matrix, found once for every C, fold and label."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -8,8 +9,9 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from transferkit._algorithms.feature_blocks import FeatureBlocks, to_kernel
 from transferkit._training.coordinates import Coordinates, DualCoordinates, Vector, WhiteCoordinates
-from transferkit._training.features import DenseFeatures, Features, Kernel, SparseFeatures
+from transferkit._training.features import DenseFeatures, Features, Kernel, make_features
 from transferkit._training.losses import Loss
 
 __all__ = ["Geometry", "find_geometry"]
@@ -33,15 +35,68 @@ class Geometry(Protocol):
         """Return weights (n_features, n_problems, n_outputs) and intercepts (n_problems, n_outputs)."""
 
 
-def find_geometry(X: Any, row_weights: np.ndarray, fit_intercept: bool, device: torch.device) -> Geometry:
-    """Choose the coordinates for X, dense or sparse, with positive row weights (n_rows,)."""
+def find_geometry(
+    X: Any,
+    row_weights: np.ndarray,
+    fit_intercept: bool,
+    device: torch.device,
+    block_scales: Sequence[float] | None = None,
+) -> Geometry:
+    """Choose the coordinates for X, dense, sparse or in blocks, with positive row weights (n_rows,).
+
+    With `block_scales` the penalty of each block is divided by its scale squared: training sees scaled blocks, and
+    the weights that come out are those of the blocks as they are. Blocks of scale zero are left out.
+    """
+    if block_scales is not None:
+        return ScaledGeometry.of(X, row_weights, fit_intercept, device, block_scales)
     n_rows, n_columns = X.shape
     if n_rows < n_columns and n_rows <= MAX_REDUCED_ROWS:
         return ReducedGeometry.of(X, row_weights, fit_intercept, device)
-    if n_rows < n_columns and sp.issparse(X):
+    if n_rows < n_columns and has_sparse_part(X):
         return DualGeometry(X, row_weights, fit_intercept, device)
-    make = SparseFeatures if sp.issparse(X) else DenseFeatures.from_numpy
-    return WhiteGeometry.of(make(X, row_weights, fit_intercept, device), row_weights, fit_intercept)
+    return WhiteGeometry.of(make_features(X, row_weights, fit_intercept, device), row_weights, fit_intercept)
+
+
+def has_sparse_part(X: Any) -> bool:
+    return sp.issparse(X) or (isinstance(X, FeatureBlocks) and any(sp.issparse(block) for block in X.blocks))
+
+
+@dataclass
+class ScaledGeometry:
+    """The geometry of blocks times their scales, speaking of the weights of unscaled blocks."""
+
+    inner: Geometry
+    factors: np.ndarray  # (n_features,), zero for blocks that are left out
+
+    @classmethod
+    def of(
+        cls,
+        X: FeatureBlocks,
+        row_weights: np.ndarray,
+        fit_intercept: bool,
+        device: torch.device,
+        scales: Sequence[float],
+    ) -> "ScaledGeometry":
+        kept = [(block, scale) for block, scale in zip(X.blocks, scales, strict=True) if scale != 0]
+        scaled = FeatureBlocks(*(block for block, _ in kept)).scale([scale for _, scale in kept])
+        inner = find_geometry(scaled if len(kept) > 1 else scaled.blocks[0], row_weights, fit_intercept, device)
+        widths = [block.shape[1] for block in X.blocks]
+        return cls(inner, np.repeat(np.asarray(scales, dtype=X.dtype), widths))
+
+    def coordinates(self, loss: Loss, C: Tensor) -> Coordinates:
+        return self.inner.coordinates(loss, C)
+
+    def start(
+        self, coordinates: Any, loss: Loss, weights: np.ndarray, intercepts: np.ndarray, offset: Tensor | None = None
+    ) -> Vector:
+        used = self.factors != 0
+        return self.inner.start(coordinates, loss, weights[:, :, used] / self.factors[used], intercepts, offset)
+
+    def weights(self, coordinates: Any, point: Vector) -> tuple[np.ndarray, np.ndarray]:
+        scaled, intercepts = self.inner.weights(coordinates, point)
+        weights = np.zeros((len(self.factors), *scaled.shape[1:]), dtype=scaled.dtype)
+        weights[self.factors != 0] = scaled * self.factors[self.factors != 0, None, None]
+        return weights, intercepts
 
 
 @dataclass
@@ -106,9 +161,8 @@ class ReducedGeometry:
     def of(cls, X: Any, row_weights: np.ndarray, fit_intercept: bool, device: torch.device) -> "ReducedGeometry":
         share = row_weights / row_weights.sum() if fit_intercept else np.zeros(len(row_weights))
         mean = np.asarray(X.T @ share)
-        if sp.issparse(X):
-            wide = X.astype(np.float64)
-            kernel = (wide @ wide.T).toarray()
+        if has_sparse_part(X):
+            kernel = to_kernel(X.astype(np.float64))
             kernel -= share @ kernel
             kernel -= (kernel @ share)[:, None]
             spectrum, vectors = torch.linalg.eigh(torch.from_numpy(kernel).to(device))
@@ -117,7 +171,8 @@ class ReducedGeometry:
             rows, lift = (vectors[:, kept] * roots).cpu().numpy(), (vectors[:, kept] / roots).cpu().numpy()
             square, sparse = rows.astype(X.dtype), X
         else:
-            centred = torch.from_numpy((X - mean).astype(X.dtype)).to(device)
+            matrix = np.hstack(X.blocks) if isinstance(X, FeatureBlocks) else X
+            centred = torch.from_numpy((matrix - mean).astype(X.dtype)).to(device)
             isometry, triangle = torch.linalg.qr(centred.T)
             square, lift, sparse = triangle.T.contiguous().cpu().numpy(), isometry.cpu().numpy(), None
         features = DenseFeatures.from_numpy(square, row_weights, False, device)
@@ -184,7 +239,7 @@ class DualGeometry:
         # Weights outside the span of the rows have no dual. At an optimum the dual is -C * residuals, so take
         # those residuals, and of their multiples the one with the lowest objective.
         flat = weights.reshape(-1, weights.shape[2])
-        scores = torch.from_numpy((self.kernel.scipy @ flat.T).astype(flat.dtype)).to(coordinates.C)
+        scores = torch.from_numpy((self.kernel.X @ flat.T).astype(flat.dtype)).to(coordinates.C)
         scores = scores.view(self.n_rows, *weights.shape[:2]) + torch.from_numpy(intercepts).to(coordinates.C)
         _, residuals = loss.evaluate(scores if offset is None else scores + offset)
         shift = torch.from_numpy((flat @ self.mean).reshape(intercepts.shape)).to(coordinates.C)

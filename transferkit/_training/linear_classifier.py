@@ -1,6 +1,6 @@
 """Training of penalised linear classifiers: NumPy and SciPy in, NumPy out, torch in between."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,7 @@ def train_linear_classifier(
     max_iter: int = 1000,
     device: str = "auto",
     prior: np.ndarray | None = None,
+    block_scales: Sequence[float] | None = None,
     start: tuple[np.ndarray, np.ndarray] | None = None,
     on_step: Callable[[Callable[[], LinearModel] | None], bool] | None = None,
 ) -> LinearModel:
@@ -45,7 +46,7 @@ def train_linear_classifier(
 
     Parameters
     ----------
-    X : array or CSR matrix of shape (n_rows, n_features), float32 or float64
+    X : array, CSR matrix or FeatureBlocks of shape (n_rows, n_features), float32 or float64
     targets : array
         With n_outputs > 1 the class numbers (n_rows,), for the softmax loss. With n_outputs = 1 zeros and ones
         of shape (n_rows, n_problems), for as many logistic losses.
@@ -53,6 +54,8 @@ def train_linear_classifier(
         Rows that weigh nothing in any problem are left out.
     prior : array of shape (n_outputs or n_problems, n_features), optional
         Where the penalty pulls to; the origin by default.
+    block_scales : sequence of float, optional
+        The penalty of each block of X is divided by its scale squared; zero leaves a block out.
     start : (coef, intercept), optional
         Where to begin.
     on_step : callable, optional
@@ -64,7 +67,7 @@ def train_linear_classifier(
         X, targets, row_weights = X[kept], targets[kept], row_weights[kept]
     place = choose_device(device)
     loss, n_problems = make_loss(targets, row_weights, n_outputs, X.dtype, place)
-    geometry = find_geometry(X, row_weights.mean(1), fit_intercept, place)
+    geometry = find_geometry(X, row_weights.mean(1), fit_intercept, place, block_scales)
     strengths = torch.full((n_problems,), C, dtype=torch_dtype(X.dtype), device=place)
     coordinates = geometry.coordinates(loss, strengths)
     offset = None if prior is None else make_offset(X, prior, n_outputs, place)

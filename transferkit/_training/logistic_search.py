@@ -16,7 +16,7 @@ from transferkit._training.lbfgs import minimise
 from transferkit._training.linear_classifier import LinearModel, make_loss, make_offset, to_model, torch_dtype
 from transferkit._training.losses import Loss
 
-__all__ = ["FoldFit", "LogisticSearch"]
+__all__ = ["CandidateFit", "LogisticSearch"]
 
 BATCH_SCORES = 100_000  # on the CPU, strengths join one batch while it has so few scores; warm starts save more
 BATCH_SCORES_GPU = 100_000_000
@@ -24,15 +24,16 @@ MANY_STEPS = 8  # after a candidate that took so many, the next ones get the blo
 
 
 @dataclass
-class FoldFit:
-    """The models of all folds at one C."""
+class CandidateFit:
+    """The models of all folds at one C and one scale of the blocks."""
 
     C: float
-    scores: np.ndarray  # (n_rows, n_folds, n_outputs), of all rows, held out or not
+    scale_index: int
+    scores: np.ndarray  # (n_rows, n_folds, n_scores), of all rows, held out or not
     n_iter: np.ndarray  # (n_folds,)
     converged: bool
     seconds: float
-    point: Vector
+    point: Vector  # of n_folds * n_labels problems
     coordinates: Any
     geometry: Geometry
     prior: np.ndarray | None
@@ -40,9 +41,12 @@ class FoldFit:
     def models(self) -> list[LinearModel]:
         """Return the model of each fold."""
         weights, intercepts = self.geometry.weights(self.coordinates, self.point)
+        n_folds = len(self.n_iter)
+        weights = weights.reshape(len(weights), n_folds, -1)
+        intercepts = intercepts.reshape(n_folds, -1)
         return [
             to_model(weights[:, fold], intercepts[fold], self.prior, int(self.n_iter[fold]), self.converged)
-            for fold in range(len(self.n_iter))
+            for fold in range(n_folds)
         ]
 
 
@@ -51,15 +55,17 @@ class LogisticSearch:
 
     Parameters
     ----------
-    X : array or CSR matrix of shape (n_rows, n_features)
-    targets : array of shape (n_rows,)
-        Class numbers.
-    fold_weights : array of shape (n_rows, n_folds)
+    X : array, CSR matrix or FeatureBlocks of shape (n_rows, n_features)
+    targets : array of shape (n_rows,) or (n_rows, n_labels)
+        Class numbers; or zeros and ones, for a logistic regression of each label.
+    fold_weights : array of shape (n_rows, n_folds) or (n_rows, n_folds, n_labels)
         Weights of the rows in the training part of each fold, zero where a row is held out.
     n_outputs : int
-        Number of classes, or 1 for two classes.
-    prior : array of shape (n_outputs, n_features), optional
+        Number of classes, or 1 for two classes and for labels.
+    prior : array of shape (n_outputs or n_labels, n_features), optional
         Where the penalty pulls to.
+    block_scales : list of sequences of float, optional
+        Candidates for the scales of X's blocks, each to be tried with every C; see `find_geometry`.
     """
 
     def __init__(
@@ -74,74 +80,102 @@ class LogisticSearch:
         max_iter: int,
         device: str,
         prior: np.ndarray | None = None,
+        block_scales: Sequence[Sequence[float]] | None = None,
     ) -> None:
         self.device, self.dtype, self.n_outputs = choose_device(device), X.dtype, n_outputs
-        self.targets, self.fold_weights, self.prior = targets, fold_weights, prior
-        self.tol, self.max_iter = tol, max_iter
+        self.prior, self.tol, self.max_iter = prior, tol, max_iter
+        self.n_labels = targets.shape[1] if targets.ndim == 2 else 1
+        self.targets = targets.reshape(len(targets), -1)
+        self.n_folds = fold_weights.shape[1]
+        self.fold_weights = self._spread(fold_weights)
         self.offset = None if prior is None else make_offset(X, prior, n_outputs, self.device)
-        self.geometry = find_geometry(X, fold_weights.mean(1), fit_intercept, self.device)
+        mean_weights = fold_weights.reshape(len(fold_weights), -1).mean(1)
+        choices: Sequence[Sequence[float] | None] = block_scales or [None]
+        self.geometries = [find_geometry(X, mean_weights, fit_intercept, self.device, scales) for scales in choices]
 
-    def run(self, Cs: Sequence[float]) -> Iterator[FoldFit]:
-        """Yield the fits at each C, from the smallest, each batch starting where the last one ended."""
-        n_rows, n_folds = self.fold_weights.shape
+    def run(self, Cs: Sequence[float]) -> Iterator[CandidateFit]:
+        """Yield the fits at each scale and C, from the smallest C, each batch starting where the last one ended."""
+        n_rows, n_problems = self.fold_weights.shape
         limit = BATCH_SCORES if self.device.type == "cpu" else BATCH_SCORES_GPU
-        size = max(1, limit // (n_rows * n_folds * self.n_outputs))
-        last = None
-        for begin in range(0, len(Cs), size):
-            batch = list(Cs[begin : begin + size])
-            fits = self._fit_batch(batch, last)
-            last = fits[-1]
-            yield from fits
+        size = max(1, limit // (n_rows * n_problems * self.n_outputs))
+        for scale_index in range(len(self.geometries)):
+            last = None
+            for begin in range(0, len(Cs), size):
+                fits = self._fit_batch(scale_index, list(Cs[begin : begin + size]), last)
+                last = fits[-1]
+                yield from fits
 
-    def refit(self, best: FoldFit, row_weights: np.ndarray) -> LinearModel:
-        """Return the model of all rows at the best C, starting from the mean of its folds' models."""
-        loss, _ = self._make_loss(row_weights[:, None])
-        coordinates = self.geometry.coordinates(loss, self._tensor([best.C]))
-        first = torch.zeros(1, dtype=torch.int64, device=self.device)
-        mean = Vector(*(part.mean(1, keepdim=True) for part in best.point))
-        if best.point.image is best.point.coords:
+    def refit(self, fits: Sequence[CandidateFit], row_weights: np.ndarray) -> list[LinearModel]:
+        """Return the models of all rows for some candidates, each starting from the mean of its folds' models.
+
+        The row weights are (n_rows, 1) or (n_rows, n_labels).
+        """
+        return [self._refit_one(fit, row_weights) for fit in fits]
+
+    def _refit_one(self, fit: CandidateFit, row_weights: np.ndarray) -> LinearModel:
+        labels = torch.arange(self.n_labels, device=self.device)
+        loss = self._make_loss(np.repeat(row_weights, self.n_labels // row_weights.shape[1], axis=1), 1)
+        coordinates = fit.geometry.coordinates(loss, self._tensor([fit.C] * self.n_labels))
+        folds = (self.n_folds, self.n_labels, self.n_outputs)
+        mean = Vector(*(part.view(-1, *folds).mean(1) for part in fit.point))
+        if fit.point.image is fit.point.coords:
             mean = Vector(mean.coords, mean.coords)
-        start = coordinates.transfer(mean, best.coordinates.select(first))
-        solution = minimise(coordinates, loss, start, offset=self.offset, tol=self.tol, max_iter=self.max_iter)
-        weights, intercepts = self.geometry.weights(coordinates, solution.point)
-        return to_model(weights, intercepts, self.prior, int(solution.n_iter[0]), bool(solution.converged[0]))
+        start = coordinates.transfer(mean, fit.coordinates.select(labels))
+        offset = self._tile_offset(1)
+        solution = minimise(coordinates, loss, start, offset=offset, tol=self.tol, max_iter=self.max_iter)
+        weights, intercepts = fit.geometry.weights(coordinates, solution.point)
+        return to_model(weights, intercepts, self.prior, int(solution.n_iter.max()), bool(solution.converged.all()))
 
-    def _fit_batch(self, Cs: list[float], last: FoldFit | None) -> list[FoldFit]:
+    def _fit_batch(self, scale_index: int, Cs: list[float], last: CandidateFit | None) -> list[CandidateFit]:
         began = time.perf_counter()
-        n_folds = self.fold_weights.shape[1]
-        loss, _ = self._make_loss(np.tile(self.fold_weights, (1, len(Cs))))  # problem = i_C * n_folds + fold
-        coordinates = self.geometry.coordinates(loss, self._tensor(np.repeat(Cs, n_folds)))
+        geometry, n_problems = self.geometries[scale_index], self.n_folds * self.n_labels
+        weights = np.tile(self.fold_weights, (1, len(Cs)))
+        loss = self._make_loss(weights, len(Cs) * self.n_folds)  # problem = (C, fold, label)
+        coordinates = geometry.coordinates(loss, self._tensor(np.repeat(Cs, n_problems)))
+        offset = self._tile_offset(len(Cs) * self.n_folds)
         start = coordinates.zeros(self.n_outputs)
         if last is not None:
-            folds = torch.arange(n_folds, device=self.device).repeat(len(Cs))
+            folds = torch.arange(n_problems, device=self.device).repeat(len(Cs))
             start = coordinates.transfer(last.point.select(folds), last.coordinates.select(folds))
             hard = last.n_iter.max() >= MANY_STEPS or isinstance(last.coordinates, BlockCoordinates)
             if hard and suits_blocks(coordinates, self.n_outputs):
                 scores = coordinates.scores(start)
-                scores = scores if self.offset is None else scores + self.offset
+                scores = scores if offset is None else scores + offset
                 coordinates = BlockCoordinates.at(coordinates, loss, scores)
-        solution = minimise(coordinates, loss, start, offset=self.offset, tol=self.tol, max_iter=self.max_iter)
+        solution = minimise(coordinates, loss, start, offset=offset, tol=self.tol, max_iter=self.max_iter)
         seconds = (time.perf_counter() - began) / len(Cs)
         fits = []
         for i, C in enumerate(Cs):
-            problems = torch.arange(i * n_folds, (i + 1) * n_folds, device=self.device)
+            problems = torch.arange(i * n_problems, (i + 1) * n_problems, device=self.device)
             fits.append(
-                FoldFit(
+                CandidateFit(
                     C=C,
-                    scores=solution.scores[:, problems].cpu().numpy(),
-                    n_iter=solution.n_iter[problems.cpu()].numpy(),
+                    scale_index=scale_index,
+                    scores=solution.scores[:, problems].view(len(weights), self.n_folds, -1).cpu().numpy(),
+                    n_iter=solution.n_iter[problems.cpu()].view(self.n_folds, -1).amax(1).numpy(),
                     converged=bool(solution.converged[problems].all()),
                     seconds=seconds,
                     point=solution.point.select(problems),
                     coordinates=coordinates.select(problems),
-                    geometry=self.geometry,
+                    geometry=geometry,
                     prior=self.prior,
                 )
             )
         return fits
 
-    def _make_loss(self, weights: np.ndarray) -> tuple[Loss, int]:
-        return make_loss(self.targets, weights, self.n_outputs, self.dtype, self.device)
+    def _spread(self, fold_weights: np.ndarray) -> np.ndarray:
+        """Return the weights of every problem of one candidate, (n_rows, n_folds * n_labels)."""
+        if fold_weights.ndim == 2:
+            fold_weights = np.repeat(fold_weights[:, :, None], self.n_labels, axis=2)
+        return fold_weights.reshape(len(fold_weights), -1)
+
+    def _make_loss(self, weights: np.ndarray, n_copies: int) -> Loss:
+        if self.n_labels == 1:
+            return make_loss(self.targets[:, 0], weights, self.n_outputs, self.dtype, self.device)[0]
+        return make_loss(np.tile(self.targets, (1, n_copies)), weights, 1, self.dtype, self.device)[0]
+
+    def _tile_offset(self, n_copies: int) -> torch.Tensor | None:
+        return self.offset if self.offset is None or self.n_labels == 1 else self.offset.repeat(1, n_copies, 1)
 
     def _tensor(self, values: Any) -> torch.Tensor:
         return torch.tensor(values, dtype=torch_dtype(self.dtype), device=self.device)

@@ -24,7 +24,7 @@ class LinearClassifierMixin(ClassifierMixin):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, FeatureBlocks} of shape (n_samples, n_features)
             Features.
 
         Returns
@@ -42,7 +42,7 @@ class LinearClassifierMixin(ClassifierMixin):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, FeatureBlocks} of shape (n_samples, n_features)
             Features.
 
         Returns
@@ -61,7 +61,7 @@ class LinearClassifierMixin(ClassifierMixin):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, FeatureBlocks} of shape (n_samples, n_features)
             Features.
 
         Returns
@@ -79,7 +79,7 @@ class LinearClassifierMixin(ClassifierMixin):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, FeatureBlocks} of shape (n_samples, n_features)
             Features.
 
         Returns

@@ -16,10 +16,10 @@ from transferkit._validation import (
     StrOptions,
     check_has_classes,
     fit_context,
-    to_numpy,
     unchanged_on_error,
-    validate_data,
+    validate_features,
 )
+from transferkit.heads._block_scales import read_block_scales
 from transferkit.heads._linear_classifier import FLOATS, LinearClassifierMixin, warn_not_converged, weigh_rows
 from transferkit.heads._prior import match_prior
 from transferkit.heads._progress import FitProgress
@@ -48,6 +48,10 @@ class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):
         Features are matched by name where both models saw names, else by position; classes by label. What the
         source does not know is pulled to zero, what the task does not need is left out. Never refitted; `clone`
         keeps it as it is.
+    block_scales : sequence of float, default=None
+        With X as :class:`FeatureBlocks`, one scale a block, not negative: the penalty of a block's weights is divided
+        by its scale squared, as if the block were multiplied by it. `coef_` is for the blocks as they are. Zero
+        leaves a block out.
     fit_intercept : bool, default=True
         Whether the scores have an intercept.
     tol : float, default=1e-4
@@ -122,6 +126,7 @@ class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):
         "C": [Interval(Real, 0, None, closed="neither")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "prior": [HasMethods(["predict"]), str, os.PathLike, None],
+        "block_scales": ["array-like", None],
         "fit_intercept": ["boolean"],
         "tol": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -135,6 +140,7 @@ class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):
         *,
         class_weight=None,
         prior=None,
+        block_scales=None,
         fit_intercept=True,
         tol=1e-4,
         max_iter=1000,
@@ -144,6 +150,7 @@ class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):
         self.C = C
         self.class_weight = class_weight
         self.prior = prior
+        self.block_scales = block_scales
         self.fit_intercept = fit_intercept
         self.tol = tol
         self.max_iter = max_iter
@@ -156,7 +163,7 @@ class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, FeatureBlocks} of shape (n_samples, n_features)
             Features.
         y : array-like of shape (n_samples,), or {array-like, sparse matrix} of shape (n_samples, n_labels)
             Labels of at least two classes, or an indicator matrix of zeros and ones, several of which may be one
@@ -173,8 +180,9 @@ class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):
 
         progress = FitProgress(self, self.max_iter, "step")
         with unchanged_on_error(self):
-            X, y = validate_data(self, to_numpy(X), to_numpy(y), accept_sparse="csr", dtype=FLOATS, multi_output=True)
+            X, y = validate_features(self, X, y, FLOATS, multi_output=True)
             progress.begin(X, y, sample_weight)
+            scales = read_block_scales(self, X, self.block_scales)
             classes, targets, multilabel = read_targets(self, y)
             weights = weigh_targets(self, X, classes, targets, multilabel, sample_weight)
             n_outputs = len(classes) if len(classes) > 2 and not multilabel else 1
@@ -191,6 +199,7 @@ class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):
                 max_iter=self.max_iter,
                 device=self.device,
                 prior=prior,
+                block_scales=scales,
                 start=self._last_solution(classes, shape),
                 on_step=lambda read: progress.step(read and (lambda: read_attributes(read(), classes, multilabel))),
             )

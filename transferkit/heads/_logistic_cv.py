@@ -2,14 +2,12 @@
 
 import os
 import time
-from inspect import signature
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.stats import rankdata
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
-from sklearn.metrics import check_scoring, get_scorer_names
+from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import check_cv
 
 from transferkit._validation import (
@@ -20,11 +18,15 @@ from transferkit._validation import (
     fit_context,
     to_numpy,
     unchanged_on_error,
-    validate_data,
+    validate_features,
 )
-from transferkit.heads._linear_classifier import FLOATS, LinearClassifierMixin, warn_not_converged, weigh_rows
-from transferkit.heads._logistic import LogisticHead, read_attributes, read_prior, read_targets
+from transferkit.heads._block_scales import read_scale_candidates
+from transferkit.heads._linear_classifier import FLOATS, LinearClassifierMixin, warn_not_converged
+from transferkit.heads._logistic import read_attributes, read_prior, read_targets, weigh_targets
 from transferkit.heads._progress import FitProgress
+from transferkit.heads._search_table import Candidates, FoldScorer, HeldOut, average_models, score_candidates
+
+FITTED_SOMETIMES = ("coef_", "intercept_", "n_iter_", "oof_decision_", "oof_log_likelihood_", "candidate_weights_")
 
 
 class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):
@@ -47,8 +49,15 @@ class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
         Weights of the classes, {label: weight}; "balanced" gives every class the same total weight within each fold.
     prior : fitted linear classifier, str or path-like, default=None
         Source model whose weights the penalty pulls to, as in :class:`LogisticHead`.
-    refit : bool, default=True
-        Whether to train on all rows with the best C. Without it there are no predictions.
+    block_scales : list of sequences of float, default=None
+        Candidates for the `block_scales` of :class:`LogisticHead` when X is :class:`FeatureBlocks`, each tried with
+        every C.
+    refit : bool or "average", default=True
+        Whether to train on all rows with the best candidate; without it there are no predictions. "average" trains
+        every candidate that held-out rows leave in play and takes the mean of their weights, each candidate weighed
+        by the likelihood that its folds give to held-out rows (`candidate_weights_`).
+    store_oof : bool, default=False
+        Whether to keep the decision values of held-out rows.
     fit_intercept : bool, default=True
         Whether the scores have an intercept.
     tol : float, default=1e-4
@@ -67,13 +76,22 @@ class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
     best_index_ : int
         Its row in `cv_results_`.
     best_params_ : dict
-        ``{"C": C_}``.
+        ``{"C": C_}``, and "block_scales" if they were searched.
     cv_results_ : dict of str to ndarray or list
         The table of :class:`~sklearn.model_selection.GridSearchCV`: "param_C", "params", "split0_test_score" and so
         on, "mean_test_score", "std_test_score", "rank_test_score", and times in seconds. Folds train together, so
         each has an equal share of their time and "std_fit_time" is zero.
     Cs_ : ndarray of shape (n_candidates,)
-        The candidates.
+        The values of C.
+    oof_decision_ : ndarray of shape (n_candidates, n_samples) or (n_candidates, n_samples, n_classes)
+        Decision values of each row by the models that did not see it (their mean where several did not; NaN where all
+        did), for the candidates in the order of `cv_results_`. Only with `store_oof=True`.
+    oof_log_likelihood_ : ndarray of shape (n_candidates,)
+        Sum over held-out rows of the weighted log probability of their labels. Only with `store_oof=True` or
+        ``refit="average"``.
+    candidate_weights_ : ndarray of shape (n_candidates,)
+        Weights proportional to exp(oof_log_likelihood_), those below a thousandth set to zero; they sum to one.
+        There when `oof_log_likelihood_` is.
     n_splits_ : int
         Number of folds.
     refit_time_ : float
@@ -87,7 +105,7 @@ class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
     n_iter_ : ndarray of shape (1,)
         Number of steps of the fit on all rows.
     multilabel_ : bool
-        False: the search takes one label a row.
+        Whether y was an indicator matrix.
     prior_coverage_ : dict or None
         What the prior knows of the task.
     n_features_in_ : int
@@ -127,7 +145,9 @@ class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "prior": [HasMethods(["predict"]), str, os.PathLike, None],
-        "refit": ["boolean"],
+        "block_scales": ["array-like", None],
+        "refit": ["boolean", StrOptions({"average"})],
+        "store_oof": ["boolean"],
         "fit_intercept": ["boolean"],
         "tol": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -142,7 +162,9 @@ class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
         scoring=None,
         class_weight=None,
         prior=None,
+        block_scales=None,
         refit=True,
+        store_oof=False,
         fit_intercept=True,
         tol=1e-4,
         max_iter=1000,
@@ -153,7 +175,9 @@ class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
         self.scoring = scoring
         self.class_weight = class_weight
         self.prior = prior
+        self.block_scales = block_scales
         self.refit = refit
+        self.store_oof = store_oof
         self.fit_intercept = fit_intercept
         self.tol = tol
         self.max_iter = max_iter
@@ -165,10 +189,10 @@ class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, FeatureBlocks} of shape (n_samples, n_features)
             Features.
-        y : array-like of shape (n_samples,)
-            Labels of at least two classes.
+        y : array-like of shape (n_samples,), or {array-like, sparse matrix} of shape (n_samples, n_labels)
+            Labels of at least two classes, or an indicator matrix of zeros and ones.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples, not negative; 1 each if None.
         groups : array-like of shape (n_samples,), default=None
@@ -181,53 +205,73 @@ class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
         """
         from transferkit._training.logistic_search import LogisticSearch
 
-        Cs = read_candidates(self.Cs)
-        progress = FitProgress(self, len(Cs), "candidate")
+        candidates = Candidates(read_candidates(self.Cs), None)
+        n_candidates = len(candidates.Cs) * (1 if self.block_scales is None else len(self.block_scales))
+        progress = FitProgress(self, n_candidates, "candidate")
         with unchanged_on_error(self):
-            X, y = validate_data(self, to_numpy(X), to_numpy(y), accept_sparse="csr", dtype=FLOATS)
+            X, y = validate_features(self, X, y, FLOATS, multi_output=True)
             progress.begin(X, y, sample_weight)
-            classes, labels, _ = read_targets(self, y)
+            candidates.scales = read_scale_candidates(self, X, self.block_scales)
+            classes, targets, multilabel = read_targets(self, y)
             weights = check_sample_weight(to_numpy(sample_weight), X, dtype=X.dtype, ensure_non_negative=True)
             folds = list(check_cv(self.cv, y, classifier=True).split(X, y, groups))
-            n_outputs = len(classes) if len(classes) > 2 else 1
-            prior, coverage = read_prior(self, X, classes, n_outputs)
+            n_outputs = len(classes) if len(classes) > 2 and not multilabel else 1
+            prior, coverage = read_prior(self, X, classes, len(classes) if multilabel else n_outputs)
             search = LogisticSearch(
                 X,
-                labels,
-                weigh_folds(X, classes, labels, folds, self.class_weight, weights),
+                targets,
+                weigh_folds(self, X, classes, targets, multilabel, folds, weights),
                 n_outputs=n_outputs,
                 fit_intercept=self.fit_intercept,
                 tol=self.tol,
                 max_iter=self.max_iter,
                 device=self.device,
                 prior=prior,
+                block_scales=candidates.scales,
             )
-            scorer = FoldScorer(self.scoring, X, y, None if sample_weight is None else weights, classes, folds)
-            results, best = score_candidates(search, Cs, scorer, progress)
-            model, refit_time = None, 0.0
-            if self.refit:
-                began = time.perf_counter()
-                model = search.refit(best, weigh_rows(X, classes, labels, self.class_weight, weights))
-                refit_time = time.perf_counter() - began
-        if not best.converged or (model is not None and not model.converged):
+            in_scoring = None if sample_weight is None else weights
+            scorer = FoldScorer(self.scoring, X, y, in_scoring, classes, multilabel, folds)
+            held_out = None
+            if self.store_oof or self.refit == "average":
+                held_out = HeldOut(folds, targets, weights, multilabel)
+            found = score_candidates(search, candidates, scorer, held_out, progress, self.store_oof)
+            began = time.perf_counter()
+            row_weights = weigh_targets(self, X, classes, targets, multilabel, weights)
+            model = refit(search, found, row_weights, self.refit)
+        if not found.best.converged or (model is not None and not model.converged):
             warn_not_converged(self)
-        self.classes_, self.multilabel_, self.prior_coverage_ = classes, False, coverage
-        self.cv_results_, self.Cs_, self.n_splits_, self.refit_time_ = results, Cs, len(folds), refit_time
-        self.best_index_ = int(np.flatnonzero(Cs == best.C)[0])
-        self.C_, self.best_params_ = float(best.C), {"C": float(best.C)}
-        self.best_score_ = float(results["mean_test_score"][self.best_index_])
-        if model is None:
-            for name in ("coef_", "intercept_", "n_iter_"):  # of an earlier fit
-                vars(self).pop(name, None)
-        else:
-            vars(self).update(read_attributes(model, classes, False))
-        progress.end(None if model is None else read_attributes(model, classes, False))
+        self._store(found, candidates, model, classes, multilabel)
+        self.n_splits_, self.prior_coverage_ = len(folds), coverage
+        self.refit_time_ = 0.0 if model is None else time.perf_counter() - began
+        progress.end(None if model is None else read_attributes(model, classes, multilabel))
         return self
+
+    def _store(self, found, candidates, model, classes, multilabel):
+        for name in FITTED_SOMETIMES:  # of an earlier fit
+            vars(self).pop(name, None)
+        self.classes_, self.multilabel_ = classes, multilabel
+        self.cv_results_, self.Cs_, self.best_index_ = found.results, candidates.Cs, found.best_index
+        self.best_params_ = candidates.params[found.best_index]
+        self.C_ = self.best_params_["C"]
+        self.best_score_ = float(found.results["mean_test_score"][found.best_index])
+        if found.likelihoods is not None:
+            self.oof_log_likelihood_, self.candidate_weights_ = found.likelihoods, found.weights()
+        if found.decisions is not None:
+            seen = next(decision for decision in found.decisions if decision is not None)
+            stacked = np.stack([np.full_like(seen, np.nan) if one is None else one for one in found.decisions])
+            self.oof_decision_ = stacked[:, :, 0] if stacked.shape[2] == 1 and not multilabel else stacked
+        if model is not None:
+            vars(self).update(read_attributes(model, classes, multilabel))
 
     def __sklearn_clone__(self):
         copy = super().__sklearn_clone__()
         copy.prior = self.prior  # a source model is knowledge, not a hyper-parameter: cloning must not unfit it
         return copy
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
 
 
 def read_candidates(Cs):
@@ -240,92 +284,32 @@ def read_candidates(Cs):
     return candidates
 
 
-def weigh_folds(X, classes, labels, folds, class_weight, sample_weight):
-    """Return the training weights of each fold, (n_samples, n_folds): zero for the rows that are held out."""
-    weights = np.zeros((len(labels), len(folds)), dtype=X.dtype)
+def weigh_folds(head, X, classes, targets, multilabel, folds, sample_weight):
+    """Return the training weights of each fold, zero for the rows that are held out.
+
+    Of shape (n_samples, n_folds), or (n_samples, n_folds, n_labels) where the labels weigh differently.
+    """
+    weights = None
     for fold, (train, _) in enumerate(folds):
-        weights[train, fold] = weigh_rows(X[train], classes, labels[train], class_weight, sample_weight[train])
-        found = np.unique(labels[train][weights[train, fold] > 0])
+        inside = weigh_targets(
+            head, sample_weight[train, None], classes, targets[train], multilabel, sample_weight[train]
+        )
+        if weights is None:
+            weights = np.zeros((X.shape[0], len(folds), inside.shape[1]), dtype=X.dtype)
+        weights[train, fold] = inside
+        found = np.arange(2) if multilabel else np.unique(targets[train][inside[:, 0] > 0])
         if len(found) < 2:
             raise ValueError(
                 f"Fold {fold} of cv has training rows of fewer than 2 classes: {classes[found].tolist()!r}. Use fewer "
                 "folds, or a stratified splitter."
             )
-    return weights
+    return weights[:, :, 0] if weights.shape[2] == 1 else weights
 
 
-class FoldScorer:
-    """Scores held-out rows; for named scorers from the scores that training left behind."""
-
-    def __init__(self, scoring, X, y, sample_weight, classes, folds):
-        self.X, self.y, self.classes, self.folds = X, y, classes, folds
-        self.needs_models = callable(scoring) and not hasattr(scoring, "_score_func")
-        self.scorer = check_scoring(LogisticHead(), scoring=scoring)
-        self.sample_weight = sample_weight if takes_weights(self.scorer) else None
-
-    def score(self, fit):
-        """Return the score of each fold, (n_folds,)."""
-        if self.needs_models:
-            pairs = [(self._make_head(model.coef, model.intercept), self.X) for model in fit.models()]
-        else:
-            # to a head with the identity for weights, a row of scores is a row of features
-            identity = np.eye(fit.scores.shape[2], dtype=fit.scores.dtype)
-            head = self._make_head(identity, np.zeros(len(identity), identity.dtype))
-            pairs = [(head, fit.scores[:, fold]) for fold in range(len(self.folds))]
-        return np.array([self._score_fold(*pair, test) for pair, (_, test) in zip(pairs, self.folds, strict=True)])
-
-    def _score_fold(self, head, X, test):
-        weights = {} if self.sample_weight is None else {"sample_weight": self.sample_weight[test]}
-        return self.scorer(head, X[test], self.y[test], **weights)
-
-    def _make_head(self, coef, intercept):
-        head = LogisticHead()
-        head.coef_, head.intercept_, head.classes_, head.multilabel_ = coef, intercept, self.classes, False
-        head.n_features_in_ = coef.shape[1]
-        return head
-
-
-def takes_weights(scorer):
-    """Return whether a scorer takes sample weights."""
-    if hasattr(scorer, "_accept_sample_weight"):
-        return scorer._accept_sample_weight()
-    return "sample_weight" in signature(scorer).parameters
-
-
-def score_candidates(search, Cs, scorer, progress):
-    """Return the table of all candidates, and the fit of the best one (of equals the smallest C).
-
-    Candidates that a callback's wish to stop has left out have scores of NaN and the last rank.
-    """
-    shape = (len(Cs), len(scorer.folds))
-    scores, fit_times, score_times, best = np.full(shape, np.nan), np.zeros(len(Cs)), np.zeros(len(Cs)), None
-    order = np.argsort(Cs, kind="stable")
-    best_mean = -np.inf
-    for row, fit in zip(order, search.run(Cs[order].tolist()), strict=False):
-        began = time.perf_counter()
-        scores[row] = scorer.score(fit)
-        score_times[row], fit_times[row] = time.perf_counter() - began, fit.seconds
-        mean = scores[row].mean()
-        if best is None or mean > best_mean:
-            best, best_mean = fit, mean
-        if progress.step():
-            break
-    return tabulate(Cs, scores, fit_times / shape[1], score_times / shape[1]), best
-
-
-def tabulate(Cs, scores, fit_times, score_times):
-    """Return GridSearchCV's cv_results_ of scores (n_candidates, n_folds) and seconds a fold (n_candidates,)."""
-    means = scores.mean(1)
-    splits = {f"split{fold}_test_score": column for fold, column in enumerate(scores.T)}
-    return {
-        "mean_fit_time": fit_times,
-        "std_fit_time": np.zeros(len(Cs)),
-        "mean_score_time": score_times,
-        "std_score_time": np.zeros(len(Cs)),
-        "param_C": np.array(Cs),
-        "params": [{"C": float(C)} for C in Cs],
-        **splits,
-        "mean_test_score": means,
-        "std_test_score": scores.std(1),
-        "rank_test_score": rankdata(-np.nan_to_num(means, nan=-np.inf), method="min").astype(np.int32),
-    }
+def refit(search, found, row_weights, how):
+    """Return the model of all rows: of the best candidate, averaged over candidates, or none."""
+    if how == "average":
+        weights = found.weights()
+        rows = np.flatnonzero(weights)
+        return average_models(search.refit([found.fits[row] for row in rows], row_weights), weights[rows])
+    return search.refit([found.best], row_weights)[0] if how else None

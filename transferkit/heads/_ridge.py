@@ -18,7 +18,8 @@ from transferkit._validation import (
     fit_context,
     to_numpy,
     unchanged_on_error,
-    validate_data,
+    validate_features,
+    validate_rows,
 )
 from transferkit.heads._linear_classifier import FLOATS
 from transferkit.heads._prior import match_prior
@@ -118,7 +119,7 @@ class RidgeHead(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, FeatureBlocks} of shape (n_samples, n_features)
             Features.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
@@ -131,9 +132,7 @@ class RidgeHead(MultiOutputMixin, RegressorMixin, BaseEstimator):
             The fitted head.
         """
         with unchanged_on_error(self):
-            X, y = validate_data(
-                self, to_numpy(X), to_numpy(y), accept_sparse="csr", dtype=FLOATS, multi_output=True, y_numeric=True
-            )
+            X, y = validate_features(self, X, y, FLOATS, multi_output=True, y_numeric=True)
             weights = check_sample_weight(to_numpy(sample_weight), X, dtype=np.float64, ensure_non_negative=True)
             alphas = read_alphas(self)
             targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
@@ -156,7 +155,7 @@ class RidgeHead(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, FeatureBlocks} of shape (n_samples, n_features)
             Features.
 
         Returns
@@ -165,7 +164,7 @@ class RidgeHead(MultiOutputMixin, RegressorMixin, BaseEstimator):
             Predictions.
         """
         check_is_fitted(self, "coef_")
-        X = validate_data(self, to_numpy(X), accept_sparse="csr", dtype=FLOATS, reset=False)
+        X = validate_rows(self, X, FLOATS)
         return compute_scores(X, self.coef_, self.intercept_)
 
     def __sklearn_clone__(self):
