@@ -5,6 +5,7 @@ rows one. A linear model on them is one on S alone, of weights s W1 + alpha t E 
 similar weights.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +15,9 @@ from scipy import sparse
 class TermBlocks(NamedTuple):
     """The two blocks of features of some rows, each of mean squared row norm one."""
 
-    rows: sparse.csr_matrix  # (n_rows, n_terms)
+    rows: sparse.csr_matrix  # (n_rows, n_seen), columns of terms that the rows hold
     dense: np.ndarray  # (n_rows, n_components), centred
+    seen: np.ndarray  # (n_seen,), the columns in the given rows
     column_scales: np.ndarray  # (n_terms,), that the given rows were multiplied by first
     vectors: np.ndarray  # (n_known, n_components), of the first terms
     term_scale: float
@@ -48,25 +50,20 @@ def make_blocks(rows: sparse.csr_matrix, column_scales: np.ndarray, vectors: np.
     blocks : TermBlocks
         The blocks.
     """
-    scaled = sparse.csr_matrix(
-        (rows.data * column_scales.astype(np.float32).take(rows.indices), rows.indices, rows.indptr), rows.shape
-    )
-    known = scaled if rows.shape[1] == len(vectors) else scaled[:, : len(vectors)]
-    dense = np.asarray(known @ vectors)
+    n_rows, n_terms = rows.shape
+    seen = np.unique(rows.indices)
+    data = rows.data * column_scales.astype(np.float32).take(rows.indices)
+    parts = (data, np.searchsorted(seen, rows.indices).astype(np.int32), rows.indptr)
+    scaled = sparse.csr_matrix(parts, shape=(n_rows, len(seen)))
+    n_known = int(np.searchsorted(seen, len(vectors)))
+    dense = np.asarray(scaled[:, :n_known] @ vectors[seen[:n_known]])
     mean = dense.mean(0)
     dense -= mean
-    term_scale = 1 / max(np.sqrt(np.square(scaled.data, dtype=np.float64).sum() / rows.shape[0]), 1e-12)
-    dense_scale = 1 / max(np.sqrt(np.square(dense, dtype=np.float64).sum() / rows.shape[0]), 1e-12)
+    term_scale = 1 / max(np.sqrt(np.square(scaled.data, dtype=np.float64).sum() / n_rows), 1e-12)
+    dense_scale = 1 / max(np.sqrt(np.square(dense, dtype=np.float64).sum() / n_rows), 1e-12)
     scaled.data *= np.float32(term_scale)
     dense *= np.float32(dense_scale)
-    return TermBlocks(scaled, dense, column_scales, vectors, float(term_scale), float(dense_scale), mean)
-
-
-def block_kernels(blocks: TermBlocks) -> tuple[np.ndarray, np.ndarray]:
-    """Return the inner products of the rows in either block, (n_rows, n_rows) each, float64."""
-    dense = blocks.dense.astype(np.float64)
-    rows = blocks.rows.astype(np.float64)
-    return (rows @ rows.T).toarray(), dense @ dense.T
+    return TermBlocks(scaled, dense, seen, column_scales, vectors, float(term_scale), float(dense_scale), mean)
 
 
 def block_factors(alpha: float) -> tuple[float, float]:
@@ -74,52 +71,18 @@ def block_factors(alpha: float) -> tuple[float, float]:
     return (0.0, 1.0) if np.isinf(alpha) else (1.0, float(alpha))
 
 
-def root_of_kernel(of_terms: np.ndarray, of_vectors: np.ndarray, alpha: float) -> np.ndarray:
-    """Return a square triangular L with L @ L.T the inner products of the rows' features, float32.
-
-    Parameters
-    ----------
-    of_terms, of_vectors : ndarray of float64 of shape (n_rows, n_rows)
-        What :func:`block_kernels` returns.
-    alpha : float
-        Factor of the second block.
-
-    Returns
-    -------
-    root : ndarray of shape (n_rows, n_rows)
-        Features that any linear model takes in place of the blocks: its weights L.T @ a stand for rows weighted by a.
-    """
-    terms_factor, vectors_factor = block_factors(alpha)
-    kernel = terms_factor**2 * of_terms + vectors_factor**2 * of_vectors
-    kernel[np.diag_indices_from(kernel)] += 1e-5 * max(np.trace(kernel) / len(kernel), 1e-12)  # texts may repeat
-    return np.linalg.cholesky(kernel).astype(np.float32)
+def block_kernels(blocks: TermBlocks, alphas: Sequence[float]) -> np.ndarray:
+    """Return the inner products of the rows' features for each alpha, (n_alphas, n_rows, n_rows), float64."""
+    dense, rows = blocks.dense.astype(np.float64), blocks.rows.astype(np.float64)
+    of_terms, of_vectors = (rows @ rows.T).toarray(), dense @ dense.T
+    factors = [block_factors(alpha) for alpha in alphas]
+    return np.stack([terms**2 * of_terms + vectors**2 * of_vectors for terms, vectors in factors])
 
 
-def join_blocks(blocks: TermBlocks, alpha: float) -> sparse.csr_matrix | np.ndarray:
-    """Return the features of one alpha: both blocks side by side, or the one that it leaves."""
-    of_terms, of_vectors = block_factors(alpha)
-    if of_terms == 0:
-        return blocks.dense
-    if of_vectors == 0:
-        return blocks.rows
-    dense = sparse.csr_matrix(blocks.dense * np.float32(of_vectors))
-    return sparse.csr_matrix(sparse.hstack([blocks.rows, dense], format="csr"))
-
-
-def split_weights(blocks: TermBlocks, alpha: float, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weights (n_outputs, any) of :func:`join_blocks` as those of the blocks themselves."""
-    n_terms = blocks.rows.shape[1]
-    of_terms, of_vectors = block_factors(alpha)
-    if of_terms == 0:
-        return np.zeros((len(weights), n_terms), weights.dtype), weights
-    if of_vectors == 0:
-        return weights, np.zeros((len(weights), blocks.dense.shape[1]), weights.dtype)
-    return weights[:, :n_terms], weights[:, n_terms:] * weights.dtype.type(of_vectors)
-
-
-def weights_of_dual(blocks: TermBlocks, of_terms: np.ndarray, of_vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weights of both blocks from weights (n_rows, n_outputs) of the rows."""
-    return np.asarray((blocks.rows.T @ of_terms).T), of_vectors.T @ blocks.dense
+def weights_of_dual(blocks: TermBlocks, alpha: float, dual: np.ndarray) -> np.ndarray:
+    """Return the weights of both blocks' columns, side by side, from weights (n_rows, n_outputs) of the rows."""
+    terms, vectors = block_factors(alpha)
+    return np.hstack([terms**2 * (blocks.rows.T @ dual).T, vectors**2 * (blocks.dense.T @ dual).T])
 
 
 def fold_weights(
@@ -131,7 +94,7 @@ def fold_weights(
     ----------
     blocks : TermBlocks
         The blocks that the model was trained on.
-    of_terms : ndarray of shape (n_outputs, n_terms)
+    of_terms : ndarray of shape (n_outputs, n_seen)
         Weights of the columns of `blocks.rows`.
     of_vectors : ndarray of shape (n_outputs, n_components)
         Weights of the columns of `blocks.dense`.
@@ -143,11 +106,14 @@ def fold_weights(
     weights : TermWeights
         The same model on the rows that the blocks were made of.
     """
+    n_terms, n_known = len(blocks.column_scales), len(blocks.vectors)
     passed_on = (of_vectors * blocks.dense_scale).astype(np.float32)
-    pretraining = np.zeros(of_terms.shape, np.float32)
-    n_known = len(blocks.vectors)
+    pretraining = np.zeros((len(of_terms), n_terms), np.float32)
     pretraining[:, :n_known] = (passed_on @ blocks.vectors.T) * blocks.column_scales[:n_known]
-    labels = sparse.csr_matrix((of_terms * (blocks.column_scales * blocks.term_scale)).astype(np.float32))
+    data = of_terms * (blocks.column_scales[blocks.seen] * blocks.term_scale)
+    indptr = np.arange(len(of_terms) + 1) * len(blocks.seen)
+    parts = (data.astype(np.float32).ravel(), np.tile(blocks.seen, len(of_terms)), indptr)
+    labels = sparse.csr_matrix(parts, shape=pretraining.shape)
     return TermWeights(labels, pretraining, intercept - passed_on @ blocks.mean)
 
 
@@ -157,7 +123,7 @@ def weigh_candidates(losses: np.ndarray, n_rows: float, sharpness: float) -> np.
     Parameters
     ----------
     losses : ndarray of shape (n_candidates,)
-        Mean negative log-likelihood of held-out rows; infinite for candidates that are out.
+        Mean negative log-likelihood of held-out rows.
     n_rows : float
         Number of rows that were held out.
     sharpness : float

@@ -77,6 +77,9 @@ class TransferMixin:
             return clone(self.encoder)
         return PretrainedEncoder(self.encoder) if is_frozen(self.encoder) else clone(self.encoder)
 
+    def _has_frozen_encoder(self):
+        return isinstance(self.encoder, PretrainedEncoder) or is_frozen(self.encoder)
+
     def __sklearn_clone__(self):
         twin = super().__sklearn_clone__()
         if is_frozen(self.encoder):

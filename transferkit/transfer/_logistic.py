@@ -31,16 +31,15 @@ def fit_logistic(strategy, encoder, features, task, settings):
     outcome : Outcome
         Encoder and head, trained on all rows.
     """
-    from transferkit._training.linear_search import search_linear_classifiers
+    from transferkit._training.logistic_search import LogisticSearch
 
     rows, best = [], None
     if task.has_folds:
         X = check_features(features)
         weights = task.fold_weights[:, :-1].astype(X.dtype)
         began = time.perf_counter()
-        for fit in search_linear_classifiers(
-            X, task.targets, weights, settings.Cs, n_outputs=task.n_outputs, **common(settings)
-        ):
+        search = LogisticSearch(X, task.targets, weights, n_outputs=task.n_outputs, **common(settings))
+        for fit in search.run(settings.Cs):
             fold_scores, loss = task.score_folds(fit.scores), task.loss(fit.scores)
             seconds, began = time.perf_counter() - began, time.perf_counter()
             rows.append(make_row(strategy, fold_scores, C=fit.C, weight=0.0, log_loss=loss, seconds=seconds))

@@ -11,7 +11,7 @@ from transferkit._validation import check_sample_weight
 from transferkit.heads import LogisticHead
 from transferkit.heads._linear_classifier import FLOATS, weigh_rows
 from transferkit.heads._logistic import read_targets
-from transferkit.heads._logistic_cv import takes_weights
+from transferkit.heads._search_table import takes_weights
 
 FEWEST_LABELS = 4  # a class, on average; with fewer there are no folds
 _FLOOR = -30.0  # least log-probability that counts: one row must not decide between candidates
