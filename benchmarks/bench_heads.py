@@ -1,8 +1,9 @@
 """Time heads in training, tuning and predicting, at the same objective as scikit-learn's.
 
-Run: python benchmarks/bench_heads.py --data-home FOLDER [--cases dense sparse ...]. FOLDER holds scikit-learn's copy of
-20 Newsgroups (it is downloaded otherwise). Rivals and heads alternate; times are medians in seconds. Results go to
-benchmarks/results/bench_heads.json.
+Run: python benchmarks/bench_heads.py --data-home FOLDER [--cases dense sparse ...] [--device cuda] [--output PATH].
+FOLDER holds scikit-learn's copy of 20 Newsgroups (also found through SCIKIT_LEARN_DATA, downloaded otherwise). Rivals
+and heads alternate; times are medians in seconds. Results go to benchmarks/results/bench_heads.json or PATH; cases that
+are not run keep what the file says.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from transferkit.datasets import load_docstrings
 
 RESULTS = Path(__file__).parent / "results" / "bench_heads.json"
 C = 10.0
+MANY_CORES = 8  # from so many on, rivals run all folds of a search
 
 
 class PlainTorch(LogisticRegression):
@@ -71,10 +73,10 @@ def time_alternating(makers, repeats):
     return {name: float(np.median(values)) for name, values in times.items()}, results
 
 
-def compare_fits(X, y, T, truth, others, repeats):
+def compare_fits(X, y, T, truth, others, repeats, device):
     """Time one fit of each model; the head counts only if its objective is as low as the rival's."""
     makers = {
-        "LogisticHead": lambda: LogisticHead(C=C).fit(X, y),
+        "LogisticHead": lambda: LogisticHead(C=C, device=device).fit(X, y),
         "LogisticRegression": lambda: LogisticRegression(C=C, max_iter=1000).fit(X, y),
     }
     seconds, models = time_alternating(makers, repeats)
@@ -91,42 +93,46 @@ def compare_fits(X, y, T, truth, others, repeats):
     }
 
 
-def compare_searches(X, y, rival_folds):
-    """Time a search of 10 C and 5 folds; of the rival only some folds, and say so."""
-    Cs = np.logspace(-4, 4, 10)
+def compare_searches(X, y, device):
+    """Time a search of 10 C and 5 folds; on few cores only one fold of the rival, and say so."""
+    cores = os.cpu_count()
+    Cs, rival_folds = np.logspace(-4, 4, 10), 5 if cores >= MANY_CORES else 1
     folds = list(StratifiedKFold(5).split(X, y))
     single = LogisticRegression(max_iter=1000)
-    rival = GridSearchCV(single, {"C": Cs}, cv=folds[:rival_folds], refit=False, n_jobs=os.cpu_count())
-    makers = {
-        "LogisticHeadCV": lambda: LogisticHeadCV(Cs, cv=folds, refit=False).fit(X, y),
-        "GridSearchCV": lambda: rival.fit(X, y),
-    }
-    seconds, found = time_alternating(makers, 1)
+    rival = GridSearchCV(single, {"C": Cs}, cv=folds[:rival_folds], refit=False, n_jobs=cores)
+    search = LogisticHeadCV(Cs, cv=folds, refit=False, device=device)
+    search.fit(X, y)  # the first call of each kernel compiles or loads it
+    seconds, found = time_alternating({"LogisticHeadCV": lambda: search.fit(X, y)}, 3 if device == "cuda" else 1)
+    seconds_of_rival, found_of_rival = time_alternating({"GridSearchCV": lambda: rival.fit(X, y)}, 1)
+    seconds, found = seconds | seconds_of_rival, found | found_of_rival
     ours, theirs = (
-        np.array([found[name].cv_results_[f"split{i}_test_score"] for i in range(rival_folds)]) for name in makers
+        np.array([found[name].cv_results_[f"split{i}_test_score"] for i in range(rival_folds)]) for name in seconds
     )
     return {
+        "shape": [*X.shape, len(np.unique(y))],
         "seconds": seconds,
         "rival_folds": rival_folds,
+        "rival_processes": cores,
         "best_C": {"LogisticHeadCV": found["LogisticHeadCV"].C_, "GridSearchCV": float(Cs[theirs.mean(0).argmax()])},
+        "mean_scores": {"LogisticHeadCV": ours.mean(0).tolist(), "GridSearchCV": theirs.mean(0).tolist()},
         "largest_difference_of_mean_scores": float(np.abs(ours.mean(0) - theirs.mean(0)).max()),
         "difference_at_the_best_C": float(np.abs(ours.mean(0).max() - theirs.mean(0).max())),
         "times_faster": seconds["GridSearchCV"] * 5 / rival_folds / seconds["LogisticHeadCV"],
     }
 
 
-def compare_multilabel(X, n_labels=50):
+def compare_multilabel(X, device, n_labels=50):
     """Time labels that are noisy linear functions of the features."""
     rng = np.random.default_rng(0)
     scores = X @ rng.normal(size=(X.shape[1], n_labels)).astype(np.float32)
     y = (scores + 0.3 * scores.std() * rng.normal(size=scores.shape) > np.quantile(scores, 0.9, axis=0)).astype(int)
     makers = {
-        "LogisticHead": lambda: LogisticHead(C=C).fit(X, y),
+        "LogisticHead": lambda: LogisticHead(C=C, device=device).fit(X, y),
         "OneVsRestClassifier": lambda: OneVsRestClassifier(
             LogisticRegression(C=C, max_iter=1000), n_jobs=os.cpu_count()
         ).fit(X, y),
     }
-    seconds, models = time_alternating(makers, 1)
+    seconds, models = time_alternating(makers, 3)
     singles = models["OneVsRestClassifier"].estimators_
     pairs = {
         "LogisticHead": zip(models["LogisticHead"].coef_, models["LogisticHead"].intercept_, strict=True),
@@ -198,40 +204,57 @@ def load_sparse(data_home):
     return X, T, train.target, test.target
 
 
-def main():
+def read_arguments(cases):
+    """Return the options of a benchmark of heads, and the results that its file holds already."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-home")
-    names = ["dense", "sparse", "search-dense", "search-sparse", "multilabel", "one-row", "one-text"]
-    parser.add_argument("--cases", nargs="+", choices=names, default=names)
+    parser.add_argument("--cases", nargs="+", choices=cases, default=cases)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
+    results = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
+    results["machine"] = {
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if arguments.device.startswith("cuda") else "cpu",
+    }
+    return arguments, results
+
+
+def write_results(results, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def main():
+    names = ["dense", "sparse", "search-dense", "search-sparse", "multilabel", "one-row", "one-text"]
+    arguments, results = read_arguments(names)
     warnings.simplefilter("ignore")
-    cases = set(arguments.cases)
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    results["machine"] = {"cores": os.cpu_count(), "python": platform.python_version(), "torch": torch.__version__}
+    cases, device = set(arguments.cases), arguments.device
     if cases & {"dense", "search-dense", "multilabel"}:
         X, T, y, truth = load_dense()
-        LogisticHead().fit(X[:500], y[:500])  # the first use of torch loads it
+        LogisticHead(device=device).fit(X[:500], y[:500])  # the first use of torch loads it
         if "dense" in cases:
             others = {"torch L-BFGS": PlainTorch(C=C), "LinearSVC": LinearSVC(), "SGDClassifier": SGDClassifier()}
-            results["dense"] = compare_fits(X, y, T, truth, others, repeats=3)
+            results["dense"] = compare_fits(X, y, T, truth, others, 3, device)
         if "search-dense" in cases:
-            results["search-dense"] = compare_searches(X, y, rival_folds=1)
+            results["search-dense"] = compare_searches(X, y, device)
         if "multilabel" in cases:
-            results["multilabel"] = compare_multilabel(X)
+            results["multilabel"] = compare_multilabel(X, device)
     if cases & {"sparse", "search-sparse", "one-row"}:
         X, T, y, truth = load_sparse(arguments.data_home)
-        LogisticHead().fit(X[:500], y[:500])
+        LogisticHead(device=device).fit(X[:500], y[:500])
         if "sparse" in cases:
             others = {"LinearSVC": LinearSVC(), "SGDClassifier": SGDClassifier()}
-            results["sparse"] = compare_fits(X, y, T, truth, others, repeats=1)
+            results["sparse"] = compare_fits(X, y, T, truth, others, 1, device)
         if "search-sparse" in cases:
-            results["search-sparse"] = compare_searches(X, y, rival_folds=1)
+            results["search-sparse"] = compare_searches(X, y, device)
         if "one-row" in cases:
             results["one-row"] = compare_one_row(X, y)
     if "one-text" in cases:
         results["one-text"] = compare_one_text(arguments.data_home)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    write_results(results, arguments.output)
     print(json.dumps({name: results[name] for name in names if name in results}, indent=2))
 
 

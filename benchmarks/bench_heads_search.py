@@ -1,8 +1,9 @@
 """Compare LogisticHeadCV with full grid searches over LogisticRegression, and draw how training time grows.
 
-Run: python benchmarks/bench_heads_search.py. A small part of the docstrings, so that the rivals can run all five folds,
-also at a tolerance at which they reach the optimum; the yardstick of all scores is a search at a tight tolerance.
-Results go to benchmarks/results/bench_heads.json ("search-fair") and bench_heads_growth.png.
+Run: python benchmarks/bench_heads_search.py [--device cuda] [--output PATH]. A small part of the
+docstrings, so that the rivals can run all five folds, also at a tolerance at which they reach the optimum; the
+yardstick of all scores is a search at a tight tolerance.
+Results go to benchmarks/results/bench_heads.json ("search-fair") or PATH, and the picture beside it.
 """
 
 import json
@@ -12,7 +13,7 @@ import warnings
 
 import numpy as np
 import torch
-from bench_heads import RESULTS, load_dense, measure_objective, time_alternating
+from bench_heads import load_dense, measure_objective, read_arguments, time_alternating, write_results
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
@@ -35,7 +36,7 @@ def load_part(n_rows=1000, n_features=64):
     return np.ascontiguousarray(X[kept, :n_features]), y[kept]
 
 
-def compare_searches(X, y, repeats):
+def compare_searches(X, y, repeats, device):
     folds = list(StratifiedKFold(5).split(X, y))
 
     def search(tol):
@@ -43,7 +44,7 @@ def compare_searches(X, y, repeats):
         return GridSearchCV(single, {"C": CS}, cv=folds, n_jobs=os.cpu_count()).fit(X, y)
 
     makers = {
-        "LogisticHeadCV": lambda: LogisticHeadCV(CS, cv=folds).fit(X, y),
+        "LogisticHeadCV": lambda: LogisticHeadCV(CS, cv=folds, device=device).fit(X, y),
         "GridSearchCV, default tol": lambda: search(1e-4),
         "GridSearchCV, tol=1e-6": lambda: search(1e-6),
         "LogisticRegressionCV": lambda: LogisticRegressionCV(
@@ -51,7 +52,7 @@ def compare_searches(X, y, repeats):
         ).fit(X, y),
     }
     seconds, found = time_alternating(makers, repeats)
-    tight = LogisticHeadCV(CS, cv=folds, tol=1e-6, max_iter=5000, refit=False).fit(X, y)
+    tight = LogisticHeadCV(CS, cv=folds, tol=1e-6, max_iter=5000, refit=False, device=device).fit(X, y)
     truth = tight.cv_results_["mean_test_score"]
     rows = {}
     for name, model in found.items():
@@ -89,7 +90,7 @@ def measure_excess(X, y):
     return excess
 
 
-def measure_growth():
+def measure_growth(device):
     """Return the seconds of one fit (of a search for candidates) as one size grows and the others stay."""
     seconds = {}
     for size, values in GROWTH.items():
@@ -103,6 +104,7 @@ def measure_growth():
             )
             y = scores.argmax(1)
             head = LogisticHeadCV(np.logspace(-2, 2, value)) if size == "candidates" else LogisticHead(C=1.0)
+            head.set_params(device=device)
             head.fit(X, y)
             times = []
             for _ in range(3):
@@ -130,17 +132,20 @@ def draw_growth(seconds, path):
 
 
 def main():
+    cases = ["search-fair", "growth"]
+    arguments, results = read_arguments(cases)
     warnings.simplefilter("ignore")
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    device = arguments.device
     X, y = load_part()
-    LogisticHead().fit(X[:300], y[:300])
-    results["search-fair"] = compare_searches(X, y, repeats=1)
-    print(json.dumps(results["search-fair"], indent=2))
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    results["growth"] = {"sizes": GROWTH, "others": MEDIUM, "seconds": measure_growth()}
-    results["search-fair"]["threads"] = torch.get_num_threads()
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    draw_growth(results["growth"]["seconds"], RESULTS.with_name("bench_heads_growth.png"))
+    LogisticHead(device=device).fit(X[:300], y[:300])
+    if "search-fair" in arguments.cases:
+        results["search-fair"] = compare_searches(X, y, 1, device) | {"threads": torch.get_num_threads()}
+        print(json.dumps(results["search-fair"], indent=2))
+        write_results(results, arguments.output)
+    if "growth" in arguments.cases:
+        results["growth"] = {"sizes": GROWTH, "others": MEDIUM, "seconds": measure_growth(device)}
+        write_results(results, arguments.output)
+        draw_growth(results["growth"]["seconds"], arguments.output.with_name("bench_heads_growth.png"))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ Run ``python benchmarks/bench_text.py --corpus 20newsgroups --folder FOLDER`` (s
 downloaded), ``--corpus docstrings`` (text that is on every machine), or ``--stream FILE`` (one text a line). With
 ``--case LSA``, LSAEncoder is timed against TfidfVectorizer and TruncatedSVD, and the share of the rows' energy that
 each captures stands beside the time. Each run of the other cases first checks that vocabulary and matrix are equal,
-then times both in alternation with float32 rows; every run adds
-its medians to ``benchmarks/results/bench_text.json``.
+then times both in alternation with float32 rows; every run adds its medians to
+``benchmarks/results/bench_text.json``, or to ``--output``. ``--device cuda`` adds the encoder that counts on a device.
 """
 
 import argparse
@@ -53,22 +53,26 @@ def load(corpus, folder):
 
 
 def check_equal(texts, parameters):
-    """Raise unless both give the same terms in the same columns and the same rows; return both, fitted."""
+    """Raise unless both give the same terms in the same columns and rows; return both, fitted, and the rows."""
     theirs, ours = RIVALS["scikit-learn"](parameters), RIVALS["transferkit, 2 threads"](parameters)
     expected, rows = theirs.fit_transform(texts), ours.fit_transform(texts)
     expected.sort_indices()
     assert ours.get_feature_names_out().tolist() == theirs.get_feature_names_out().tolist()
+    check_rows_equal(rows, expected)
+    return theirs, ours, expected
+
+
+def check_rows_equal(rows, expected):
     np.testing.assert_array_equal(rows.indptr, expected.indptr)
     np.testing.assert_array_equal(rows.indices, expected.indices)
     np.testing.assert_allclose(rows.data, expected.data, rtol=1e-6)
-    return theirs, ours
 
 
-def time_fit_transform(texts, parameters, repeats):
+def time_fit_transform(texts, parameters, repeats, rivals):
     """Return wall and processor seconds (medians of alternating runs) of each rival."""
-    seconds = {name: [] for name in RIVALS}
+    seconds = {name: [] for name in rivals}
     for _ in range(repeats):
-        for name, make in RIVALS.items():
+        for name, make in rivals.items():
             wall, processor = time.perf_counter(), time.process_time()
             rows = make(parameters).fit_transform(texts)
             seconds[name].append((time.perf_counter() - wall, time.process_time() - processor))
@@ -182,7 +186,7 @@ def measure_lsa(options):
 
 def measure_case(options):
     texts, parameters = load(options.corpus, options.folder), CASES[options.case]
-    theirs, ours = check_equal(texts, parameters)
+    theirs, ours, rows = check_equal(texts, parameters)
     result = {
         "texts": len(texts),
         "megabytes": round(sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) / 1e6, 1),
@@ -192,9 +196,14 @@ def measure_case(options):
     if options.case == "words":
         result["one_short_text_microseconds"] = time_short_text(theirs, ours)
     del theirs, ours
-    result["fit_transform"] = time_fit_transform(texts, parameters, options.repeats or REPEATS[options.case])
+    rivals = RIVALS
+    if options.device:
+        name, device = f"transferkit, {options.device}", options.device
+        rivals = RIVALS | {name: lambda parameters: TfidfEncoder(device=device, **parameters)}
+        check_rows_equal(rivals[name](parameters).fit_transform(texts), rows)
+    result["fit_transform"] = time_fit_transform(texts, parameters, options.repeats or REPEATS[options.case], rivals)
     reference = result["fit_transform"]["scikit-learn"]
-    for name in RIVALS:
+    for name in rivals:
         row = result["fit_transform"][name]
         row["times_faster"] = round(reference["seconds"] / row["seconds"], 1)
         row["times_less_processor"] = round(reference["processor_seconds"] / row["processor_seconds"], 1)
@@ -202,6 +211,15 @@ def measure_case(options):
     arguments += ["--folder", options.folder] if options.folder else []
     result["peak_mb_beyond_input"] = measure_memory(arguments)
     return result
+
+
+def describe_device(device):
+    if not device:
+        return {}
+    import torch
+
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+    return {"device": name, "torch": torch.__version__}
 
 
 def main():
@@ -212,6 +230,8 @@ def main():
     parser.add_argument("--stream")
     parser.add_argument("--times", type=int, default=1)
     parser.add_argument("--repeats", type=int)
+    parser.add_argument("--device")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--child")
     options = parser.parse_args()
     if options.child:
@@ -222,7 +242,7 @@ def main():
     else:
         result = measure_lsa(options) if options.case == "LSA" else measure_case(options)
     result["load_of_machine"] = [round(load, 1) for load in os.getloadavg()]
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results = json.loads(options.output.read_text()) if options.output.exists() else {}
     results["machine"] = {
         "cores": os.cpu_count(),
         "processor": platform.machine(),
@@ -230,11 +250,11 @@ def main():
         "numpy": np.__version__,
         "scipy": scipy.__version__,
         "scikit-learn": sklearn.__version__,
-    }
+    } | describe_device(options.device)
     key = "stream" if options.stream else f"{options.corpus}, {options.case}"
     results[key] = result
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    options.output.parent.mkdir(exist_ok=True)
+    options.output.write_text(json.dumps(results, indent=2) + "\n")
     print(json.dumps({key: result}, indent=2))
 
 

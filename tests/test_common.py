@@ -11,12 +11,22 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from transferkit import LogisticHead, LSAEncoder, TfidfEncoder, TransferClassifier, WordVectorEncoder
+from transferkit import (
+    LogisticHead,
+    LSAEncoder,
+    MLPHeadClassifier,
+    MLPHeadRegressor,
+    TfidfEncoder,
+    TransferClassifier,
+    WordVectorEncoder,
+)
 
 TEXTS = ["the cat sat on the mat", "a dog", "Ünïcode words, and CATS!", "the dog sat", "a cat and a dog and a mat"] * 3
 
 
-@parametrize_with_checks([LogisticHead(), TransferClassifier(strategy="scratch")])
+@parametrize_with_checks(
+    [LogisticHead(), MLPHeadClassifier(), MLPHeadRegressor(), TransferClassifier(strategy="scratch")]
+)
 def test_contract_of_scikit_learn(estimator, check):
     check(estimator)
 

@@ -13,7 +13,10 @@ import transferkit
 
 ROOMS = [
     "transferkit",
-    *(f"transferkit.{room}" for room in ("datasets", "encoders", "exceptions", "heads", "transfer")),
+    *(
+        f"transferkit.{room}"
+        for room in ("datasets", "encoders", "exceptions", "heads", "inspection", "selection", "transfer")
+    ),
 ]
 # numpydoc's checks that contradict the house style: extended summaries and examples only where they teach, no
 # "See Also" for its own sake, defaults of ignored parameters.

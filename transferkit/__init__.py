@@ -6,35 +6,49 @@ from typing import Any
 __version__ = "0.1.0"
 
 _ROOM_OF_NAME = {
+    "EmbeddingMapDisplay": "inspection",
     "FeatureBlocks": "heads",
     "LSAEncoder": "encoders",
     "LogisticHead": "heads",
     "LogisticHeadCV": "heads",
+    "MLPHeadClassifier": "heads",
+    "MLPHeadRegressor": "heads",
     "PretrainedEncoder": "encoders",
     "RidgeHead": "heads",
     "TfidfEncoder": "encoders",
     "TransferClassifier": "transfer",
+    "TransferCurveDisplay": "inspection",
     "WordVectorEncoder": "encoders",
     "describe": "persistence",
+    "explain": "inspection",
     "load": "persistence",
+    "rank_encoders": "selection",
     "save": "persistence",
+    "top_terms": "inspection",
 }
-_ROOMS = ("datasets", "encoders", "exceptions", "heads", "persistence", "transfer")
+_ROOMS = ("datasets", "encoders", "exceptions", "heads", "inspection", "persistence", "selection", "transfer")
 
 __all__ = [
+    "EmbeddingMapDisplay",
     "FeatureBlocks",
     "LSAEncoder",
     "LogisticHead",
     "LogisticHeadCV",
+    "MLPHeadClassifier",
+    "MLPHeadRegressor",
     "PretrainedEncoder",
     "RidgeHead",
     "TfidfEncoder",
     "TransferClassifier",
+    "TransferCurveDisplay",
     "WordVectorEncoder",
     "datasets",
     "describe",
+    "explain",
     "load",
+    "rank_encoders",
     "save",
+    "top_terms",
 ]
 
 

@@ -163,10 +163,11 @@ def check_features(X):
 
 
 def check_has_classes(classes, estimator):
-    """Raise ValueError when there are fewer than two classes to tell apart."""
+    """Raise ValueError when there are fewer than two classes to tell apart; a function gives its name."""
     if len(classes) < 2:
+        name = estimator if isinstance(estimator, str) else type(estimator).__name__
         raise ValueError(
-            f"{type(estimator).__name__} needs labels of at least 2 classes to learn to tell them apart. "
+            f"{name} needs labels of at least 2 classes to learn to tell them apart. "
             f"Got {len(classes)} class: {np.asarray(classes).tolist()!r}."
         )
 

@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import transferkit
 from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, TfidfEncoder, WordVectorEncoder
@@ -324,3 +324,13 @@ def test_cache_size_is_checked():
 def test_bad_texts_are_refused(X):
     with pytest.raises(ValueError, match=r"bare str|at least one text|position 1 is missing"):
         PretrainedEncoder(TfidfEncoder().fit(TEXTS)).transform(X)
+
+
+def test_encoder_that_cannot_be_pickled_is_encoded_once_too():
+    calls = []
+    encoder = FunctionTransformer(lambda rows: (calls.append(len(rows)), rows)[1]).fit(np.ones((3, 2)))
+    pretrained = PretrainedEncoder(encoder)
+    calls.clear()
+    np.testing.assert_array_equal(pretrained.transform(np.ones((1, 2))), clone(pretrained).transform(np.ones((1, 2))))
+    assert calls == [1]
+    assert fingerprint(encoder) != fingerprint(FunctionTransformer(lambda rows: rows).fit(np.ones((3, 2))))

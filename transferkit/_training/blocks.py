@@ -59,7 +59,7 @@ def suits_blocks(coordinates: object, n_outputs: int) -> TypeGuard[WhiteCoordina
     """Return whether the blocks can be had at a price that is soon earned back."""
     return (
         isinstance(coordinates, WhiteCoordinates)
-        and coordinates.basis is not None
+        and isinstance(coordinates.basis, Tensor)
         and isinstance(coordinates.features, DenseFeatures)
         and len(coordinates.scale) <= MAX_COORDINATES
         and n_outputs > 1
@@ -77,7 +77,7 @@ def average_weights(loss: Loss, scores: Tensor) -> Tensor:
 def invert_blocks(white: WhiteCoordinates, weights: Tensor) -> Tensor:
     """Return the inverse blocks for row weights (n_outputs, n_rows)."""
     assert isinstance(white.features, DenseFeatures)
-    assert white.basis is not None
+    assert isinstance(white.basis, Tensor)
     rows = white.features.matrix @ white.basis
     if white.has_intercept:
         rows = torch.cat([rows, torch.ones_like(rows[:, :1])], 1)

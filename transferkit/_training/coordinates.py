@@ -4,14 +4,14 @@ Both kinds hold the weights of n_problems problems at once, as (n_coordinates, n
 intercept last. A vector is a pair (coords, image) whose inner product is <a, b> = sum(a.coords * b.image).
 """
 
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from transferkit._training.features import Features, Kernel
 
-__all__ = ["Coordinates", "DualCoordinates", "Hessian", "Vector", "WhiteCoordinates"]
+__all__ = ["BlockBasis", "Coordinates", "DualCoordinates", "Hessian", "MixedCoordinates", "Vector", "WhiteCoordinates"]
 
 
 class Vector(NamedTuple):
@@ -49,6 +49,7 @@ class Vector(NamedTuple):
         return Vector(coords, coords if self.image is self.coords else self.image[:, problems])
 
 
+@runtime_checkable
 class Hessian(Protocol):
     """A guess of the Hessian that is more than a diagonal."""
 
@@ -98,7 +99,9 @@ class WhiteCoordinates:
 
     memory = 30  # vectors are short, and weak penalties need a third fewer steps than with 10
 
-    def __init__(self, features: Features, basis: Tensor | None, scale: Tensor, C: Tensor, bound: float) -> None:
+    def __init__(
+        self, features: Features, basis: "Tensor | BlockBasis | None", scale: Tensor, C: Tensor, bound: float
+    ) -> None:
         self.features, self.basis, self.scale, self.C = features, basis, scale, C
         self.loss_curvature = bound
         self.has_intercept = scale.shape[0] > (features.n_columns if basis is None else basis.shape[1])
@@ -233,6 +236,73 @@ class DualCoordinates:
         return Vector(torch.cat([dual, last[None]]), torch.cat([image, last[None]]))
 
 
-def multiply(matrix: Tensor, stack: Tensor) -> Tensor:
+class MixedCoordinates:
+    """Dense blocks in white coordinates above sparse ones in the dual, which holds the intercept.
+
+    The white coordinates are rescaled so that steps in both kinds are of one size.
+    """
+
+    memory = 12
+
+    def __init__(self, white: WhiteCoordinates, dual: DualCoordinates) -> None:
+        self.white, self.dual, self.C = white, dual, dual.C
+        self.sizes = [white.scale.shape[0], dual.kernel.n_rows + dual.has_intercept]
+
+    def zeros(self, n_outputs: int) -> Vector:
+        return join(self.white.zeros(n_outputs), self.dual.zeros(n_outputs))
+
+    def scores(self, vector: Vector) -> Tensor:
+        white, dual = self.split(vector)
+        return self.dual.scores(dual) + self.white.scores(white)
+
+    def gradient(self, point: Vector, residuals: Tensor) -> Vector:
+        white, dual = self.split(point)
+        return join(self.white.gradient(white, residuals), self.dual.gradient(dual, residuals))
+
+    def guess_hessian(self, curvature: Tensor) -> Tensor | None:
+        return None
+
+    def bound_gap(self, gradient: Vector, curvature: Tensor) -> Tensor:
+        white, dual = self.split(gradient)
+        return self.white.bound_gap(white, curvature) + self.dual.bound_gap(dual, curvature)
+
+    def penalty(self, left: Vector, right: Vector) -> Tensor:
+        (white, dual), (other_white, other_dual) = self.split(left), self.split(right)
+        return self.white.penalty(white, other_white) + self.dual.penalty(dual, other_dual)
+
+    def transfer(self, vector: Vector, origin: "MixedCoordinates") -> Vector:
+        white, dual = self.split(vector)
+        return join(self.white.transfer(white, origin.white), self.dual.transfer(dual, origin.dual))
+
+    def select(self, problems: Tensor) -> Self:
+        return type(self)(self.white.select(problems), self.dual.select(problems))
+
+    def split(self, vector: Vector) -> tuple[Vector, Vector]:
+        """Return the parts of the dense and of the sparse blocks."""
+        coords, images = (torch.split(part, self.sizes) for part in vector)
+        return Vector(coords[0], coords[0]), Vector(coords[1], images[1])
+
+
+def join(white: Vector, dual: Vector) -> Vector:
+    """Return the vector of both parts."""
+    return Vector(*(torch.cat(parts) for parts in zip(white, dual, strict=True)))
+
+
+class BlockBasis:
+    """A basis that is block diagonal: the identity where a block is None."""
+
+    def __init__(self, blocks: list[Tensor | None], sizes: list[int]) -> None:
+        self.blocks, self.sizes, self.shape = blocks, sizes, (sum(sizes), sum(sizes))
+
+    @property
+    def T(self) -> "BlockBasis":
+        """The transpose."""
+        return BlockBasis([None if block is None else block.T for block in self.blocks], self.sizes)
+
+
+def multiply(matrix: Tensor | BlockBasis, stack: Tensor) -> Tensor:
     """Return matrix @ stack, where the stack has two trailing dimensions."""
+    if isinstance(matrix, BlockBasis):
+        parts = zip(matrix.blocks, torch.split(stack, matrix.sizes), strict=True)
+        return torch.cat([part if block is None else multiply(block, part) for block, part in parts])
     return (matrix @ stack.flatten(1)).view(-1, *stack.shape[1:])

@@ -45,6 +45,7 @@ def to_tensor(matrix: Any, device: torch.device) -> torch.Tensor:
     entries = torch.from_numpy(as_writable(csr.data)).to(device)
     with warnings.catch_warnings():  # torch calls CSR tensors new since 2021; its user cannot do anything about it
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        warnings.filterwarnings("ignore", message="Sparse invariant checks are implicitly disabled")  # torch 2.11
         return torch.sparse_csr_tensor(pointers, indices, entries, csr.shape, check_invariants=False)
 
 

@@ -10,8 +10,16 @@ import torch
 from torch import Tensor
 
 from transferkit._algorithms.feature_blocks import FeatureBlocks, to_kernel
-from transferkit._training.coordinates import Coordinates, DualCoordinates, Vector, WhiteCoordinates
-from transferkit._training.features import DenseFeatures, Features, Kernel, make_features
+from transferkit._training.coordinates import (
+    BlockBasis,
+    Coordinates,
+    DualCoordinates,
+    MixedCoordinates,
+    Vector,
+    WhiteCoordinates,
+    join,
+)
+from transferkit._training.features import BlockFeatures, DenseFeatures, Features, Kernel, make_features
 from transferkit._training.losses import Loss
 
 __all__ = ["Geometry", "find_geometry"]
@@ -52,13 +60,19 @@ def find_geometry(
     n_rows, n_columns = X.shape
     if n_rows < n_columns and n_rows <= MAX_REDUCED_ROWS:
         return ReducedGeometry.of(X, row_weights, fit_intercept, device)
+    if n_rows < n_columns and has_sparse_part(X) and has_dense_part(X):
+        return MixedGeometry(X, row_weights, fit_intercept, device)
     if n_rows < n_columns and has_sparse_part(X):
         return DualGeometry(X, row_weights, fit_intercept, device)
     return WhiteGeometry.of(make_features(X, row_weights, fit_intercept, device), row_weights, fit_intercept)
 
 
 def has_sparse_part(X: Any) -> bool:
-    return sp.issparse(X) or (isinstance(X, FeatureBlocks) and any(sp.issparse(block) for block in X.blocks))
+    return any(sp.issparse(block) for block in (X.blocks if isinstance(X, FeatureBlocks) else [X]))
+
+
+def has_dense_part(X: Any) -> bool:
+    return any(not sp.issparse(block) for block in (X.blocks if isinstance(X, FeatureBlocks) else [X]))
 
 
 @dataclass
@@ -101,10 +115,10 @@ class ScaledGeometry:
 
 @dataclass
 class WhiteGeometry:
-    """Eigenvectors of the Gram matrix; too large a one is replaced by its diagonal."""
+    """Eigenvectors of the Gram matrix; of one too large, those of dense blocks and the diagonal."""
 
     features: Features
-    basis: Tensor | None  # (n_features, n_features)
+    basis: Tensor | BlockBasis | None  # (n_features, n_features)
     spectrum: Tensor  # (n_features,) float64
     total: float  # of the row weights
     fit_intercept: bool
@@ -114,7 +128,8 @@ class WhiteGeometry:
         weights = torch.from_numpy(row_weights).to(features.mean)
         total = float(row_weights.sum())
         if features.n_columns > MAX_DECOMPOSED:
-            return cls(features, None, features.squared_columns(weights), total, fit_intercept)
+            basis, spectrum = decompose_blocks(features, weights)
+            return cls(features, basis, spectrum, total, fit_intercept)
         spectrum, basis = torch.linalg.eigh(features.gram(weights))
         return cls(features, basis.to(weights.dtype), spectrum.clamp_min(0), total, fit_intercept)
 
@@ -142,6 +157,22 @@ class WhiteGeometry:
         weights, intercepts = coordinates.weights(point)
         intercepts = intercepts - torch.einsum("d,dpk->pk", self.features.mean[:, 0], weights)
         return weights.cpu().numpy(), intercepts.cpu().numpy()
+
+
+def decompose_blocks(features: Features, weights: Tensor) -> tuple[BlockBasis | None, Tensor]:
+    """Return eigenvectors of the Gram matrix of each dense block, unit vectors for sparse ones, and the spectrum."""
+    if not isinstance(features, BlockFeatures):
+        return None, features.squared_columns(weights)
+    bases: list[Tensor | None] = []
+    spectra = []
+    for part in features.parts:
+        basis, spectrum = None, None
+        if isinstance(part, DenseFeatures) and part.n_columns <= MAX_DECOMPOSED:
+            spectrum, basis = torch.linalg.eigh(part.gram(weights))
+            basis = basis.to(weights.dtype)
+        bases.append(basis)
+        spectra.append(part.squared_columns(weights) if spectrum is None else spectrum.clamp_min(0))
+    return BlockBasis(bases, features.sizes), torch.cat(spectra)
 
 
 @dataclass
@@ -262,6 +293,50 @@ class DualGeometry:
         flat = self.kernel.to_weights(dual.flatten(1).cpu().numpy())
         shift = (self.mean @ flat).reshape(intercepts.shape)
         return flat.reshape(-1, *dual.shape[1:]), (intercepts.cpu().numpy() - shift).astype(flat.dtype)
+
+
+class MixedGeometry:
+    """Dense blocks by the eigenvectors of their Gram matrix, sparse ones by the dual."""
+
+    def __init__(self, X: FeatureBlocks, row_weights: np.ndarray, fit_intercept: bool, device: torch.device) -> None:
+        self.is_sparse = np.concatenate([np.full(block.shape[1], sp.issparse(block)) for block in X.blocks])
+        parts = [FeatureBlocks(*(block for block in X.blocks if sp.issparse(block) == kind)) for kind in (True, False)]
+        self.dual = DualGeometry(parts[0], row_weights, fit_intercept, device)
+        dense = make_features(parts[1], row_weights, fit_intercept, device)
+        self.white = WhiteGeometry.of(dense, row_weights, False)
+        self.fit_intercept = fit_intercept
+
+    def coordinates(self, loss: Loss, C: Tensor) -> MixedCoordinates:
+        dual = self.dual.coordinates(loss, C)
+        white = self.white.coordinates(loss, C)
+        share = loss.curvature * loss.weights.sum(0) / self.dual.n_rows
+        white.scale = white.scale * (share * self.dual.largest + 1 / C).sqrt()[:, None]
+        return MixedCoordinates(white, dual)
+
+    def start(
+        self,
+        coordinates: MixedCoordinates,
+        loss: Loss,
+        weights: np.ndarray,
+        intercepts: np.ndarray,
+        offset: Tensor | None = None,
+    ) -> Vector:
+        white = self.white.start(coordinates.white, loss, weights[:, :, ~self.is_sparse], intercepts)
+        scores = coordinates.white.scores(white)
+        shift = weights[:, :, ~self.is_sparse] @ self.white.features.mean[:, 0].cpu().numpy()
+        offset = scores if offset is None else scores + offset
+        dual = self.dual.start(
+            coordinates.dual, loss, weights[:, :, self.is_sparse], (intercepts + shift).astype(intercepts.dtype), offset
+        )
+        return join(white, dual)
+
+    def weights(self, coordinates: MixedCoordinates, point: Vector) -> tuple[np.ndarray, np.ndarray]:
+        white, dual = coordinates.split(point)
+        sparse_weights, intercepts = self.dual.weights(coordinates.dual, dual)
+        dense_weights, shift = self.white.weights(coordinates.white, white)
+        weights = np.empty((len(self.is_sparse), *dense_weights.shape[1:]), dtype=dense_weights.dtype)
+        weights[self.is_sparse], weights[~self.is_sparse] = sparse_weights, dense_weights
+        return weights, intercepts + shift
 
 
 def evaluate(coordinates: Coordinates, loss: Loss, point: Vector, offset: Tensor | None) -> Tensor:

@@ -3,12 +3,13 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
-from transferkit._training.coordinates import Coordinates, Hessian, Vector
+from transferkit._training.coordinates import Coordinates, Vector
+from transferkit._training.history import History
 from transferkit._training.losses import Loss
 
 __all__ = ["Solution", "minimise"]
@@ -16,6 +17,7 @@ __all__ = ["Solution", "minimise"]
 SUFFICIENT_DECREASE = 1e-4
 MAX_TRIALS = 25
 NEGLIGIBLE_LOSS = 1e-6  # of a row: objectives below it count as such, or a perfect fit would never end
+STEPS_UNWATCHED = 4  # on a GPU: asking which problems are done makes it wait for the CPU
 SLOWEST_RATE = 0.95  # of gain from one five steps to the next; irregular progress is taken for slow
 
 
@@ -29,14 +31,6 @@ class Solution:
     n_iter: Tensor
     gaps: Tensor
     converged: Tensor
-
-
-class Pair(NamedTuple):
-    """A step, the change of the gradient along it, and 1 / <step, change> (0: leave it out)."""
-
-    step: Vector
-    change: Vector
-    inverse: Tensor
 
 
 def minimise(
@@ -68,8 +62,12 @@ def minimise(
     """
     run = Run(coordinates, loss, start, offset, tol)
     solution = run.begin_solution()
+    every = 1 if start.coords.device.type == "cpu" or on_iteration is not None else STEPS_UNWATCHED
     for iteration in range(max_iter + 1):
         direction, slope = run.propose()
+        if iteration % every and iteration < max_iter:
+            run.advance(direction, slope)
+            continue
         done, gaps = run.judge(slope)
         stopped = iteration > 0 and on_iteration is not None and on_iteration(run)
         if iteration == max_iter or stopped or bool(done.all()):
@@ -79,7 +77,7 @@ def minimise(
             run.record(solution, done, gaps, iteration, done)
             run, direction, slope = run.select(~done), direction.select(~done), slope[~done]
         failed = run.advance(direction, slope)
-        if bool(failed.any()):  # the rounding of the scores hides all progress: no better point can be found
+        if failed is not None:  # the rounding of the scores hides all progress: no better point can be found
             run.record(solution, failed, gaps[~done], iteration, failed)
             if bool(failed.all()):
                 break
@@ -101,8 +99,8 @@ class Run:
         self.gradient = coordinates.gradient(start, self.residuals)
         self.problems = torch.arange(len(self.values), device=self.values.device)
         self.noise = 4 * torch.finfo(self.scores.dtype).eps
-        self.pairs: list[Pair] = []
-        self.history, self.slopes = [self.values], list[Tensor]()
+        self.history = History(coordinates.memory)
+        self.past, self.slopes = [self.values], list[Tensor]()
 
     def begin_solution(self) -> Solution:
         """Return a solution with room for all problems."""
@@ -117,38 +115,54 @@ class Run:
     def propose(self) -> tuple[Vector, Tensor]:
         """Return the direction (to be subtracted) and the slope along it."""
         self.curvature = self.loss.measure_curvature(self.residuals)
-        direction = find_direction(self.gradient, self.pairs, self.coordinates.guess_hessian(self.curvature))
-        return direction, self.gradient.dot(direction).double()
+        self.hessian = self.coordinates.guess_hessian(self.curvature)
+        direction = self.history.find_direction(self.gradient, self.hessian)
+        slope = self.gradient.dot(direction).double()
+        self.slopes = [*self.slopes, slope / 2][-5:]
+        return direction, slope
 
     def judge(self, slope: Tensor) -> tuple[Tensor, Tensor]:
         """Return which problems are done, and their estimated relative distances to the optimum."""
         size = torch.minimum(self.values, self.untrained - self.values)
         size = size.clamp_min(NEGLIGIBLE_LOSS * self.loss.weights.sum(0, dtype=torch.float64))
         proven = self.coordinates.bound_gap(self.gradient, self.curvature) / size
-        self.slopes = [*self.slopes, slope / 2][-5:]
         steepest = torch.stack(self.slopes).amax(0) / size
-        gaps = torch.maximum(5 * steepest, extrapolate_gain(self.history) / size)
+        gaps = torch.maximum(5 * steepest, extrapolate_gain(self.past) / size)
         plausible = (proven <= 30 * self.tol) | (steepest <= max(self.tol / 1000, self.noise))
         done = (proven <= self.tol) | (gaps <= max(self.tol / 2, self.noise)) & plausible
         return done, torch.minimum(gaps, proven)
 
-    def advance(self, direction: Vector, slope: Tensor) -> Tensor:
-        """Step along the direction; return which problems found no lower point, and stay where they are."""
+    def advance(self, direction: Vector, slope: Tensor) -> Tensor | None:
+        """Step along the direction; return which problems found no lower point and stay where they are, if any."""
         change = self.coordinates.scores(direction)
-        rate, values, scores, residuals = search_line(
-            self.coordinates, self.loss, self.point, direction, self.scores, change, self.values, slope, self.noise
-        )
-        failed = rate == 0
-        if bool(failed.any()):
+        found = self._search_line(direction, change, slope)
+        if found.some_failed:  # whatever the memory said: once more along the gradient
+            stuck = found.rate == 0
+            self.history.forget(stuck)
+            plain = self.gradient if self.hessian is None else self.gradient.divide(self.hessian)
+            direction = Vector(
+                *(torch.where(stuck[:, None], new, old) for new, old in zip(plain, direction, strict=True))
+            )
+            slope = self.gradient.dot(direction).double()
+            change = self.coordinates.scores(direction)
+            found = self._search_line(direction, change, slope)
+        values, scores = found.values, found.scores
+        failed = found.rate == 0 if found.some_failed else None
+        if failed is not None:
             values = torch.where(failed, self.values, values)
             scores = torch.where(failed[:, None], self.scores, scores)
-        self.point = self.point.plus(-rate, direction)
-        gradient = self.coordinates.gradient(self.point, residuals)
-        change_of_gradient = gradient.plus(-torch.ones_like(rate), self.gradient)
-        self.pairs = [*self.pairs, make_pair(direction.times(-rate), change_of_gradient)][-self.coordinates.memory :]
-        self.values, self.scores, self.residuals, self.gradient = values, scores, residuals, gradient
-        self.history = [*self.history, values][-11:]
+        self.point = self.point.plus(-found.rate, direction)
+        gradient = self.coordinates.gradient(self.point, found.residuals)
+        change_of_gradient = gradient.plus(-torch.ones_like(found.rate), self.gradient)
+        self.history.add(direction.times(-found.rate), change_of_gradient, self.hessian)
+        self.values, self.scores, self.residuals, self.gradient = values, scores, found.residuals, gradient
+        self.past = [*self.past, values][-11:]
         return failed
+
+    def _search_line(self, direction: Vector, change: Tensor, slope: Tensor) -> "LinePoint":
+        return search_line(
+            self.coordinates, self.loss, self.point, direction, self.scores, change, self.values, slope, self.noise
+        )
 
     def select(self, chosen: Tensor) -> Self:
         """Return the run of the chosen problems."""
@@ -159,8 +173,9 @@ class Run:
         part.coordinates, part.loss = self.coordinates.select(index), self.loss.select(index)
         part.point, part.gradient = self.point.select(index), self.gradient.select(index)
         part.scores, part.residuals = self.scores[:, index], self.residuals[:, index]
-        part.pairs = [Pair(s.select(index), y.select(index), r[index]) for s, y, r in self.pairs]
-        part.history = [past[index] for past in self.history]
+        part.history = self.history.select(index)
+        part.hessian = part.coordinates.guess_hessian(part.curvature)
+        part.past = [past[index] for past in self.past]
         part.slopes = [past[index] for past in self.slopes]
         return part
 
@@ -176,27 +191,6 @@ class Run:
         solution.converged[problems] = converged[chosen]
 
 
-def find_direction(gradient: Vector, pairs: list[Pair], hessian: Tensor | Hessian | None) -> Vector:
-    """Return the two-loop recursion's answer: inverse Hessian @ gradient (to be subtracted).
-
-    `hessian`, where the coordinates know one, is the diagonal that the recursion begins with.
-    """
-    direction, factors = gradient, []
-    for pair in reversed(pairs):
-        factors.append(pair.inverse * pair.step.dot(direction))
-        direction = direction.plus(-factors[-1], pair.change)
-    if hessian is not None:
-        direction = direction.divide(hessian)
-    if pairs:
-        last = pairs[-1]
-        change = last.change if hessian is None else last.change.divide(hessian)
-        size = last.inverse * last.change.dot(change)
-        direction = direction.times(torch.where(size > 0, 1 / size, torch.ones_like(size)))
-    for pair, factor in zip(pairs, reversed(factors), strict=True):
-        direction = direction.plus(factor - pair.inverse * pair.change.dot(direction), pair.step)
-    return direction
-
-
 def extrapolate_gain(history: list[Tensor]) -> Tensor:
     """Return what is still to gain if the last five steps' gain keeps shrinking as it did before them."""
     last, middle, first = history[-1], history[-6:][0], history[-11:][0]
@@ -205,10 +199,15 @@ def extrapolate_gain(history: list[Tensor]) -> Tensor:
     return late * rate / (1 - rate)
 
 
-def make_pair(step: Vector, change: Vector) -> Pair:
-    product, length = step.dot(change), change.dot(change)
-    usable = (product > 0) & (length > 0)
-    return Pair(step, change, torch.where(usable, 1 / product.clamp_min(torch.finfo(product.dtype).tiny), 0.0))
+@dataclass
+class LinePoint:
+    """A point of each problem on its line: the rate is zero where none was found that is low enough."""
+
+    rate: Tensor
+    values: Tensor
+    scores: Tensor
+    residuals: Tensor
+    some_failed: bool
 
 
 def search_line(
@@ -221,8 +220,8 @@ def search_line(
     values: Tensor,
     slope: Tensor,
     noise: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the accepted rates (0 where none is), and values, scores and residuals there.
+) -> LinePoint:
+    """Return a point along the direction that is low enough for each problem.
 
     A trial costs no product with the features: scores and penalty are known along the whole line.
     """
@@ -236,9 +235,9 @@ def search_line(
         values_after = losses + (square - 2 * rate * cross + rate.square() * curve) / 2
         accepted = values_after <= values - SUFFICIENT_DECREASE * rate * slope + noise * values.abs()
         if bool(accepted.all()):
-            break
+            return LinePoint(rate.to(scores.dtype), values_after, scores_after, residuals, False)
         # the minimum of the parabola through value, slope and trial, kept within a tenth and a half
         shrink = slope * rate / (2 * (values_after - values + rate * slope))
         shrink = torch.nan_to_num(shrink, nan=0.1).clamp(0.1, 0.5)
         rate = torch.where(accepted, rate, rate * shrink)
-    return torch.where(accepted, rate, 0.0).to(scores.dtype), values_after, scores_after, residuals
+    return LinePoint(torch.where(accepted, rate, 0.0).to(scores.dtype), values_after, scores_after, residuals, True)

@@ -411,6 +411,16 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
         names = decode_terms(self._term_text, self._term_starts[order], self._term_lengths[order])
         return np.array(names, dtype=object)
 
+    def build_analyzer(self):
+        """Return the function that turns one document into its terms, repeated as often as they occur.
+
+        Returns
+        -------
+        analyzer : callable
+            From a document to a list of str.
+        """
+        return make_analysis(self).analyze
+
     def inverse_transform(self, X):
         """Return the terms that have an entry in each row.
 

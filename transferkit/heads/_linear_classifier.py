@@ -13,29 +13,11 @@ from transferkit._validation import check_is_fitted, check_sample_weight, to_num
 FLOATS = [np.float64, np.float32]
 
 
-class LinearClassifierMixin(ClassifierMixin):
-    """Predictions from `coef_`, `intercept_` and `classes_`, in NumPy.
+class ScoringClassifierMixin(ClassifierMixin):
+    """Predictions from `decision_function` and `classes_`.
 
     A two-dimensional y at `fit` leaves `multilabel_ = True`: then each output answers for itself.
     """
-
-    def decision_function(self, X):
-        """Return the scores of the classes.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, FeatureBlocks} of shape (n_samples, n_features)
-            Features.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples, n_classes) or (n_samples,)
-            Scores; with two classes those of `classes_[1]`, positive where it is predicted.
-        """
-        check_is_fitted(self, "coef_")
-        X = validate_rows(self, X, FLOATS)
-        scores = compute_scores(X, self.coef_, self.intercept_)
-        return scores[:, 0] if scores.shape[1] == 1 and not self.multilabel_ else scores
 
     def predict(self, X):
         """Return the most probable label of each row, or the indicator of its labels.
@@ -96,6 +78,28 @@ class LinearClassifierMixin(ClassifierMixin):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+class LinearClassifierMixin(ScoringClassifierMixin):
+    """Predictions from `coef_`, `intercept_` and `classes_`, in NumPy."""
+
+    def decision_function(self, X):
+        """Return the scores of the classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, FeatureBlocks} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples, n_classes) or (n_samples,)
+            Scores; with two classes those of `classes_[1]`, positive where it is predicted.
+        """
+        check_is_fitted(self, "coef_")
+        X = validate_rows(self, X, FLOATS)
+        scores = compute_scores(X, self.coef_, self.intercept_)
+        return scores[:, 0] if scores.shape[1] == 1 and not self.multilabel_ else scores
 
 
 def weigh_rows(X, classes, labels, class_weight, sample_weight):

@@ -4,7 +4,7 @@ import importlib
 
 ALLOWED = {
     "transferkit.encoders": ("LSAEncoder", "PretrainedEncoder", "TfidfEncoder", "WordVectorEncoder"),
-    "transferkit.heads": ("LogisticHead", "LogisticHeadCV", "RidgeHead"),
+    "transferkit.heads": ("LogisticHead", "LogisticHeadCV", "MLPHeadClassifier", "MLPHeadRegressor", "RidgeHead"),
     "transferkit.transfer": ("TransferClassifier",),
     "sklearn.compose": ("ColumnTransformer",),
     "sklearn.decomposition": ("FastICA", "IncrementalPCA", "NMF", "PCA", "TruncatedSVD"),

@@ -1,5 +1,7 @@
 """Names for what an estimator has learned."""
 
+import pickle
+from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 import joblib
@@ -14,7 +16,8 @@ def fingerprint(estimator):
     Parameters
     ----------
     estimator : estimator
-        Any fitted estimator that can be pickled.
+        Any fitted estimator. One that cannot be pickled (it holds a lambda, say) gets a name of its own, which
+        no copy of it shares.
 
     Returns
     -------
@@ -25,13 +28,20 @@ def fingerprint(estimator):
     leaves = list(_leaves(estimator))
     known = _known.get(estimator)
     if known is None or len(known[0]) != len(leaves) or any(a is not b for a, b in zip(known[0], leaves, strict=True)):
-        known = _known[estimator] = (leaves, joblib.hash(estimator))
+        known = _known[estimator] = (leaves, _name(estimator))
     return known[1]
 
 
 def remember_fingerprint(estimator, name):
     """Name an estimator whose state is known otherwise, so that it need not be read: it comes from that file."""
     _known[estimator] = (list(_leaves(estimator)), name)
+
+
+def _name(estimator):
+    try:
+        return joblib.hash(estimator)
+    except (pickle.PicklingError, AttributeError, TypeError):  # which one depends on what is in it
+        return uuid4().hex
 
 
 def _leaves(value):

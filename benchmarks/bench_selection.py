@@ -1,0 +1,122 @@
+"""How far the ranking of encoders agrees with what heads reach on them, and how much sooner it is there.
+
+Run ``python benchmarks/bench_selection.py FOLDER [--draws 3]``; FOLDER holds the labelled sets and the Wikipedia sample
+(see datasets/). Ten encoders (LSA and word vectors of several sizes, pretrained on part of the Wikipedia sample, on the
+task's own training texts without labels, or on product reviews) encode each task. A metric sees 64 labels a class.
+The truth is the mean test accuracy over the same draws of LogisticHeadCV trained on them. Agreement is the weighted
+Kendall tau of metric and truth over the encoders (1 is the same order; the best count most); what a person loses by
+following the metric is the accuracy of its first choice below that of the best encoder.
+"""
+
+import argparse
+import csv
+import gzip
+import json
+import os
+import platform
+import time
+from pathlib import Path
+
+import numpy as np
+import sklearn
+from scipy.stats import weightedtau
+
+from transferkit import LogisticHeadCV, LSAEncoder, PretrainedEncoder, WordVectorEncoder, rank_encoders
+
+RESULTS = Path(__file__).parent / "results" / "bench_selection.json"
+TASKS = ("ag_news_subset", "sst2", "trec")
+METRICS = ("logme", "hscore", "knn", "cv")
+PER_CLASS = 64
+
+
+def read_task(folder, name, part):
+    with gzip.open(folder / name / f"{part}.csv.gz", "rt", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [row["text"] for row in rows], np.array([row["label"] for row in rows])
+
+
+def read_wiki(folder):
+    with gzip.open(folder / "wiki_en_sample/wiki_en_sample.txt.gz", "rt", encoding="utf-8", newline="\n") as file:
+        return file.read().rstrip("\n").split("\n")[:6000]
+
+
+def pretrain(wiki, reviews):
+    encoders = {f"LSA {size}, Wikipedia": LSAEncoder(size, min_df=3).fit(wiki) for size in (16, 100, 300)}
+    encoders |= {f"words {size}, Wikipedia": WordVectorEncoder(size).fit(wiki) for size in (16, 100, 300)}
+    return encoders | {"LSA 100, reviews": LSAEncoder(100).fit(reviews), "words 100, reviews": fit_words(reviews)}
+
+
+def fit_words(texts):
+    return WordVectorEncoder(100, min_count=3).fit(texts)
+
+
+def draw(labels, seed):
+    rng = np.random.default_rng(seed)
+    return np.concatenate(
+        [rng.choice(np.flatnonzero(labels == label), PER_CLASS, replace=False) for label in np.unique(labels)]
+    )
+
+
+def measure_task(folder, name, encoders, draws):
+    texts, labels = read_task(folder, name, "train")
+    test_texts, test_labels = read_task(folder, name, "test")
+    encoders = encoders | {"LSA 100, task": LSAEncoder(100).fit(texts), "words 100, task": fit_words(texts)}
+    scores = {metric: [] for metric in METRICS}
+    seconds = dict.fromkeys((*METRICS, "training"), 0.0)
+    accuracies = []
+    for seed in range(draws):
+        chosen = draw(labels, seed)
+        few, y = [texts[i] for i in chosen], labels[chosen]
+        for metric in METRICS:
+            ranking = rank_encoders(encoders, few, y, metric=metric)
+            by_name = dict(zip(ranking["encoder"], ranking["score"], strict=True))
+            scores[metric].append([by_name[encoder] for encoder in encoders])
+            seconds[metric] += ranking["score_seconds"].sum() / draws
+        accuracies.append([])
+        for encoder in encoders.values():
+            pretrained = PretrainedEncoder(encoder)
+            features, tests = pretrained.transform(few), pretrained.transform(test_texts)
+            start = time.perf_counter()
+            head = LogisticHeadCV(cv=5).fit(features, y)
+            seconds["training"] += (time.perf_counter() - start) / draws
+            accuracies[-1].append(head.score(tests, test_labels))
+    truth = np.mean(accuracies, axis=0)
+    agreement = {
+        metric: {
+            "weighted_kendall_tau": float(np.mean([weightedtau(found, truth).statistic for found in values])),
+            "points_lost": float(np.mean([100 * (truth.max() - truth[np.argmax(found)]) for found in values])),
+            "seconds": seconds[metric],
+        }
+        for metric, values in scores.items()
+    }
+    return {
+        "accuracy": dict(zip(encoders, (100 * truth).round(2).tolist(), strict=True)),
+        "agreement": agreement,
+        "seconds_to_train_all": seconds["training"],
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--draws", type=int, default=3)
+    options = parser.parse_args()
+    reviews = (
+        read_task(options.folder, "amazon_reviews", "books")[0] + read_task(options.folder, "amazon_reviews", "dvd")[0]
+    )
+    encoders = pretrain(read_wiki(options.folder), reviews)
+    tasks = {name: measure_task(options.folder, name, encoders, options.draws) for name in TASKS}
+    mean = {
+        metric: {
+            key: float(np.mean([task["agreement"][metric][key] for task in tasks.values()]))
+            for key in ("weighted_kendall_tau", "points_lost", "seconds")
+        }
+        for metric in METRICS
+    }
+    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "scikit-learn": sklearn.__version__}
+    RESULTS.write_text(json.dumps({"machine": machine, "mean": mean, "tasks": tasks}, indent=1) + "\n")
+    print(json.dumps({"mean": mean, "tasks": tasks}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""First weights of a layer."""
+
+import math
+
+import numpy as np
+
+__all__ = ["METHODS", "activation_gain", "initialise_weights"]
+
+METHODS = ("random", "normal", "uniform", "xavier", "kaiming", "orthogonal", "zeros")
+_GAINS = {"relu": math.sqrt(2), "leaky_relu": math.sqrt(2 / (1 + 0.01**2)), "tanh": 5 / 3, "gelu": math.sqrt(2)}
+
+
+def activation_gain(activation: str) -> float:
+    """Return how much larger weights must be for their activation to keep the variance of what passes."""
+    return _GAINS.get(activation, 1.0)
+
+
+def initialise_weights(
+    shape: tuple[int, int],
+    method: str,
+    rng: np.random.RandomState,
+    *,
+    gain: float = 1.0,
+    mean: float = 0.0,
+    scale: float | None = None,
+) -> np.ndarray:
+    """Return first weights of shape (n_inputs, n_outputs), float64.
+
+    Parameters
+    ----------
+    shape : (n_inputs, n_outputs)
+    method : str
+        "random": standard normal times `scale` (0.01 by default); "normal": normal around `mean` with standard
+        deviation `scale` (0.05); "uniform": between `mean - scale` and `mean + scale` (0.05); "xavier": uniform with
+        variance 2 / (n_inputs + n_outputs) [1]_; "kaiming": uniform with variance 1 / n_inputs [2]_; "orthogonal": the
+        columns, or the rows if there are fewer, are orthonormal [3]_; "zeros".
+    rng : RandomState
+    gain : float, default=1.0
+        Factor of the standard deviation in the last three random methods.
+    mean, scale : float
+        See `method`.
+
+    References
+    ----------
+    .. [1] X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks",
+       AISTATS (2010).
+    .. [2] K. He et al., "Delving deep into rectifiers", ICCV (2015).
+    .. [3] A. Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks",
+       ICLR (2014).
+    """
+    if method == "zeros":
+        return np.zeros(shape)
+    if method == "random":
+        return rng.standard_normal(shape) * (0.01 if scale is None else scale)
+    if method == "normal":
+        return rng.normal(mean, 0.05 if scale is None else scale, shape)
+    if method == "uniform":
+        width = 0.05 if scale is None else scale
+        return rng.uniform(mean - width, mean + width, shape)
+    if method == "orthogonal":
+        return gain * _orthonormal(shape, rng)
+    n_inputs, n_outputs = shape
+    variance = 2 / (n_inputs + n_outputs) if method == "xavier" else 1 / n_inputs
+    bound = gain * math.sqrt(3 * variance)
+    return rng.uniform(-bound, bound, shape)
+
+
+def _orthonormal(shape: tuple[int, int], rng: np.random.RandomState) -> np.ndarray:
+    tall = (max(shape), min(shape))
+    basis, triangle = np.linalg.qr(rng.standard_normal(tall))
+    basis *= np.sign(np.diag(triangle))  # without it the directions are not uniform
+    return basis if shape == tall else basis.T

@@ -1,0 +1,145 @@
+"""A network of layers on a device, built from stages and read back as stages."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transferkit._training.layers import (
+    Activation,
+    Affine,
+    BatchNorm,
+    Dropout,
+    Layer,
+    RowNormalisation,
+    SparseAffine,
+)
+from transferkit._training.parameters import ParameterGroup, RowSlot, Slab, Slot, build_slabs
+from transferkit._training.stages import Activate, Drop, Linear, NormaliseBatch, Stage
+
+__all__ = ["Network"]
+
+
+class Network:
+    """Layers in turn; parameters in `slabs`.
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+        The first must be linear if the input is sparse.
+    sparse : bool
+        Whether the input is a :class:`SparseBatch`.
+    device, dtype
+        Where the parameters live.
+    generator : torch.Generator
+        Source of the dropout masks, on the device.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        *,
+        sparse: bool,
+        device: torch.device,
+        dtype: torch.dtype,
+        generator: torch.Generator,
+    ) -> None:
+        self.stages = stages
+        self.groups: dict[ParameterGroup, list[Slot]] = {}
+        self.layers = [
+            self._make_layer(stage, sparse and position == 0, device, dtype, generator)
+            for position, stage in enumerate(stages)
+        ]
+        self.slabs: list[Slab] = build_slabs(list(self.groups.items()), device, dtype)
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of scores of a row."""
+        return [stage.weights.shape[1] for stage in self.stages if isinstance(stage, Linear)][-1]
+
+    def forward(self, x: Any, training: bool) -> Tensor:
+        """Return the scores (n_rows, n_outputs)."""
+        for layer in self.layers:
+            x = layer.forward(x, training)
+        return x
+
+    def backward(self, gradient: Tensor | None) -> None:
+        """Leave the gradients of all parameters that learn in their slots, given that in the scores."""
+        first = self._first_that_learns()
+        for position in range(len(self.layers) - 1, first - 1, -1):
+            assert gradient is not None
+            gradient = self.layers[position].backward(gradient, position > first)
+
+    def predict(self, parts: Iterable[Any]) -> Tensor:
+        """Return the scores of batches, all together, as they are after training."""
+        return torch.cat([self.forward(part, training=False) for part in parts])
+
+    def batch_norms(self) -> list[BatchNorm]:
+        """Return the layers with running statistics."""
+        return [layer for layer in self.layers if isinstance(layer, BatchNorm)]
+
+    def tensors(self) -> list[Tensor]:
+        """Return all that training changes."""
+        running = [part for layer in self.batch_norms() for part in (layer.mean, layer.variance)]
+        return [slab.values for slab in self.slabs] + running
+
+    def snapshot(self) -> list[Tensor]:
+        """Return a copy of all that training changes."""
+        return [tensor.clone() for tensor in self.tensors()]
+
+    def restore(self, snapshot: Sequence[Tensor]) -> None:
+        """Go back to a snapshot."""
+        for tensor, before in zip(self.tensors(), snapshot, strict=True):
+            tensor.copy_(before)
+
+    def read(self) -> list[Stage]:
+        """Return the stages with the arrays as they are now."""
+        return [_read(stage, layer) for stage, layer in zip(self.stages, self.layers, strict=True)]
+
+    def _first_that_learns(self) -> int:
+        for position, layer in enumerate(self.layers):
+            for slot in layer.slots:
+                if not slot.frozen:
+                    return position
+        return len(self.layers)
+
+    def _make_layer(
+        self, stage: Stage, sparse: bool, device: torch.device, dtype: torch.dtype, generator: torch.Generator
+    ) -> Layer:
+        if isinstance(stage, Linear):
+            slots = self.groups.setdefault(stage.group, [])
+            weights = (RowSlot if sparse else Slot)(stage.weights, True)
+            intercept = None if stage.intercept is None else Slot(stage.intercept, False)
+            slots.extend([weights] if intercept is None else [weights, intercept])
+            return SparseAffine(weights, intercept) if isinstance(weights, RowSlot) else Affine(weights, intercept)
+        if sparse:
+            raise ValueError("Sparse rows need a linear stage first.")
+        if isinstance(stage, NormaliseBatch):
+            scale, shift = Slot(stage.scale, False), Slot(stage.shift, False)
+            self.groups.setdefault(stage.group, []).extend([scale, shift])
+            mean, variance = (
+                torch.from_numpy(np.array(part)).to(device=device, dtype=dtype) for part in (stage.mean, stage.variance)
+            )
+            return BatchNorm(scale, shift, mean, variance)
+        if isinstance(stage, Activate):
+            return Activation(stage.name)
+        return Dropout(stage.rate, generator) if isinstance(stage, Drop) else RowNormalisation()
+
+
+def _read(stage: Stage, layer: Any) -> Stage:
+    if isinstance(stage, Linear):
+        intercept = None if layer.intercept is None else to_array(layer.intercept.values)
+        return replace(stage, weights=to_array(layer.weights.values), intercept=intercept)
+    if isinstance(stage, NormaliseBatch):
+        parts = (layer.scale.values, layer.shift.values, layer.mean, layer.variance)
+        scale, shift, mean, variance = (to_array(part) for part in parts)
+        return replace(stage, scale=scale, shift=shift, mean=mean, variance=variance)
+    return stage
+
+
+def to_array(tensor: Tensor) -> np.ndarray:
+    """Return a NumPy copy."""
+    return tensor.detach().cpu().numpy().copy()

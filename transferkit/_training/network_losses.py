@@ -1,0 +1,111 @@
+"""Losses of rows of scores: values, and their gradient in the scores.
+
+Targets have the shape of the scores: probabilities for the losses of classes, so that labels may be smoothed and mixed;
+numbers for the losses of regressions. The loss of a row is the sum over its outputs.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+__all__ = ["CLASS_LOSSES", "REGRESSION_LOSSES", "NetworkLoss", "find_loss"]
+
+# scores (n_rows, n_outputs), which may be overwritten, and targets -> losses (n_rows,), gradient (n_rows, n_outputs)
+NetworkLoss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+CLASS_LOSSES = ("cross_entropy", "hinge", "focal")
+REGRESSION_LOSSES = ("squared_error", "absolute_error", "huber")
+
+
+def find_loss(name: str, *, exclusive: bool, focal_gamma: float = 2.0, huber_delta: float = 1.0) -> NetworkLoss:
+    """Return the loss of that name.
+
+    Parameters
+    ----------
+    name : str
+        "cross_entropy": of the softmax of the scores if the classes are exclusive, else of the sigmoid of each;
+        "hinge": max(0, 1 -+ score) of each output, a linear support vector machine; "focal": cross-entropy
+        times (1 - probability of the label) ** focal_gamma [1]_; "squared_error": half the square; "absolute_error";
+        "huber": half the square up to `huber_delta`, linear beyond.
+    exclusive : bool
+        Whether each row has one of several classes.
+
+    References
+    ----------
+    .. [1] T.-Y. Lin et al., "Focal loss for dense object detection", ICCV (2017).
+    """
+    if name == "cross_entropy":
+        return softmax_cross_entropy if exclusive else binary_cross_entropy
+    if name == "focal":
+        return partial(softmax_focal if exclusive else binary_focal, focal_gamma)
+    if name == "huber":
+        return partial(huber, huber_delta)
+    return {"hinge": hinge, "squared_error": squared_error, "absolute_error": absolute_error}[name]
+
+
+def softmax_cross_entropy(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return -sum(targets * log softmax), and softmax - targets."""
+    logs = torch.log_softmax(scores, 1)
+    losses = (targets * logs).sum(1).neg_()
+    return losses, logs.exp_().sub_(targets)
+
+
+def binary_cross_entropy(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the cross-entropy of each output's sigmoid, and sigmoid - targets."""
+    losses = (softplus(scores) - targets * scores).sum(1)
+    return losses, torch.sigmoid(scores).sub_(targets)
+
+
+def hinge(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return max(0, 1 - score) where the target is 1 and max(0, 1 + score) where it is 0, mixed between."""
+    above, below = 1 - scores, 1 + scores
+    losses = (targets * above.clamp_min(0) + (1 - targets) * below.clamp_min(0)).sum(1)
+    return losses, (1 - targets) * (below > 0) - targets * (above > 0)
+
+
+def softmax_focal(gamma: float, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the focal loss of the softmax."""
+    logs = torch.log_softmax(scores, 1)
+    probabilities = logs.exp()
+    losses, pull = _focal_terms(gamma, logs, probabilities, 1 - probabilities)
+    pull = pull * targets  # gradient in the logarithm of each probability
+    return (losses * targets).sum(1), pull - probabilities * pull.sum(1, keepdim=True)
+
+
+def binary_focal(gamma: float, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the focal loss of each output's sigmoid."""
+    yes, no = torch.sigmoid(scores), torch.sigmoid(-scores)
+    losses_yes, pull_yes = _focal_terms(gamma, -softplus(-scores), yes, no)
+    losses_no, pull_no = _focal_terms(gamma, -softplus(scores), no, yes)
+    losses = targets * losses_yes + (1 - targets) * losses_no
+    return losses.sum(1), targets * pull_yes * no - (1 - targets) * pull_no * yes
+
+
+def _focal_terms(gamma: float, logs: Tensor, probabilities: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
+    rest = rest.clamp_min(0)
+    damping = rest.pow(gamma)
+    tiny = torch.finfo(rest.dtype).tiny  # gamma < 1: the slope is infinite where the rest is zero
+    slope = gamma * probabilities * rest.clamp_min(tiny).pow(gamma - 1) * logs
+    return -damping * logs, slope - damping
+
+
+def squared_error(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return half the squared error."""
+    errors = scores.sub_(targets)
+    return errors.square().sum(1).mul_(0.5), errors
+
+
+def absolute_error(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the absolute error."""
+    errors = scores.sub_(targets)
+    return errors.abs().sum(1), errors.sign()
+
+
+def huber(delta: float, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return half the squared error, linear beyond delta."""
+    errors = scores.sub_(targets)
+    clipped = errors.clamp(-delta, delta)
+    return (clipped * (errors - clipped / 2)).sum(1), clipped

@@ -1,0 +1,247 @@
+"""Training of a network written down as stages: NumPy and SciPy in, NumPy out, torch in between."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from transferkit._training.companions import GradualPruning, WeightAverage
+from transferkit._training.device import as_writable, choose_device
+from transferkit._training.network import Network
+from transferkit._training.network_losses import find_loss
+from transferkit._training.network_task import Augmentation, NetworkTask, ValidationSet
+from transferkit._training.optimisers import Optimiser
+from transferkit._training.randomness import Randomness
+from transferkit._training.range_test import RangeTest, try_learning_rates
+from transferkit._training.rows import make_rows
+from transferkit._training.schedules import BatchSizes, LearningRates
+from transferkit._training.stages import Stage
+from transferkit._training.steppers import EagerStepper, GraphStepper, LineSearchStepper
+from transferkit._training.targets import Targets, accuracy, r2
+from transferkit._training.training_loop import History, Stepper, Stopping, train
+
+__all__ = ["Examples", "TrainedNetwork", "TrainingOptions", "train_network"]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows and what is to be said of them.
+
+    `X` is an array or a CSR matrix (n_rows, n_features), float32 or float64. `targets` are class numbers (n_rows,) for
+    a softmax, else a matrix (n_rows, n_outputs): zeros and ones for independent classes, numbers for a regression.
+    `weights` (n_rows,) are those of the rows.
+    """
+
+    X: Any
+    targets: np.ndarray
+    weights: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to train; the estimators' docstrings say what each option does."""
+
+    loss: str = "cross_entropy"
+    focal_gamma: float = 2.0
+    huber_delta: float = 1.0
+    label_smoothing: float = 0.0
+    solver: str = "adam"
+    momentum: float = 0.9
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    learning_rate_init: float | str = 1e-3
+    learning_rate: str | Callable[[int], float] = "constant"
+    learning_rate_decay: float = 0.5
+    learning_rate_epochs: int = 10
+    warmup: float = 0.0
+    batch_size: int = 200
+    batch_schedule: str | Callable[[int], int] = "constant"
+    batch_epochs: int | Sequence[int] | str = 10
+    max_epochs: int = 200
+    first_epoch: int = 0
+    tol: float | None = 1e-4
+    patience: int = 10
+    early_stopping: bool = False
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    average_from: int | None = None
+    pruning: tuple[float, int, int] | None = None
+    seed: int = 0
+    device: str = "auto"
+
+
+@dataclass
+class TrainedNetwork:
+    """The stages after training, and how it went."""
+
+    stages: list[Stage]
+    history: History
+    range_test: RangeTest | None
+    memories: list[np.ndarray]
+
+
+def train_network(
+    stages: Sequence[Stage],
+    examples: Examples,
+    options: TrainingOptions,
+    *,
+    validation: Examples | None = None,
+    memories: Sequence[np.ndarray] | None = None,
+    on_epoch: Callable[[Callable[[], list[Stage]], History], bool] | None = None,
+) -> TrainedNetwork:
+    """Train the stages on the examples.
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+        The network with its first weights; the first stage is linear where X is sparse. Groups may learn slower, later,
+        or close to their first values (see `ParameterGroup`).
+    examples, validation : Examples
+        What to learn from, and what is held out; with `options.early_stopping` the weights that are best on it come
+        back.
+    options : TrainingOptions
+    memories : sequence of arrays, optional
+        What the optimiser of an earlier training of the same stages remembers.
+    on_epoch : callable, optional
+        Called after each epoch with a function that returns the stages as they are, and the history; a true answer ends
+        the training.
+
+    Raises
+    ------
+    DivergenceError
+        If the loss is no longer finite.
+    MemoryError
+        If the device has too little memory; says how much was asked for.
+    """
+    device = choose_device(options.device)
+    try:
+        with torch.no_grad():
+            return _train(stages, examples, options, validation, memories, on_epoch, device)
+    except torch.OutOfMemoryError as error:
+        raise MemoryError(_explain(error, options, examples, device)) from error
+
+
+def _train(
+    stages: Sequence[Stage],
+    examples: Examples,
+    options: TrainingOptions,
+    validation: Examples | None,
+    memories: Sequence[np.ndarray] | None,
+    on_epoch: Callable[[Callable[[], list[Stage]], History], bool] | None,
+    device: torch.device,
+) -> TrainedNetwork:
+    task = make_task(stages, examples, options, validation, device)
+    network = task.network
+    found = None
+    if options.learning_rate_init == "auto" and options.solver != "lbfgs":
+        found = try_learning_rates(task, _make_optimiser(network, options), options.batch_size)
+    initial = found.chosen if found is not None else options.learning_rate_init
+    rates = LearningRates(
+        1.0 if isinstance(initial, str) else initial,
+        options.learning_rate,
+        max_epochs=options.first_epoch + options.max_epochs,
+        decay=options.learning_rate_decay,
+        decay_epochs=options.learning_rate_epochs,
+        warmup=options.warmup,
+    )
+    sizes = BatchSizes(options.batch_size, task.n_rows, options.batch_schedule, options.batch_epochs)
+    stopping = Stopping(options.max_epochs, options.tol, options.patience, options.early_stopping)
+    optimiser = _make_optimiser(network, options)
+    if memories is not None:
+        optimiser.restore(memories)
+    average = None if options.average_from is None else WeightAverage(network.slabs, options.average_from)
+    pruning = None if options.pruning is None else GradualPruning(network.slabs, *options.pruning)
+    history = train(
+        task,
+        _make_stepper(task, optimiser, options, sparse=sp.issparse(examples.X)),
+        rates,
+        sizes,
+        stopping,
+        companions=[companion for companion in (pruning, average) if companion is not None],
+        first_epoch=options.first_epoch,
+        on_epoch=None if on_epoch is None else lambda history: on_epoch(network.read, history),
+    )
+    if average is not None and average.n_epochs > 0:
+        _take_average(task, average, options)
+    return TrainedNetwork(network.read(), history, found, optimiser.read())
+
+
+def make_task(
+    stages: Sequence[Stage],
+    examples: Examples,
+    options: TrainingOptions,
+    validation: Examples | None,
+    device: torch.device,
+) -> NetworkTask:
+    """Move network and data to the device."""
+    sparse = sp.issparse(examples.X)
+    randomness = Randomness(options.seed, device, order_on_host=sparse)
+    dtype = torch.float32 if examples.X.dtype == np.float32 else torch.float64
+    network = Network(stages, sparse=sparse, device=device, dtype=dtype, generator=randomness.noise)
+    exclusive = examples.targets.ndim == 1
+    n_outputs = network.n_outputs
+    targets = Targets(examples.targets, n_outputs, options.label_smoothing, device, dtype)
+    weights = None
+    if examples.weights is not None:
+        mean_one = examples.weights / examples.weights.mean()
+        weights = torch.from_numpy(mean_one).to(device=device, dtype=dtype)
+    return NetworkTask(
+        network,
+        make_rows(examples.X, device),
+        targets,
+        find_loss(options.loss, exclusive=exclusive, focal_gamma=options.focal_gamma, huber_delta=options.huber_delta),
+        weights=weights,
+        augmentation=options.augmentation,
+        validation=None if validation is None else _hold_out(validation, device, dtype),
+        score=r2 if options.loss in ("squared_error", "absolute_error", "huber") else accuracy,
+        shuffle=options.solver not in ("gd", "lbfgs"),
+        randomness=randomness,
+    )
+
+
+def _hold_out(examples: Examples, device: torch.device, dtype: torch.dtype) -> ValidationSet:
+    exclusive = examples.targets.ndim == 1
+    targets = torch.from_numpy(as_writable(np.ascontiguousarray(examples.targets)))
+    targets = targets.to(device=device, dtype=torch.int64 if exclusive else dtype)
+    weights = None if examples.weights is None else torch.from_numpy(examples.weights).to(device=device, dtype=dtype)
+    return ValidationSet(make_rows(examples.X, device), targets, weights)
+
+
+def _make_optimiser(network: Network, options: TrainingOptions) -> Optimiser:
+    return Optimiser(
+        network.slabs,
+        "gd" if options.solver == "lbfgs" else options.solver,
+        momentum=options.momentum,
+        clip_norm=options.clip_norm,
+        clip_value=options.clip_value,
+    )
+
+
+def _make_stepper(task: NetworkTask, optimiser: Optimiser, options: TrainingOptions, sparse: bool) -> Stepper:
+    if options.solver == "lbfgs":
+        return LineSearchStepper(task, optimiser.slabs)
+    if optimiser.slabs[0].values.is_cuda and not sparse:
+        return GraphStepper(task, optimiser, task.randomness.noise)
+    return EagerStepper(task, optimiser)
+
+
+def _take_average(task: NetworkTask, average: WeightAverage, options: TrainingOptions) -> None:
+    """Put the mean of the weights in their place, unless the validation set knows that the best weights are better."""
+    score, before = task.validate(), task.snapshot()
+    average.apply()
+    task.refresh_statistics(options.batch_size)
+    averaged = task.validate()
+    if options.early_stopping and score is not None and averaged is not None and averaged < score:
+        task.restore(before)
+
+
+def _explain(error: BaseException, options: TrainingOptions, examples: Examples, device: torch.device) -> str:
+    n_bytes = examples.X.data.nbytes if sp.issparse(examples.X) else examples.X.nbytes
+    smaller = max(1, options.batch_size // 4)
+    return (
+        f"Training ran out of memory on {device}: the features alone take {n_bytes / 2**20:.1f} MiB there, and torch "
+        f"says: {str(error).strip()} Try batch_size={smaller} (it was {options.batch_size}), fewer hidden units, or "
+        "device='cpu'."
+    )

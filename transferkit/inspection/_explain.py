@@ -1,0 +1,174 @@
+"""Exact reasons of models that are linear in terms."""
+
+import os
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.pipeline import Pipeline
+
+from transferkit._validation import check_is_fitted
+from transferkit.inspection._explanation import Explanation
+from transferkit.inspection._term_parts import NotLinearError, pull_back, split_features, text_encoder
+from transferkit.inspection._term_spans import find_spans
+from transferkit.persistence import load_shared
+
+
+def explain(model, text):
+    """Explain a prediction by what each term of the text adds to each decision value.
+
+    The sum of the contributions and the intercept is the decision value. Nothing is sampled or approximated: the model
+    must be linear in terms, up to bringing rows to unit length (the length is this text's own).
+
+    Parameters
+    ----------
+    model : fitted estimator or path
+        A :class:`TransferClassifier` or a Pipeline of text encoder and linear head (with `coef_`), scikit-learn's own
+        vectorizers, linear models, scalers, TruncatedSVD and PCA included; a search over one; or a model file.
+    text : str
+        One text.
+
+    Returns
+    -------
+    explanation : Explanation
+        Contributions; shows the text with its terms coloured in a notebook.
+
+    Raises
+    ------
+    TypeError
+        If the model is not linear in terms (the step is named), or `text` is not a str.
+
+    See Also
+    --------
+    top_terms : The terms of highest weight, over all texts.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from transferkit import LogisticHead, TfidfEncoder, explain
+    >>> texts, labels = ["a good film", "a good plot", "a bad film", "a bad plot"], ["up", "up", "down", "down"]
+    >>> model = make_pipeline(TfidfEncoder(), LogisticHead()).fit(texts, labels)
+    >>> explanation = explain(model, "good film, good plot")
+    >>> [term for term, value in explanation.top(1, label="up")]
+    ['good']
+    >>> bool(abs(explanation.decision[0] - model.decision_function(["good film, good plot"])[0]) < 1e-5)
+    True
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"The 'text' parameter of explain must be one str. Got {type(text).__name__} instead.")
+    model, encoder, head = _take_apart(model, "explain")
+    coef, intercept, labels = _read_head(head)
+    parts = _or_refuse(model, lambda: split_features(encoder, text))
+    contributions = np.asarray(parts.rows @ coef, np.float64)
+    intercept = intercept + parts.offset @ coef
+    _check_sum(model, text, contributions.sum(axis=0) + intercept)
+    terms, index = np.unique(parts.terms.astype(str), return_inverse=True)
+    merged = np.zeros((len(terms), coef.shape[1]))
+    np.add.at(merged, index, contributions)
+    terms = terms.astype(object)
+    spans = find_spans(text_encoder(encoder), text, terms)
+    return Explanation(text, terms, merged, intercept, labels, None, spans)
+
+
+def top_terms(model, n=10):
+    """Return the terms of highest weight for each class of a model that is linear in terms.
+
+    Parameters
+    ----------
+    model : fitted estimator or path
+        What :func:`explain` takes.
+    n : int, default=10
+        How many terms a class.
+
+    Returns
+    -------
+    terms : dict of label to list of tuple (term, weight)
+        Highest weight first. A weight is what one unit of the term adds to the decision value, before rows are brought
+        to unit length. With two classes the weights of ``classes_[0]`` are those of ``classes_[1]`` with the other
+        sign.
+
+    Raises
+    ------
+    TypeError
+        If the model is not linear in terms.
+
+    See Also
+    --------
+    explain : The terms of one text.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from transferkit import LogisticHead, TfidfEncoder, top_terms
+    >>> texts, labels = ["a good film", "a good plot", "a bad film", "a bad plot"], ["up", "up", "down", "down"]
+    >>> model = make_pipeline(TfidfEncoder(), LogisticHead()).fit(texts, labels)
+    >>> {label: terms[0][0] for label, terms in top_terms(model, n=1).items()}
+    {'down': 'bad', 'up': 'good'}
+    """
+    model, encoder, head = _take_apart(model, "top_terms")
+    coef, _, labels = _read_head(head)
+    terms, weights = _or_refuse(model, lambda: pull_back(encoder, coef))
+    distinct, index = np.unique(terms.astype(str), return_inverse=True)
+    if len(distinct) < len(terms):
+        merged = np.zeros((len(distinct), weights.shape[1]))
+        np.add.at(merged, index, weights)
+        terms, weights = distinct.astype(object), merged
+    if weights.shape[1] == 1 and len(getattr(head, "classes_", ())) == 2:
+        weights, labels = np.hstack([-weights, weights]), head.classes_
+    best = np.argsort(-weights, axis=0, kind="stable")[:n]
+    return {
+        label: [(terms[i], float(weights[i, column])) for i in best[:, column]]
+        for column, label in enumerate(labels.tolist())
+    }
+
+
+def _take_apart(model, function):
+    """Return the model, its encoder of texts, and its head."""
+    if isinstance(model, (str, os.PathLike)):
+        model = load_shared(model)
+    check_is_fitted(model)
+    model = getattr(model, "best_estimator_", model)  # of a search
+    if hasattr(model, "encoder_") and hasattr(model, "head_"):
+        encoder, head = model.encoder_, model.head_
+        if isinstance(head, Pipeline):  # steps between encoder and head
+            encoder, head = Pipeline([("encoder", encoder), *head.steps[:-1]]), head[-1]
+        return model, encoder, head
+    if isinstance(model, Pipeline) and len(model.steps) > 1:
+        return model, Pipeline(model.steps[:-1]), model[-1]
+    raise TypeError(_refusal(function, f"{type(model).__name__} is no text encoder with a head"))
+
+
+def _read_head(head):
+    """Return weights (n_features, n_outputs), intercepts and the label of each output."""
+    if not hasattr(head, "coef_") or not hasattr(head, "intercept_"):
+        raise TypeError(_refusal("explain", f"{type(head).__name__} has no coef_ and intercept_"))
+    coef = head.coef_.toarray() if sp.issparse(head.coef_) else np.asarray(head.coef_)
+    coef = np.atleast_2d(coef).T.astype(np.float64)
+    intercept = np.broadcast_to(np.asarray(head.intercept_, np.float64), coef.shape[1])
+    classes = np.asarray(getattr(head, "classes_", np.arange(coef.shape[1])))
+    if coef.shape[1] == 1:
+        return coef, intercept, classes[-1:]
+    return coef, intercept, classes if len(classes) == coef.shape[1] else np.arange(coef.shape[1])
+
+
+def _or_refuse(model, compute):
+    try:
+        return compute()
+    except NotLinearError as error:
+        raise TypeError(_refusal(f"explain for {type(model).__name__}", str(error))) from None
+
+
+def _refusal(function, reason):
+    return (
+        f"{function} is exact, and so needs a model that is linear in terms: {reason}. For any other model use the "
+        "package shap (pip install shap), or sklearn.inspection.permutation_importance."
+    )
+
+
+def _check_sum(model, text, decision):
+    """Refuse an explanation that does not add up to what the model says."""
+    predict = getattr(model, "decision_function", None) or model.predict
+    expected = np.asarray(predict([text]), np.float64).ravel()
+    if not np.allclose(decision, expected, rtol=1e-4, atol=1e-4 * (1 + np.abs(expected).max())):
+        raise TypeError(
+            _refusal("explain", f"the terms add up to {decision.tolist()!r}, the model says {expected.tolist()!r}")
+        )

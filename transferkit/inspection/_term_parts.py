@@ -1,0 +1,226 @@
+"""An encoded text as a sum over its terms."""
+
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import OneToOneFeatureMixin
+from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+from sklearn.feature_selection import SelectorMixin
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import MaxAbsScaler, Normalizer, RobustScaler, StandardScaler
+
+from transferkit._algorithms.pooling import smooth_inverse_frequency
+from transferkit.encoders import LSAEncoder, PretrainedEncoder, TfidfEncoder, WordVectorEncoder
+
+_VECTORIZERS = (TfidfEncoder, CountVectorizer)  # one column a term; TfidfVectorizer is a CountVectorizer
+
+
+class NotLinearError(TypeError):
+    """Something between the text and the prediction is not linear in terms."""
+
+
+class TermParts(NamedTuple):
+    """What each term adds to the features of one text: their sum and the offset are the features."""
+
+    terms: np.ndarray  # (n_terms,) of str objects
+    rows: np.ndarray  # or CSR matrix, (n_terms, n_features)
+    offset: np.ndarray  # (n_features,)
+
+
+def split_features(encoder, text):
+    """Return the features of a text as a sum over its terms.
+
+    Parameters
+    ----------
+    encoder : fitted transformer
+        A text encoder, scikit-learn's vectorizers, Pipelines and FeatureUnions of these with linear steps.
+    text : str
+        One text.
+
+    Returns
+    -------
+    parts : TermParts
+        The sum.
+
+    Raises
+    ------
+    NotLinearError
+        If a step is not linear in terms; it is named.
+    """
+    encoder, steps = _unwrap(encoder)
+    if isinstance(encoder, FeatureUnion):
+        parts = _join([split_features(part, text) for part in _union_parts(encoder)])
+    elif isinstance(encoder, LSAEncoder):
+        parts = _normalise(_apply(_split_row(encoder.tfidf_, text), encoder.components_.T))
+    elif isinstance(encoder, WordVectorEncoder):
+        parts = _split_word_vectors(encoder, text)
+    else:
+        n_kept = next((i for i, step in enumerate(steps) if not _keeps_columns(step)), len(steps))
+        parts, steps = _split_row(encoder, text, steps[:n_kept]), steps[n_kept:]
+    for step in steps:
+        parts = _normalise(parts, step.norm) if isinstance(step, Normalizer) else _apply(parts, *_as_linear(step))
+    return parts
+
+
+def pull_back(encoder, coef):
+    """Return the terms an encoder knows and their weights, from the weights of its features.
+
+    Parameters
+    ----------
+    encoder : fitted transformer
+        What :func:`split_features` takes. Where it brings rows to unit length, that is left out.
+    coef : ndarray of shape (n_features, n_outputs)
+        Weights of the features.
+
+    Returns
+    -------
+    terms : ndarray of str objects, shape (n_terms,)
+        Terms; one that several encoders of a union know occurs several times.
+    weights : ndarray of shape (n_terms, n_outputs)
+        Weight of one unit of each.
+    """
+    encoder, steps = _unwrap(encoder)
+    for step in reversed(steps):
+        if not isinstance(step, (Normalizer, TfidfTransformer)):
+            coef = _as_linear(step)[0] @ coef
+    if isinstance(encoder, FeatureUnion):
+        found, begin = [], 0
+        for part in _union_parts(encoder):
+            end = begin + len(part.get_feature_names_out())
+            found.append(pull_back(part, coef[begin:end]))
+            begin = end
+        return np.concatenate([terms for terms, _ in found]), np.vstack([weights for _, weights in found])
+    if isinstance(encoder, LSAEncoder):
+        return _name_columns(encoder.tfidf_), encoder.components_.T @ coef
+    if isinstance(encoder, WordVectorEncoder):
+        return _name_columns(encoder._words), _weigh_words(encoder)[:, None] * _common_out(encoder, coef)
+    return _name_columns(encoder), coef
+
+
+def text_encoder(encoder):
+    """Return the estimator inside an encoder that turns text into terms: of a union, the first."""
+    encoder, _ = _unwrap(encoder)
+    if isinstance(encoder, FeatureUnion):
+        return text_encoder(_union_parts(encoder)[0])
+    if isinstance(encoder, LSAEncoder):
+        return encoder.tfidf_
+    return encoder._words if isinstance(encoder, WordVectorEncoder) else encoder
+
+
+def _unwrap(encoder):
+    """Return the encoder of texts and the steps after it."""
+    if isinstance(encoder, PretrainedEncoder):
+        return _unwrap(encoder.encoder_)
+    if isinstance(encoder, Pipeline):
+        steps = [step for _, step in encoder.steps if step not in (None, "passthrough")]
+        first, before = _unwrap(steps[0])
+        return first, [*before, *steps[1:]]
+    if not isinstance(encoder, (FeatureUnion, LSAEncoder, WordVectorEncoder, *_VECTORIZERS)):
+        raise NotLinearError(f"{type(encoder).__name__} is not known to be linear in the terms of a text")
+    return encoder, []
+
+
+def _union_parts(union):
+    if union.transformer_weights:
+        raise NotLinearError("FeatureUnion with transformer_weights is not supported")
+    return [part for _, part in union.transformer_list if part not in ("drop", "passthrough")]
+
+
+def _keeps_columns(step):
+    return isinstance(step, (OneToOneFeatureMixin, SelectorMixin)) and not getattr(step, "with_mean", False)
+
+
+def _split_row(vectorizer, text, steps=()):
+    """Split the row of a vectorizer, and of steps after it that leave each term an entry of its own."""
+    row, names = vectorizer.transform([text]), _name_columns(vectorizer)
+    for step in steps:
+        row = step.transform(row)
+        names = names[step.get_support()] if isinstance(step, SelectorMixin) else names
+    row = sp.csr_array(row)
+    n_terms = len(row.data)
+    parts = sp.csr_array((row.data, row.indices, np.arange(n_terms + 1)), shape=(n_terms, row.shape[1]))
+    return TermParts(names[row.indices], parts, np.zeros(row.shape[1]))
+
+
+_names = WeakKeyDictionary()  # vectorizer -> (what it was fitted to, its names): to decode them takes long
+
+
+def _name_columns(vectorizer):
+    fitted = vars(vectorizer).get("_columns" if isinstance(vectorizer, TfidfEncoder) else "vocabulary_")
+    known = _names.get(vectorizer)
+    if known is None or known[0] is not fitted:
+        known = _names[vectorizer] = fitted, np.asarray(vectorizer.get_feature_names_out(), dtype=object)
+    return known[1]
+
+
+def _join(parts):
+    rows = [part.rows for part in parts]
+    return TermParts(
+        np.concatenate([part.terms for part in parts]),
+        sp.block_diag(rows, format="csr"),
+        np.concatenate([part.offset for part in parts]),
+    )
+
+
+def _apply(parts, matrix, offset=0.0):
+    return TermParts(parts.terms, parts.rows @ matrix, parts.offset @ matrix + offset)
+
+
+def _normalise(parts, norm="l2"):
+    row = np.asarray(parts.rows.sum(axis=0)).ravel() + parts.offset
+    sizes = {"l1": np.abs(row).sum(), "l2": np.sqrt(np.square(row).sum()), "max": np.abs(row).max(initial=0)}
+    size = sizes[norm] or 1.0
+    return TermParts(parts.terms, parts.rows / size, parts.offset / size)
+
+
+def _as_linear(step):
+    """Return the matrix (n_features_in, n_features_out) and the offset of a fitted transformer."""
+    if isinstance(step, TruncatedSVD):
+        return step.components_.T, 0.0
+    if isinstance(step, PCA):
+        matrix = step.components_.T / (np.sqrt(step.explained_variance_) if step.whiten else 1.0)
+        return matrix, -(step.mean_ @ matrix)
+    if isinstance(step, SelectorMixin):
+        kept = step.get_support(indices=True)
+        shape = (step.n_features_in_, len(kept))
+        return sp.csr_array((np.ones(len(kept)), (kept, np.arange(len(kept)))), shape=shape), 0.0
+    if isinstance(step, (StandardScaler, MaxAbsScaler, RobustScaler)):
+        scale = 1.0 if step.scale_ is None else 1 / step.scale_
+        middle = getattr(step, "mean_" if isinstance(step, StandardScaler) else "center_", None)
+        centred = getattr(step, "with_mean", getattr(step, "with_centering", False)) and middle is not None
+        factors = np.broadcast_to(scale, step.n_features_in_)
+        return sp.diags_array(factors).tocsr(), -middle * scale if centred else 0.0
+    raise NotLinearError(f"{type(step).__name__} is not known to be linear")
+
+
+def _weigh_words(encoder):
+    """Return the weight of an occurrence of each word, up to the length of the text."""
+    if encoder.pooling == "mean":
+        return np.ones(len(encoder.vectors_), np.float32)
+    if encoder.pooling == "tfidf":
+        return encoder.idf_
+    if encoder.pooling == "sif":
+        return smooth_inverse_frequency(encoder.frequency_, encoder.sif_weight)
+    raise NotLinearError(f"WordVectorEncoder with pooling={encoder.pooling!r} is not linear in words")
+
+
+def _common_out(encoder, coef):
+    """Return the vectors times the weights, without the common direction where pooling takes it out."""
+    if encoder.pooling == "sif":
+        coef = coef - np.outer(encoder._common, encoder._common @ coef)
+    return encoder.vectors_ @ coef
+
+
+def _split_word_vectors(encoder, text):
+    counts = sp.csr_array(encoder._words.transform([text]))
+    words = counts.indices
+    weights = counts.data * _weigh_words(encoder)[words]
+    rows = encoder.vectors_[words] * (weights / (weights.sum() or 1))[:, None]
+    if encoder.pooling == "sif":
+        rows = rows - np.outer(rows @ encoder._common, encoder._common)
+    names = _name_columns(encoder._words)[words]
+    parts = TermParts(names, rows, np.zeros(rows.shape[1]))
+    return parts if encoder.norm is None else _normalise(parts)

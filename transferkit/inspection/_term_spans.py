@@ -1,0 +1,58 @@
+"""Where the terms of a text stand in it."""
+
+import re
+
+from sklearn.base import clone
+
+
+def find_spans(vectorizer, text, terms):
+    """Return where terms stand in a text.
+
+    Parameters
+    ----------
+    vectorizer : TfidfEncoder or CountVectorizer
+        What made terms of the text.
+    text : str
+        The text.
+    terms : iterable of str
+        Terms that occur in it.
+
+    Returns
+    -------
+    spans : list of tuple (start, end, term index)
+        In order; terms that cannot be found again (a tokenizer changed them beyond recognition) are missing.
+    """
+    places = {term: index for index, term in enumerate(terms)}
+    if vectorizer.analyzer == "word" and vectorizer.tokenizer is None:
+        spans = _find_words(vectorizer, text, places)
+    else:
+        spans = [span for term, index in places.items() for span in _find_characters(text, term, index)]
+    return sorted(spans)
+
+
+def _find_words(vectorizer, text, places):
+    analyze = _make_word_analyzer(vectorizer)
+    words = []
+    for match in re.finditer(vectorizer.token_pattern, text):
+        group = 1 if match.re.groups else 0
+        words += [(*match.span(group), word) for word in analyze(match.group(0))]
+    lowest, highest = vectorizer.ngram_range
+    for n in range(lowest, highest + 1):
+        for first in range(len(words) - n + 1):
+            index = places.get(" ".join(word for *_, word in words[first : first + n]))
+            if index is not None:
+                yield words[first][0], words[first + n - 1][1], index
+
+
+def _make_word_analyzer(vectorizer):
+    single = clone(vectorizer).set_params(ngram_range=(1, 1), vocabulary=None)
+    return single.build_analyzer()
+
+
+def _find_characters(text, term, index):
+    """Yield where an n-gram of characters stands; a space at its ends is the edge of a word."""
+    left, right = ("(?<!\\S)" if term.startswith(" ") else ""), ("(?!\\S)" if term.endswith(" ") else "")
+    core = r"\s+".join(map(re.escape, term.split()))
+    if core:
+        for match in re.finditer(left + core + right, text, flags=re.IGNORECASE):
+            yield match.start(), match.end(), index
