@@ -9,7 +9,7 @@ import scipy.sparse as sp
 import torch
 
 from transferkit._training.companions import GradualPruning, WeightAverage
-from transferkit._training.device import as_writable, choose_device
+from transferkit._training.device import as_writable, choose_device, one_thread_if_small
 from transferkit._training.network import Network
 from transferkit._training.network_losses import find_loss
 from transferkit._training.network_task import Augmentation, NetworkTask, ValidationSet
@@ -18,7 +18,7 @@ from transferkit._training.randomness import Randomness
 from transferkit._training.range_test import RangeTest, try_learning_rates
 from transferkit._training.rows import make_rows
 from transferkit._training.schedules import BatchSizes, LearningRates
-from transferkit._training.stages import Stage
+from transferkit._training.stages import Linear, Stage
 from transferkit._training.steppers import EagerStepper, GraphStepper, LineSearchStepper
 from transferkit._training.targets import Targets, accuracy, r2
 from transferkit._training.training_loop import History, Stepper, Stopping, train
@@ -117,7 +117,7 @@ def train_network(
     """
     device = choose_device(options.device)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), one_thread_if_small(device, _count_operations(stages, examples, options)):
             return _train(stages, examples, options, validation, memories, on_epoch, device)
     except torch.OutOfMemoryError as error:
         raise MemoryError(_explain(error, options, examples, device)) from error
@@ -235,6 +235,15 @@ def _take_average(task: NetworkTask, average: WeightAverage, options: TrainingOp
     averaged = task.validate()
     if options.early_stopping and score is not None and averaged is not None and averaged < score:
         task.restore(before)
+
+
+def _count_operations(stages: Sequence[Stage], examples: Examples, options: TrainingOptions) -> float:
+    """Return about how many operations a step takes."""
+    shapes = [stage.weights.shape for stage in stages if isinstance(stage, Linear)]
+    of_row = float(sum(n_inputs * n_outputs for n_inputs, n_outputs in shapes))
+    if sp.issparse(examples.X):  # SciPy's product with sparse rows has one thread of its own
+        of_row -= shapes[0][0] * shapes[0][1]
+    return 6 * of_row * min(options.batch_size, examples.X.shape[0])
 
 
 def _explain(error: BaseException, options: TrainingOptions, examples: Examples, device: torch.device) -> str:
