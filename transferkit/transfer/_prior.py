@@ -91,31 +91,39 @@ def _search(idf, blocks, task, settings):
     if not task.has_folds:
         Cs, alphas = Cs if len(Cs) == 1 else (FEW_LABELS_C,), FEW_LABELS_ALPHAS
     search = _search_kernels if len(task.targets) <= MOST_KERNEL_ROWS else _search_blocks
-    for alpha, fit, read_model in search(blocks, alphas, Cs, task, settings):
-        loss = task.loss(fit.scores) if task.has_folds else 0.0
+    for alpha, fit, loss, read_model in search(blocks, alphas, Cs, task, settings):
         values = {"alpha": alpha, "C": fit.C, "idf": idf, "seconds": fit.seconds}
-        row = make_row("prior", task.score_folds(fit.scores), log_loss=loss if task.has_folds else np.nan, **values)
-        yield Candidate(idf, loss, row, fit.C, fit.scores, read_model)
+        row = make_row("prior", task.score_folds(fit.scores), log_loss=loss, **values)
+        yield Candidate(idf, 0.0 if np.isnan(loss) else loss, row, fit.C, fit.scores, read_model)
 
 
 def _search_kernels(blocks, alphas, Cs, task, settings):
-    """Yield alpha, fits and functions that return weights and intercept; few rows: all alphas train together."""
+    """Yield alpha, fit, loss and a function that returns weights and intercept; all alphas train together."""
     from transferkit._training.kernel_search import KernelSearch
 
     kernels = block_kernels(blocks, alphas)
     search = KernelSearch(kernels, task.targets, task.fold_weights, n_outputs=task.n_outputs, **_ease(settings))
     for fit in search.run(Cs):
         alpha = alphas[fit.kernel]
-        yield alpha, fit, lambda alpha=alpha, fit=fit: (weights_of_dual(blocks, alpha, fit.dual), fit.intercept)
+
+        def read_model(alpha=alpha, fit=fit):
+            return weights_of_dual(blocks, alpha, fit.dual), fit.intercept
+
+        yield alpha, fit, task.loss(fit.scores), read_model
 
 
 def _search_blocks(blocks, alphas, Cs, task, settings):
-    """Yield the same for many rows; what is prepared for one alpha is large, so they take turns."""
+    """Yield the same for many rows, which tell good candidates from bad ones so well that few need to be tried.
+
+    For each alpha C rises until the loss does so clearly, and alpha rises from no transfer until the least loss does.
+    """
     from transferkit._training.logistic_search import LogisticSearch
 
     X, folds, row_weights = FeatureBlocks(blocks.rows, blocks.dense), task.fold_weights[:, :-1], task.fold_weights[:, -1:]
+    margin = -np.log(LEAST_WEIGHT) / (SHARPNESS * len(task.targets))  # what is worse by it weighs nothing
+    least = np.inf
     for alpha in alphas:
-        scales = [block_factors(alpha)]
+        scales, of_alpha = [block_factors(alpha)], np.inf
         search = LogisticSearch(
             X, task.targets, folds, n_outputs=task.n_outputs, block_scales=scales, **_ease(settings)
         )
@@ -125,7 +133,14 @@ def _search_blocks(blocks, alphas, Cs, task, settings):
                 model = search.refit([fit], row_weights)[0]
                 return model.coef, model.intercept
 
-            yield alpha, fit, read_model
+            loss = task.loss(fit.scores)
+            yield alpha, fit, loss, read_model
+            if loss > of_alpha + margin:
+                break
+            of_alpha = min(of_alpha, loss)
+        if of_alpha > least + margin:
+            break
+        least = min(least, of_alpha)
 
 
 def _ease(settings):

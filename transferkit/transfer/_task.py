@@ -14,6 +14,7 @@ from transferkit.heads._logistic import read_targets
 from transferkit.heads._search_table import takes_weights
 
 FEWEST_LABELS = 4  # a class, on average; with fewer there are no folds
+MANY_ROWS, MOST_FOLDS_OF_MANY = 5000, 3  # thousands of held-out rows tell candidates apart in few folds
 _FLOOR = -30.0  # least log-probability that counts: one row must not decide between candidates
 
 
@@ -75,9 +76,11 @@ class ClassificationTask:
         Returns
         -------
         loss : float
-            Weighted by the rows' weights. Rows whose class is missing from the training part do not count: no
+            NaN without folds. Weighted by the rows' weights. Rows whose class is missing from the training part do not count: no
             candidate knows it.
         """
+        if not self.has_folds:
+            return np.nan
         total = weight = 0.0
         for fold, (_, test) in enumerate(self.folds):
             likelihood, counts = self._log_likelihood(scores[test, fold].astype(np.float64), test, fold)
@@ -136,7 +139,7 @@ def make_folds(y, targets, multilabel, cv, groups, random_state):
     if len(targets) < FEWEST_LABELS * max(len(counts), 2) or (not multilabel and np.sort(counts)[-2] < 2):
         return []
     strata = np.zeros(len(targets), np.int64) if multilabel else targets
-    n_splits = min(cv, int(counts.max()))
+    n_splits = min(cv, int(counts.max()), MOST_FOLDS_OF_MANY if len(targets) > MANY_ROWS else cv)
     splitter = StratifiedKFold(n_splits, shuffle=True, random_state=random_state)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class in y", category=UserWarning)
