@@ -147,8 +147,10 @@ class KernelSearch:
         n_folds = self.fold_weights.shape[1]  # times n_labels
         n_copies = len(kernels) * len(Cs)
         weights = np.tile(self.fold_weights, (1, n_copies))  # problem = (kernel, C, fold, label)
-        targets = self.targets[:, 0] if self.targets.shape[1] == 1 else np.tile(
-            self.targets, (1, weights.shape[1] // self.targets.shape[1])
+        targets = (
+            self.targets[:, 0]
+            if self.targets.shape[1] == 1
+            else np.tile(self.targets, (1, weights.shape[1] // self.targets.shape[1]))
         )
         loss, _ = make_loss(targets, weights, self.n_outputs, np.float32, self.device)
         of_problem = torch.tensor(kernels, device=self.device).repeat_interleave(len(Cs) * n_folds)

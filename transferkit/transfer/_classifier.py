@@ -138,9 +138,7 @@ class TransferClassifier(TransferMixin, ClassifierMixin, BaseEstimator):
         "random_state": ["random_state"],
     }
 
-    def __init__(
-        self, encoder=None, head=None, *, strategy="auto", cv=5, scoring=None, device="auto", random_state=0
-    ):
+    def __init__(self, encoder=None, head=None, *, strategy="auto", cv=5, scoring=None, device="auto", random_state=0):
         self.encoder = encoder
         self.head = head
         self.strategy = strategy

@@ -119,7 +119,11 @@ def _search_blocks(blocks, alphas, Cs, task, settings):
     """
     from transferkit._training.logistic_search import LogisticSearch
 
-    X, folds, row_weights = FeatureBlocks(blocks.rows, blocks.dense), task.fold_weights[:, :-1], task.fold_weights[:, -1:]
+    X, folds, row_weights = (
+        FeatureBlocks(blocks.rows, blocks.dense),
+        task.fold_weights[:, :-1],
+        task.fold_weights[:, -1:],
+    )
     margin = -np.log(LEAST_WEIGHT) / (SHARPNESS * len(task.targets))  # what is worse by it weighs nothing
     least = np.inf
     for alpha in alphas:

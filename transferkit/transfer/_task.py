@@ -42,9 +42,7 @@ class ClassificationTask:
         self.n_outputs = 1 if self.multilabel or len(self.classes) == 2 else len(self.classes)
         self.class_weight = None if self.multilabel else class_weight
         placeholder = np.zeros((n_rows, 1), np.float32)
-        self.sample_weight = check_sample_weight(
-            sample_weight, placeholder, dtype=FLOATS[1], ensure_non_negative=True
-        )
+        self.sample_weight = check_sample_weight(sample_weight, placeholder, dtype=FLOATS[1], ensure_non_negative=True)
         self.is_weighted = sample_weight is not None
         self.scorer = check_scoring(LogisticHead(), scoring=scoring)
         self.folds = make_folds(y, self.targets, self.multilabel, cv, groups, random_state)
