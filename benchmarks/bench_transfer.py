@@ -9,8 +9,8 @@ n-grams by 3 folds.
 
 scratch is TF-IDF and logistic regression; with 8 labels scikit-learn's TfidfVectorizer and LogisticRegressionCV are
 beside it. fastText is the supervised classifier; gensim is the mean of Word2Vec vectors (skip-gram, 5 epochs, 300
-components, trained once on the Wikipedia sample and the training texts of all tasks) and logistic regression. MR and MPQA
-have no test part: a fifth of them, drawn once, is held out. 20 Newsgroups is without headers, footers and quotes.
+components, trained once on the Wikipedia sample and the training texts of all tasks) and logistic regression. MR and
+MPQA have no test part: a fifth of them, drawn once, is held out. 20 Newsgroups is without headers, footers and quotes.
 
 What is measured is kept in a file beside the results after each draw, so the script may be stopped and started again;
 ``--seconds`` ends it by itself. The sharpness of the average and the candidates were chosen on SST-5, TREC's fine
@@ -111,6 +111,7 @@ class FastText:
         self.path = str(folder / f"fasttext_{os.getpid()}.txt")
 
     def fit(self, texts, labels):
+        """Train, after choosing epochs and n-grams."""
         folds = list(StratifiedKFold(3, shuffle=True, random_state=0).split(texts, labels))
         folds = folds[:1] if len(texts) > 3000 else folds
         scores = [
@@ -120,6 +121,7 @@ class FastText:
         return self._train(texts, labels, self.CHOICES[int(np.argmax(scores))])
 
     def score(self, texts, labels):
+        """Return the accuracy."""
         return self._score(texts, labels)
 
     def _train(self, texts, labels, choice):
@@ -164,12 +166,14 @@ class GensimMean:
         self.vectors = vectors
 
     def fit(self, texts, labels):
+        """Train on rows of mean vectors."""
         folds = StratifiedKFold(5, shuffle=True, random_state=0)
         self.head = LogisticRegressionCV(Cs=CS, cv=folds, max_iter=1000, use_legacy_attributes=False, l1_ratios=(0,))
         self.head.fit(self._rows(texts), labels)
         return self
 
     def score(self, texts, labels):
+        """Return the accuracy."""
         return self.head.score(self._rows(texts), labels)
 
     def _rows(self, texts):
@@ -192,9 +196,11 @@ class Run:
         self.parts = json.loads(self.parts_path.read_text()) if self.parts_path.exists() else {}
 
     def is_over(self):
+        """Return whether nothing new is to begin."""
         return time.perf_counter() - self.began > self.arguments.seconds
 
     def keep(self, key, value):
+        """Write a measurement down."""
         self.parts[key] = value
         self.parts_path.write_text(json.dumps(self.parts, indent=0))
 
@@ -247,6 +253,7 @@ class Run:
         return True
 
     def train(self, column, task, unlabelled, texts, labels):
+        """Return the trained model of a column."""
         if column == "scikit-learn":
             return train_scikit_learn(texts, labels)
         if column == "fastText":
@@ -338,5 +345,6 @@ def parse():
 
 if __name__ == "__main__":
     run = Run(parse())
-    print("complete" if all([run.measure(task) for task in run.arguments.tasks]) else "stopped: start it again")
+    finished = [run.measure(task) for task in run.arguments.tasks]
+    print("complete" if all(finished) else "stopped: start it again")
     run.report()

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array, csr_matrix, issparse
 from sklearn.base import _fit_context as fit_context
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import _safe_indexing as take_rows
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import column_or_1d
 from sklearn.utils._array_api import _convert_to_numpy, _is_numpy_namespace, get_namespace
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.multiclass import check_classification_targets

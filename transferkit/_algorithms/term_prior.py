@@ -1,4 +1,4 @@
-"""Pretrained term vectors as a prior over term weights: blocks of features, and folding them into one weight a term.
+"""Pretrained term vectors as a prior over term weights, and folding what was trained into one weight a term.
 
 Rows of terms S and vectors E give features [s S | alpha t (S E - mean)], where s and t make the mean squared norm of the
 rows one. A linear model on them is one on S alone, of weights s W1 + alpha t E W2: terms with similar vectors get
@@ -50,7 +50,7 @@ def make_blocks(rows: sparse.csr_matrix, column_scales: np.ndarray, vectors: np.
     blocks : TermBlocks
         The blocks.
     """
-    n_rows, n_terms = rows.shape
+    n_rows = rows.shape[0]
     seen = np.unique(rows.indices)
     data = rows.data * column_scales.astype(np.float32).take(rows.indices)
     parts = (data, np.searchsorted(seen, rows.indices).astype(np.int32), rows.indptr)

@@ -1,4 +1,4 @@
-"""Linear classifiers on several kernels of the same few rows, for all folds and strengths, as batches of one problem."""
+"""Linear classifiers on several kernels of the same few rows, for all folds and strengths together."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from transferkit._training.coordinates import Vector, WhiteCoordinates
 from transferkit._training.device import choose_device
-from transferkit._training.lbfgs import minimise
+from transferkit._training.lbfgs import Solution, minimise
 from transferkit._training.linear_classifier import make_loss
 
 __all__ = ["KernelFit", "KernelSearch"]
@@ -73,16 +73,14 @@ class StackedRoots:
 class KernelCoordinates(WhiteCoordinates):
     """Coordinates of problems on different kernels, each in the eigenvectors of its own."""
 
-    features: StackedRoots
-
     def __init__(self, roots: Tensor, kernel_of_problem: Tensor, scale: Tensor, C: Tensor, bound: float) -> None:
         super().__init__(StackedRoots.of(roots, kernel_of_problem), None, scale, C, bound)  # type: ignore[arg-type]
-        self.kernel_of_problem = kernel_of_problem
+        self.roots, self.kernel_of_problem = roots, kernel_of_problem
 
     def select(self, problems: Tensor) -> Self:
         """Return the coordinates of some of the problems."""
         parts = (self.kernel_of_problem[problems], self.scale[:, problems], self.C[problems])
-        return type(self)(self.features.roots, *parts, self.loss_curvature)
+        return type(self)(self.roots, *parts, self.loss_curvature)
 
 
 class KernelSearch:
@@ -175,7 +173,9 @@ class KernelSearch:
         ]
         return fits, (solution.point, coordinates)
 
-    def _read_fit(self, kernel, C, number, solution, coordinates, seconds):  # type: ignore[no-untyped-def]
+    def _read_fit(
+        self, kernel: int, C: float, number: int, solution: Solution, coordinates: KernelCoordinates, seconds: float
+    ) -> KernelFit:
         n_folds, n_labels = self.fold_weights.shape[1], self.targets.shape[1]
         problems = torch.arange(number * n_folds, (number + 1) * n_folds, device=self.device)
         model = problems[-n_labels:]

@@ -11,8 +11,8 @@ from sklearn.utils import check_random_state
 from transferkit._algorithms.truncated_svd import N_SPARE, RightVectors, RowProducts, leading_vectors
 from transferkit._algorithms.vocabulary import find_terms
 from transferkit._validation import Interval, check_is_fitted, fit_context, is_fitted
-from transferkit.encoders._text_device import choose_text_device
 from transferkit.encoders._term_projection import TermProjection
+from transferkit.encoders._text_device import choose_text_device
 from transferkit.encoders._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
 
 

@@ -20,9 +20,9 @@ from transferkit._algorithms.ppmi import positive_pmi
 from transferkit._algorithms.tfidf import inverse_document_frequency
 from transferkit._algorithms.vocabulary import Vocabulary, find_terms
 from transferkit._validation import Interval, StrOptions, check_is_fitted, fit_context, is_fitted
+from transferkit.encoders._term_projection import TermProjection
 from transferkit.encoders._text_analysis import make_analysis, sort_given_vocabulary, warn_for_unused
 from transferkit.encoders._text_blocks import check_documents, count_given_terms, threaded_map
-from transferkit.encoders._term_projection import TermProjection
 from transferkit.encoders._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
 from transferkit.encoders._word_counts import WordCounts
 from transferkit.encoders._word_queries import WordQueriesMixin

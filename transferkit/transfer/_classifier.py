@@ -90,16 +90,16 @@ class TransferClassifier(TransferMixin, ClassifierMixin, BaseEstimator):
     Notes
     -----
     With "prior" the features are TF-IDF rows S beside ``alpha * (S E - mean)``, E being the pretrained vectors and both
-    blocks scaled to rows of mean squared norm one. A linear model on them is one on S alone, of weights W1 + alpha E W2.
-    alpha is one of 0 (no transfer), 1/4, 1/2, 1, 2, 4 and infinity (vectors alone), C one of 0.1 to 1000, and terms are
+    blocks scaled to rows of mean squared norm one. A linear model on them is one on S alone, of weights
+    W1 + alpha E W2. alpha is one of 0 (no transfer), 1/4, 1/2, 1, 2, 4 and infinity (vectors alone), C one of 0.1 to 1000, and terms are
     weighed by the idf of the unlabelled or of the labelled texts. Rather than picking one of these candidates, which
     few labels cannot do reliably, their decision values are averaged with weights in proportion to
     ``exp(-n_samples / 4 * log loss)`` on held-out labels, a tempered posterior. The average is one linear model again,
     one weight a term: small, served in microseconds, exact to explain.
 
     "auto" compares that average with "frozen" and "scratch" and gives it up only for a mean score higher by more than
-    one standard error of the difference. Without a projection the best mean wins. With fewer than 4 labels a class there
-    are no folds: then alpha is 1/2, 1 and 2 in equal parts with C = 10, or the encoder is used frozen. When no transfer
+    one standard error of the difference. Without a projection the best mean wins. With fewer than 4 labels a class
+    there are no folds: then alpha is 1/2, 1 and 2 in equal parts with C = 10, or the encoder is used frozen. When no transfer
     won, a warning says so.
 
     In a parameter grid for `encoder` give paths or ``PretrainedEncoder(fitted)``: scikit-learn clones the values of
@@ -112,8 +112,8 @@ class TransferClassifier(TransferMixin, ClassifierMixin, BaseEstimator):
     References
     ----------
     .. [1] R. Raina, A. Y. Ng, D. Koller, "Constructing informative priors using transfer learning", ICML (2006).
-    .. [2] P. Grünwald, T. van Ommen, "Inconsistency of Bayesian inference for misspecified linear models, and a proposal
-       for repairing it", Bayesian Analysis 12 (2017), 1069-1103.
+    .. [2] P. Grünwald, T. van Ommen, "Inconsistency of Bayesian inference for misspecified linear models, and a
+       proposal for repairing it", Bayesian Analysis 12 (2017), 1069-1103.
 
     Examples
     --------

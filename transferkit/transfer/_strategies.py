@@ -162,8 +162,8 @@ def _warn_without_transfer(outcome):
         return
     how = "scratch did better" if outcome.strategy == "scratch" else f"candidates without it weigh {share:.0%}"
     warnings.warn(
-        f"Transfer did not help on held-out labels: {how} (see strategy_scores_). An encoder pretrained on texts closer "
-        "to the task may.",
+        f"Transfer did not help on held-out labels: {how} (see strategy_scores_). An encoder pretrained on texts "
+        "closer to the task may.",
         UserWarning,
         stacklevel=5,
     )

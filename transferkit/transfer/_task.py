@@ -74,8 +74,8 @@ class ClassificationTask:
         Returns
         -------
         loss : float
-            NaN without folds. Weighted by the rows' weights. Rows whose class is missing from the training part do not count: no
-            candidate knows it.
+            NaN without folds. Weighted by the rows' weights. Rows whose class is missing from the training part do not
+            count: no candidate knows it.
         """
         if not self.has_folds:
             return np.nan
