@@ -1,7 +1,7 @@
 """Pretrained term vectors as a prior over term weights, and folding what was trained into one weight a term.
 
-Rows of terms S and vectors E give features [s S | alpha t (S E - mean)], where s and t make the mean squared norm of the
-rows one. A linear model on them is one on S alone, of weights s W1 + alpha t E W2: terms with similar vectors get
+Rows of terms S and vectors E give features [s S | alpha t (S E - mean)], where s and t make the mean squared norm of
+the rows one. A linear model on them is one on S alone, of weights s W1 + alpha t E W2: terms with similar vectors get
 similar weights.
 """
 

@@ -1,5 +1,6 @@
 """Word vectors, trained on unlabelled text or loaded, and pooled to one row a text."""
 
+from copy import copy
 from numbers import Integral, Real
 
 import numpy as np
@@ -20,6 +21,7 @@ from transferkit._algorithms.ppmi import positive_pmi
 from transferkit._algorithms.tfidf import inverse_document_frequency
 from transferkit._algorithms.vocabulary import Vocabulary, find_terms
 from transferkit._validation import Interval, StrOptions, check_is_fitted, fit_context, is_fitted
+from transferkit.encoders._fine_tuning import LinearLayer, Network, UnitRowsLayer, share_rows
 from transferkit.encoders._term_projection import TermProjection
 from transferkit.encoders._text_analysis import make_analysis, sort_given_vocabulary, warn_for_unused
 from transferkit.encoders._text_blocks import check_documents, count_given_terms, threaded_map
@@ -551,6 +553,22 @@ class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, Trans
         """Return what carries knowledge from term to term: for strategies that train on the terms themselves."""
         self._settle()
         return TermProjection(self._words, self._vectors, self._idf)
+
+    def _can_fine_tune(self):
+        return self.pooling in ("mean", "tfidf")
+
+    def _to_network(self, X):
+        """Return the weighted words of texts, whose products with the vectors are pooled rows, and the layers."""
+        self._settle()
+        rows = share_rows(self._words.transform(X), self._idf if self.pooling == "tfidf" else None)
+        return Network(rows, [LinearLayer(self._vectors), *([UnitRowsLayer()] if self.norm == "l2" else [])])
+
+    def _with_layers(self, layers):
+        """Return a copy with other vectors."""
+        twin = copy(self)
+        described = self._describe(self._words, layers[0].weights, self._frequency, self._idf)
+        vars(twin).update(described, _counts=None, _keeps_counts=False)
+        return twin
 
     def _make_words(self):
         """Return an encoder of texts as counts of words, not fitted."""

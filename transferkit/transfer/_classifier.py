@@ -1,14 +1,17 @@
 """An encoder and a head as one classifier on raw input, and how much of the encoder to use."""
 
 import os
+from numbers import Integral, Real
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import get_scorer_names
 from sklearn.utils.metaestimators import available_if
 
 from transferkit._validation import (
     HasMethods,
+    Interval,
     StrOptions,
     check_has_classes,
     check_is_fitted,
@@ -45,12 +48,13 @@ class TransferClassifier(TransferMixin, ClassifierMixin, BaseEstimator):
         None is logistic regression, its C chosen on held-out labels. A :class:`LogisticHead` stands for its own C, a
         :class:`LogisticHeadCV` for its `Cs`, in every strategy. Any other scikit-learn classifier is cloned and fitted
         on features, so "prior" is not among its strategies.
-    strategy : {"auto", "prior", "frozen", "scratch"}, default="auto"
+    strategy : {"auto", "prior", "frozen", "finetune", "scratch"}, default="auto"
         "scratch" is the head without transfer: on TF-IDF of the labelled texts alone, or on the features as they are
         when X is rows of numbers. "frozen" trains the head on the encoder's features. "prior" trains it on the words
         themselves, such that words with similar pretrained vectors get similar weights: for texts and encoders that
-        project term weights linearly (:class:`WordVectorEncoder`, :class:`LSAEncoder`). "auto" tries all that apply and
-        takes what does best on held-out labels; see Notes.
+        project term weights linearly (:class:`WordVectorEncoder`, :class:`LSAEncoder`). "finetune" starts as "frozen"
+        and trains the encoder's own arrays with the head, in a copy. "auto" tries what applies and takes what does
+        best on held-out labels; see Notes.
     cv : int, splitter or iterable of (train, test) indices, default=5
         Folds that strategies and C are judged on; an int asks for so many stratified, shuffled ones.
     scoring : str or callable, default=None
@@ -59,7 +63,14 @@ class TransferClassifier(TransferMixin, ClassifierMixin, BaseEstimator):
         Where to train: "auto" (CUDA if there is one, else the CPU), "cpu", "cuda" or "cuda:1". A head that is given
         brings its own.
     random_state : int, RandomState instance or None, default=0
-        Seed of the folds. The default gives the same model each time.
+        Seed of the folds and of the batches. The default gives the same model each time.
+    encoder_learning_rate : float, default=0.3
+        With "finetune": factor of the learning rate for the encoder's arrays [3]_.
+    unfreeze_at : int, default=2
+        With "finetune": epoch at which the encoder's arrays begin to learn [3]_.
+    anchor_strength : float, default=1e-2
+        With "finetune": strength of the penalty on the squared distance of the encoder's arrays from what was
+        pretrained (L2-SP [4]_).
 
     Attributes
     ----------
@@ -91,16 +102,16 @@ class TransferClassifier(TransferMixin, ClassifierMixin, BaseEstimator):
     -----
     With "prior" the features are TF-IDF rows S beside ``alpha * (S E - mean)``, E being the pretrained vectors and both
     blocks scaled to rows of mean squared norm one. A linear model on them is one on S alone, of weights
-    W1 + alpha E W2. alpha is one of 0 (no transfer), 1/4, 1/2, 1, 2, 4 and infinity (vectors alone), C one of 0.1 to 1000, and terms are
-    weighed by the idf of the unlabelled or of the labelled texts. Rather than picking one of these candidates, which
-    few labels cannot do reliably, their decision values are averaged with weights in proportion to
+    W1 + alpha E W2. alpha is one of 0 (no transfer), 1/4, 1/2, 1, 2, 4 and infinity (vectors alone), C one of 0.1 to
+    1000, and terms are weighed by the idf of the unlabelled or of the labelled texts. Rather than picking one of these
+    candidates, which few labels cannot do reliably, their decision values are averaged with weights in proportion to
     ``exp(-n_samples / 4 * log loss)`` on held-out labels, a tempered posterior. The average is one linear model again,
     one weight a term: small, served in microseconds, exact to explain.
 
     "auto" compares that average with "frozen" and "scratch" and gives it up only for a mean score higher by more than
     one standard error of the difference. Without a projection the best mean wins. With fewer than 4 labels a class
-    there are no folds: then alpha is 1/2, 1 and 2 in equal parts with C = 10, or the encoder is used frozen. When no transfer
-    won, a warning says so.
+    there are no folds: then alpha is 1/2, 1 and 2 in equal parts with C = 10, or the encoder is used frozen. When no
+    transfer won, a warning says so.
 
     In a parameter grid for `encoder` give paths or ``PretrainedEncoder(fitted)``: scikit-learn clones the values of
     a grid, and any other transformer comes out of that unfitted.
@@ -114,6 +125,9 @@ class TransferClassifier(TransferMixin, ClassifierMixin, BaseEstimator):
     .. [1] R. Raina, A. Y. Ng, D. Koller, "Constructing informative priors using transfer learning", ICML (2006).
     .. [2] P. Grünwald, T. van Ommen, "Inconsistency of Bayesian inference for misspecified linear models, and a
        proposal for repairing it", Bayesian Analysis 12 (2017), 1069-1103.
+    .. [3] J. Howard and S. Ruder, "Universal language model fine-tuning for text classification", ACL (2018).
+    .. [4] X. Li, Y. Grandvalet and F. Davoine, "Explicit inductive bias for transfer learning with convolutional
+       networks", ICML (2018).
 
     Examples
     --------
@@ -131,14 +145,30 @@ class TransferClassifier(TransferMixin, ClassifierMixin, BaseEstimator):
     _parameter_constraints: dict = {
         "encoder": [str, os.PathLike, HasMethods(["fit", "transform"]), None],
         "head": [HasMethods(["fit", "predict"]), None],
-        "strategy": [StrOptions({"auto", "prior", "frozen", "scratch"})],
+        "strategy": [StrOptions({"auto", "prior", "frozen", "finetune", "scratch"})],
         "cv": ["cv_object"],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
         "device": [str],
         "random_state": ["random_state"],
+        "encoder_learning_rate": [Interval(Real, 0, None, closed="left")],
+        "unfreeze_at": [Interval(Integral, 0, None, closed="left")],
+        "anchor_strength": [Interval(Real, 0, None, closed="left")],
     }
 
-    def __init__(self, encoder=None, head=None, *, strategy="auto", cv=5, scoring=None, device="auto", random_state=0):
+    def __init__(
+        self,
+        encoder=None,
+        head=None,
+        *,
+        strategy="auto",
+        cv=5,
+        scoring=None,
+        device="auto",
+        random_state=0,
+        encoder_learning_rate=0.3,
+        unfreeze_at=2,
+        anchor_strength=1e-2,
+    ):
         self.encoder = encoder
         self.head = head
         self.strategy = strategy
@@ -146,6 +176,9 @@ class TransferClassifier(TransferMixin, ClassifierMixin, BaseEstimator):
         self.scoring = scoring
         self.device = device
         self.random_state = random_state
+        self.encoder_learning_rate = encoder_learning_rate
+        self.unfreeze_at = unfreeze_at
+        self.anchor_strength = anchor_strength
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, sample_weight=None, groups=None):
@@ -171,6 +204,7 @@ class TransferClassifier(TransferMixin, ClassifierMixin, BaseEstimator):
         X = check_texts(X) if is_text else X
         y = check_labels(y)
         check_same_length(X, y)
+        y = y.toarray() if issparse(y) else y
         check_has_classes(np.unique(y), self)
         if self.strategy in ("frozen", "scratch") and self.head is not None:
             outcome = fit_plainly(self, X, y, is_text, sample_weight)

@@ -5,9 +5,12 @@ import warnings
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.utils import check_random_state
 
 from transferkit._validation import take_rows
+from transferkit.encoders._fine_tuning import find_trainable
 from transferkit.encoders._term_projection import find_projection, join_terms
+from transferkit.transfer._finetune import Pace, fit_finetuned
 from transferkit.transfer._logistic import fit_logistic
 from transferkit.transfer._outcome import Outcome, is_clearly_better, make_row
 from transferkit.transfer._prior import fit_prior
@@ -71,6 +74,8 @@ def list_strategies(estimator, is_text, settings):
     """Return the names of the strategies to try, after refusing one that cannot be."""
     if estimator.strategy == "prior":
         _check_prior(estimator, is_text, settings)
+    if estimator.strategy == "finetune":
+        _check_finetune(estimator, settings)
     if estimator.strategy != "auto":
         return [estimator.strategy]
     estimator._make_encoder(is_text)  # says so if there is none
@@ -102,6 +107,11 @@ def _fit_strategy(estimator, strategy, X, is_text, task, settings):
         if not estimator._has_frozen_encoder():
             encoder.fit(X)
         return fit_prior(join_terms(find_projection(encoder), X), X, task, settings)
+    if strategy == "finetune":
+        encoder = encoder if estimator._has_frozen_encoder() else encoder.fit(X)
+        pace = Pace(estimator.encoder_learning_rate, estimator.unfreeze_at, estimator.anchor_strength)
+        seed = int(check_random_state(estimator.random_state).randint(2**31 - 1))
+        return fit_finetuned(find_trainable(encoder), X, task, settings, pace, seed)
     if settings is None or (strategy == "frozen" and not estimator._has_frozen_encoder()):
         return _fit_any_head(estimator, strategy, encoder, X, task)
     return fit_logistic(strategy, encoder, encoder.fit_transform(X, task.y), task, settings)
@@ -152,6 +162,22 @@ def _check_prior(estimator, is_text, settings):
         raise ValueError(
             "strategy='prior' needs an encoder that projects the weights of terms linearly: a WordVectorEncoder or an "
             f"LSAEncoder. Got {name}. Use strategy='frozen'."
+        )
+
+
+def _check_finetune(estimator, settings):
+    """Raise ValueError where strategy="finetune" cannot be, and say what can."""
+    if settings is None:
+        raise ValueError(
+            "strategy='finetune' trains a linear layer as head: head must be None, a LogisticHead or a LogisticHeadCV. "
+            f"Got {estimator.head!r}. Use strategy='frozen' with this head."
+        )
+    encoder = estimator._make_encoder(True, "finetune")
+    encoder = getattr(encoder, "encoder_", encoder)
+    if find_trainable(encoder) is None:
+        raise ValueError(
+            "strategy='finetune' needs an encoder with arrays that can be trained on: a WordVectorEncoder that pools by "
+            f"'mean' or 'tfidf', or an LSAEncoder. Got {encoder!r}. Use strategy='frozen'."
         )
 
 
