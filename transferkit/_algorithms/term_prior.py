@@ -2,7 +2,8 @@
 
 Rows of terms S and vectors E give features [s S | alpha t (S E - mean)], where s and t make the mean squared norm of
 the rows one. A linear model on them is one on S alone, of weights s W1 + alpha t E W2: terms with similar vectors get
-similar weights.
+similar weights. The direction of the mean is taken out of E first: all rows share it, longer ones more, which says
+nothing of their classes (as in smooth inverse frequency weighting, Arora et al. 2017).
 """
 
 from collections.abc import Sequence
@@ -16,13 +17,14 @@ class TermBlocks(NamedTuple):
     """The two blocks of features of some rows, each of mean squared row norm one."""
 
     rows: sparse.csr_matrix  # (n_rows, n_seen), columns of terms that the rows hold
-    dense: np.ndarray  # (n_rows, n_components), centred
+    dense: np.ndarray  # (n_rows, n_components), centred and without the common direction
     seen: np.ndarray  # (n_seen,), the columns in the given rows
     column_scales: np.ndarray  # (n_terms,), that the given rows were multiplied by first
     vectors: np.ndarray  # (n_known, n_components), of the first terms
     term_scale: float
     dense_scale: float
-    mean: np.ndarray  # (n_components,), that was taken from the projected rows before they were scaled
+    mean: np.ndarray  # (n_components,), of the projected rows before they were scaled
+    common: np.ndarray  # (n_components,), the unit vector that was taken out of them
 
 
 class TermWeights(NamedTuple):
@@ -58,12 +60,14 @@ def make_blocks(rows: sparse.csr_matrix, column_scales: np.ndarray, vectors: np.
     n_known = int(np.searchsorted(seen, len(vectors)))
     dense = np.asarray(scaled[:, :n_known] @ vectors[seen[:n_known]])
     mean = dense.mean(0)
+    common = mean / max(np.linalg.norm(mean), 1e-12)
     dense -= mean
+    dense -= np.outer(dense @ common, common)
     term_scale = 1 / max(np.sqrt(np.square(scaled.data, dtype=np.float64).sum() / n_rows), 1e-12)
     dense_scale = 1 / max(np.sqrt(np.square(dense, dtype=np.float64).sum() / n_rows), 1e-12)
     scaled.data *= np.float32(term_scale)
     dense *= np.float32(dense_scale)
-    return TermBlocks(scaled, dense, seen, column_scales, vectors, float(term_scale), float(dense_scale), mean)
+    return TermBlocks(scaled, dense, seen, column_scales, vectors, float(term_scale), float(dense_scale), mean, common)
 
 
 def block_factors(alpha: float) -> tuple[float, float]:
@@ -107,7 +111,8 @@ def fold_weights(
         The same model on the rows that the blocks were made of.
     """
     n_terms, n_known = len(blocks.column_scales), len(blocks.vectors)
-    passed_on = (of_vectors * blocks.dense_scale).astype(np.float32)
+    passed_on = of_vectors * blocks.dense_scale
+    passed_on = (passed_on - np.outer(passed_on @ blocks.common, blocks.common)).astype(np.float32)
     pretraining = np.zeros((len(of_terms), n_terms), np.float32)
     pretraining[:, :n_known] = (passed_on @ blocks.vectors.T) * blocks.column_scales[:n_known]
     data = of_terms * (blocks.column_scales[blocks.seen] * blocks.term_scale)
@@ -117,7 +122,7 @@ def fold_weights(
     return TermWeights(labels, pretraining, intercept - passed_on @ blocks.mean)
 
 
-def weigh_candidates(losses: np.ndarray, n_rows: float, sharpness: float) -> np.ndarray:
+def weigh_candidates(losses: np.ndarray, n_rows: float, sharpness: float, least: float = 0.0) -> np.ndarray:
     """Return the weight of each candidate in their average, in proportion to exp(-sharpness * n_rows * loss).
 
     Parameters
@@ -128,6 +133,8 @@ def weigh_candidates(losses: np.ndarray, n_rows: float, sharpness: float) -> np.
         Number of rows that were held out.
     sharpness : float
         1 for the posterior of candidates that are equally likely beforehand; less for a tempered one.
+    least : float, default=0.0
+        Candidates below this share of the largest weight get none.
 
     Returns
     -------
@@ -135,4 +142,5 @@ def weigh_candidates(losses: np.ndarray, n_rows: float, sharpness: float) -> np.
         Not negative, their sum is one.
     """
     weights = np.exp(-sharpness * n_rows * (losses - losses.min()))
+    weights[weights < least] = 0
     return weights / weights.sum()

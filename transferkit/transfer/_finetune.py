@@ -59,11 +59,11 @@ def fit_finetuned(encoder, X, task, settings, pace, seed):
     fold_scores = task.score_folds(scores)
     seconds = time.perf_counter() - began
     row = make_row("finetune", fold_scores, C=start.C, weight=1.0, log_loss=task.loss(scores), seconds=seconds)
-    return Outcome("finetune", encoder._with_layers(put_back(tuned)), head, fold_scores, [row])
+    return Outcome("finetune", encoder._with_layers(put_back(tuned)), head, fold_scores, [row], row["log_loss"])
 
 
 def _keep_used(network):
-    """Return rows and layers without inputs that no row has, and a function that puts trained layers in their places."""
+    """Return rows and layers without inputs that no row has, and a function that puts trained layers back."""
     rows, layers = network
     if not sparse.issparse(rows):
         return rows, layers, lambda tuned: tuned

@@ -18,6 +18,7 @@ class Outcome:
     head: Any
     fold_scores: np.ndarray  # (n_folds,)
     rows: list  # of the table, one a candidate
+    loss: float = np.nan  # mean negative log-likelihood of held-out labels, where it is known
     attributes: dict = field(default_factory=dict)  # further fitted attributes
 
     @property
@@ -49,7 +50,9 @@ def tabulate(rows):
 
 
 def is_clearly_better(challenger, incumbent):
-    """Return whether the challenger's mean is higher by more than one standard error of the difference."""
+    """Return whether the challenger's mean is higher by more than one standard error, and its loss is not higher."""
+    if challenger.loss > incumbent.loss:  # false where one is not known
+        return False
     difference = challenger.fold_scores - incumbent.fold_scores
     if len(difference) < 2:
         return False

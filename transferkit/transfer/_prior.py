@@ -16,12 +16,10 @@ from transferkit._algorithms.term_prior import (
 )
 from transferkit.transfer._logistic import common
 from transferkit.transfer._outcome import Outcome, make_row
-from transferkit.transfer._settings import FEW_LABELS_C
+from transferkit.transfer._settings import FEW_LABELS_C, LEAST_WEIGHT, SHARPNESS
 
 ALPHAS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, np.inf)
 FEW_LABELS_ALPHAS = (0.5, 1.0, 2.0)
-SHARPNESS = 0.25  # chosen on other data than the benchmark's; between 1/8 and 1 it hardly matters
-LEAST_WEIGHT = 1e-3
 LOOSEST_TOL, MOST_STEPS = 1e-3, 60  # of candidates: their average does not depend on the last digits of each
 MOST_KERNEL_ROWS = 1500  # beyond, a matrix of all pairs of rows costs more than the rows themselves
 
@@ -82,7 +80,8 @@ def fit_prior(terms, texts, task, settings):
     head = task.make_head(coef, intercept, **settings.parameters(best.C))
     average = sum(candidate.weight * candidate.scores for candidate in kept)
     table = [candidate.row for candidate in candidates]
-    return Outcome("prior", terms.encoder, head, task.score_folds(average), table, {"label_coef_": labels})
+    attributes = {"label_coef_": labels}
+    return Outcome("prior", terms.encoder, head, task.score_folds(average), table, task.loss(average), attributes)
 
 
 def _search(idf, blocks, task, settings):
@@ -155,9 +154,9 @@ def _ease(settings):
 
 def _weigh(candidates, n_rows):
     """Set the weights of all candidates so far, and forget those that hardly count."""
-    weights = weigh_candidates(np.array([candidate.loss for candidate in candidates]), n_rows, SHARPNESS)
-    weights[weights < LEAST_WEIGHT * weights.max()] = 0
-    for candidate, weight in zip(candidates, weights / weights.sum(), strict=True):
+    losses = np.array([candidate.loss for candidate in candidates])
+    weights = weigh_candidates(losses, n_rows, SHARPNESS, LEAST_WEIGHT)
+    for candidate, weight in zip(candidates, weights, strict=True):
         candidate.weight = candidate.row["weight"] = float(weight)
         if weight == 0:
             candidate.forget()

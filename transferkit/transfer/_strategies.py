@@ -81,14 +81,15 @@ def list_strategies(estimator, is_text, settings):
     estimator._make_encoder(is_text)  # says so if there is none
     frozen = estimator._has_frozen_encoder()
     has_prior = is_text and settings is not None and frozen and _find_projection(estimator) is not None
-    return ["prior", "frozen", "scratch"] if has_prior else ["frozen", "scratch"]
+    can_tune = settings is not None and frozen and find_trainable(estimator._make_encoder(is_text)) is not None
+    return [*["prior"] * has_prior, "frozen", *["finetune"] * can_tune, "scratch"]
 
 
 def choose(outcomes):
     """Return the outcome to take, of one a strategy.
 
-    The average of linear candidates ("prior") gives way only to what is better by more than one standard error. Without
-    it the best mean wins, and pretraining wins ties. Without folds, pretraining is trusted.
+    The average of linear candidates ("prior") gives way only to what is clearly better (see `is_clearly_better`).
+    Without it the best mean wins, and pretraining wins ties. Without folds, pretraining is trusted.
     """
     incumbent = outcomes[0]
     for challenger in outcomes[1:]:
@@ -176,7 +177,7 @@ def _check_finetune(estimator, settings):
     encoder = getattr(encoder, "encoder_", encoder)
     if find_trainable(encoder) is None:
         raise ValueError(
-            "strategy='finetune' needs an encoder with arrays that can be trained on: a WordVectorEncoder that pools by "
+            "strategy='finetune' needs an encoder with arrays that can be trained: a WordVectorEncoder that pools by "
             f"'mean' or 'tfidf', or an LSAEncoder. Got {encoder!r}. Use strategy='frozen'."
         )
 
