@@ -166,6 +166,13 @@ def test_fine_tuning_trains_a_copy_of_the_encoder(any_encoder):
     assert np.abs(held.encoder_.transform(TEXTS) - any_encoder.transform(TEXTS)).max() < 0.05
 
 
+@pytest.mark.parametrize("strategy", ["prior", "frozen", "finetune", "scratch"])
+def test_labels_without_meaning_are_not_predicted_out_of_fold(encoder, strategy):
+    y = np.random.RandomState(0).permutation(np.repeat(["up", "down"], 30))
+    table = TransferClassifier(encoder, strategy=strategy, cv=3).fit(make_texts(60, 6)[0], y).strategy_scores_
+    assert table["mean"].max() < 0.75
+
+
 def test_given_head_stands_for_its_own_strengths(encoder):
     model = TransferClassifier(encoder, LogisticHead(C=7.0)).fit(TEXTS, LABELS)
     assert set(model.strategy_scores_["C"]) == {7.0}

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
+from sklearn.base import clone
 
 from transferkit.encoders._fine_tuning import ActivationLayer, LinearLayer
 from transferkit.transfer._logistic import fit_logistic
@@ -49,10 +50,14 @@ def fit_finetuned(encoder, X, task, settings, pace, seed):
     began = time.perf_counter()
     network = encoder._to_network(X)
     rows, layers, put_back = _keep_used(network)
-    start = fit_logistic("finetune", encoder, _run(layers, rows), task, settings).head
+    features = _run(layers, rows)
+    start = fit_logistic("finetune", encoder, features, task, settings).head
     scores = np.zeros((len(task.targets), len(task.folds) + 1, len(start.coef_)), np.float32)
-    for fold, (_, test) in enumerate(task.folds):
-        tuned, coef, intercept = _train(rows, layers, start, task, task.fold_weights[:, fold], pace, settings, seed)
+    for fold, (train, test) in enumerate(task.folds):
+        of_fold = task.fold_weights[:, fold]
+        begin = clone(start).fit(features[train], task.y[train], sample_weight=task.sample_weight[train])
+        begin = task.spread_classes(begin)
+        tuned, coef, intercept = _train(rows, layers, begin, task, of_fold, pace, settings, seed)
         scores[test, fold] = _run(tuned, rows[test]) @ coef.T + intercept
     tuned, coef, intercept = _train(rows, layers, start, task, task.fold_weights[:, -1], pace, settings, seed)
     head = task.make_head(coef, intercept, **settings.parameters(start.C))

@@ -63,6 +63,19 @@ class ClassificationTask:
         head.n_features_in_ = coef.shape[1]
         return head
 
+    def spread_classes(self, head):
+        """Return a head with a row of weights for every class of the task, zero for those it was not trained on."""
+        if self.multilabel or len(head.classes_) == len(self.classes):
+            return head
+        here = np.searchsorted(self.classes, head.classes_)
+        known = len(head.coef_) if len(head.classes_) > 2 else 2
+        coef = head.coef_ if known > 2 else np.vstack([-head.coef_ / 2, head.coef_ / 2])
+        shift = head.intercept_ if known > 2 else np.array([-head.intercept_[0] / 2, head.intercept_[0] / 2])
+        weights = np.zeros((len(self.classes), coef.shape[1]), coef.dtype)
+        intercept = np.full(len(self.classes), shift.min() - 5, shift.dtype)
+        weights[here], intercept[here] = coef, shift
+        return self.make_head(weights, intercept, **head.get_params())
+
     def loss(self, scores):
         """Return the mean negative log-likelihood of held-out rows.
 
