@@ -12,6 +12,8 @@ from transferkit._algorithms.truncated_svd import N_SPARE, RightVectors, RowProd
 from transferkit._algorithms.vocabulary import find_terms
 from transferkit._validation import Interval, check_is_fitted, fit_context, is_fitted
 from transferkit._versioning import VersionedEstimator
+from transferkit.encoders._fine_tuning import LinearLayer, Network, UnitRowsLayer
+from transferkit.encoders._term_projection import TermProjection
 from transferkit.encoders._text_device import choose_text_device
 from transferkit.encoders._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
 
@@ -268,6 +270,20 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
     def vocabulary_(self):
         """Column of each term."""
         return self.tfidf_.vocabulary_
+
+    def _term_projection(self):
+        """Return what carries knowledge from term to term: for strategies that train on the terms themselves."""
+        return TermProjection(self.tfidf_, self._projection, self.tfidf_.idf_)
+
+    def _to_network(self, X):
+        """Return the TF-IDF rows of texts and the layers that make their features."""
+        return Network(self.tfidf_.transform(X), [LinearLayer(self._projection), UnitRowsLayer()])
+
+    def _with_layers(self, layers):
+        """Return a copy with other projections of the terms."""
+        twin = copy(self)
+        twin._projection = np.ascontiguousarray(layers[0].weights)
+        return twin
 
     def _make_tfidf(self):
         return TfidfEncoder(**{name: getattr(self, name) for name in TEXT_PARAMETER_CONSTRAINTS})
