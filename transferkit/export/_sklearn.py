@@ -117,6 +117,10 @@ def _convert_lsa(encoder):
 def _convert_word_vectors(encoder):
     """Write a weighted mean as a product with rows that sum to one; the common direction comes out of the vectors."""
     check_is_fitted(encoder)
+    if encoder.subword:
+        raise ExportError(
+            "WordVectorEncoder with subword=True gives rows to words outside its vocabulary: TfidfVectorizer does not."
+        )
     vectors = encoder.vectors_
     if encoder.pooling == "mean":
         words = _convert_tfidf(encoder._words, norm="l1")
