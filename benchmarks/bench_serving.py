@@ -1,0 +1,235 @@
+"""What does serving a model cost? Load, file, one short text, a whole process, memory of eight processes.
+
+Run ``python benchmarks/bench_serving.py FOLDER`` (FOLDER holds 20 Newsgroups as scikit-learn caches it; see
+datasets/). The model is TF-IDF and a logistic head, 130,107 terms and 20 classes, trained once. Beside it the same
+weights in scikit-learn's own classes (`to_sklearn`, which must give the same probabilities; coef_ in the order that
+scikit-learn's fit leaves it), saved with joblib, and with skops if it is installed. Times are medians of alternating
+runs. ``--load-test 60`` serves the model on loopback instead and asks for that many seconds; ``--memory`` measures
+eight processes that share word vectors.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import joblib
+import numpy as np
+import sklearn
+from sklearn.datasets import fetch_20newsgroups
+from sklearn.pipeline import Pipeline
+
+import transferkit
+from transferkit import LogisticHead, TfidfEncoder, WordVectorEncoder, load, save, to_sklearn
+
+RESULTS = Path(__file__).parent / "results" / "bench_serving.json"
+TEXT = "The new graphics card draws windows much faster than the old one, but the driver crashes when two games start"
+REPEATS = 7
+
+
+def milliseconds(function):
+    start = time.perf_counter()
+    function()
+    return 1000 * (time.perf_counter() - start)
+
+
+def alternate(ways, repeats):
+    """Return the median milliseconds of each way, all run in turn."""
+    times = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, way in ways.items():
+            times[name].append(milliseconds(way))
+    return {name: round(statistics.median(values), 3) for name, values in times.items()}
+
+
+def train(folder):
+    news = fetch_20newsgroups(data_home=folder, subset="train", download_if_missing=False)
+    labels = np.array(news.target_names)[news.target]
+    return Pipeline([("encoder", TfidfEncoder()), ("head", LogisticHead(C=10.0))]).fit(news.data, labels)
+
+
+def write_files(model, folder):
+    """Write the model in each way; return the functions that load it, and the paths."""
+    rival = to_sklearn(model)
+    rival[-1].coef_ = np.ascontiguousarray(rival[-1].coef_)  # as LogisticRegression.fit leaves it
+    np.testing.assert_allclose(rival.predict_proba([TEXT]), model.predict_proba([TEXT]), atol=1e-5)
+    paths = {"transferkit": folder / "model.tk", "joblib": folder / "model.joblib"}
+    save(model, paths["transferkit"])
+    joblib.dump(rival, paths["joblib"])
+    loaders = {"transferkit": lambda: load(paths["transferkit"]), "joblib": lambda: joblib.load(paths["joblib"])}
+    try:
+        import skops.io
+    except ImportError:
+        return loaders, paths
+    paths["skops"] = folder / "model.skops"
+    skops.io.dump(rival, paths["skops"])
+    known = skops.io.get_untrusted_types(file=paths["skops"])
+    return {**loaders, "skops": lambda: skops.io.load(paths["skops"], trusted=known)}, paths
+
+
+def time_processes(paths, repeats):
+    """Return the median milliseconds of a whole process: start, import, load, first answer."""
+    ways = {"transferkit": "import sys, transferkit; model = transferkit.load(sys.argv[1])",
+            "joblib": "import sys, joblib; model = joblib.load(sys.argv[1])"}  # fmt: skip
+
+    def run(name):
+        command = [sys.executable, "-c", ways[name] + "; model.predict_proba([sys.argv[2]])", str(paths[name]), TEXT]
+        return lambda: subprocess.run(command, check=True)
+
+    return alternate({name: run(name) for name in ways}, repeats)
+
+
+def measure_table(data_folder):
+    model = train(data_folder)
+    with tempfile.TemporaryDirectory() as folder:
+        loaders, paths = write_files(model, Path(folder))
+        loading = alternate(loaders, REPEATS)
+        models = {name: loader() for name, loader in loaders.items()}
+        answers = {name: lambda model=model: model.predict_proba([TEXT]) for name, model in models.items()}
+        alternate(answers, 20)  # the first answers build what is kept
+        return {
+            "terms": len(model[0].idf_),
+            "classes": len(model.classes_),
+            "load_ms": loading,
+            "file_mb": {name: round(path.stat().st_size / 1e6, 2) for name, path in paths.items()},
+            "one_text_ms": alternate(answers, 300),
+            "process_ms": time_processes(paths, 5),
+        }
+
+
+_WORKER = """
+import sys, transferkit
+model = transferkit.load(sys.argv[1])
+model.transform(["word%d word%d" % (7 * i, 11 * i) for i in range(20_000)])  # touches nearly all vectors
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+
+def proportional_set_size(pid):
+    """Return the memory of a process in MB, where what several share counts in parts."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    raise ValueError("no Pss in smaps_rollup")
+
+
+def measure_memory(n_words, n_components, n_workers):
+    """Return the memory of one and of many processes that load the same word vectors."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "vectors.tk"
+        save(make_vectors(n_words, n_components, folder), path)
+        used = {count: measure_processes([str(path)] * count) for count in (1, n_workers)}
+        small = Path(folder) / "small.tk"
+        save(make_vectors(1000, n_components, folder), small)
+        bare = measure_processes([str(small)] * n_workers) / n_workers
+        arrays = n_words * n_components * 4 / 1e6
+        per_process = (used[n_workers] - used[1]) / (n_workers - 1)
+        return {
+            "words": n_words, "components": n_components, "workers": n_workers, "vectors_mb": round(arrays),
+            "file_mb": round(path.stat().st_size / 1e6), "one_process_mb": round(used[1]),
+            "all_processes_mb": round(used[n_workers]), "each_further_process_mb": round(per_process),
+            "times_one_process": round(used[n_workers] / used[1], 2),
+            "copies_of_the_vectors": round(1 + (n_workers - 1) * max(0.0, per_process - bare) / arrays, 2),
+        }  # fmt: skip
+
+
+def measure_processes(paths):
+    """Return the memory in MB of processes that have each loaded and used a file, all at the same time."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    workers = [subprocess.Popen([sys.executable, "-c", _WORKER, path], **pipes) for path in paths]
+    for worker in workers:
+        worker.stdout.readline()
+    used = sum(proportional_set_size(worker.pid) for worker in workers)
+    for worker in workers:
+        worker.communicate(b"\n")
+    return used
+
+
+def make_vectors(n_words, n_components, folder):
+    path = Path(folder) / "vectors.txt"
+    rows = np.random.RandomState(0).randn(1000, n_components).astype(np.float32)
+    texts = [" ".join(f"{number:.3f}" for number in row) for row in rows]
+    with open(path, "w") as file:
+        file.writelines(f"word{i} {texts[i % 1000]}\n" for i in range(n_words))
+    return WordVectorEncoder.from_file(path)
+
+
+def try_load(data_folder, seconds, n_clients=4):
+    """Serve the model in its own process and ask for a while; return rates, latencies, errors and memory."""
+    news = fetch_20newsgroups(data_home=data_folder, subset="test", download_if_missing=False).data[:2000]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tk"
+        save(train(data_folder), path)
+        command = [sys.executable, "-u", "-m", "transferkit", "serve", str(path), "--port", "0"]
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            url = server.stdout.readline().split()[2]
+            latencies, errors, memory = [], [], []
+            stop = time.monotonic() + seconds
+
+            def ask(client):
+                connection = http.client.HTTPConnection(url.removeprefix("http://"))
+                random, headers = np.random.RandomState(client), {"content-type": "application/json"}
+                while time.monotonic() < stop:
+                    body = json.dumps({"texts": [news[random.randint(len(news))][:1000]]})
+                    start = time.perf_counter()
+                    connection.request("POST", "/predict", body, headers)
+                    answer = connection.getresponse()
+                    content = answer.read()
+                    latencies.append(1000 * (time.perf_counter() - start))
+                    if answer.status != 200:
+                        errors.append(content.decode())
+
+            threads = [threading.Thread(target=ask, args=(client,)) for client in range(n_clients)]
+            for thread in threads:
+                thread.start()
+            while time.monotonic() < stop:
+                time.sleep(min(5, seconds / 6))
+                memory.append(round(proportional_set_size(server.pid), 1))
+            for thread in threads:
+                thread.join()
+        finally:
+            server.terminate()
+            server.wait()
+    percentiles = np.percentile(latencies, [50, 95, 99]).round(2).tolist()
+    return {
+        "seconds": seconds, "clients": n_clients, "requests": len(latencies),
+        "errors": len(errors), "first_errors": errors[:3],
+        "requests_per_second": round(len(latencies) / seconds, 1),
+        "latency_ms": dict(zip(("p50", "p95", "p99"), percentiles, strict=True)), "memory_mb": memory,
+    }  # fmt: skip
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--load-test", type=float, metavar="SECONDS")
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--words", type=int, default=400_000)
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    report = json.loads(args.output.read_text()) if args.output.exists() else {}
+    if args.load_test:
+        report["load_test"] = try_load(args.folder, args.load_test)
+    elif args.memory:
+        report["memory"] = measure_memory(args.words, 300, 8)
+    else:
+        report["table"] = measure_table(args.folder)
+    versions = {"transferkit": transferkit.__version__, "scikit-learn": sklearn.__version__, "numpy": np.__version__}
+    report |= {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
+    report["versions"] = versions
+    print(json.dumps(report, indent=1))
+    args.output.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
