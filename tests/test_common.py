@@ -17,6 +17,7 @@ from transferkit import (
     LSAEncoder,
     MLPHeadClassifier,
     MLPHeadRegressor,
+    SOMEncoder,
     TfidfEncoder,
     TransferClassifier,
     WordVectorEncoder,
@@ -26,7 +27,14 @@ TEXTS = ["the cat sat on the mat", "a dog", "Ünïcode words, and CATS!", "the d
 
 
 @parametrize_with_checks(
-    [KMeansEncoder(4), LogisticHead(), MLPHeadClassifier(), MLPHeadRegressor(), TransferClassifier(strategy="scratch")]
+    [
+        KMeansEncoder(4),
+        LogisticHead(),
+        SOMEncoder((2, 2)),
+        MLPHeadClassifier(),
+        MLPHeadRegressor(),
+        TransferClassifier(strategy="scratch"),
+    ]
 )
 def test_contract_of_scikit_learn(estimator, check):
     check(estimator)

@@ -3,7 +3,8 @@
 from transferkit.encoders._kmeans import KMeansEncoder
 from transferkit.encoders._lsa import LSAEncoder
 from transferkit.encoders._pretrained import PretrainedEncoder
+from transferkit.encoders._som import SOMEncoder
 from transferkit.encoders._tfidf import TfidfEncoder
 from transferkit.encoders._word_vectors import WordVectorEncoder
 
-__all__ = ["KMeansEncoder", "LSAEncoder", "PretrainedEncoder", "TfidfEncoder", "WordVectorEncoder"]
+__all__ = ["KMeansEncoder", "LSAEncoder", "PretrainedEncoder", "SOMEncoder", "TfidfEncoder", "WordVectorEncoder"]

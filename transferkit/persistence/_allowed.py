@@ -5,7 +5,14 @@ import importlib
 from transferkit.exceptions import ModelFileError
 
 ALLOWED = {
-    "transferkit.encoders": ("KMeansEncoder", "LSAEncoder", "PretrainedEncoder", "TfidfEncoder", "WordVectorEncoder"),
+    "transferkit.encoders": (
+        "KMeansEncoder",
+        "LSAEncoder",
+        "PretrainedEncoder",
+        "SOMEncoder",
+        "TfidfEncoder",
+        "WordVectorEncoder",
+    ),
     "transferkit.heads": ("LogisticHead", "LogisticHeadCV", "MLPHeadClassifier", "MLPHeadRegressor", "RidgeHead"),
     "transferkit.transfer": ("TransferClassifier",),
     "sklearn.calibration": (
