@@ -98,7 +98,7 @@ def test_map_is_drawn_with_labels():
     ax = encoder.plot_map(X[:300], y[:300])
     assert {text.get_text() for text in ax.texts} <= {str(digit) for digit in range(10)}
     assert len(ax.texts) > 10
-    assert len(ax.collections[0].get_offsets()) == 36
+    assert len(ax.collections[0].get_paths()) == 36
     mpl.pyplot.close("all")
 
 

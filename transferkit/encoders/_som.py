@@ -228,17 +228,25 @@ class SOMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         check_is_fitted(self)
         pyplot = import_pyplot("plot_map")
         ax = pyplot.subplots()[1] if ax is None else ax
-        down, across = self.coordinates_.T
-        marker = "s" if self.topology == "rectangular" else "h"
-        size = (300 / max(self.grid_shape)) ** 2
-        points = ax.scatter(across, down, c=self.u_matrix().ravel(), marker=marker, s=size, cmap="Greys")
-        ax.figure.colorbar(points, ax=ax, label="mean distance to neighbours")
+        cells = self._make_cells()
+        cells.set_array(self.u_matrix().ravel())
+        ax.add_collection(cells)
+        ax.figure.colorbar(cells, ax=ax, label="mean distance to neighbours")
         if X is not None and labels is not None:
             check_same_length(X, labels)
             self._write_labels(ax, self._validate(X), np.asarray(labels))
         ax.set(aspect="equal", xticks=[], yticks=[])
+        ax.autoscale_view()
         ax.invert_yaxis()
         return ax
+
+    def _make_cells(self):
+        from matplotlib.collections import PolyCollection
+
+        n_sides = 4 if self.topology == "rectangular" else 6
+        angles = 2 * np.pi * np.arange(n_sides) / n_sides + np.pi / n_sides
+        corners = np.column_stack([np.cos(angles), np.sin(angles)]) / (2 * np.cos(np.pi / n_sides))
+        return PolyCollection(self.coordinates_[:, None, ::-1] + corners, cmap="Greys", edgecolors="white")
 
     def _write_labels(self, ax, X, labels):
         best = find_best_units(X, self.weights_)[0][:, 0]
