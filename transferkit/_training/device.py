@@ -1,13 +1,17 @@
 """Where training runs, and how arrays get there."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 
-__all__ = ["choose_device", "to_tensor"]
+__all__ = ["choose_device", "one_thread_if_small", "to_tensor"]
+
+SMALL_STEP = 3e7  # multiplications and additions, of which one thread is done before two have met
 
 
 def choose_device(device: str) -> torch.device:
@@ -33,6 +37,20 @@ def choose_device(device: str) -> torch.device:
     if chosen.type == "cuda" and (chosen.index or 0) >= available:
         raise ValueError(f"device={device!r} is not on this machine: torch sees {available} CUDA device(s).")
     return chosen
+
+
+@contextmanager
+def one_thread_if_small(device: torch.device, n_operations: float) -> Iterator[None]:
+    """Let the CPU work with one thread where a step is so small that waiting for others takes longer than the work."""
+    before = torch.get_num_threads()
+    if device.type != "cpu" or n_operations > SMALL_STEP or before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def to_tensor(matrix: Any, device: torch.device) -> torch.Tensor:

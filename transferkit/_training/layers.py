@@ -48,7 +48,7 @@ class Affine:
 
     def backward(self, gradient: Tensor, wanted: bool) -> Tensor | None:
         if not self.weights.frozen:
-            torch.mm(self.input.T, gradient, out=self.weights.gradient)
+            torch.mm(gradient.T, self.input, out=self.weights.gradient.T)
         if self.intercept is not None and not self.intercept.frozen:
             torch.sum(gradient, 0, out=self.intercept.gradient)
         return gradient @ self.weights.values.T if wanted else None

@@ -141,5 +141,5 @@ def _read(stage: Stage, layer: Any) -> Stage:
 
 
 def to_array(tensor: Tensor) -> np.ndarray:
-    """Return a NumPy copy."""
+    """Return a NumPy copy in C order."""
     return tensor.detach().cpu().numpy().copy()

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 import torch
 
 from transferkit._training.companions import GradualPruning, WeightAverage
-from transferkit._training.device import as_writable, choose_device
+from transferkit._training.device import as_writable, choose_device, one_thread_if_small
 from transferkit._training.network import Network
 from transferkit._training.network_losses import find_loss
 from transferkit._training.network_task import Augmentation, NetworkTask, ValidationSet
@@ -18,7 +18,7 @@ from transferkit._training.randomness import Randomness
 from transferkit._training.range_test import RangeTest, try_learning_rates
 from transferkit._training.rows import make_rows
 from transferkit._training.schedules import BatchSizes, LearningRates
-from transferkit._training.stages import Stage
+from transferkit._training.stages import Linear, Stage
 from transferkit._training.steppers import EagerStepper, GraphStepper, LineSearchStepper
 from transferkit._training.targets import Targets, accuracy, r2
 from transferkit._training.training_loop import History, Stepper, Stopping, train
@@ -79,7 +79,7 @@ class TrainedNetwork:
     stages: list[Stage]
     history: History
     range_test: RangeTest | None
-    memories: list[np.ndarray]
+    memories: list[np.ndarray] | None
 
 
 def train_network(
@@ -89,6 +89,7 @@ def train_network(
     *,
     validation: Examples | None = None,
     memories: Sequence[np.ndarray] | None = None,
+    keep_memories: bool = False,
     on_epoch: Callable[[Callable[[], list[Stage]], History], bool] | None = None,
 ) -> TrainedNetwork:
     """Train the stages on the examples.
@@ -104,6 +105,8 @@ def train_network(
     options : TrainingOptions
     memories : sequence of arrays, optional
         What the optimiser of an earlier training of the same stages remembers.
+    keep_memories : bool, default=False
+        Whether to return that.
     on_epoch : callable, optional
         Called after each epoch with a function that returns the stages as they are, and the history; a true answer ends
         the training.
@@ -117,8 +120,10 @@ def train_network(
     """
     device = choose_device(options.device)
     try:
-        with torch.no_grad():
-            return _train(stages, examples, options, validation, memories, on_epoch, device)
+        with torch.no_grad(), one_thread_if_small(device, _count_operations(stages, examples, options)):
+            trained, optimiser = _train(stages, examples, options, validation, memories, on_epoch, device)
+            trained.memories = optimiser.read() if keep_memories else None
+            return trained
     except torch.OutOfMemoryError as error:
         raise MemoryError(_explain(error, options, examples, device)) from error
 
@@ -131,7 +136,7 @@ def _train(
     memories: Sequence[np.ndarray] | None,
     on_epoch: Callable[[Callable[[], list[Stage]], History], bool] | None,
     device: torch.device,
-) -> TrainedNetwork:
+) -> tuple[TrainedNetwork, Optimiser]:
     task = make_task(stages, examples, options, validation, device)
     network = task.network
     found = None
@@ -165,7 +170,7 @@ def _train(
     )
     if average is not None and average.n_epochs > 0:
         _take_average(task, average, options)
-    return TrainedNetwork(network.read(), history, found, optimiser.read())
+    return TrainedNetwork(network.read(), history, found, None), optimiser
 
 
 def make_task(
@@ -235,6 +240,15 @@ def _take_average(task: NetworkTask, average: WeightAverage, options: TrainingOp
     averaged = task.validate()
     if options.early_stopping and score is not None and averaged is not None and averaged < score:
         task.restore(before)
+
+
+def _count_operations(stages: Sequence[Stage], examples: Examples, options: TrainingOptions) -> float:
+    """Return about how many operations a step takes."""
+    shapes = [stage.weights.shape for stage in stages if isinstance(stage, Linear)]
+    of_row = float(sum(n_inputs * n_outputs for n_inputs, n_outputs in shapes))
+    if sp.issparse(examples.X):  # SciPy's product with sparse rows has one thread of its own
+        of_row -= shapes[0][0] * shapes[0][1]
+    return 6 * of_row * min(options.batch_size, examples.X.shape[0])
 
 
 def _explain(error: BaseException, options: TrainingOptions, examples: Examples, device: torch.device) -> str:

@@ -5,11 +5,11 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import type_of_target
 
+from transferkit._progress import FitProgress
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -19,13 +19,13 @@ from transferkit._validation import (
     unchanged_on_error,
     validate_features,
 )
+from transferkit._versioning import VersionedEstimator
 from transferkit.heads._block_scales import read_block_scales
 from transferkit.heads._linear_classifier import FLOATS, LinearClassifierMixin, warn_not_converged, weigh_rows
 from transferkit.heads._prior import match_prior
-from transferkit.heads._progress import FitProgress
 
 
-class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):
+class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, VersionedEstimator):
     """Logistic regression trained with torch and stored in NumPy.
 
     The objective is that of :class:`~sklearn.linear_model.LogisticRegression` with its L2 penalty,

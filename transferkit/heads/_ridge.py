@@ -5,7 +5,7 @@ import warnings
 from numbers import Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import check_cv
 
@@ -22,6 +22,7 @@ from transferkit._validation import (
     validate_features,
     validate_rows,
 )
+from transferkit._versioning import VersionedEstimator
 from transferkit.heads._linear_classifier import FLOATS
 from transferkit.heads._prior import match_prior
 
@@ -29,7 +30,7 @@ MAX_DECOMPOSED = 4000
 MAX_STEPS = 2000
 
 
-class RidgeHead(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class RidgeHead(MultiOutputMixin, RegressorMixin, VersionedEstimator):
     """Linear regression with an L2 penalty, from zero or from a source model.
 
     The objective is that of :class:`~sklearn.linear_model.Ridge`,
