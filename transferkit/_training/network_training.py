@@ -79,7 +79,7 @@ class TrainedNetwork:
     stages: list[Stage]
     history: History
     range_test: RangeTest | None
-    memories: list[np.ndarray]
+    memories: list[np.ndarray] | None
 
 
 def train_network(
@@ -89,6 +89,7 @@ def train_network(
     *,
     validation: Examples | None = None,
     memories: Sequence[np.ndarray] | None = None,
+    keep_memories: bool = False,
     on_epoch: Callable[[Callable[[], list[Stage]], History], bool] | None = None,
 ) -> TrainedNetwork:
     """Train the stages on the examples.
@@ -104,6 +105,8 @@ def train_network(
     options : TrainingOptions
     memories : sequence of arrays, optional
         What the optimiser of an earlier training of the same stages remembers.
+    keep_memories : bool, default=False
+        Whether to return that.
     on_epoch : callable, optional
         Called after each epoch with a function that returns the stages as they are, and the history; a true answer ends
         the training.
@@ -118,7 +121,9 @@ def train_network(
     device = choose_device(options.device)
     try:
         with torch.no_grad(), one_thread_if_small(device, _count_operations(stages, examples, options)):
-            return _train(stages, examples, options, validation, memories, on_epoch, device)
+            trained, optimiser = _train(stages, examples, options, validation, memories, on_epoch, device)
+            trained.memories = optimiser.read() if keep_memories else None
+            return trained
     except torch.OutOfMemoryError as error:
         raise MemoryError(_explain(error, options, examples, device)) from error
 
@@ -131,7 +136,7 @@ def _train(
     memories: Sequence[np.ndarray] | None,
     on_epoch: Callable[[Callable[[], list[Stage]], History], bool] | None,
     device: torch.device,
-) -> TrainedNetwork:
+) -> tuple[TrainedNetwork, Optimiser]:
     task = make_task(stages, examples, options, validation, device)
     network = task.network
     found = None
@@ -165,7 +170,7 @@ def _train(
     )
     if average is not None and average.n_epochs > 0:
         _take_average(task, average, options)
-    return TrainedNetwork(network.read(), history, found, optimiser.read())
+    return TrainedNetwork(network.read(), history, found, None), optimiser
 
 
 def make_task(

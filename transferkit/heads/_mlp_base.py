@@ -3,7 +3,6 @@
 from itertools import pairwise
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
@@ -12,6 +11,7 @@ from transferkit._algorithms.batch_norm import fold_batch_norm, unfold_batch_nor
 from transferkit._algorithms.network_predictions import compute_outputs
 from transferkit._progress import FitProgress
 from transferkit._validation import check_is_fitted, to_numpy, unchanged_on_error, validate_data, validate_rows
+from transferkit._versioning import VersionedEstimator
 from transferkit.exceptions import MissingExtraError
 from transferkit.heads._linear_classifier import FLOATS
 from transferkit.heads._mlp_parameters import check_together, make_options, read_hidden_sizes
@@ -20,7 +20,7 @@ from transferkit.heads._mlp_start import read_start
 HISTORY_KEYS = ("loss", "learning_rate", "batch_size", "validation_score")
 
 
-class MLPHead(CallbackSupportMixin, BaseEstimator):
+class MLPHead(CallbackSupportMixin, VersionedEstimator):
     """Base of both network heads; they add how to read targets and what to make of outputs."""
 
     def _fit(self, X, y, sample_weight, X_val, y_val):
@@ -54,6 +54,8 @@ class MLPHead(CallbackSupportMixin, BaseEstimator):
                 "learning_rate_init, and another solver than 'lbfgs'."
             )
         first = not hasattr(self, "coefs_")
+        if not first and not is_plain(self.coefs_):
+            raise ValueError("A pruned or quantised head cannot be trained on: give it as weight_init to a new one.")
         with unchanged_on_error(self):
             check_together(self)
             X, y = self._validate(X, y, reset=first)
@@ -64,7 +66,7 @@ class MLPHead(CallbackSupportMixin, BaseEstimator):
             seed_rng = rng if first else np.random.RandomState([rng.randint(2**31 - 1), done])
             options = self._options(problem, problem["rows"], seed_rng, max_epochs=1, first_epoch=done)
             memories = None if first else self.optimiser_state_
-            trained = self._train(start, problem["rows"], options, problem, memories=memories)
+            trained = self._train(start, problem["rows"], options, problem, memories=memories, keep_memories=True)
         fitted = problem["attributes"] | read_attributes(trained.stages, trained.history, {} if first else vars(self))
         vars(self).update(fitted, optimiser_state_=trained.memories)
         if first:
@@ -169,7 +171,7 @@ def choose_start(head, last, problem, n_features, rng):
             for coef, intercept, norm in zip(last["coefs_"], last["intercepts_"], norms, strict=True)
         ]
         return (*map(list, zip(*layers, strict=True)), norms), last.get("init_coverage_")
-    coefs, intercepts, coverage = read_start(head, sizes, problem["labels"], rng)
+    coefs, intercepts, coverage = read_start(head, sizes, problem["labels"], rng, problem["rows"][0].dtype)
     return (coefs, intercepts, [*(fresh_norm(size) for size in sizes[1:-1]), None]), coverage
 
 
@@ -177,8 +179,12 @@ def fits(last, sizes, problem):
     """Return whether the last solution answers the same problem with the same layers."""
     shapes = [getattr(coef, "shape", None) for coef in last["coefs_"]]
     same_classes = np.array_equal(last.get("classes_", ()), problem["attributes"].get("classes_", ()))
-    plain = all(isinstance(coef, np.ndarray) and coef.dtype.kind == "f" for coef in last["coefs_"])
-    return same_classes and plain and shapes == list(pairwise(sizes))
+    return same_classes and is_plain(last["coefs_"]) and shapes == list(pairwise(sizes))
+
+
+def is_plain(coefs):
+    """Return whether weights are neither sparse nor narrow."""
+    return all(isinstance(coef, np.ndarray) and coef.dtype.itemsize >= 4 for coef in coefs)
 
 
 def fresh_norm(size):
@@ -194,11 +200,11 @@ def make_stages(start, head, dtype):
     group = ParameterGroup(alpha=head.alpha)
     stages = []
     for position, (coef, intercept, norm) in enumerate(zip(*start, strict=True)):
-        stages.append(Linear(coef.astype(dtype), intercept.astype(dtype), group))
+        stages.append(Linear(coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False), group))
         if position == len(start[0]) - 1:
             break
         if head.batch_norm:
-            stages.append(NormaliseBatch(*norm.astype(dtype), group))
+            stages.append(NormaliseBatch(*norm.astype(dtype, copy=False), group))
         stages.append(Activate(head.activation))
         if head.dropout > 0:
             stages.append(Drop(head.dropout))

@@ -418,8 +418,6 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
             raise ValueError("class_weight must be None when y is an indicator matrix.")
         weights = weigh_rows(X, classes, labels, self.class_weight, sample_weight)
         kept = weights > 0
-        if not kept.any():
-            raise ValueError("sample_weight is zero for every row: there is nothing to learn from.")
         if not kept.all():
             X, labels, weights = X[kept], labels[kept], weights[kept]
         is_plain = sample_weight is None and self.class_weight is None

@@ -232,8 +232,6 @@ class MLPHeadRegressor(RegressorMixin, MLPHead):
             raise ValueError(f"y has {targets.shape[1]} outputs, and {last['coefs_'][-1].shape[1]} were expected.")
         weights = check_sample_weight(to_numpy(sample_weight), X, dtype=X.dtype, ensure_non_negative=True)
         kept = weights > 0
-        if not kept.any():
-            raise ValueError("sample_weight is zero for every row: there is nothing to learn from.")
         if not kept.all():
             X, targets, weights = X[kept], targets[kept], weights[kept]
         return {
