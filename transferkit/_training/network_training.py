@@ -152,7 +152,8 @@ def _train(
         warmup=options.warmup,
     )
     sizes = BatchSizes(options.batch_size, task.n_rows, options.batch_schedule, options.batch_epochs)
-    stopping = Stopping(options.max_epochs, options.tol, options.patience, options.early_stopping)
+    settled = 0 if options.pruning is None else options.pruning[2] - 1
+    stopping = Stopping(options.max_epochs, options.tol, options.patience, options.early_stopping, settled)
     optimiser = _make_optimiser(network, options)
     if memories is not None:
         optimiser.restore(memories)
