@@ -92,7 +92,7 @@ class MLPHead(CallbackSupportMixin, BaseEstimator):
         X, targets, weights = training
         held_out = None if validation is None else Examples(*validation)
         stages = make_stages(start, self, X.dtype)
-        return train_network(stages, Examples(X, targets, weights), options, validation=held_out, **others)
+        return train_network(stages, Examples(X, targets, weights), options, validation=held_out, own=True, **others)
 
     def _split(self, problem, X_val, y_val, rng):
         """Return the rows to train on and those held out (None for none)."""
@@ -168,7 +168,7 @@ def choose_start(head, last, problem, n_features, rng):
         if head.batch_norm and last["batch_norms_"] is None:
             norms = [*(fresh_norm(size) for size in sizes[1:-1]), None]
         layers = [
-            (coef, intercept)
+            (coef.copy(), intercept)
             if last["batch_norms_"] is None or norm is None
             else unfold_batch_norm(coef, intercept, norm)
             for coef, intercept, norm in zip(last["coefs_"], last["intercepts_"], norms, strict=True)
