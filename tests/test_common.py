@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from transferkit import (
+    KMeansEncoder,
     LogisticHead,
     LSAEncoder,
     MLPHeadClassifier,
@@ -25,7 +26,7 @@ TEXTS = ["the cat sat on the mat", "a dog", "Ünïcode words, and CATS!", "the d
 
 
 @parametrize_with_checks(
-    [LogisticHead(), MLPHeadClassifier(), MLPHeadRegressor(), TransferClassifier(strategy="scratch")]
+    [KMeansEncoder(4), LogisticHead(), MLPHeadClassifier(), MLPHeadRegressor(), TransferClassifier(strategy="scratch")]
 )
 def test_contract_of_scikit_learn(estimator, check):
     check(estimator)

@@ -20,6 +20,7 @@ ROOMS = [
             "datasets",
             "encoders",
             "exceptions",
+            "export",
             "heads",
             "inspection",
             "selection",

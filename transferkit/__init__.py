@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 _ROOM_OF_NAME = {
     "EmbeddingMapDisplay": "inspection",
     "FeatureBlocks": "heads",
+    "KMeansEncoder": "encoders",
     "LSAEncoder": "encoders",
     "LogisticHead": "heads",
     "LogisticHeadCV": "heads",
@@ -24,6 +25,8 @@ _ROOM_OF_NAME = {
     "load": "persistence",
     "rank_encoders": "selection",
     "save": "persistence",
+    "to_onnx": "export",
+    "to_sklearn": "export",
     "top_terms": "inspection",
 }
 _ROOMS = (
@@ -31,6 +34,7 @@ _ROOMS = (
     "datasets",
     "encoders",
     "exceptions",
+    "export",
     "heads",
     "inspection",
     "persistence",
@@ -41,6 +45,7 @@ _ROOMS = (
 __all__ = [
     "EmbeddingMapDisplay",
     "FeatureBlocks",
+    "KMeansEncoder",
     "LSAEncoder",
     "LogisticHead",
     "LogisticHeadCV",
@@ -58,6 +63,8 @@ __all__ = [
     "load",
     "rank_encoders",
     "save",
+    "to_onnx",
+    "to_sklearn",
     "top_terms",
 ]
 

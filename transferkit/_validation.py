@@ -24,6 +24,7 @@ __all__ = [
     "HasMethods",
     "Interval",
     "StrOptions",
+    "check_features",
     "check_has_classes",
     "check_is_fitted",
     "check_labels",
@@ -154,6 +155,11 @@ def check_same_length(X, y):
         raise ValueError(
             f"X and y must have the same length: one label for each row. Got {n_rows} rows and {n_labels} labels."
         )
+
+
+def check_features(X):
+    """Return features of any kind as a float32 or float64 array or CSR matrix, all finite."""
+    return check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32])
 
 
 def check_has_classes(classes, estimator):

@@ -32,20 +32,22 @@ def encoder():
 
 
 def test_frozen_is_the_encoder_followed_by_the_head(encoder):
-    model = TransferClassifier(encoder).fit(TEXTS, LABELS)
+    model = TransferClassifier(encoder, LogisticHead(), strategy="frozen").fit(TEXTS, LABELS)
     head = LogisticHead().fit(encoder.transform(TEXTS), LABELS)
     np.testing.assert_allclose(model.predict_proba(TEXTS), head.predict_proba(encoder.transform(TEXTS)), rtol=1e-6)
     assert model.classes_.tolist() == ["money", "pet"]
     assert model.score(TEXTS, LABELS) == 1
 
 
-def test_words_without_labels_are_understood_through_pretraining(encoder):
-    few = TransferClassifier(encoder).fit(["the cat sat", "the stock rose"], ["pet", "money"])
+@pytest.mark.parametrize("strategy", ["auto", "prior", "frozen"])
+def test_words_without_labels_are_understood_through_pretraining(strategy):
+    encoder = LSAEncoder(2).fit(UNLABELLED)
+    few = TransferClassifier(encoder, strategy=strategy).fit(["the cat sat", "the stock rose"], ["pet", "money"])
     assert few.predict(["dog ate", "bond fell"]).tolist() == ["pet", "money"]
 
 
 def test_scratch_knows_the_labelled_texts_alone(encoder):
-    model = TransferClassifier(encoder, strategy="scratch").fit(TEXTS, LABELS)
+    model = TransferClassifier(encoder, LogisticHead(), strategy="scratch").fit(TEXTS, LABELS)
     tfidf = TfidfEncoder(sublinear_tf=True).fit(TEXTS)
     assert model.encoder_.vocabulary_ == tfidf.vocabulary_
     head = LogisticHead().fit(tfidf.transform(TEXTS), LABELS)
@@ -78,7 +80,7 @@ def test_rows_of_numbers_are_raw_input_too():
     for rows in (X, sparse.csr_matrix(X)):
         scratch = TransferClassifier(strategy="scratch").fit(rows[:300], y[:300])
         assert scratch.score(rows[300:], y[300:]) > 0.85
-    model = TransferClassifier(pca).fit(X[:300], y[:300])
+    model = TransferClassifier(pca, strategy="frozen").fit(X[:300], y[:300])
     assert model.n_features_in_ == 64
     assert model.score(X[300:], y[300:]) > 0.85
 
@@ -105,7 +107,8 @@ def test_search_compares_encoders_and_strategies(encoder, tmp_path):
 
 
 def test_cross_validation_is_that_of_the_features(encoder):
-    scores = cross_val_score(TransferClassifier(encoder), TEXTS, LABELS, cv=3)
+    model = TransferClassifier(encoder, LogisticHead(), strategy="frozen")
+    scores = cross_val_score(model, TEXTS, LABELS, cv=3)
     expected = cross_val_score(LogisticHead(), encoder.transform(TEXTS), LABELS, cv=3)
     np.testing.assert_allclose(scores, expected)
 
@@ -139,7 +142,7 @@ def test_second_fit_forgets_the_first(encoder):
 
 def test_weights_of_rows_reach_the_head(encoder):
     weights = np.array([1, 1, 1, 1, 0, 0.0])
-    model = TransferClassifier(encoder).fit(TEXTS, LABELS, sample_weight=weights)
+    model = TransferClassifier(encoder, LogisticHead(), strategy="frozen").fit(TEXTS, LABELS, sample_weight=weights)
     head = LogisticHead().fit(encoder.transform(TEXTS), LABELS, sample_weight=weights)
     np.testing.assert_allclose(model.predict_proba(TEXTS), head.predict_proba(encoder.transform(TEXTS)), rtol=1e-5)
 
@@ -167,7 +170,7 @@ def test_pickle_and_joblib_files_predict_the_same(encoder, tmp_path):
 
 
 def test_frozen_encoder_may_be_given_as_one(encoder):
-    model = TransferClassifier(PretrainedEncoder(encoder, cache_size=3)).fit(TEXTS, LABELS)
+    model = TransferClassifier(PretrainedEncoder(encoder, cache_size=3), strategy="frozen").fit(TEXTS, LABELS)
     assert model.encoder_.cache_size == 3
 
 
@@ -214,7 +217,7 @@ def test_failed_fit_keeps_the_last_one(encoder):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({}, "strategy='frozen' needs an encoder"),
+        ({}, "strategy='auto' needs an encoder"),
         ({"strategy": "magic"}, "The 'strategy' parameter of TransferClassifier must be a str among"),
         ({"encoder": 3}, "The 'encoder' parameter of TransferClassifier must be"),
         ({"head": "svm", "strategy": "scratch"}, "The 'head' parameter of TransferClassifier must be"),

@@ -49,7 +49,7 @@ def activate(squared: np.ndarray, kind: str, scale: float) -> Any:
         return sp.csr_array((ones, nearest, np.arange(len(nearest) + 1)), shape=squared.shape)
     if kind == "soft":
         squared -= squared.min(axis=1, keepdims=True)
-        shares = np.exp(squared / (-2 * max(scale, np.finfo(squared.dtype).tiny)))
+        shares = np.exp(squared / (-2 * max(scale, 1e-30)))
         return shares / shares.sum(axis=1, keepdims=True)
     distances = np.sqrt(squared, out=squared)
     if kind == "distance":

@@ -45,9 +45,9 @@ def leading_eigenvectors_on_device(
         shares = known.T @ image
         projected[:end, begin:end] = shares
         projected[begin:end, :end] = shares.T
-        image -= known @ shares
-        block = _orthonormal(image - known @ (known.T @ image))
-        block = _orthonormal(block - known @ (known.T @ block))
+        block = _orthonormal(image - known @ shares)
+        for _ in range(2):  # rounding leaves a little of the earlier blocks, and more where little else is left
+            block = _orthonormal(block - known @ (known.T @ block))
     values, rotation = torch.linalg.eigh(projected)
     order = values.abs().argsort(descending=True, stable=True)[:n_vectors]
     vectors = basis @ rotation[:, order].float()
@@ -57,4 +57,9 @@ def leading_eigenvectors_on_device(
 
 
 def _orthonormal(columns: Tensor) -> Tensor:
-    return torch.linalg.qr(columns)[0]
+    """Return an orthonormal basis of the columns, by the Cholesky factor of their Gram matrix in float64."""
+    exact = columns.double()
+    gram = exact.T @ exact
+    gram.diagonal().add_(1e-14 * gram.diagonal().max())  # for columns of which only rounding is left
+    factor = torch.linalg.cholesky_ex(gram, upper=True)[0]  # which does not wait for the device
+    return torch.linalg.solve_triangular(factor, exact, upper=True, left=False).float()

@@ -32,7 +32,7 @@ def find_clusters(
     n_clusters: int,
     *,
     weights: np.ndarray | None = None,
-    init: str | np.ndarray = "k-means++",
+    init: str = "k-means++",
     n_init: int = 3,
     max_iter: int = 100,
     tol: float = 1e-4,
@@ -52,8 +52,8 @@ def find_clusters(
         How many clusters, at most n_rows.
     weights : ndarray of shape (n_rows,) or None
         Weights of the rows.
-    init : {"k-means++", "random"} or ndarray of shape (n_clusters, n_features)
-        Seeds.
+    init : {"k-means++", "random"}
+        How seeds are drawn.
     n_init : int
         Tries on the sample.
     max_iter : int
@@ -77,9 +77,6 @@ def find_clusters(
     random = torch.Generator("cpu").manual_seed(seed)
     rows = _make_rows(X, weights, place, batch_size)
     limit = tol * rows.mean_variance()
-    if isinstance(init, np.ndarray):
-        centres = torch.from_numpy(np.ascontiguousarray(init, np.float32)).to(place)
-        return _to_numpy(_iterate(rows, centres, max_iter, limit))
     n_sample = min(rows.n_rows, max(_SEED_ROWS * n_clusters, 2000))
     sample = rows.select(torch.randperm(rows.n_rows, generator=random)[:n_sample])
     tries = [
@@ -110,10 +107,9 @@ def update_clusters(X: Any, known: Clusters, batch_size: int, device: str) -> Cl
 
 
 def merge_clusters(a: Clusters, b: Clusters) -> Clusters:
-    """Cluster the centres of both, weighted by their rows, starting from those with the most rows."""
+    """Cluster the centres of both, weighted by their rows."""
     centres, counts = np.vstack([a.centres, b.centres]), np.concatenate([a.counts, b.counts])
-    seeds = centres[np.argsort(-counts, kind="stable")[: len(a.centres)]]
-    found = find_clusters(centres, len(seeds), weights=counts, init=seeds, device="cpu", tol=0.0)
+    found = find_clusters(centres, len(a.centres), weights=counts, n_init=10, device="cpu", tol=0.0)
     return Clusters(found.centres, found.counts, a.inertia + b.inertia + found.inertia, max(a.n_iter, b.n_iter))
 
 

@@ -18,6 +18,7 @@ SUFFICIENT_DECREASE = 1e-4
 MAX_TRIALS = 25
 NEGLIGIBLE_LOSS = 1e-6  # of a row: objectives below it count as such, or a perfect fit would never end
 STEPS_UNWATCHED = 4  # on a GPU: asking which problems are done makes it wait for the CPU
+STEPS_TO_JUDGE = 3
 SLOWEST_RATE = 0.95  # of gain from one five steps to the next; irregular progress is taken for slow
 
 
@@ -46,9 +47,11 @@ def minimise(
     """Minimise loss(scores + offset) + penalty / 2 of each problem.
 
     A problem ends when what its objective may still lose is proven (see `bound_gap`) to be less than the fraction
-    `tol` both of the objective and of what training has gained, or when that is estimated: by the slopes along its
-    last five directions (half of one is the gain of a Newton step; five times that allows for what L-BFGS does not
-    see) and by the rate at which its last ten steps gained. It also ends when rounding hides all progress.
+    `tol` both of the geometric mean of the objective and the untrained one (a tiny objective, where hardly a row is
+    in doubt, is not worth its fourth digit) and of what training has gained, or when that is estimated: by the
+    slopes along its last five directions (half of one is the gain of a Newton step; five times that allows for what
+    L-BFGS does not see) and by the rate at which its last ten steps gained. It also ends when rounding hides all
+    progress.
     `on_iteration(run)` is called after each iteration; a true answer stops all problems.
 
     Parameters
@@ -95,7 +98,8 @@ class Run:
         blank = torch.zeros_like(self.scores)
         self.untrained, _ = loss.evaluate(blank if offset is None else blank + offset)
         losses, self.residuals = loss.evaluate(self.scores)
-        self.values = losses + coordinates.penalty(start, start) / 2
+        self.square = coordinates.penalty(start, start)
+        self.values = losses + self.square / 2
         self.gradient = coordinates.gradient(start, self.residuals)
         self.problems = torch.arange(len(self.values), device=self.values.device)
         self.noise = 4 * torch.finfo(self.scores.dtype).eps
@@ -123,12 +127,13 @@ class Run:
 
     def judge(self, slope: Tensor) -> tuple[Tensor, Tensor]:
         """Return which problems are done, and their estimated relative distances to the optimum."""
-        size = torch.minimum(self.values, self.untrained - self.values)
+        size = torch.minimum((self.values * self.untrained).sqrt(), self.untrained - self.values)
         size = size.clamp_min(NEGLIGIBLE_LOSS * self.loss.weights.sum(0, dtype=torch.float64))
         proven = self.coordinates.bound_gap(self.gradient, self.curvature) / size
         steepest = torch.stack(self.slopes).amax(0) / size
         gaps = torch.maximum(5 * steepest, extrapolate_gain(self.past) / size)
         plausible = (proven <= 30 * self.tol) | (steepest <= max(self.tol / 1000, self.noise))
+        plausible &= self.hessian is not None or len(self.past) > STEPS_TO_JUDGE  # the first slopes have no scale
         done = (proven <= self.tol) | (gaps <= max(self.tol / 2, self.noise)) & plausible
         return done, torch.minimum(gaps, proven)
 
@@ -155,13 +160,24 @@ class Run:
         gradient = self.coordinates.gradient(self.point, found.residuals)
         change_of_gradient = gradient.plus(-torch.ones_like(found.rate), self.gradient)
         self.history.add(direction.times(-found.rate), change_of_gradient, self.hessian)
-        self.values, self.scores, self.residuals, self.gradient = values, scores, found.residuals, gradient
+        self.values, self.square, self.scores = values, found.square, scores
+        self.residuals, self.gradient = found.residuals, gradient
         self.past = [*self.past, values][-11:]
         return failed
 
     def _search_line(self, direction: Vector, change: Tensor, slope: Tensor) -> "LinePoint":
         return search_line(
-            self.coordinates, self.loss, self.point, direction, self.scores, change, self.values, slope, self.noise
+            self.loss,
+            self.scores,
+            change,
+            self.values,
+            slope,
+            (
+                self.square,
+                self.coordinates.penalty(self.point, direction),
+                self.coordinates.penalty(direction, direction),
+            ),
+            self.noise,
         )
 
     def select(self, chosen: Tensor) -> Self:
@@ -169,7 +185,7 @@ class Run:
         index = chosen.nonzero()[:, 0]
         part = copy.copy(self)
         part.problems, part.curvature = self.problems[index], self.curvature[index]
-        part.values, part.untrained = self.values[index], self.untrained[index]
+        part.values, part.square, part.untrained = self.values[index], self.square[index], self.untrained[index]
         part.coordinates, part.loss = self.coordinates.select(index), self.loss.select(index)
         part.point, part.gradient = self.point.select(index), self.gradient.select(index)
         part.scores, part.residuals = self.scores[:, index], self.residuals[:, index]
@@ -205,39 +221,40 @@ class LinePoint:
 
     rate: Tensor
     values: Tensor
+    square: Tensor  # the penalty, twice
     scores: Tensor
     residuals: Tensor
     some_failed: bool
 
 
 def search_line(
-    coordinates: Coordinates,
     loss: Loss,
-    point: Vector,
-    direction: Vector,
     scores: Tensor,
     change: Tensor,
     values: Tensor,
     slope: Tensor,
+    penalties: tuple[Tensor, Tensor, Tensor],
     noise: float,
 ) -> LinePoint:
     """Return a point along the direction that is low enough for each problem.
 
-    A trial costs no product with the features: scores and penalty are known along the whole line.
+    A trial costs no product with the features: scores are known along the whole line, and so is the penalty, from
+    those of the point, of point and direction, and of the direction.
     """
-    square = coordinates.penalty(point, point)
-    cross = coordinates.penalty(point, direction)
-    curve = coordinates.penalty(direction, direction)
+    square, cross, curve = penalties
     rate = torch.ones_like(slope)
     for _ in range(MAX_TRIALS):
         scores_after = torch.addcmul(scores, -rate.to(scores)[:, None], change)
         losses, residuals = loss.evaluate(scores_after)
-        values_after = losses + (square - 2 * rate * cross + rate.square() * curve) / 2
+        square_after = square - 2 * rate * cross + rate.square() * curve
+        values_after = losses + square_after / 2
         accepted = values_after <= values - SUFFICIENT_DECREASE * rate * slope + noise * values.abs()
         if bool(accepted.all()):
-            return LinePoint(rate.to(scores.dtype), values_after, scores_after, residuals, False)
+            return LinePoint(rate.to(scores.dtype), values_after, square_after, scores_after, residuals, False)
         # the minimum of the parabola through value, slope and trial, kept within a tenth and a half
         shrink = slope * rate / (2 * (values_after - values + rate * slope))
         shrink = torch.nan_to_num(shrink, nan=0.1).clamp(0.1, 0.5)
         rate = torch.where(accepted, rate, rate * shrink)
-    return LinePoint(torch.where(accepted, rate, 0.0).to(scores.dtype), values_after, scores_after, residuals, True)
+    rate = torch.where(accepted, rate, 0.0)
+    square_after = torch.where(accepted, square_after, square)
+    return LinePoint(rate.to(scores.dtype), values_after, square_after, scores_after, residuals, True)

@@ -5,17 +5,20 @@ from numbers import Integral
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.truncated_svd import N_SPARE, RightVectors, RowProducts, leading_vectors
 from transferkit._algorithms.vocabulary import find_terms
 from transferkit._validation import Interval, check_is_fitted, fit_context, is_fitted
+from transferkit._versioning import VersionedEstimator
+from transferkit.encoders._fine_tuning import LinearLayer, Network, UnitRowsLayer
+from transferkit.encoders._term_projection import TermProjection
 from transferkit.encoders._text_device import choose_text_device
 from transferkit.encoders._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
 
 
-class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
     """Encode texts as dense rows: TF-IDF projected on its leading singular vectors.
 
     Words that occur in the same documents move close to each other, so what was learned from one word
@@ -267,6 +270,20 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     def vocabulary_(self):
         """Column of each term."""
         return self.tfidf_.vocabulary_
+
+    def _term_projection(self):
+        """Return what carries knowledge from term to term: for strategies that train on the terms themselves."""
+        return TermProjection(self.tfidf_, self._projection, self.tfidf_.idf_)
+
+    def _to_network(self, X):
+        """Return the TF-IDF rows of texts and the layers that make their features."""
+        return Network(self.tfidf_.transform(X), [LinearLayer(self._projection), UnitRowsLayer()])
+
+    def _with_layers(self, layers):
+        """Return a copy with other projections of the terms."""
+        twin = copy(self)
+        twin._projection = np.ascontiguousarray(layers[0].weights)
+        return twin
 
     def _make_tfidf(self):
         return TfidfEncoder(**{name: getattr(self, name) for name in TEXT_PARAMETER_CONSTRAINTS})

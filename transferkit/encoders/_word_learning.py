@@ -31,7 +31,9 @@ def learn_vectors(encoder, pairs, on_epoch):
         The objective.
     """
     random_state = check_random_state(encoder.random_state)
-    vectors, values = _decompose(encoder, positive_pmi(pairs, encoder.smoothing), random_state)
+    vectors, values = _decompose(
+        encoder, positive_pmi(pairs, encoder.smoothing, threaded_map(encoder.n_jobs)), random_state
+    )
     sizes = np.abs(values)
     sizes[sizes <= np.finfo(np.float32).eps * len(sizes) * sizes.max(initial=0)] = 0
     if encoder.method == "ppmi-svd":

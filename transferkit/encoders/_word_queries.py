@@ -44,7 +44,7 @@ class WordQueriesMixin:
         """Objective in each epoch of training."""
         check_is_fitted(self)
         self._settle()
-        return self._losses
+        return getattr(self, "_losses", [])  # older files have none
 
     def most_similar(self, word, n=10):
         """Return the words whose vectors point in the most similar directions.

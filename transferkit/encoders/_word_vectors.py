@@ -1,9 +1,10 @@
 """Word vectors, trained on unlabelled text or loaded, and pooled to one row a text."""
 
+from copy import copy
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
 
 from transferkit._algorithms.cooccurrence import MAX_WINDOW, both_directions
@@ -18,6 +19,9 @@ from transferkit._algorithms.tfidf import inverse_document_frequency
 from transferkit._algorithms.vocabulary import Vocabulary, find_terms
 from transferkit._progress import FitProgress
 from transferkit._validation import Interval, StrOptions, check_is_fitted, fit_context, is_fitted, unchanged_on_error
+from transferkit._versioning import VersionedEstimator
+from transferkit.encoders._fine_tuning import LinearLayer, Network, UnitRowsLayer, share_rows
+from transferkit.encoders._term_projection import TermProjection
 from transferkit.encoders._text_analysis import make_analysis, warn_for_unused
 from transferkit.encoders._text_blocks import check_documents, count_given_terms
 from transferkit.encoders._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
@@ -39,6 +43,9 @@ _TEXT_PARAMETERS = (
     "n_jobs",
 )
 
+# What learn_subwords sets: persistence lets a file set only attributes that a class's own module names.
+_SUBWORD_ATTRIBUTES = ("_ngram_buckets", "_ngram_vectors")
+
 
 class WordVectorEncoder(
     CallbackSupportMixin,
@@ -46,7 +53,7 @@ class WordVectorEncoder(
     WordQueriesMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
-    BaseEstimator,
+    VersionedEstimator,
 ):
     """Encode texts by the vectors of their words, trained on unlabelled text or loaded from a file.
 
@@ -515,6 +522,27 @@ class WordVectorEncoder(
         """Compute the vectors, if texts were added since that was last done."""
         if self._is_stale:
             vars(self).update(self._learn(WordCounts(*self._counts)))
+
+    def _term_projection(self):
+        """Return what carries knowledge from term to term: for strategies that train on the terms themselves."""
+        self._settle()
+        return TermProjection(self._words, self._vectors, self._idf)
+
+    def _can_fine_tune(self):
+        return self.pooling in ("mean", "tfidf")
+
+    def _to_network(self, X):
+        """Return the weighted words of texts, whose products with the vectors are pooled rows, and the layers."""
+        self._settle()
+        rows = share_rows(self._words.transform(X), self._idf if self.pooling == "tfidf" else None)
+        return Network(rows, [LinearLayer(self._vectors), *([UnitRowsLayer()] if self.norm == "l2" else [])])
+
+    def _with_layers(self, layers):
+        """Return a copy with other vectors."""
+        twin = copy(self)
+        described = self._describe(self._words, layers[0].weights, self._frequency, self._idf)
+        vars(twin).update(described, _counts=None, _keeps_counts=False)
+        return twin
 
     def _make_words(self):
         """Return an encoder of texts as counts of words, not fitted, after checking what constraints cannot."""

@@ -5,7 +5,6 @@ import time
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import check_cv
@@ -21,6 +20,7 @@ from transferkit._validation import (
     unchanged_on_error,
     validate_features,
 )
+from transferkit._versioning import VersionedEstimator
 from transferkit.heads._block_scales import read_scale_candidates
 from transferkit.heads._linear_classifier import FLOATS, LinearClassifierMixin, warn_not_converged
 from transferkit.heads._logistic import read_attributes, read_prior, read_targets, weigh_targets
@@ -29,7 +29,7 @@ from transferkit.heads._search_table import Candidates, FoldScorer, HeldOut, ave
 FITTED_SOMETIMES = ("coef_", "intercept_", "n_iter_", "oof_decision_", "oof_log_likelihood_", "candidate_weights_")
 
 
-class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):
+class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, VersionedEstimator):
     """Logistic regression with C chosen by cross-validation, all folds trained as one problem.
 
     The answer of ``GridSearchCV(LogisticHead(), {"C": Cs}, cv=cv, scoring=scoring)``, without fitting every candidate

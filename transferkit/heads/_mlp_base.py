@@ -3,7 +3,6 @@
 from itertools import pairwise
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
@@ -12,6 +11,7 @@ from transferkit._algorithms.batch_norm import fold_batch_norm, unfold_batch_nor
 from transferkit._algorithms.network_predictions import compute_outputs
 from transferkit._progress import FitProgress
 from transferkit._validation import check_is_fitted, to_numpy, unchanged_on_error, validate_data, validate_rows
+from transferkit._versioning import VersionedEstimator
 from transferkit.exceptions import MissingExtraError
 from transferkit.heads._linear_classifier import FLOATS
 from transferkit.heads._mlp_parameters import check_together, make_options, read_hidden_sizes
@@ -20,7 +20,7 @@ from transferkit.heads._mlp_start import read_start
 HISTORY_KEYS = ("loss", "learning_rate", "batch_size", "validation_score")
 
 
-class MLPHead(CallbackSupportMixin, BaseEstimator):
+class MLPHead(CallbackSupportMixin, VersionedEstimator):
     """Base of both network heads; they add how to read targets and what to make of outputs."""
 
     def _fit(self, X, y, sample_weight, X_val, y_val):

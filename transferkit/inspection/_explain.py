@@ -64,9 +64,14 @@ def explain(model, text):
     terms, index = np.unique(parts.terms.astype(str), return_inverse=True)
     merged = np.zeros((len(terms), coef.shape[1]))
     np.add.at(merged, index, contributions)
+    from_pretraining, label_coef = None, getattr(model, "label_coef_", None)
+    if label_coef is not None:  # weights that are a sum of two parts
+        from_labels = np.zeros_like(merged)
+        np.add.at(from_labels, index, np.asarray(parts.rows @ label_coef.toarray().T, np.float64))
+        from_pretraining = merged - from_labels
     terms = terms.astype(object)
     spans = find_spans(text_encoder(encoder), text, terms)
-    return Explanation(text, terms, merged, intercept, labels, None, spans)
+    return Explanation(text, terms, merged, intercept, labels, from_pretraining, spans)
 
 
 def top_terms(model, n=10):

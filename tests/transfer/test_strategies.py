@@ -1,0 +1,323 @@
+"""Strategies of transfer: what they compute, and which one is taken."""
+
+import pickle
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.svm import LinearSVC
+
+import transferkit
+from transferkit import (
+    LogisticHead,
+    LogisticHeadCV,
+    LSAEncoder,
+    PretrainedEncoder,
+    TfidfEncoder,
+    TransferClassifier,
+    WordVectorEncoder,
+    explain,
+)
+from transferkit.encoders._term_projection import find_projection, join_terms
+
+SUBJECTS = {
+    "pet": ["cat", "dog", "fur", "paw", "tail", "cow", "milk", "barn"],
+    "money": ["stock", "bond", "price", "bank", "loan", "fund", "cash", "rate"],
+    "sky": ["star", "moon", "orbit", "planet", "comet", "sun", "dust", "light"],
+}
+
+
+def make_texts(n, seed, subjects=tuple(SUBJECTS)):
+    rng = np.random.RandomState(seed)
+    labels = np.array([subjects[i % len(subjects)] for i in range(n)])
+    fillers = ["the", "a", "of", "and", "with"]
+    texts = [" ".join(rng.permutation([*rng.choice(SUBJECTS[label], 4), *rng.choice(fillers, 2)])) for label in labels]
+    return texts, labels
+
+
+UNLABELLED = make_texts(300, 0)[0]
+TEXTS, LABELS = make_texts(24, 1)
+TEST_TEXTS, TEST_LABELS = make_texts(300, 2)
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return WordVectorEncoder(8, min_count=1).fit(UNLABELLED)
+
+
+@pytest.fixture(scope="module", params=["words", "LSA"])
+def any_encoder(request, encoder):
+    return encoder if request.param == "words" else LSAEncoder(8).fit(UNLABELLED)
+
+
+def test_prior_with_one_candidate_is_logistic_regression_on_both_blocks(any_encoder, monkeypatch):
+    monkeypatch.setattr("transferkit.transfer._prior.ALPHAS", (2.0,))
+    monkeypatch.setattr("transferkit.transfer._prior.MOST_STEPS", 1000)
+    monkeypatch.setattr("transferkit.transfer._prior.LOOSEST_TOL", 1e-7)
+    head = LogisticHead(C=3.0, tol=1e-7)
+    model = TransferClassifier(any_encoder, head, strategy="prior").fit(TEXTS, LABELS)
+    terms = join_terms(find_projection(any_encoder), TEXTS)
+    rows, test_rows = (terms.encoder.transform(texts).toarray() for texts in (TEXTS, TEST_TEXTS))
+    expected = 0
+    weights = {"unlabelled": np.ones(rows.shape[1]), "labelled": terms.labelled_idf / terms.encoder.idf_}
+    table = model.strategy_scores_
+    for idf, scales in weights.items():
+        S, T = rows * scales, test_rows * scales
+        n_known = len(terms.vectors)
+        D, held_out = S[:, :n_known] @ terms.vectors, T[:, :n_known] @ terms.vectors
+        mean = D.mean(0)
+        without = np.eye(len(mean)) - np.outer(mean, mean) / (mean @ mean)
+        D, held_out = (D - mean) @ without, (held_out - mean) @ without
+        s, t = (1 / np.sqrt(np.square(block).sum() / len(S)) for block in (S, D))
+        reference = LogisticRegression(C=3.0, tol=1e-9, max_iter=10_000)
+        reference.fit(np.hstack([s * S, 2 * t * D]), LABELS)
+        scores = reference.decision_function(np.hstack([s * T, 2 * t * held_out]))
+        expected = expected + table["weight"][table["idf"] == idf].sum() * scores
+    np.testing.assert_allclose(model.decision_function(TEST_TEXTS), expected, atol=0.02)
+
+
+def test_words_that_only_pretraining_saw_are_understood(any_encoder):
+    texts, labels = ["cat dog fur", "stock bond price", "star moon orbit"], ["pet", "money", "sky"]
+    model = TransferClassifier(any_encoder).fit(texts, labels)
+    assert model.strategy_ == "prior"
+    assert model.score(TEST_TEXTS, TEST_LABELS) > 0.95
+    assert TransferClassifier(strategy="scratch").fit(texts, labels).score(TEST_TEXTS, TEST_LABELS) < 0.93
+
+
+def test_words_that_only_the_labels_saw_count_too(encoder):
+    texts = [*TEXTS, *["zebra zebu"] * 4]
+    model = TransferClassifier(encoder, strategy="prior").fit(texts, [*LABELS, *["pet"] * 4])
+    assert model.predict(["zebu"]).tolist() == ["pet"]
+
+
+def test_weights_of_candidates_are_a_tempered_posterior(encoder):
+    table = TransferClassifier(encoder, strategy="prior").fit(TEXTS, LABELS).strategy_scores_
+    expected = np.exp(-len(TEXTS) / 4 * (table["log_loss"] - table["log_loss"].min()))
+    expected[expected < 1e-3] = 0
+    np.testing.assert_allclose(table["weight"], expected / expected.sum(), atol=2e-3)
+    assert table["weight"].sum() == pytest.approx(1)
+    assert set(table["alpha"]) == {0, 0.25, 0.5, 1, 2, 4, np.inf}
+    assert set(table["idf"]) == {"labelled", "unlabelled"}
+
+
+def test_many_rows_give_nearly_the_model_of_the_kernels(encoder, monkeypatch):
+    texts, labels = make_texts(90, 4)
+    few = TransferClassifier(encoder, strategy="prior").fit(texts, labels)
+    monkeypatch.setattr("transferkit.transfer._prior.MOST_KERNEL_ROWS", 10)
+    many = TransferClassifier(encoder, strategy="prior").fit(texts, labels)
+    difference = np.abs(few.predict_proba(TEST_TEXTS) - many.predict_proba(TEST_TEXTS))
+    assert difference.max() < 0.1
+    assert 0.0 in many.strategy_scores_["alpha"]
+
+
+def test_auto_lists_every_strategy_and_takes_one(encoder):
+    model = TransferClassifier(encoder).fit(TEXTS, LABELS)
+    table = model.strategy_scores_
+    assert {"prior", "frozen", "scratch"} <= set(table["strategy"])
+    assert model.strategy_ in table["strategy"]
+    assert table["weight"][table["strategy"] != model.strategy_].max() == 0
+    assert len({len(column) for column in table.values()}) == 1
+    pandas = pytest.importorskip("pandas")
+    assert len(pandas.DataFrame(table)) == len(table["alpha"])
+
+
+def test_strategy_without_transfer_wins_with_a_warning():
+    rng = np.random.RandomState(0)
+    nonsense = [" ".join(rng.choice([w for words in SUBJECTS.values() for w in words], 6)) for _ in range(200)]
+    misleading = PCA(1, random_state=0).fit(rng.rand(50, 8))
+    X = rng.rand(90, 8)
+    y = np.where(X[:, 0] + X[:, 1] > 1, "up", "down")
+    with pytest.warns(UserWarning, match="Transfer did not help on held-out labels: scratch did better"):
+        model = TransferClassifier(misleading).fit(X, y)
+    assert model.strategy_ == "scratch"
+    encoder = WordVectorEncoder(2, min_count=1).fit(nonsense)
+    texts, labels = make_texts(150, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        auto = TransferClassifier(encoder).fit(texts, labels)
+    scratch = TransferClassifier(strategy="scratch").fit(texts, labels)
+    assert auto.score(TEST_TEXTS, TEST_LABELS) >= scratch.score(TEST_TEXTS, TEST_LABELS) - 0.02
+
+
+def test_scratch_is_the_average_of_logistic_regressions_on_tf_idf():
+    model = TransferClassifier(strategy="scratch").fit(TEXTS, LABELS)
+    rows, table, expected = TfidfVectorizer(sublinear_tf=True).fit(TEXTS), model.strategy_scores_, 0
+    for C, weight in zip(table["C"], table["weight"], strict=True):
+        reference = LogisticRegression(C=C, tol=1e-9, max_iter=10_000).fit(rows.transform(TEXTS), LABELS)
+        expected = expected + weight * reference.decision_function(rows.transform(TEST_TEXTS))
+    np.testing.assert_allclose(model.decision_function(TEST_TEXTS), expected, atol=0.05)
+
+
+def test_fine_tuning_trains_a_copy_of_the_encoder(any_encoder):
+    before = pickle.dumps(any_encoder)
+    model = TransferClassifier(any_encoder, strategy="finetune", cv=2).fit(TEXTS, LABELS)
+    assert pickle.dumps(any_encoder) == before
+    assert type(model.encoder_) is type(any_encoder)
+    assert np.abs(model.encoder_.transform(TEXTS) - any_encoder.transform(TEXTS)).max() > 1e-3
+    assert model.score(TEXTS, LABELS) == 1
+    held = TransferClassifier(any_encoder, strategy="finetune", cv=2, anchor_strength=1e6).fit(TEXTS, LABELS)
+    assert np.abs(held.encoder_.transform(TEXTS) - any_encoder.transform(TEXTS)).max() < 0.05
+
+
+@pytest.mark.parametrize("strategy", ["prior", "frozen", "finetune", "scratch"])
+def test_labels_without_meaning_are_not_predicted_out_of_fold(encoder, strategy):
+    y = np.random.RandomState(0).permutation(np.repeat(["up", "down"], 30))
+    table = TransferClassifier(encoder, strategy=strategy, cv=3).fit(make_texts(60, 6)[0], y).strategy_scores_
+    assert table["mean"].max() < 0.75
+
+
+def test_given_head_stands_for_its_own_strengths(encoder):
+    model = TransferClassifier(encoder, LogisticHead(C=7.0)).fit(TEXTS, LABELS)
+    assert set(model.strategy_scores_["C"]) == {7.0}
+    model = TransferClassifier(encoder, LogisticHeadCV(Cs=[1, 5])).fit(TEXTS, LABELS)
+    assert set(model.strategy_scores_["C"]) == {1.0, 5.0}
+    grid = {"head__C": [1.0, 10.0]}
+    search = GridSearchCV(TransferClassifier(encoder, LogisticHead()), grid, cv=2).fit(TEXTS, LABELS)
+    assert search.best_params_["head__C"] == search.best_estimator_.head_.C
+
+
+def test_any_classifier_is_a_head_of_features(encoder):
+    model = TransferClassifier(encoder, LinearSVC()).fit(TEXTS, LABELS)
+    assert set(model.strategy_scores_["strategy"]) == {"frozen", "scratch"}
+    assert isinstance(model.head_, LinearSVC)
+
+
+@pytest.mark.parametrize("strategy", ["auto", "prior", "finetune"])
+def test_several_labels_a_row(encoder, strategy):
+    y = np.stack([LABELS == "pet", (LABELS == "sky") | (LABELS == "pet")], axis=1).astype(int)
+    model = TransferClassifier(encoder, strategy=strategy, cv=3).fit(TEXTS, y)
+    expected = np.stack([TEST_LABELS == "pet", (TEST_LABELS == "sky") | (TEST_LABELS == "pet")], axis=1)
+    assert model.predict(TEST_TEXTS).shape == (300, 2)
+    assert (model.predict(TEST_TEXTS) == expected).mean() > 0.9
+
+
+@pytest.mark.parametrize("strategy", ["prior", "frozen", "finetune", "scratch"])
+def test_rows_without_weight_do_not_count(encoder, strategy):
+    weights = np.ones(len(TEXTS))
+    weights[-6:] = 0
+    wrong = [*LABELS[:-6], *np.roll(LABELS[-6:], 1)]
+    folds = [(np.arange(9), np.arange(9, 18)), (np.arange(9, 18), np.arange(9))]
+    parameters = {"strategy": strategy, "cv": folds}
+    right = TransferClassifier(encoder, **parameters).fit(TEXTS, LABELS, sample_weight=weights)
+    model = TransferClassifier(encoder, **parameters).fit(TEXTS, wrong, sample_weight=weights)
+    np.testing.assert_allclose(model.predict_proba(TEST_TEXTS), right.predict_proba(TEST_TEXTS), atol=1e-4)
+
+
+def test_groups_reach_the_splitter(encoder):
+    groups = np.arange(len(TEXTS)) // 6
+    model = TransferClassifier(encoder, cv=GroupKFold(2)).fit(TEXTS, LABELS, groups=groups)
+    assert model.score(TEST_TEXTS, TEST_LABELS) > 0.9
+    with pytest.raises(ValueError, match="groups"):
+        TransferClassifier(encoder, cv=GroupKFold(2)).fit(TEXTS, LABELS)
+
+
+def test_scoring_is_what_strategies_are_compared_by(encoder):
+    model = TransferClassifier(encoder, scoring="neg_log_loss").fit(TEXTS, LABELS)
+    assert (model.strategy_scores_["mean"] < 0).all()
+
+
+def test_one_label_a_class_follows_the_stated_rule(encoder):
+    texts, labels = ["cat dog", "stock bond"], ["pet", "money"]
+    model = TransferClassifier(encoder).fit(texts, labels)
+    table = model.strategy_scores_
+    prior = table["strategy"] == "prior"
+    assert set(table["alpha"][prior]) == {0.5, 1, 2}
+    assert set(table["C"][prior]) == {10}
+    np.testing.assert_allclose(table["weight"][prior], 1 / 6)
+    assert np.isnan(table["mean"]).all()
+
+
+def test_second_fit_forgets_the_first(encoder):
+    model = TransferClassifier(encoder).fit(TEXTS, LABELS)
+    model.set_params(strategy="frozen").fit(TEXTS[:12], LABELS[:12])
+    assert model.strategy_ == "frozen"
+    assert model.label_coef_ is None
+    fresh = TransferClassifier(encoder, strategy="frozen").fit(TEXTS[:12], LABELS[:12])
+    np.testing.assert_allclose(model.predict_proba(TEXTS), fresh.predict_proba(TEXTS), rtol=1e-5)
+
+
+@pytest.mark.parametrize("strategy", ["prior", "finetune"])
+def test_saved_and_loaded_predicts_the_same(encoder, strategy, tmp_path):
+    model = TransferClassifier(encoder, strategy=strategy, cv=2).fit(TEXTS, LABELS)
+    transferkit.save(encoder, tmp_path / "encoder.tk")
+    transferkit.save(model, tmp_path / "model.tk")
+    joblib.dump(model, tmp_path / "model.joblib")
+    expected = model.predict_proba(TEST_TEXTS)
+    for loaded in (transferkit.load(tmp_path / "model.tk"), joblib.load(tmp_path / "model.joblib")):
+        np.testing.assert_allclose(loaded.predict_proba(TEST_TEXTS), expected, rtol=1e-6)
+    from_path = TransferClassifier(tmp_path / "encoder.tk", strategy=strategy, cv=2).fit(TEXTS, LABELS)
+    np.testing.assert_allclose(from_path.predict_proba(TEST_TEXTS), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_file_of_a_prior_model_does_not_hold_the_vectors(tmp_path):
+    big = WordVectorEncoder(24, min_count=1).fit(UNLABELLED)
+    model = TransferClassifier(big, strategy="prior").fit(TEXTS, LABELS)
+    transferkit.save(model, tmp_path / "model.tk")
+    assert "WordVectorEncoder" not in str(transferkit.describe(tmp_path / "model.tk").estimators)
+
+
+def test_prior_is_explained_in_two_parts(encoder):
+    model = TransferClassifier(encoder, strategy="prior").fit(TEXTS, LABELS)
+    text = "the cat and the milk of a zebra"
+    explanation = explain(model, text)
+    np.testing.assert_allclose(explanation.decision, model.decision_function([text])[0], atol=1e-5)
+    unseen = [term for term in SUBJECTS["pet"] if not any(term in known.split() for known in TEXTS)]
+    known = explain(model, " ".join(SUBJECTS["pet"]))
+    for term, whole, passed_on in zip(known.terms, known.contributions, known.from_pretraining, strict=True):
+        if term in unseen:
+            np.testing.assert_allclose(whole, passed_on)
+    np.testing.assert_allclose(known.from_labels + known.from_pretraining, known.contributions)
+    assert np.abs(known.from_pretraining).max() > 0
+
+
+def test_works_in_clone_and_union(encoder):
+    twin = clone(TransferClassifier(encoder, strategy="prior"))
+    assert twin.encoder is encoder
+    assert twin.fit(TEXTS, LABELS).strategy_ == "prior"
+    from sklearn.pipeline import make_union
+
+    union = make_union(TfidfEncoder().fit(UNLABELLED), encoder)
+    model = TransferClassifier(PretrainedEncoder(union), strategy="prior").fit(TEXTS, LABELS)
+    np.testing.assert_allclose(
+        model.predict_proba(TEXTS),
+        TransferClassifier(encoder, strategy="prior").fit(TEXTS, LABELS).predict_proba(TEXTS),
+    )
+
+
+def test_same_seed_same_model(encoder):
+    first, second = (TransferClassifier(encoder).fit(TEXTS, LABELS) for _ in range(2))
+    np.testing.assert_array_equal(first.head_.coef_, second.head_.coef_)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "X", "message"),
+    [
+        ({"strategy": "magic"}, TEXTS, "must be a str among .*'finetune'"),
+        ({"strategy": "prior", "head": LinearSVC()}, TEXTS, "strategy='prior' trains logistic regression"),
+        ({"strategy": "finetune", "head": LinearSVC()}, TEXTS, "strategy='finetune' trains a linear layer"),
+        ({"strategy": "prior", "encoder": TfidfEncoder().fit(TEXTS)}, TEXTS, "Got TfidfEncoder. Use strategy='frozen'"),
+        ({"strategy": "finetune", "encoder": TfidfEncoder().fit(TEXTS)}, TEXTS, "Got TfidfEncoder.* Use strategy="),
+        ({"strategy": "prior"}, np.ones((24, 2)), "works on the words of texts"),
+        ({"cv": 1}, TEXTS, "The 'cv' parameter of TransferClassifier"),
+        ({"scoring": "nonsense"}, TEXTS, "The 'scoring' parameter of TransferClassifier"),
+        ({"encoder_learning_rate": -1}, TEXTS, "The 'encoder_learning_rate' parameter"),
+    ],
+)
+def test_bad_input_is_named_and_changes_nothing(encoder, parameters, X, message):
+    model = TransferClassifier(**{"encoder": encoder, **parameters})
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, LABELS)
+    assert not hasattr(model, "head_")
+    assert not hasattr(model, "strategy_")
+
+
+def test_sparse_indicators_are_taken(encoder):
+    y = sparse.csr_matrix(np.stack([LABELS == "pet", LABELS != "pet"], axis=1).astype(int))
+    assert TransferClassifier(encoder, strategy="prior", cv=2).fit(TEXTS, y).predict(TEXTS).shape == (24, 2)

@@ -1,0 +1,146 @@
+"""Pretrained term vectors as a prior over term weights, and folding what was trained into one weight a term.
+
+Rows of terms S and vectors E give features [s S | alpha t (S E - mean)], where s and t make the mean squared norm of
+the rows one. A linear model on them is one on S alone, of weights s W1 + alpha t E W2: terms with similar vectors get
+similar weights. The direction of the mean is taken out of E first: all rows share it, longer ones more, which says
+nothing of their classes (as in smooth inverse frequency weighting, Arora et al. 2017).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+
+class TermBlocks(NamedTuple):
+    """The two blocks of features of some rows, each of mean squared row norm one."""
+
+    rows: sparse.csr_matrix  # (n_rows, n_seen), columns of terms that the rows hold
+    dense: np.ndarray  # (n_rows, n_components), centred and without the common direction
+    seen: np.ndarray  # (n_seen,), the columns in the given rows
+    column_scales: np.ndarray  # (n_terms,), that the given rows were multiplied by first
+    vectors: np.ndarray  # (n_known, n_components), of the first terms
+    term_scale: float
+    dense_scale: float
+    mean: np.ndarray  # (n_components,), of the projected rows before they were scaled
+    common: np.ndarray  # (n_components,), the unit vector that was taken out of them
+
+
+class TermWeights(NamedTuple):
+    """A linear model on rows of terms; its weights are the sum of both parts."""
+
+    labels: sparse.csr_matrix  # (n_outputs, n_terms), what the labels alone say of a term
+    pretraining: np.ndarray  # (n_outputs, n_terms), what its vector passes on from other terms
+    intercept: np.ndarray  # (n_outputs,)
+
+
+def make_blocks(rows: sparse.csr_matrix, column_scales: np.ndarray, vectors: np.ndarray) -> TermBlocks:
+    """Return both blocks of features.
+
+    Parameters
+    ----------
+    rows : CSR matrix of float32 of shape (n_rows, n_terms)
+        Rows of terms.
+    column_scales : ndarray of shape (n_terms,)
+        Weights of the terms, on top of those in the rows.
+    vectors : ndarray of float32 of shape (n_known, n_components)
+        Vectors of the first terms; the others have none.
+
+    Returns
+    -------
+    blocks : TermBlocks
+        The blocks.
+    """
+    n_rows = rows.shape[0]
+    seen = np.unique(rows.indices)
+    data = rows.data * column_scales.astype(np.float32).take(rows.indices)
+    parts = (data, np.searchsorted(seen, rows.indices).astype(np.int32), rows.indptr)
+    scaled = sparse.csr_matrix(parts, shape=(n_rows, len(seen)))
+    n_known = int(np.searchsorted(seen, len(vectors)))
+    dense = np.asarray(scaled[:, :n_known] @ vectors[seen[:n_known]])
+    mean = dense.mean(0)
+    common = mean / max(np.linalg.norm(mean), 1e-12)
+    dense -= mean
+    dense -= np.outer(dense @ common, common)
+    term_scale = 1 / max(np.sqrt(np.square(scaled.data, dtype=np.float64).sum() / n_rows), 1e-12)
+    dense_scale = 1 / max(np.sqrt(np.square(dense, dtype=np.float64).sum() / n_rows), 1e-12)
+    scaled.data *= np.float32(term_scale)
+    dense *= np.float32(dense_scale)
+    return TermBlocks(scaled, dense, seen, column_scales, vectors, float(term_scale), float(dense_scale), mean, common)
+
+
+def block_factors(alpha: float) -> tuple[float, float]:
+    """Return what the two blocks are multiplied by; an infinite alpha leaves the vectors alone."""
+    return (0.0, 1.0) if np.isinf(alpha) else (1.0, float(alpha))
+
+
+def block_kernels(blocks: TermBlocks, alphas: Sequence[float]) -> np.ndarray:
+    """Return the inner products of the rows' features for each alpha, (n_alphas, n_rows, n_rows), float64."""
+    dense, rows = blocks.dense.astype(np.float64), blocks.rows.astype(np.float64)
+    of_terms, of_vectors = (rows @ rows.T).toarray(), dense @ dense.T
+    factors = [block_factors(alpha) for alpha in alphas]
+    return np.stack([terms**2 * of_terms + vectors**2 * of_vectors for terms, vectors in factors])
+
+
+def weights_of_dual(blocks: TermBlocks, alpha: float, dual: np.ndarray) -> np.ndarray:
+    """Return the weights of both blocks' columns, side by side, from weights (n_rows, n_outputs) of the rows."""
+    terms, vectors = block_factors(alpha)
+    return np.hstack([terms**2 * (blocks.rows.T @ dual).T, vectors**2 * (blocks.dense.T @ dual).T])
+
+
+def fold_weights(
+    blocks: TermBlocks, of_terms: np.ndarray, of_vectors: np.ndarray, intercept: np.ndarray
+) -> TermWeights:
+    """Return one weight a term from the weights of both blocks.
+
+    Parameters
+    ----------
+    blocks : TermBlocks
+        The blocks that the model was trained on.
+    of_terms : ndarray of shape (n_outputs, n_seen)
+        Weights of the columns of `blocks.rows`.
+    of_vectors : ndarray of shape (n_outputs, n_components)
+        Weights of the columns of `blocks.dense`.
+    intercept : ndarray of shape (n_outputs,)
+        Intercepts.
+
+    Returns
+    -------
+    weights : TermWeights
+        The same model on the rows that the blocks were made of.
+    """
+    n_terms, n_known = len(blocks.column_scales), len(blocks.vectors)
+    passed_on = of_vectors * blocks.dense_scale
+    passed_on = (passed_on - np.outer(passed_on @ blocks.common, blocks.common)).astype(np.float32)
+    pretraining = np.zeros((len(of_terms), n_terms), np.float32)
+    pretraining[:, :n_known] = (passed_on @ blocks.vectors.T) * blocks.column_scales[:n_known]
+    data = of_terms * (blocks.column_scales[blocks.seen] * blocks.term_scale)
+    indptr = np.arange(len(of_terms) + 1) * len(blocks.seen)
+    parts = (data.astype(np.float32).ravel(), np.tile(blocks.seen, len(of_terms)), indptr)
+    labels = sparse.csr_matrix(parts, shape=pretraining.shape)
+    return TermWeights(labels, pretraining, intercept - passed_on @ blocks.mean)
+
+
+def weigh_candidates(losses: np.ndarray, n_rows: float, sharpness: float, least: float = 0.0) -> np.ndarray:
+    """Return the weight of each candidate in their average, in proportion to exp(-sharpness * n_rows * loss).
+
+    Parameters
+    ----------
+    losses : ndarray of shape (n_candidates,)
+        Mean negative log-likelihood of held-out rows.
+    n_rows : float
+        Number of rows that were held out.
+    sharpness : float
+        1 for the posterior of candidates that are equally likely beforehand; less for a tempered one.
+    least : float, default=0.0
+        Candidates below this share of the largest weight get none.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_candidates,)
+        Not negative, their sum is one.
+    """
+    weights = np.exp(-sharpness * n_rows * (losses - losses.min()))
+    weights[weights < least] = 0
+    return weights / weights.sum()

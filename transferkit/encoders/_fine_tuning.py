@@ -1,0 +1,58 @@
+"""Encoders as networks that can be trained on.
+
+An encoder that can be fine-tuned has two methods, in which no torch appears:
+
+``_to_network(X)`` returns the rows that go into its network (an array or a CSR matrix, float32) and its layers, and
+``_with_layers(layers)`` returns a copy of the encoder with layers of the same shapes in the place of its own.
+The encoder's output is that of its last layer.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from transferkit.encoders._pretrained import PretrainedEncoder
+
+
+class LinearLayer(NamedTuple):
+    """x @ weights + intercept."""
+
+    weights: np.ndarray  # (n_inputs, n_outputs)
+    intercept: np.ndarray | None = None  # (n_outputs,)
+
+
+class UnitRowsLayer(NamedTuple):
+    """Rows divided by their length."""
+
+
+class ActivationLayer(NamedTuple):
+    """An activation by its name."""
+
+    name: str
+
+
+Layer = LinearLayer | UnitRowsLayer | ActivationLayer
+
+
+class Network(NamedTuple):
+    """Rows and the layers that make an encoder's output of them."""
+
+    rows: Any  # (n_rows, n_inputs)
+    layers: list[Layer]
+
+
+def share_rows(counts, weights=None):
+    """Return counts (CSR) by row as shares that add up to one, after weighing the columns if asked to."""
+    data = counts.data if weights is None else counts.data * weights.take(counts.indices)
+    totals = np.asarray(sparse.csr_matrix((data, counts.indices, counts.indptr), counts.shape).sum(axis=1)).ravel()
+    data = data / np.repeat(np.where(totals > 0, totals, 1), np.diff(counts.indptr))
+    return sparse.csr_matrix((data.astype(np.float32), counts.indices, counts.indptr), shape=counts.shape)
+
+
+def find_trainable(encoder):
+    """Return the encoder (behind a frozen one) if it can be fine-tuned as it is set, else None."""
+    if isinstance(encoder, PretrainedEncoder):
+        encoder = encoder.encoder_
+    can = getattr(encoder, "_can_fine_tune", lambda: hasattr(encoder, "_to_network"))
+    return encoder if hasattr(encoder, "_to_network") and can() else None

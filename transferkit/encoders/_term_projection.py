@@ -1,0 +1,99 @@
+"""What an encoder knows of each term, for models that train on the terms themselves."""
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.pipeline import FeatureUnion
+
+from transferkit._algorithms.vocabulary import find_terms
+from transferkit._algorithms.vocabulary_merging import to_vocabulary
+from transferkit._validation import is_fitted
+from transferkit.encoders._pretrained import PretrainedEncoder
+from transferkit.encoders._tfidf import TfidfEncoder
+
+
+class TermProjection(NamedTuple):
+    """Rows of weighted terms times `vectors` are the encoder's features, before any normalisation of rows.
+
+    An encoder for which this holds returns it from `_term_projection()`.
+    """
+
+    words: TfidfEncoder  # fitted; its columns are the rows of `vectors`
+    vectors: np.ndarray  # (n_terms, n_components)
+    idf: np.ndarray  # (n_terms,), of the unlabelled texts
+
+
+class Terms(NamedTuple):
+    """Columns for the terms of an encoder and for those of labelled texts that it does not know."""
+
+    encoder: TfidfEncoder  # rows of unit length, weighed by the unlabelled texts' idf
+    vectors: np.ndarray  # (n_known, n_components); the first columns are the encoder's
+    labelled_idf: np.ndarray  # (n_terms,), largest for terms that the labelled texts do not hold
+
+
+def find_projection(encoder):
+    """Return the term projection of a fitted encoder, of a frozen one, or of the first part that has one.
+
+    Parameters
+    ----------
+    encoder : transformer
+        Fitted.
+
+    Returns
+    -------
+    projection : TermProjection or None
+        None where the encoder's features are no linear projection of its term weights.
+    """
+    if isinstance(encoder, PretrainedEncoder):
+        encoder = encoder.encoder_
+    if isinstance(encoder, FeatureUnion):
+        found = [find_projection(part) for _, part in encoder.transformer_list if not isinstance(part, str)]
+        return next((projection for projection in found if projection is not None), None)
+    if not hasattr(encoder, "_term_projection") or not is_fitted(encoder):
+        return None
+    return encoder._term_projection()
+
+
+def join_terms(projection, texts):
+    """Return columns for the terms that the encoder knows and for those of the labelled texts.
+
+    Parameters
+    ----------
+    projection : TermProjection
+        Of the encoder.
+    texts : list of str
+        Labelled texts.
+
+    Returns
+    -------
+    terms : Terms
+        The encoder's terms keep their columns; new ones follow.
+    """
+    settings = {"min_df": 1, "max_df": 1.0, "max_features": None, "vocabulary": None, "binary": False, "device": None}
+    blank = clone(projection.words).set_params(**settings, use_idf=True, norm="l2", sublinear_tf=True)
+    labelled = clone(blank).fit(texts)
+    known, columns = _kept_terms(projection.words)
+    seen = labelled._terms()
+    terms = to_vocabulary([known, seen])
+    at_known = find_terms(known.hashes, known.checks, terms.hashes, terms.checks)
+    is_new = at_known < 0
+    n_known = len(known.hashes)
+    joined = np.where(is_new, n_known - 1 + np.cumsum(is_new), columns[at_known]).astype(np.int32)
+    largest = max(1 + np.log1p(projection.words.n_documents_), projection.idf.max())
+    idf = np.full(len(joined), largest, np.float32)
+    idf[:n_known] = projection.idf
+    encoder = blank._set_terms(terms, joined, projection.words.n_documents_)
+    encoder._idf = idf
+    labelled_idf = np.full(len(joined), 1 + np.log1p(len(texts)), np.float32)
+    at_seen = find_terms(seen.hashes, seen.checks, terms.hashes, terms.checks)
+    is_seen = at_seen >= 0
+    labelled_idf[joined[is_seen]] = labelled.idf_[labelled._columns[at_seen[is_seen]]]
+    return Terms(encoder, projection.vectors, labelled_idf)
+
+
+def _kept_terms(words):
+    """Return the terms that have columns, and these."""
+    words._settle()
+    kept = np.flatnonzero(words._columns >= 0)
+    return words._terms().select(kept), words._columns[kept]

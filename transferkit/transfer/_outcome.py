@@ -1,0 +1,59 @@
+"""What a strategy comes to: a fitted encoder and head, and how they did on held-out labels."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+COLUMNS = ("strategy", "alpha", "C", "idf", "weight", "log_loss", "mean", "standard_error", "seconds")
+_NUMBERS = COLUMNS[1:3] + COLUMNS[4:]
+
+
+@dataclass
+class Outcome:
+    """A fitted strategy."""
+
+    strategy: str
+    encoder: Any
+    head: Any
+    fold_scores: np.ndarray  # (n_folds,)
+    rows: list  # of the table, one a candidate
+    loss: float = np.nan  # mean negative log-likelihood of held-out labels, where it is known
+    attributes: dict = field(default_factory=dict)  # further fitted attributes
+
+    @property
+    def mean(self):
+        """Mean score of the folds."""
+        return float(self.fold_scores.mean()) if len(self.fold_scores) else np.nan
+
+
+def make_row(strategy, fold_scores, **values):
+    """Return one row of the table of candidates; what is not given is NaN, or "" for the idf."""
+    mean, error = summarise(fold_scores)
+    row = dict.fromkeys(COLUMNS, np.nan) | {"strategy": strategy, "idf": "", "mean": mean, "standard_error": error}
+    return row | values
+
+
+def summarise(fold_scores):
+    """Return the mean of the folds and its standard error; NaN where there are too few folds."""
+    n_folds = len(fold_scores)
+    mean = float(np.mean(fold_scores)) if n_folds else np.nan
+    return mean, float(np.std(fold_scores, ddof=1) / np.sqrt(n_folds)) if n_folds > 1 else np.nan
+
+
+def tabulate(rows):
+    """Return rows as a dict of columns, which ``pandas.DataFrame`` takes."""
+    return {
+        name: np.array([row[name] for row in rows], dtype=np.float64 if name in _NUMBERS else np.str_)
+        for name in COLUMNS
+    }
+
+
+def is_clearly_better(challenger, incumbent):
+    """Return whether the challenger's mean is higher by more than one standard error, and its loss is not higher."""
+    if challenger.loss > incumbent.loss:  # false where one is not known
+        return False
+    difference = challenger.fold_scores - incumbent.fold_scores
+    if len(difference) < 2:
+        return False
+    return difference.mean() > max(difference.std(ddof=1) / np.sqrt(len(difference)), 1e-12)

@@ -1,0 +1,46 @@
+"""How heads are trained while strategies are compared."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from transferkit.heads import LogisticHead, LogisticHeadCV
+from transferkit.heads._logistic_cv import read_candidates
+
+CS = (0.1, 1.0, 10.0, 100.0, 1000.0)
+SHARPNESS = 0.25  # of the average; chosen on other data than the benchmark's, and between 1/8 and 1 it hardly matters
+LEAST_WEIGHT = 1e-3  # in the average, as a share of the largest
+FEW_LABELS_C = 10.0  # with labels too few to choose
+
+
+class LogisticSettings(NamedTuple):
+    """Candidates for C, and what they have in common."""
+
+    Cs: tuple
+    class_weight: dict | str | None
+    fit_intercept: bool
+    tol: float
+    max_iter: int
+    device: str
+
+    def parameters(self, C):
+        """Return the parameters of a head with that C."""
+        return {"C": float(C), **{name: value for name, value in self._asdict().items() if name != "Cs"}}
+
+
+def read_settings(head, device):
+    """Return the settings that a head stands for, or None where it is no logistic regression without a prior.
+
+    Parameters
+    ----------
+    head : classifier or None
+        None stands for candidates from weak to strong; a `LogisticHead` for its own C; a `LogisticHeadCV` for its `Cs`.
+    device : str
+        Where to train, where the head does not say.
+    """
+    if head is None:
+        return LogisticSettings(CS, None, True, 1e-4, 1000, device)
+    if type(head) not in (LogisticHead, LogisticHeadCV) or head.prior is not None:
+        return None
+    Cs = (head.C,) if type(head) is LogisticHead else tuple(np.sort(read_candidates(head.Cs)).tolist())
+    return LogisticSettings(Cs, head.class_weight, head.fit_intercept, head.tol, head.max_iter, head.device)

@@ -1,0 +1,198 @@
+"""Strategies of transfer for classes: which apply, how each is fitted, and which one is taken."""
+
+import time
+import warnings
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+
+from transferkit._validation import take_rows
+from transferkit.encoders._fine_tuning import find_trainable
+from transferkit.encoders._term_projection import find_projection, join_terms
+from transferkit.transfer._finetune import Pace, fit_finetuned
+from transferkit.transfer._logistic import fit_logistic
+from transferkit.transfer._outcome import Outcome, is_clearly_better, make_row
+from transferkit.transfer._prior import fit_prior
+from transferkit.transfer._settings import read_settings
+from transferkit.transfer._task import ClassificationTask
+
+
+def fit_plainly(estimator, X, y, is_text, sample_weight):
+    """Return the outcome of one strategy with a head that is given: nothing is chosen and nothing held out."""
+    encoder = estimator._make_encoder(is_text)
+    features = encoder.fit_transform(X, y)
+    head = _fit_head(estimator, features, y, sample_weight)
+    return Outcome(estimator.strategy, encoder, head, np.zeros(0), [make_row(estimator.strategy, [], weight=1.0)])
+
+
+def fit_judged(estimator, X, y, is_text, sample_weight, groups):
+    """Return the outcome of the strategy, or of the best one of all that apply, judged on held-out labels.
+
+    Parameters
+    ----------
+    estimator : TransferClassifier
+        Has the parameters.
+    X : list of str, array or sparse matrix
+        Raw input.
+    y : ndarray
+        Labels.
+    is_text : bool
+        Whether X holds texts.
+    sample_weight, groups : array-like or None
+        As given to `fit`.
+
+    Returns
+    -------
+    outcome : Outcome
+        Trained on all rows; its table has the rows of every strategy.
+    """
+    settings = read_settings(estimator.head, estimator.device)
+    names = list_strategies(estimator, is_text, settings)
+    task = ClassificationTask(
+        estimator,
+        y,
+        cv=estimator.cv,
+        scoring=estimator.scoring,
+        class_weight=None if settings is None else settings.class_weight,
+        sample_weight=sample_weight,
+        groups=groups,
+        random_state=estimator.random_state,
+    )
+    outcomes = [_fit_strategy(estimator, name, X, is_text, task, settings) for name in names]
+    taken = choose(outcomes)
+    for outcome in outcomes:
+        for row in outcome.rows:
+            row["weight"] = row["weight"] if outcome is taken else 0.0
+    if estimator.strategy == "auto":
+        _warn_without_transfer(taken)
+    taken.rows = [row for outcome in outcomes for row in outcome.rows]
+    return taken
+
+
+def list_strategies(estimator, is_text, settings):
+    """Return the names of the strategies to try, after refusing one that cannot be."""
+    if estimator.strategy == "prior":
+        _check_prior(estimator, is_text, settings)
+    if estimator.strategy == "finetune":
+        _check_finetune(estimator, settings)
+    if estimator.strategy != "auto":
+        return [estimator.strategy]
+    estimator._make_encoder(is_text)  # says so if there is none
+    frozen = estimator._has_frozen_encoder()
+    has_prior = is_text and settings is not None and frozen and _find_projection(estimator) is not None
+    if has_prior:  # fine-tuning the same arrays took ten times as long and did not do better
+        return ["prior", "frozen", "scratch"]
+    can_tune = settings is not None and frozen and find_trainable(estimator._make_encoder(is_text)) is not None
+    return [*["finetune"] * can_tune, "frozen", "scratch"]
+
+
+def choose(outcomes):
+    """Return the outcome to take, of one a strategy.
+
+    The average of linear candidates ("prior") gives way only to what is clearly better (see `is_clearly_better`).
+    Without it the best mean wins, and pretraining wins ties. Without folds, pretraining is trusted.
+    """
+    incumbent = outcomes[0]
+    for challenger in outcomes[1:]:
+        if len(incumbent.fold_scores) == 0:
+            break
+        averaged = incumbent.strategy == "prior"
+        if is_clearly_better(challenger, incumbent) if averaged else challenger.mean > incumbent.mean:
+            incumbent = challenger
+    return incumbent
+
+
+def _fit_strategy(estimator, strategy, X, is_text, task, settings):
+    """Return the outcome of one strategy, trained on all rows and judged on the folds of the task."""
+    encoder = estimator._make_encoder(is_text, strategy)
+    if strategy == "prior":
+        if not estimator._has_frozen_encoder():
+            encoder.fit(X)
+        return fit_prior(join_terms(find_projection(encoder), X), X, task, settings)
+    if strategy == "finetune":
+        encoder = encoder if estimator._has_frozen_encoder() else encoder.fit(X)
+        pace = Pace(estimator.encoder_learning_rate, estimator.unfreeze_at, estimator.anchor_strength)
+        seed = int(check_random_state(estimator.random_state).randint(2**31 - 1))
+        return fit_finetuned(find_trainable(encoder), X, task, settings, pace, seed)
+    if settings is None or (strategy == "frozen" and not estimator._has_frozen_encoder()):
+        return _fit_any_head(estimator, strategy, encoder, X, task)
+    return fit_logistic(strategy, encoder, encoder.fit_transform(X, task.y), task, settings)
+
+
+def _fit_any_head(estimator, strategy, encoder, X, task):
+    """Return the outcome of a head of any kind, fitted anew with its encoder in each fold."""
+    began = time.perf_counter()
+    scores = []
+    for train, test in task.folds:
+        fold_encoder = clone(encoder)
+        weights = task.sample_weight[train] if task.is_weighted else None
+        features = fold_encoder.fit_transform(take_rows(X, train), task.y[train])
+        head = _fit_head(estimator, features, task.y[train], weights)
+        rows = fold_encoder.transform(take_rows(X, test))
+        scores.append(task.scorer(head, rows, task.y[test], **task.score_weights(test)))
+    weights = task.sample_weight if task.is_weighted else None
+    head = _fit_head(estimator, encoder.fit_transform(X, task.y), task.y, weights)
+    row = make_row(strategy, scores, weight=1.0, seconds=time.perf_counter() - began)
+    return Outcome(strategy, encoder, head, np.array(scores, dtype=np.float64), [row])
+
+
+def _fit_head(estimator, features, y, sample_weight):
+    head = estimator._default_head() if estimator.head is None else clone(estimator.head)
+    weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+    return head.fit(features, y, **weights)
+
+
+def _find_projection(estimator):
+    return find_projection(estimator._make_encoder(is_text=True, strategy="prior"))
+
+
+def _check_prior(estimator, is_text, settings):
+    """Raise ValueError where strategy="prior" cannot be, and say what can."""
+    if settings is None:
+        raise ValueError(
+            "strategy='prior' trains logistic regression without a prior of its own: head must be None, a LogisticHead "
+            f"or a LogisticHeadCV. Got {estimator.head!r}. Use strategy='frozen' with this head."
+        )
+    if not is_text:
+        raise ValueError(
+            "strategy='prior' works on the words of texts, and X holds rows of numbers. Use strategy='frozen'."
+        )
+    encoder = estimator._make_encoder(is_text, "prior")
+    can = hasattr(encoder, "_term_projection") or _find_projection(estimator) is not None
+    if not can:
+        name = type(getattr(encoder, "encoder_", encoder)).__name__
+        raise ValueError(
+            "strategy='prior' needs an encoder that projects the weights of terms linearly: a WordVectorEncoder or an "
+            f"LSAEncoder. Got {name}. Use strategy='frozen'."
+        )
+
+
+def _check_finetune(estimator, settings):
+    """Raise ValueError where strategy="finetune" cannot be, and say what can."""
+    if settings is None:
+        raise ValueError(
+            "strategy='finetune' trains a linear layer as head: head must be None, a LogisticHead or a LogisticHeadCV. "
+            f"Got {estimator.head!r}. Use strategy='frozen' with this head."
+        )
+    encoder = estimator._make_encoder(True, "finetune")
+    encoder = getattr(encoder, "encoder_", encoder)
+    if find_trainable(encoder) is None:
+        raise ValueError(
+            "strategy='finetune' needs an encoder with arrays that can be trained: a WordVectorEncoder that pools by "
+            f"'mean' or 'tfidf', or an LSAEncoder. Got {encoder!r}. Use strategy='frozen'."
+        )
+
+
+def _warn_without_transfer(outcome):
+    """Warn when what was pretrained did not help."""
+    share = sum(row["weight"] for row in outcome.rows if row["strategy"] == "prior" and row["alpha"] == 0)
+    if outcome.strategy != "scratch" and not share > 0.5:
+        return
+    how = "scratch did better" if outcome.strategy == "scratch" else f"candidates without it weigh {share:.0%}"
+    warnings.warn(
+        f"Transfer did not help on held-out labels: {how} (see strategy_scores_). An encoder pretrained on texts "
+        "closer to the task may.",
+        UserWarning,
+        stacklevel=5,
+    )

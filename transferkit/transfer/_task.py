@@ -1,0 +1,157 @@
+"""A classification task: labels as numbers, folds, weights of the rows, and how predictions are judged."""
+
+import warnings
+from numbers import Integral
+
+import numpy as np
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import StratifiedKFold, check_cv
+
+from transferkit._validation import check_sample_weight
+from transferkit.heads import LogisticHead
+from transferkit.heads._linear_classifier import FLOATS, weigh_rows
+from transferkit.heads._logistic import read_targets
+from transferkit.heads._search_table import takes_weights
+
+FEWEST_LABELS = 4  # a class, on average; with fewer there are no folds
+MANY_ROWS, MOST_FOLDS_OF_MANY = 5000, 3  # thousands of held-out rows tell candidates apart in few folds
+_FLOOR = -30.0  # least log-probability that counts: one row must not decide between candidates
+
+
+class ClassificationTask:
+    """Labels of some rows, in numbers.
+
+    Parameters
+    ----------
+    estimator : estimator
+        For the words of errors.
+    y : ndarray of shape (n_samples,) or (n_samples, n_labels)
+        Labels or indicators.
+    cv : int, splitter or iterable
+        As given by the user.
+    scoring : str, callable or None
+        What the folds are scored by; accuracy if None.
+    class_weight : dict, "balanced" or None
+        Weights of the classes.
+    """
+
+    def __init__(self, estimator, y, *, cv, scoring, class_weight, sample_weight, groups, random_state):
+        self.y = y
+        self.classes, self.targets, self.multilabel = read_targets(estimator, y)
+        n_rows = len(self.targets)
+        self.n_outputs = 1 if self.multilabel or len(self.classes) == 2 else len(self.classes)
+        self.class_weight = None if self.multilabel else class_weight
+        placeholder = np.zeros((n_rows, 1), np.float32)
+        self.sample_weight = check_sample_weight(sample_weight, placeholder, dtype=FLOATS[1], ensure_non_negative=True)
+        self.is_weighted = sample_weight is not None
+        self.scorer = check_scoring(LogisticHead(), scoring=scoring)
+        self.folds = make_folds(y, self.targets, self.multilabel, cv, groups, random_state)
+        self.fold_weights = np.stack(
+            [*(self._weigh(train) for train, _ in self.folds), self._weigh(np.arange(n_rows))], axis=1
+        )
+
+    @property
+    def has_folds(self):
+        """Whether there are labels enough to hold some out."""
+        return len(self.folds) > 0
+
+    def make_head(self, coef, intercept, **parameters):
+        """Return a fitted head with these weights (n_outputs or n_labels, n_features)."""
+        head = LogisticHead(**parameters)
+        head.classes_, head.multilabel_, head.coef_, head.intercept_ = self.classes, self.multilabel, coef, intercept
+        head.n_iter_, head.prior_coverage_ = np.zeros(1, np.int32), None
+        head.n_features_in_ = coef.shape[1]
+        return head
+
+    def spread_classes(self, head):
+        """Return a head with a row of weights for every class of the task, zero for those it was not trained on."""
+        if self.multilabel or len(head.classes_) == len(self.classes):
+            return head
+        here = np.searchsorted(self.classes, head.classes_)
+        known = len(head.coef_) if len(head.classes_) > 2 else 2
+        coef = head.coef_ if known > 2 else np.vstack([-head.coef_ / 2, head.coef_ / 2])
+        shift = head.intercept_ if known > 2 else np.array([-head.intercept_[0] / 2, head.intercept_[0] / 2])
+        weights = np.zeros((len(self.classes), coef.shape[1]), coef.dtype)
+        intercept = np.full(len(self.classes), shift.min() - 5, shift.dtype)
+        weights[here], intercept[here] = coef, shift
+        return self.make_head(weights, intercept, **head.get_params())
+
+    def loss(self, scores):
+        """Return the mean negative log-likelihood of held-out rows.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_samples, n_folds or more, n_outputs or n_labels)
+            Decision values of each fold's model for all rows.
+
+        Returns
+        -------
+        loss : float
+            NaN without folds. Weighted by the rows' weights. Rows whose class is missing from the training part do not
+            count: no candidate knows it.
+        """
+        if not self.has_folds:
+            return np.nan
+        total = weight = 0.0
+        for fold, (_, test) in enumerate(self.folds):
+            likelihood, counts = self._log_likelihood(scores[test, fold].astype(np.float64), test, fold)
+            total -= (likelihood * counts).sum()
+            weight += counts.sum()
+        return total / max(weight, 1e-300)
+
+    def score_folds(self, scores):
+        """Return the score of each fold, (n_folds,), from decision values as `loss` takes them."""
+        n_columns = scores.shape[2]
+        identity = np.eye(n_columns, dtype=np.float32)
+        head = self.make_head(identity, np.zeros(n_columns, np.float32))
+        results = []
+        for fold, (_, test) in enumerate(self.folds):
+            weights = self.score_weights(test)
+            results.append(self.scorer(head, scores[test, fold].astype(np.float32), self.y[test], **weights))
+        return np.array(results, dtype=np.float64)
+
+    def score_weights(self, test):
+        """Return the keyword arguments with which the scorer is told the weights of held-out rows."""
+        return {"sample_weight": self.sample_weight[test]} if self.is_weighted and takes_weights(self.scorer) else {}
+
+    def _log_likelihood(self, scores, test, fold):
+        """Return log-likelihoods and weights of the held-out rows."""
+        counts = self.sample_weight[test].astype(np.float64)
+        if self.multilabel:
+            signs = 2.0 * self.targets[test] - 1
+            return np.maximum(-np.logaddexp(0, -signs * scores), _FLOOR).sum(1), counts
+        labels = self.targets[test]
+        if scores.shape[1] == 1:
+            scores = np.hstack([np.zeros_like(scores), scores])
+        trained = np.zeros(len(self.classes), bool)
+        trained[self.targets[self.fold_weights[:, fold] > 0]] = True
+        scores = np.where(trained, scores, -np.inf)
+        largest = scores.max(1, keepdims=True)
+        normaliser = largest[:, 0] + np.log(np.exp(scores - largest).sum(1))
+        likelihood = scores[np.arange(len(labels)), labels] - normaliser
+        return np.maximum(likelihood, _FLOOR), counts * trained[labels]
+
+    def _weigh(self, train):
+        weights = np.zeros(len(self.targets), np.float32)
+        labels, given = self.targets[train], self.sample_weight[train]
+        if self.class_weight is None:
+            weights[train] = given
+        else:
+            rows = np.zeros((len(train), 1), np.float32)
+            weights[train] = weigh_rows(rows, self.classes, labels, self.class_weight, given)
+        return weights
+
+
+def make_folds(y, targets, multilabel, cv, groups, random_state):
+    """Return (train, test) positions of each fold; none where an int asks for folds of very few labels."""
+    if not isinstance(cv, Integral) or groups is not None:
+        return list(check_cv(cv, y, classifier=True).split(np.zeros(len(targets)), y, groups))
+    counts = np.array([len(targets)]) if multilabel else np.bincount(targets)
+    if len(targets) < FEWEST_LABELS * max(len(counts), 2) or (not multilabel and np.sort(counts)[-2] < 2):
+        return []
+    strata = np.zeros(len(targets), np.int64) if multilabel else targets
+    n_splits = min(cv, int(counts.max()), MOST_FOLDS_OF_MANY if len(targets) > MANY_ROWS else cv)
+    splitter = StratifiedKFold(n_splits, shuffle=True, random_state=random_state)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class in y", category=UserWarning)
+        return list(splitter.split(np.zeros(len(targets)), strata))
