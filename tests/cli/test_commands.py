@@ -128,7 +128,10 @@ def test_quiet_says_nothing(folder, run):
         (("pretrain", "missing.txt", "-o", "e.tk"), "No such file or directory: 'missing.txt'"),
         (("pretrain", "labelled.pdf", "-o", "e.tk"), "A corpus is a .txt, .csv, .tsv or .jsonl file"),
         (("pretrain", "other.csv", "-o", "e.tk"), "has no column 'text'. Its columns are: ['body', 'sentiment']"),
-        (("pretrain", "corpus.txt", "-o", "e.tk", "--n-components", "0"), "The 'n_components' parameter of WordVectorEncoder"),
+        (
+            ("pretrain", "corpus.txt", "-o", "e.tk", "--n-components", "0"),
+            "The 'n_components' parameter of WordVectorEncoder",
+        ),
         (("pretrain", "-o", "e.tk"), "Missing argument 'CORPUS...'"),
         (("finetune", "other.csv", "-e", "encoder.tk", "-o", "m.tk"), "has no column 'text'"),
         (("finetune", "labelled.csv", "-o", "m.tk"), "strategy='auto' needs an encoder"),
