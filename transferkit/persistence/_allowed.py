@@ -14,7 +14,7 @@ ALLOWED = {
         "WordVectorEncoder",
     ),
     "transferkit.heads": ("LogisticHead", "LogisticHeadCV", "MLPHeadClassifier", "MLPHeadRegressor", "RidgeHead"),
-    "transferkit.transfer": ("TransferClassifier",),
+    "transferkit.transfer": ("TransferClassifier", "TransferRegressor"),
     "sklearn.calibration": (
         "CalibratedClassifierCV",
         "_CalibratedClassifier",
