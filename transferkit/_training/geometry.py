@@ -19,6 +19,7 @@ from transferkit._training.white_geometry import WhiteGeometry
 __all__ = ["Geometry", "find_geometry"]
 
 MAX_REDUCED_ROWS = 1200  # up to here fewer rows than features become a square dense problem
+MAX_REDUCED_SPARSE_ROWS = 200  # the dual of sparse features is faster much earlier
 
 
 class Geometry(Protocol):
@@ -51,7 +52,7 @@ def find_geometry(
     if block_scales is not None:
         return ScaledGeometry.of(X, row_weights, fit_intercept, device, block_scales)
     n_rows, n_columns = X.shape
-    if n_rows < n_columns and n_rows <= MAX_REDUCED_ROWS:
+    if n_rows < n_columns and n_rows <= (MAX_REDUCED_SPARSE_ROWS if has_sparse_part(X) else MAX_REDUCED_ROWS):
         return ReducedGeometry.of(X, row_weights, fit_intercept, device)
     if n_rows < n_columns and has_sparse_part(X) and has_dense_part(X):
         return MixedGeometry(X, row_weights, fit_intercept, device)
