@@ -539,3 +539,20 @@ def test_ranking_of_binary_problems_is_good(digits):
         head = MLPHeadClassifier((16,), loss=loss, learning_rate_init=0.01, max_iter=30, random_state=0).fit(X, y > 4)
         assert head.decision_function(T).shape == (len(T),)
         assert roc_auc_score(truth > 4, head.decision_function(T)) > 0.94
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+def test_arrays_of_the_user_and_of_a_source_are_never_changed(digits, kind):
+    X, y, _, _ = digits
+    X = kind(X)
+    start = [np.ones((64, 4)), np.ones((4, 10))], [np.ones(4), np.ones(10)]
+    head = MLPHeadClassifier((4,), weight_init=start, max_iter=2).fit(X, y)
+    assert all((array == 1).all() for part in start for array in part)
+    before = [coef.copy() for coef in head.coefs_]
+    MLPHeadClassifier((4,), weight_init=head, max_iter=2).fit(X, y)
+    first, copied = head.coefs_[0], pickle.loads(pickle.dumps(head))
+    head.partial_fit(X, y)
+    copied.set_params(warm_start=True).fit(X, y)
+    np.testing.assert_array_equal(first, before[0])
+    for changed in (head, copied):
+        assert not np.array_equal(changed.coefs_[0], before[0])

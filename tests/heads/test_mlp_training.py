@@ -170,6 +170,9 @@ def test_gradual_pruning_zeroes_the_share_and_trains_on(digits):
         weights = np.concatenate([coef.ravel() for coef in head.coefs_])
         assert abs((weights == 0).mean() - 0.8) < 0.01
         assert head.score(kind(T), truth) > 0.88
+    stopped = clone(head).set_params(early_stopping=True, tol=1e-4, n_iter_no_change=2, max_iter=100).fit(X, y)
+    assert 15 < stopped.n_iter_ < 100
+    assert abs(np.mean(np.concatenate([coef.ravel() for coef in stopped.coefs_]) == 0) - 0.8) < 0.01
     early = clone(head).set_params(max_iter=8).fit(X, y)
     share = np.mean(np.concatenate([coef.ravel() for coef in early.coefs_]) == 0)
     assert abs(share - 0.8 * (1 - (1 - 3 / 10) ** 3)) < 0.01
@@ -239,12 +242,28 @@ def test_labels_unseen_in_partial_fit_are_named(digits):
 
 
 @pytest.mark.parametrize(
-    "parameters", [{"early_stopping": True}, {"solver": "lbfgs"}, {"learning_rate_init": "auto"}, {"swa": 0.5}]
+    "parameters",
+    [
+        {"early_stopping": True},
+        {"solver": "lbfgs"},
+        {"learning_rate_init": "auto"},
+        {"swa": 0.5},
+        {"prune_schedule": {"amount": 0.5}},
+    ],
 )
 def test_partial_fit_refuses_what_needs_all_data(digits, parameters):
     X, y, _, _ = digits
     with pytest.raises(ValueError, match="partial_fit sees one part of the data at a time"):
         MLPHeadClassifier(**parameters).partial_fit(X, y, classes=range(10))
+
+
+def test_partial_fit_takes_another_solver_but_no_other_layers(digits):
+    X, y, _, _ = digits
+    head = MLPHeadClassifier((8,), random_state=0).partial_fit(X, y, classes=range(10))
+    head.set_params(solver="sgd", learning_rate_init=0.1).partial_fit(X, y).set_params(solver="adam").partial_fit(X, y)
+    assert head.n_iter_ == 3
+    with pytest.raises(ValueError, match="cannot change the layers"):
+        head.set_params(hidden_layer_sizes=(9,)).partial_fit(X, y)
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
@@ -379,6 +398,7 @@ def test_every_bad_parameter_is_named_with_what_it_may_be(digits, name, value):
             "solver='lbfgs' needs the same loss at each look, and dropout changes it",
         ),
         ({"solver": "lbfgs", "batch_norm": True}, "batch_norm changes it"),
+        ({"solver": "lbfgs", "clip_norm": 1.0}, "takes no clip_norm"),
         ({"prune_schedule": {"amount": 2}}, "prune_schedule must be {'amount'"),
         ({"prune_schedule": {"amount": 0.5, "begin": 9, "end": 3}}, "with begin=9 and end=3"),
         ({"prune_schedule": {"share": 0.5}}, "prune_schedule must be"),

@@ -90,6 +90,7 @@ def train_network(
     validation: Examples | None = None,
     memories: Sequence[np.ndarray] | None = None,
     keep_memories: bool = False,
+    own: bool = False,
     on_epoch: Callable[[Callable[[], list[Stage]], History], bool] | None = None,
 ) -> TrainedNetwork:
     """Train the stages on the examples.
@@ -107,6 +108,8 @@ def train_network(
         What the optimiser of an earlier training of the same stages remembers.
     keep_memories : bool, default=False
         Whether to return that.
+    own : bool, default=False
+        Whether the stages' arrays may be trained where they lie, which saves the memory of a copy.
     on_epoch : callable, optional
         Called after each epoch with a function that returns the stages as they are, and the history; a true answer ends
         the training.
@@ -121,7 +124,7 @@ def train_network(
     device = choose_device(options.device)
     try:
         with torch.no_grad(), one_thread_if_small(device, _count_operations(stages, examples, options)):
-            trained, optimiser = _train(stages, examples, options, validation, memories, on_epoch, device)
+            trained, optimiser = _train(stages, examples, options, validation, memories, on_epoch, device, own)
             trained.memories = optimiser.read() if keep_memories else None
             return trained
     except torch.OutOfMemoryError as error:
@@ -136,8 +139,9 @@ def _train(
     memories: Sequence[np.ndarray] | None,
     on_epoch: Callable[[Callable[[], list[Stage]], History], bool] | None,
     device: torch.device,
+    own: bool,
 ) -> tuple[TrainedNetwork, Optimiser]:
-    task = make_task(stages, examples, options, validation, device)
+    task = make_task(stages, examples, options, validation, device, own)
     network = task.network
     found = None
     if options.learning_rate_init == "auto" and options.solver != "lbfgs":
@@ -152,7 +156,8 @@ def _train(
         warmup=options.warmup,
     )
     sizes = BatchSizes(options.batch_size, task.n_rows, options.batch_schedule, options.batch_epochs)
-    stopping = Stopping(options.max_epochs, options.tol, options.patience, options.early_stopping)
+    settled = 0 if options.pruning is None else options.pruning[2] - 1
+    stopping = Stopping(options.max_epochs, options.tol, options.patience, options.early_stopping, settled)
     optimiser = _make_optimiser(network, options)
     if memories is not None:
         optimiser.restore(memories)
@@ -170,7 +175,7 @@ def _train(
     )
     if average is not None and average.n_epochs > 0:
         _take_average(task, average, options)
-    return TrainedNetwork(network.read(), history, found, None), optimiser
+    return TrainedNetwork(network.read(final=True), history, found, None), optimiser
 
 
 def make_task(
@@ -179,12 +184,13 @@ def make_task(
     options: TrainingOptions,
     validation: Examples | None,
     device: torch.device,
+    own: bool = False,
 ) -> NetworkTask:
     """Move network and data to the device."""
     sparse = sp.issparse(examples.X)
     randomness = Randomness(options.seed, device, order_on_host=sparse)
     dtype = torch.float32 if examples.X.dtype == np.float32 else torch.float64
-    network = Network(stages, sparse=sparse, device=device, dtype=dtype, generator=randomness.noise)
+    network = Network(stages, sparse=sparse, device=device, dtype=dtype, generator=randomness.noise, own=own)
     exclusive = examples.targets.ndim == 1
     n_outputs = network.n_outputs
     targets = Targets(examples.targets, n_outputs, options.label_smoothing, device, dtype)

@@ -168,10 +168,11 @@ class Optimiser:
         return [part.cpu().numpy().copy() for group in parts for part in group]
 
     def restore(self, arrays: Sequence[np.ndarray]) -> None:
-        """Go on from what `read` returned; anything of other shapes is refused."""
-        parts = [
-            part for count, memories in zip(self.counts, self.memories, strict=True) for part in (count, *memories)
-        ]
+        """Go on from what `read` returned, or from nothing if that is another solver's."""
+        pairs = zip(self.counts, self.memories, strict=True)
+        parts = [part for count, memories in pairs for part in (count, *memories)]
+        if [tuple(part.shape) for part in parts] != [array.shape for array in arrays]:
+            return
         for part, array in zip(parts, arrays, strict=True):
             part.copy_(torch.from_numpy(np.array(array)))
 

@@ -49,7 +49,7 @@ def check_arrays(start, sizes, dtype):
             f"weight_init must be a pair (coefs, intercepts) of lists with {len(sizes) - 1} arrays each, one for each "
             f"layer. Got {len(start)} parts of {[len(part) for part in start]} arrays."
         )
-    coefs, intercepts = ([np.asarray(array, dtype=dtype) for array in part] for part in start)
+    coefs, intercepts = ([np.array(array, dtype=dtype, order="C") for array in part] for part in start)
     for position, (coef, intercept) in enumerate(zip(coefs, intercepts, strict=True)):
         expected = (sizes[position], sizes[position + 1])
         if coef.shape != expected or intercept.shape != expected[1:]:
