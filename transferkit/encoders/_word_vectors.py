@@ -414,7 +414,7 @@ class WordVectorEncoder(
         return TermProjection(self._words, self._vectors, self._idf)
 
     def _can_fine_tune(self):
-        return self.pooling in ("mean", "tfidf")
+        return self.pooling in ("mean", "tfidf") and not self.subword
 
     def _to_network(self, X):
         """Return the weighted words of texts, whose products with the vectors are pooled rows, and the layers."""
