@@ -234,6 +234,7 @@ def read_attributes(stages, history, last=None):
         "intercepts_": intercepts,
         "batch_norms_": norms if any(norm is not None for norm in norms) else None,
         "scales_": None,
+        "compression_": None,
         "n_iter_": len(record["loss"]),
         "history_": record,
         "loss_curve_": list(record["loss"]),
