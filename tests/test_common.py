@@ -12,11 +12,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from transferkit import (
+    AutoencoderEncoder,
     KMeansEncoder,
     LogisticHead,
     LSAEncoder,
     MLPHeadClassifier,
     MLPHeadRegressor,
+    SOMEncoder,
     TfidfEncoder,
     TransferClassifier,
     WordVectorEncoder,
@@ -26,7 +28,15 @@ TEXTS = ["the cat sat on the mat", "a dog", "Ünïcode words, and CATS!", "the d
 
 
 @parametrize_with_checks(
-    [KMeansEncoder(4), LogisticHead(), MLPHeadClassifier(), MLPHeadRegressor(), TransferClassifier(strategy="scratch")]
+    [
+        AutoencoderEncoder((8,), 2, max_iter=3),
+        KMeansEncoder(4),
+        LogisticHead(),
+        SOMEncoder((2, 2)),
+        MLPHeadClassifier(),
+        MLPHeadRegressor(),
+        TransferClassifier(strategy="scratch"),
+    ]
 )
 def test_contract_of_scikit_learn(estimator, check):
     check(estimator)

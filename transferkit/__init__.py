@@ -6,6 +6,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _ROOM_OF_NAME = {
+    "AutoencoderEncoder": "encoders",
     "EmbeddingMapDisplay": "inspection",
     "FeatureBlocks": "heads",
     "KMeansEncoder": "encoders",
@@ -16,9 +17,11 @@ _ROOM_OF_NAME = {
     "MLPHeadRegressor": "heads",
     "PretrainedEncoder": "encoders",
     "RidgeHead": "heads",
+    "SOMEncoder": "encoders",
     "TfidfEncoder": "encoders",
     "TransferClassifier": "transfer",
     "TransferCurveDisplay": "inspection",
+    "TransferRegressor": "transfer",
     "WordVectorEncoder": "encoders",
     "describe": "persistence",
     "explain": "inspection",
@@ -43,6 +46,7 @@ _ROOMS = (
 )
 
 __all__ = [
+    "AutoencoderEncoder",
     "EmbeddingMapDisplay",
     "FeatureBlocks",
     "KMeansEncoder",
@@ -53,9 +57,11 @@ __all__ = [
     "MLPHeadRegressor",
     "PretrainedEncoder",
     "RidgeHead",
+    "SOMEncoder",
     "TfidfEncoder",
     "TransferClassifier",
     "TransferCurveDisplay",
+    "TransferRegressor",
     "WordVectorEncoder",
     "datasets",
     "describe",

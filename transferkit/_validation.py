@@ -30,6 +30,7 @@ __all__ = [
     "check_labels",
     "check_same_length",
     "check_sample_weight",
+    "check_targets",
     "check_texts",
     "count_rows",
     "fit_context",
@@ -146,6 +147,14 @@ def check_labels(y):
         y = column_or_1d(y, warn=True)
     check_classification_targets(y)
     return y
+
+
+def check_targets(y):
+    """Return targets of a regression as a float array (n_samples,) or (n_samples, n_outputs), all finite."""
+    if y is None:
+        raise ValueError("This estimator requires y to be passed, but the target y is None: give one number a row.")
+    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
 
 def check_same_length(X, y):

@@ -43,13 +43,14 @@ def folder(tmp_path):
 
 @pytest.fixture
 def model_path(folder, run):
-    run("pretrain", folder / "corpus.txt", "-o", folder / "encoder.tk", "--n-components", 4, "-q")
+    run("pretrain", folder / "corpus.txt", "-o", folder / "encoder.tk", "--encoder", "lsa", "--n-components", 4, "-q")
     run("finetune", folder / "labelled.csv", "-e", folder / "encoder.tk", "-o", folder / "model.tk", "-q")
     return folder / "model.tk"
 
 
 def test_pretrain_finetune_evaluate_predict_describe(folder, run):
-    code, out, _ = run("pretrain", folder / "corpus.txt", "-o", folder / "encoder.tk", "--n-components", 4)
+    arguments = ("--encoder", "lsa", "--n-components", 4)
+    code, out, _ = run("pretrain", folder / "corpus.txt", "-o", folder / "encoder.tk", *arguments)
     assert code == 0
     assert out.startswith(f"pretrained on {len(UNLABELLED)} texts in ")
     arguments = ("-e", folder / "encoder.tk", "-o", folder / "model.tk", "--cv", 2)
@@ -127,10 +128,13 @@ def test_quiet_says_nothing(folder, run):
         (("pretrain", "missing.txt", "-o", "e.tk"), "No such file or directory: 'missing.txt'"),
         (("pretrain", "labelled.pdf", "-o", "e.tk"), "A corpus is a .txt, .csv, .tsv or .jsonl file"),
         (("pretrain", "other.csv", "-o", "e.tk"), "has no column 'text'. Its columns are: ['body', 'sentiment']"),
-        (("pretrain", "corpus.txt", "-o", "e.tk", "--n-components", "0"), "The 'n_components' parameter of LSAEncoder"),
+        (
+            ("pretrain", "corpus.txt", "-o", "e.tk", "--n-components", "0"),
+            "The 'n_components' parameter of WordVectorEncoder",
+        ),
         (("pretrain", "-o", "e.tk"), "Missing argument 'CORPUS...'"),
         (("finetune", "other.csv", "-e", "encoder.tk", "-o", "m.tk"), "has no column 'text'"),
-        (("finetune", "labelled.csv", "-o", "m.tk"), "strategy='frozen' needs an encoder"),
+        (("finetune", "labelled.csv", "-o", "m.tk"), "strategy='auto' needs an encoder"),
         (("finetune", "labelled.csv", "-e", "no.tk", "-o", "m.tk"), "There is no model file 'no.tk'"),
         (
             ("finetune", "labelled.csv", "-e", "corpus.txt", "-o", "m.tk"),

@@ -126,12 +126,13 @@ def test_pickles_load_where_transferkit_cannot_be_imported():
 
 
 def test_weights_are_folded_where_only_a_projection_stands_before_the_head():
-    model = TransferClassifier(word_vectors(norm=None)).fit(TEXTS, LABELS)
+    model = TransferClassifier(word_vectors(norm=None), strategy="frozen").fit(TEXTS, LABELS)
     exported = to_sklearn(model)
     assert [type(step).__name__ for step in exported] == ["TfidfVectorizer", "LogisticRegression"]
     assert exported[-1].coef_.shape == (3, len(model.encoder_.encoder_.vocabulary_))
     assert exported[-1].coef_.T.flags.c_contiguous
-    few = TransferClassifier(WordVectorEncoder(2, min_count=1, norm=None).fit(TEXTS)).fit(TEXTS, LABELS)
+    encoder = WordVectorEncoder(2, min_count=1, norm=None).fit(TEXTS)
+    few = TransferClassifier(encoder, strategy="frozen").fit(TEXTS, LABELS)
     assert len(to_sklearn(few)) == 3  # three classes would need more weights than two components
 
 

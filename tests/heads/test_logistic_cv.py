@@ -80,7 +80,7 @@ def test_one_batch_of_all_strengths_gives_the_same_as_one_after_the_other(monkey
     together = LogisticHeadCV(CS, scoring="neg_log_loss", tol=1e-6).fit(X, y)
     monkeypatch.setattr(logistic_search, "BATCH_SCORES", 1)
     apart = LogisticHeadCV(CS, scoring="neg_log_loss", tol=1e-6).fit(X, y)
-    np.testing.assert_allclose(together.cv_results_["mean_test_score"], apart.cv_results_["mean_test_score"], atol=1e-3)
+    np.testing.assert_allclose(together.cv_results_["mean_test_score"], apart.cv_results_["mean_test_score"], atol=2e-3)
 
 
 @pytest.mark.parametrize("scoring", ["accuracy", "f1_macro", "roc_auc_ovr", "neg_log_loss", "balanced_accuracy"])

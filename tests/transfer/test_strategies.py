@@ -66,7 +66,8 @@ def test_prior_with_one_candidate_is_logistic_regression_on_both_blocks(any_enco
     terms = join_terms(find_projection(any_encoder), TEXTS)
     rows, test_rows = (terms.encoder.transform(texts).toarray() for texts in (TEXTS, TEST_TEXTS))
     expected = 0
-    weights = {"unlabelled": np.ones(rows.shape[1]), "labelled": terms.labelled_idf / terms.encoder.idf_}
+    labelled_idf = np.log((1 + len(TEXTS)) / (1 + (rows > 0).sum(0))) + 1
+    weights = {"unlabelled": np.ones(rows.shape[1]), "labelled": labelled_idf / terms.encoder.idf_}
     table = model.strategy_scores_
     for idf, scales in weights.items():
         S, T = rows * scales, test_rows * scales

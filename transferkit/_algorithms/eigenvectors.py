@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import linalg, sparse
 
-from transferkit._algorithms.sparse_products import Map, slice_rows, times
+from transferkit._algorithms.sparse_products import Map, TallProducts, slice_rows, times
 
 SMALL = 1024  # up to this many rows, the dense decomposition is the faster one
 _N_STEPS = 12
@@ -66,42 +66,48 @@ def _decompose_in_krylov_space(
 ) -> tuple[np.ndarray, np.ndarray]:
     width = int(np.ceil(_BLOCK_SHARE * n_vectors))
     n_rows, size = matrix.shape[0], width * _N_STEPS
-    slices = slice_rows(matrix)
+    slices, tall = slice_rows(matrix), TallProducts(n_rows, run)
     basis = np.empty((n_rows, size), np.float32, order="F")  # a block of columns is contiguous
     projected = np.zeros((size, size))  # its lower triangle; blocks further from the diagonal are zero
     start = random_state.standard_normal((n_rows, width)).astype(np.float32)
-    basis[:, :width] = _orthonormal(times(slices, start, run), 0.0, random_state)
+    basis[:, :width] = _orthonormal(times(slices, start, run), 0.0, random_state, tall)
     for step in range(_N_STEPS):
         begin, end = step * width, (step + 1) * width
         image = times(slices, np.ascontiguousarray(basis[:, begin:end]), run)
-        projected[begin:end, begin:end] = basis[:, begin:end].T @ image
+        projected[begin:end, begin:end] = tall.inner(basis[:, begin:end], image)
         if step == _N_STEPS - 1:
             break
-        basis[:, end : end + width] = block = _next_block(image, basis[:, :end], width, random_state)
-        projected[end : end + width, begin:end] = block.T @ image
+        residual = image.copy()
+        basis[:, end : end + width] = block = _next_block(residual, basis[:, :end], width, random_state, tall)
+        projected[end : end + width, begin:end] = tall.inner(block, image)
     values, rotation = linalg.eigh(projected, lower=True)
     order = np.argsort(-np.abs(values), kind="stable")[:n_vectors]
-    return values[order], basis @ rotation[:, order].astype(np.float32)
+    return values[order], tall.times(basis, rotation[:, order].astype(np.float32))
 
 
-def _next_block(image: np.ndarray, known: np.ndarray, width: int, random_state: np.random.RandomState) -> np.ndarray:
-    """Return an orthonormal basis of what the image of the last block adds to known columns."""
-    scale = float(np.linalg.norm(image, axis=0).max())
-    recent = known[:, -2 * width :]  # but for rounding, the image lies in these blocks and the next
-    block = _orthonormal(image - recent @ (recent.T @ image), scale, random_state)
-    block -= known @ (known.T @ block)  # what rounding left of all the earlier ones
+def _next_block(
+    block: np.ndarray, known: np.ndarray, width: int, random_state: np.random.RandomState, tall: TallProducts
+) -> np.ndarray:
+    """Return an orthonormal basis of what the image of the last block (overwritten) adds to known columns."""
+    scale = float(np.linalg.norm(block, axis=0).max())
+    tall.take_out(block, known[:, -2 * width :])  # but for rounding, the image lies in these blocks and the next
+    block = _orthonormal(block, scale, random_state, tall)
+    tall.take_out(block, known)  # what rounding left of all the earlier ones
     if np.linalg.norm(block, axis=0).min() < _KEPT:
-        block = _orthonormal(block, 1.0, random_state)
-        block -= known @ (known.T @ block)
-    return _orthonormal(block, 1.0, random_state)
+        block = _orthonormal(block, 1.0, random_state, tall)
+        tall.take_out(block, known)
+    return _orthonormal(block, 1.0, random_state, tall)
 
 
-def _orthonormal(columns: np.ndarray, scale: float, random_state: np.random.RandomState) -> np.ndarray:
+def _orthonormal(
+    columns: np.ndarray, scale: float, random_state: np.random.RandomState, tall: TallProducts
+) -> np.ndarray:
     """Return an orthonormal basis of the columns, any directions in place of columns that are nil beside `scale`."""
     try:
-        factor = linalg.cholesky(columns.T @ columns)
+        factor = linalg.cholesky(tall.inner(columns, columns))
         if np.diag(factor).min() > _WEAK * max(scale, float(np.diag(factor).max())):  # then as good as QR, and faster
-            return linalg.solve_triangular(factor, columns.T, trans="T", check_finite=False).T
+            inverse = linalg.solve_triangular(factor, np.eye(len(factor), dtype=np.float32), check_finite=False)
+            return tall.times(columns, inverse)
     except linalg.LinAlgError:
         pass
     block, triangle = linalg.qr(columns, mode="economic", check_finite=False)
@@ -109,4 +115,4 @@ def _orthonormal(columns: np.ndarray, scale: float, random_state: np.random.Rand
     if weak.any():  # nothing but rounding is left where all eigenvectors are found: any directions will do
         block[:, weak] = random_state.standard_normal((len(block), int(weak.sum()))) / np.sqrt(len(block))
         block = linalg.qr(block, mode="economic", check_finite=False)[0]
-    return block
+    return np.ascontiguousarray(block)

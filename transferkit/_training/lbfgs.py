@@ -18,6 +18,7 @@ SUFFICIENT_DECREASE = 1e-4
 MAX_TRIALS = 25
 NEGLIGIBLE_LOSS = 1e-6  # of a row: objectives below it count as such, or a perfect fit would never end
 STEPS_UNWATCHED = 4  # on a GPU: asking which problems are done makes it wait for the CPU
+FEW_DONE = 4  # a quarter of the problems: for fewer it is not worth copying what the others remember
 STEPS_TO_JUDGE = 3
 SLOWEST_RATE = 0.95  # of gain from one five steps to the next; irregular progress is taken for slow
 
@@ -42,16 +43,15 @@ def minimise(
     offset: Tensor | None = None,
     tol: float = 1e-4,
     max_iter: int = 1000,
+    lenient: bool = False,
     on_iteration: Callable[["Run"], bool] | None = None,
 ) -> Solution:
     """Minimise loss(scores + offset) + penalty / 2 of each problem.
 
     A problem ends when what its objective may still lose is proven (see `bound_gap`) to be less than the fraction
-    `tol` both of the geometric mean of the objective and the untrained one (a tiny objective, where hardly a row is
-    in doubt, is not worth its fourth digit) and of what training has gained, or when that is estimated: by the
-    slopes along its last five directions (half of one is the gain of a Newton step; five times that allows for what
-    L-BFGS does not see) and by the rate at which its last ten steps gained. It also ends when rounding hides all
-    progress.
+    `tol` both of the objective and of what training has gained, or when that is estimated: by the slopes along its
+    last five directions (half of one is the gain of a Newton step; five times that allows for what L-BFGS does not
+    see) and by the rate at which its last ten steps gained. It also ends when rounding hides all progress.
     `on_iteration(run)` is called after each iteration; a true answer stops all problems.
 
     Parameters
@@ -62,8 +62,11 @@ def minimise(
         First point of each problem.
     offset : Tensor of shape (n_rows, 1 or n_problems, n_outputs), optional
         Added to all scores: the scores of the weights to which the penalty pulls.
+    lenient : bool
+        Whether the geometric mean of the objective and the untrained one stands for the objective: a tiny objective,
+        where hardly a row is in doubt, is not worth its fourth digit to who only wants scores.
     """
-    run = Run(coordinates, loss, start, offset, tol)
+    run = Run(coordinates, loss, start, offset, tol, lenient)
     solution = run.begin_solution()
     every = 1 if start.coords.device.type == "cpu" or on_iteration is not None else STEPS_UNWATCHED
     for iteration in range(max_iter + 1):
@@ -76,12 +79,12 @@ def minimise(
         if iteration == max_iter or stopped or bool(done.all()):
             run.record(solution, torch.ones_like(done), gaps, iteration, done | stopped)
             break
-        if bool(done.any()):
+        if int(done.sum()) * FEW_DONE >= len(done):
             run.record(solution, done, gaps, iteration, done)
-            run, direction, slope = run.select(~done), direction.select(~done), slope[~done]
+            run, direction, slope, gaps = run.select(~done), direction.select(~done), slope[~done], gaps[~done]
         failed = run.advance(direction, slope)
         if failed is not None:  # the rounding of the scores hides all progress: no better point can be found
-            run.record(solution, failed, gaps[~done], iteration, failed)
+            run.record(solution, failed, gaps, iteration, failed)
             if bool(failed.all()):
                 break
             run = run.select(~failed)
@@ -91,7 +94,10 @@ def minimise(
 class Run:
     """The problems that are still running: where they stand and what L-BFGS remembers."""
 
-    def __init__(self, coordinates: Coordinates, loss: Loss, start: Vector, offset: Tensor | None, tol: float) -> None:
+    def __init__(
+        self, coordinates: Coordinates, loss: Loss, start: Vector, offset: Tensor | None, tol: float, lenient: bool
+    ) -> None:
+        self.lenient = lenient
         self.coordinates, self.loss, self.point, self.tol = coordinates, loss, start, tol
         scores = coordinates.scores(start)
         self.scores = scores if offset is None else scores + offset
@@ -127,7 +133,8 @@ class Run:
 
     def judge(self, slope: Tensor) -> tuple[Tensor, Tensor]:
         """Return which problems are done, and their estimated relative distances to the optimum."""
-        size = torch.minimum((self.values * self.untrained).sqrt(), self.untrained - self.values)
+        goal = (self.values * self.untrained).sqrt() if self.lenient else self.values
+        size = torch.minimum(goal, self.untrained - self.values)
         size = size.clamp_min(NEGLIGIBLE_LOSS * self.loss.weights.sum(0, dtype=torch.float64))
         proven = self.coordinates.bound_gap(self.gradient, self.curvature) / size
         steepest = torch.stack(self.slopes).amax(0) / size

@@ -18,7 +18,7 @@ from transferkit._training.losses import Loss
 
 __all__ = ["CandidateFit", "LogisticSearch"]
 
-BATCH_SCORES = 100_000  # on the CPU, strengths join one batch while it has so few scores; warm starts save more
+BATCH_SCORES = 10_000  # on the CPU, strengths join one batch while it has so few scores; beyond, warm starts save more
 BATCH_SCORES_GPU = 100_000_000
 MANY_STEPS = 8  # after a candidate that took so many, the next ones get the blocks of the Hessian
 
@@ -142,7 +142,7 @@ class LogisticSearch:
                 scores = coordinates.scores(start)
                 scores = scores if offset is None else scores + offset
                 coordinates = BlockCoordinates.at(coordinates, loss, scores)
-        solution = minimise(coordinates, loss, start, offset=offset, tol=self.tol, max_iter=self.max_iter)
+        solution = minimise(coordinates, loss, start, offset=offset, tol=self.tol, max_iter=self.max_iter, lenient=True)
         seconds = (time.perf_counter() - began) / len(Cs)
         fits = []
         for i, C in enumerate(Cs):

@@ -25,10 +25,14 @@ def commands():
 @commands.command()
 @click.argument("corpora", nargs=-1, required=True, metavar="CORPUS...")
 @click.option("--output", "-o", required=True, help="Model file to write, for example encoder.tk.")
-@click.option("--encoder", type=click.Choice(["tfidf+lsa", "lsa", "tfidf"]), default="tfidf+lsa", show_default=True)
-@click.option("--n-components", default=256, show_default=True, help="Number of LSA features.")
-@click.option("--min-df", default=2, show_default=True, help="Leave out terms in fewer texts than this.")
-@click.option("--max-ngram", default=1, show_default=True, help="Longest n-gram of words that counts as a term.")
+@click.option(
+    "--encoder", type=click.Choice(["vectors", "tfidf+lsa", "lsa", "tfidf"]), default="vectors", show_default=True
+)
+@click.option("--n-components", default=256, show_default=True, help="Length of word vectors, number of LSA features.")
+@click.option("--min-df", default=2, show_default=True, help="Leave out terms rarer than this.")
+@click.option(
+    "--max-ngram", default=1, show_default=True, help="Longest n-gram that counts as a term (not of vectors)."
+)
 @_text
 @_quiet
 def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, text_column, quiet):
@@ -45,17 +49,17 @@ def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, text_col
     _say(f"pretrained on {len(texts):,} texts in {seconds:.1f} s -> {output} ({_megabytes(output)})", quiet)
 
 
-def make_encoder(name, n_components=256, min_df=2, max_ngram=1):
+def make_encoder(name="vectors", n_components=256, min_df=2, max_ngram=1):
     """Return the unfitted encoder of that name.
 
     Parameters
     ----------
-    name : {"tfidf+lsa", "lsa", "tfidf"}
-        Sparse terms, dense features, or both side by side.
+    name : {"vectors", "tfidf+lsa", "lsa", "tfidf"}, default="vectors"
+        Word vectors; sparse terms, dense features, or both side by side.
     n_components : int, default=256
         Number of dense features.
     min_df : int, default=2
-        Leave out terms in fewer texts.
+        Leave out terms in fewer texts; for vectors words that occur less often.
     max_ngram : int, default=1
         Longest n-gram of words.
 
@@ -66,6 +70,10 @@ def make_encoder(name, n_components=256, min_df=2, max_ngram=1):
     """
     from sklearn.pipeline import make_union
 
+    if name == "vectors":
+        if max_ngram != 1:
+            raise ValueError("Word vectors are of single words: --max-ngram needs --encoder lsa or tfidf.")
+        return transferkit.WordVectorEncoder(n_components, min_count=min_df)
     terms = {"min_df": min_df, "ngram_range": (1, max_ngram), "sublinear_tf": True}
     encoders = {
         "tfidf": transferkit.TfidfEncoder(**terms),
@@ -79,8 +87,14 @@ def make_encoder(name, n_components=256, min_df=2, max_ngram=1):
 @click.argument("labelled", metavar="LABELLED.csv")
 @click.option("--encoder", "-e", help="Model file of a pretrained encoder. Without one, --strategy scratch.")
 @click.option("--output", "-o", required=True, help="Model file to write, for example model.tk.")
-@click.option("--strategy", type=click.Choice(["frozen", "scratch"]), default="frozen", show_default=True)
-@click.option("-C", "C", default=10.0, show_default=True, help="Inverse strength of the L2 penalty.")
+@click.option(
+    "--strategy",
+    type=click.Choice(["auto", "prior", "frozen", "finetune", "scratch"]),
+    default="auto",
+    show_default=True,
+    help="How to use the encoder; auto finds out on held-out labels.",
+)
+@click.option("-C", "C", type=float, help="Inverse strength of the L2 penalty.  [default: found on held-out labels]")
 @click.option("--class-weight", type=click.Choice(["balanced"]), help="Give rare classes as much weight as others.")
 @click.option("--cv", default=0, show_default=True, help="Also report the accuracy in this many folds.")
 @_text
@@ -91,7 +105,11 @@ def finetune(labelled, encoder, output, strategy, C, class_weight, cv, text_colu
     from sklearn.model_selection import cross_val_score
 
     _check_writable(output)
-    head = transferkit.LogisticHead(C=C, class_weight=class_weight)
+    head = None
+    if C is not None:
+        head = transferkit.LogisticHead(C=C, class_weight=class_weight)
+    elif class_weight is not None:
+        head = transferkit.LogisticHeadCV(Cs=[0.1, 1, 10, 100, 1000], class_weight=class_weight)
     model = transferkit.TransferClassifier(encoder, head, strategy=strategy)
     with show_progress("reading", 4 if cv else 3, quiet=quiet) as advance:
         data = transferkit.datasets.load_labelled_csv(labelled, text=text_column, label=label_column)
@@ -106,7 +124,7 @@ def finetune(labelled, encoder, output, strategy, C, class_weight, cv, text_colu
         transferkit.save(model, output)
     _say(
         f"fine-tuned on {len(data.data):,} texts of {len(data.target_names)} classes in {seconds:.1f} s "
-        f"-> {output} ({_megabytes(output)})",
+        f"with strategy {model.strategy_!r} -> {output} ({_megabytes(output)})",
         quiet,
     )
     if cv:

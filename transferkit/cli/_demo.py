@@ -5,18 +5,18 @@ import json
 import subprocess
 import sys
 import time
+import warnings
 
 import click
 import numpy as np
 
 import transferkit
 from transferkit.cli._commands import make_encoder
-from transferkit.cli._curves import draw_curves
 from transferkit.cli._progress import show_progress
 from transferkit.exceptions import MissingExtraError
 
 LABELS_A_CLASS = (4, 16, 64)
-STRATEGIES = {"transfer": "frozen", "scratch": "scratch"}
+STRATEGIES = {"transfer": "auto", "scratch": "scratch"}
 _N_DRAWS = 3
 _MOST_TEST_TEXTS = 1000
 
@@ -64,7 +64,7 @@ def run_demo(folder, *, quiet=False, labels_a_class=LABELS_A_CLASS, packages=Non
 
     encoder_path = folder / "encoder.tk"
     with show_progress("pretraining", 1, quiet=quiet):
-        seconds = _timed(lambda: transferkit.save(make_encoder("tfidf+lsa").fit(texts[~held_out]), encoder_path))[1]
+        seconds = _timed(lambda: transferkit.save(make_encoder("vectors").fit(texts[~held_out]), encoder_path))[1]
     size = encoder_path.stat().st_size
     click.echo(f"Pretrained once on the others, without labels, in {seconds:.1f} s -> {encoder_path} ({_size(size)})\n")
 
@@ -119,9 +119,10 @@ def _compare(task, n_labels, draw, texts, encoder_path):
     )
     results, models = [], {}
     for name, strategy in STRATEGIES.items():
-        head = transferkit.LogisticHead(C=10.0)
-        model = transferkit.TransferClassifier(encoder_path, head, strategy=strategy)
-        models[name], seconds = _timed(lambda model=model: model.fit(texts[chosen], task.labels[chosen]))
+        model = transferkit.TransferClassifier(encoder_path, strategy=strategy)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Transfer did not help")  # the table shows it
+            models[name], seconds = _timed(lambda model=model: model.fit(texts[chosen], task.labels[chosen]))
         predicted, truth = model.predict(texts[task.test]), task.labels[task.test]
         results.append(
             {
@@ -197,17 +198,33 @@ def _save_models(models, folder):
         path = _model_path(folder, name)
         transferkit.save(model, path)
         sizes[name] = path.stat().st_size
-        click.echo(f"{path} ({_size(sizes[name])}, encoder included)")
+        click.echo(f"{path} ({_size(sizes[name])}, all that predicting needs)")
     return sizes
 
 
 def _draw(runs, folder):
     try:
-        draw_curves(runs, folder / "learning_curves.png")
-    except MissingExtraError as error:
-        click.echo(f"No picture: {error}")
-    else:
-        click.echo(f"{folder / 'learning_curves.png'} (learning curves)")
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        click.echo(f"No picture: {MissingExtraError('Drawing learning curves', 'plot')}")
+        return
+    tasks = list(dict.fromkeys(run["task"] for run in runs))
+    figure = Figure(figsize=(4 * len(tasks), 3.8), layout="constrained")  # no pyplot: no global state
+    FigureCanvasAgg(figure)
+    for panel, task in zip(figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0], tasks, strict=True):
+        sizes = sorted({run["labels_a_class"] for run in runs})
+        scores = {name: [_accuracies(runs, task, size, name) for size in sizes] for name in STRATEGIES}
+        transferkit.TransferCurveDisplay(sizes, scores, score_name="accuracy on held-out docstrings, %").plot(panel)
+        panel.set_title(task)
+        panel.label_outer()
+    figure.savefig(folder / "learning_curves.png", dpi=120)
+    click.echo(f"{folder / 'learning_curves.png'} (learning curves)")
+
+
+def _accuracies(runs, task, n_labels, name):
+    wanted = (task, n_labels, name)
+    return [100 * run["accuracy"] for run in runs if (run["task"], run["labels_a_class"], run["strategy"]) == wanted]
 
 
 _WITHOUT_TORCH = """

@@ -29,7 +29,6 @@ class Terms(NamedTuple):
 
     encoder: TfidfEncoder  # rows of unit length, weighed by the unlabelled texts' idf
     vectors: np.ndarray  # (n_known, n_components); the first columns are the encoder's
-    labelled_idf: np.ndarray  # (n_terms,), largest for terms that the labelled texts do not hold
 
 
 def find_projection(encoder):
@@ -72,24 +71,17 @@ def join_terms(projection, texts):
     """
     settings = {"min_df": 1, "max_df": 1.0, "max_features": None, "vocabulary": None, "binary": False, "device": None}
     blank = clone(projection.words).set_params(**settings, use_idf=True, norm="l2", sublinear_tf=True)
-    labelled = clone(blank).fit(texts)
     known, columns = _kept_terms(projection.words)
-    seen = labelled._terms()
-    terms = to_vocabulary([known, seen])
-    at_known = find_terms(known.hashes, known.checks, terms.hashes, terms.checks)
-    is_new = at_known < 0
-    n_known = len(known.hashes)
-    joined = np.where(is_new, n_known - 1 + np.cumsum(is_new), columns[at_known]).astype(np.int32)
+    terms = to_vocabulary([known, clone(blank).fit(texts)._terms()])
+    places = find_terms(known.hashes, known.checks, terms.hashes, terms.checks)
+    is_new = places < 0
+    joined = np.where(is_new, len(columns) - 1 + np.cumsum(is_new), columns[places]).astype(np.int32)
     largest = max(1 + np.log1p(projection.words.n_documents_), projection.idf.max())
     idf = np.full(len(joined), largest, np.float32)
-    idf[:n_known] = projection.idf
+    idf[: len(columns)] = projection.idf
     encoder = blank._set_terms(terms, joined, projection.words.n_documents_)
     encoder._idf = idf
-    labelled_idf = np.full(len(joined), 1 + np.log1p(len(texts)), np.float32)
-    at_seen = find_terms(seen.hashes, seen.checks, terms.hashes, terms.checks)
-    is_seen = at_seen >= 0
-    labelled_idf[joined[is_seen]] = labelled.idf_[labelled._columns[at_seen[is_seen]]]
-    return Terms(encoder, projection.vectors, labelled_idf)
+    return Terms(encoder, projection.vectors)
 
 
 def _kept_terms(words):

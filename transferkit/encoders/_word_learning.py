@@ -1,7 +1,9 @@
 """Word vectors from counts of pairs, by the method that an encoder's parameters name."""
 
 import numpy as np
+from joblib import effective_n_jobs
 from sklearn.utils import check_random_state
+from threadpoolctl import threadpool_limits
 
 from transferkit._algorithms.eigenvectors import SMALL, leading_eigenvectors
 from transferkit._algorithms.pooling import unit_rows
@@ -70,4 +72,6 @@ def _decompose(encoder, ppmi, random_state):
         device = choose_device(encoder.device)
         if device.type != "cpu":
             return leading_eigenvectors_on_device(ppmi, encoder.n_components, random_state, device)
-    return leading_eigenvectors(ppmi, encoder.n_components, random_state, threaded_map(encoder.n_jobs))
+    # Threads of our own share the products, so those of BLAS would only be in their way.
+    with threadpool_limits(1 if effective_n_jobs(encoder.n_jobs) > 1 else None, user_api="blas"):
+        return leading_eigenvectors(ppmi, encoder.n_components, random_state, threaded_map(encoder.n_jobs))

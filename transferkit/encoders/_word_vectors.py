@@ -157,10 +157,10 @@ class WordVectorEncoder(
     n-grams shall be its vector [6]_. Known words keep their own. An unseen word weighs as much as the rarest known one.
 
     Counts add up: `partial_fit` and `merge` give what `fit` gives on all texts at once, as long as `max_pairs` is not
-    reached. Memory grows with the words and pairs met and not with the corpus: pairs beyond `max_pairs` are pruned,
-    never spilled to disk, which bounds counting at about ``40 * max_pairs`` bytes at the moment when two sums are
-    joined. The decomposition needs about ``17 * n_words * n_components`` bytes on top, and training
-    ``24 * n_words * n_components``. They run when the vectors are next asked for.
+    reached. Memory grows with the words and pairs met and not with the corpus: beyond `max_pairs` the rarest pairs are
+    pruned, never spilled to disk, so counting needs about half a gigabyte for the texts at hand and at most some 30
+    bytes for each of `max_pairs`. The decomposition takes about ``17 * n_words * n_components`` bytes on top, and
+    training ``24 * n_words * n_components``. They run when the vectors are next asked for.
 
     The counts stay in memory, but an encoder fitted with `fit` is pickled and saved without them: after loading it
     encodes as before and cannot learn on. Use `partial_fit` where that is wanted.

@@ -55,8 +55,8 @@ class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, VersionedEstimat
     fit_intercept : bool, default=True
         Whether the scores have an intercept.
     tol : float, default=1e-4
-        Training ends when what is still to gain is estimated to be less than this fraction of what training has
-        gained over weights of zero, and of the geometric mean of the objective and its value there.
+        Training ends when what is still to gain is estimated to be less than this fraction of the objective,
+        and of what training has gained over weights of zero.
     max_iter : int, default=1000
         Largest number of steps; few problems need a hundred.
     warm_start : bool, default=False

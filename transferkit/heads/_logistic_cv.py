@@ -61,7 +61,8 @@ class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, VersionedEstim
     fit_intercept : bool, default=True
         Whether the scores have an intercept.
     tol : float, default=1e-4
-        Training ends as in :class:`LogisticHead`.
+        The fit on all rows ends as in :class:`LogisticHead`; those of the folds, of which only scores are wanted,
+        when the fraction is reached of the geometric mean of the objective and its value at weights of zero.
     max_iter : int, default=1000
         Largest number of steps for one C.
     device : str, default="auto"
@@ -230,7 +231,7 @@ class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, VersionedEstim
                 block_scales=candidates.scales,
             )
             in_scoring = None if sample_weight is None else weights
-            scorer = FoldScorer(self.scoring, X, y, in_scoring, classes, multilabel, folds)
+            scorer = FoldScorer(self.scoring, X, y, targets, in_scoring, classes, multilabel, folds)
             held_out = None
             if self.store_oof or self.refit == "average":
                 held_out = HeldOut(folds, targets, weights, multilabel)

@@ -9,10 +9,10 @@ from sklearn.utils import check_random_state
 
 from transferkit._algorithms.batch_norm import fold_batch_norm, unfold_batch_norm
 from transferkit._algorithms.network_predictions import compute_outputs
+from transferkit._pictures import import_pyplot
 from transferkit._progress import FitProgress
 from transferkit._validation import check_is_fitted, to_numpy, unchanged_on_error, validate_data, validate_rows
 from transferkit._versioning import VersionedEstimator
-from transferkit.exceptions import MissingExtraError
 from transferkit.heads._linear_classifier import FLOATS
 from transferkit.heads._mlp_parameters import check_together, make_options, read_hidden_sizes
 from transferkit.heads._mlp_start import read_start
@@ -135,11 +135,7 @@ class MLPHead(CallbackSupportMixin, VersionedEstimator):
             If matplotlib is not installed.
         """
         check_is_fitted(self, "coefs_")
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError as error:
-            raise MissingExtraError("plot_history", "plot") from error
-        ax = plt.subplots()[1] if ax is None else ax
+        ax = import_pyplot("plot_history").subplots()[1] if ax is None else ax
         epochs = np.arange(1, self.n_iter_ + 1)
         ax.plot(epochs, self.history_["loss"], color="C0", label="loss")
         ax.set(xlabel="epoch", ylabel="mean training loss")

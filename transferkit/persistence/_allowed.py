@@ -5,9 +5,17 @@ import importlib
 from transferkit.exceptions import ModelFileError
 
 ALLOWED = {
-    "transferkit.encoders": ("KMeansEncoder", "LSAEncoder", "PretrainedEncoder", "TfidfEncoder", "WordVectorEncoder"),
+    "transferkit.encoders": (
+        "AutoencoderEncoder",
+        "KMeansEncoder",
+        "LSAEncoder",
+        "PretrainedEncoder",
+        "SOMEncoder",
+        "TfidfEncoder",
+        "WordVectorEncoder",
+    ),
     "transferkit.heads": ("LogisticHead", "LogisticHeadCV", "MLPHeadClassifier", "MLPHeadRegressor", "RidgeHead"),
-    "transferkit.transfer": ("TransferClassifier",),
+    "transferkit.transfer": ("TransferClassifier", "TransferRegressor"),
     "sklearn.calibration": (
         "CalibratedClassifierCV",
         "_CalibratedClassifier",

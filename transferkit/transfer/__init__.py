@@ -1,5 +1,6 @@
 """Transfer: an encoder and a head as one estimator on raw input."""
 
 from transferkit.transfer._classifier import TransferClassifier
+from transferkit.transfer._regressor import TransferRegressor
 
-__all__ = ["TransferClassifier"]
+__all__ = ["TransferClassifier", "TransferRegressor"]

@@ -49,6 +49,12 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         None is logistic regression, its C chosen on held-out labels. A :class:`LogisticHead` stands for its own C, a
         :class:`LogisticHeadCV` for its `Cs`, in every strategy. Any other scikit-learn classifier is cloned and fitted
         on features, so "prior" is not among its strategies.
+    source : fitted classifier, str or path-like, default=None
+        A model of another task (a TransferClassifier, a Pipeline with a linear head, a linear classifier, or a model
+        file), whose weights the new ones are pulled to (L2-SP [4]_). Features are those of its encoder, new words
+        added, or those of `encoder` where one is given, matched by name; classes are matched by label. "source only",
+        "target only" and "transfer" are compared in `strategy_scores_`; "transfer" is taken unless "target only" is
+        clearly better. Only with ``strategy="auto"``. Never refitted; `clone` keeps it as it is.
     strategy : {"auto", "prior", "frozen", "finetune", "scratch"}, default="auto"
         "scratch" is the head without transfer: on TF-IDF of the labelled texts alone, or on the features as they are
         when X is rows of numbers. "frozen" trains the head on the encoder's features. "prior" trains it on the words
@@ -149,6 +155,7 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
     _parameter_constraints: dict = {
         "encoder": [str, os.PathLike, HasMethods(["fit", "transform"]), None],
         "head": [HasMethods(["fit", "predict"]), None],
+        "source": [str, os.PathLike, HasMethods(["predict"]), None],
         "strategy": [StrOptions({"auto", "prior", "frozen", "finetune", "scratch"})],
         "cv": ["cv_object"],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
@@ -164,6 +171,7 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         encoder=None,
         head=None,
         *,
+        source=None,
         strategy="auto",
         cv=5,
         scoring=None,
@@ -175,6 +183,7 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
     ):
         self.encoder = encoder
         self.head = head
+        self.source = source
         self.strategy = strategy
         self.cv = cv
         self.scoring = scoring
@@ -210,7 +219,7 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         check_same_length(X, y)
         y = y.toarray() if issparse(y) else y
         check_has_classes(np.unique(y), self)
-        if self.strategy in ("frozen", "scratch") and self.head is not None:
+        if self.strategy in ("frozen", "scratch") and self.head is not None and self.source is None:
             outcome = fit_plainly(self, X, y, is_text, sample_weight)
         else:
             outcome = fit_judged(self, X, y, is_text, sample_weight, groups)

@@ -8,6 +8,7 @@ from sklearn.utils import get_tags
 
 from transferkit._validation import check_is_fitted, is_fitted
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
+from transferkit.transfer._source import read_source
 
 
 class TransferMixin:
@@ -84,6 +85,8 @@ class TransferMixin:
         twin = super().__sklearn_clone__()
         if is_frozen(self.encoder):
             twin.encoder = self.encoder  # what was pretrained is the parameter; scikit-learn's clone would drop it
+        if getattr(self, "source", None) is not None:
+            twin.source = self.source
         return twin
 
     def __sklearn_is_fitted__(self):
@@ -93,11 +96,16 @@ class TransferMixin:
         """Return the state to write: the encoder in use in place of its path, or of the one it was made from."""
         state = self.__getstate__()
         keeps = not isinstance(self.encoder, (str, os.PathLike)) and self.strategy_ == "frozen"
-        return state if keeps else state | {"encoder": self.encoder_}
+        state = state if keeps else state | {"encoder": self.encoder_}
+        if state.get("source") is not None:  # its weights have done their part
+            state["source"] = None
+        return state
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         encoder = getattr(self, "encoder_", None)
+        if encoder is None and getattr(self, "source", None) is not None:
+            encoder = read_source(self.source)[1]
         if encoder is None and (self.encoder is not None and self.strategy != "scratch"):
             encoder = self._make_encoder(is_text=True)
         if encoder is None:  # TF-IDF for texts, the features as they are for rows of numbers

@@ -14,6 +14,7 @@ from transferkit._algorithms.term_prior import (
     weigh_candidates,
     weights_of_dual,
 )
+from transferkit._algorithms.tfidf import inverse_document_frequency
 from transferkit.transfer._logistic import common
 from transferkit.transfer._outcome import Outcome, make_row
 from transferkit.transfer._settings import FEW_LABELS_C, LEAST_WEIGHT, SHARPNESS
@@ -61,11 +62,7 @@ def fit_prior(terms, texts, task, settings):
         TF-IDF and a linear head of one weight a term.
     """
     rows = terms.encoder.transform(texts)
-    ratio = terms.labelled_idf / terms.encoder.idf_
-    blocks = {
-        "unlabelled": make_blocks(rows, np.ones_like(ratio), terms.vectors),
-        "labelled": make_blocks(rows, ratio, terms.vectors),
-    }
+    blocks = {idf: make_blocks(rows, ratio, terms.vectors) for idf, ratio in idf_ratios(terms.encoder, rows).items()}
     candidates = []
     for idf, of_idf in blocks.items():
         for candidate in _search(idf, of_idf, task, settings):
@@ -82,6 +79,13 @@ def fit_prior(terms, texts, task, settings):
     table = [candidate.row for candidate in candidates]
     attributes = {"label_coef_": labels}
     return Outcome("prior", terms.encoder, head, task.score_folds(average), table, task.loss(average), attributes)
+
+
+def idf_ratios(encoder, rows):
+    """Return, by the texts that the idf is of, what it makes of the weights of terms in the encoder's rows."""
+    frequency = np.bincount(rows.indices, minlength=rows.shape[1])
+    of_labelled = inverse_document_frequency(frequency, rows.shape[0], True, np.float32)
+    return {"unlabelled": np.ones_like(of_labelled), "labelled": of_labelled / encoder.idf_}
 
 
 def _search(idf, blocks, task, settings):

@@ -15,6 +15,7 @@ from transferkit.transfer._logistic import fit_logistic
 from transferkit.transfer._outcome import Outcome, is_clearly_better, make_row
 from transferkit.transfer._prior import fit_prior
 from transferkit.transfer._settings import read_settings
+from transferkit.transfer._source import fit_from_source
 from transferkit.transfer._task import ClassificationTask
 
 
@@ -48,7 +49,11 @@ def fit_judged(estimator, X, y, is_text, sample_weight, groups):
         Trained on all rows; its table has the rows of every strategy.
     """
     settings = read_settings(estimator.head, estimator.device)
-    names = list_strategies(estimator, is_text, settings)
+    if estimator.source is not None:
+        _check_source(estimator, settings)
+        names = []
+    else:
+        names = list_strategies(estimator, is_text, settings)
     task = ClassificationTask(
         estimator,
         y,
@@ -59,6 +64,8 @@ def fit_judged(estimator, X, y, is_text, sample_weight, groups):
         groups=groups,
         random_state=estimator.random_state,
     )
+    if estimator.source is not None:
+        return fit_from_source(estimator, X, is_text, task, settings)
     outcomes = [_fit_strategy(estimator, name, X, is_text, task, settings) for name in names]
     taken = choose(outcomes)
     for outcome in outcomes:
@@ -165,6 +172,19 @@ def _check_prior(estimator, is_text, settings):
         raise ValueError(
             "strategy='prior' needs an encoder that projects the weights of terms linearly: a WordVectorEncoder or an "
             f"LSAEncoder. Got {name}. Use strategy='frozen'."
+        )
+
+
+def _check_source(estimator, settings):
+    """Raise ValueError where a source model cannot be used, and say what can."""
+    if estimator.strategy != "auto":
+        raise ValueError(
+            f"source is for strategy='auto', which compares transfer from it with none. Got {estimator.strategy!r}."
+        )
+    if settings is None:
+        raise ValueError(
+            "source is a prior of logistic regression: head must be None, a LogisticHead or a LogisticHeadCV without a "
+            f"prior of its own. Got {estimator.head!r}."
         )
 
 

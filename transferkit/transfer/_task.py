@@ -36,7 +36,7 @@ class ClassificationTask:
     """
 
     def __init__(self, estimator, y, *, cv, scoring, class_weight, sample_weight, groups, random_state):
-        self.y = y
+        self.y, self.scoring = y, scoring
         self.classes, self.targets, self.multilabel = read_targets(estimator, y)
         n_rows = len(self.targets)
         self.n_outputs = 1 if self.multilabel or len(self.classes) == 2 else len(self.classes)

@@ -1,0 +1,231 @@
+"""An encoder and a ridge regression as one regressor on raw input, and how much of the encoder to use."""
+
+import os
+import time
+from numbers import Real
+
+import numpy as np
+from sklearn.base import RegressorMixin, clone
+
+from transferkit._algorithms.feature_blocks import FeatureBlocks
+from transferkit._algorithms.term_prior import block_factors, fold_weights, make_blocks, weigh_candidates
+from transferkit._validation import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    check_same_length,
+    check_targets,
+    check_texts,
+    fit_context,
+    holds_texts,
+)
+from transferkit._versioning import VersionedEstimator
+from transferkit.encoders._term_projection import find_projection, join_terms
+from transferkit.heads import RidgeHead
+from transferkit.transfer._estimator import TransferMixin
+from transferkit.transfer._outcome import Outcome, make_row, tabulate
+from transferkit.transfer._prior import ALPHAS, idf_ratios
+from transferkit.transfer._settings import LEAST_WEIGHT, SHARPNESS
+
+_PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
+MOST_DECOMPOSED = 4000  # rows or features; RidgeHead compares penalties on no more
+
+
+class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
+    """Predict numbers from raw input with what was pretrained and few labelled rows.
+
+    Parameters
+    ----------
+    encoder : str, path or transformer, default=None
+        What was pretrained, as in :class:`TransferClassifier`. May be None only with ``strategy="scratch"``.
+    head : regressor, default=None
+        None is a ridge regression, its penalty chosen by exact leave-one-out error. Any other regressor is cloned and
+        fitted on features, with strategies "frozen" and "scratch" only.
+    strategy : {"auto", "prior", "frozen", "scratch"}, default="auto"
+        As in :class:`TransferClassifier`, with squared error in the place of the log loss.
+    sharpness : float, default=0.25
+        Candidates of "prior" weigh in proportion to their Gaussian likelihood on left-out rows to this power.
+
+    Attributes
+    ----------
+    encoder_ : transformer
+        The encoder in use; with "prior" the TF-IDF that the weights are for.
+    head_ : regressor
+        The fitted head.
+    strategy_ : str
+        The strategy in use.
+    strategy_scores_ : dict of str to ndarray
+        A row for each candidate, as in :class:`TransferClassifier`; "mean" is minus the mean squared leave-one-out
+        error, "C" is one over the penalty.
+    label_coef_ : CSR matrix of shape (n_outputs, n_terms) or None
+        With "prior": the part of ``head_.coef_`` that the labels alone account for.
+    n_features_in_ : int
+        Number of input features; only when X is rows of numbers.
+
+    See Also
+    --------
+    TransferClassifier : The same for classes.
+    RidgeHead : The default head.
+
+    Notes
+    -----
+    Each pair of alpha and idf needs one decomposition, which gives the exact leave-one-out errors of every penalty. The
+    Gaussian likelihood of n left-out rows is their mean squared error to the power -n / 2. Beyond 4,000
+    rows the penalty is found on 4,000 of them, candidates of "prior" weigh the same, and "auto" takes "prior" where it
+    applies.
+
+    Examples
+    --------
+    >>> from transferkit import TransferRegressor, WordVectorEncoder
+    >>> unlabelled = ["a good film", "a great film", "a fine film", "a bad film", "a poor film", "an awful film"] * 2
+    >>> encoder = WordVectorEncoder(n_components=3, min_count=1).fit(unlabelled)
+    >>> texts, stars = ["good", "great", "bad", "poor"], [4.0, 5.0, 1.0, 2.0]
+    >>> model = TransferRegressor(encoder, strategy="frozen").fit(texts, stars)
+    >>> model.predict(["good film"]).shape
+    (1,)
+    """
+
+    _default_head = RidgeHead
+    _parameter_constraints: dict = {
+        "encoder": [str, os.PathLike, HasMethods(["fit", "transform"]), None],
+        "head": [HasMethods(["fit", "predict"]), None],
+        "strategy": [StrOptions({"auto", "prior", "frozen", "scratch"})],
+        "sharpness": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    def __init__(self, encoder=None, head=None, *, strategy="auto", sharpness=SHARPNESS):
+        self.encoder = encoder
+        self.head = head
+        self.strategy = strategy
+        self.sharpness = sharpness
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, sample_weight=None):
+        """Find out how much to transfer, and train on all labelled rows.
+
+        Parameters
+        ----------
+        X : iterable of str, array-like or sparse matrix of shape (n_samples, n_features)
+            Raw input: what the encoder takes.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        self : TransferRegressor
+            The fitted regressor.
+        """
+        is_text = holds_texts(X)
+        X = check_texts(X) if is_text else X
+        y = check_targets(y)
+        check_same_length(X, y)
+        outcomes = [self._fit_strategy(name, X, y, is_text, sample_weight) for name in self._strategies(is_text)]
+        errors = [outcome.loss for outcome in outcomes]
+        taken = outcomes[int(np.nanargmin(errors))] if not np.isnan(errors).all() else outcomes[0]
+        for outcome in outcomes:
+            for row in outcome.rows:
+                row["weight"] = row["weight"] if outcome is taken else 0.0
+        self.encoder_, self.head_, self.strategy_ = taken.encoder, taken.head, taken.strategy
+        self.strategy_scores_ = tabulate([row for outcome in outcomes for row in outcome.rows])
+        self.label_coef_ = taken.attributes.get("label_coef_")
+        return self
+
+    def _strategies(self, is_text):
+        """Return the names of the strategies to try, after refusing what cannot be."""
+        ridge = self.head is None or (type(self.head) is RidgeHead and self.head.prior is None)
+        if self.strategy == "prior" and not (ridge and is_text):
+            raise ValueError(
+                "strategy='prior' trains ridge regression on the words of texts: head must be None or a RidgeHead "
+                "without a prior of its own, and X must hold texts. Use strategy='frozen'."
+            )
+        if self.strategy == "scratch":
+            return ["scratch"]
+        encoder = self._make_encoder(is_text)
+        can = ridge and is_text and self._has_frozen_encoder() and find_projection(encoder) is not None
+        if self.strategy == "prior" and not can:
+            name = type(getattr(encoder, "encoder_", encoder)).__name__
+            raise ValueError(
+                "strategy='prior' needs a fitted encoder that projects the weights of terms linearly: a "
+                f"WordVectorEncoder or an LSAEncoder. Got {name}. Use strategy='frozen'."
+            )
+        if self.strategy != "auto":
+            return [self.strategy]
+        return [*["prior"] * can, "frozen", "scratch"] if ridge else ["frozen"]
+
+    def _fit_strategy(self, strategy, X, y, is_text, sample_weight):
+        encoder = self._make_encoder(is_text, strategy)
+        if strategy == "prior":
+            return fit_prior_ridge(
+                join_terms(find_projection(encoder), X), X, y, sample_weight, self._ridge(), self.sharpness
+            )
+        began, features = time.perf_counter(), encoder.fit_transform(X, y)
+        head = self._ridge() if self.head is None else clone(self.head)
+        if type(head) is RidgeHead and head.alphas is not None and min(features.shape) > MOST_DECOMPOSED:
+            head.set_params(alpha=_choose_penalty(head, features, y, sample_weight), alphas=None)
+        head.fit(features, y, sample_weight=sample_weight) if sample_weight is not None else head.fit(features, y)
+        error = np.nan
+        if getattr(head, "loo_errors_", None) is not None:
+            error = float(head.loo_errors_.min())
+        strength = 1 / head.alpha_ if hasattr(head, "alpha_") else np.nan
+        values = {"C": strength, "weight": 1.0, "seconds": time.perf_counter() - began, "mean": -error}
+        return Outcome(strategy, encoder, head, np.zeros(0), [make_row(strategy, [], **values)], error)
+
+    def _ridge(self):
+        return RidgeHead(alphas=_PENALTIES) if self.head is None else clone(self.head)
+
+
+def fit_prior_ridge(terms, texts, y, sample_weight, head, sharpness):
+    """Return the outcome of the strategy "prior": the average over alpha and idf, each with its best penalty.
+
+    The error of the average is bounded by the average of the errors, which is what it is judged by.
+    """
+    rows = terms.encoder.transform(texts)
+    blocks = {idf: make_blocks(rows, ratio, terms.vectors) for idf, ratio in idf_ratios(terms.encoder, rows).items()}
+    table, models = [], []
+    for idf, of_idf in blocks.items():
+        for alpha in ALPHAS:
+            began = time.perf_counter()
+            factors = block_factors(alpha)
+            model = _fit_ridge(_scale(of_idf, factors), y, sample_weight, clone(head))
+            error = float(model.loo_errors_.min()) if model.loo_errors_ is not None else np.nan
+            models.append((idf, factors, model))
+            values = {"alpha": alpha, "C": 1 / model.alpha_, "idf": idf, "mean": -error}
+            table.append(make_row("prior", [], seconds=time.perf_counter() - began, **values))
+    errors = -np.array([row["mean"] for row in table])
+    losses = np.zeros(len(errors)) if np.isnan(errors).any() else np.log(np.maximum(errors, 1e-300)) / 2
+    weights = weigh_candidates(losses, len(texts), sharpness, LEAST_WEIGHT)
+    labels = pretraining = intercept = 0.0
+    for row, weight, (idf, factors, model) in zip(table, weights, models, strict=True):
+        row["weight"] = float(weight)
+        if weight > 0:
+            n_seen = len(blocks[idf].seen)
+            coef = np.atleast_2d(model.coef_) * np.repeat(factors, [n_seen, terms.vectors.shape[1]])
+            part = fold_weights(blocks[idf], coef[:, :n_seen], coef[:, n_seen:], np.atleast_1d(model.intercept_))
+            labels, intercept = labels + weight * part.labels, intercept + weight * part.intercept
+            pretraining = pretraining + weight * part.pretraining
+    best = models[int(weights.argmax())][2]
+    is_flat = np.ndim(y) == 1
+    coef = np.ascontiguousarray((pretraining + labels.toarray()).T).T
+    best.coef_, best.n_features_in_ = coef[0] if is_flat else coef, coef.shape[1]
+    best.intercept_ = float(intercept[0]) if is_flat else intercept
+    error = float(weights @ errors)
+    return Outcome("prior", terms.encoder, best, np.zeros(0), table, error, {"label_coef_": labels.tocsr()})
+
+
+def _scale(blocks, factors):
+    return FeatureBlocks(blocks.rows * np.float32(factors[0]), blocks.dense * np.float32(factors[1]))
+
+
+def _fit_ridge(X, y, sample_weight, head):
+    """Return a ridge regression with its best penalty, found on part of the rows where there are very many."""
+    if head.alphas is not None and min(X.shape) > MOST_DECOMPOSED:
+        head.set_params(alpha=_choose_penalty(head, X, y, sample_weight), alphas=None)
+    return head.fit(X, y, sample_weight=sample_weight)
+
+
+def _choose_penalty(head, X, y, sample_weight):
+    chosen = np.random.RandomState(0).permutation(X.shape[0])[:MOST_DECOMPOSED]
+    weights = None if sample_weight is None else np.asarray(sample_weight)[chosen]
+    return clone(head).fit(X[chosen], np.asarray(y)[chosen], sample_weight=weights).alpha_
