@@ -5,7 +5,7 @@ import importlib
 ALLOWED = {
     "transferkit.encoders": ("LSAEncoder", "PretrainedEncoder", "TfidfEncoder", "WordVectorEncoder"),
     "transferkit.heads": ("LogisticHead", "LogisticHeadCV", "MLPHeadClassifier", "MLPHeadRegressor", "RidgeHead"),
-    "transferkit.transfer": ("TransferClassifier", "TransferRegressor"),
+    "transferkit.transfer": ("EncoderReference", "MultiTaskTransfer", "TransferClassifier", "TransferRegressor"),
     "sklearn.compose": ("ColumnTransformer",),
     "sklearn.decomposition": ("FastICA", "IncrementalPCA", "NMF", "PCA", "TruncatedSVD"),
     "sklearn.discriminant_analysis": ("LinearDiscriminantAnalysis", "QuadraticDiscriminantAnalysis"),
