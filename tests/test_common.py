@@ -12,12 +12,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from transferkit import (
+    KMeansEncoder,
     LogisticHead,
     LSAEncoder,
     MLPHeadClassifier,
     MLPHeadRegressor,
+    SOMEncoder,
     TfidfEncoder,
     TransferClassifier,
+    TransferRegressor,
     WordVectorEncoder,
 )
 
@@ -25,7 +28,15 @@ TEXTS = ["the cat sat on the mat", "a dog", "Ünïcode words, and CATS!", "the d
 
 
 @parametrize_with_checks(
-    [LogisticHead(), MLPHeadClassifier(), MLPHeadRegressor(), TransferClassifier(strategy="scratch")]
+    [
+        KMeansEncoder(4),
+        LogisticHead(),
+        SOMEncoder((2, 2)),
+        MLPHeadClassifier(),
+        MLPHeadRegressor(),
+        TransferClassifier(strategy="scratch"),
+        TransferRegressor(strategy="scratch"),
+    ]
 )
 def test_contract_of_scikit_learn(estimator, check):
     check(estimator)

@@ -15,7 +15,17 @@ ROOMS = [
     "transferkit",
     *(
         f"transferkit.{room}"
-        for room in ("datasets", "encoders", "exceptions", "heads", "inspection", "selection", "transfer")
+        for room in (
+            "compression",
+            "datasets",
+            "encoders",
+            "exceptions",
+            "export",
+            "heads",
+            "inspection",
+            "selection",
+            "transfer",
+        )
     ),
 ]
 # numpydoc's checks that contradict the house style: extended summaries and examples only where they teach, no

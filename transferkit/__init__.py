@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 _ROOM_OF_NAME = {
     "EmbeddingMapDisplay": "inspection",
     "FeatureBlocks": "heads",
+    "KMeansEncoder": "encoders",
     "LSAEncoder": "encoders",
     "LogisticHead": "heads",
     "LogisticHeadCV": "heads",
@@ -16,6 +17,7 @@ _ROOM_OF_NAME = {
     "MultiTaskTransfer": "transfer",
     "PretrainedEncoder": "encoders",
     "RidgeHead": "heads",
+    "SOMEncoder": "encoders",
     "TfidfEncoder": "encoders",
     "TransferClassifier": "transfer",
     "TransferCurveDisplay": "inspection",
@@ -26,13 +28,27 @@ _ROOM_OF_NAME = {
     "load": "persistence",
     "rank_encoders": "selection",
     "save": "persistence",
+    "to_onnx": "export",
+    "to_sklearn": "export",
     "top_terms": "inspection",
 }
-_ROOMS = ("datasets", "encoders", "exceptions", "heads", "inspection", "persistence", "selection", "transfer")
+_ROOMS = (
+    "compression",
+    "datasets",
+    "encoders",
+    "exceptions",
+    "export",
+    "heads",
+    "inspection",
+    "persistence",
+    "selection",
+    "transfer",
+)
 
 __all__ = [
     "EmbeddingMapDisplay",
     "FeatureBlocks",
+    "KMeansEncoder",
     "LSAEncoder",
     "LogisticHead",
     "LogisticHeadCV",
@@ -41,6 +57,7 @@ __all__ = [
     "MultiTaskTransfer",
     "PretrainedEncoder",
     "RidgeHead",
+    "SOMEncoder",
     "TfidfEncoder",
     "TransferClassifier",
     "TransferCurveDisplay",
@@ -52,6 +69,8 @@ __all__ = [
     "load",
     "rank_encoders",
     "save",
+    "to_onnx",
+    "to_sklearn",
     "top_terms",
 ]
 

@@ -1,6 +1,13 @@
 """Errors and warnings that transferkit raises beside Python's own."""
 
-__all__ = ["DivergenceError", "MissingExtraError", "ModelFileError", "TransferkitError"]
+__all__ = [
+    "DivergenceError",
+    "ExportError",
+    "MissingExtraError",
+    "ModelFileError",
+    "ModelVersionWarning",
+    "TransferkitError",
+]
 
 
 class TransferkitError(Exception):
@@ -9,6 +16,14 @@ class TransferkitError(Exception):
 
 class ModelFileError(TransferkitError, ValueError):
     """A model file is missing, damaged, foreign, or holds what cannot be saved or loaded."""
+
+
+class ExportError(TransferkitError, ValueError):
+    """A model cannot be expressed exactly in another form."""
+
+
+class ModelVersionWarning(UserWarning):
+    """A model comes from another version than the one installed, and may give other results."""
 
 
 class MissingExtraError(TransferkitError, ImportError):

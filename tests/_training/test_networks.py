@@ -165,3 +165,14 @@ def test_sparse_rows_on_a_device_do_what_those_on_the_host_do():
     np.testing.assert_allclose(device.local_times(padded[rows]), host.times(weights), atol=1e-12)
     gradient = torch.zeros(7, 4, dtype=torch.float64).index_copy_(0, rows, device.local_transposed_times(pull))
     np.testing.assert_allclose(gradient[:6], X[2:7].T @ pull.numpy(), atol=1e-12)
+
+
+def test_arrays_are_trained_where_they_lie_only_if_they_are_our_own():
+    from transferkit._training.network_training import Examples, TrainingOptions, train_network
+
+    X, targets = sp.csr_matrix(draw(20, 7)), np.arange(20) % 3
+    for own in (False, True):
+        stages = [Linear(draw(7, 5), draw(5)), Activate("tanh"), Linear(draw(5, 3), draw(3))]
+        trained = train_network(stages, Examples(X, targets), TrainingOptions(max_epochs=2, batch_size=5), own=own)
+        assert np.array_equal(stages[0].weights, draw(7, 5)) != own
+        assert not np.array_equal(trained.stages[0].weights, draw(7, 5))

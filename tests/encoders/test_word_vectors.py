@@ -7,6 +7,8 @@ from collections import Counter
 import joblib
 import numpy as np
 import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 import transferkit
 from transferkit import TfidfEncoder, WordVectorEncoder
@@ -18,6 +20,11 @@ TEXTS = ["my cat drinks milk", "my dog drinks milk", "the cat eats fish", "the d
 @pytest.fixture(scope="module")
 def corpus():
     return load_docstrings(["joblib", "scipy"]).data[:1500]
+
+
+@pytest.fixture(params=["glove", "sgns"])
+def trained(request):
+    return WordVectorEncoder(20, method=request.param, max_iter=2, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +81,179 @@ def test_streamed_and_merged_vectors_are_those_of_one_fit(corpus, fitted, n_batc
         assert encoder.vocabulary_ == fitted.vocabulary_
         np.testing.assert_array_equal(encoder.vectors_, fitted.vectors_)
         np.testing.assert_array_equal(encoder.transform(corpus[:9]), fitted.transform(corpus[:9]))
+
+
+def test_trained_vectors_begin_at_the_counted_ones_and_lower_the_objective(corpus, trained):
+    counted = WordVectorEncoder(20).fit(corpus)
+    assert counted.loss_curve_ == []
+    assert trained.set_params(max_iter=5).fit(corpus).vocabulary_ == counted.vocabulary_
+    assert len(trained.loss_curve_) == 5
+    assert trained.loss_curve_[-1] < trained.loss_curve_[0]
+    np.testing.assert_allclose(np.linalg.norm(trained.vectors_, axis=1), 1, atol=1e-5)
+    agreement = (trained.vectors_ * counted.vectors_).sum(axis=1)
+    assert 0.7 < np.median(agreement) < 0.999
+
+
+def test_trained_vectors_are_the_same_for_a_seed(corpus, trained):
+    first = trained.fit(corpus[:500]).vectors_.copy()
+    np.testing.assert_array_equal(trained.fit(corpus[:500]).vectors_, first)
+    other = trained.set_params(random_state=1).fit(corpus[:500]).vectors_
+    assert np.array_equal(other, first) == (trained.method == "glove")  # which draws no negative samples
+
+
+def test_trained_vectors_are_streamed_merged_and_continued(corpus, trained):
+    whole = clone(trained).fit(corpus)
+    streamed = clone(trained).partial_fit(corpus[:700]).partial_fit(corpus[700:])
+    merged = clone(trained).fit(corpus[700:]).merge(clone(trained).fit(corpus[:700]))
+    for encoder in (streamed, merged):
+        np.testing.assert_array_equal(encoder.vectors_, whole.vectors_)
+        assert encoder.loss_curve_ == whole.loss_curve_
+    continued = clone(trained).fit(corpus[:700]).continue_fit(corpus[700:])
+    cosines = continued.vectors_ @ continued.vectors_.T
+    np.testing.assert_allclose(cosines, whole.vectors_ @ whole.vectors_.T, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("method", "parameter", "value"),
+    [("glove", "x_max", 1.0), ("sgns", "n_negative", 5), ("sgns", "learning_rate", 0.1), ("glove", "max_iter", 1)],
+)
+def test_parameters_of_training_reach_it(corpus, method, parameter, value):
+    encoder = WordVectorEncoder(10, method=method, device="cpu").fit(corpus[:300])
+    other = clone(encoder).set_params(**{parameter: value}).fit(corpus[:300])
+    assert np.abs(other.vectors_ - encoder.vectors_).max() > 0.01
+
+
+def test_unknown_methods_and_devices_are_named(corpus):
+    with pytest.raises(ValueError, match=r"'method' parameter .* must be a str among .*'glove'.* Got 'cbow' instead"):
+        WordVectorEncoder(method="cbow").fit(corpus)
+    encoder = WordVectorEncoder(10, method="glove", device="cuda:99")
+    with pytest.raises(ValueError, match="device='cuda:99' is not on this machine"):
+        encoder.fit(corpus[:200])
+    with pytest.raises(NotFittedError):
+        encoder.transform(corpus[:1])
+
+
+class Recorder:
+    """Keeps what it is told; asks to stop after so many epochs."""
+
+    def __init__(self, stop_after=None):
+        self.stop_after, self.events, self.rows = stop_after, [], []
+
+    def setup(self, estimator, context):
+        self.events.append("setup")
+
+    def teardown(self, estimator, context):
+        self.events.append("teardown")
+
+    def on_fit_task_begin(self, estimator, context):
+        self.events.append(f"begin {context.task_name}")
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+        self.events.append(f"end {context.task_name}")
+        self.rows.append(fitted_estimator.transform(["an array of rows"]))
+        return self.stop_after is not None and self.events.count("end epoch") >= self.stop_after
+
+
+def test_every_epoch_is_a_task_with_a_usable_snapshot(corpus, trained):
+    recorder = Recorder()
+    encoder = trained.set_callbacks(recorder).fit(corpus[:300])
+    assert recorder.events == ["setup", "begin fit", *["begin epoch", "end epoch"] * 2, "end fit", "teardown"]
+    assert not np.allclose(recorder.rows[0], recorder.rows[1])
+    np.testing.assert_allclose(recorder.rows[-1], encoder.transform(["an array of rows"]))
+
+
+def test_request_to_stop_ends_the_training(corpus, trained):
+    encoder = trained.set_params(max_iter=9).set_callbacks(Recorder(stop_after=2)).fit(corpus[:300])
+    assert len(encoder.loss_curve_) == 2
+
+
+def test_callbacks_hear_of_a_counted_fit_too(corpus):
+    recorder = Recorder()
+    WordVectorEncoder(10).set_callbacks(recorder).fit(corpus[:300])
+    assert recorder.events == ["setup", "begin fit", "end fit", "teardown"]
+
+
+@pytest.fixture(scope="module")
+def spelled(corpus):
+    return WordVectorEncoder(30, subword=True, max_features=1200).fit(corpus)
+
+
+def test_spelling_tells_about_unseen_words(corpus, spelled):
+    every = WordVectorEncoder(30).fit(corpus)
+    unseen = [word for word in every.vocabulary_ if len(word) > 5 and word not in spelled.vocabulary_]
+    old = [word for word in spelled.vocabulary_ if word in every.vocabulary_]
+    known = np.array([every.vectors_[every.vocabulary_[word]] for word in old])
+    rotation = np.linalg.lstsq(spelled.vectors_[[spelled.vocabulary_[word] for word in old]], known)[0]
+    truth = np.array([every.vectors_[every.vocabulary_[word]] for word in unseen])
+    guesses = np.array([spelled._look_up(word)[1][0] for word in unseen]) @ rotation
+    guesses /= np.linalg.norm(guesses, axis=1, keepdims=True)
+    by_chance = (guesses * np.roll(truth, 1, axis=0)).sum(axis=1).mean()
+    assert (guesses * truth).sum(axis=1).mean() > by_chance + 0.1
+
+
+def test_spelling_leaves_known_words_as_they_are(corpus, spelled):
+    plain = WordVectorEncoder(30, max_features=1200).fit(corpus)
+    np.testing.assert_array_equal(spelled.vectors_, plain.vectors_)
+    known = ["an array of rows, rows", "columns", "   "]
+    np.testing.assert_allclose(spelled.transform(known), plain.transform(known), atol=1e-6)
+    assert spelled.most_similar("array") == plain.most_similar("array")
+
+
+@pytest.mark.parametrize("pooling", ["mean", "tfidf", "sif", "max"])
+def test_unseen_words_are_pooled_with_known_ones(spelled, pooling):
+    encoder = pickle.loads(pickle.dumps(spelled)).set_params(pooling=pooling, norm=None)
+    assert "reshapedarrays" not in encoder.vocabulary_
+    rows = encoder.transform(["array zzqj", "array reshapedarrays reshapedarrays", "array", "reshapedarrays"])
+    vectors = np.array([encoder._look_up("array")[1][0], *encoder._look_up("reshapedarrays")[1] * 2])
+    row = encoder.vocabulary_["array"]
+    weights = {
+        "tfidf": [encoder.idf_[row], *[encoder.idf_.max()] * 2],
+        "sif": [1e-3 / (1e-3 + encoder.frequency_[row]), 1, 1],
+    }.get(pooling)
+    expected = vectors.max(axis=0) if pooling == "max" else np.average(vectors, axis=0, weights=weights)
+    if pooling == "sif":
+        expected -= expected @ encoder._common * encoder._common
+    np.testing.assert_allclose(rows[1], expected, atol=1e-6)
+    assert rows[3].any()
+    together = encoder.transform(["reshapedarrays"] * 2 + ["array"])
+    np.testing.assert_allclose(together, rows[[3, 3, 2]], atol=1e-6)
+
+
+def test_unseen_words_are_asked_about(spelled):
+    assert spelled.similarity("arrays", "arrayss") > spelled.similarity("arrays", "documentation")
+    names = [word for word, _ in spelled.most_similar("Arrayss", n=20)]
+    assert "arrays" in names
+    assert len(spelled.analogy("row", "rowss", "column", n=3)) == 3
+    with pytest.raises(KeyError, match="The word '\u4e2d\u6587' is not in the vocabulary"):
+        spelled.similarity("array", "\u4e2d\u6587")
+    assert not spelled.transform(["\u4e2d\u6587"]).any()
+
+
+def test_vectors_of_spelling_are_saved_and_follow_the_domain(corpus, spelled, tmp_path):
+    transferkit.save(spelled, tmp_path / "encoder.tk")
+    loaded, texts = transferkit.load(tmp_path / "encoder.tk"), ["an arrayish thing", "reshapedarrays"]
+    np.testing.assert_array_equal(loaded.transform(texts), spelled.transform(texts))
+    learned_on = clone(spelled).fit(corpus).continue_fit(corpus[:50])
+    fresh = clone(spelled).fit(corpus + corpus[:50])
+    cosines = [encoder.similarity("array", "reshapedarrays") for encoder in (learned_on, fresh)]
+    assert cosines[0] == pytest.approx(cosines[1], abs=1e-3)
+
+
+def test_spelling_parameters_are_checked(corpus):
+    with pytest.raises(ValueError, match=r"'ngram_range' .* must be \(min_n, max_n\) .* Got \(4, 3\) instead"):
+        WordVectorEncoder(subword=True, ngram_range=(4, 3)).fit(corpus)
+    few = WordVectorEncoder(10, subword=True, n_buckets=50, ngram_range=(2, 3)).fit(corpus[:200])
+    assert few._ngram_vectors.shape == (50, 10)
+
+
+@pytest.mark.gpu
+def test_gpu_gives_vectors_like_those_of_the_cpu(corpus):
+    for method in ("ppmi-svd", "glove", "sgns"):
+        cpu = WordVectorEncoder(20, method=method, device="cpu").fit(corpus)
+        gpu = WordVectorEncoder(20, method=method, device="cuda").fit(corpus)
+        cosines = cpu.vectors_ @ cpu.vectors_.T, gpu.vectors_ @ gpu.vectors_.T
+        assert np.abs(cosines[0] - cosines[1]).mean() < 0.02
+        np.testing.assert_array_equal(gpu.vectors_, clone(gpu).fit(corpus).vectors_)
 
 
 def test_threads_do_not_change_the_vectors(corpus, fitted):

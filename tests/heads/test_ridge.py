@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, make_regression
 from sklearn.linear_model import LinearRegression, Ridge, RidgeCV
-from sklearn.model_selection import GridSearchCV, LeaveOneOut, cross_val_predict
+from sklearn.model_selection import GridSearchCV, KFold, LeaveOneOut, ShuffleSplit, TimeSeriesSplit, cross_val_predict
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from transferkit import RidgeHead
@@ -118,3 +118,38 @@ def test_prior_of_another_number_of_outputs_is_refused():
     X, y = make_problem((30, 4), 2)
     with pytest.raises(ValueError, match="prior has weights for 1 outputs and y has 2"):
         RidgeHead(prior=Ridge().fit(X, y[:, 0])).fit(X, y)
+
+
+@pytest.mark.parametrize("shape", [(60, 8), (30, 50), (200, 12)], ids=["folds of more rows", "wide", "tall"])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+def test_fold_errors_are_those_of_models_fitted_without_the_fold(shape, fit_intercept, sparse):
+    rng = np.random.default_rng(0)
+    X, weights = rng.normal(size=shape) + 1, rng.integers(0, 3, shape[0]).astype(float)
+    y = X @ rng.normal(size=(shape[1], 2)) + rng.normal(size=(shape[0], 2))
+    alphas, cv = [0.1, 1.0, 30.0], KFold(4, shuffle=True, random_state=0)
+    features = sp.csr_array(X) if sparse else X
+    head = RidgeHead(alphas=alphas, cv=cv, fit_intercept=fit_intercept).fit(features, y, sample_weight=weights)
+    expected = np.zeros(3)
+    for train, test in cv.split(X):
+        for i, alpha in enumerate(alphas):
+            single = RidgeHead(alpha=alpha, fit_intercept=fit_intercept).fit(X[train], y[train], weights[train])
+            expected[i] += (weights[test, None] * (y[test] - single.predict(X[test])) ** 2).sum()
+    np.testing.assert_allclose(head.cv_errors_, expected / (2 * weights.sum()))
+    assert head.alpha_ == alphas[expected.argmin()]
+    assert head.loo_errors_ is None
+
+
+def test_folds_of_one_row_are_leave_one_out():
+    X, y = make_regression(40, 5, noise=3, random_state=0)
+    alphas = [0.1, 1.0, 10.0]
+    np.testing.assert_allclose(
+        RidgeHead(alphas=alphas, cv=40).fit(X, y).cv_errors_, RidgeHead(alphas=alphas).fit(X, y).loo_errors_
+    )
+
+
+@pytest.mark.parametrize("cv", [ShuffleSplit(3, test_size=0.5, random_state=0), TimeSeriesSplit(3)])
+def test_splitters_that_do_not_hold_out_each_row_once_are_refused(cv):
+    X, y = make_regression(40, 5, random_state=0)
+    with pytest.raises(ValueError, match="hold out each row at most once and train on all others"):
+        RidgeHead(alphas=[1.0], cv=cv).fit(X, y)

@@ -31,3 +31,9 @@ def test_saved_file_answers_as_it_did(path, predict):
 
 def test_every_format_has_files():
     assert {int(path.name[len("format") : path.name.index("-")]) for path in PATHS} == set(range(1, FORMAT + 1))
+
+
+def test_parameters_newer_than_a_file_have_their_defaults():
+    encoder = transferkit.load(FOLDER / "format1-word-vectors.tk")
+    assert encoder.get_params() == {**transferkit.WordVectorEncoder().get_params(), "n_components": 3, "min_count": 1}
+    assert encoder.loss_curve_ == []

@@ -86,9 +86,10 @@ def test_words_may_hold_spaces(tmp_path):
         (gzip.compress(b"the 1 2 3\n" * 50)[:-12], "is damaged"),
     ],
 )
-def test_malformed_files_are_refused_with_the_line(tmp_path, content, message):
+@pytest.mark.parametrize("zipped", [False, True])
+def test_malformed_files_are_refused_with_the_line(tmp_path, content, message, zipped):
     path = tmp_path / "vectors"
-    path.write_bytes(content)
+    path.write_bytes(gzip.compress(content) if zipped and content[:2] != b"\x1f\x8b" else content)
     with pytest.raises(ModelFileError, match=message):
         WordVectorEncoder.from_file(path)
 
@@ -97,9 +98,11 @@ def test_line_of_an_error_is_right_in_long_files(tmp_path):
     path = tmp_path / "vectors"
     lines = [f"w{k} 1 2" for k in range(3000)]
     lines[2500] = "w2500 1 oops"
-    path.write_text("\n".join(lines))
-    with pytest.raises(ModelFileError, match="Line 2501 of"):
-        WordVectorEncoder.from_file(path)
+    content = "\n".join(lines).encode()
+    for written in (content, gzip.compress(content)):
+        path.write_bytes(written)
+        with pytest.raises(ModelFileError, match="Line 2501 of"):
+            WordVectorEncoder.from_file(path)
 
 
 def test_missing_file_and_missing_words_are_named(tmp_path):

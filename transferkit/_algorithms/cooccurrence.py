@@ -93,15 +93,17 @@ def _grow(pairs: sparse.csr_array, n_words: int) -> sparse.csr_array:
 
 
 def relabel_pairs(pairs: sparse.csr_array, new: np.ndarray, n_words: int) -> sparse.csr_array:
-    """Give the words new numbers, and drop pairs of words numbered -1."""
-    rows = np.repeat(new, np.diff(pairs.indptr))
-    columns = new[pairs.indices]
-    kept = (rows >= 0) & (columns >= 0)
-    rows, columns = rows[kept], columns[kept]
-    low, high = np.minimum(rows, columns), np.maximum(rows, columns)
-    renamed = sparse.csr_array((pairs.data[kept], (low, high)), shape=(n_words, n_words))
-    renamed.sum_duplicates()
-    return renamed
+    """Give the words new numbers, each but once, and drop pairs of words numbered -1."""
+    kept = np.flatnonzero(new.take(pairs.indices) >= 0)
+    rows = np.repeat(new[: pairs.shape[0]], np.diff(np.searchsorted(kept, pairs.indptr)))
+    columns = new.take(pairs.indices.take(kept))
+    data = pairs.data.take(kept)
+    if rows.min(initial=0) < 0:
+        known = np.flatnonzero(rows >= 0)
+        rows, columns, data = rows.take(known), columns.take(known), data.take(known)
+    renamed = sparse.coo_array((data, (np.minimum(rows, columns), np.maximum(rows, columns))), shape=(n_words, n_words))
+    renamed.has_canonical_format = True  # no pair is there twice, and turning the matrix over twice sorts it
+    return renamed.tocsc().tocsr()
 
 
 def drop_rare_pairs(pairs: sparse.csr_array, n_most: int) -> sparse.csr_array:

@@ -1,12 +1,14 @@
 """First weights of a layer."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 __all__ = ["METHODS", "activation_gain", "initialise_weights"]
 
 METHODS = ("random", "normal", "uniform", "xavier", "kaiming", "orthogonal", "zeros")
+BLOCK_ROWS = 4096
 _GAINS = {"relu": math.sqrt(2), "leaky_relu": math.sqrt(2 / (1 + 0.01**2)), "tanh": 5 / 3, "gelu": math.sqrt(2)}
 
 
@@ -23,8 +25,9 @@ def initialise_weights(
     gain: float = 1.0,
     mean: float = 0.0,
     scale: float | None = None,
+    dtype: np.dtype | type = np.float64,
 ) -> np.ndarray:
-    """Return first weights of shape (n_inputs, n_outputs), float64.
+    """Return first weights of shape (n_inputs, n_outputs).
 
     Parameters
     ----------
@@ -39,6 +42,8 @@ def initialise_weights(
         Factor of the standard deviation in the last three random methods.
     mean, scale : float
         See `method`.
+    dtype : dtype, default=float64
+        Of the weights; the numbers are drawn in float64.
 
     References
     ----------
@@ -49,20 +54,36 @@ def initialise_weights(
        ICLR (2014).
     """
     if method == "zeros":
-        return np.zeros(shape)
+        return np.zeros(shape, dtype)
+    if method == "orthogonal":
+        return (gain * _orthonormal(shape, rng)).astype(dtype)
+    draw = _find_draw(shape, method, rng, gain, mean, scale)
+    weights = np.empty(shape, dtype)
+    for begin in range(0, shape[0], BLOCK_ROWS):  # float64 numbers take twice the memory: a few at a time
+        block = weights[begin : begin + BLOCK_ROWS]
+        block[...] = draw(block.shape)
+    return weights
+
+
+def _find_draw(
+    shape: tuple[int, int],
+    method: str,
+    rng: np.random.RandomState,
+    gain: float,
+    mean: float,
+    scale: float | None,
+) -> Callable[[tuple[int, ...]], np.ndarray]:
     if method == "random":
-        return rng.standard_normal(shape) * (0.01 if scale is None else scale)
+        return lambda size: rng.standard_normal(size) * (0.01 if scale is None else scale)
     if method == "normal":
-        return rng.normal(mean, 0.05 if scale is None else scale, shape)
+        return lambda size: rng.normal(mean, 0.05 if scale is None else scale, size)
     if method == "uniform":
         width = 0.05 if scale is None else scale
-        return rng.uniform(mean - width, mean + width, shape)
-    if method == "orthogonal":
-        return gain * _orthonormal(shape, rng)
+        return lambda size: rng.uniform(mean - width, mean + width, size)
     n_inputs, n_outputs = shape
     variance = 2 / (n_inputs + n_outputs) if method == "xavier" else 1 / n_inputs
     bound = gain * math.sqrt(3 * variance)
-    return rng.uniform(-bound, bound, shape)
+    return lambda size: rng.uniform(-bound, bound, size)
 
 
 def _orthonormal(shape: tuple[int, int], rng: np.random.RandomState) -> np.ndarray:

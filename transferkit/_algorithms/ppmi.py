@@ -3,8 +3,10 @@
 import numpy as np
 from scipy import sparse
 
+from transferkit._algorithms.sparse_products import Map, slice_rows
 
-def positive_pmi(counts: sparse.csr_array, smoothing: float) -> sparse.csr_array:
+
+def positive_pmi(counts: sparse.csr_array, smoothing: float, run: Map = map) -> sparse.csr_array:
     """Return how much more often words stand together than chance would have it, in nats.
 
     Parameters
@@ -13,6 +15,8 @@ def positive_pmi(counts: sparse.csr_array, smoothing: float) -> sparse.csr_array
         Symmetric counts of pairs.
     smoothing : float
         Power to which the words' shares of all counts are raised before chance is computed; 1 leaves them as they are.
+    run : callable, default=map
+        Maps a function over slices of the rows.
 
     Returns
     -------
@@ -34,11 +38,21 @@ def positive_pmi(counts: sparse.csr_array, smoothing: float) -> sparse.csr_array
     powers = totals**smoothing
     with np.errstate(divide="ignore"):  # a word without company has no entries
         chance = np.log(powers) - np.log(powers.sum())
-    rows = np.repeat(np.arange(counts.shape[0], dtype=np.int32), np.diff(counts.indptr))
-    information = np.log(counts.data / max(totals.sum(), 1))
-    information -= chance[rows]
-    information -= chance[counts.indices]
-    kept = information > 0
-    n_kept = np.concatenate([[0], np.cumsum(kept)])[counts.indptr]
-    data = information[kept].astype(np.float32)
-    return sparse.csr_array((data, counts.indices[kept], n_kept), shape=counts.shape)
+        own = chance + np.log(max(totals.sum(), 1))
+
+    def weigh(numbered: tuple[sparse.csr_array, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        part, of_row = numbered
+        information = np.log(part.data)
+        information -= np.repeat(of_row, np.diff(part.indptr))
+        information -= chance.take(part.indices)
+        kept = np.flatnonzero(information > 0)
+        n_kept = np.diff(np.searchsorted(kept, part.indptr))
+        return information.take(kept).astype(np.float32), part.indices.take(kept).astype(np.int32), n_kept
+
+    parts = slice_rows(counts)
+    bounds = np.cumsum([0] + [part.shape[0] for part in parts])
+    data, indices, n_kept = zip(*run(weigh, zip(parts, np.split(own, bounds[1:-1]), strict=True)), strict=True)
+    indptr = np.concatenate([[0], np.cumsum(np.concatenate(n_kept))])
+    if indptr[-1] < 2**31:
+        indptr = indptr.astype(np.int32)  # indices of eight bytes would take a third more of memory and its traffic
+    return sparse.csr_array((np.concatenate(data), np.concatenate(indices), indptr), shape=counts.shape)

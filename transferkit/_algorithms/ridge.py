@@ -104,6 +104,42 @@ class Ridge:
             errors[i] = (left_out**2).sum() / (weights.sum() * targets.shape[1])
         return errors
 
+    def held_out_errors(
+        self, targets: np.ndarray, alphas: np.ndarray, folds: list[np.ndarray], has_intercept: bool
+    ) -> np.ndarray:
+        """Return the weighted mean squared error of each alpha when the rows of each fold are predicted without them.
+
+        With H the hat matrix, the errors of a fold's rows in the model of the others are (I - H_ff)^-1 times their
+        residuals, so no other model is fitted.
+        """
+        weights = self.rows.roots**2
+        errors, total = np.zeros(len(alphas)), 0.0
+        for i, alpha in enumerate(alphas):
+            residuals = targets - self.rows.times(self.weights(alpha))
+            shrinkage = 1 / (self.spectrum + alpha)
+            for fold in folds:
+                left_out = self._leave_out(fold, shrinkage, residuals[fold], has_intercept)
+                errors[i] += (left_out**2).sum()
+        total = sum(float(weights[fold].sum()) for fold in folds)
+        return errors / (total * targets.shape[1])
+
+    def _leave_out(
+        self, fold: np.ndarray, shrinkage: np.ndarray, residuals: np.ndarray, has_intercept: bool
+    ) -> np.ndarray:
+        roots = self.rows.roots[fold]
+        if self.is_dual:
+            factors, middle = self.vectors[fold], self.spectrum * shrinkage
+        else:
+            part = CentredRows(self.rows.X[fold], roots, self.rows.mean)
+            factors, middle = part.times(self.vectors), shrinkage
+        if has_intercept:
+            factors = np.column_stack([factors, roots])
+            middle = np.append(middle, 1 / (self.rows.roots**2).sum())
+        if self.is_dual or len(fold) <= len(middle):
+            return np.linalg.solve(np.eye(len(fold)) - (factors * middle) @ factors.T, residuals)
+        inner = np.diag(1 / middle) - factors.T @ factors  # Woodbury's identity: fewer columns than rows
+        return residuals + factors @ np.linalg.solve(inner, factors.T @ residuals)
+
 
 def decompose(rows: CentredRows, targets: np.ndarray) -> Ridge:
     """Return the ridge problem of rows B and targets T (n_rows, n_outputs) in its eigenvectors."""

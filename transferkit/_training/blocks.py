@@ -26,8 +26,8 @@ class HessianBlocks(NamedTuple):
 
         Adding the same to all outputs changes no probability, and the optimum's outputs sum to zero: so do the steps.
         """
-        product = torch.bmm(self.inverses, vector.coords.permute(2, 0, 1))
-        coords = (product - product.mean(0)).permute(1, 2, 0).contiguous()
+        product = torch.bmm(vector.coords.permute(2, 1, 0), self.inverses)  # symmetric; this order is the faster one
+        coords = (product - product.mean(0)).permute(2, 1, 0).contiguous()
         return Vector(coords, coords)
 
 

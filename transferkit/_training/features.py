@@ -13,6 +13,9 @@ from transferkit._training.device import to_tensor
 __all__ = ["BlockFeatures", "DenseFeatures", "Features", "Kernel", "SparseFeatures", "make_features"]
 
 
+CPU_COLUMNS = 16
+
+
 class Features(Protocol):
     """Rows of features minus their mean; `mean` is zero where the model has no intercept."""
 
@@ -190,13 +193,15 @@ class SparseProduct:
     """The product X @ X.T of a CSR matrix.
 
     A column with one entry, half of all words in a text collection, adds to the diagonal alone, so such
-    columns are folded into it and the others do the rest.
+    columns are folded into it and the others do the rest, frequent ones first, which keeps them in the cache. So
+    does multiplying few vectors at a time on a CPU: twice as fast as a hundred at once.
     """
 
     def __init__(self, X: Any, device: torch.device) -> None:
         csr = X.tocsr()
         counts = np.bincount(csr.indices, minlength=X.shape[1])
-        shared = csr[:, np.flatnonzero(counts > 1)]
+        by_frequency = np.argsort(-counts, kind="stable")
+        shared = csr[:, by_frequency[: np.count_nonzero(counts > 1)]]
         alone = csr[:, np.flatnonzero(counts == 1)]
         diagonal = np.asarray(alone.multiply(alone).sum(1)).reshape(-1, 1)
         self.diagonal = torch.from_numpy(diagonal.astype(X.dtype)).to(device)
@@ -204,8 +209,11 @@ class SparseProduct:
 
     def times(self, dual: Tensor) -> Tensor:
         """Return X @ X.T @ dual."""
-        image = self.rows @ (self.columns @ dual)
-        return image.addcmul_(self.diagonal, dual)
+        width = CPU_COLUMNS if dual.device.type == "cpu" else dual.shape[1]
+        image = dual * self.diagonal
+        for some, part in zip(torch.split(image, width, 1), torch.split(dual, width, 1), strict=True):
+            some += self.rows @ (self.columns @ part.contiguous())
+        return image
 
 
 class DenseProduct:

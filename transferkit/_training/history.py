@@ -16,6 +16,8 @@ from transferkit._training.coordinates import Hessian, Vector
 
 __all__ = ["History"]
 
+SMALL_MATRIX = 30_000  # entries
+
 
 class History:
     """The last steps and changes of n_problems problems, each vector in a row: (n_problems, memory, length)."""
@@ -37,9 +39,10 @@ class History:
         if step.image is step.coords:
             self.changes.coords[:, slot] = flatten(change.coords)
         image = flatten(change.image)
-        self.cross[:, used, slot] = multiply(self.steps.coords[:, used], image)
+        self.triangle[:, slot] = 0  # steps that are newer than a change have no part in R
+        self.triangle[:, used, slot] = multiply(self.steps.coords[:, used], image)
         squares = multiply(self.changes.coords[:, used], image)
-        self.usable[:, slot] = (self.cross[:, slot, slot] > 0) & (squares[:, slot] > 0)
+        self.usable[:, slot] = (self.triangle[:, slot, slot] > 0) & (squares[:, slot] > 0)
         if hessian is None:
             self._set_square(slot, used, squares)
         elif not isinstance(hessian, Tensor):
@@ -60,7 +63,7 @@ class History:
         elif isinstance(hessian, Tensor):
             diagonal = flatten(hessian.expand(gradient.coords.shape))
             divided = changes.coords / diagonal[:, None]
-            squares = torch.bmm(divided, changes.coords.mT).double()
+            squares = multiply_batches(divided, changes.coords.mT).double()
             on_changes = multiply(divided, flat)
         else:
             squares, on_changes = self.squares[:, used, used], multiply(self.solved[:, used], flat)
@@ -83,7 +86,7 @@ class History:
                 share(*(kept[problems] for kept in (pair if pair.image is not pair.coords else pair[:1])))
                 for pair in (self.steps, self.changes)
             )
-            part.cross, part.squares = self.cross[problems], self.squares[problems]
+            part.triangle, part.squares = self.triangle[problems], self.squares[problems]
             part.usable, part.solved = self.usable[problems], self.solved[problems]
         return part
 
@@ -95,33 +98,33 @@ class History:
             share(*(like.coords.new_empty(shape) for _ in range(1 if one else 2))) for _ in range(2)
         )
         self.solved = like.coords.new_empty(shape if isinstance(hessian, Hessian) else (n_problems, 0, 0))
-        self.cross = like.coords.new_zeros(n_problems, self.memory, self.memory, dtype=torch.float64)
-        self.squares = torch.zeros_like(self.cross)  # Y.T @ H0 @ Y, where H0 stays the same
-        self.usable = torch.zeros_like(self.cross[:, 0], dtype=torch.bool)
+        self.triangle = like.coords.new_zeros(n_problems, self.memory, self.memory, dtype=torch.float64)  # R
+        self.squares = torch.zeros_like(self.triangle)  # Y.T @ H0 @ Y, where H0 stays the same
+        self.usable = torch.zeros_like(self.triangle[:, 0], dtype=torch.bool)
 
     def _set_square(self, slot: int, used: slice, values: Tensor) -> None:
         self.squares[:, used, slot] = values
         self.squares[:, slot, used] = values
 
     def _solve(self, on_steps: Tensor, on_changes: Tensor, squares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the scale of H0, p and q, (n_problems,) and twice (n_problems, n_used), in the vectors' type."""
-        n_used, slot = on_steps.shape[1], (self.count - 1) % self.memory
-        order = [(slot + 1 + i) % n_used for i in range(n_used)]  # from the oldest to the newest
-        mask = self.usable[:, order].double()
+        """Return the scale of H0, p and q, (n_problems,) and twice (n_problems, n_used), in the vectors' type.
+
+        R is triangular in the order of time and is kept in the order of places, so it is inverted as any matrix.
+        """
+        n_used, newest = on_steps.shape[1], (self.count - 1) % self.memory
+        mask = self.usable[:, :n_used].double()
+        triangle = self.triangle[:, :n_used, :n_used]
+        diagonal = torch.diagonal(triangle, dim1=1, dim2=2)
+        size = squares[:, newest, newest] * mask[:, newest]
+        scale = torch.where(size > 0, diagonal[:, newest] / size.clamp_min(torch.finfo(size.dtype).tiny), 1.0)
         both = mask[:, :, None] * mask[:, None]
-        cross = self.cross[:, order][:, :, order] * both
-        squares = squares[:, order][:, :, order] * both
-        left, right = on_steps[:, order] * mask, on_changes[:, order] * mask
-        size = squares[:, -1, -1]
-        scale = torch.where(size > 0, cross[:, -1, -1] / size.clamp_min(torch.finfo(size.dtype).tiny), 1.0)
-        triangle = cross.triu() + torch.diag_embed(1 - mask)  # rows left out become the identity's
-        p = torch.linalg.solve_triangular(triangle, left[:, :, None], upper=True)
-        inner = torch.diagonal(triangle, dim1=1, dim2=2)[:, :, None] * p
-        inner = inner + scale[:, None, None] * (torch.bmm(squares, p) - right[:, :, None])
-        q = torch.linalg.solve_triangular(triangle.mT, inner, upper=False)
-        back = sorted(range(n_used), key=order.__getitem__)
+        inverse = torch.linalg.inv_ex(triangle * both + torch.diag_embed(1 - mask)).inverse  # left out: the identity
+        p = torch.bmm(inverse, (on_steps * mask)[:, :, None])
+        inner = torch.bmm(squares * both, p) - (on_changes * mask)[:, :, None]
+        inner = (diagonal * mask)[:, :, None] * p + scale[:, None, None] * inner
+        q = torch.bmm(inverse.mT, inner)
         dtype = self.steps.coords.dtype
-        return scale.to(dtype), p[:, back, 0].to(dtype), q[:, back, 0].to(dtype)
+        return scale.to(dtype), p[:, :, 0].to(dtype), q[:, :, 0].to(dtype)
 
 
 def share(coords: Tensor, image: Tensor | None = None) -> Vector:
@@ -136,12 +139,27 @@ def flatten(part: Tensor) -> Tensor:
 
 def multiply(rows: Tensor, vector: Tensor) -> Tensor:
     """Return the inner products of vectors (n_problems, n, length) with one a problem, in float64."""
-    return torch.bmm(rows, vector[:, :, None])[:, :, 0].double()
+    return multiply_batches(rows, vector[:, :, None])[:, :, 0].double()
 
 
 def combine(stored: Vector, factors: Tensor, shape: torch.Size) -> Vector:
     """Return the combination of stored vectors with factors (n_problems, n), in the shape of a vector."""
     n_coordinates, n_problems, n_outputs = shape
     parts = stored[:1] if stored.image is stored.coords else stored
-    combined = (torch.bmm(factors[:, None], part).view(n_problems, n_coordinates, n_outputs) for part in parts)
+    combined = (
+        multiply_batches(part.mT, factors[:, :, None]).view(n_problems, n_coordinates, n_outputs) for part in parts
+    )
     return share(*(part.transpose(0, 1) for part in combined))
+
+
+def multiply_batches(left: Tensor, right: Tensor) -> Tensor:
+    """Return the matrix product of each problem; large ones on a CPU one by one, ten times faster than torch.bmm."""
+    if left.device.type != "cpu" or left.shape[1] * left.shape[2] < SMALL_MATRIX:
+        return torch.bmm(left, right)
+    product = left.new_empty(len(left), left.shape[1], right.shape[2])
+    for a, b, out in zip(left, right, product, strict=True):
+        if right.shape[2] == 1:
+            torch.mv(a, b[:, 0], out=out[:, 0])
+        else:
+            torch.mm(a, b, out=out)
+    return product

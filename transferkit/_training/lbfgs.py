@@ -18,6 +18,8 @@ SUFFICIENT_DECREASE = 1e-4
 MAX_TRIALS = 25
 NEGLIGIBLE_LOSS = 1e-6  # of a row: objectives below it count as such, or a perfect fit would never end
 STEPS_UNWATCHED = 4  # on a GPU: asking which problems are done makes it wait for the CPU
+FEW_DONE = 4  # a quarter of the problems: for fewer it is not worth copying what the others remember
+STEPS_TO_JUDGE = 3
 SLOWEST_RATE = 0.95  # of gain from one five steps to the next; irregular progress is taken for slow
 
 
@@ -41,6 +43,7 @@ def minimise(
     offset: Tensor | None = None,
     tol: float = 1e-4,
     max_iter: int = 1000,
+    lenient: bool = False,
     on_iteration: Callable[["Run"], bool] | None = None,
 ) -> Solution:
     """Minimise loss(scores + offset) + penalty / 2 of each problem.
@@ -59,8 +62,11 @@ def minimise(
         First point of each problem.
     offset : Tensor of shape (n_rows, 1 or n_problems, n_outputs), optional
         Added to all scores: the scores of the weights to which the penalty pulls.
+    lenient : bool
+        Whether the geometric mean of the objective and the untrained one stands for the objective: a tiny objective,
+        where hardly a row is in doubt, is not worth its fourth digit to who only wants scores.
     """
-    run = Run(coordinates, loss, start, offset, tol)
+    run = Run(coordinates, loss, start, offset, tol, lenient)
     solution = run.begin_solution()
     every = 1 if start.coords.device.type == "cpu" or on_iteration is not None else STEPS_UNWATCHED
     for iteration in range(max_iter + 1):
@@ -73,12 +79,12 @@ def minimise(
         if iteration == max_iter or stopped or bool(done.all()):
             run.record(solution, torch.ones_like(done), gaps, iteration, done | stopped)
             break
-        if bool(done.any()):
+        if int(done.sum()) * FEW_DONE >= len(done):
             run.record(solution, done, gaps, iteration, done)
-            run, direction, slope = run.select(~done), direction.select(~done), slope[~done]
+            run, direction, slope, gaps = run.select(~done), direction.select(~done), slope[~done], gaps[~done]
         failed = run.advance(direction, slope)
         if failed is not None:  # the rounding of the scores hides all progress: no better point can be found
-            run.record(solution, failed, gaps[~done], iteration, failed)
+            run.record(solution, failed, gaps, iteration, failed)
             if bool(failed.all()):
                 break
             run = run.select(~failed)
@@ -88,14 +94,18 @@ def minimise(
 class Run:
     """The problems that are still running: where they stand and what L-BFGS remembers."""
 
-    def __init__(self, coordinates: Coordinates, loss: Loss, start: Vector, offset: Tensor | None, tol: float) -> None:
+    def __init__(
+        self, coordinates: Coordinates, loss: Loss, start: Vector, offset: Tensor | None, tol: float, lenient: bool
+    ) -> None:
+        self.lenient = lenient
         self.coordinates, self.loss, self.point, self.tol = coordinates, loss, start, tol
         scores = coordinates.scores(start)
         self.scores = scores if offset is None else scores + offset
         blank = torch.zeros_like(self.scores)
         self.untrained, _ = loss.evaluate(blank if offset is None else blank + offset)
         losses, self.residuals = loss.evaluate(self.scores)
-        self.values = losses + coordinates.penalty(start, start) / 2
+        self.square = coordinates.penalty(start, start)
+        self.values = losses + self.square / 2
         self.gradient = coordinates.gradient(start, self.residuals)
         self.problems = torch.arange(len(self.values), device=self.values.device)
         self.noise = 4 * torch.finfo(self.scores.dtype).eps
@@ -123,12 +133,14 @@ class Run:
 
     def judge(self, slope: Tensor) -> tuple[Tensor, Tensor]:
         """Return which problems are done, and their estimated relative distances to the optimum."""
-        size = torch.minimum(self.values, self.untrained - self.values)
+        goal = (self.values * self.untrained).sqrt() if self.lenient else self.values
+        size = torch.minimum(goal, self.untrained - self.values)
         size = size.clamp_min(NEGLIGIBLE_LOSS * self.loss.weights.sum(0, dtype=torch.float64))
         proven = self.coordinates.bound_gap(self.gradient, self.curvature) / size
         steepest = torch.stack(self.slopes).amax(0) / size
         gaps = torch.maximum(5 * steepest, extrapolate_gain(self.past) / size)
         plausible = (proven <= 30 * self.tol) | (steepest <= max(self.tol / 1000, self.noise))
+        plausible &= self.hessian is not None or len(self.past) > STEPS_TO_JUDGE  # the first slopes have no scale
         done = (proven <= self.tol) | (gaps <= max(self.tol / 2, self.noise)) & plausible
         return done, torch.minimum(gaps, proven)
 
@@ -155,13 +167,24 @@ class Run:
         gradient = self.coordinates.gradient(self.point, found.residuals)
         change_of_gradient = gradient.plus(-torch.ones_like(found.rate), self.gradient)
         self.history.add(direction.times(-found.rate), change_of_gradient, self.hessian)
-        self.values, self.scores, self.residuals, self.gradient = values, scores, found.residuals, gradient
+        self.values, self.square, self.scores = values, found.square, scores
+        self.residuals, self.gradient = found.residuals, gradient
         self.past = [*self.past, values][-11:]
         return failed
 
     def _search_line(self, direction: Vector, change: Tensor, slope: Tensor) -> "LinePoint":
         return search_line(
-            self.coordinates, self.loss, self.point, direction, self.scores, change, self.values, slope, self.noise
+            self.loss,
+            self.scores,
+            change,
+            self.values,
+            slope,
+            (
+                self.square,
+                self.coordinates.penalty(self.point, direction),
+                self.coordinates.penalty(direction, direction),
+            ),
+            self.noise,
         )
 
     def select(self, chosen: Tensor) -> Self:
@@ -169,7 +192,7 @@ class Run:
         index = chosen.nonzero()[:, 0]
         part = copy.copy(self)
         part.problems, part.curvature = self.problems[index], self.curvature[index]
-        part.values, part.untrained = self.values[index], self.untrained[index]
+        part.values, part.square, part.untrained = self.values[index], self.square[index], self.untrained[index]
         part.coordinates, part.loss = self.coordinates.select(index), self.loss.select(index)
         part.point, part.gradient = self.point.select(index), self.gradient.select(index)
         part.scores, part.residuals = self.scores[:, index], self.residuals[:, index]
@@ -205,39 +228,40 @@ class LinePoint:
 
     rate: Tensor
     values: Tensor
+    square: Tensor  # the penalty, twice
     scores: Tensor
     residuals: Tensor
     some_failed: bool
 
 
 def search_line(
-    coordinates: Coordinates,
     loss: Loss,
-    point: Vector,
-    direction: Vector,
     scores: Tensor,
     change: Tensor,
     values: Tensor,
     slope: Tensor,
+    penalties: tuple[Tensor, Tensor, Tensor],
     noise: float,
 ) -> LinePoint:
     """Return a point along the direction that is low enough for each problem.
 
-    A trial costs no product with the features: scores and penalty are known along the whole line.
+    A trial costs no product with the features: scores are known along the whole line, and so is the penalty, from
+    those of the point, of point and direction, and of the direction.
     """
-    square = coordinates.penalty(point, point)
-    cross = coordinates.penalty(point, direction)
-    curve = coordinates.penalty(direction, direction)
+    square, cross, curve = penalties
     rate = torch.ones_like(slope)
     for _ in range(MAX_TRIALS):
         scores_after = torch.addcmul(scores, -rate.to(scores)[:, None], change)
         losses, residuals = loss.evaluate(scores_after)
-        values_after = losses + (square - 2 * rate * cross + rate.square() * curve) / 2
+        square_after = square - 2 * rate * cross + rate.square() * curve
+        values_after = losses + square_after / 2
         accepted = values_after <= values - SUFFICIENT_DECREASE * rate * slope + noise * values.abs()
         if bool(accepted.all()):
-            return LinePoint(rate.to(scores.dtype), values_after, scores_after, residuals, False)
+            return LinePoint(rate.to(scores.dtype), values_after, square_after, scores_after, residuals, False)
         # the minimum of the parabola through value, slope and trial, kept within a tenth and a half
         shrink = slope * rate / (2 * (values_after - values + rate * slope))
         shrink = torch.nan_to_num(shrink, nan=0.1).clamp(0.1, 0.5)
         rate = torch.where(accepted, rate, rate * shrink)
-    return LinePoint(torch.where(accepted, rate, 0.0).to(scores.dtype), values_after, scores_after, residuals, True)
+    rate = torch.where(accepted, rate, 0.0)
+    square_after = torch.where(accepted, square_after, square)
+    return LinePoint(rate.to(scores.dtype), values_after, square_after, scores_after, residuals, True)

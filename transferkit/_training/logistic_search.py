@@ -18,7 +18,7 @@ from transferkit._training.losses import Loss
 
 __all__ = ["CandidateFit", "LogisticSearch"]
 
-BATCH_SCORES = 100_000  # on the CPU, strengths join one batch while it has so few scores; warm starts save more
+BATCH_SCORES = 10_000  # on the CPU, strengths join one batch while it has so few scores; beyond, warm starts save more
 BATCH_SCORES_GPU = 100_000_000
 MANY_STEPS = 8  # after a candidate that took so many, the next ones get the blocks of the Hessian
 
@@ -99,10 +99,10 @@ class LogisticSearch:
         limit = BATCH_SCORES if self.device.type == "cpu" else BATCH_SCORES_GPU
         size = max(1, limit // (n_rows * n_problems * self.n_outputs))
         for scale_index in range(len(self.geometries)):
-            last = None
+            done: list[CandidateFit] = []
             for begin in range(0, len(Cs), size):
-                fits = self._fit_batch(scale_index, list(Cs[begin : begin + size]), last)
-                last = fits[-1]
+                fits = self._fit_batch(scale_index, list(Cs[begin : begin + size]), done)
+                done = [*done, *fits][-2:]
                 yield from fits
 
     def refit(self, fits: Sequence[CandidateFit], row_weights: np.ndarray) -> list[LinearModel]:
@@ -126,7 +126,7 @@ class LogisticSearch:
         weights, intercepts = fit.geometry.weights(coordinates, solution.point)
         return to_model(weights, intercepts, self.prior, int(solution.n_iter.max()), bool(solution.converged.all()))
 
-    def _fit_batch(self, scale_index: int, Cs: list[float], last: CandidateFit | None) -> list[CandidateFit]:
+    def _fit_batch(self, scale_index: int, Cs: list[float], done: list[CandidateFit]) -> list[CandidateFit]:
         began = time.perf_counter()
         geometry, n_problems = self.geometries[scale_index], self.n_folds * self.n_labels
         weights = np.tile(self.fold_weights, (1, len(Cs)))
@@ -134,15 +134,15 @@ class LogisticSearch:
         coordinates = geometry.coordinates(loss, self._tensor(np.repeat(Cs, n_problems)))
         offset = self._tile_offset(len(Cs) * self.n_folds)
         start = coordinates.zeros(self.n_outputs)
-        if last is not None:
-            folds = torch.arange(n_problems, device=self.device).repeat(len(Cs))
-            start = coordinates.transfer(last.point.select(folds), last.coordinates.select(folds))
+        if done:
+            start = self._follow_path(coordinates, Cs, done)
+            last = done[-1]
             hard = last.n_iter.max() >= MANY_STEPS or isinstance(last.coordinates, BlockCoordinates)
             if hard and suits_blocks(coordinates, self.n_outputs):
                 scores = coordinates.scores(start)
                 scores = scores if offset is None else scores + offset
                 coordinates = BlockCoordinates.at(coordinates, loss, scores)
-        solution = minimise(coordinates, loss, start, offset=offset, tol=self.tol, max_iter=self.max_iter)
+        solution = minimise(coordinates, loss, start, offset=offset, tol=self.tol, max_iter=self.max_iter, lenient=True)
         seconds = (time.perf_counter() - began) / len(Cs)
         fits = []
         for i, C in enumerate(Cs):
@@ -162,6 +162,19 @@ class LogisticSearch:
                 )
             )
         return fits
+
+    def _follow_path(self, coordinates: Any, Cs: list[float], done: list[CandidateFit]) -> Vector:
+        """Return where the solutions of the last two strengths, continued in a straight line over log C, will be."""
+        n_problems = self.n_folds * self.n_labels
+        problems = torch.arange(n_problems, device=self.device).repeat(len(Cs))
+        *before, last = (
+            coordinates.transfer(fit.point.select(problems), fit.coordinates.select(problems)) for fit in done
+        )
+        if not before or done[-1].C == done[-2].C:
+            return last
+        distances = np.log(np.array(Cs) / done[-1].C) / np.log(done[-1].C / done[-2].C)
+        factor = self._tensor(np.repeat(np.minimum(distances, 1), n_problems))
+        return last.plus(factor, last.plus(-torch.ones_like(factor), before[0]))
 
     def _spread(self, fold_weights: np.ndarray) -> np.ndarray:
         """Return the weights of every problem of one candidate, (n_rows, n_folds * n_labels)."""

@@ -36,6 +36,8 @@ class Network:
         Where the parameters live.
     generator : torch.Generator
         Source of the dropout masks, on the device.
+    own : bool, default=False
+        Whether the arrays of the stages are nobody else's and may be trained where they lie.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Network:
         device: torch.device,
         dtype: torch.dtype,
         generator: torch.Generator,
+        own: bool = False,
     ) -> None:
         self.stages = stages
         self.groups: dict[ParameterGroup, list[Slot]] = {}
@@ -53,7 +56,7 @@ class Network:
             self._make_layer(stage, sparse and position == 0, device, dtype, generator)
             for position, stage in enumerate(stages)
         ]
-        self.slabs: list[Slab] = build_slabs(list(self.groups.items()), device, dtype)
+        self.slabs: list[Slab] = build_slabs(list(self.groups.items()), device, dtype, own)
 
     @property
     def n_outputs(self) -> int:
@@ -95,9 +98,9 @@ class Network:
         for tensor, before in zip(self.tensors(), snapshot, strict=True):
             tensor.copy_(before)
 
-    def read(self) -> list[Stage]:
-        """Return the stages with the arrays as they are now."""
-        return [_read(stage, layer) for stage, layer in zip(self.stages, self.layers, strict=True)]
+    def read(self, final: bool = False) -> list[Stage]:
+        """Return the stages with the arrays as they are now; large ones are not copied if nothing will change them."""
+        return [_read(stage, layer, final) for stage, layer in zip(self.stages, self.layers, strict=True)]
 
     def _first_that_learns(self) -> int:
         for position, layer in enumerate(self.layers):
@@ -129,10 +132,12 @@ class Network:
         return Dropout(stage.rate, generator) if isinstance(stage, Drop) else RowNormalisation()
 
 
-def _read(stage: Stage, layer: Any) -> Stage:
+def _read(stage: Stage, layer: Any, final: bool) -> Stage:
     if isinstance(stage, Linear):
         intercept = None if layer.intercept is None else to_array(layer.intercept.values)
-        return replace(stage, weights=to_array(layer.weights.values), intercept=intercept)
+        weights = layer.weights.values
+        keep = final and not weights.is_cuda and weights.is_contiguous()
+        return replace(stage, weights=weights.numpy() if keep else to_array(weights), intercept=intercept)
     if isinstance(stage, NormaliseBatch):
         parts = (layer.scale.values, layer.shift.values, layer.mean, layer.variance)
         scale, shift, mean, variance = (to_array(part) for part in parts)

@@ -79,7 +79,7 @@ class TrainedNetwork:
     stages: list[Stage]
     history: History
     range_test: RangeTest | None
-    memories: list[np.ndarray]
+    memories: list[np.ndarray] | None
 
 
 def train_network(
@@ -89,6 +89,8 @@ def train_network(
     *,
     validation: Examples | None = None,
     memories: Sequence[np.ndarray] | None = None,
+    keep_memories: bool = False,
+    own: bool = False,
     on_epoch: Callable[[Callable[[], list[Stage]], History], bool] | None = None,
 ) -> TrainedNetwork:
     """Train the stages on the examples.
@@ -104,6 +106,10 @@ def train_network(
     options : TrainingOptions
     memories : sequence of arrays, optional
         What the optimiser of an earlier training of the same stages remembers.
+    keep_memories : bool, default=False
+        Whether to return that.
+    own : bool, default=False
+        Whether the stages' arrays may be trained where they lie, which saves the memory of a copy.
     on_epoch : callable, optional
         Called after each epoch with a function that returns the stages as they are, and the history; a true answer ends
         the training.
@@ -118,7 +124,9 @@ def train_network(
     device = choose_device(options.device)
     try:
         with torch.no_grad(), one_thread_if_small(device, _count_operations(stages, examples, options)):
-            return _train(stages, examples, options, validation, memories, on_epoch, device)
+            trained, optimiser = _train(stages, examples, options, validation, memories, on_epoch, device, own)
+            trained.memories = optimiser.read() if keep_memories else None
+            return trained
     except torch.OutOfMemoryError as error:
         raise MemoryError(_explain(error, options, examples, device)) from error
 
@@ -131,8 +139,9 @@ def _train(
     memories: Sequence[np.ndarray] | None,
     on_epoch: Callable[[Callable[[], list[Stage]], History], bool] | None,
     device: torch.device,
-) -> TrainedNetwork:
-    task = make_task(stages, examples, options, validation, device)
+    own: bool,
+) -> tuple[TrainedNetwork, Optimiser]:
+    task = make_task(stages, examples, options, validation, device, own)
     network = task.network
     found = None
     if options.learning_rate_init == "auto" and options.solver != "lbfgs":
@@ -147,7 +156,8 @@ def _train(
         warmup=options.warmup,
     )
     sizes = BatchSizes(options.batch_size, task.n_rows, options.batch_schedule, options.batch_epochs)
-    stopping = Stopping(options.max_epochs, options.tol, options.patience, options.early_stopping)
+    settled = 0 if options.pruning is None else options.pruning[2] - 1
+    stopping = Stopping(options.max_epochs, options.tol, options.patience, options.early_stopping, settled)
     optimiser = _make_optimiser(network, options)
     if memories is not None:
         optimiser.restore(memories)
@@ -165,7 +175,7 @@ def _train(
     )
     if average is not None and average.n_epochs > 0:
         _take_average(task, average, options)
-    return TrainedNetwork(network.read(), history, found, optimiser.read())
+    return TrainedNetwork(network.read(final=True), history, found, None), optimiser
 
 
 def make_task(
@@ -174,12 +184,13 @@ def make_task(
     options: TrainingOptions,
     validation: Examples | None,
     device: torch.device,
+    own: bool = False,
 ) -> NetworkTask:
     """Move network and data to the device."""
     sparse = sp.issparse(examples.X)
     randomness = Randomness(options.seed, device, order_on_host=sparse)
     dtype = torch.float32 if examples.X.dtype == np.float32 else torch.float64
-    network = Network(stages, sparse=sparse, device=device, dtype=dtype, generator=randomness.noise)
+    network = Network(stages, sparse=sparse, device=device, dtype=dtype, generator=randomness.noise, own=own)
     exclusive = examples.targets.ndim == 1
     n_outputs = network.n_outputs
     targets = Targets(examples.targets, n_outputs, options.label_smoothing, device, dtype)

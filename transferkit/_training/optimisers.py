@@ -168,10 +168,11 @@ class Optimiser:
         return [part.cpu().numpy().copy() for group in parts for part in group]
 
     def restore(self, arrays: Sequence[np.ndarray]) -> None:
-        """Go on from what `read` returned; anything of other shapes is refused."""
-        parts = [
-            part for count, memories in zip(self.counts, self.memories, strict=True) for part in (count, *memories)
-        ]
+        """Go on from what `read` returned, or from nothing if that is another solver's."""
+        pairs = zip(self.counts, self.memories, strict=True)
+        parts = [part for count, memories in pairs for part in (count, *memories)]
+        if [tuple(part.shape) for part in parts] != [array.shape for array in arrays]:
+            return
         for part, array in zip(parts, arrays, strict=True):
             part.copy_(torch.from_numpy(np.array(array)))
 
@@ -190,9 +191,9 @@ class Optimiser:
         self.rule.move(slot.gathered, slot.gradient, gathered, rate, count)
         if slab.mask is not None:
             slot.gathered.mul_(slab.mask.index_select(0, slot.rows.clamp_max(slot.n_rows - 1)))
-        slot.storage.index_copy_(0, slot.rows, slot.gathered)
+        put_rows(slot.storage, slot.rows, slot.gathered)
         for memory, part in zip(memories, gathered, strict=True):
-            memory.index_copy_(0, slot.rows, part)
+            put_rows(memory, slot.rows, part)
 
     def _penalise(self, slab: Slab, weights: Tensor, gradient: Tensor, anchor: Tensor | None, rate: Rate) -> None:
         alpha, strength = slab.group.alpha, slab.group.anchor_strength
@@ -222,8 +223,20 @@ def _descend(values: Tensor, direction: Tensor, rate: Rate) -> None:
         values.add_(direction, alpha=-rate)
 
 
+def put_rows(matrix: Tensor, rows: Tensor, part: Tensor) -> None:
+    """Write rows of a matrix; where two are for the same place, any of them stays."""
+    if matrix.is_cuda:
+        matrix.index_copy_(0, rows, part)
+    else:  # NumPy takes half of torch's time
+        matrix.numpy()[rows.numpy()] = part.numpy()
+
+
 def _zeros(slab: Slab) -> Tensor:
-    return torch.zeros_like(slab.values if slab.lazy is None else slab.lazy.storage)
+    like = slab.values if slab.lazy is None else slab.lazy.storage
+    if like.is_cuda:
+        return torch.zeros_like(like)
+    dtype = np.float32 if like.dtype == torch.float32 else np.float64
+    return torch.from_numpy(np.zeros(like.shape, dtype))  # rows that are never touched take no memory
 
 
 def _has_fused_kernel() -> bool:

@@ -61,8 +61,8 @@ class Slot:
 class RowSlot(Slot):
     """A matrix whose gradient has few rows: those that `gather` was asked for last.
 
-    The matrix has one row more than its array. Lists of rows may be padded with the number of that row, which keeps
-    their length known without asking the device.
+    On a GPU the matrix has one row more than its array. Lists of rows may be padded with the number of that row, which
+    keeps their length known without asking the device.
     """
 
     def __init__(self, start: np.ndarray, penalised: bool) -> None:
@@ -76,8 +76,11 @@ class RowSlot(Slot):
         self.rows, self.gathered = rows, self.storage.index_select(0, rows)
         return self.gathered
 
-    def place(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Move the matrix to the device."""
+    def place(self, device: torch.device, dtype: torch.dtype, own: bool) -> None:
+        """Move the matrix to the device, or leave it where it is and train it there if it is our own."""
+        if own and device.type == "cpu" and self.start.flags.c_contiguous and self.start.flags.writeable:
+            self.storage = self.values = torch.from_numpy(self.start).to(dtype)
+            return
         self.storage = torch.zeros(self.n_rows + 1, self.start.shape[1], device=device, dtype=dtype)
         self.values = self.storage[: self.n_rows]
         self.values.copy_(torch.from_numpy(np.array(self.start)))
@@ -113,14 +116,20 @@ class Slab:
 
 
 def build_slabs(
-    slots_of_groups: Sequence[tuple[ParameterGroup, Sequence[Slot]]], device: torch.device, dtype: torch.dtype
+    slots_of_groups: Sequence[tuple[ParameterGroup, Sequence[Slot]]],
+    device: torch.device,
+    dtype: torch.dtype,
+    own: bool = False,
 ) -> list[Slab]:
-    """Lay the arrays of each group into one tensor, and a matrix with a row-wise gradient into its own."""
+    """Lay the arrays of each group into one tensor, and a matrix with a row-wise gradient into its own.
+
+    `own` says that the arrays are nobody else's: a large matrix may then be trained where it lies.
+    """
     slabs = []
     for group, slots in slots_of_groups:
         for slot in slots:
             if isinstance(slot, RowSlot):
-                slot.place(device, dtype)
+                slot.place(device, dtype, own)
                 slabs.append(_finish(Slab(group, slot.values, slot.values[:0], slot.n_rows, [slot])))
         dense = sorted((slot for slot in slots if not isinstance(slot, RowSlot)), key=lambda slot: not slot.penalised)
         if dense:

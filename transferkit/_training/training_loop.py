@@ -67,13 +67,15 @@ class Stopping:
     """When to stop, and whether the best weights come back.
 
     Training ends when what is watched, the loss or the validation score, has not become better by more than `tol` for
-    `patience` epochs; never with `tol=None`.
+    `patience` epochs; never with `tol=None`. What happens before `first_epoch` does not count: weights are still to be
+    pruned, say.
     """
 
     max_epochs: int
     tol: float | None = 1e-4
     patience: int = 10
     on_validation: bool = False
+    first_epoch: int = 0
 
 
 @dataclass
@@ -124,11 +126,8 @@ def train(
         history.batch_size.append(size)
         if score is not None:
             history.validation_score.append(score)
-        if stopping.on_validation:
-            is_best = watch.observe(watched)
-            best = task.snapshot() if is_best else best
-        else:
-            watch.observe(loss)
+        if epoch >= stopping.first_epoch and watch.observe(watched if stopping.on_validation else loss):
+            best = task.snapshot() if stopping.on_validation else None
         if on_epoch is not None and on_epoch(history):
             history.stopped_by = "callback"
             break

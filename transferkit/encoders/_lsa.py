@@ -5,19 +5,20 @@ from numbers import Integral
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.truncated_svd import N_SPARE, RightVectors, RowProducts, leading_vectors
 from transferkit._algorithms.vocabulary import find_terms
 from transferkit._validation import Interval, check_is_fitted, fit_context, is_fitted
+from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._fine_tuning import LinearLayer, Network, UnitRowsLayer
 from transferkit.encoders._term_projection import TermProjection
 from transferkit.encoders._text_device import choose_text_device
 from transferkit.encoders._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
 
 
-class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
     """Encode texts as dense rows: TF-IDF projected on its leading singular vectors.
 
     Words that occur in the same documents move close to each other, so what was learned from one word

@@ -4,7 +4,7 @@ import copy
 import os
 from numbers import Real
 
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 
@@ -16,11 +16,12 @@ from transferkit._validation import (
     is_fitted,
     validate_parameter_constraints,
 )
+from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._row_cache import encode_once
 from transferkit.persistence import fingerprint, load_shared
 
 
-class PretrainedEncoder(TransformerMixin, BaseEstimator):
+class PretrainedEncoder(TransformerMixin, VersionedEstimator):
     """Use a pretrained encoder, frozen, in Pipelines, searches and many tasks.
 
     The output of a frozen encoder for a row never changes. So each distinct row is encoded once a process

@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 
 from transferkit._algorithms.tfidf import (
     Weighting,
@@ -26,6 +26,7 @@ from transferkit._validation import (
     fit_context,
     is_fitted,
 )
+from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._short_texts import ShortTexts, are_few
 from transferkit.encoders._text_analysis import TextAnalysis, make_analysis, sort_given_vocabulary, warn_for_unused
 from transferkit.encoders._text_blocks import (
@@ -62,7 +63,7 @@ TEXT_PARAMETER_CONSTRAINTS = {
 }
 
 
-class TfidfEncoder(TransformerMixin, BaseEstimator):
+class TfidfEncoder(TransformerMixin, VersionedEstimator):
     r"""Encode texts as sparse TF-IDF rows.
 
     The parameters, the vocabulary, the order of columns and the numbers are those of scikit-learn's
@@ -557,6 +558,15 @@ class TfidfEncoder(TransformerMixin, BaseEstimator):
 
     def _check_documents(self, X):
         return check_documents(X, (str, bytes) if self.input == "content" else (object,))
+
+    def _check_state_from_file(self):
+        """Refuse columns that would send compiled code beyond the weights of a model."""
+        columns, n_terms = self._columns, len(self._idf)
+        per_term = [getattr(self, name) for name in _TERM_ARRAYS if name != "_term_text"]
+        if any(array.shape != columns.shape for array in per_term) or columns.ndim != 1 or columns.dtype != np.int32:
+            raise ValueError("the arrays of terms do not fit each other")
+        if len(columns) and not (columns.min() >= -1 and columns.max() < n_terms):
+            raise ValueError("columns of terms out of range")
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "n_documents_")

@@ -1,5 +1,6 @@
 """Words of a stream of texts, and how often they stand near each other."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from transferkit._algorithms.vocabulary_merging import merge_parts, to_vocabular
 from transferkit.encoders._text_blocks import map_blocks, threaded_map
 
 _BATCH_TOKENS = 1 << 21  # that are counted at a time
+_N_PARTS = 8  # of a batch, for threads; however many there are, so that pruning does not depend on them
 
 
 class WordCounts(NamedTuple):
@@ -80,7 +82,10 @@ class WordCounts(NamedTuple):
         """Return the counts of pairs of the chosen words, numbered in their order."""
         new = np.full(len(self.ids), -1, np.int32)
         new[self.ids[chosen]] = np.arange(len(chosen), dtype=np.int32)
-        return relabel_pairs(self.all_pairs(), new, len(chosen))
+        pairs = sparse.csr_array((len(chosen), len(chosen)), dtype=np.int64)
+        for part in reversed(self.pairs):
+            pairs = add_pairs(relabel_pairs(part, new, len(chosen)), pairs)
+        return pairs
 
     def _add_batch(self, batch, window, max_pairs, n_jobs):
         ids, terms, places = self._meet([words for words, _, _ in batch], n_jobs)
@@ -88,8 +93,13 @@ class WordCounts(NamedTuple):
             [ids[place][word_of_token] for place, (_, word_of_token, _) in zip(places, batch, strict=True)]
         )
         rows = np.concatenate([rows for _, _, rows in batch])
-        counts = self._replace(terms=terms, ids=ids)
-        return counts._push(count_pairs(tokens, rows, window, len(ids)), max_pairs)
+        run, n_words = threaded_map(n_jobs), len(ids)
+        cuts = np.searchsorted(rows, rows[np.arange(1, _N_PARTS) * len(rows) // _N_PARTS]) if len(rows) else []
+        spans = [slice(*span) for span in pairwise([0, *cuts, len(rows)])]
+        parts = list(run(lambda span: count_pairs(tokens[span], rows[span], window, n_words), spans))
+        while len(parts) > 1:
+            parts = list(run(lambda two: add_pairs(*two), zip(parts[::2], parts[1::2], strict=True)))
+        return self._replace(terms=terms, ids=ids)._push(parts[0], max_pairs)
 
     def _meet(self, parts, n_jobs):
         """Return numbers and text of all words, known or in the parts, and the places of the parts' words."""

@@ -1,14 +1,50 @@
-"""Questions about word vectors: neighbours, analogies, similarity."""
+"""What there is to ask about word vectors: their arrays, neighbours, analogies, similarity."""
 
 import numpy as np
 
 from transferkit._algorithms.vocabulary import find_terms
 from transferkit._validation import check_is_fitted
 from transferkit.encoders._text_analysis import make_analysis
+from transferkit.encoders._word_subwords import spell_vectors
 
 
 class WordQueriesMixin:
     """Answers questions from `_vectors`, their `_lengths`, and the encoder of words `_words`."""
+
+    @property
+    def vectors_(self):
+        """Word vectors, shape (n_words, n_components)."""
+        check_is_fitted(self)
+        self._settle()
+        return self._vectors
+
+    @property
+    def frequency_(self):
+        """Share of each word, shape (n_words,)."""
+        check_is_fitted(self)
+        self._settle()
+        return self._frequency
+
+    @property
+    def idf_(self):
+        """Inverse document frequency of each word, shape (n_words,)."""
+        check_is_fitted(self)
+        self._settle()
+        return self._idf
+
+    @property
+    def vocabulary_(self):
+        """Row of each word."""
+        check_is_fitted(self)
+        self._settle()
+        return self._words.vocabulary_
+
+    @property
+    def loss_curve_(self):
+        """Objective in each epoch of training."""
+        check_is_fitted(self)
+        self._settle()
+        return getattr(self, "_losses", [])  # older files have none
 
     def most_similar(self, word, n=10):
         """Return the words whose vectors point in the most similar directions.
@@ -28,13 +64,13 @@ class WordQueriesMixin:
         Raises
         ------
         KeyError
-            If the word is not in the vocabulary.
+            If the word is not in the vocabulary (with `subword`, if none of its n-grams is known either).
         """
         check_is_fitted(self)
         self._settle()
         if isinstance(word, str):
-            row = _row_of_word(self._words, word)
-            return self._name_nearest(self._vectors[row], n, [row])
+            (row,), (vector,) = self._look_up(word)
+            return self._name_nearest(vector, n, [row])
         return self._name_nearest(np.asarray(word, np.float32), n, [])
 
     def analogy(self, a, b, c, n=10):
@@ -55,12 +91,12 @@ class WordQueriesMixin:
         Raises
         ------
         KeyError
-            If a word is not in the vocabulary.
+            If a word is not in the vocabulary (with `subword`, if none of its n-grams is known either).
         """
         check_is_fitted(self)
         self._settle()
-        rows = [_row_of_word(self._words, word) for word in (a, b, c)]
-        first, second, third = (_unit(self._vectors[row]) for row in rows)
+        rows, vectors = self._look_up(a, b, c)
+        first, second, third = map(_unit, vectors)
         return self._name_nearest(second - first + third, n, rows)
 
     def similarity(self, a, b):
@@ -79,12 +115,26 @@ class WordQueriesMixin:
         Raises
         ------
         KeyError
-            If a word is not in the vocabulary.
+            If a word is not in the vocabulary (with `subword`, if none of its n-grams is known either).
         """
         check_is_fitted(self)
         self._settle()
-        first, second = (_unit(self._vectors[_row_of_word(self._words, word)]) for word in (a, b))
+        first, second = map(_unit, self._look_up(a, b)[1])
         return float(first @ second)
+
+    def _look_up(self, *words):
+        """Return the rows of the words (-1 for one that only its spelling tells about), and their vectors."""
+        rows = find_rows(self._words, words)
+        vectors = [self._vectors[row] for row in rows]
+        unseen = [k for k, row in enumerate(rows) if row < 0]
+        if unseen and self.subword:
+            names = [words[k].lower() if self.lowercase else words[k] for k in unseen]
+            for k, vector in zip(unseen, spell_vectors(self, names), strict=True):
+                vectors[k] = vector
+        for k in unseen:
+            if not self.subword or not vectors[k].any():
+                raise KeyError(f"The word {words[k]!r} is not in the vocabulary.")
+        return rows, vectors
 
     def _name_nearest(self, target, n, excluded):
         rows, cosines = _nearest_rows(self._vectors, self._lengths, target, n, excluded)
@@ -115,8 +165,9 @@ def _nearest_rows(vectors, lengths, target, n, excluded=()):
     """
     cosines = vectors @ target.astype(vectors.dtype)
     cosines /= np.where(lengths > 0, lengths, 1) * max(np.linalg.norm(target), np.finfo(np.float32).tiny)
+    excluded = {row for row in excluded if row >= 0}
     cosines[list(excluded)] = -np.inf
-    n = min(n, len(cosines) - len(set(excluded)))
+    n = min(n, len(cosines) - len(excluded))
     nearest = np.argpartition(-cosines, max(n - 1, 0))[:n]
     nearest = nearest[np.lexsort((nearest, -cosines[nearest]))]
     return nearest, cosines[nearest]
@@ -127,15 +178,7 @@ def _unit(vector):
     return vector / (np.linalg.norm(vector) or 1)
 
 
-def _row_of_word(words, word):
-    """Return the row of a word in an encoder of words.
-
-    Raises
-    ------
-    KeyError
-        If it is not in the vocabulary.
-    """
-    place = int(find_terms(words._hashes, words._checks, *make_analysis(words).hash_terms([word]))[0])
-    if place < 0:
-        raise KeyError(f"The word {word!r} is not in the vocabulary.")
-    return int(words._columns[place])
+def find_rows(words, names):
+    """Return the row of each name in an encoder of words, -1 for one that is not in the vocabulary."""
+    places = find_terms(words._hashes, words._checks, *make_analysis(words).hash_terms(names))
+    return [int(words._columns[place]) if place >= 0 else -1 for place in places]

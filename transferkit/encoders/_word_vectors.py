@@ -4,31 +4,33 @@ from copy import copy
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.callback import CallbackSupportMixin
 
 from transferkit._algorithms.cooccurrence import MAX_WINDOW, both_directions
-from transferkit._algorithms.eigenvectors import leading_eigenvectors
 from transferkit._algorithms.pooling import (
     common_direction,
-    max_rows,
     mean_rows,
     rotation_onto,
     smooth_inverse_frequency,
     unit_rows,
 )
-from transferkit._algorithms.ppmi import positive_pmi
 from transferkit._algorithms.tfidf import inverse_document_frequency
 from transferkit._algorithms.vocabulary import Vocabulary, find_terms
-from transferkit._validation import Interval, StrOptions, check_is_fitted, fit_context, is_fitted
+from transferkit._progress import FitProgress
+from transferkit._validation import Interval, StrOptions, check_is_fitted, fit_context, is_fitted, unchanged_on_error
+from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._fine_tuning import LinearLayer, Network, UnitRowsLayer, share_rows
 from transferkit.encoders._term_projection import TermProjection
-from transferkit.encoders._text_analysis import make_analysis, sort_given_vocabulary, warn_for_unused
-from transferkit.encoders._text_blocks import check_documents, count_given_terms, threaded_map
+from transferkit.encoders._text_analysis import make_analysis, warn_for_unused
+from transferkit.encoders._text_blocks import check_documents, count_given_terms
 from transferkit.encoders._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
 from transferkit.encoders._word_counts import WordCounts
+from transferkit.encoders._word_learning import METHODS, learn_vectors
+from transferkit.encoders._word_pooling import BagOfVectors
 from transferkit.encoders._word_queries import WordQueriesMixin
-from transferkit.persistence import read_vectors
+from transferkit.encoders._word_sources import WordSourcesMixin
+from transferkit.encoders._word_subwords import add_unseen_words, learn_subwords
 
 _TEXT_PARAMETERS = (
     "strip_accents",
@@ -41,8 +43,18 @@ _TEXT_PARAMETERS = (
     "n_jobs",
 )
 
+# What learn_subwords sets: persistence lets a file set only attributes that a class's own module names.
+_SUBWORD_ATTRIBUTES = ("_ngram_buckets", "_ngram_vectors")
 
-class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+
+class WordVectorEncoder(
+    CallbackSupportMixin,
+    WordSourcesMixin,
+    WordQueriesMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    VersionedEstimator,
+):
     """Encode texts by the vectors of their words, trained on unlabelled text or loaded from a file.
 
     Words that stand in the same company get similar vectors, so a classifier that has seen one of them
@@ -52,6 +64,10 @@ class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, Trans
     ----------
     n_components : int, default=300
         Length of a word's vector; when fewer words are kept, as many as there are.
+    method : {'ppmi-svd', 'glove', 'sgns'}, default='ppmi-svd'
+        How counts become vectors: the leading singular vectors of positive pointwise mutual information; weighted
+        least squares on the logarithms of counts; or skip-gram with negative sampling. The last two are trained with
+        torch, from the vectors of the first.
     window : int, default=5
         Words at most that many tokens apart count as company, neighbours `window` times as much as the farthest. At
         most 255.
@@ -71,6 +87,22 @@ class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, Trans
         Power of the singular values that scale the components of word vectors; 0 weighs all alike.
     sif_weight : float, default=1e-3
         A word of share p of all words weighs ``sif_weight / (sif_weight + p)`` with ``pooling='sif'``.
+    max_iter : int, default=3
+        Epochs of 'glove' and 'sgns'. A small corpus is overfitted by many more.
+    learning_rate : float, default=0.02
+        Size of the first step of each number, with 'glove' and 'sgns'; later ones are shorter (AdaGrad).
+    x_max : float, default=10.0
+        With 'glove', pairs that met that many times as next neighbours, or oftener, weigh alike; rarer ones weigh less.
+    n_negative : float, default=1.0
+        With 'sgns', negative samples for each pair. More of them move all words apart.
+    subword : bool, default=False
+        Also fit vectors to the character n-grams of the words, so that a word that is not in the vocabulary gets one
+        from its spelling, in `transform` and in questions.
+    ngram_range : tuple (min_n, max_n), default=(3, 6)
+        Lengths of these n-grams, the space on either side of a word counted.
+    n_buckets : int, default=65536
+        N-grams are hashed into that many buckets, of which those are kept that occur (``4 * n_components`` bytes
+        each). With fewer, more n-grams share a vector.
     max_pairs : int, default=100_000_000
         Most pairs of words that are kept while counting (12 to 16 bytes each). When there are more, those
         with the lowest counts go until half are left; up to there counts are exact.
@@ -79,8 +111,13 @@ class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, Trans
     n_jobs : int, default=None
         Threads that count and multiply. None means 1 unless in a :obj:`joblib.parallel_config` context, -1 all
         cores.
+    device : str, default="auto"
+        Where 'glove' and 'sgns' are trained: "auto" (CUDA if there is one, else the CPU), "cpu", "cuda" or "cuda:1".
+        With "cuda", 'ppmi-svd' is decomposed there as well; with "auto" it never is, so that its vectors do not depend
+        on the machine. Encoding uses NumPy.
     random_state : int, RandomState instance or None, default=0
-        Seed of the start of the eigendecomposition. The default gives the same vectors each time.
+        Seed of the start of the eigendecomposition and of negative samples. The default gives the same vectors each
+        time on a device.
 
     Attributes
     ----------
@@ -94,6 +131,8 @@ class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, Trans
         Inverse document frequency of each word.
     n_documents_ : int
         Number of texts learned from; 0 for loaded vectors.
+    loss_curve_ : list of float
+        The objective of 'glove' or 'sgns' during each epoch, up to terms that do not change; empty for other vectors.
 
     See Also
     --------
@@ -104,19 +143,33 @@ class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, Trans
     Notes
     -----
     One pass counts how often words stand near each other; the symmetric matrix of positive pointwise mutual
-    information (chance smoothed as in [1]_) is decomposed into its leading singular vectors U diag(s) V', and
-    word vectors are the rows of U diag(s ** eigenvalue_weight), of unit length. This factorises the same
-    quantity as skip-gram with negative sampling does by stochastic steps [2]_, exactly and in much less time.
+    information (PPMI; chance smoothed as in [1]_) is decomposed into its leading singular vectors U diag(s) V', and
+    word vectors are the rows of U diag(s ** eigenvalue_weight), of unit length. This factorises the same quantity as
+    skip-gram with negative sampling does by stochastic steps [2]_, exactly and in much less time.
+
+    'glove' and 'sgns' begin where that ends, since inner products of U diag(s ** 0.5) are already close to what either
+    wants, and then minimise their own objective by AdaGrad: GloVe's sum over all pairs that were counted [4]_ plus a
+    small weight on the products of all pairs, which keeps a small corpus from being overfitted; or the expected
+    objective of skip-gram with negative sampling over all counts [5]_. An epoch moves each word by its full gradient
+    with the contexts held, then each context. Word vectors are the sums of word and context.
+
+    With `subword`, vectors of n-grams are fitted to those of the words by a ridge regression: the mean over a word's
+    n-grams shall be its vector [6]_. Known words keep their own. An unseen word weighs as much as the rarest known one.
 
     Counts add up: `partial_fit` and `merge` give what `fit` gives on all texts at once, as long as `max_pairs` is not
-    reached. Memory grows with the words and pairs met and not with the corpus; the decomposition needs about
-    ``17 * n_words * n_components`` bytes on top. It runs when the vectors are next asked for.
+    reached. Memory grows with the words and pairs met and not with the corpus: beyond `max_pairs` the rarest pairs are
+    pruned, never spilled to disk, so counting needs about half a gigabyte for the texts at hand and at most some 30
+    bytes for each of `max_pairs`. The decomposition takes about ``17 * n_words * n_components`` bytes on top, and
+    training ``24 * n_words * n_components``. They run when the vectors are next asked for.
 
     The counts stay in memory, but an encoder fitted with `fit` is pickled and saved without them: after loading it
     encodes as before and cannot learn on. Use `partial_fit` where that is wanted.
 
-    The defaults of `smoothing` and `eigenvalue_weight` are those recommended in [1]_ and were checked on the
-    word similarity sets of this project's benchmark.
+    `set_callbacks` takes scikit-learn's callbacks, such as ``ProgressBar()``: each epoch of `fit` is a task, and a
+    callback that asks to stop ends the training there.
+
+    The defaults of `smoothing` and `eigenvalue_weight` are those recommended in [1]_; they, and those of training, were
+    checked on the word similarity sets of this project's benchmark.
 
     References
     ----------
@@ -125,6 +178,10 @@ class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, Trans
     .. [2] O. Levy, Y. Goldberg (2014). Neural word embedding as implicit matrix factorization. NeurIPS 27.
     .. [3] S. Arora, Y. Liang, T. Ma (2017). A simple but tough-to-beat baseline for sentence
        embeddings. ICLR.
+    .. [4] J. Pennington, R. Socher, C. Manning (2014). GloVe: global vectors for word representation. EMNLP.
+    .. [5] T. Mikolov, I. Sutskever, K. Chen, G. Corrado, J. Dean (2013). Distributed representations of words
+       and phrases and their compositionality. NeurIPS 26.
+    .. [6] J. Zhao, S. Mudgal, Y. Liang (2018). Generalizing word embeddings using bag of subwords. EMNLP.
 
     Examples
     --------
@@ -139,6 +196,7 @@ class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, Trans
 
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
+        "method": [StrOptions(set(METHODS))],
         "window": [Interval(Integral, 1, MAX_WINDOW, closed="both")],
         "min_count": [Interval(Integral, 1, None, closed="left")],
         "max_features": [Interval(Integral, 1, None, closed="left"), None],
@@ -147,8 +205,16 @@ class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, Trans
         "smoothing": [Interval(Real, 0, 1, closed="both")],
         "eigenvalue_weight": [Interval(Real, 0, 1, closed="both")],
         "sif_weight": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "x_max": [Interval(Real, 0, None, closed="neither")],
+        "n_negative": [Interval(Real, 0, None, closed="neither")],
+        "subword": ["boolean"],
+        "ngram_range": [tuple],
+        "n_buckets": [Interval(Integral, 1, 2**31 - 1, closed="both")],
         "max_pairs": [Interval(Integral, 1000, None, closed="left")],
         **{name: TEXT_PARAMETER_CONSTRAINTS[name] for name in _TEXT_PARAMETERS},
+        "device": [str],
         "random_state": ["random_state"],
     }
 
@@ -156,6 +222,7 @@ class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, Trans
         self,
         n_components=300,
         *,
+        method="ppmi-svd",
         window=5,
         min_count=5,
         max_features=None,
@@ -164,6 +231,13 @@ class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, Trans
         smoothing=0.75,
         eigenvalue_weight=0.5,
         sif_weight=1e-3,
+        max_iter=3,
+        learning_rate=0.02,
+        x_max=10.0,
+        n_negative=1.0,
+        subword=False,
+        ngram_range=(3, 6),
+        n_buckets=65536,
         max_pairs=100_000_000,
         strip_accents=None,
         lowercase=True,
@@ -173,9 +247,11 @@ class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, Trans
         token_pattern=r"(?u)\b\w\w+\b",
         stemmer=None,
         n_jobs=None,
+        device="auto",
         random_state=0,
     ):
         self.n_components = n_components
+        self.method = method
         self.window = window
         self.min_count = min_count
         self.max_features = max_features
@@ -184,6 +260,13 @@ class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, Trans
         self.smoothing = smoothing
         self.eigenvalue_weight = eigenvalue_weight
         self.sif_weight = sif_weight
+        self.max_iter = max_iter
+        self.learning_rate = learning_rate
+        self.x_max = x_max
+        self.n_negative = n_negative
+        self.subword = subword
+        self.ngram_range = ngram_range
+        self.n_buckets = n_buckets
         self.max_pairs = max_pairs
         self.strip_accents = strip_accents
         self.lowercase = lowercase
@@ -193,69 +276,8 @@ class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, Trans
         self.token_pattern = token_pattern
         self.stemmer = stemmer
         self.n_jobs = n_jobs
+        self.device = device
         self.random_state = random_state
-
-    @classmethod
-    def from_file(cls, path, *, restrict_to=None, **parameters):
-        """Return an encoder with the word vectors of a file.
-
-        Parameters
-        ----------
-        path : str or path
-            word2vec (text or binary), GloVe (text) or fastText (``.vec``), plain or gzip-compressed.
-        restrict_to : iterable of str, default=None
-            Words, or texts whose words are meant: only their vectors are read. The file is streamed, so
-            memory is needed for these alone.
-        **parameters : any
-            Parameters of the encoder, such as `pooling` or ``lowercase=False`` for vectors of cased words.
-
-        Returns
-        -------
-        encoder : WordVectorEncoder
-            A fitted encoder.
-
-        Raises
-        ------
-        ValueError
-            If a line is malformed (its number is named), or no word of `restrict_to` is in the file.
-
-        Notes
-        -----
-        Such files hold no counts, but list words from the most to the least frequent. Until :meth:`adapt_idf` is
-        called, the share of the word in rank r is therefore taken to be in proportion to 1 / r
-        (Zipf's law), and its `idf_` to be 1 + log(r).
-        """
-        encoder = cls(**parameters)
-        encoder._validate_params()
-        words, ranks, vectors = read_vectors(path, encoder._wanted_words(restrict_to))
-        return encoder._take_vectors(words, vectors, 1.0 / ranks)
-
-    @classmethod
-    def from_gensim(cls, keyed_vectors, **parameters):
-        """Return an encoder with the word vectors of gensim.
-
-        Parameters
-        ----------
-        keyed_vectors : gensim.models.KeyedVectors
-            Vectors, such as the `wv` of a Word2Vec model. They are copied.
-        **parameters : any
-            Parameters of the encoder.
-
-        Returns
-        -------
-        encoder : WordVectorEncoder
-            A fitted encoder. Shares of words come from gensim's counts where it has them, and are otherwise those of
-            :meth:`from_file`.
-        """
-        encoder = cls(**parameters)
-        encoder._validate_params()
-        keyed_vectors = getattr(keyed_vectors, "wv", keyed_vectors)
-        words = list(keyed_vectors.index_to_key)
-        if "count" in keyed_vectors.expandos:
-            shares = np.asarray(keyed_vectors.expandos["count"], np.float64)
-        else:
-            shares = 1.0 / np.arange(1, len(words) + 1)
-        return encoder._take_vectors(words, np.array(keyed_vectors.vectors, np.float32), shares)
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -278,9 +300,14 @@ class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, Trans
         ValueError
             If no word occurs `min_count` times.
         """
-        counts = self._count(WordCounts(), X)
-        learned = self._learn(counts)
-        vars(self).update(learned, _counts=tuple(counts), _keeps_counts=False)
+        progress = FitProgress(self, 1 if self.method == "ppmi-svd" else self.max_iter, "epoch")
+        with unchanged_on_error(self):
+            progress.begin(X, y, None)
+            counts = self._count(WordCounts(), X)
+            learned = self._learn(counts, progress.step)
+        learned.update(_counts=tuple(counts), _keeps_counts=False)
+        vars(self).update(learned)
+        progress.end(learned)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -331,7 +358,7 @@ class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, Trans
             raise TypeError(f"Only another WordVectorEncoder can be merged. Got {type(other).__name__}.")
         check_is_fitted(other)
         mine, theirs = self.get_params(), other.get_params()
-        different = [name for name in mine if name != "n_jobs" and mine[name] != theirs[name]]
+        different = [name for name in mine if name not in ("n_jobs", "device") and mine[name] != theirs[name]]
         if different:
             raise ValueError(f"Encoders can be merged only if their parameters agree. These differ: {different}.")
         counts = self._known_counts().merge(other._known_counts(), self.max_pairs, self.n_jobs)
@@ -388,6 +415,8 @@ class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, Trans
             rotation = rotation_onto(new, old)
             learned["_vectors"] = learned["_vectors"] @ rotation
             learned["_common"] = learned["_common"] @ rotation
+            if self.subword:
+                learned["_ngram_vectors"] = learned["_ngram_vectors"] @ rotation
         vars(self).update(learned, _counts=tuple(counts), _keeps_counts=True)
         return self
 
@@ -429,43 +458,18 @@ class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, Trans
         Returns
         -------
         rows : ndarray of shape (n_texts, n_features), float32
-            Rows; zeros for a text without a known word.
+            Rows; zeros for a text without a known word (with `subword`, without a known n-gram).
         """
         check_is_fitted(self)
         self._settle()
-        counts = self._words.transform(X)
-        parts = [self._pool(counts, pooling) for pooling in self.pooling.split("+")]
+        documents = list(check_documents(X, (str,))) if self.subword else X
+        bag = BagOfVectors(self._words.transform(documents), self._vectors, self._idf, self._frequency)
+        if self.subword:
+            bag = add_unseen_words(self, documents, bag)
+        parts = [bag.pool(pooling, self.sif_weight, self._common) for pooling in self.pooling.split("+")]
         if self.norm is not None:
             parts = [unit_rows(part) for part in parts]
         return parts[0] if len(parts) == 1 else np.hstack(parts)
-
-    @property
-    def vectors_(self):
-        """Word vectors, shape (n_words, n_components)."""
-        check_is_fitted(self)
-        self._settle()
-        return self._vectors
-
-    @property
-    def frequency_(self):
-        """Share of each word, shape (n_words,)."""
-        check_is_fitted(self)
-        self._settle()
-        return self._frequency
-
-    @property
-    def idf_(self):
-        """Inverse document frequency of each word, shape (n_words,)."""
-        check_is_fitted(self)
-        self._settle()
-        return self._idf
-
-    @property
-    def vocabulary_(self):
-        """Row of each word."""
-        check_is_fitted(self)
-        self._settle()
-        return self._words.vocabulary_
 
     @property
     def n_documents_(self):
@@ -479,7 +483,7 @@ class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, Trans
         documents = check_documents(X, (str,))
         return counts.add(make_analysis(words), documents, self.window, self.max_pairs, self.n_jobs)
 
-    def _learn(self, counts):
+    def _learn(self, counts, on_epoch=lambda read: False):
         """Return the attributes that follow from the counts."""
         terms = Vocabulary(*counts.terms)
         if len(terms.hashes) == 0:
@@ -487,45 +491,24 @@ class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, Trans
         chosen = counts.choose(self.min_count, self.max_features)
         if len(chosen) == 0:
             raise ValueError(f"No word occurs min_count={self.min_count} times. Use a lower min_count or more texts.")
-        pairs = both_directions(counts.pairs_of(chosen))
-        vectors = self._factorise(positive_pmi(pairs, self.smoothing))
-        frequency = terms.total[chosen] / terms.total.sum()
         places = np.sort(chosen)
         rows = np.empty(len(chosen), np.int32)
         rows[np.searchsorted(places, chosen)] = np.arange(len(chosen), dtype=np.int32)
         words = self._make_words()._set_terms(terms.select(places), rows, counts.n_documents)
+        frequency = terms.total[chosen] / terms.total.sum()
         idf = inverse_document_frequency(terms.document_frequency[chosen], counts.n_documents, True, np.float32)
-        return self._describe(words, vectors, frequency, idf)
 
-    def _factorise(self, ppmi):
-        run, random_state = threaded_map(self.n_jobs), check_random_state(self.random_state)
-        vectors, values = leading_eigenvectors(ppmi, self.n_components, random_state, run)
-        sizes = np.abs(values)
-        is_zero = sizes <= np.finfo(np.float32).eps * len(sizes) * sizes.max(initial=0)
-        return unit_rows(vectors * np.where(is_zero, np.float32(0), sizes**self.eigenvalue_weight).astype(np.float32))
+        def attributes(vectors, losses=()):
+            return {**self._describe(words, vectors, frequency, idf), "_losses": list(losses)}
 
-    def _wanted_words(self, restrict_to):
-        if restrict_to is None:
-            return None
-        given = list(restrict_to) if isinstance(restrict_to, (dict, set, frozenset)) else restrict_to
-        texts = list(check_documents(given, (str,)))
-        analyze = make_analysis(self._make_words()).analyze
-        return {word for text in texts for word in [text, *analyze(text)]}
-
-    def _take_vectors(self, words, vectors, shares):
-        """Become an encoder with these vectors, and words of shares in proportion to those given."""
-        terms, rows = sort_given_vocabulary(words, make_analysis(self._make_words()), self.lowercase)
-        frequency = shares / shares.sum()
-        idf = (1 + np.log(shares.max() / np.maximum(shares, np.finfo(np.float64).tiny))).astype(np.float32)
-        encoder_of_words = self._make_words()._set_terms(terms, rows, 0)
-        self.n_components = vectors.shape[1]
-        vars(self).update(self._describe(encoder_of_words, vectors, frequency, idf), _counts=None, _keeps_counts=False)
-        return self
+        pairs = both_directions(counts.pairs_of(chosen))
+        return attributes(*learn_vectors(self, pairs, lambda read: on_epoch(lambda: attributes(read()))))
 
     def _describe(self, words, vectors, frequency, idf):
         # Texts of independent words agree most along the mean of the weighted vectors.
         mean = (frequency * smooth_inverse_frequency(frequency, self.sif_weight)) @ vectors
         return {
+            **learn_subwords(self, words, vectors),
             "_words": words,
             "_vectors": vectors,
             "_lengths": np.linalg.norm(vectors, axis=1),
@@ -539,15 +522,6 @@ class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, Trans
         """Compute the vectors, if texts were added since that was last done."""
         if self._is_stale:
             vars(self).update(self._learn(WordCounts(*self._counts)))
-
-    def _pool(self, counts, pooling):
-        if pooling == "max":
-            return max_rows(counts, self._vectors)
-        if pooling == "sif":
-            weights = smooth_inverse_frequency(self._frequency, self.sif_weight)
-            rows = mean_rows(counts, weights, self._vectors)
-            return rows - np.outer(rows @ self._common, self._common)
-        return mean_rows(counts, self._idf if pooling == "tfidf" else None, self._vectors)
 
     def _term_projection(self):
         """Return what carries knowledge from term to term: for strategies that train on the terms themselves."""
@@ -571,7 +545,13 @@ class WordVectorEncoder(WordQueriesMixin, ClassNamePrefixFeaturesOutMixin, Trans
         return twin
 
     def _make_words(self):
-        """Return an encoder of texts as counts of words, not fitted."""
+        """Return an encoder of texts as counts of words, not fitted, after checking what constraints cannot."""
+        lengths = self.ngram_range
+        if not (len(lengths) == 2 and all(isinstance(n, Integral) for n in lengths) and 1 <= lengths[0] <= lengths[1]):
+            raise ValueError(
+                "The 'ngram_range' parameter of WordVectorEncoder must be (min_n, max_n) with 1 <= min_n <= max_n. "
+                f"Got {lengths!r} instead."
+            )
         return TfidfEncoder(norm=None, use_idf=False, **{name: getattr(self, name) for name in _TEXT_PARAMETERS})
 
     def _known_counts(self):

@@ -5,11 +5,11 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.multiclass import type_of_target
 
+from transferkit._progress import FitProgress
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -19,13 +19,13 @@ from transferkit._validation import (
     unchanged_on_error,
     validate_features,
 )
+from transferkit._versioning import VersionedEstimator
 from transferkit.heads._block_scales import read_block_scales
 from transferkit.heads._linear_classifier import FLOATS, LinearClassifierMixin, warn_not_converged, weigh_rows
 from transferkit.heads._prior import match_prior
-from transferkit.heads._progress import FitProgress
 
 
-class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):
+class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, VersionedEstimator):
     """Logistic regression trained with torch and stored in NumPy.
 
     The objective is that of :class:`~sklearn.linear_model.LogisticRegression` with its L2 penalty,
@@ -98,6 +98,10 @@ class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):
     are never made dense, and centring them is done in the products.
 
     float32 features are trained in float32, everything else in float64.
+
+    There is no `l1_ratio`: an L1 penalty has no gradient where weights are zero, which these coordinates, in which
+    all weights are mixed, cannot follow. scikit-learn's LogisticRegression has it, with ``solver="saga"``, and its
+    weights can be the `prior` here.
 
     `set_callbacks` takes scikit-learn's callbacks, such as ``ProgressBar()``: each step is a task, and a callback that
     asks to stop ends the training where it stands, without a warning.
@@ -240,7 +244,6 @@ def read_attributes(model, classes, multilabel):
 
 def read_targets(head, y):
     """Return classes, class numbers (n_samples,) or indicators (n_samples, n_labels), and whether it is the latter."""
-    check_classification_targets(y)
     kind = type_of_target(y, input_name="y")
     if kind == "multilabel-indicator":
         indicators = y.toarray() if issparse(y) else np.asarray(y)

@@ -5,11 +5,11 @@ import time
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import check_cv
 
+from transferkit._progress import FitProgress
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -20,16 +20,16 @@ from transferkit._validation import (
     unchanged_on_error,
     validate_features,
 )
+from transferkit._versioning import VersionedEstimator
 from transferkit.heads._block_scales import read_scale_candidates
 from transferkit.heads._linear_classifier import FLOATS, LinearClassifierMixin, warn_not_converged
 from transferkit.heads._logistic import read_attributes, read_prior, read_targets, weigh_targets
-from transferkit.heads._progress import FitProgress
 from transferkit.heads._search_table import Candidates, FoldScorer, HeldOut, average_models, score_candidates
 
 FITTED_SOMETIMES = ("coef_", "intercept_", "n_iter_", "oof_decision_", "oof_log_likelihood_", "candidate_weights_")
 
 
-class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):
+class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, VersionedEstimator):
     """Logistic regression with C chosen by cross-validation, all folds trained as one problem.
 
     The answer of ``GridSearchCV(LogisticHead(), {"C": Cs}, cv=cv, scoring=scoring)``, without fitting every candidate
@@ -61,7 +61,8 @@ class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
     fit_intercept : bool, default=True
         Whether the scores have an intercept.
     tol : float, default=1e-4
-        Training ends as in :class:`LogisticHead`.
+        The fit on all rows ends as in :class:`LogisticHead`; those of the folds, of which only scores are wanted,
+        when the fraction is reached of the geometric mean of the objective and its value at weights of zero.
     max_iter : int, default=1000
         Largest number of steps for one C.
     device : str, default="auto"
@@ -230,7 +231,7 @@ class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
                 block_scales=candidates.scales,
             )
             in_scoring = None if sample_weight is None else weights
-            scorer = FoldScorer(self.scoring, X, y, in_scoring, classes, multilabel, folds)
+            scorer = FoldScorer(self.scoring, X, y, targets, in_scoring, classes, multilabel, folds)
             held_out = None
             if self.store_oof or self.refit == "average":
                 held_out = HeldOut(folds, targets, weights, multilabel)

@@ -3,24 +3,24 @@
 from itertools import pairwise
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.batch_norm import fold_batch_norm, unfold_batch_norm
 from transferkit._algorithms.network_predictions import compute_outputs
+from transferkit._pictures import import_pyplot
+from transferkit._progress import FitProgress
 from transferkit._validation import check_is_fitted, to_numpy, unchanged_on_error, validate_data, validate_rows
-from transferkit.exceptions import MissingExtraError
+from transferkit._versioning import VersionedEstimator
 from transferkit.heads._linear_classifier import FLOATS
 from transferkit.heads._mlp_parameters import check_together, make_options, read_hidden_sizes
 from transferkit.heads._mlp_start import read_start
-from transferkit.heads._progress import FitProgress
 
 HISTORY_KEYS = ("loss", "learning_rate", "batch_size", "validation_score")
 
 
-class MLPHead(CallbackSupportMixin, BaseEstimator):
+class MLPHead(CallbackSupportMixin, VersionedEstimator):
     """Base of both network heads; they add how to read targets and what to make of outputs."""
 
     def _fit(self, X, y, sample_weight, X_val, y_val):
@@ -38,34 +38,39 @@ class MLPHead(CallbackSupportMixin, BaseEstimator):
             trained = self._train(
                 start, training, options, problem, validation,
                 on_epoch=lambda read, history: progress.step(
-                    lambda: problem["attributes"] | read_attributes(read(), history)
+                    lambda: problem.attributes | read_attributes(read(), history)
                 ),
             )  # fmt: skip
-        fitted = problem["attributes"] | read_attributes(trained.stages, trained.history)
+        fitted = problem.attributes | read_attributes(trained.stages, trained.history)
         fitted |= {"init_coverage_": coverage, "optimiser_state_": None}
         vars(self).update(fitted, **read_range_test(trained.range_test, self.learning_rate_init))
         progress.end(fitted)
         return self
 
     def _partial_fit(self, X, y, sample_weight, classes=None):
-        if self.early_stopping or self.solver == "lbfgs" or self.learning_rate_init == "auto" or self.swa is not None:
+        whole = self.solver == "lbfgs" or self.learning_rate_init == "auto" or self.early_stopping
+        if whole or self.swa is not None or self.prune_schedule is not None:
             raise ValueError(
-                "partial_fit sees one part of the data at a time: it needs early_stopping=False, swa=None, a number as "
-                "learning_rate_init, and another solver than 'lbfgs'."
+                "partial_fit sees one part of the data at a time: it needs early_stopping=False, swa=None, "
+                "prune_schedule=None, a number as learning_rate_init, and another solver than 'lbfgs'."
             )
         first = not hasattr(self, "coefs_")
+        if not first and not is_plain(self.coefs_):
+            raise ValueError("A pruned or quantised head cannot be trained on: give it as weight_init to a new one.")
         with unchanged_on_error(self):
             check_together(self)
             X, y = self._validate(X, y, reset=first)
             problem = self._read_problem(X, y, sample_weight, None if first else vars(self), classes)
             rng = check_random_state(self.random_state)
+            if not first and not fits(vars(self), [X.shape[1], *read_hidden_sizes(self), problem.n_outputs], problem):
+                raise ValueError("partial_fit cannot change the layers of a fitted head: use fit, or a new head.")
             start, coverage = choose_start(self, {} if first else vars(self), problem, X.shape[1], rng)
             done = 0 if first else self.n_iter_
             seed_rng = rng if first else np.random.RandomState([rng.randint(2**31 - 1), done])
-            options = self._options(problem, problem["rows"], seed_rng, max_epochs=1, first_epoch=done)
+            options = self._options(problem, problem.rows, seed_rng, max_epochs=1, first_epoch=done)
             memories = None if first else self.optimiser_state_
-            trained = self._train(start, problem["rows"], options, problem, memories=memories)
-        fitted = problem["attributes"] | read_attributes(trained.stages, trained.history, {} if first else vars(self))
+            trained = self._train(start, problem.rows, options, problem, memories=memories, keep_memories=True)
+        fitted = problem.attributes | read_attributes(trained.stages, trained.history, {} if first else vars(self))
         vars(self).update(fitted, optimiser_state_=trained.memories)
         if first:
             vars(self).update(init_coverage_=coverage, **read_range_test(None, self.learning_rate_init))
@@ -79,7 +84,7 @@ class MLPHead(CallbackSupportMixin, BaseEstimator):
 
     def _options(self, problem, training, rng, **epochs):
         seed = int(rng.randint(2**31 - 2))
-        return make_options(self, len(training[1]), seed, loss=self.loss, **epochs, **problem["loss_options"])
+        return make_options(self, len(training[1]), seed, loss=self.loss, **epochs, **problem.loss_options)
 
     def _train(self, start, training, options, problem, validation=None, **others):
         from transferkit._training.network_training import Examples, train_network
@@ -87,11 +92,11 @@ class MLPHead(CallbackSupportMixin, BaseEstimator):
         X, targets, weights = training
         held_out = None if validation is None else Examples(*validation)
         stages = make_stages(start, self, X.dtype)
-        return train_network(stages, Examples(X, targets, weights), options, validation=held_out, **others)
+        return train_network(stages, Examples(X, targets, weights), options, validation=held_out, own=True, **others)
 
     def _split(self, problem, X_val, y_val, rng):
         """Return the rows to train on and those held out (None for none)."""
-        X, targets, weights = problem["rows"]
+        X, targets, weights = problem.rows
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val go together: give both or neither.")
         if X_val is not None:
@@ -99,7 +104,7 @@ class MLPHead(CallbackSupportMixin, BaseEstimator):
             return (X, targets, weights), (X_val.astype(X.dtype), self._read_validation(y_val, problem), None)
         if not self.early_stopping:
             return (X, targets, weights), None
-        stratify = targets if problem["stratify"] else None
+        stratify = targets if problem.stratify else None
         kept, held_out = train_test_split(
             np.arange(len(targets)), test_size=self.validation_fraction, random_state=rng, stratify=stratify
         )
@@ -130,11 +135,7 @@ class MLPHead(CallbackSupportMixin, BaseEstimator):
             If matplotlib is not installed.
         """
         check_is_fitted(self, "coefs_")
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError as error:
-            raise MissingExtraError("plot_history", "plot") from error
-        ax = plt.subplots()[1] if ax is None else ax
+        ax = import_pyplot("plot_history").subplots()[1] if ax is None else ax
         epochs = np.arange(1, self.n_iter_ + 1)
         ax.plot(epochs, self.history_["loss"], color="C0", label="loss")
         ax.set(xlabel="epoch", ylabel="mean training loss")
@@ -157,28 +158,32 @@ class MLPHead(CallbackSupportMixin, BaseEstimator):
 
 def choose_start(head, last, problem, n_features, rng):
     """Return first weights, intercepts and batch norms, and how a source model covers the classes."""
-    sizes = [n_features, *read_hidden_sizes(head), problem["n_outputs"]]
+    sizes = [n_features, *read_hidden_sizes(head), problem.n_outputs]
     if last.get("coefs_") is not None and fits(last, sizes, problem):
         norms = last["batch_norms_"] or [None] * len(last["coefs_"])
         if head.batch_norm and last["batch_norms_"] is None:
             norms = [*(fresh_norm(size) for size in sizes[1:-1]), None]
         layers = [
-            (coef, intercept)
+            (coef.copy(), intercept)
             if last["batch_norms_"] is None or norm is None
             else unfold_batch_norm(coef, intercept, norm)
             for coef, intercept, norm in zip(last["coefs_"], last["intercepts_"], norms, strict=True)
         ]
         return (*map(list, zip(*layers, strict=True)), norms), last.get("init_coverage_")
-    coefs, intercepts, coverage = read_start(head, sizes, problem["labels"], rng)
+    coefs, intercepts, coverage = read_start(head, sizes, problem.labels, rng, problem.X.dtype)
     return (coefs, intercepts, [*(fresh_norm(size) for size in sizes[1:-1]), None]), coverage
 
 
 def fits(last, sizes, problem):
     """Return whether the last solution answers the same problem with the same layers."""
     shapes = [getattr(coef, "shape", None) for coef in last["coefs_"]]
-    same_classes = np.array_equal(last.get("classes_", ()), problem["attributes"].get("classes_", ()))
-    plain = all(isinstance(coef, np.ndarray) and coef.dtype.kind == "f" for coef in last["coefs_"])
-    return same_classes and plain and shapes == list(pairwise(sizes))
+    same_classes = np.array_equal(last.get("classes_", ()), problem.attributes.get("classes_", ()))
+    return same_classes and is_plain(last["coefs_"]) and shapes == list(pairwise(sizes))
+
+
+def is_plain(coefs):
+    """Return whether weights are neither sparse nor narrow."""
+    return all(isinstance(coef, np.ndarray) and coef.dtype.itemsize >= 4 for coef in coefs)
 
 
 def fresh_norm(size):
@@ -194,11 +199,11 @@ def make_stages(start, head, dtype):
     group = ParameterGroup(alpha=head.alpha)
     stages = []
     for position, (coef, intercept, norm) in enumerate(zip(*start, strict=True)):
-        stages.append(Linear(coef.astype(dtype), intercept.astype(dtype), group))
+        stages.append(Linear(coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False), group))
         if position == len(start[0]) - 1:
             break
         if head.batch_norm:
-            stages.append(NormaliseBatch(*norm.astype(dtype), group))
+            stages.append(NormaliseBatch(*norm.astype(dtype, copy=False), group))
         stages.append(Activate(head.activation))
         if head.dropout > 0:
             stages.append(Drop(head.dropout))

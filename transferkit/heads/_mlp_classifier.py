@@ -13,6 +13,7 @@ from transferkit.heads._linear_classifier import ScoringClassifierMixin, weigh_r
 from transferkit.heads._logistic import read_targets
 from transferkit.heads._mlp_base import MLPHead
 from transferkit.heads._mlp_parameters import CONSTRAINTS
+from transferkit.heads._mlp_problem import Problem
 
 
 class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
@@ -48,7 +49,7 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
         "gd" (gradient descent on all rows), "sgd", "momentum", "nesterov", "rmsprop" (decay 0.99), "adagrad", "adam"
         and "adamw" (decays 0.9 and 0.999; "adamw" shrinks the weights by the learning rate times `alpha` instead of
         adding the penalty's gradient), or "lbfgs", quasi-Newton steps on all rows with a line search, which looks at no
-        learning rate and takes no dropout, batch normalisation or augmentation.
+        learning rate and takes no dropout, batch normalisation, augmentation, clipping or pruning.
     alpha : float, default=1e-4
         Strength of the penalty on the squared weights.
     momentum : float, default=0.9
@@ -109,7 +110,7 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
     prune_schedule : dict, default=None
         {"amount": share, "begin": epoch, "end": epoch}: while it trains, a growing share of the smallest weights of all
         layers together becomes zero and stays zero, up to `amount` at epoch "end" (`max_iter // 2` if left out); the
-        epochs that follow fine-tune the rest.
+        epochs that follow fine-tune the rest. `tol` and `early_stopping` look at these alone.
     warm_start : bool, default=False
         Whether `fit` begins at the last solution if that has the same classes, features and layers.
     random_state : int, RandomState instance or None, default=None
@@ -403,7 +404,7 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
         return tags
 
     def _read_problem(self, X, y, sample_weight, last=None, classes=None):
-        """Return the targets, and all that hangs on them, as a dict (see the base class)."""
+        """Return the problem that X, y and the weights state."""
         given = None if last is None else last["classes_"]
         if classes is not None:
             classes = unique_labels(classes)
@@ -418,24 +419,24 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
             raise ValueError("class_weight must be None when y is an indicator matrix.")
         weights = weigh_rows(X, classes, labels, self.class_weight, sample_weight)
         kept = weights > 0
-        if not kept.any():
-            raise ValueError("sample_weight is zero for every row: there is nothing to learn from.")
         if not kept.all():
             X, labels, weights = X[kept], labels[kept], weights[kept]
         is_plain = sample_weight is None and self.class_weight is None
         n_outputs = len(classes) if multilabel or len(classes) > 2 else 1
-        return {
-            "rows": (X, to_targets(labels, n_outputs, X.dtype), None if is_plain else weights),
-            "n_outputs": n_outputs,
-            "labels": None if multilabel else classes,
-            "stratify": not multilabel,
-            "attributes": {"classes_": classes, "multilabel_": multilabel},
-            "loss_options": {"focal_gamma": self.focal_gamma, "label_smoothing": self.label_smoothing},
-        }
+        return Problem(
+            X,
+            to_targets(labels, n_outputs, X.dtype),
+            None if is_plain else weights,
+            n_outputs,
+            labels=None if multilabel else classes,
+            stratify=not multilabel,
+            attributes={"classes_": classes, "multilabel_": multilabel},
+            loss_options={"focal_gamma": self.focal_gamma, "label_smoothing": self.label_smoothing},
+        )
 
     def _read_validation(self, y, problem):
-        labels = match_labels(check_labels(y), problem["attributes"]["classes_"])[1]
-        return to_targets(labels, problem["n_outputs"], problem["rows"][0].dtype)
+        labels = match_labels(check_labels(y), problem.attributes["classes_"])[1]
+        return to_targets(labels, problem.n_outputs, problem.X.dtype)
 
 
 def match_labels(y, classes):

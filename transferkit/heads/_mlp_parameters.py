@@ -73,6 +73,9 @@ def check_together(head):
     name = type(head).__name__
     if head.solver == "lbfgs":
         random = [name for name in ("dropout", "mixup", "feature_noise", "feature_dropout") if getattr(head, name) > 0]
+        exact = [name for name in ("clip_norm", "clip_value", "prune_schedule") if getattr(head, name) is not None]
+        if exact:
+            raise ValueError(f"solver='lbfgs' chooses its own steps: it takes no {' and no '.join(exact)}.")
         if random or head.batch_norm:
             raise ValueError(
                 f"solver='lbfgs' needs the same loss at each look, and {' and '.join(random) or 'batch_norm'} changes "

@@ -8,6 +8,7 @@ from sklearn.base import RegressorMixin
 from transferkit._validation import Interval, StrOptions, check_sample_weight, fit_context, to_numpy
 from transferkit.heads._mlp_base import MLPHead
 from transferkit.heads._mlp_parameters import CONSTRAINTS
+from transferkit.heads._mlp_problem import Problem
 
 
 class MLPHeadRegressor(RegressorMixin, MLPHead):
@@ -226,29 +227,21 @@ class MLPHeadRegressor(RegressorMixin, MLPHead):
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
     def _read_problem(self, X, y, sample_weight, last=None, classes=None):
-        """Return the targets, and all that hangs on them, as a dict (see the base class)."""
+        """Return the problem that X, y and the weights state."""
         targets = np.asarray(y, dtype=X.dtype).reshape(len(y), -1)
         if last is not None and targets.shape[1] != last["coefs_"][-1].shape[1]:
             raise ValueError(f"y has {targets.shape[1]} outputs, and {last['coefs_'][-1].shape[1]} were expected.")
         weights = check_sample_weight(to_numpy(sample_weight), X, dtype=X.dtype, ensure_non_negative=True)
         kept = weights > 0
-        if not kept.any():
-            raise ValueError("sample_weight is zero for every row: there is nothing to learn from.")
         if not kept.all():
             X, targets, weights = X[kept], targets[kept], weights[kept]
-        return {
-            "rows": (X, targets, None if sample_weight is None else weights),
-            "n_outputs": targets.shape[1],
-            "labels": None,
-            "stratify": False,
-            "attributes": {},
-            "loss_options": {"huber_delta": self.huber_delta},
-        }
+        weights = None if sample_weight is None else weights
+        return Problem(X, targets, weights, targets.shape[1], loss_options={"huber_delta": self.huber_delta})
 
     def _read_validation(self, y, problem):
-        targets = np.asarray(y, dtype=problem["rows"][0].dtype).reshape(len(y), -1)
-        if targets.shape[1] != problem["n_outputs"]:
-            raise ValueError(f"y_val has {targets.shape[1]} outputs and y has {problem['n_outputs']}.")
+        targets = np.asarray(y, dtype=problem.X.dtype).reshape(len(y), -1)
+        if targets.shape[1] != problem.n_outputs:
+            raise ValueError(f"y_val has {targets.shape[1]} outputs and y has {problem.n_outputs}.")
         return targets
 
     def __sklearn_tags__(self):

@@ -9,17 +9,18 @@ from transferkit._algorithms.initialisation import activation_gain, initialise_w
 from transferkit.heads._prior import load_prior, match_classes
 
 
-def draw_weights(head, sizes, rng):
+def draw_weights(head, sizes, rng, dtype):
     """Return weights and intercepts of all layers, drawn as `weight_init` says ("kaiming" if it is not a method)."""
     method = head.weight_init if isinstance(head.weight_init, str) else "kaiming"
     coefs = []
     for position, shape in enumerate(pairwise(sizes)):
         gain = activation_gain(head.activation) if position < len(sizes) - 2 else 1.0
-        coefs.append(initialise_weights(shape, method, rng, gain=gain, mean=head.init_mean, scale=head.init_scale))
-    return coefs, [np.zeros(size) for size in sizes[1:]]
+        options = {"gain": gain, "mean": head.init_mean, "scale": head.init_scale, "dtype": dtype}
+        coefs.append(initialise_weights(shape, method, rng, **options))
+    return coefs, [np.zeros(size, dtype) for size in sizes[1:]]
 
 
-def read_start(head, sizes, classes, rng):
+def read_start(head, sizes, classes, rng, dtype):
     """Return first weights, first intercepts, and how a source model covers the classes (None without one).
 
     Parameters
@@ -31,23 +32,24 @@ def read_start(head, sizes, classes, rng):
     classes : ndarray or None
         Labels of the outputs; None for regressions and multilabel problems.
     rng : RandomState
+    dtype : dtype
     """
-    coefs, intercepts = draw_weights(head, sizes, rng)
+    if isinstance(head.weight_init, (list, tuple)):
+        return *check_arrays(head.weight_init, sizes, dtype), None
+    coefs, intercepts = draw_weights(head, sizes, rng, dtype)
     if isinstance(head.weight_init, str):
         return coefs, intercepts, None
-    if isinstance(head.weight_init, (list, tuple)):
-        return *check_arrays(head.weight_init, sizes), None
     return start_from_model(head.weight_init, coefs, intercepts, sizes, classes)
 
 
-def check_arrays(start, sizes):
+def check_arrays(start, sizes, dtype):
     """Return given weights and intercepts after checking their shapes."""
     if len(start) != 2 or any(len(part) != len(sizes) - 1 for part in start):
         raise ValueError(
             f"weight_init must be a pair (coefs, intercepts) of lists with {len(sizes) - 1} arrays each, one for each "
             f"layer. Got {len(start)} parts of {[len(part) for part in start]} arrays."
         )
-    coefs, intercepts = ([np.array(array, dtype=np.float64) for array in part] for part in start)
+    coefs, intercepts = ([np.array(array, dtype=dtype, order="C") for array in part] for part in start)
     for position, (coef, intercept) in enumerate(zip(coefs, intercepts, strict=True)):
         expected = (sizes[position], sizes[position + 1])
         if coef.shape != expected or intercept.shape != expected[1:]:

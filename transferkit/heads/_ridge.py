@@ -5,8 +5,9 @@ import warnings
 from numbers import Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import check_cv
 
 from transferkit._algorithms.linear_predictions import compute_scores
 from transferkit._algorithms.ridge import CentredRows, decompose, solve_by_conjugate_gradients
@@ -21,6 +22,7 @@ from transferkit._validation import (
     validate_features,
     validate_rows,
 )
+from transferkit._versioning import VersionedEstimator
 from transferkit.heads._linear_classifier import FLOATS
 from transferkit.heads._prior import match_prior
 
@@ -28,7 +30,7 @@ MAX_DECOMPOSED = 4000
 MAX_STEPS = 2000
 
 
-class RidgeHead(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class RidgeHead(MultiOutputMixin, RegressorMixin, VersionedEstimator):
     """Linear regression with an L2 penalty, from zero or from a source model.
 
     The objective is that of :class:`~sklearn.linear_model.Ridge`,
@@ -43,7 +45,10 @@ class RidgeHead(MultiOutputMixin, RegressorMixin, BaseEstimator):
     alpha : float, default=1.0
         Strength of the penalty, larger than 0. Not used when `alphas` is given.
     alphas : array-like of float, default=None
-        Candidates for alpha, larger than 0. The one with the smallest exact leave-one-out error is taken.
+        Candidates for alpha, larger than 0. The one with the smallest mean squared error on held-out rows is taken.
+    cv : int, splitter or iterable of (train, test) indices, default=None
+        Which rows `alphas` are held out together: None leaves out one by one, an int asks for so many folds. Exact,
+        and from the same decomposition, either way.
     prior : fitted linear model, str or path-like, default=None
         Source model whose `coef_` the penalty pulls to: any with `coef_`, or a saved one. Features are matched by name
         where both models saw names, else by position; outputs by position. Never refitted; `clone` keeps it as it is.
@@ -61,7 +66,9 @@ class RidgeHead(MultiOutputMixin, RegressorMixin, BaseEstimator):
     alpha_ : float
         The penalty that was used.
     loo_errors_ : ndarray of shape (n_alphas,) or None
-        Mean squared leave-one-out error of each of `alphas`; None without them.
+        Mean squared leave-one-out error of each of `alphas`; None without them or with `cv`.
+    cv_errors_ : ndarray of shape (n_alphas,) or None
+        Mean squared error of each of `alphas` on the rows held out by `cv`; None without it.
     prior_coverage_ : dict or None
         Counts "features_matched", "features_new" and "features_dropped"; None without a prior.
     n_features_in_ : int
@@ -101,20 +108,22 @@ class RidgeHead(MultiOutputMixin, RegressorMixin, BaseEstimator):
     _parameter_constraints = {
         "alpha": [Interval(Real, 0, None, closed="neither")],
         "alphas": ["array-like", None],
+        "cv": ["cv_object"],
         "prior": [HasMethods(["predict"]), str, os.PathLike, None],
         "fit_intercept": ["boolean"],
         "tol": [Interval(Real, 0, None, closed="neither")],
     }
 
-    def __init__(self, alpha=1.0, *, alphas=None, prior=None, fit_intercept=True, tol=1e-6):
+    def __init__(self, alpha=1.0, *, alphas=None, cv=None, prior=None, fit_intercept=True, tol=1e-6):
         self.alpha = alpha
         self.alphas = alphas
+        self.cv = cv
         self.prior = prior
         self.fit_intercept = fit_intercept
         self.tol = tol
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, groups=None):
         """Train on features and targets.
 
         Parameters
@@ -125,6 +134,8 @@ class RidgeHead(MultiOutputMixin, RegressorMixin, BaseEstimator):
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples, not negative; 1 each if None.
+        groups : array-like of shape (n_samples,), default=None
+            Groups for splitters that ask for them.
 
         Returns
         -------
@@ -142,12 +153,14 @@ class RidgeHead(MultiOutputMixin, RegressorMixin, BaseEstimator):
             rows = CentredRows(wide, np.sqrt(weights), np.asarray(wide.T @ share))
             goal = targets - np.asarray(wide @ prior.T)
             centre = share @ goal
-            coef, alpha, errors = choose_weights(self, rows, rows.roots[:, None] * (goal - centre), alphas)
+            folds = read_folds(self, X, y, groups)
+            coef, alpha, errors = choose_weights(self, rows, rows.roots[:, None] * (goal - centre), alphas, folds)
             intercept = centre - rows.mean @ coef
             coef = np.ascontiguousarray(coef + prior.T, dtype=X.dtype).T
         self.coef_ = coef[0] if np.ndim(y) == 1 else coef
         self.intercept_ = float(intercept[0]) if np.ndim(y) == 1 else intercept.astype(X.dtype)
-        self.alpha_, self.loo_errors_, self.prior_coverage_ = float(alpha), errors, coverage
+        self.alpha_, self.prior_coverage_ = float(alpha), coverage
+        self.loo_errors_, self.cv_errors_ = (errors, None) if folds is None else (None, errors)
         return self
 
     def predict(self, X):
@@ -188,6 +201,21 @@ def read_alphas(head):
     return alphas
 
 
+def read_folds(head, X, y, groups):
+    """Return the rows that each fold holds out, or None where rows are left out one by one."""
+    if head.alphas is None or head.cv is None:
+        return None
+    pairs = list(check_cv(head.cv).split(X, y, groups))
+    folds = [np.asarray(test) for _, test in pairs]
+    is_partition = len(np.unique(np.concatenate(folds))) == sum(map(len, folds))
+    if not is_partition or any(len(train) + len(test) != X.shape[0] for train, test in pairs):
+        raise ValueError(
+            "cv of RidgeHead must hold out each row at most once and train on all others, as KFold does. Use "
+            "GridSearchCV for other splitters."
+        )
+    return folds
+
+
 def read_prior(head, X, targets):
     """Return the prior's weights (n_outputs, n_features), zeros without one, and its coverage."""
     shape = (targets.shape[1], X.shape[1])
@@ -199,7 +227,7 @@ def read_prior(head, X, targets):
     return weights, coverage
 
 
-def choose_weights(head, rows, targets, alphas):
+def choose_weights(head, rows, targets, alphas, folds):
     """Return weights (n_features, n_outputs), the alpha they belong to, and the errors of the candidates."""
     if min(rows.X.shape) > MAX_DECOMPOSED:
         if alphas is not None:
@@ -218,6 +246,9 @@ def choose_weights(head, rows, targets, alphas):
     ridge = decompose(rows, targets)
     if alphas is None:
         return ridge.weights(head.alpha), head.alpha, None
-    errors = ridge.leave_one_out_errors(targets, alphas, head.fit_intercept)
+    if folds is None:
+        errors = ridge.leave_one_out_errors(targets, alphas, head.fit_intercept)
+    else:
+        errors = ridge.held_out_errors(targets, alphas, folds, head.fit_intercept)
     best = alphas[errors.argmin()]
     return ridge.weights(best), best, errors

@@ -6,9 +6,9 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.manifold import TSNE
 
+from transferkit._pictures import import_pyplot
 from transferkit._validation import check_labels, check_same_length, check_texts, holds_texts
 from transferkit.encoders import PretrainedEncoder
-from transferkit.inspection._pictures import import_pyplot
 
 _MOST_LABELS = 20
 

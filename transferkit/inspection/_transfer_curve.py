@@ -6,8 +6,8 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
+from transferkit._pictures import import_pyplot
 from transferkit._validation import check_labels, check_same_length, check_texts, holds_texts, take_rows
-from transferkit.inspection._pictures import import_pyplot
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _MARKERS = "osD^vP"

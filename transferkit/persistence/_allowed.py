@@ -2,14 +2,31 @@
 
 import importlib
 
+from transferkit.exceptions import ModelFileError
+
 ALLOWED = {
-    "transferkit.encoders": ("LSAEncoder", "PretrainedEncoder", "TfidfEncoder", "WordVectorEncoder"),
+    "transferkit.encoders": (
+        "KMeansEncoder",
+        "LSAEncoder",
+        "PretrainedEncoder",
+        "SOMEncoder",
+        "TfidfEncoder",
+        "WordVectorEncoder",
+    ),
     "transferkit.heads": ("LogisticHead", "LogisticHeadCV", "MLPHeadClassifier", "MLPHeadRegressor", "RidgeHead"),
     "transferkit.transfer": ("EncoderReference", "MultiTaskTransfer", "TransferClassifier", "TransferRegressor"),
+    "sklearn.calibration": (
+        "CalibratedClassifierCV",
+        "_CalibratedClassifier",
+        "_SigmoidCalibration",
+        "_TemperatureScaling",
+    ),
+    "sklearn.cluster": ("KMeans", "MiniBatchKMeans"),
     "sklearn.compose": ("ColumnTransformer",),
     "sklearn.decomposition": ("FastICA", "IncrementalPCA", "NMF", "PCA", "TruncatedSVD"),
     "sklearn.discriminant_analysis": ("LinearDiscriminantAnalysis", "QuadraticDiscriminantAnalysis"),
     "sklearn.dummy": ("DummyClassifier",),
+    "sklearn.isotonic": ("IsotonicRegression",),
     "sklearn.linear_model": (
         "ElasticNet",
         "Lasso",
@@ -40,6 +57,48 @@ ALLOWED = {
     ),
     "sklearn.svm": ("LinearSVC", "LinearSVR"),
 }
+
+
+class Trusted:
+    """The classes that a caller trusts beside those above.
+
+    Parameters
+    ----------
+    names : iterable of str or class, or None
+        Full names, such as "my_package.MyTransformer", or the classes themselves.
+    function : str
+        Name of the function they were given to, for error messages.
+    """
+
+    def __init__(self, names, function):
+        if isinstance(names, (str, type)) or not all(isinstance(name, (str, type)) for name in names or ()):
+            raise ValueError(
+                f"The 'trusted' parameter of {function} must be a list of full names of classes, such as "
+                f"['my_package.MyTransformer'], or of classes. Got {names!r} instead."
+            )
+        self._names = {_full_name(name) if isinstance(name, type) else name for name in names or ()}
+
+    def class_of(self, name):
+        """Return the class of that name if the caller listed it, else None; only listed names are imported."""
+        if name not in self._names:
+            return None
+        module, _, class_name = name.rpartition(".")
+        try:
+            found = getattr(importlib.import_module(module), class_name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ModelFileError(f"The trusted class {name!r} cannot be imported: {error}.") from error
+        if not isinstance(found, type):
+            raise ModelFileError(f"The trusted name {name!r} is a {type(found).__name__}, not a class.")
+        return found
+
+    def name_of(self, cls):
+        """Return the name under which the caller listed a class, or None."""
+        same_ending = sorted(name for name in self._names if name.rpartition(".")[2] == cls.__name__)
+        return next((name for name in same_ending if self.class_of(name) is cls), None)
+
+
+def _full_name(cls):
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def name_of_class(cls):

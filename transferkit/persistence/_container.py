@@ -58,7 +58,7 @@ def write_container(path, arrays, metadata, *, sign_key=None):
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     placeholders = {name: secrets.token_hex(LENGTH // 2) for name in _SEALS}
     try:
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        _create(temporary, path)
         mode = temporary.stat().st_mode  # what the user's umask allows; the writer makes its file private
         try:
             save_file(contiguous, temporary, {_METADATA_KEY: json.dumps(metadata, allow_nan=False), **placeholders})
@@ -78,6 +78,13 @@ def write_container(path, arrays, metadata, *, sign_key=None):
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def _create(temporary, path):
+    try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except OSError as error:  # a folder that is read-only, a name that is too long
+        raise type(error)(f"The model file {os.fspath(path)!r} cannot be written: {error.strerror}.") from error
 
 
 @contextlib.contextmanager
@@ -108,7 +115,7 @@ def read_header(file):
         places = find_places(head, seals)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _foreign(file.name) from error
-    _check_table(file.name, table, n_bytes - 8 - length)
+    _check_table(file.name, table, 8 + length, n_bytes)
     return Header(metadata, table, 8 + length, seals, places, n_bytes)
 
 
@@ -123,7 +130,10 @@ def read_arrays(file, header, *, mmap):
     arrays = {}
     for name, entry in header.table.items():
         begin, end = entry["data_offsets"]
-        arrays[name] = content[begin:end].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        try:
+            arrays[name] = content[begin:end].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        except ValueError as error:  # no entries, and more dimensions or larger ones than NumPy has
+            raise ModelFileError(f"The model file {file.name!r} is damaged: {error}.") from error
     return arrays
 
 
@@ -141,14 +151,15 @@ def is_signed(header):
     return header.seals["signature"].strip("0") != ""
 
 
-def _check_table(path, table, n_bytes):
-    """Compare each entry with the file before anything is allocated."""
+def _check_table(path, table, start, n_bytes):
+    """Compare each entry with the file before anything is allocated; compiled code wants arrays aligned."""
     try:
         for entry in table.values():
             (begin, end), shape = entry["data_offsets"], entry["shape"]
             whole = all(type(number) is int and number >= 0 for number in [begin, end, *shape])
-            size = math.prod(shape) * np.dtype(_DTYPES[entry["dtype"]]).itemsize if whole else -1
-            if size != end - begin or end > n_bytes:
+            item = np.dtype(_DTYPES[entry["dtype"]]).itemsize
+            fits = whole and math.prod(shape) * item == end - begin and start + end <= n_bytes
+            if not fits or (start + begin) % item:
                 raise ModelFileError(
                     f"The model file {os.fspath(path)!r} is damaged or cut off: its arrays do not fit."
                 )

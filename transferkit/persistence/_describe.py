@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from html import escape
 
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence._container import is_signed, open_container, read_header
@@ -70,6 +71,18 @@ class ModelDescription:
         return dataclasses.asdict(self)
 
     def __str__(self):
+        return "\n".join(f"{name:<10} {value}" for name, value in self._lines().items())
+
+    def _repr_html_(self):
+        left = 'style="text-align:left"'
+        rows = "".join(
+            f"<tr><th {left}>{escape(name)}</th><td {left}>{escape(str(value))}</td></tr>"
+            for name, value in self._lines().items()
+        )
+        return f'<table class="transferkit-model">{rows}</table>'
+
+    def _lines(self):
+        """Return what is shown, by name."""
         classes = ", ".join(self.classes or ()) + (
             ", ..." if self.classes and self.n_classes > len(self.classes) else ""
         )
@@ -85,7 +98,7 @@ class ModelDescription:
             **{f"card {name}": value for name, value in self.card.items()},
             "digest": self.digest + (", signed" if self.signed else ""),
         }
-        return "\n".join(f"{name:<10} {value}" for name, value in lines.items() if value is not None)
+        return {name: value for name, value in lines.items() if value is not None}
 
 
 def describe(path):

@@ -6,16 +6,19 @@ import json
 import os
 import platform
 import reprlib
+import warnings
 from importlib.metadata import version
 
+import joblib
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from transferkit.exceptions import ModelFileError
+from transferkit.exceptions import ModelFileError, ModelVersionWarning
+from transferkit.persistence._allowed import Trusted
 from transferkit.persistence._container import check_seals, open_container, read_arrays, read_header, write_container
 from transferkit.persistence._fingerprint import remember_fingerprint
-from transferkit.persistence._probe import agrees_with_probe, make_probe
+from transferkit.persistence._probe import agrees_with_probe, make_probe, may_run_long
 from transferkit.persistence._state import Packer, Unpacker, get_state
 
 FORMAT = 1
@@ -23,7 +26,7 @@ _PACKAGES = ("transferkit", "scikit-learn", "numpy", "scipy")
 _LARGEST_LIST = 200  # classes beyond that are counted in the summary, not listed
 
 
-def save(estimator, path, *, card=None, sign_key=None):
+def save(estimator, path, *, card=None, sign_key=None, trusted=None):
     """Write a fitted estimator to a model file: its arrays and plain data, no code.
 
     Parameters
@@ -38,6 +41,9 @@ def save(estimator, path, *, card=None, sign_key=None):
         Whatever should be known about the model, as JSON data: metrics, notes, licence. `describe` shows it.
     sign_key : bytes, default=None
         Secret with which the file is signed (HMAC-SHA256), for ``load(path, verify_key=...)``.
+    trusted : list of str or class, default=None
+        Other classes that the file may hold, such as your own transformer: "my_package.MyTransformer". Their
+        attributes must be plain data; their code is not in the file. Whoever loads it must name them, too.
 
     Raises
     ------
@@ -73,7 +79,7 @@ def save(estimator, path, *, card=None, sign_key=None):
         raise NotFittedError(f"This {name} is not fitted, so there is nothing to save: call fit first.") from None
     card = _check_card(card)
     _check_key(sign_key, "sign_key of save")
-    packer = Packer()
+    packer = Packer(Trusted(trusted, "save"))
     root = packer.pack(estimator, type(estimator).__name__)
     probe = make_probe(estimator)
     metadata = {
@@ -89,13 +95,17 @@ def save(estimator, path, *, card=None, sign_key=None):
     write_container(path, packer.arrays, metadata, sign_key=sign_key)
 
 
-def load(path, *, mmap=True, verify="probe", verify_key=None):
+def load(path, *, trusted=None, mmap=True, verify="probe", verify_key=None):
     """Read an estimator from a model file, without running code of the file.
 
     Parameters
     ----------
     path : str or path
         A file written by :func:`save`.
+    trusted : list of str or class, default=None
+        Other classes that the file may hold, such as "my_package.MyTransformer". They are imported, which runs the code
+        of their modules, and using the model runs their methods; so name only code that you would run anyway. Nothing
+        else of them runs in loading, and the file sets only attributes that their code mentions.
     mmap : bool, default=True
         Map the arrays from the file, read-only: they load when they are touched, and processes share them.
         Otherwise they are read into memory.
@@ -116,6 +126,11 @@ def load(path, *, mmap=True, verify="probe", verify_key=None):
         If the file is missing, damaged, foreign, newer than this version of transferkit can read, holds a class
         that may not be loaded, is not signed with `verify_key`, or gives other results than when it was saved.
 
+    Warns
+    -----
+    ModelVersionWarning
+        If it was written with a newer major version of scikit-learn than the one installed.
+
     See Also
     --------
     save : Write the file.
@@ -123,29 +138,37 @@ def load(path, *, mmap=True, verify="probe", verify_key=None):
     if verify not in ("probe", "full", None):
         raise ValueError(f"The 'verify' parameter of load must be 'probe', 'full' or None. Got {verify!r} instead.")
     _check_key(verify_key, "verify_key of load")
+    trusted = Trusted(trusted, "load")
     with open_container(path) as file:  # once: a file that is replaced meanwhile must not be mixed with its successor
         header = read_header(file)
         metadata = header.metadata
         check_format(path, metadata)
+        _warn_if_newer(path, metadata)
         if verify == "full" or verify_key is not None:
             check_seals(file, header, digest=verify == "full", key=verify_key)
         arrays = read_arrays(file, header, mmap=mmap)
         status = os.fstat(file.fileno())
     try:
-        unpacker = Unpacker(arrays, metadata["estimators"])
+        unpacker = Unpacker(arrays, metadata["estimators"], trusted)
         estimator = unpacker.unpack(metadata["root"])
+        if not isinstance(estimator, BaseEstimator):
+            raise ValueError(f"its root is a {type(estimator).__name__}")
         for index, inner in enumerate(unpacker.estimators):  # a large model must not be read only to be named
             where = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size, index)
-            remember_fingerprint(inner, "file {}:{}:{}:{} estimator {}".format(*where))
+            if isinstance(inner, BaseEstimator):
+                remember_fingerprint(inner, "file {}:{}:{}:{} estimator {}".format(*where))
         probe = unpacker.unpack(metadata["probe"])
     except ModelFileError as error:
         raise ModelFileError(f"{error} (file {os.fspath(path)!r})") from None
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError, RecursionError) as error:
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
         raise ModelFileError(f"The model file {os.fspath(path)!r} is damaged: {error!r}.") from error
-    if verify is not None and probe is not None and not _passes(estimator, probe):
+    if verify is None or probe is None or any(map(may_run_long, unpacker.estimators)):
+        return estimator
+    if not _passes(estimator, probe):
         raise ModelFileError(
             f"The model in {os.fspath(path)!r} gives other results than when it was saved: the file is damaged, or the "
-            f"installed versions differ too much from {metadata['versions']}. load(path, verify=None) loads it anyway."
+            f"installed versions differ too much from {metadata.get('versions')}. "
+            "load(path, verify=None) loads it anyway."
         )
     return estimator
 
@@ -159,6 +182,20 @@ def check_format(path, metadata):
         raise ModelFileError(
             f"The model file {os.fspath(path)!r} has format {number}, and this transferkit reads formats up to "
             f"{FORMAT}. Upgrade it: pip install --upgrade transferkit."
+        )
+
+
+def _warn_if_newer(path, metadata):
+    """Warn when the file comes from a scikit-learn whose models this one may read wrongly."""
+    versions = metadata.get("versions")
+    written = str(versions.get("scikit-learn")).partition(".")[0] if isinstance(versions, dict) else ""
+    if written.isdecimal() and int(written[:9]) > int(version("scikit-learn").partition(".")[0]):
+        warnings.warn(
+            f"The model file {os.fspath(path)!r} was written with scikit-learn {versions['scikit-learn']}, "
+            f"and {version('scikit-learn')} is installed, which may read it wrongly. Upgrade: "
+            "pip install --upgrade scikit-learn.",
+            ModelVersionWarning,
+            stacklevel=3,
         )
 
 
@@ -178,7 +215,8 @@ def _check_key(key, name):
 
 def _passes(estimator, probe):
     try:
-        return agrees_with_probe(estimator, probe)
+        with joblib.parallel_config("sequential"):  # a file must not choose how many processes are started
+            return agrees_with_probe(estimator, probe)
     except Exception:  # whatever a damaged model does when it is used, it is damaged
         return False
 
@@ -199,6 +237,11 @@ def _summarise(estimator):
     }
 
 
-def _show(value):
-    """Return a short text; inner estimators by name alone, because their own parameters may name the user's files."""
-    return f"{type(value).__name__}(...)" if isinstance(value, BaseEstimator) else reprlib.repr(value)
+class _Names(reprlib.Repr):
+    """Short texts; inner estimators by name alone, because their own parameters may name the user's files."""
+
+    def repr_instance(self, x, level):
+        return f"{type(x).__name__}(...)" if isinstance(x, BaseEstimator) else super().repr_instance(x, level)
+
+
+_show = _Names().repr

@@ -6,17 +6,27 @@ with one key that says what it is; docs/model-files.md lists them.
 
 import math
 import os
+from inspect import signature
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
 from transferkit.exceptions import ModelFileError
-from transferkit.persistence._allowed import class_of_name, name_of_class
+from transferkit.persistence._allowed import Trusted, class_of_name, name_of_class
+from transferkit.persistence._attributes import is_attribute_of
 from transferkit.persistence._container import STORABLE_DTYPES
+from transferkit.persistence._soundness import PATH_PARAMETERS, check_estimator
 
 # What a session attaches to an estimator and a model does not need: callbacks, metadata routing requests.
-_SESSION_KEYS = frozenset({"_sklearn_version", "_skl_callbacks", "_parent_callback_ctx", "_metadata_request"})
+_SESSION_KEYS = frozenset(
+    {"_sklearn_version", "_transferkit_version", "_skl_callbacks", "_parent_callback_ctx", "_metadata_request"}
+)
+_DEEPEST = 100  # values within values
+_MOST_ESTIMATORS = (
+    100_000  # counted as often as they are met, because whoever walks through the model meets them so often
+)
+_LARGEST_TEXTS = 1 << 26  # bytes of an array of strings that need not stand in proportion to their text
 _SPARSE_FORMATS = {
     ("csr", "matrix"): sparse.csr_matrix,
     ("csr", "array"): sparse.csr_array,
@@ -28,7 +38,8 @@ _SPARSE_FORMATS = {
 class Packer:
     """Turns values into nodes; collects arrays and estimators, each once however often it is met."""
 
-    def __init__(self):
+    def __init__(self, trusted=None):
+        self._trusted = trusted or Trusted(None, "save")
         self.arrays = {}
         self.estimators = []
         self._names_of_arrays = {}
@@ -79,6 +90,8 @@ class Packer:
         if array.dtype.kind in "UO" and all(type(item) in (str, np.str_) for item in array.flat):
             texts = [str(item).encode("utf-8", "surrogatepass") for item in array.flat]
             ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
+            if array.dtype.kind == "U" and _is_out_of_proportion(len(texts), array.itemsize // 4, ends[-1:].sum()):
+                raise _refuse(array, where, "one long string in an array of many short ones takes too much memory")
             text = np.frombuffer(b"".join(texts), np.uint8)
             return {"strings": [array.dtype.kind, list(array.shape), self._add_array(text), self._add_array(ends)]}
         if array.dtype.kind == "O":
@@ -95,10 +108,18 @@ class Packer:
 
     def _pack_estimator(self, value, where):
         if id(value) not in self._indices_of_estimators:
-            name = name_of_class(type(value))
-            if name is None or not isinstance(value, BaseEstimator):
+            cls = type(value)
+            name = name_of_class(cls) or self._trusted.name_of(cls)
+            state = get_state(value) if name is not None else None
+            if not isinstance(state, dict):
                 raise _refuse(value, where, "only plain data and estimators whose state is plain arrays can be stored")
-            packed = {key: self.pack(item, f"{where}.{key}") for key, item in get_state(value).items()}
+            for key in state:
+                if not is_attribute_of(cls, key):
+                    raise ModelFileError(
+                        f"{where}.{key} is not an attribute that {cls.__name__} knows, so it cannot be stored in a "
+                        "model file. Delete it, or save it with the model: save(..., card={...})."
+                    )
+            packed = {key: self.pack(item, f"{where}.{key}") for key, item in state.items()}
             self._indices_of_estimators[id(value)] = len(self.estimators)
             self.estimators.append({"class": name, "state": packed})
             self._alive.append(value)
@@ -108,7 +129,27 @@ class Packer:
 def get_state(estimator):
     """Return the parameters and fitted attributes of an estimator that belong in a file."""
     state = getattr(estimator, "_get_state_for_file", estimator.__getstate__)()
-    return {key: item for key, item in state.items() if key not in _SESSION_KEYS}
+    if not isinstance(state, dict):
+        return state
+    state = {key: item for key, item in state.items() if key not in _SESSION_KEYS}
+    if isinstance(state.get("memory"), (str, os.PathLike)):
+        state["memory"] = None  # a folder of this machine
+    if type(estimator).__module__.startswith("transferkit."):
+        for name in PATH_PARAMETERS:
+            if isinstance(state.get(name), (str, os.PathLike)):
+                state[name] = _load_shared(state[name])
+    return state
+
+
+def _load_shared(path):
+    from transferkit.persistence._shared import load_shared  # which reads model files, and so needs this module
+
+    return load_shared(path)
+
+
+def _is_out_of_proportion(n_texts, longest, n_bytes):
+    """Return whether an array of strings, each as long as the longest, is much larger than its text."""
+    return 4 * n_texts * longest > max(_LARGEST_TEXTS, 64 * int(n_bytes))
 
 
 def _refuse(value, where, reason):
@@ -123,30 +164,46 @@ def _refuse(value, where, reason):
 class Unpacker:
     """Turns nodes back into values; builds allowed classes only, and runs no code of the file."""
 
-    def __init__(self, arrays, estimators):
+    def __init__(self, arrays, estimators, trusted=None):
         self._arrays = arrays
+        self._trusted = trusted or Trusted(None, "load")
+        self._depth = 0
+        self._n_met, self._sizes = 0, []  # estimators met while one is unpacked; what each counts for in all
         self.estimators = []
         for entry in estimators:  # in the order of dependence: an estimator follows those inside it
+            self._n_met = 1
             self.estimators.append(self._build(entry["class"], entry["state"]))
+            self._sizes.append(self._n_met)
 
     def unpack(self, node):
         """Return the value of a node."""
-        if isinstance(node, list):
-            return [self.unpack(item) for item in node]
-        if not isinstance(node, dict):
+        if not isinstance(node, (list, dict)):
             return node
-        [(kind, content)] = node.items()
-        return getattr(self, f"_unpack_{kind}")(content)
+        if self._depth == _DEEPEST:
+            raise ModelFileError(f"The model file holds values more than {_DEEPEST} levels deep.")
+        self._depth += 1
+        try:
+            if isinstance(node, list):
+                return [self.unpack(item) for item in node]
+            [(kind, content)] = node.items()
+            return getattr(self, f"_unpack_{kind}")(content)
+        finally:
+            self._depth -= 1
 
     def _build(self, name, state):
-        cls = class_of_name(name)
+        cls = class_of_name(name) or self._trusted.class_of(name)
         if cls is None:
-            raise ModelFileError(f"The model file holds a {name!r}, which is not among the classes that may be loaded.")
+            raise ModelFileError(
+                f"The model file holds a {name!r}, which is not among the classes that may be loaded. If you know "
+                f"this class and trust its code, name it: trusted=[{name!r}]."
+            )
         for key in state:
-            if not key.isidentifier() or key.startswith("__") or hasattr(cls, key):
+            if key in _SESSION_KEYS or not is_attribute_of(cls, key):
                 raise ModelFileError(f"The model file sets {key!r}, which is not part of the state of a {name}.")
-        estimator = cls.__new__(cls)
+        estimator = object.__new__(cls)  # and not cls.__new__, which could be anyone's code
+        vars(estimator).update(_default_parameters(cls))  # the file may be older than a parameter
         vars(estimator).update({key: self.unpack(node) for key, node in state.items()})
+        check_estimator(estimator, name)
         return estimator
 
     def _unpack_tuple(self, items):
@@ -184,6 +241,8 @@ class Unpacker:
         kind, shape, text, ends = content
         text, ends = self._arrays[text].tobytes(), self._arrays[ends].tolist()
         texts = [text[a:b].decode("utf-8", "surrogatepass") for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+        if kind != "O" and _is_out_of_proportion(len(texts), max(map(len, texts), default=0), len(text)):
+            raise ValueError("strings out of proportion")
         return np.array(texts, dtype=object if kind == "O" else np.str_).reshape(shape)
 
     def _unpack_items(self, content):
@@ -195,12 +254,36 @@ class Unpacker:
 
     def _unpack_sparse(self, content):
         form, kind, shape, *parts = content
-        matrix = _SPARSE_FORMATS[form, kind](tuple(self.unpack(part) for part in parts), shape=tuple(shape))
-        matrix.check_format(full_check=True)  # an index out of range would read memory that is not ours
-        return matrix
+        data, indices, indptr = (self.unpack(part) for part in parts)
+        _check_sparse(data, indices, indptr, shape if form == "csr" else shape[::-1])
+        return _SPARSE_FORMATS[form, kind]((data, indices, indptr), shape=tuple(shape))
 
     def _unpack_estimator(self, index):
+        if type(index) is not int or not 0 <= index < len(self.estimators):
+            raise ValueError(f"no such estimator: {index!r}")
+        self._n_met += self._sizes[index]
+        if self._n_met > _MOST_ESTIMATORS:
+            raise ModelFileError("The model file holds estimators within estimators too often.")
         return self.estimators[index]
+
+
+def _default_parameters(cls):
+    parameters = signature(cls.__init__).parameters.items() if issubclass(cls, BaseEstimator) else ()
+    return {name: parameter.default for name, parameter in parameters if parameter.default is not parameter.empty}
+
+
+def _check_sparse(data, indices, indptr, shape):
+    """Refuse what would read memory that is not ours; SciPy's own check looks at little when indptr ends below one."""
+    n_major, n_minor = shape
+    integers = {indices.dtype.name, indptr.dtype.name}
+    fits = indices.shape == data.shape and data.ndim == indptr.ndim == 1 and len(indptr) == n_major + 1
+    if not fits or len(integers) > 1 or not integers <= {"int32", "int64"}:
+        raise ValueError("the parts of a sparse matrix do not fit each other")
+    ascending = (indptr[1:] >= indptr[:-1]).all()
+    if indptr[0] != 0 or indptr[-1] != len(indices) or not ascending:
+        raise ValueError("the rows of a sparse matrix do not fit its entries")
+    if len(indices) and not 0 <= indices.min() <= indices.max() < n_minor:
+        raise ValueError("an index of a sparse matrix is out of range")
 
 
 def _storable_dtype(name):

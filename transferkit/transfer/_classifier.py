@@ -5,7 +5,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.metrics import get_scorer_names
 from sklearn.utils.metaestimators import available_if
 
@@ -21,6 +21,7 @@ from transferkit._validation import (
     fit_context,
     holds_texts,
 )
+from transferkit._versioning import VersionedEstimator
 from transferkit.heads import LogisticHead
 from transferkit.transfer._estimator import TransferMixin
 from transferkit.transfer._outcome import tabulate
@@ -35,7 +36,7 @@ def _head_has(method):
     return check
 
 
-class TransferClassifier(TransferMixin, ClassifierMixin, BaseEstimator):
+class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
     """Classify raw input with what was pretrained and few labels, and find out how much to transfer.
 
     Parameters

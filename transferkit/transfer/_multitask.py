@@ -3,9 +3,10 @@
 import os
 from pathlib import Path
 
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import TransformerMixin, clone
 
 from transferkit._validation import check_is_fitted, check_texts, fit_context, holds_texts
+from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._term_projection import find_projection, join_terms
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import describe, fingerprint, load, load_shared, save
@@ -14,7 +15,7 @@ from transferkit.transfer._classifier import TransferClassifier
 _SHARED = "shared-{}.tk"
 
 
-class MultiTaskTransfer(BaseEstimator):
+class MultiTaskTransfer(VersionedEstimator):
     """Learn many tasks from one pretrained encoder, and predict all of them in one pass.
 
     Parameters
@@ -205,7 +206,7 @@ class MultiTaskTransfer(BaseEstimator):
         return hasattr(self, "models_")
 
 
-class EncoderReference(TransformerMixin, BaseEstimator):
+class EncoderReference(TransformerMixin, VersionedEstimator):
     """Stands in a task's file for an encoder that is in a file of its own.
 
     Parameters

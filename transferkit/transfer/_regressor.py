@@ -5,7 +5,7 @@ import time
 from numbers import Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.base import RegressorMixin, clone
 
 from transferkit._algorithms.feature_blocks import FeatureBlocks
 from transferkit._algorithms.term_prior import block_factors, fold_weights, make_blocks, weigh_candidates
@@ -19,6 +19,7 @@ from transferkit._validation import (
     fit_context,
     holds_texts,
 )
+from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._term_projection import find_projection, join_terms
 from transferkit.heads import RidgeHead
 from transferkit.transfer._estimator import TransferMixin
@@ -30,7 +31,7 @@ _PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
 MOST_DECOMPOSED = 4000  # rows or features; RidgeHead compares penalties on no more
 
 
-class TransferRegressor(TransferMixin, RegressorMixin, BaseEstimator):
+class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
     """Predict numbers from raw input with what was pretrained and few labelled rows.
 
     Parameters

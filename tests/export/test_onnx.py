@@ -1,0 +1,142 @@
+"""ONNX graphs agree with the models they come from, and what has no exact counterpart is refused."""
+
+import os
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import RidgeClassifier
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    Normalizer,
+    RobustScaler,
+    StandardScaler,
+)
+from sklearn.svm import LinearSVC
+
+from transferkit import (
+    LogisticHead,
+    LogisticHeadCV,
+    LSAEncoder,
+    PretrainedEncoder,
+    RidgeHead,
+    TfidfEncoder,
+    TransferClassifier,
+    WordVectorEncoder,
+    to_onnx,
+)
+from transferkit.exceptions import ExportError, MissingExtraError
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'transferkit[onnx]'")
+pytest.importorskip("onnx")
+
+TEXTS = ["a matrix has rows", "rows of a matrix", "a vector has entries", "entries of a vector", "naïve Ω, rows"] * 4
+LABELS = ["matrix", "matrix", "vector", "vector", "other"] * 4
+NEW = [*TEXTS[:5], "", "unknown words", "rows rows Rows and a MATRIX has rows"]
+X, Y = np.random.RandomState(0).rand(40, 6), np.arange(40) % 3
+MANY = (np.random.RandomState(1).rand(40, 4) < 0.4).astype(int)
+
+
+def classifiers():
+    lsa = LSAEncoder(3).fit(TEXTS)
+    yield "head", LogisticHead().fit(X, Y), X
+    yield "float32", LogisticHead().fit(X.astype(np.float32), Y), X.astype(np.float32)
+    yield "two classes", LogisticHead().fit(X, Y > 0), X
+    yield "names", LogisticHeadCV([1.0, 10.0], cv=2).fit(X, np.array(["a", "Ω", "c"])[Y]), X
+    yield "many labels", LogisticHead().fit(X, MANY), X
+    for step in (StandardScaler(), MinMaxScaler(clip=True), RobustScaler(), MaxAbsScaler(), PCA(3, whiten=True)):
+        yield type(step).__name__, make_pipeline(step, Normalizer("l1"), LogisticHead()).fit(X, Y), X
+    union = make_union(PCA(2), TruncatedSVD(2), FunctionTransformer()).set_params(transformer_weights={"pca": 2.0})
+    yield "union of numbers", make_pipeline(union, Normalizer("max"), LogisticHead()).fit(X, Y), X
+    yield "scratch on numbers", TransferClassifier(strategy="scratch").fit(X, Y), X
+    yield "terms", TransferClassifier(strategy="scratch").fit(TEXTS, LABELS), NEW
+    yield (
+        "n-grams",
+        make_pipeline(TfidfEncoder(ngram_range=(1, 3), stop_words=["has"]), LogisticHead()).fit(TEXTS, LABELS),
+        NEW,
+    )
+    yield (
+        "bigrams",
+        make_pipeline(TfidfEncoder(ngram_range=(2, 2), binary=True), LogisticHead()).fit(TEXTS, LABELS),
+        NEW,
+    )
+    yield "double", make_pipeline(TfidfEncoder(dtype=np.float64, norm="l1"), LogisticHead()).fit(TEXTS, LABELS), NEW
+    yield "lsa", TransferClassifier(lsa).fit(TEXTS, LABELS), NEW
+    for pooling, norm in (("mean", "l2"), ("tfidf", None), ("sif", "l2")):
+        encoder = WordVectorEncoder(3, min_count=1, pooling=pooling, norm=norm).fit(TEXTS)
+        yield f"word vectors, {pooling}", TransferClassifier(encoder).fit(TEXTS, LABELS), NEW
+    both = make_union(TfidfEncoder(), PretrainedEncoder(lsa))
+    yield "union", make_pipeline(both, LogisticHead()).fit(TEXTS, LABELS), NEW
+
+
+def run(path, inputs):
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return dict(zip([output.name for output in session.get_outputs()], session.run(None, inputs), strict=True))
+
+
+@pytest.mark.parametrize(("name", "model", "rows"), list(classifiers()), ids=lambda v: v if type(v) is str else "")
+def test_graph_agrees_with_the_classifier(name, model, rows, tmp_path):
+    make_inputs = to_onnx(model, tmp_path / "model.onnx")
+    outputs = run(tmp_path / "model.onnx", make_inputs(rows))
+    np.testing.assert_allclose(outputs["probabilities"], model.predict_proba(rows), atol=1e-5)
+    scores = model.decision_function(rows)
+    np.testing.assert_allclose(outputs["scores"].reshape(scores.shape), scores, atol=1e-4)
+    np.testing.assert_array_equal(outputs["labels"].astype(model.classes_.dtype), model.predict(rows))
+    assert os.listdir(tmp_path) == ["model.onnx"]
+
+
+@pytest.mark.parametrize("model", [LinearSVC(), RidgeClassifier()], ids=lambda model: type(model).__name__)
+def test_graph_of_a_classifier_without_probabilities(model, tmp_path):
+    make_inputs = to_onnx(model.fit(X, Y), tmp_path / "model.onnx")
+    outputs = run(tmp_path / "model.onnx", make_inputs(X))
+    assert set(outputs) == {"scores", "labels"}
+    np.testing.assert_allclose(outputs["scores"], model.decision_function(X), atol=1e-5)
+    np.testing.assert_array_equal(outputs["labels"], model.predict(X))
+
+
+@pytest.mark.parametrize("y", [X[:, 0] ** 2, X[:, :2] ** 2])
+def test_graph_of_a_regressor(y, tmp_path):
+    model = make_pipeline(StandardScaler(), RidgeHead()).fit(X, y)
+    outputs = run(tmp_path / "model.onnx", to_onnx(model, tmp_path / "model.onnx")(X))
+    np.testing.assert_allclose(outputs["predictions"].reshape(y.shape), model.predict(X), atol=1e-5)
+
+
+@pytest.mark.parametrize("encoder", [LSAEncoder(3), TfidfEncoder(), make_pipeline(LSAEncoder(3), StandardScaler())])
+def test_graph_of_an_encoder(encoder, tmp_path):
+    rows = encoder.fit(TEXTS).transform(NEW)
+    outputs = run(tmp_path / "model.onnx", to_onnx(encoder, tmp_path / "model.onnx")(NEW))
+    np.testing.assert_allclose(outputs["features"], rows.toarray() if hasattr(rows, "toarray") else rows, atol=1e-5)
+
+
+def test_one_text_and_many_are_the_same(tmp_path):
+    make_inputs = to_onnx(TransferClassifier(LSAEncoder(3).fit(TEXTS)).fit(TEXTS, LABELS), tmp_path / "model.onnx")
+    many = run(tmp_path / "model.onnx", make_inputs(NEW))["probabilities"]
+    one = [run(tmp_path / "model.onnx", make_inputs([text]))["probabilities"][0] for text in NEW]
+    np.testing.assert_allclose(one, many, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make_model", "message"),
+    [
+        (lambda: RandomForestClassifier(2).fit(X, Y), "no exact counterpart of RandomForestClassifier"),
+        (lambda: make_pipeline(FunctionTransformer(np.log1p), LogisticHead()).fit(X, Y), "FunctionTransformer with a"),
+        (lambda: TfidfEncoder(analyzer="char").fit(TEXTS), "needs analyzer='word'. Got analyzer='char'"),
+        (lambda: TfidfEncoder(token_pattern=r"\S.\S+", ngram_range=(1, 2)).fit(TEXTS), "the default token_pattern"),
+        (lambda: TfidfEncoder(stemmer=str.upper).fit(TEXTS), "no stemmer"),
+        (lambda: make_union(TfidfEncoder(), TfidfEncoder(lowercase=False)).fit(TEXTS), "split texts in the same way"),
+    ],
+)
+def test_what_has_no_exact_counterpart_is_refused_by_name(make_model, message, tmp_path):
+    with pytest.raises(ExportError, match=message):
+        to_onnx(make_model(), tmp_path / "model.onnx")
+    assert os.listdir(tmp_path) == []
+
+
+def test_missing_onnx_is_named_with_its_extra(monkeypatch, tmp_path):
+    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'transferkit\[onnx\]'"):
+        to_onnx(LogisticHead().fit(X, Y), tmp_path / "model.onnx")

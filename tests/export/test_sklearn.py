@@ -1,0 +1,177 @@
+"""Exported models predict the same and need nothing but scikit-learn."""
+
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+from transferkit import (
+    LogisticHead,
+    LogisticHeadCV,
+    LSAEncoder,
+    PretrainedEncoder,
+    RidgeHead,
+    TfidfEncoder,
+    TransferClassifier,
+    WordVectorEncoder,
+    to_sklearn,
+)
+from transferkit.exceptions import ExportError
+
+TEXTS = ["a matrix has rows", "rows of a matrix", "a vector has entries", "entries of a vector", "naïve Ω, rows"] * 4
+LABELS = ["matrix", "matrix", "vector", "vector", "other"] * 4
+NEW = [*TEXTS[:5], "", "unknown words", "rows rows rows and a matrix"]
+X, Y = np.random.RandomState(0).rand(40, 6), np.arange(40) % 3
+MANY = (np.random.RandomState(1).rand(40, 4) < 0.4).astype(int)
+
+
+def word_vectors(**parameters):
+    return WordVectorEncoder(3, min_count=1, **parameters).fit(TEXTS)
+
+
+def encoders():
+    yield "tfidf", TfidfEncoder(ngram_range=(1, 2), sublinear_tf=True, stop_words=["of"]).fit(TEXTS)
+    yield "counts", TfidfEncoder(use_idf=False, norm=None, binary=True, dtype=np.float64).fit(TEXTS)
+    yield "characters", TfidfEncoder(analyzer="char_wb", ngram_range=(2, 3), min_df=2, norm="l1").fit(TEXTS)
+    yield "given terms", TfidfEncoder(vocabulary=["rows", "matrix"]).fit(TEXTS)
+    yield "own tokenizer", TfidfEncoder(tokenizer=str.split, token_pattern=None).fit(TEXTS)
+    yield "lsa", LSAEncoder(3).fit(TEXTS)
+    yield "frozen", PretrainedEncoder(LSAEncoder(3).fit(TEXTS))
+    for pooling in ("mean", "tfidf", "sif"):
+        for norm in ("l2", None):
+            yield f"word vectors, {pooling}, {norm}", word_vectors(pooling=pooling, norm=norm)
+    yield "adapted", word_vectors(pooling="sif").adapt_idf(TEXTS)
+    yield "union", make_union(TfidfEncoder(), PretrainedEncoder(LSAEncoder(3).fit(TEXTS))).fit(TEXTS)
+
+
+def models():
+    lsa = LSAEncoder(3).fit(TEXTS)
+    yield "transfer", TransferClassifier(lsa).fit(TEXTS, LABELS), NEW
+    yield "scratch", TransferClassifier(strategy="scratch").fit(TEXTS, LABELS), NEW
+    yield "two classes", TransferClassifier(lsa).fit(TEXTS, [label == "other" for label in LABELS]), NEW
+    yield "folded", TransferClassifier(WordVectorEncoder(4, min_count=1, norm=None).fit(TEXTS)).fit(TEXTS, LABELS), NEW
+    yield "folded sif", TransferClassifier(word_vectors(norm=None, pooling="sif")).fit(TEXTS, LABELS), NEW
+    yield "pipeline", make_pipeline(PretrainedEncoder(lsa), StandardScaler(), LogisticHead()).fit(TEXTS, LABELS), NEW
+    search = GridSearchCV(make_pipeline(TfidfEncoder(), LogisticHead()), {"logistichead__C": [1.0, 9.0]}, cv=2)
+    yield "search", search.fit(TEXTS, LABELS), NEW
+    yield "head on sparse", LogisticHead().fit(sparse.csr_matrix(X), Y), sparse.csr_matrix(X)
+    yield "head", LogisticHead().fit(X, Y), X
+    yield "searched head", LogisticHeadCV([1.0, 10.0], cv=2).fit(X, Y), X
+    yield "many labels", LogisticHead().fit(X, MANY), X
+    yield "ridge", RidgeHead(alphas=[0.1, 1.0]).fit(X, X[:, :2] ** 2), X
+    yield "ridge, one target", make_pipeline(StandardScaler(), RidgeHead()).fit(X, X[:, 0] ** 2), X
+    columns = ColumnTransformer([("texts", TfidfEncoder(), 0), ("rest", "drop", [1])])
+    rows = np.array([TEXTS, LABELS], dtype=object).T
+    yield "columns", make_pipeline(columns, LogisticHead()).fit(rows, LABELS), rows
+    yield "calibrated", CalibratedClassifierCV(LogisticHead(), cv=2).fit(X, Y), X
+    yield "scratch on numbers", TransferClassifier(strategy="scratch").fit(X, Y), X
+    yield "head of scikit-learn", TransferClassifier(lsa, LogisticRegression()).fit(TEXTS, LABELS), NEW
+
+
+def dense(rows):
+    return rows.toarray() if sparse.issparse(rows) else rows
+
+
+@pytest.mark.parametrize(("name", "encoder"), list(encoders()), ids=lambda value: value if type(value) is str else "")
+def test_exported_encoder_gives_the_same_rows(name, encoder):
+    rows = dense(to_sklearn(encoder).transform(NEW))
+    np.testing.assert_allclose(rows, dense(encoder.transform(NEW)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "rows"), list(models()), ids=lambda value: value if type(value) is str else ""
+)
+def test_exported_model_predicts_the_same(name, model, rows):
+    exported = to_sklearn(model)
+    if hasattr(model, "predict_proba"):
+        np.testing.assert_allclose(exported.predict_proba(rows), model.predict_proba(rows), atol=1e-5)
+        np.testing.assert_array_equal(exported.predict(rows), model.predict(rows))
+        np.testing.assert_array_equal(exported.classes_, model.classes_)
+    else:
+        np.testing.assert_allclose(exported.predict(rows), model.predict(rows), atol=1e-6)
+
+
+BLOCK = """
+import sys
+class Nothing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("transferkit", "torch"):
+            raise ImportError(f"{name} cannot be imported here")
+sys.meta_path.insert(0, Nothing())
+import pickle
+for model, method, rows, output in pickle.load(sys.stdin.buffer):
+    found = getattr(model, method)(rows)
+    assert abs((found.toarray() if hasattr(found, "toarray") else found) - output).max() < 1e-4, model
+print("same")
+"""
+
+
+def test_pickles_load_where_transferkit_cannot_be_imported():
+    cases = [(to_sklearn(encoder), "transform", NEW, dense(encoder.transform(NEW))) for _, encoder in encoders()]
+    for _, model, rows in models():
+        method = "predict_proba" if hasattr(model, "predict_proba") else "predict"
+        cases.append((to_sklearn(model), method, rows, getattr(model, method)(rows)))
+    result = subprocess.run([sys.executable, "-c", BLOCK], input=pickle.dumps(cases), capture_output=True, check=False)
+    assert result.stdout == b"same\n", result.stderr.decode()
+
+
+def test_weights_are_folded_where_only_a_projection_stands_before_the_head():
+    model = TransferClassifier(word_vectors(norm=None), strategy="frozen").fit(TEXTS, LABELS)
+    exported = to_sklearn(model)
+    assert [type(step).__name__ for step in exported] == ["TfidfVectorizer", "LogisticRegression"]
+    assert exported[-1].coef_.shape == (3, len(model.encoder_.encoder_.vocabulary_))
+    assert exported[-1].coef_.T.flags.c_contiguous
+    encoder = WordVectorEncoder(2, min_count=1, norm=None).fit(TEXTS)
+    few = TransferClassifier(encoder, strategy="frozen").fit(TEXTS, LABELS)
+    assert len(to_sklearn(few)) == 3  # three classes would need more weights than two components
+
+
+def test_multilabel_predictions_are_indicators():
+    model = LogisticHead().fit(X, MANY)
+    assert type(to_sklearn(model)).__name__ == "OneVsRestClassifier"
+    np.testing.assert_array_equal(to_sklearn(model).predict(X), model.predict(X))
+
+
+def test_what_is_scikit_learns_already_stays():
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, Y)
+    assert to_sklearn(model) is model
+
+
+def test_exported_model_can_be_fitted_again():
+    exported = to_sklearn(TransferClassifier(strategy="scratch").fit(TEXTS, LABELS))
+    assert exported.fit(TEXTS[:4], LABELS[:4]).predict(["entries of vectors"]) == ["vector"]
+
+
+class Unknown(FunctionTransformer):
+    __module__ = "transferkit.somewhere"
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (lambda: TfidfEncoder(stemmer=str.upper).fit(TEXTS), "TfidfVectorizer has no stemmer"),
+        (lambda: LSAEncoder(2, stemmer=str.upper).fit(TEXTS), "TfidfVectorizer has no stemmer"),
+        (lambda: word_vectors(pooling="max"), "pooling='max' is not linear in words"),
+        (lambda: word_vectors(pooling="mean+max"), r"pooling='mean\+max' is not linear"),
+        (lambda: make_pipeline(Unknown()).fit(X), "nothing that is exactly a fitted Unknown"),
+        (lambda: "text", "takes estimators. Got str"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_by_name(model, message):
+    with pytest.raises(ExportError, match=message):
+        to_sklearn(model())
+
+
+def test_unfitted_model_is_refused():
+    with pytest.raises(NotFittedError):
+        to_sklearn(LogisticHead())

@@ -1,0 +1,263 @@
+"""Broken model files by the thousand: what the fuzz test and benchmarks/bench_fuzz.py read."""
+
+import copy
+import json
+import resource
+import signal
+import warnings
+from typing import NamedTuple
+
+import joblib
+import numpy as np
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.cluster import KMeans
+from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import NMF, PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+import transferkit
+from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, TfidfEncoder, TransferClassifier, WordVectorEncoder
+from transferkit.exceptions import ModelFileError
+from transferkit.persistence import _container
+from transferkit.persistence._allowed import ALLOWED
+from transferkit.persistence._seal import compute_seals, find_places
+
+TEXTS = ["a matrix has rows", "rows of a matrix", "a vector has entries", "entries of a vector", "naïve Ω"] * 4
+LABELS = ["matrix", "matrix", "vector", "vector", "other"] * 4
+X, Y = np.random.RandomState(0).rand(40, 4), np.arange(40) % 3
+SECONDS, MEGABYTES = 5, 200  # bounds for one file of a few kB, with much room for a busy machine
+
+_CLASSES = [f"{module}.{name}" for module, names in ALLOWED.items() for name in names]
+_KEYS = ["transform", "evil", "_repr_html_", "classes_", "n_features_in_", "estimator", "array", "tuple"]
+_ODD = [
+    None, True, -1, 0, 1, 3, 2**31, 2**63, -(2**63), 10**30, 1e308, 0.5, "", "../../../etc/passwd", "/dev/zero",
+    "x" * 500, "a.pkl", "l2", "0", "99", [], {}, [[]],
+    {"array": "0"}, {"array": "1"}, {"transposed": "0"}, {"estimator": 0},
+    {"estimator": -1}, {"estimator": 10**9}, {"tuple": []}, {"dict": []}, {"dict": [[1, 2]]}, {"set": [1]},
+    {"float": "nan"}, {"float": "1e999"}, {"number": ["int64", "99999999999999999999"]}, {"number": ["float32", "nan"]},
+    {"dtype": ["float64", True]}, {"dtype": ["object", False]}, {"strings": ["U", [10**9], "0", "1"]},
+    {"strings": ["O", [1], "0", "0"]}, {"items": [[10**12], []]}, {"items": [[2], [1, 2]]},
+    {"sparse": ["csr", "matrix", [3, 10**12], {"array": "0"}, {"array": "0"}, {"array": "0"}]}, {"slice": [0, 1, 0]},
+    {"unpack": 1}, {"estimator": 0, "array": "0"},
+]  # fmt: skip
+
+
+class Case(NamedTuple):
+    """A valid file, and what its model says to some rows."""
+
+    name: str
+    content: bytes
+    rows: object
+    output: np.ndarray
+
+
+def make_corpus(folder):
+    """Return valid files of many kinds, a few kB each."""
+    lsa = LSAEncoder(3).fit(TEXTS)
+    columns = ColumnTransformer([("a", StandardScaler(), [0, 1]), ("b", OneHotEncoder(min_frequency=3), [2])])
+    union = make_union(TfidfEncoder(), PretrainedEncoder(lsa))
+    codes = np.column_stack([X[:, :2], np.arange(40) % 7 // 2])
+    models = {
+        "tfidf": (TfidfEncoder(ngram_range=(1, 2)).fit(TEXTS), TEXTS),
+        "counts": (make_pipeline(TfidfEncoder(use_idf=False, norm=None), LogisticHead()).fit(TEXTS, LABELS), TEXTS),
+        "word vectors": (WordVectorEncoder(3, min_count=1).fit(TEXTS), TEXTS),
+        "transfer": (TransferClassifier(lsa).fit(TEXTS, LABELS), TEXTS),
+        "union": (make_pipeline(union, LogisticHead()).fit(TEXTS, LABELS), TEXTS),
+        "numbers": (make_pipeline(StandardScaler(), PCA(2), LogisticRegression()).fit(X, Y), X),
+        "k-means": (KMeans(3, n_init=1, random_state=0).fit(X), X),
+        "calibrated": (CalibratedClassifierCV(LogisticHead(), method="isotonic").fit(X, Y), X),
+        "columns": (make_pipeline(columns, LogisticHead()).fit(codes, Y), codes),
+        "nmf": (NMF(2, init="nndsvda", max_iter=500).fit(X), X),
+    }  # fmt: skip
+    corpus = []
+    for name, (model, rows) in models.items():
+        path = folder / f"{name}.tk"
+        transferkit.save(model, path)
+        corpus.append(Case(name, path.read_bytes(), rows, _answer(model, rows)))
+    return corpus
+
+
+def mutate(content, random):
+    """Return a broken copy of a valid file, and whether its digest was made right again."""
+    kind = random.randint(8)
+    if kind == 0:
+        return _change_bytes(content, random, len(content)), False
+    if kind == 1:
+        return _change_bytes(content, random, _split(content)[1]), False
+    if kind == 2:
+        return _cut(content, random), False
+    header, start = _split(content)
+    data = bytearray(content[start:])
+    if kind == 3:
+        _change_table(header, random)
+    elif kind == 4:
+        _change_numbers(header, data, random)
+    else:
+        metadata = json.loads(header["__metadata__"]["transferkit"])
+        for _ in range(random.randint(1, 4)):
+            _change_tree(metadata, random)
+        header["__metadata__"]["transferkit"] = json.dumps(metadata)
+    return _join(header, bytes(data)), True
+
+
+def read_broken_file(path, case, content, resealed, verify):
+    """Load a broken file and use the model; raise AssertionError unless it is an equal model or a ModelFileError.
+
+    A file whose digest was made right again may hold another model: then using it may fail, but not crash.
+    """
+    path.write_bytes(content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    signal.alarm(SECONDS)
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            try:
+                model = transferkit.load(path, verify=verify)
+                outcome, cause = "loaded", None
+            except ModelFileError as error:
+                outcome, model, cause = "refused", None, error.__cause__
+            assert not isinstance(cause, MemoryError), "sizes were not checked before allocation"
+            grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+            assert grown < MEGABYTES, f"loading took {grown:.0f} MB"
+            if model is not None:
+                _use(model, case, must_be_equal=verify == "full" and not resealed)
+    finally:
+        signal.alarm(0)
+    return outcome
+
+
+def _use(model, case, must_be_equal):
+    try:
+        with joblib.parallel_config("sequential"):
+            output = _answer(model, case.rows)
+    except Exception:
+        assert not must_be_equal
+    else:
+        assert not must_be_equal or np.array_equal(output, case.output)
+
+
+def _answer(model, rows):
+    method = next(name for name in ("predict_proba", "transform", "predict") if hasattr(model, name))
+    output = getattr(model, method)(rows)
+    return output.toarray() if hasattr(output, "toarray") else output
+
+
+def _split(content):
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + length]), 8 + length
+
+
+def _join(header, data):
+    """Write a file again, with the digest that belongs to it."""
+    seals = {"digest": "d" * 64, "signature": "0" * 64}
+    header["__metadata__"].update(seals)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    content = bytearray(len(text).to_bytes(8, "little") + text + data)
+    places = find_places(bytes(content[: 8 + len(text)]), seals)
+    digest = compute_seals(_Bytes(content), places)["digest"].encode()
+    content[places["digest"] : places["digest"] + 64] = digest
+    return bytes(content)
+
+
+class _Bytes:
+    """The part of a file that compute_seals uses."""
+
+    def __init__(self, content):
+        self._content, self._place = bytes(content), 0
+
+    def seek(self, place):
+        self._place = place
+
+    def read(self, size):
+        self._place += size
+        return self._content[self._place - size : self._place]
+
+
+def _change_bytes(content, random, end):
+    changed = bytearray(content)
+    for position in random.randint(0, end, size=random.randint(1, 5)):
+        changed[position] = changed[position] ^ (1 << random.randint(8)) if random.rand() < 0.5 else random.randint(256)
+    return bytes(changed)
+
+
+def _cut(content, random):
+    a, b = sorted(random.randint(0, len(content) + 1, size=2))
+    return [content[:a], content[a:], content[:a] + content[b:], content[:b] + content[a:]][random.randint(4)]
+
+
+def _change_table(header, random):
+    names = [name for name in header if name != "__metadata__"]
+    entry = header[names[random.randint(len(names))]]
+    key = ["dtype", "shape", "data_offsets"][random.randint(3)]
+    choice = random.randint(4)
+    if choice == 0:
+        entry[key] = copy.deepcopy(_ODD[random.randint(len(_ODD))])
+    elif choice == 1 and key != "dtype" and entry[key]:
+        entry[key][random.randint(len(entry[key]))] = [-1, 0, 1, 2**31, 2**63, 10**12, 10**30][random.randint(7)]
+    elif choice == 2:
+        entry["dtype"] = sorted(_container._DTYPES)[random.randint(len(_container._DTYPES))]
+    else:
+        other = header[names[random.randint(len(names))]]
+        entry.update(copy.deepcopy(other))
+
+
+def _change_numbers(header, data, random):
+    """Put extreme numbers into an array, where the model may not look at them before compiled code does."""
+    names = [name for name in header if name != "__metadata__"]
+    entry = header[names[random.randint(len(names))]]
+    begin, end = entry["data_offsets"]
+    array = np.frombuffer(bytes(data[begin:end]), _container._DTYPES[entry["dtype"]]).copy()
+    if not len(array):
+        return
+    if array.dtype.kind == "f":
+        odd = [np.nan, np.inf, -np.inf, 1e30, 0, -1]
+    elif array.dtype.kind == "b":
+        odd = [False, True]
+    else:
+        bounds = np.iinfo(array.dtype)
+        odd = [bounds.min, bounds.max, 0, 1, bounds.max // 2, len(array)]
+    places = random.randint(0, len(array), size=random.randint(1, 4))
+    with np.errstate(all="ignore"):  # numbers that overflow in half precision
+        array[places] = np.array(odd)[random.randint(0, len(odd), size=len(places))].astype(array.dtype)
+    data[begin:end] = array.tobytes()
+
+
+def _change_tree(root, random):
+    """Replace, delete, copy, wrap or rename a random value of the metadata, or name another class."""
+    places = list(_places(root))
+    if not places:
+        return
+    node, key = places[random.randint(len(places))]
+    choice = random.randint(6)
+    if choice == 0:
+        node[key] = copy.deepcopy(_ODD[random.randint(len(_ODD))])
+    elif choice == 1:
+        other, place = places[random.randint(len(places))]
+        node[key] = copy.deepcopy(other[place])
+    elif choice == 2:
+        del node[key]
+    elif choice == 3:
+        node[key] = [node[key], {"tuple": [node[key]]}, {"dict": [[node[key], 1]]}][random.randint(3)]
+    elif choice == 4 and isinstance(node, dict):
+        node[_KEYS[random.randint(len(_KEYS))]] = node[key]
+    elif classes := [node for node, key in places if key == "class" and isinstance(node, dict)]:
+        classes[random.randint(len(classes))]["class"] = _CLASSES[random.randint(len(_CLASSES))]
+
+
+def _places(root):
+    """Yield (container, key) of every value in JSON data."""
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        for key, value in list(node.items()) if isinstance(node, dict) else enumerate(node):
+            yield node, key
+            if isinstance(value, (dict, list)):
+                stack.append(value)
+
+
+def raise_timeout(*args):
+    """Turn the alarm signal into an error."""
+    raise AssertionError(f"a file took more than {SECONDS} s")

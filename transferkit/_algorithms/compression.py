@@ -1,0 +1,89 @@
+"""Smaller weights: which of them become zero, how they are stored, and what that takes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+__all__ = ["METHODS", "choose_zeros", "count_bytes", "narrow", "store_small", "to_dense"]
+
+METHODS = ("magnitude", "random", "min", "max", "threshold")
+LARGEST_INT8 = 127
+
+
+def choose_zeros(
+    weights: Sequence[np.ndarray], amount: float, method: str, scope: str, rng: np.random.RandomState
+) -> list[np.ndarray]:
+    """Return for each layer which weights become zero.
+
+    Parameters
+    ----------
+    weights : sequence of arrays
+    amount : float
+        Share of the weights that are zero afterwards; with method "threshold" the size below which they vanish.
+    method : str
+        See `METHODS`: those of smallest size, any, the smallest (most negative), the largest, or all below a size.
+    scope : str
+        "global": the share is that of all layers together; "layer": of each.
+    rng : RandomState
+        For "random".
+    """
+    if method == "threshold":
+        return [np.abs(array) < amount for array in weights]
+    ranks = [_rank(array, method, rng) for array in weights]
+    if scope == "layer":
+        return [_lowest(rank.ravel(), amount).reshape(rank.shape) for rank in ranks]
+    together = _lowest(np.concatenate([rank.ravel() for rank in ranks]), amount)
+    ends = np.cumsum([rank.size for rank in ranks])
+    return [part.reshape(rank.shape) for part, rank in zip(np.split(together, ends[:-1]), ranks, strict=True)]
+
+
+def _rank(array: np.ndarray, method: str, rng: np.random.RandomState) -> np.ndarray:
+    if method == "random":  # what is zero already counts towards the share
+        return np.where(array == 0, -1.0, rng.random_sample(array.shape))
+    return np.abs(array) if method == "magnitude" else array if method == "min" else -array
+
+
+def _lowest(ranks: np.ndarray, amount: float) -> np.ndarray:
+    chosen = np.zeros(len(ranks), dtype=bool)
+    n_zeros = int(amount * len(ranks))
+    if n_zeros:
+        chosen[np.argpartition(ranks, n_zeros - 1)[:n_zeros]] = True
+    return chosen
+
+
+def store_small(array: np.ndarray) -> Any:
+    """Return the array as CSR where that takes fewer bytes, else as it is; SciPy keeps float16 entries as float32."""
+    sparse = sp.csr_array(array.astype(np.float32) if array.dtype == np.float16 else array)
+    return sparse if count_bytes([sparse]) < array.nbytes else array
+
+
+def narrow(array: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return an array (n_inputs, n_outputs) in fewer bits, and the factors (n_outputs,) of its columns.
+
+    "float16" needs no factors. In "int8" each column is rounded to 255 steps between minus and plus its largest size.
+    """
+    if dtype == "float16":
+        return array.astype(np.float16), None
+    largest = np.abs(array).max(axis=0, initial=0)
+    scales = (np.where(largest > 0, largest, 1) / LARGEST_INT8).astype(np.float32)
+    return np.rint(array / scales).astype(np.int8), scales
+
+
+def count_bytes(arrays: Sequence[Any]) -> int:
+    """Return the bytes of arrays and sparse arrays, indices included; None counts nothing."""
+    total = 0
+    for array in arrays:
+        if sp.issparse(array):
+            total += array.data.nbytes + array.indices.nbytes + array.indptr.nbytes
+        elif array is not None:
+            total += array.nbytes
+    return total
+
+
+def to_dense(array: Any, scale: np.ndarray | None) -> np.ndarray:
+    """Return weights as a dense array of at least 32 bits."""
+    dense = array.toarray() if sp.issparse(array) else array
+    wide = dense.astype(np.float32) if dense.dtype.itemsize < 4 else dense
+    return wide if scale is None else wide * scale

@@ -1,0 +1,338 @@
+"""Clusters by Lloyd's algorithm: matrix products on a device, and rows that cannot move left out of them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from transferkit._training.device import choose_device, to_tensor
+
+__all__ = ["Clusters", "find_clusters", "merge_clusters", "update_clusters"]
+
+_SEED_ROWS = 40  # for each cluster, seeds are sought among so many rows
+_CANDIDATES = 16  # for each seed, the best of which is taken: on a sample they are cheap
+_SLACK = 1e-5  # of a distance, for the rounding of float32
+
+
+@dataclass
+class Clusters:
+    """Centres (n_clusters, n_features), the weight of the rows nearest to each, and the sum of squared distances."""
+
+    centres: np.ndarray
+    counts: np.ndarray
+    inertia: float
+    n_iter: int = 0
+
+
+def find_clusters(
+    X: Any,
+    n_clusters: int,
+    *,
+    weights: np.ndarray | None = None,
+    init: str = "k-means++",
+    n_init: int = 3,
+    max_iter: int = 100,
+    tol: float = 1e-4,
+    batch_size: int = 16384,
+    device: str = "auto",
+    seed: int = 0,
+) -> Clusters:
+    """Cluster rows so that the sum of squared distances to the nearest centre is (locally) least.
+
+    Seeds are found, and refined, on a sample of the rows; the best of `n_init` goes on with all rows.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of float32 of shape (n_rows, n_features)
+        Rows.
+    n_clusters : int
+        How many clusters, at most n_rows.
+    weights : ndarray of shape (n_rows,) or None
+        Weights of the rows.
+    init : {"k-means++", "random"}
+        How seeds are drawn.
+    n_init : int
+        Tries on the sample.
+    max_iter : int
+        Most iterations over all rows.
+    tol : float
+        Ends the iterations when the centres move by less than this share of the mean variance of the features.
+    batch_size : int
+        Rows that a product takes at a time.
+    device : str
+        "auto", "cpu", "cuda".
+    seed : int
+        Draws sample and seeds.
+
+    References
+    ----------
+    .. [1] S. Lloyd (1982). Least squares quantization in PCM. IEEE Transactions on Information Theory 28.
+    .. [2] D. Arthur, S. Vassilvitskii (2007). k-means++: the advantages of careful seeding. SODA.
+    .. [3] G. Hamerly (2010). Making k-means even faster. SDM. (The bounds.)
+    """
+    place = choose_device(device)
+    random = torch.Generator("cpu").manual_seed(seed)
+    rows = _make_rows(X, weights, place, batch_size)
+    limit = tol * rows.mean_variance()
+    n_sample = min(rows.n_rows, max(_SEED_ROWS * n_clusters, 2000))
+    sample = rows.select(torch.randperm(rows.n_rows, generator=random)[:n_sample])
+    tries = [
+        _iterate(sample, _seed_centres(sample, n_clusters, init, random), max_iter, limit)
+        for _ in range(max(n_init, 1))
+    ]
+    best = min(tries, key=lambda found: found.inertia)
+    return _to_numpy(best if n_sample == rows.n_rows else _iterate(rows, best.centres, max_iter, limit))
+
+
+def update_clusters(X: Any, known: Clusters, batch_size: int, device: str) -> Clusters:
+    """Move each centre to the mean of all rows that it has won, those of a new batch included.
+
+    References
+    ----------
+    .. [1] D. Sculley (2010). Web-scale k-means clustering. WWW.
+    """
+    rows = _make_rows(X, None, choose_device(device), batch_size)
+    centres = to_tensor(known.centres, rows.device)
+    found = rows.assign(centres)
+    sums, counts = rows.sums(found.labels, len(centres))
+    before = torch.from_numpy(known.counts).to(sums)
+    total = before + counts
+    moved = (centres.double() * before[:, None] + sums) / total.clamp(min=1)[:, None]
+    centres = torch.where((total > 0)[:, None], moved, centres.double()).float()
+    inertia = known.inertia + float(found.squares.double().sum())
+    return Clusters(centres.cpu().numpy(), total.cpu().numpy(), inertia, known.n_iter + 1)
+
+
+def merge_clusters(a: Clusters, b: Clusters) -> Clusters:
+    """Cluster the centres of both, weighted by their rows."""
+    centres, counts = np.vstack([a.centres, b.centres]), np.concatenate([a.counts, b.counts])
+    found = find_clusters(centres, len(a.centres), weights=counts, n_init=10, device="cpu", tol=0.0)
+    return Clusters(found.centres, found.counts, a.inertia + b.inertia + found.inertia, max(a.n_iter, b.n_iter))
+
+
+@dataclass
+class _Found:
+    """Nearest centre of each row, the squared distance to it, and to the next."""
+
+    labels: Tensor
+    squares: Tensor
+    next_squares: Tensor
+
+
+@dataclass
+class _Result:
+    centres: Tensor
+    counts: Tensor
+    inertia: float
+    n_iter: int
+
+
+class _Rows:
+    """Rows with their weights and squared lengths, dense or sparse."""
+
+    def __init__(self, rows: Tensor, weights: Tensor, batch_size: int) -> None:
+        self.rows, self.weights, self.batch_size = rows, weights, batch_size
+        self.n_rows, self.device = len(weights), weights.device
+        self.squares = self._squares()
+
+    def assign(self, centres: Tensor, chosen: Tensor | None = None) -> _Found:
+        """Return the nearest centres of all rows, or of those chosen."""
+        n_rows = self.n_rows if chosen is None else len(chosen)
+        labels = torch.empty(n_rows, dtype=torch.int64, device=self.device)
+        least = torch.empty(n_rows, 2, device=self.device)
+        offsets = centres.square().sum(1)
+        for begin in range(0, n_rows, self.batch_size):
+            block = slice(begin, min(begin + self.batch_size, n_rows))
+            products = self._products(block if chosen is None else chosen[block], centres)
+            products.mul_(-2).add_(offsets)
+            least[block, 0], labels[block] = products.min(1)
+            products.scatter_(1, labels[block, None], torch.inf)
+            least[block, 1] = products.amin(1)
+        least += (self.squares if chosen is None else self.squares[chosen])[:, None]
+        least.clamp_(min=0)
+        return _Found(labels, least[:, 0].contiguous(), least[:, 1].contiguous())
+
+    def mean_variance(self) -> float:
+        """Return the mean of the variances of the features."""
+        total = self.weights.sum().double()
+        sums, _ = self.sums(torch.zeros(self.n_rows, dtype=torch.int64, device=self.device), 1)
+        squares = (self.squares.double() * self.weights).sum() / total
+        return float((squares - (sums / total).square().sum()) / sums.shape[1])
+
+    def _squares(self) -> Tensor:
+        raise NotImplementedError
+
+    def _products(self, chosen: Any, centres: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def sums(self, labels: Tensor, n_clusters: int, chosen: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the weighted sum (n_clusters, n_features) and the weight of the rows of each label."""
+        raise NotImplementedError
+
+    def select(self, chosen: Tensor) -> "_Rows":
+        """Return some of the rows."""
+        raise NotImplementedError
+
+    def take(self, chosen: Tensor) -> Tensor:
+        """Return some of the rows as a dense tensor."""
+        raise NotImplementedError
+
+
+class _DenseRows(_Rows):
+    def _squares(self) -> Tensor:
+        return self.rows.square().sum(1)
+
+    def _products(self, chosen: Any, centres: Tensor) -> Tensor:
+        return self.rows[chosen] @ centres.T
+
+    def sums(self, labels: Tensor, n_clusters: int, chosen: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        weights = self.weights if chosen is None else self.weights[chosen]
+        rows = self.rows if chosen is None else self.rows[chosen]
+        counts = torch.bincount(labels, weights.double(), minlength=n_clusters)
+        if self.device.type == "cpu":  # SciPy's product adds rows faster than torch scatters them
+            picks = sp.csr_array(
+                (weights.numpy(), labels.numpy(), np.arange(len(labels) + 1)), (len(labels), n_clusters)
+            )
+            return torch.from_numpy(picks.T.tocsr() @ rows.numpy()).double(), counts
+        sums = torch.zeros(n_clusters, rows.shape[1], dtype=torch.float64, device=self.device)
+        for begin in range(0, len(rows), self.batch_size):
+            block = slice(begin, begin + self.batch_size)
+            sums.index_add_(0, labels[block], rows[block].double() * weights[block, None])
+        return sums, counts
+
+    def select(self, chosen: Tensor) -> "_DenseRows":
+        chosen = chosen.to(self.device)
+        return _DenseRows(self.rows[chosen], self.weights[chosen], self.batch_size)
+
+    def take(self, chosen: Tensor) -> Tensor:
+        return self.rows[chosen]
+
+
+class _SparseRows(_Rows):
+    def __init__(self, csr: Any, weights: Tensor, batch_size: int) -> None:
+        self.csr = csr
+        self.blocks: dict[tuple[int, int], Tensor] = {}
+        super().__init__(weights, weights, batch_size)
+
+    def _squares(self) -> Tensor:
+        squares = np.asarray(self.csr.multiply(self.csr).sum(axis=1), np.float32).ravel()
+        return torch.from_numpy(squares).to(self.device)
+
+    def _products(self, chosen: Any, centres: Tensor) -> Tensor:
+        if not isinstance(chosen, slice):
+            return to_tensor(self.csr[chosen.cpu().numpy()], self.device) @ centres.T
+        key = chosen.start, chosen.stop
+        if key not in self.blocks:
+            self.blocks[key] = to_tensor(self.csr[chosen], self.device)
+        return self.blocks[key] @ centres.T
+
+    def sums(self, labels: Tensor, n_clusters: int, chosen: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        weights = (self.weights if chosen is None else self.weights[chosen]).cpu()
+        rows = self.csr if chosen is None else self.csr[chosen.cpu().numpy()]
+        indices = labels.cpu().numpy()
+        picks = sp.csr_array((weights.numpy(), indices, np.arange(len(indices) + 1)), (len(indices), n_clusters))
+        counts = torch.bincount(labels, weights.to(labels.device).double(), minlength=n_clusters)
+        return torch.from_numpy((picks.T.tocsr() @ rows).toarray()).double().to(self.device), counts
+
+    def select(self, chosen: Tensor) -> "_SparseRows":
+        return _SparseRows(self.csr[chosen.numpy()], self.weights[chosen.to(self.device)], self.batch_size)
+
+    def take(self, chosen: Tensor) -> Tensor:
+        return torch.from_numpy(self.csr[chosen.cpu().numpy()].toarray()).to(self.device)
+
+
+def _make_rows(X: Any, weights: np.ndarray | None, device: torch.device, batch_size: int) -> _Rows:
+    given = np.ones(X.shape[0], np.float32) if weights is None else np.asarray(weights, np.float32)
+    on_device = torch.from_numpy(given).to(device)
+    if sp.issparse(X):
+        return _SparseRows(X.tocsr(), on_device, batch_size)
+    return _DenseRows(to_tensor(X, device), on_device, batch_size)
+
+
+def _seed_centres(rows: _Rows, n_clusters: int, init: str, random: torch.Generator) -> Tensor:
+    """Return seeds: rows drawn at random, or each far from those before it (the best of some candidates)."""
+    if init == "random":
+        weights = rows.weights.cpu().double()
+        return rows.take(torch.multinomial(weights, n_clusters, generator=random).to(rows.device))
+    n_candidates = _CANDIDATES
+    draws = torch.rand(n_clusters, n_candidates, generator=random, dtype=torch.float64).to(rows.device)
+    everything = slice(0, rows.n_rows)
+    first = torch.multinomial(rows.weights.cpu().double(), 1, generator=random).to(rows.device)
+    chosen = torch.empty(n_clusters, dtype=torch.int64, device=rows.device)
+    chosen[0] = first[0]
+    nearest = _squares_to(rows, everything, rows.take(first))[:, 0]
+    for k in range(1, n_clusters):
+        cumulated = (nearest * rows.weights).double().cumsum(0)
+        places = torch.searchsorted(cumulated, draws[k] * cumulated[-1]).clamp(max=rows.n_rows - 1)
+        squares = torch.minimum(_squares_to(rows, everything, rows.take(places)), nearest[:, None])
+        best = (squares * rows.weights[:, None]).sum(0).argmin()
+        chosen[k], nearest = places[best], squares[:, best]
+    return rows.take(chosen)
+
+
+def _squares_to(rows: _Rows, chosen: slice, centres: Tensor) -> Tensor:
+    products = rows._products(chosen, centres)
+    return (products.mul_(-2) + centres.square().sum(1) + rows.squares[chosen, None]).clamp_(min=0)
+
+
+def _iterate(rows: _Rows, centres: Tensor, max_iter: int, limit: float) -> _Result:
+    """Move centres to the means of their rows until they rest.
+
+    `upper` bounds a row's distance to its centre and `lower` that to any other; while the first is the smaller, the row
+    stays where it is and is not looked at.
+    """
+    n_clusters = len(centres)
+    found = rows.assign(centres)
+    labels, upper, lower = found.labels, found.squares.sqrt(), found.next_squares.sqrt()
+    sums, counts = rows.sums(labels, n_clusters)
+    n_iter = 0
+    for n_iter in range(1, max_iter + 1):  # noqa: B007
+        _fill_empty(rows, labels, upper, sums, counts)
+        moved = (sums / counts.clamp(min=1e-300)[:, None]).float()
+        moved = torch.where((counts > 0)[:, None], moved, centres)
+        steps = (moved - centres).norm(dim=1)
+        centres = moved
+        if float(steps.square().sum()) <= limit:
+            break
+        upper += steps[labels]
+        lower -= steps.max()
+        candidates = torch.nonzero(upper * (1 + _SLACK) >= lower)[:, 0]
+        if len(candidates) == 0:
+            continue
+        found = rows.assign(centres, None if len(candidates) == rows.n_rows else candidates)
+        before = labels[candidates]
+        changed = torch.nonzero(found.labels != before)[:, 0]
+        labels[candidates] = found.labels
+        upper[candidates], lower[candidates] = found.squares.sqrt(), found.next_squares.sqrt()
+        movers = candidates[changed]
+        if len(movers) * 4 > rows.n_rows:
+            sums, counts = rows.sums(labels, n_clusters)
+        elif len(movers):
+            gained, gained_counts = rows.sums(found.labels[changed], n_clusters, movers)
+            lost, lost_counts = rows.sums(before[changed], n_clusters, movers)
+            sums, counts = sums + gained - lost, counts + gained_counts - lost_counts
+    final = rows.assign(centres)
+    weights = rows.weights.double()
+    counts = torch.bincount(final.labels, weights, minlength=n_clusters)
+    return _Result(centres, counts, float((final.squares.double() * weights).sum()), n_iter)
+
+
+def _fill_empty(rows: _Rows, labels: Tensor, upper: Tensor, sums: Tensor, counts: Tensor) -> None:
+    """Give each centre without rows the row that is farthest from its own (in place)."""
+    empty = torch.nonzero(counts <= 1e-9)[:, 0]
+    if len(empty) == 0:
+        return
+    far = upper.topk(min(len(empty), rows.n_rows)).indices
+    empty = empty[: len(far)]
+    values, weights = rows.take(far).double(), rows.weights[far].double()
+    sums.index_add_(0, labels[far], -values * weights[:, None])
+    counts.index_add_(0, labels[far], -weights)
+    sums[empty], counts[empty] = values * weights[:, None], weights
+    labels[far], upper[far] = empty, 0
+
+
+def _to_numpy(found: _Result) -> Clusters:
+    return Clusters(found.centres.cpu().numpy(), found.counts.cpu().numpy(), found.inertia, found.n_iter)

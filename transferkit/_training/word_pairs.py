@@ -1,0 +1,109 @@
+"""Counts of pairs of words on a device, and the two products that gradients over pairs are made of."""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+__all__ = ["PairRows", "WordPairs"]
+
+_ENTRIES = {"cpu": 1 << 20, "cuda": 1 << 25}  # of a slice: threads share one evenly, and its temporaries are bounded
+_LONGEST = 4096  # entries that are summed in one go, or a GPU would wait for the row of the commonest word
+
+
+class PairRows(NamedTuple):
+    """The pairs of the words from `begin` up to `end`, as CSR rows with int32 indices."""
+
+    begin: int
+    end: int
+    indptr: Tensor  # (n_rows + 1,)
+    columns: Tensor  # (n_pairs,)
+    counts: Tensor  # (n_pairs,)
+    segments: Tensor  # (n_segments,) where runs of at most _LONGEST pairs of one row begin
+    segments_of_row: Tensor  # (n_rows,) first segment of each row
+
+    @property
+    def rows(self) -> Tensor:
+        """Row of each pair within the slice, (n_pairs,)."""
+        sizes = self.indptr.diff()
+        return torch.repeat_interleave(
+            torch.arange(len(sizes), device=sizes.device), sizes, output_size=len(self.columns)
+        )
+
+    def products(self, rows: Tensor, others: Tensor) -> Tensor:
+        """Return the inner product of the two vectors of each pair, (n_pairs,).
+
+        Parameters
+        ----------
+        rows : Tensor of shape (n_rows, n_components)
+            Vectors of the words of this slice.
+        others : Tensor of shape (n_words, n_components)
+            Vectors of all words that they are paired with.
+        """
+        shape = (len(self.indptr) - 1, len(others))
+        pattern = torch.sparse_csr_tensor(
+            self.indptr, self.columns, torch.zeros_like(self.counts), shape, check_invariants=False
+        )
+        return torch.sparse.sampled_addmm(pattern, rows, others.T, beta=0.0).values()
+
+    def combine(self, coefficients: Tensor, others: Tensor) -> Tensor:
+        """Return the sum of coefficient times the other word's vector over the pairs of each row.
+
+        Parameters
+        ----------
+        coefficients : Tensor of shape (n_pairs,)
+            Coefficients.
+        others : Tensor of shape (n_words, n_components)
+            Vectors of all words.
+
+        Returns
+        -------
+        sums : Tensor of shape (n_rows, n_components)
+            Always added in the same order, so the same on every run of one device.
+        """
+        parts = embedding_bag(self.columns, others, self.segments, mode="sum", per_sample_weights=coefficients)
+        if len(parts) == len(self.segments_of_row):
+            return parts
+        return embedding_bag(torch.arange(len(parts), device=parts.device), parts, self.segments_of_row, mode="sum")
+
+
+class WordPairs:
+    """A symmetric matrix of counts of pairs, cut into slices of rows with about as many entries each.
+
+    Parameters
+    ----------
+    counts : CSR array of shape (n_words, n_words)
+        Symmetric; its entries are divided by `unit`.
+    device : torch.device
+        Where the slices lie.
+    unit : float, default=1
+        What counts as one.
+    """
+
+    def __init__(self, counts: sparse.csr_array, device: torch.device, unit: float = 1.0) -> None:
+        n_slices = max(counts.nnz // _ENTRIES[device.type], 1)
+        cuts = np.searchsorted(counts.indptr, np.linspace(0, counts.nnz, n_slices + 1)[1:-1])
+        bounds = np.unique([0, *cuts.tolist(), counts.shape[0]]).tolist()
+        self.slices = [_to_device(counts, begin, end, device, unit) for begin, end in pairwise(bounds)]
+        self.totals = torch.from_numpy(np.asarray(counts.sum(axis=1), np.float64).ravel() / unit).to(device)
+
+
+def _to_device(counts: sparse.csr_array, begin: int, end: int, device: torch.device, unit: float) -> PairRows:
+    first, last = int(counts.indptr[begin]), int(counts.indptr[end])
+    indptr = (counts.indptr[begin : end + 1] - first).astype(np.int32)
+    n_segments = np.maximum(-(-np.diff(indptr) // _LONGEST), 1)
+    segment_ends = np.cumsum(n_segments)
+    within = np.arange(segment_ends[-1]) - np.repeat(segment_ends - n_segments, n_segments)
+    segments = np.repeat(indptr[:-1], n_segments) + _LONGEST * within
+    arrays = (
+        indptr,
+        counts.indices[first:last].astype(np.int32),
+        (counts.data[first:last] / unit).astype(np.float32),
+        segments.astype(np.int32),
+        segment_ends - n_segments,
+    )
+    return PairRows(begin, end, *(torch.from_numpy(array).to(device) for array in arrays))

@@ -1,0 +1,29 @@
+"""The version of transferkit in the pickles of every estimator."""
+
+import warnings
+
+from sklearn.base import BaseEstimator
+
+from transferkit import __version__
+from transferkit.exceptions import ModelVersionWarning
+
+
+class VersionedEstimator(BaseEstimator):
+    """scikit-learn's BaseEstimator, whose pickles also say which transferkit wrote them.
+
+    scikit-learn records its own version, and only for its own classes. Unpickling with another version warns.
+    """
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "_transferkit_version": __version__}
+
+    def __setstate__(self, state):
+        written = state.get("_transferkit_version", "an unknown version")
+        if written != __version__:
+            warnings.warn(
+                f"This {type(self).__name__} was pickled with transferkit {written}, and {__version__} is installed: "
+                "it may fail or give other results. Model files (transferkit.save) stay readable.",
+                ModelVersionWarning,
+                stacklevel=2,
+            )
+        super().__setstate__({name: value for name, value in state.items() if name != "_transferkit_version"})

@@ -1,0 +1,239 @@
+"""Smaller heads: pruned, quantised, or both within a budget of bytes, with a report of what was lost."""
+
+from copy import copy
+from itertools import product
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from transferkit._algorithms.compression import METHODS, choose_zeros, count_bytes, narrow, store_small, to_dense
+from transferkit._validation import check_is_fitted
+from transferkit.heads import MLPHeadClassifier, MLPHeadRegressor
+
+__all__ = ["prune", "quantise"]
+
+SCOPES = ("global", "layer")
+DTYPES = ("float16", "int8")
+UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+N_BISECTIONS = 12
+
+
+def prune(head, amount=None, *, method="magnitude", scope="global", budget=None, X=None, y=None, random_state=None):
+    """Return a copy of a head with weights removed.
+
+    Parameters
+    ----------
+    head : fitted head
+        A network head, or a linear one (LogisticHead, RidgeHead), which comes back as the network head of one layer
+        that predicts the same. It is not changed.
+    amount : float
+        Share of the weights, in [0, 1), that is zero afterwards; with ``method="threshold"`` the size below which
+        weights vanish. Not with `budget`.
+    method : {"magnitude", "random", "min", "max", "threshold"}, default="magnitude"
+        Which weights go first: those of smallest size, any, the most negative, the largest, or all below a size.
+    scope : {"global", "layer"}, default="global"
+        Whether `amount` is the share of all weights together or of each layer's. Intercepts stay.
+    budget : int or str, default=None
+        Bytes that the copy's weights may take, such as 200_000, "200 KB" or "1 MiB". Of all shares, scopes and types of
+        numbers (as they are, float16, int8) that fit, the copy has those with the best score on X and y.
+    X, y : array-like, default=None
+        Data to score head and copy on; needed with `budget`. Rows that were not trained on tell the truth.
+    random_state : int, RandomState instance or None, default=None
+        Seed for ``method="random"``.
+
+    Returns
+    -------
+    pruned : MLPHeadClassifier or MLPHeadRegressor
+        The copy; weights are kept as sparse arrays where that takes fewer bytes. Its `compression_` is a dict with
+        "n_bytes" and "n_bytes_before" (of weights and intercepts), "sparsity" (the share of zeros), "dtype" (None:
+        as it was), "scope", "amount", and, if X and y are given, "score" and "score_before".
+
+    Raises
+    ------
+    ValueError
+        If the head is not a fitted head of transferkit, or nothing fits into the budget.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from transferkit import MLPHeadClassifier
+    >>> from transferkit.compression import prune
+    >>> X, y = load_digits(return_X_y=True)
+    >>> head = MLPHeadClassifier(random_state=0).fit(X / 16, y)
+    >>> report = prune(head, budget="9 KB", X=X / 16, y=y).compression_
+    >>> report["n_bytes_before"], report["n_bytes"] <= 9000
+    (60080, True)
+    >>> report["score"] > report["score_before"] - 0.05
+    True
+    """
+    _check_choice("method", method, METHODS)
+    _check_choice("scope", scope, SCOPES)
+    network = _to_network(head)
+    if (amount is None) == (budget is None):
+        raise ValueError("Give either amount, the share of weights to remove, or budget, the bytes that may be left.")
+    if (X is None) != (y is None) or (budget is not None and X is None):
+        raise ValueError("X and y go together, and a budget needs them: the best of what fits is found by its score.")
+    if budget is not None:
+        return _fit_into(network, read_bytes(budget), method, X, y)
+    highest = np.inf if method == "threshold" else 1
+    if not isinstance(amount, Real) or isinstance(amount, bool) or not 0 <= amount < highest:
+        raise ValueError(f"amount must be a number in [0, {highest}) with method={method!r}. Got {amount!r} instead.")
+    return _report(_remove(network, amount, method, scope, random_state), network, None, amount, scope, X, y)
+
+
+def quantise(head, dtype="float16", *, X=None, y=None):
+    """Return a copy of a head with its weights in fewer bits.
+
+    Parameters
+    ----------
+    head : fitted head
+        As for :func:`prune`; may be pruned. It is not changed.
+    dtype : {"float16", "int8"}, default="float16"
+        Half precision (sparse weights are rounded to it, and kept as float32, which is what SciPy has); or 255 steps
+        between minus and plus the largest weight of each unit, with one factor a unit. Predictions are computed in the
+        type of the features.
+    X, y : array-like, default=None
+        Data to score head and copy on.
+
+    Returns
+    -------
+    quantised : MLPHeadClassifier or MLPHeadRegressor
+        The copy, with `compression_` as :func:`prune` has it.
+
+    Raises
+    ------
+    ValueError
+        If the head is not a fitted head of transferkit, or its weights are too large for float16.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from transferkit import MLPHeadClassifier
+    >>> from transferkit.compression import quantise
+    >>> X, y = load_digits(return_X_y=True)
+    >>> head = MLPHeadClassifier(random_state=0).fit(X / 16, y)
+    >>> small = quantise(head, "int8", X=X / 16, y=y)
+    >>> small.coefs_[0].dtype, small.compression_["n_bytes"]
+    (dtype('int8'), 8280)
+    """
+    _check_choice("dtype", dtype, DTYPES)
+    if (X is None) != (y is None):
+        raise ValueError("X and y go together: give both or neither.")
+    network = _to_network(head)
+    return _report(_narrow(network, dtype), network, dtype, None, None, X, y)
+
+
+def read_bytes(budget):
+    """Return a number of bytes given as an int or as a text such as "200 KB"."""
+    if isinstance(budget, Integral) and not isinstance(budget, bool) and budget > 0:
+        return int(budget)
+    if isinstance(budget, str):
+        number = budget.rstrip("BbGgIiKkMm ").strip()
+        unit = budget.strip()[len(number) :].strip().upper()
+        if unit in UNITS and number.replace(".", "", 1).isdigit():
+            return int(float(number) * UNITS[unit])
+    raise ValueError(f"budget must be a number of bytes such as 200_000, '200 KB' or '1 MiB'. Got {budget!r} instead.")
+
+
+def _check_choice(name, value, choices):
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}. Got {value!r} instead.")
+
+
+def _to_network(head):
+    """Return a network head that predicts the same, with dense weights; the head itself is not touched."""
+    if isinstance(head, (MLPHeadClassifier, MLPHeadRegressor)):
+        check_is_fitted(head, "coefs_")
+        network = copy(head)
+        scales = head.scales_ or [None] * len(head.coefs_)
+        network.coefs_ = [to_dense(coef, scale) for coef, scale in zip(head.coefs_, scales, strict=True)]
+    elif type(head).__module__.startswith("transferkit.heads"):
+        check_is_fitted(head, "coef_")
+        classifies = hasattr(head, "classes_")
+        network = (MLPHeadClassifier if classifies else MLPHeadRegressor)(())
+        kept = ("classes_", "multilabel_", "n_features_in_", "feature_names_in_")
+        vars(network).update({name: value for name, value in vars(head).items() if name in kept})
+        coef = np.atleast_2d(head.coef_)
+        network.coefs_ = [np.ascontiguousarray(coef.T)]
+        network.intercepts_ = [np.array(np.broadcast_to(head.intercept_, len(coef)), dtype=coef.dtype)]
+        network.n_iter_, network.history_, network.validation_scores_ = 0, {"loss": []}, None
+    else:
+        raise ValueError(f"A fitted head of transferkit is needed to prune or quantise. Got {head!r} instead.")
+    network.scales_, network.batch_norms_, network.optimiser_state_ = None, None, None
+    stored = [*getattr(head, "coefs_", network.coefs_), *network.intercepts_, *(getattr(head, "scales_", None) or [])]
+    network.original_bytes_ = count_bytes(stored)
+    return network
+
+
+def _remove(network, amount, method, scope, random_state):
+    zeros = choose_zeros(network.coefs_, amount, method, scope, check_random_state(random_state))
+    pruned = copy(network)
+    pruned.coefs_ = [
+        store_small(np.where(gone, 0, coef).astype(coef.dtype))
+        for gone, coef in zip(zeros, network.coefs_, strict=True)
+    ]
+    return pruned
+
+
+def _narrow(network, dtype):
+    narrowed = copy(network)
+    coefs = [to_dense(coef, None) for coef in network.coefs_]
+    if dtype == "float16" and max(np.abs(coef).max(initial=0) for coef in coefs) > np.finfo(np.float16).max:
+        raise ValueError("Weights above 65504 cannot be stored as float16. Choose 'int8', which has a factor a unit.")
+    pairs = [narrow(coef, dtype) for coef in coefs]
+    narrowed.coefs_ = [store_small(array) for array, _ in pairs]
+    narrowed.scales_ = [scale for _, scale in pairs] if dtype == "int8" else None
+    narrowed.intercepts_ = [intercept.astype(np.float32) for intercept in network.intercepts_]
+    return narrowed
+
+
+def _measure(network):
+    return count_bytes([*network.coefs_, *network.intercepts_, *(network.scales_ or [])])
+
+
+def _report(compressed, network, dtype, amount, scope, X, y):
+    n_weights = sum(np.prod(coef.shape) for coef in compressed.coefs_)
+    n_left = sum(coef.nnz if hasattr(coef, "nnz") else np.count_nonzero(coef) for coef in compressed.coefs_)
+    compressed.compression_ = {
+        "n_bytes": int(_measure(compressed)),
+        "n_bytes_before": int(network.original_bytes_),
+        "sparsity": float(1 - n_left / n_weights),
+        "dtype": dtype,
+        "scope": scope,
+        "amount": amount,
+    }
+    if X is not None:
+        scores = {"score": float(compressed.score(X, y)), "score_before": float(network.score(X, y))}
+        compressed.compression_ |= scores
+    del compressed.original_bytes_
+    return compressed
+
+
+def _fit_into(network, n_bytes, method, X, y):
+    """Return the best by score of what fits: for each type and scope the one that loses fewest weights."""
+    if method == "threshold":
+        raise ValueError("A budget needs a method that removes a share: method='threshold' does not.")
+    found, smallest = [], np.inf
+    for dtype, scope in product((None, *DTYPES), SCOPES):
+        low, high, best = 0.0, 1.0, None  # more than `low` has to go; `high` fits if anything does
+        for step in range(N_BISECTIONS + 1):
+            amount = 0.0 if step == 0 else (low + high) / 2 if step > 1 else 1 - 1e-9
+            candidate = _remove(network, amount, method, scope, 0)
+            candidate = candidate if dtype is None else _narrow(candidate, dtype)
+            size = _measure(candidate)
+            smallest = min(smallest, size)
+            if size <= n_bytes:
+                best, high = (candidate, dtype, amount, scope), amount
+                if step == 0:
+                    break
+            elif step == 1:
+                break
+            else:
+                low = amount
+        if best is not None:
+            found.append(best)
+    if not found:
+        raise ValueError(f"Nothing fits into {n_bytes} bytes: without any weight the head takes {smallest:.0f}.")
+    reports = [_report(candidate, network, *choice, X, y) for candidate, *choice in found]
+    return max(reports, key=lambda candidate: (candidate.compression_["score"], -candidate.compression_["n_bytes"]))

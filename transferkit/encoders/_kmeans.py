@@ -1,0 +1,388 @@
+"""Clusters as features."""
+
+from numbers import Integral, Real
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+
+from transferkit._algorithms.cluster_activations import activate, squared_distances
+from transferkit._algorithms.patches import cut_patches, find_whitening, normalise_contrast, pool_quadrants
+from transferkit._validation import (
+    Interval,
+    StrOptions,
+    check_is_fitted,
+    fit_context,
+    is_fitted,
+    to_numpy,
+    validate_data,
+)
+from transferkit._versioning import VersionedEstimator
+
+_BLOCK_ENTRIES = 1 << 23  # of the distances that transform holds at a time
+_MOST_PATCHES = 200_000  # that a codebook is learned from
+_CONTRAST_FLOOR = 0.01  # of the mean variance of patches
+_WHITENING_FLOOR = 0.1  # of the mean variance of features
+
+
+class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
+    """Encode rows by how near they are to clusters of unlabelled rows.
+
+    Parameters
+    ----------
+    n_clusters : int, default=256
+        Number of clusters.
+    activation : {"triangle", "distance", "soft", "onehot"}, default="triangle"
+        What a row becomes [1]_. "triangle": for each cluster how much nearer than the mean distance it is, or zero.
+        "distance": the distances. "soft": shares that add up to one, exp(-d^2 / (2 s)) with s the mean squared distance
+        of the training rows to their centre. "onehot": a one for the nearest cluster (a CSR matrix).
+    init : {"k-means++", "random"}, default="k-means++"
+        How seeds are drawn, on a sample of the rows.
+    n_init : int, default=3
+        Times that is tried; the best goes on with all rows.
+    max_iter : int, default=100
+        Most passes over all rows.
+    tol : float, default=1e-4
+        Ends the passes when the centres move by less than this share of the mean variance of the features.
+    batch_size : int, default=16384
+        Rows that a matrix product takes at a time.
+    whiten : bool, default=False
+        Whether rows (or patches) are centred and decorrelated first (ZCA, with a tenth of the mean variance added).
+        Dense rows only.
+    patches : tuple (size, stride) or None, default=None
+        Learn a codebook of square patches of images, `size` pixels wide and `stride` apart, brought to equal contrast;
+        the activations of an image's patches are summed over its four quadrants [1]_. Needs `image_shape`.
+    image_shape : tuple (height, width) or (height, width, n_channels) or None, default=None
+        Shape of the image that a row holds.
+    device : str, default="auto"
+        Where `fit` computes: "auto" (CUDA if there is one), "cpu", "cuda". `transform` uses NumPy.
+    random_state : int, RandomState instance or None, default=0
+        Draws samples and seeds. The default gives the same encoder each time.
+
+    Attributes
+    ----------
+    cluster_centers_ : ndarray of shape (n_clusters, n_features), float32
+        Centres, of rows or of patches, after whitening if asked for.
+    counts_ : ndarray of shape (n_clusters,)
+        Number of training rows nearest to each.
+    inertia_ : float
+        Sum of squared distances of the training rows to their centres; after `partial_fit` and `merge`, as it was when
+        the rows came.
+    n_iter_ : int
+        Passes over the rows, or batches.
+    n_features_in_ : int
+        Width of the rows.
+
+    See Also
+    --------
+    sklearn.cluster.MiniBatchKMeans : Clusters without activations, on the CPU.
+
+    Notes
+    -----
+    Rows of unit length, such as those of :class:`TfidfEncoder`, are clustered by cosine: their squared distances are
+    2 - 2 cos. CSR rows stay sparse; the centres are dense.
+
+    `fit` is Lloyd's algorithm on all rows; `partial_fit` moves each centre to the mean of all rows it has won [2]_, and
+    `merge` clusters the centres of both encoders, weighted by their rows.
+
+    References
+    ----------
+    .. [1] A. Coates, A. Ng (2012). Learning feature representations with k-means. Neural Networks: Tricks of the Trade.
+    .. [2] D. Sculley (2010). Web-scale k-means clustering. WWW.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from transferkit import KMeansEncoder
+    >>> X = np.array([[0.0, 0.0], [0.0, 1.0], [9.0, 9.0], [9.0, 8.0]])
+    >>> encoder = KMeansEncoder(2, activation="onehot").fit(X)
+    >>> rows = encoder.transform(X).toarray()
+    >>> bool((rows[0] == rows[1]).all() and (rows[0] != rows[2]).any())
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "n_clusters": [Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions({"triangle", "distance", "soft", "onehot"})],
+        "init": [StrOptions({"k-means++", "random"})],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "whiten": ["boolean"],
+        "patches": [tuple, list, None],
+        "image_shape": [tuple, list, None],
+        "device": [str],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        n_clusters=256,
+        *,
+        activation="triangle",
+        init="k-means++",
+        n_init=3,
+        max_iter=100,
+        tol=1e-4,
+        batch_size=16384,
+        whiten=False,
+        patches=None,
+        image_shape=None,
+        device="auto",
+        random_state=0,
+    ):
+        self.n_clusters = n_clusters
+        self.activation = activation
+        self.init = init
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.batch_size = batch_size
+        self.whiten = whiten
+        self.patches = patches
+        self.image_shape = image_shape
+        self.device = device
+        self.random_state = random_state
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Find the clusters of unlabelled rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+        y : None
+            Ignored; here for scikit-learn's API.
+
+        Returns
+        -------
+        self : KMeansEncoder
+            The fitted encoder.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer rows (or patches) than clusters, or `image_shape` does not multiply to the width.
+        """
+        X = self._validate(X, reset=True)
+        random = check_random_state(self.random_state)
+        preparation = self._prepare(X)
+        rows = self._make_rows(X, preparation, random)
+        found = self._cluster(rows, random)
+        self._store(found, preparation)
+        return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Move the clusters towards more rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            A batch of rows; the first one needs at least `n_clusters`.
+        y : None
+            Ignored; here for scikit-learn's API.
+
+        Returns
+        -------
+        self : KMeansEncoder
+            The encoder. How rows are whitened is learned from the first batch.
+        """
+        from transferkit._training.kmeans import update_clusters
+
+        if not is_fitted(self):
+            return self.fit(X)
+        X = self._validate(X, reset=False)
+        preparation = self._preparation()
+        rows = self._make_rows(X, preparation, check_random_state(self.random_state))
+        self._store(update_clusters(rows, self._clusters(), self.batch_size, self.device), preparation)
+        return self
+
+    def merge(self, other):
+        """Take over the clusters of another encoder.
+
+        Parameters
+        ----------
+        other : KMeansEncoder
+            A fitted encoder of rows of the same width; it stays as it is.
+
+        Returns
+        -------
+        self : KMeansEncoder
+            The encoder, with as many clusters as before.
+
+        Raises
+        ------
+        ValueError
+            If parameters, widths or the whitening differ.
+        """
+        from transferkit._training.kmeans import merge_clusters
+
+        check_is_fitted(self)
+        if not isinstance(other, KMeansEncoder):
+            raise TypeError(f"Only another KMeansEncoder can be merged. Got {type(other).__name__}.")
+        check_is_fitted(other)
+        names = ("n_clusters", "whiten", "patches", "image_shape", "n_features_in_")
+        different = [name for name in names if getattr(self, name) != getattr(other, name)]
+        mine, theirs = self._preparation(), other._preparation()
+        if not different and not all(np.array_equal(mine[name], theirs[name]) for name in mine):
+            different = ["what rows are whitened by"]
+        if different:
+            raise ValueError(f"Encoders can be merged only if they agree. These differ: {different}.")
+        self._store(merge_clusters(self._clusters(), other._clusters()), mine)
+        return self
+
+    def transform(self, X):
+        """Return the activations of the clusters.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        activations : ndarray of shape (n_samples, n_features_out), float32
+            One column a cluster, or with `patches` one a cluster and quadrant; for ``activation="onehot"`` without
+            patches a CSR matrix.
+        """
+        check_is_fitted(self)
+        X = self._validate(X, reset=False)
+        n_patches = 1 if self.patches is None else np.prod(self._grid())
+        step = max(int(_BLOCK_ENTRIES // (n_patches * len(self.cluster_centers_))), 1)
+        blocks = [self._activate(X[begin : begin + step]) for begin in range(0, X.shape[0], step)]
+        return sp.vstack(blocks, format="csr") if sp.issparse(blocks[0]) else np.concatenate(blocks)
+
+    def _validate(self, X, reset):
+        if reset:
+            self._check_parameters()
+        accept = False if self.patches is not None or self.whiten else "csr"
+        X = validate_data(self, to_numpy(X), accept_sparse=accept, dtype=np.float32, order="C", reset=reset)
+        if self.patches is not None:
+            self._check_images(X.shape[1])
+        return X
+
+    def _check_parameters(self):
+        for name, lengths in (("patches", (2,)), ("image_shape", (2, 3))):
+            value = getattr(self, name)
+            whole = value is None or all(isinstance(part, Integral) and part >= 1 for part in value)
+            if not whole or (value is not None and len(value) not in lengths):
+                raise ValueError(
+                    f"The {name!r} parameter of KMeansEncoder must be a tuple of {' or '.join(map(str, lengths))} "
+                    f"positive integers, or None. Got {value!r} instead."
+                )
+        if self.patches is not None and self.image_shape is None:
+            raise ValueError("KMeansEncoder with 'patches' needs 'image_shape', such as (8, 8). Got None instead.")
+
+    def _check_images(self, width):
+        if np.prod(self.image_shape) != width:
+            raise ValueError(
+                f"image_shape={self.image_shape!r} stands for {np.prod(self.image_shape)} values a row, but the rows "
+                f"have {width}."
+            )
+        if self.patches[0] > min(self.image_shape[:2]):
+            raise ValueError(f"Patches of {self.patches[0]} pixels do not fit into images of {self.image_shape!r}.")
+        if min(self._grid()) < 2:
+            raise ValueError(
+                f"patches={self.patches!r} gives a grid of {self._grid()} patches: four quadrants need at least 2 x 2."
+            )
+
+    def _grid(self):
+        size, stride = self.patches
+        return tuple((edge - size) // stride + 1 for edge in self.image_shape[:2])
+
+    def _cut(self, X):
+        images = X.reshape(len(X), *self.image_shape[:2], -1)
+        return cut_patches(images, *self.patches)
+
+    def _prepare(self, X):
+        """Return what is learned of the rows before they are clustered."""
+        if self.patches is None and not self.whiten:
+            return {"contrast_floor_": None, "whitening_mean_": None, "whitening_matrix_": None}
+        rows, floor = X, None
+        if self.patches is not None:
+            rows = self._some_patches(X, np.random.RandomState(0))
+            floor = float(_CONTRAST_FLOOR * rows.var(axis=1).mean())
+            rows = normalise_contrast(rows, floor)
+        mean, matrix = find_whitening(rows, _WHITENING_FLOOR) if self.whiten else (None, None)
+        return {"contrast_floor_": floor, "whitening_mean_": mean, "whitening_matrix_": matrix}
+
+    def _some_patches(self, X, random):
+        most = max(_MOST_PATCHES // int(np.prod(self._grid())), 1)
+        chosen = np.arange(len(X)) if len(X) <= most else random.permutation(len(X))[:most]
+        patches = self._cut(X[chosen])
+        return patches.reshape(-1, patches.shape[-1])
+
+    def _make_rows(self, X, preparation, random):
+        rows = X if self.patches is None else self._some_patches(X, random)
+        return _apply(rows, preparation)
+
+    def _cluster(self, rows, random):
+        from transferkit._training.kmeans import find_clusters
+
+        if rows.shape[0] < self.n_clusters:
+            what = "rows" if self.patches is None else "patches"
+            raise ValueError(
+                f"n_clusters={self.n_clusters} needs at least as many {what}. Got n_samples={rows.shape[0]}: "
+                "give more rows or a smaller n_clusters."
+            )
+        return find_clusters(
+            rows,
+            self.n_clusters,
+            init=self.init,
+            n_init=self.n_init,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            batch_size=self.batch_size,
+            device=self.device,
+            seed=int(random.randint(2**31 - 1)),
+        )
+
+    def _clusters(self):
+        from transferkit._training.kmeans import Clusters
+
+        return Clusters(self.cluster_centers_, self.counts_, self.inertia_, self.n_iter_)
+
+    def _preparation(self):
+        return {name: getattr(self, name) for name in ("contrast_floor_", "whitening_mean_", "whitening_matrix_")}
+
+    def _store(self, found, preparation):
+        vars(self).update(preparation)
+        self.cluster_centers_, self.counts_ = found.centres, found.counts
+        self.inertia_, self.n_iter_ = found.inertia, found.n_iter
+
+    def _activate(self, X):
+        scale = float(self.inertia_ / max(self.counts_.sum(), 1e-300))
+        if self.patches is None:
+            squared = squared_distances(_apply(X, self._preparation()), self.cluster_centers_)
+            return activate(squared, self.activation, scale)
+        patches = self._cut(X)
+        rows = _apply(patches.reshape(-1, patches.shape[-1]), self._preparation())
+        found = activate(squared_distances(rows, self.cluster_centers_), self.activation, scale)
+        found = found.toarray() if sp.issparse(found) else found
+        return pool_quadrants(found.reshape(*patches.shape[:3], -1))
+
+    @property
+    def _n_features_out(self):
+        return len(self.cluster_centers_) * (1 if self.patches is None else 4)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "cluster_centers_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = self.patches is None and not self.whiten
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+def _apply(rows, preparation):
+    """Bring rows to equal contrast and whiten them, as far as that was learned."""
+    if preparation["contrast_floor_"] is not None:
+        rows = normalise_contrast(rows, preparation["contrast_floor_"])
+    if preparation["whitening_matrix_"] is not None:
+        rows = (rows - preparation["whitening_mean_"]) @ preparation["whitening_matrix_"]
+    return rows

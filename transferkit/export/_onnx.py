@@ -1,0 +1,153 @@
+"""Models as ONNX graphs."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from transferkit import __version__
+from transferkit.exceptions import ExportError, MissingExtraError
+from transferkit.export._onnx_steps import Graph, append_step, make_tokeniser
+from transferkit.export._sklearn import to_sklearn
+from transferkit.persistence import make_probe
+
+_OPSET = 17
+_IR_VERSION = 9  # what runtimes of the last years read
+
+
+def to_onnx(model, path):
+    """Write a fitted model as an ONNX graph, for other languages and runtimes.
+
+    ONNX has no operators that split text as Python's regular expressions do. So the graph of a text model takes tokens,
+    and the application splits texts itself, exactly as the encoder does: lower case, then the words of its
+    `token_pattern`, less its stop words. N-grams are counted in the graph.
+
+    Parameters
+    ----------
+    model : fitted estimator
+        A head, or a Pipeline, FeatureUnion or :class:`TransferClassifier` of: linear classifiers and regressors,
+        scalers, Normalizer, PCA and TruncatedSVD, and text encoders with the word analyzer that are linear up to the
+        length of rows (TfidfEncoder, LSAEncoder, WordVectorEncoder with mean, tfidf or sif pooling).
+    path : str or path
+        Name of the file, by convention ending in ``.onnx``.
+
+    Returns
+    -------
+    make_inputs : callable
+        From what `model` takes to the inputs of the graph: ``session.run(None, make_inputs(texts))``. Inputs are
+        "X", numbers of shape (n_rows, n_features), or "tokens", strings of shape (n_texts, n_tokens), shorter rows
+        filled with "". Outputs are "probabilities" (where the model has them), "scores" and "labels" of a classifier,
+        "predictions" of a regressor, "features" of a transformer. Numbers are float32 where the model's weights are.
+
+    Raises
+    ------
+    ExportError
+        If a part has no exact counterpart; it is named. Nothing is approximated, and nothing is written.
+    MissingExtraError
+        If onnx and onnxruntime are not installed.
+
+    See Also
+    --------
+    to_sklearn : A model of scikit-learn's classes alone.
+
+    Notes
+    -----
+    The written graph is run in onnxruntime on rows made from the model itself, and must agree to 1e-5.
+
+    Examples
+    --------
+    >>> import onnxruntime  # doctest: +SKIP
+    >>> make_inputs = to_onnx(model, "model.onnx")  # doctest: +SKIP
+    >>> session = onnxruntime.InferenceSession("model.onnx")  # doctest: +SKIP
+    >>> session.run(["probabilities"], make_inputs(["a text"]))  # doctest: +SKIP
+    """
+    onnx, onnxruntime = _import_onnx()
+    steps = _flatten(to_sklearn(model))
+    dtype = _dtype_of(steps[-1])
+    tokenise = make_tokeniser(steps[0])
+    graph = Graph(dtype)
+    if tokenise is not None:
+        inputs = [onnx.helper.make_tensor_value_info("tokens", onnx.TensorProto.STRING, ["n_texts", "n_tokens"])]
+        value = "tokens"
+    else:
+        kind = onnx.helper.np_dtype_to_tensor_dtype(dtype)
+        inputs = [onnx.helper.make_tensor_value_info("X", kind, ["n_rows", _n_features(steps)])]
+        value = "X"
+    for step in steps:
+        value = append_step(graph, step, value)
+    outputs = graph.finish(value)
+    content = onnx.helper.make_model(
+        onnx.helper.make_graph(graph.nodes, type(model).__name__, inputs, outputs, graph.initializers),
+        opset_imports=[onnx.helper.make_opsetid("", _OPSET)],
+        ir_version=_IR_VERSION,
+        producer_name="transferkit",
+        producer_version=__version__,
+    )
+    onnx.checker.check_model(content)
+    text = content.SerializeToString()
+
+    def make_inputs(X):
+        return {"tokens": tokenise(X)} if tokenise is not None else {"X": np.asarray(X, dtype)}
+
+    _check_agreement(model, onnxruntime, text, make_inputs)
+    _write(path, text)
+    return make_inputs
+
+
+def _import_onnx():
+    try:
+        import onnx
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError("to_onnx", "onnx") from error
+    return onnx, onnxruntime
+
+
+def _flatten(estimator):
+    if not isinstance(estimator, Pipeline):
+        return [estimator]
+    return [inner for _, step in estimator.steps if step not in (None, "passthrough") for inner in _flatten(step)]
+
+
+def _dtype_of(step):
+    """Return the type of the numbers of a step, or of those in a list of steps."""
+    for name in ("coef_", "components_", "scale_", "_tfidf"):
+        value = getattr(getattr(step, name, None), "idf_", getattr(step, name, None))
+        if isinstance(value, np.ndarray):
+            return np.dtype(np.float32 if value.dtype == np.float32 else np.float64)
+    if hasattr(step, "estimators_") and isinstance(step.estimators_, list):
+        return _dtype_of(step.estimators_[0])
+    return np.dtype(np.float32)
+
+
+def _n_features(steps):
+    return next((int(step.n_features_in_) for step in steps if hasattr(step, "n_features_in_")), "n_features")
+
+
+def _check_agreement(model, onnxruntime, content, make_inputs):
+    probe = make_probe(model)
+    if probe is None:
+        return
+    name = {"predict_proba": "probabilities", "decision_function": "scores", "transform": "features"}
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    known = [output.name for output in session.get_outputs()]
+    wanted = name.get(probe["method"], "predictions" if "predictions" in known else "labels")
+    [output] = session.run([wanted], make_inputs(probe["X"]))
+    expected = probe["output"].toarray() if hasattr(probe["output"], "toarray") else np.asarray(probe["output"])
+    if expected.dtype.kind != "f":
+        same = np.array_equal(output.astype(expected.dtype), expected)
+    else:
+        same = np.allclose(output.reshape(expected.shape), expected, rtol=1e-5, atol=1e-5)
+    if not same:
+        raise ExportError(f"The ONNX graph of the {type(model).__name__} would not agree with it, so there is none.")
+
+
+def _write(path, content):
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
