@@ -1,11 +1,11 @@
-"""What does serving a model cost? Load, file, one short text, a whole process, memory of eight processes.
+"""What does serving a model cost? Load, file, one short text, a whole process, a server under load.
 
 Run ``python benchmarks/bench_serving.py FOLDER`` (FOLDER holds 20 Newsgroups as scikit-learn caches it; see
 datasets/). The model is TF-IDF and a logistic head, 130,107 terms and 20 classes, trained once. Beside it the same
 weights in scikit-learn's own classes (`to_sklearn`, which must give the same probabilities; coef_ in the order that
 scikit-learn's fit leaves it), saved with joblib, and with skops if it is installed. Times are medians of alternating
-runs. ``--load-test 60`` serves the model on loopback instead and asks for that many seconds; ``--memory`` measures
-eight processes that share word vectors.
+runs. ``--load-test 60`` serves the model on loopback instead and asks for that many seconds. The memory of
+processes that share a file is measured by bench_shared_vectors.py.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from sklearn.datasets import fetch_20newsgroups
 from sklearn.pipeline import Pipeline
 
 import transferkit
-from transferkit import LogisticHead, TfidfEncoder, WordVectorEncoder, load, save, to_sklearn
+from transferkit import LogisticHead, TfidfEncoder, load, save, to_sklearn
 
 RESULTS = Path(__file__).parent / "results" / "bench_serving.json"
 TEXT = "The new graphics card draws windows much faster than the old one, but the driver crashes when two games start"
@@ -105,62 +105,12 @@ def measure_table(data_folder):
         }
 
 
-_WORKER = """
-import sys, transferkit
-model = transferkit.load(sys.argv[1])
-model.transform(["word%d word%d" % (7 * i, 11 * i) for i in range(20_000)])  # touches nearly all vectors
-print("ready", flush=True)
-sys.stdin.readline()
-"""
-
-
 def proportional_set_size(pid):
     """Return the memory of a process in MB, where what several share counts in parts."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024
     raise ValueError("no Pss in smaps_rollup")
-
-
-def measure_memory(n_words, n_components, n_workers):
-    """Return the memory of one and of many processes that load the same word vectors."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "vectors.tk"
-        save(make_vectors(n_words, n_components, folder), path)
-        used = {count: measure_processes([str(path)] * count) for count in (1, n_workers)}
-        small = Path(folder) / "small.tk"
-        save(make_vectors(1000, n_components, folder), small)
-        bare = measure_processes([str(small)] * n_workers) / n_workers
-        arrays = n_words * n_components * 4 / 1e6
-        per_process = (used[n_workers] - used[1]) / (n_workers - 1)
-        return {
-            "words": n_words, "components": n_components, "workers": n_workers, "vectors_mb": round(arrays),
-            "file_mb": round(path.stat().st_size / 1e6), "one_process_mb": round(used[1]),
-            "all_processes_mb": round(used[n_workers]), "each_further_process_mb": round(per_process),
-            "times_one_process": round(used[n_workers] / used[1], 2),
-            "copies_of_the_vectors": round(1 + (n_workers - 1) * max(0.0, per_process - bare) / arrays, 2),
-        }  # fmt: skip
-
-
-def measure_processes(paths):
-    """Return the memory in MB of processes that have each loaded and used a file, all at the same time."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    workers = [subprocess.Popen([sys.executable, "-c", _WORKER, path], **pipes) for path in paths]
-    for worker in workers:
-        worker.stdout.readline()
-    used = sum(proportional_set_size(worker.pid) for worker in workers)
-    for worker in workers:
-        worker.communicate(b"\n")
-    return used
-
-
-def make_vectors(n_words, n_components, folder):
-    path = Path(folder) / "vectors.txt"
-    rows = np.random.RandomState(0).randn(1000, n_components).astype(np.float32)
-    texts = [" ".join(f"{number:.3f}" for number in row) for row in rows]
-    with open(path, "w") as file:
-        file.writelines(f"word{i} {texts[i % 1000]}\n" for i in range(n_words))
-    return WordVectorEncoder.from_file(path)
 
 
 def try_load(data_folder, seconds, n_clients=4):
@@ -213,15 +163,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--load-test", type=float, metavar="SECONDS")
-    parser.add_argument("--memory", action="store_true")
-    parser.add_argument("--words", type=int, default=400_000)
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
     report = json.loads(args.output.read_text()) if args.output.exists() else {}
     if args.load_test:
         report["load_test"] = try_load(args.folder, args.load_test)
-    elif args.memory:
-        report["memory"] = measure_memory(args.words, 300, 8)
     else:
         report["table"] = measure_table(args.folder)
     versions = {"transferkit": transferkit.__version__, "scikit-learn": sklearn.__version__, "numpy": np.__version__}

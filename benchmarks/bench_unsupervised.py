@@ -94,7 +94,10 @@ def measure_images(X, y, shape, per_class):
         "raw pixels": None,
         "PCA(32)": PCA(32),
         "k-means triangle": KMeansEncoder(256),
-        "patch codebook 3 x 3": KMeansEncoder(256, patches=(3, 1), image_shape=shape, whiten=True),
+        "patch codebook 3 x 3, triangle": KMeansEncoder(256, patches=(3, 1), image_shape=shape, whiten=True),
+        "patch codebook 3 x 3, soft": KMeansEncoder(
+            256, activation="soft", patches=(3, 1), image_shape=shape, whiten=True
+        ),
         "SOM 12 x 12, soft": SOMEncoder((12, 12), output="soft"),
         "autoencoder": AutoencoderEncoder((128,), 32),
     }
