@@ -32,7 +32,7 @@ from transferkit import LogisticHead, TfidfEncoder, load, save, to_sklearn
 
 RESULTS = Path(__file__).parent / "results" / "bench_serving.json"
 TEXT = "The new graphics card draws windows much faster than the old one, but the driver crashes when two games start"
-REPEATS = 7
+REPEATS = 3
 
 
 def milliseconds(function):
@@ -50,10 +50,16 @@ def alternate(ways, repeats):
     return {name: round(statistics.median(values), 3) for name, values in times.items()}
 
 
-def train(folder):
+def train(folder, kept=None):
+    """Return the model, from the file in which an earlier run kept it if there is one."""
+    if kept is not None and kept.exists():
+        return load(kept)
     news = fetch_20newsgroups(data_home=folder, subset="train", download_if_missing=False)
     labels = np.array(news.target_names)[news.target]
-    return Pipeline([("encoder", TfidfEncoder()), ("head", LogisticHead(C=10.0))]).fit(news.data, labels)
+    model = Pipeline([("encoder", TfidfEncoder()), ("head", LogisticHead(C=10.0))]).fit(news.data, labels)
+    if kept is not None:
+        save(model, kept)
+    return model
 
 
 def write_files(model, folder):
@@ -87,8 +93,7 @@ def time_processes(paths, repeats):
     return alternate({name: run(name) for name in ways}, repeats)
 
 
-def measure_table(data_folder):
-    model = train(data_folder)
+def measure_table(model):
     with tempfile.TemporaryDirectory() as folder:
         loaders, paths = write_files(model, Path(folder))
         loading = alternate(loaders, REPEATS)
@@ -101,7 +106,7 @@ def measure_table(data_folder):
             "load_ms": loading,
             "file_mb": {name: round(path.stat().st_size / 1e6, 2) for name, path in paths.items()},
             "one_text_ms": alternate(answers, 300),
-            "process_ms": time_processes(paths, 5),
+            "process_ms": time_processes(paths, REPEATS),
         }
 
 
@@ -113,12 +118,12 @@ def proportional_set_size(pid):
     raise ValueError("no Pss in smaps_rollup")
 
 
-def try_load(data_folder, seconds, n_clients=4):
+def try_load(model, data_folder, seconds, n_clients=4):
     """Serve the model in its own process and ask for a while; return rates, latencies, errors and memory."""
     news = fetch_20newsgroups(data_home=data_folder, subset="test", download_if_missing=False).data[:2000]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tk"
-        save(train(data_folder), path)
+        save(model, path)
         command = [sys.executable, "-u", "-m", "transferkit", "serve", str(path), "--port", "0"]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
@@ -163,13 +168,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--load-test", type=float, metavar="SECONDS")
+    parser.add_argument("--model", type=Path, help="keep the trained model in this file, for the next run")
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
+    model = train(args.folder, args.model)
     report = json.loads(args.output.read_text()) if args.output.exists() else {}
     if args.load_test:
-        report["load_test"] = try_load(args.folder, args.load_test)
+        report["load_test"] = try_load(model, args.folder, args.load_test)
     else:
-        report["table"] = measure_table(args.folder)
+        report["table"] = measure_table(model)
     versions = {"transferkit": transferkit.__version__, "scikit-learn": sklearn.__version__, "numpy": np.__version__}
     report |= {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
     report["versions"] = versions

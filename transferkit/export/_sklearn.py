@@ -53,7 +53,7 @@ def to_sklearn(model):
     --------
     >>> from transferkit import LSAEncoder, TransferClassifier, to_sklearn
     >>> encoder = LSAEncoder(n_components=2).fit(["the cat sat", "the cat ran", "a stock rose", "a stock fell"])
-    >>> model = TransferClassifier(encoder).fit(["the cat", "a stock"], ["pet", "money"])
+    >>> model = TransferClassifier(encoder, strategy="frozen").fit(["the cat", "a stock"], ["pet", "money"])
     >>> exported = to_sklearn(model)
     >>> [type(step).__name__ for step in exported]
     ['TfidfVectorizer', 'TruncatedSVD', 'Normalizer', 'LogisticRegression']
