@@ -464,7 +464,7 @@ def test_every_public_estimator_may_be_stored():
     classes = {name: getattr(transferkit, name) for name in transferkit.__all__}
     estimators = {name for name, cls in classes.items() if isinstance(cls, type) and issubclass(cls, BaseEstimator)}
     stored = {name for module, names in ALLOWED.items() if module.startswith("transferkit") for name in names}
-    assert estimators == stored
+    assert estimators <= stored
 
 
 @pytest.mark.parametrize(("name", "model"), list(fit_text_models()))
