@@ -29,6 +29,7 @@ from sklearn.pipeline import Pipeline
 
 import transferkit
 from transferkit import LogisticHead, TfidfEncoder, load, save, to_sklearn
+from transferkit.compression import quantise
 
 RESULTS = Path(__file__).parent / "results" / "bench_serving.json"
 TEXT = "The new graphics card draws windows much faster than the old one, but the driver crashes when two games start"
@@ -65,7 +66,9 @@ def train(folder, kept=None):
 def write_files(model, folder):
     """Write the model in each way; return the functions that load it, and the paths."""
     rival = to_sklearn(model)
-    rival[-1].coef_ = np.ascontiguousarray(rival[-1].coef_)  # as LogisticRegression.fit leaves it
+    # as scikit-learn's own fit leaves them: float64, and weights in the other order
+    rival[0].set_params(dtype=np.float64)._tfidf.idf_ = rival[0].idf_.astype(np.float64)
+    rival[-1].coef_ = np.ascontiguousarray(rival[-1].coef_, np.float64)
     np.testing.assert_allclose(rival.predict_proba([TEXT]), model.predict_proba([TEXT]), atol=1e-5)
     paths = {"transferkit": folder / "model.tk", "joblib": folder / "model.joblib"}
     save(model, paths["transferkit"])
@@ -79,6 +82,24 @@ def write_files(model, folder):
     skops.io.dump(rival, paths["skops"])
     known = skops.io.get_untrusted_types(file=paths["skops"])
     return {**loaders, "skops": lambda: skops.io.load(paths["skops"], trusted=known)}, paths
+
+
+def measure_half_precision(model, data_folder):
+    """Return what float16 weights save, and what they cost in points of accuracy."""
+    news = fetch_20newsgroups(data_home=data_folder, subset="test", download_if_missing=False)
+    labels = np.array(news.target_names)[news.target]
+    small = Pipeline([("encoder", model[0]), ("head", quantise(model[1], "float16"))])
+    rows = model[0].transform(news.data)
+    accuracy, small_accuracy = (np.mean(head.predict(rows) == labels) for head in (model[1], small[1]))
+    with tempfile.TemporaryDirectory() as folder:
+        save(small, Path(folder) / "small.tk")
+        size = (Path(folder) / "small.tk").stat().st_size
+        served = load(Path(folder) / "small.tk")
+        one_text = alternate({"float16": lambda: served.predict_proba([TEXT])}, 50)["float16"]
+    return {
+        "file_mb": round(size / 1e6, 2), "one_text_ms": one_text, "accuracy_float32": round(float(accuracy), 5),
+        "points_lost": round(100 * float(accuracy - small_accuracy), 3),
+    }  # fmt: skip
 
 
 def time_processes(paths, repeats):
@@ -177,6 +198,7 @@ def main():
         report["load_test"] = try_load(model, args.folder, args.load_test)
     else:
         report["table"] = measure_table(model)
+        report["float16_weights"] = measure_half_precision(model, args.folder)
     versions = {"transferkit": transferkit.__version__, "scikit-learn": sklearn.__version__, "numpy": np.__version__}
     report |= {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
     report["versions"] = versions

@@ -238,6 +238,8 @@ def run_server(app, host, port, say):
         raise MissingExtraError("transferkit serve", "serve") from error
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family) as listener:
+        # answers go out in two writes, and without this the second waits 40 ms for the client to confirm the first
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         shown = f"[{host}]" if ":" in host else host
         say(f"serving on http://{shown}:{listener.getsockname()[1]} (see /docs)")
         uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
