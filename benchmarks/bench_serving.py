@@ -52,7 +52,7 @@ def alternate(ways, repeats):
 
 
 def answer_in_turn(answers, rounds=7, calls=50):
-    """Return the median milliseconds of an answer: each model answers some calls in a row, as one that is served does."""
+    """Return the median milliseconds of an answer; each model answers some calls in a row, as one that is served."""
     times = {name: [] for name in answers}
     for _ in range(rounds):
         for name, answer in answers.items():
