@@ -35,7 +35,8 @@ def may_run_long(estimator):
     state = vars(estimator)
     if type(estimator).__name__ == "NMF":  # by name, because to import the class takes long
         return not (type(estimator.max_iter) is int and estimator.max_iter <= _FEW_ITERATIONS)
-    return state.get("token_pattern", _WORDS) != _WORDS or state.get("input", "content") != "content"
+    choices = [(state.get("token_pattern", _WORDS), _WORDS), (state.get("input", "content"), "content")]
+    return any(type(choice) is not str or choice != default for choice, default in choices)
 
 
 def agrees_with_probe(estimator, probe):
