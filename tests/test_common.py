@@ -18,9 +18,11 @@ from transferkit import (
     LSAEncoder,
     MLPHeadClassifier,
     MLPHeadRegressor,
+    RidgeHead,
     SOMEncoder,
     TfidfEncoder,
     TransferClassifier,
+    TransferRegressor,
     WordVectorEncoder,
 )
 
@@ -35,7 +37,8 @@ TEXTS = ["the cat sat on the mat", "a dog", "Ünïcode words, and CATS!", "the d
         SOMEncoder((2, 2)),
         MLPHeadClassifier(),
         MLPHeadRegressor(),
-        TransferClassifier(strategy="scratch"),
+        TransferClassifier(head=LogisticHead(), strategy="scratch"),
+        TransferRegressor(head=RidgeHead(), strategy="scratch"),
     ]
 )
 def test_contract_of_scikit_learn(estimator, check):

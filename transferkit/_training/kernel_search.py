@@ -16,7 +16,7 @@ from transferkit._training.linear_classifier import make_loss
 
 __all__ = ["KernelFit", "KernelSearch"]
 
-BATCH_SCORES = 1_000_000  # problems join one batch while they have so few scores
+BATCH_SCORES = 100_000  # problems join one batch while they have so few scores: vectors stay in the cache
 BATCH_SCORES_GPU = 50_000_000
 LEAST_EIGENVALUE = 1e-6  # of the largest: what is below is rounding, as rows that repeat leave it
 
@@ -72,6 +72,8 @@ class StackedRoots:
 
 class KernelCoordinates(WhiteCoordinates):
     """Coordinates of problems on different kernels, each in the eigenvectors of its own."""
+
+    memory = 10
 
     def __init__(self, roots: Tensor, kernel_of_problem: Tensor, scale: Tensor, C: Tensor, bound: float) -> None:
         super().__init__(StackedRoots.of(roots, kernel_of_problem), None, scale, C, bound)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ ALLOWED = {
         "WordVectorEncoder",
     ),
     "transferkit.heads": ("LogisticHead", "LogisticHeadCV", "MLPHeadClassifier", "MLPHeadRegressor", "RidgeHead"),
-    "transferkit.transfer": ("TransferClassifier", "TransferRegressor"),
+    "transferkit.transfer": ("EncoderReference", "MultiTaskTransfer", "TransferClassifier", "TransferRegressor"),
     "sklearn.calibration": (
         "CalibratedClassifierCV",
         "_CalibratedClassifier",

@@ -213,6 +213,10 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         self : TransferClassifier
             The fitted classifier.
         """
+        return self._fit(X, y, sample_weight, groups)
+
+    def _fit(self, X, y, sample_weight=None, groups=None, terms=None):
+        """Fit, with "prior" on terms that several tasks share if they are given."""
         is_text = holds_texts(X)
         X = check_texts(X) if is_text else X
         y = check_labels(y)
@@ -222,7 +226,7 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         if self.strategy in ("frozen", "scratch") and self.head is not None and self.source is None:
             outcome = fit_plainly(self, X, y, is_text, sample_weight)
         else:
-            outcome = fit_judged(self, X, y, is_text, sample_weight, groups)
+            outcome = fit_judged(self, X, y, is_text, sample_weight, groups, terms)
         self.encoder_, self.head_, self.classes_ = outcome.encoder, outcome.head, outcome.head.classes_
         self.strategy_, self.strategy_scores_ = outcome.strategy, tabulate(outcome.rows)
         self.label_coef_ = outcome.attributes.get("label_coef_")

@@ -162,7 +162,7 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
             )
         began, features = time.perf_counter(), encoder.fit_transform(X, y)
         head = self._ridge() if self.head is None else clone(self.head)
-        if type(head) is RidgeHead and head.alphas is not None and min(features.shape) > MOST_DECOMPOSED:
+        if type(head) is RidgeHead and head.alphas is not None and is_too_large(features):
             head.set_params(alpha=_choose_penalty(head, features, y, sample_weight), alphas=None)
         head.fit(features, y, sample_weight=sample_weight) if sample_weight is not None else head.fit(features, y)
         error = np.nan
@@ -214,13 +214,18 @@ def fit_prior_ridge(terms, texts, y, sample_weight, head, sharpness):
     return Outcome("prior", terms.encoder, best, np.zeros(0), table, error, {"label_coef_": labels.tocsr()})
 
 
+def is_too_large(features):
+    """Return whether a ridge regression cannot compare penalties on these rows."""
+    return min(getattr(features, "shape", (0,))) > MOST_DECOMPOSED
+
+
 def _scale(blocks, factors):
     return FeatureBlocks(blocks.rows * np.float32(factors[0]), blocks.dense * np.float32(factors[1]))
 
 
 def _fit_ridge(X, y, sample_weight, head):
     """Return a ridge regression with its best penalty, found on part of the rows where there are very many."""
-    if head.alphas is not None and min(X.shape) > MOST_DECOMPOSED:
+    if head.alphas is not None and is_too_large(X):
         head.set_params(alpha=_choose_penalty(head, X, y, sample_weight), alphas=None)
     return head.fit(X, y, sample_weight=sample_weight)
 

@@ -27,7 +27,7 @@ def fit_plainly(estimator, X, y, is_text, sample_weight):
     return Outcome(estimator.strategy, encoder, head, np.zeros(0), [make_row(estimator.strategy, [], weight=1.0)])
 
 
-def fit_judged(estimator, X, y, is_text, sample_weight, groups):
+def fit_judged(estimator, X, y, is_text, sample_weight, groups, terms=None):
     """Return the outcome of the strategy, or of the best one of all that apply, judged on held-out labels.
 
     Parameters
@@ -42,6 +42,8 @@ def fit_judged(estimator, X, y, is_text, sample_weight, groups):
         Whether X holds texts.
     sample_weight, groups : array-like or None
         As given to `fit`.
+    terms : Terms, default=None
+        Those of "prior"; made from the encoder and the texts if None.
 
     Returns
     -------
@@ -66,7 +68,7 @@ def fit_judged(estimator, X, y, is_text, sample_weight, groups):
     )
     if estimator.source is not None:
         return fit_from_source(estimator, X, is_text, task, settings)
-    outcomes = [_fit_strategy(estimator, name, X, is_text, task, settings) for name in names]
+    outcomes = [_fit_strategy(estimator, name, X, is_text, task, settings, terms) for name in names]
     taken = choose(outcomes)
     for outcome in outcomes:
         for row in outcome.rows:
@@ -110,13 +112,14 @@ def choose(outcomes):
     return incumbent
 
 
-def _fit_strategy(estimator, strategy, X, is_text, task, settings):
+def _fit_strategy(estimator, strategy, X, is_text, task, settings, terms):
     """Return the outcome of one strategy, trained on all rows and judged on the folds of the task."""
     encoder = estimator._make_encoder(is_text, strategy)
     if strategy == "prior":
         if not estimator._has_frozen_encoder():
             encoder.fit(X)
-        return fit_prior(join_terms(find_projection(encoder), X), X, task, settings)
+        terms = join_terms(find_projection(encoder), X) if terms is None else terms
+        return fit_prior(terms, X, task, settings)
     if strategy == "finetune":
         encoder = encoder if estimator._has_frozen_encoder() else encoder.fit(X)
         pace = Pace(estimator.encoder_learning_rate, estimator.unfreeze_at, estimator.anchor_strength)

@@ -1,0 +1,105 @@
+"""Many tasks from one encoder."""
+
+import numpy as np
+import pytest
+
+import transferkit
+from tests.transfer.test_strategies import TEST_LABELS, TEST_TEXTS, UNLABELLED, make_texts
+from transferkit import LogisticHead, MultiTaskTransfer, TransferClassifier, WordVectorEncoder
+from transferkit.exceptions import ModelFileError
+
+TEXTS = {"subject": make_texts(24, 1)[0], "indoors": make_texts(24, 3)[0] + ["zebra"], "third": make_texts(18, 4)[0]}
+LABELS = {
+    "subject": make_texts(24, 1)[1],
+    "indoors": [*(make_texts(24, 3)[1] == "money").tolist(), False],
+    "third": make_texts(18, 4)[1],
+}
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return WordVectorEncoder(8, min_count=1).fit(UNLABELLED)
+
+
+@pytest.fixture(params=["prior", "frozen"])
+def tasks(request, encoder):
+    return MultiTaskTransfer(TransferClassifier(encoder, strategy=request.param)).fit(TEXTS, LABELS)
+
+
+def test_each_task_is_learned(tasks):
+    predicted = tasks.predict(TEST_TEXTS)
+    assert (predicted["subject"] == TEST_LABELS).mean() > 0.95
+    assert (predicted["indoors"] == (TEST_LABELS == "money")).mean() > 0.95
+
+
+def test_tasks_share_one_encoder_and_one_pass(tasks, monkeypatch):
+    encoder = tasks.models_["subject"].encoder_
+    assert all(model.encoder_ is encoder for model in tasks.models_.values())
+    calls = []
+    transform = type(encoder).transform
+    monkeypatch.setattr(type(encoder), "transform", lambda self, X: calls.append(1) or transform(self, X))
+    probabilities = tasks.predict_proba(["an orbit"])
+    assert len(calls) == 1
+    assert set(probabilities) == set(TEXTS)
+
+
+def test_frozen_tasks_are_those_of_the_classifier(encoder):
+    model = TransferClassifier(encoder, LogisticHead(), strategy="frozen")
+    tasks = MultiTaskTransfer(model).fit(TEXTS, LABELS)
+    for task, found in tasks.predict_proba(TEST_TEXTS).items():
+        expected = TransferClassifier(encoder, LogisticHead(), strategy="frozen").fit(TEXTS[task], LABELS[task])
+        np.testing.assert_allclose(found, expected.predict_proba(TEST_TEXTS), rtol=1e-6)
+
+
+def test_saved_tasks_share_one_encoder_when_loaded(tasks, tmp_path):
+    tasks.save_tasks(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["indoors.tk", "shared-0.tk", "subject.tk", "third.tk"]
+    loaded = MultiTaskTransfer.load_tasks(tmp_path)
+    assert len({id(model.encoder_) for model in loaded.models_.values()}) == 1
+    for task, found in loaded.predict_proba(TEST_TEXTS).items():
+        np.testing.assert_allclose(found, tasks.predict_proba(TEST_TEXTS)[task], rtol=1e-5)
+    sizes = {path.stem: path.stat().st_size for path in tmp_path.iterdir()}
+    tasks.save_tasks(tmp_path / "whole", embed=True)
+    assert transferkit.load(tmp_path / "whole" / "third.tk").predict(["cat"]).tolist() == ["pet"]
+    assert (tmp_path / "whole" / "third.tk").stat().st_size > sizes["third"]
+
+
+def test_task_file_without_its_encoder_says_so(tasks, tmp_path):
+    tasks.save_tasks(tmp_path)
+    with pytest.raises(ModelFileError, match=r"saved without its encoder.*load_tasks"):
+        transferkit.load(tmp_path / "third.tk").predict(["cat"])
+    other = WordVectorEncoder(3, min_count=1).fit(UNLABELLED[:50])
+    transferkit.save(other, tmp_path / "shared-0.tk")
+    with pytest.raises(ModelFileError, match="is not the encoder that the task was saved with"):
+        MultiTaskTransfer.load_tasks(tmp_path)
+
+
+def test_one_collection_with_labels_for_every_task(encoder):
+    texts, labels = make_texts(24, 1)
+    y = {"subject": labels, "money": labels == "money"}
+    tasks = MultiTaskTransfer(TransferClassifier(encoder, strategy="prior")).fit(texts, y)
+    assert tasks.predict(["the stock of a bank"])["money"].tolist() == [True]
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (TEXTS, [1, 2], "y must be a dict"),
+        (TEXTS, {}, "y must be a dict .* one task at least"),
+        ({"a": ["x"]}, {"b": [1]}, r"These differ: \['a', 'b'\]"),
+        ({"subject": ["a", None]}, {"subject": [1, 2]}, "The text at position 1 is missing"),
+    ],
+)
+def test_bad_input_is_named_and_changes_nothing(encoder, X, y, message):
+    tasks = MultiTaskTransfer(TransferClassifier(encoder))
+    with pytest.raises(ValueError, match=message):
+        tasks.fit(X, y)
+    assert not hasattr(tasks, "models_")
+
+
+def test_names_that_are_no_file_names_are_refused(encoder, tmp_path):
+    tasks = MultiTaskTransfer(TransferClassifier(encoder, strategy="frozen")).fit(
+        {"a/b": ["cat", "star"]}, {"a/b": [0, 1]}
+    )
+    with pytest.raises(ValueError, match="'a/b' cannot be saved under its name"):
+        tasks.save_tasks(tmp_path)

@@ -1,0 +1,277 @@
+"""Many tasks from one encoder: fitted, saved, loaded and served together."""
+
+import os
+from pathlib import Path
+
+from sklearn.base import TransformerMixin, clone
+
+from transferkit._validation import check_is_fitted, check_texts, fit_context, holds_texts
+from transferkit._versioning import VersionedEstimator
+from transferkit.encoders._term_projection import find_projection, join_terms
+from transferkit.exceptions import ModelFileError
+from transferkit.persistence import describe, fingerprint, load, load_shared, save
+from transferkit.transfer._classifier import TransferClassifier
+
+_SHARED = "shared-{}.tk"
+
+
+class MultiTaskTransfer(VersionedEstimator):
+    """Learn many tasks from one pretrained encoder, and predict all of them in one pass.
+
+    Parameters
+    ----------
+    estimator : TransferClassifier
+        What each task is learned with; cloned for each of them.
+
+    Attributes
+    ----------
+    models_ : dict of str to TransferClassifier
+        The fitted model of each task. Those with the same encoder hold the same object.
+
+    See Also
+    --------
+    TransferClassifier : One task.
+
+    Notes
+    -----
+    A frozen encoder encodes each text once, whatever the number of tasks. With "prior" all tasks share one vocabulary,
+    that of the encoder and of all labelled texts, so that one pass over a text gives the rows of every task.
+
+    `save_tasks` writes an encoder that tasks share once, and task files that name it by its file's digest; with
+    ``embed=True`` each task file holds its encoder and can be loaded by :func:`transferkit.load` alone.
+
+    Examples
+    --------
+    >>> from transferkit import TransferClassifier, WordVectorEncoder
+    >>> from transferkit.transfer import MultiTaskTransfer
+    >>> unlabelled = ["the cat sat", "the dog sat", "the cat and the dog", "a stock rose", "a stock and a bond rose"]
+    >>> encoder = WordVectorEncoder(n_components=3, min_count=1).fit(unlabelled)
+    >>> texts = {"topic": ["the cat", "a stock"], "verb": ["sat", "rose"]}
+    >>> labels = {"topic": ["pet", "money"], "verb": ["down", "up"]}
+    >>> tasks = MultiTaskTransfer(TransferClassifier(encoder)).fit(texts, labels)
+    >>> {task: found.tolist() for task, found in tasks.predict(["the dog sat"]).items()}
+    {'topic': ['pet'], 'verb': ['down']}
+    """
+
+    _parameter_constraints: dict = {"estimator": [TransferClassifier]}
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y):
+        """Learn every task.
+
+        Parameters
+        ----------
+        X : dict of str to iterable of str or array-like, or one of these
+            Labelled rows of each task; or one collection whose rows have labels for every task.
+        y : dict of str to array-like
+            Labels of each task.
+
+        Returns
+        -------
+        self : MultiTaskTransfer
+            The fitted tasks.
+
+        Raises
+        ------
+        ValueError
+            If there is no task, or X and y name different ones.
+        """
+        rows = check_tasks(X, y)
+        estimator = self.estimator
+        terms = None
+        everything = [text for task in rows.values() for text in task] if all(map(holds_texts, rows.values())) else None
+        if everything is not None and estimator.source is None and estimator.strategy in ("auto", "prior"):
+            projection = None
+            if estimator._has_frozen_encoder():
+                projection = find_projection(estimator._make_encoder(True, "prior"))
+            terms = None if projection is None else join_terms(projection, everything)
+        models = {task: clone(estimator)._fit(rows[task], y[task], terms=terms) for task in rows}
+        share_encoders(models)
+        self.models_ = models
+        return self
+
+    def predict(self, X):
+        """Return the predicted labels of every task.
+
+        Parameters
+        ----------
+        X : iterable of str, array-like or sparse matrix
+            Raw input; encoded once for all tasks that share an encoder.
+
+        Returns
+        -------
+        labels : dict of str to ndarray of shape (n_samples,)
+            Predictions of each task.
+        """
+        return self._predict(X, "predict")
+
+    def predict_proba(self, X):
+        """Return the probabilities of the classes of every task.
+
+        Parameters
+        ----------
+        X : iterable of str, array-like or sparse matrix
+            Raw input; encoded once for all tasks that share an encoder.
+
+        Returns
+        -------
+        probabilities : dict of str to ndarray of shape (n_samples, n_classes)
+            Probabilities of each task.
+        """
+        return self._predict(X, "predict_proba")
+
+    def save_tasks(self, folder, *, embed=False):
+        """Write one file a task, and one for each encoder that tasks share.
+
+        Parameters
+        ----------
+        folder : str or path
+            Where to write; made if it does not exist. Files of the same names are replaced.
+        embed : bool, default=False
+            Whether each task file holds its encoder itself.
+
+        Raises
+        ------
+        ValueError
+            If the name of a task cannot be that of a file.
+        """
+        check_is_fitted(self)
+        for task in self.models_:
+            if Path(task).name != task or task.startswith((".", "shared-")):
+                raise ValueError(f"The task {task!r} cannot be saved under its name. Use one that names a file.")
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        references, keep_alive = {}, []
+        for task, model in self.models_.items():
+            encoder, twin = model.encoder_, _copy_for_file(model)
+            if not embed:
+                if id(encoder) not in references:
+                    name = _SHARED.format(len(references))
+                    save(encoder, folder / name)
+                    references[id(encoder)] = EncoderReference(name, describe(folder / name).digest)
+                twin.encoder_ = twin.encoder = references[id(encoder)]
+            keep_alive.append(twin)
+            save(twin, folder / f"{task}.tk")
+
+    @classmethod
+    def load_tasks(cls, folder, tasks=None):
+        """Read tasks that `save_tasks` wrote; those that share an encoder share one object in memory.
+
+        Parameters
+        ----------
+        folder : str or path
+            Where they are.
+        tasks : list of str, default=None
+            Names of the tasks to load; all if None.
+
+        Returns
+        -------
+        tasks : MultiTaskTransfer
+            The fitted tasks.
+
+        Raises
+        ------
+        ModelFileError
+            If a file is missing, damaged or foreign, or an encoder is not the one that a task was saved with.
+        """
+        folder = Path(folder)
+        if tasks is None:
+            tasks = sorted(path.stem for path in folder.glob("*.tk") if not path.name.startswith("shared-"))
+        if not tasks:
+            raise ModelFileError(f"The folder {os.fspath(folder)!r} holds no tasks.")
+        models = {}
+        for task in tasks:
+            model = load(folder / f"{task}.tk")
+            if isinstance(model.encoder_, EncoderReference):
+                model.encoder_ = model.encoder = model.encoder_.resolve(folder)
+            models[task] = model
+        found = cls(clone(next(iter(models.values()))))
+        found.models_ = models
+        return found
+
+    def _predict(self, X, method):
+        check_is_fitted(self)
+        X = check_texts(X) if holds_texts(X) else X
+        encoded, results = {}, {}
+        for task, model in self.models_.items():
+            if id(model.encoder_) not in encoded:
+                encoded[id(model.encoder_)] = model.encoder_.transform(X)
+            results[task] = getattr(model.head_, method)(encoded[id(model.encoder_)])
+        return results
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "models_")
+
+
+class EncoderReference(TransformerMixin, VersionedEstimator):
+    """Stands in a task's file for an encoder that is in a file of its own.
+
+    Parameters
+    ----------
+    name : str
+        Name of the encoder's file.
+    digest : str
+        The file's digest, as :func:`transferkit.describe` shows it.
+    """
+
+    def __init__(self, name, digest):
+        self.name = name
+        self.digest = digest
+
+    def fit(self, X, y=None):
+        """Refuse: a reference learns nothing."""
+        return self.transform(X)
+
+    def transform(self, X):
+        """Refuse, and say how to load the task with its encoder."""
+        raise ModelFileError(
+            f"This task was saved without its encoder, which is in the file {self.name!r} beside it. Load both with "
+            "MultiTaskTransfer.load_tasks(folder)."
+        )
+
+    def resolve(self, folder):
+        """Return the encoder, the same object for all who ask, if it is the one that was meant."""
+        path = Path(folder) / self.name
+        found = describe(path).digest
+        if found != self.digest:
+            raise ModelFileError(
+                f"The file {os.fspath(path)!r} is not the encoder that the task was saved with: its digest is {found}, "
+                f"not {self.digest}."
+            )
+        return load_shared(path)
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+
+def check_tasks(X, y):
+    """Return the labelled rows of each task."""
+    if not isinstance(y, dict) or not y:
+        raise ValueError(
+            f"y must be a dict of the labels of each task, with one task at least. Got {type(y).__name__}."
+        )
+    rows = X if isinstance(X, dict) else dict.fromkeys(y, X)
+    if set(rows) != set(y):
+        raise ValueError(f"X and y must name the same tasks. These differ: {sorted(set(rows) ^ set(y), key=str)}.")
+    wrong = [task for task in rows if not isinstance(task, str)]
+    if wrong:
+        raise ValueError(f"The names of tasks must be str. Got {wrong[0]!r}.")
+    return {task: check_texts(part) if holds_texts(part) else part for task, part in rows.items()}
+
+
+def share_encoders(models):
+    """Let models whose encoders are equal hold the same object."""
+    known = {}
+    for model in models.values():
+        inner = getattr(model.encoder_, "encoder_", model.encoder_)
+        model.encoder_ = known.setdefault(fingerprint(inner), model.encoder_)
+
+
+def _copy_for_file(model):
+    """Return the model as a file holds it, without what only fitting needs."""
+    twin = object.__new__(type(model))
+    vars(twin).update(model._get_state_for_file())
+    return twin
