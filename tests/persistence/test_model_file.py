@@ -154,7 +154,7 @@ def test_values_of_every_kind_come_back(tmp_path):
 def test_shared_parts_are_stored_once(tmp_path):
     encoder = LSAEncoder(3).fit(TEXTS)
     transferkit.save(make_pipeline(PretrainedEncoder(encoder), PCA(2)).fit(TEXTS), tmp_path / "one.tk")
-    both = TransferClassifier(encoder).fit(TEXTS, LABELS)  # holds the encoder as its parameter and in encoder_
+    both = TransferClassifier(encoder, strategy="frozen").fit(TEXTS, LABELS)  # holds the encoder as its parameter and in encoder_
     transferkit.save(both, tmp_path / "two.tk")
     made_of = transferkit.describe(tmp_path / "two.tk").estimators
     assert made_of.count("transferkit.encoders.LSAEncoder") == 1
@@ -165,7 +165,7 @@ def test_shared_parts_are_stored_once(tmp_path):
 def test_path_of_the_encoder_is_replaced_by_the_encoder(tmp_path):
     path = tmp_path / "encoder.tk"
     transferkit.save(LSAEncoder(3).fit(TEXTS), path)
-    model = TransferClassifier(path).fit(TEXTS, LABELS)
+    model = TransferClassifier(path, strategy="frozen").fit(TEXTS, LABELS)
     transferkit.save(model, tmp_path / "model.tk")
     expected = model.predict_proba(TEXTS)
     path.unlink()
