@@ -123,6 +123,31 @@ def compare_searches(X, y, device):
     }
 
 
+def compare_small_searches(S, labels, repeats):
+    """Time whole searches on few labelled rows: dense with more features than rows, and sparse."""
+    rng = np.random.default_rng(0)
+    y = np.arange(100) % 10
+    X = np.maximum(rng.normal(size=(100, 512)) + 2 * rng.normal(size=(10, 512))[y] * (rng.random(512) < 0.1), 0)
+    rows = np.concatenate([np.flatnonzero(labels == label)[:8] for label in np.unique(labels)])
+    problems = {"dense": (((X - X.mean(0)) / X.std(0)).astype(np.float32), y), "sparse": (S[rows], labels[rows])}
+    Cs, results = np.logspace(-4, 4, 10), {}
+    for name, (features, classes) in problems.items():
+        makers = {
+            "LogisticHeadCV": lambda X=features, y=classes: LogisticHeadCV(Cs, device="cpu").fit(X, y),
+            "GridSearchCV": lambda X=features, y=classes: GridSearchCV(
+                LogisticRegression(max_iter=1000), {"C": Cs}, cv=5, n_jobs=os.cpu_count()
+            ).fit(X, y),
+        }
+        seconds, found = time_alternating(makers, repeats)
+        results[name] = {
+            "shape": [*features.shape, len(np.unique(classes))],
+            "seconds": seconds,
+            "best_score": {key: float(model.best_score_) for key, model in found.items()},
+            "times_faster": seconds["GridSearchCV"] / seconds["LogisticHeadCV"],
+        }
+    return results
+
+
 def compare_multilabel(X, device, repeats, n_labels=50):
     """Time labels that are noisy linear functions of the features."""
     rng = np.random.default_rng(0)
@@ -230,7 +255,7 @@ def write_results(results, path):
 
 
 def main():
-    names = ["dense", "sparse", "search-dense", "search-sparse", "multilabel", "one-row", "one-text"]
+    names = ["dense", "sparse", "search-dense", "search-sparse", "search-few", "multilabel", "one-row", "one-text"]
     arguments, results = read_arguments(names)
     warnings.simplefilter("ignore")
     cases, device = set(arguments.cases), arguments.device
@@ -245,12 +270,13 @@ def main():
         makers["dense"] = lambda: compare_fits(X, y, T, truth, others, repeats, device)
         makers["search-dense"] = lambda: compare_searches(X, y, device)
         makers["multilabel"] = lambda: compare_multilabel(X, device, repeats)
-    if cases & {"sparse", "search-sparse", "one-row"}:
+    if cases & {"sparse", "search-sparse", "search-few", "one-row"}:
         S, S_test, labels, S_truth = load_sparse(arguments.data_home)
         LogisticHead(device=device).fit(S[:500], labels[:500])
         sparse_others = {} if on_gpu else {"LinearSVC": LinearSVC(), "SGDClassifier": SGDClassifier()}
         makers["sparse"] = lambda: compare_fits(S, labels, S_test, S_truth, sparse_others, 1, device)
         makers["search-sparse"] = lambda: compare_searches(S, labels, device)
+        makers["search-few"] = lambda: compare_small_searches(S, labels, 3)
         makers["one-row"] = lambda: compare_one_row(S, labels)
     makers["one-text"] = lambda: compare_one_text(arguments.data_home)
     for name in names:

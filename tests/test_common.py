@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from transferkit import (
+    AutoencoderEncoder,
     KMeansEncoder,
     LogisticHead,
     LSAEncoder,
@@ -30,6 +31,7 @@ TEXTS = ["the cat sat on the mat", "a dog", "Ünïcode words, and CATS!", "the d
 
 @parametrize_with_checks(
     [
+        AutoencoderEncoder((8,), 2, max_iter=3),
         KMeansEncoder(4),
         LogisticHead(),
         SOMEncoder((2, 2)),

@@ -6,6 +6,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _ROOM_OF_NAME = {
+    "AutoencoderEncoder": "encoders",
     "EmbeddingMapDisplay": "inspection",
     "FeatureBlocks": "heads",
     "KMeansEncoder": "encoders",
@@ -46,6 +47,7 @@ _ROOMS = (
 )
 
 __all__ = [
+    "AutoencoderEncoder",
     "EmbeddingMapDisplay",
     "FeatureBlocks",
     "KMeansEncoder",

@@ -80,7 +80,7 @@ def test_shape_decides():
 
 
 def test_many_rows_of_still_more_sparse_features_are_solved_in_their_span(monkeypatch):
-    monkeypatch.setattr(geometries, "MAX_REDUCED_ROWS", 10)
+    monkeypatch.setattr(geometries, "MAX_REDUCED_SPARSE_ROWS", 10)
     X, _, weights = make_problem()
     assert isinstance(find_geometry(X, weights, True, CPU), DualGeometry)
 

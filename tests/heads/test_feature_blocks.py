@@ -187,3 +187,15 @@ def test_other_estimators_are_told_what_to_do():
         LogisticRegression().fit(X, y)
     with pytest.raises(IndexError, match="rows only"):
         X[:, 0]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", SHAPES)
+def test_gpu_finds_the_same_model_and_search(name):
+    X, y = make_problem(name, dtype=np.float32)
+    options = {"tol": 1e-5, "block_scales": (1.0, 0.5)}
+    there, here = (LogisticHead(device=device, **options).fit(X, y) for device in ("cuda", "cpu"))
+    np.testing.assert_allclose(there.predict_proba(X), here.predict_proba(X), atol=1e-2)
+    options = {"Cs": [0.1, 1.0], "block_scales": [(1.0, 0.5), (0.0, 1.0)], "cv": 3, "scoring": "neg_log_loss"}
+    there, here = (LogisticHeadCV(device=device, tol=1e-5, **options).fit(X, y) for device in ("cuda", "cpu"))
+    np.testing.assert_allclose(there.cv_results_["mean_test_score"], here.cv_results_["mean_test_score"], atol=5e-3)

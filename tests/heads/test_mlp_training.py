@@ -88,6 +88,13 @@ def test_validation_scores_are_those_of_score(digits, kind):
         np.testing.assert_allclose(head.validation_scores_[-1], head.score(kind(T), expected))
 
 
+@pytest.mark.parametrize(("kind", "other"), [(np.asarray, sp.csr_matrix), (sp.csr_matrix, np.asarray)])
+def test_validation_set_may_be_sparse_where_the_rows_are_not(digits, kind, other):
+    X, y, T, truth = digits
+    head = MLPHeadClassifier((8,), max_iter=2, random_state=0).fit(kind(X), y, X_val=other(T), y_val=truth)
+    np.testing.assert_allclose(head.validation_scores_[-1], head.score(T, truth))
+
+
 def test_validation_set_passes_through_the_encoder(noisy):
     X, y, T, truth = noisy
     far = 1000.0

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-__all__ = ["choose_device", "one_thread_if_small", "to_tensor"]
+__all__ = ["choose_device", "csr_tensor", "one_thread_if_small", "to_tensor"]
 
 SMALL_STEP = 3e7  # multiplications and additions, of which one thread is done before two have met
 
@@ -61,10 +61,17 @@ def to_tensor(matrix: Any, device: torch.device) -> torch.Tensor:
     index = np.int32 if max(csr.nnz, *csr.shape) < 2**31 else np.int64
     pointers, indices = (torch.from_numpy(part.astype(index)).to(device) for part in (csr.indptr, csr.indices))
     entries = torch.from_numpy(as_writable(csr.data)).to(device)
+    return csr_tensor(pointers, indices, entries, csr.shape)
+
+
+def csr_tensor(
+    pointers: torch.Tensor, indices: torch.Tensor, entries: torch.Tensor, shape: tuple[int, int]
+) -> torch.Tensor:
+    """Return a CSR tensor of parts that are known to be right."""
     with warnings.catch_warnings():  # torch calls CSR tensors new since 2021; its user cannot do anything about it
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         warnings.filterwarnings("ignore", message="Sparse invariant checks are implicitly disabled")  # torch 2.11
-        return torch.sparse_csr_tensor(pointers, indices, entries, csr.shape, check_invariants=False)
+        return torch.sparse_csr_tensor(pointers, indices, entries, shape, check_invariants=False)
 
 
 def as_writable(array: np.ndarray) -> np.ndarray:

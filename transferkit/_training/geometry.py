@@ -10,22 +10,16 @@ import torch
 from torch import Tensor
 
 from transferkit._algorithms.feature_blocks import FeatureBlocks, to_kernel
-from transferkit._training.coordinates import (
-    BlockBasis,
-    Coordinates,
-    DualCoordinates,
-    MixedCoordinates,
-    Vector,
-    WhiteCoordinates,
-    join,
-)
-from transferkit._training.features import BlockFeatures, DenseFeatures, Features, Kernel, make_features
+from transferkit._training.coordinates import Coordinates, MixedCoordinates, Vector, WhiteCoordinates, join
+from transferkit._training.dual_geometry import DualGeometry
+from transferkit._training.features import DenseFeatures, make_features
 from transferkit._training.losses import Loss
+from transferkit._training.white_geometry import WhiteGeometry
 
 __all__ = ["Geometry", "find_geometry"]
 
-MAX_DECOMPOSED = 2500  # largest matrix that is decomposed; beyond, the decomposition costs more than it saves
 MAX_REDUCED_ROWS = 1200  # up to here fewer rows than features become a square dense problem
+MAX_REDUCED_SPARSE_ROWS = 200  # the dual of sparse features is faster much earlier
 
 
 class Geometry(Protocol):
@@ -58,7 +52,7 @@ def find_geometry(
     if block_scales is not None:
         return ScaledGeometry.of(X, row_weights, fit_intercept, device, block_scales)
     n_rows, n_columns = X.shape
-    if n_rows < n_columns and n_rows <= MAX_REDUCED_ROWS:
+    if n_rows < n_columns and n_rows <= (MAX_REDUCED_SPARSE_ROWS if has_sparse_part(X) else MAX_REDUCED_ROWS):
         return ReducedGeometry.of(X, row_weights, fit_intercept, device)
     if n_rows < n_columns and has_sparse_part(X) and has_dense_part(X):
         return MixedGeometry(X, row_weights, fit_intercept, device)
@@ -111,68 +105,6 @@ class ScaledGeometry:
         weights = np.zeros((len(self.factors), *scaled.shape[1:]), dtype=scaled.dtype)
         weights[self.factors != 0] = scaled * self.factors[self.factors != 0, None, None]
         return weights, intercepts
-
-
-@dataclass
-class WhiteGeometry:
-    """Eigenvectors of the Gram matrix; of one too large, those of dense blocks and the diagonal."""
-
-    features: Features
-    basis: Tensor | BlockBasis | None  # (n_features, n_features)
-    spectrum: Tensor  # (n_features,) float64
-    total: float  # of the row weights
-    fit_intercept: bool
-
-    @classmethod
-    def of(cls, features: Features, row_weights: np.ndarray, fit_intercept: bool) -> "WhiteGeometry":
-        weights = torch.from_numpy(row_weights).to(features.mean)
-        total = float(row_weights.sum())
-        if features.n_columns > MAX_DECOMPOSED:
-            basis, spectrum = decompose_blocks(features, weights)
-            return cls(features, basis, spectrum, total, fit_intercept)
-        spectrum, basis = torch.linalg.eigh(features.gram(weights))
-        return cls(features, basis.to(weights.dtype), spectrum.clamp_min(0), total, fit_intercept)
-
-    def coordinates(self, loss: Loss, C: Tensor) -> WhiteCoordinates:
-        totals = loss.weights.sum(0, dtype=torch.float64)  # (n_problems,), smaller where a fold is left out
-        share = loss.curvature * totals / self.total
-        hessian = self.spectrum[:, None] * share + 1 / C.double()
-        if self.fit_intercept:
-            hessian = torch.cat([hessian, loss.curvature * totals[None]])
-        return WhiteCoordinates(self.features, self.basis, hessian.rsqrt().to(C.dtype)[:, :, None], C, loss.curvature)
-
-    def start(
-        self,
-        coordinates: WhiteCoordinates,
-        loss: Loss,
-        weights: np.ndarray,
-        intercepts: np.ndarray,
-        offset: Tensor | None = None,
-    ) -> Vector:
-        columns = torch.from_numpy(np.ascontiguousarray(weights.transpose(2, 0, 1))).to(coordinates.C)
-        shift = torch.einsum("d,dpk->pk", self.features.mean[:, 0], columns)
-        return coordinates.start(columns, torch.from_numpy(intercepts).to(coordinates.C) + shift)
-
-    def weights(self, coordinates: WhiteCoordinates, point: Vector) -> tuple[np.ndarray, np.ndarray]:
-        weights, intercepts = coordinates.weights(point)
-        intercepts = intercepts - torch.einsum("d,dpk->pk", self.features.mean[:, 0], weights)
-        return weights.cpu().numpy(), intercepts.cpu().numpy()
-
-
-def decompose_blocks(features: Features, weights: Tensor) -> tuple[BlockBasis | None, Tensor]:
-    """Return eigenvectors of the Gram matrix of each dense block, unit vectors for sparse ones, and the spectrum."""
-    if not isinstance(features, BlockFeatures):
-        return None, features.squared_columns(weights)
-    bases: list[Tensor | None] = []
-    spectra = []
-    for part in features.parts:
-        basis, spectrum = None, None
-        if isinstance(part, DenseFeatures) and part.n_columns <= MAX_DECOMPOSED:
-            spectrum, basis = torch.linalg.eigh(part.gram(weights))
-            basis = basis.to(weights.dtype)
-        bases.append(basis)
-        spectra.append(part.squared_columns(weights) if spectrum is None else spectrum.clamp_min(0))
-    return BlockBasis(bases, features.sizes), torch.cat(spectra)
 
 
 @dataclass
@@ -239,62 +171,6 @@ class ReducedGeometry:
         return weights.reshape(-1, *inner.shape[1:]), intercepts.astype(inner.dtype)
 
 
-class DualGeometry:
-    """Weights as combinations of the rows; one power iteration scales the coordinates."""
-
-    def __init__(self, X: Any, row_weights: np.ndarray, fit_intercept: bool, device: torch.device) -> None:
-        self.kernel = Kernel(X, row_weights, fit_intercept, device)
-        self.fit_intercept = fit_intercept
-        self.mean = X.T @ (row_weights / row_weights.sum()) if fit_intercept else np.zeros(X.shape[1])
-        self.total, self.n_rows = float(row_weights.sum()), X.shape[0]
-        vector = torch.ones(self.n_rows, 1, dtype=self.kernel.share.dtype, device=device)
-        vector[::2] = -1
-        for _ in range(8):
-            vector = self.kernel.times(vector / vector.norm())
-        self.largest = float(vector.norm())
-
-    def coordinates(self, loss: Loss, C: Tensor) -> DualCoordinates:
-        totals = loss.weights.sum(0)
-        share = loss.curvature * totals / self.n_rows  # mean weight of a row times the curvature
-        intercept_scale = ((share * self.largest + 1 / C) / (loss.curvature * totals)).sqrt()
-        return DualCoordinates(self.kernel, C, intercept_scale, totals, self.fit_intercept)
-
-    def start(
-        self,
-        coordinates: DualCoordinates,
-        loss: Loss,
-        weights: np.ndarray,
-        intercepts: np.ndarray,
-        offset: Tensor | None = None,
-    ) -> Vector:
-        # Weights outside the span of the rows have no dual. At an optimum the dual is -C * residuals, so take
-        # those residuals, and of their multiples the one with the lowest objective.
-        flat = weights.reshape(-1, weights.shape[2])
-        scores = torch.from_numpy((self.kernel.X @ flat.T).astype(flat.dtype)).to(coordinates.C)
-        scores = scores.view(self.n_rows, *weights.shape[:2]) + torch.from_numpy(intercepts).to(coordinates.C)
-        _, residuals = loss.evaluate(scores if offset is None else scores + offset)
-        shift = torch.from_numpy((flat @ self.mean).reshape(intercepts.shape)).to(coordinates.C)
-        point = coordinates.start(-coordinates.C[:, None] * residuals, torch.from_numpy(intercepts).to(shift) + shift)
-        best = coordinates.zeros(weights.shape[1])
-        lowest = evaluate(coordinates, loss, best, offset)
-        for power in range(-4, 5):
-            factor = torch.full_like(coordinates.C, 4.0**power)
-            trial = point.times(factor)
-            if self.fit_intercept:
-                trial = Vector(*(torch.cat([part[:-1], point.coords[-1:]]) for part in trial))
-            values = evaluate(coordinates, loss, trial, offset)
-            better = (values < lowest)[:, None]
-            best = Vector(*(torch.where(better, new, old) for new, old in zip(trial, best, strict=True)))
-            lowest = torch.minimum(values, lowest)
-        return best
-
-    def weights(self, coordinates: DualCoordinates, point: Vector) -> tuple[np.ndarray, np.ndarray]:
-        dual, intercepts = coordinates.weights(point)
-        flat = self.kernel.to_weights(dual.flatten(1).cpu().numpy())
-        shift = (self.mean @ flat).reshape(intercepts.shape)
-        return flat.reshape(-1, *dual.shape[1:]), (intercepts.cpu().numpy() - shift).astype(flat.dtype)
-
-
 class MixedGeometry:
     """Dense blocks by the eigenvectors of their Gram matrix, sparse ones by the dual."""
 
@@ -337,10 +213,3 @@ class MixedGeometry:
         weights = np.empty((len(self.is_sparse), *dense_weights.shape[1:]), dtype=dense_weights.dtype)
         weights[self.is_sparse], weights[~self.is_sparse] = sparse_weights, dense_weights
         return weights, intercepts + shift
-
-
-def evaluate(coordinates: Coordinates, loss: Loss, point: Vector, offset: Tensor | None) -> Tensor:
-    """Return the objective of each problem at a point."""
-    scores = coordinates.scores(point)
-    losses, _ = loss.evaluate(scores if offset is None else scores + offset)
-    return losses + coordinates.penalty(point, point) / 2

@@ -9,6 +9,8 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from transferkit._training.device import csr_tensor
+
 __all__ = ["PairRows", "WordPairs"]
 
 _ENTRIES = {"cpu": 1 << 20, "cuda": 1 << 25}  # of a slice: threads share one evenly, and its temporaries are bounded
@@ -45,9 +47,7 @@ class PairRows(NamedTuple):
             Vectors of all words that they are paired with.
         """
         shape = (len(self.indptr) - 1, len(others))
-        pattern = torch.sparse_csr_tensor(
-            self.indptr, self.columns, torch.zeros_like(self.counts), shape, check_invariants=False
-        )
+        pattern = csr_tensor(self.indptr, self.columns, torch.zeros_like(self.counts), shape)
         return torch.sparse.sampled_addmm(pattern, rows, others.T, beta=0.0).values()
 
     def combine(self, coefficients: Tensor, others: Tensor) -> Tensor:

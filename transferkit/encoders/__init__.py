@@ -1,5 +1,6 @@
 """Encoders: transformers pretrained on unlabelled data."""
 
+from transferkit.encoders._autoencoder import AutoencoderEncoder
 from transferkit.encoders._kmeans import KMeansEncoder
 from transferkit.encoders._lsa import LSAEncoder
 from transferkit.encoders._pretrained import PretrainedEncoder
@@ -7,4 +8,12 @@ from transferkit.encoders._som import SOMEncoder
 from transferkit.encoders._tfidf import TfidfEncoder
 from transferkit.encoders._word_vectors import WordVectorEncoder
 
-__all__ = ["KMeansEncoder", "LSAEncoder", "PretrainedEncoder", "SOMEncoder", "TfidfEncoder", "WordVectorEncoder"]
+__all__ = [
+    "AutoencoderEncoder",
+    "KMeansEncoder",
+    "LSAEncoder",
+    "PretrainedEncoder",
+    "SOMEncoder",
+    "TfidfEncoder",
+    "WordVectorEncoder",
+]

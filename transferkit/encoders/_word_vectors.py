@@ -11,18 +11,17 @@ from transferkit._algorithms.cooccurrence import MAX_WINDOW, both_directions
 from transferkit._algorithms.pooling import (
     common_direction,
     mean_rows,
-    rotation_onto,
     smooth_inverse_frequency,
     unit_rows,
 )
 from transferkit._algorithms.tfidf import inverse_document_frequency
-from transferkit._algorithms.vocabulary import Vocabulary, find_terms
+from transferkit._algorithms.vocabulary import Vocabulary
 from transferkit._progress import FitProgress
 from transferkit._validation import Interval, StrOptions, check_is_fitted, fit_context, is_fitted, unchanged_on_error
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._fine_tuning import LinearLayer, Network, UnitRowsLayer, share_rows
 from transferkit.encoders._term_projection import TermProjection
-from transferkit.encoders._text_analysis import make_analysis, warn_for_unused
+from transferkit.encoders._text_analysis import make_analysis
 from transferkit.encoders._text_blocks import check_documents, count_given_terms
 from transferkit.encoders._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
 from transferkit.encoders._word_counts import WordCounts
@@ -30,6 +29,7 @@ from transferkit.encoders._word_learning import METHODS, learn_vectors
 from transferkit.encoders._word_pooling import BagOfVectors
 from transferkit.encoders._word_queries import WordQueriesMixin
 from transferkit.encoders._word_sources import WordSourcesMixin
+from transferkit.encoders._word_streaming import WordStreamingMixin
 from transferkit.encoders._word_subwords import add_unseen_words, learn_subwords
 
 _TEXT_PARAMETERS = (
@@ -50,6 +50,7 @@ _SUBWORD_ATTRIBUTES = ("_ngram_buckets", "_ngram_vectors")
 class WordVectorEncoder(
     CallbackSupportMixin,
     WordSourcesMixin,
+    WordStreamingMixin,
     WordQueriesMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -310,116 +311,6 @@ class WordVectorEncoder(
         progress.end(learned)
         return self
 
-    @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None):
-        """Learn from more texts, as if they had been there from the start.
-
-        Parameters
-        ----------
-        X : iterable of str, length n_texts
-            A batch of texts: list, NumPy array, generator, pandas or polars Series.
-        y : None
-            Ignored; here for scikit-learn's API.
-
-        Returns
-        -------
-        self : WordVectorEncoder
-            The encoder. Vectors are computed when they are next asked for, and :meth:`adapt_idf` is undone.
-
-        Raises
-        ------
-        ValueError
-            If the encoder holds no counts: its vectors were loaded, or it was fitted with `fit` and then loaded.
-        """
-        counts = self._count(self._known_counts() if is_fitted(self) else WordCounts(), X)
-        vars(self).update(_counts=tuple(counts), _keeps_counts=True, _is_stale=True)
-        return self
-
-    def merge(self, other):
-        """Take over what another encoder has counted, as if its texts had been seen here.
-
-        Parameters
-        ----------
-        other : WordVectorEncoder
-            A fitted encoder with the same parameters; it stays as it is.
-
-        Returns
-        -------
-        self : WordVectorEncoder
-            The encoder; it equals one fitted on the texts of both, in any order.
-
-        Raises
-        ------
-        ValueError
-            If the parameters differ, or one of the two holds no counts.
-        """
-        check_is_fitted(self)
-        if not isinstance(other, WordVectorEncoder):
-            raise TypeError(f"Only another WordVectorEncoder can be merged. Got {type(other).__name__}.")
-        check_is_fitted(other)
-        mine, theirs = self.get_params(), other.get_params()
-        different = [name for name in mine if name not in ("n_jobs", "device") and mine[name] != theirs[name]]
-        if different:
-            raise ValueError(f"Encoders can be merged only if their parameters agree. These differ: {different}.")
-        counts = self._known_counts().merge(other._known_counts(), self.max_pairs, self.n_jobs)
-        vars(self).update(_counts=tuple(counts), _keeps_counts=True, _is_stale=True)
-        return self
-
-    @fit_context(prefer_skip_nested_validation=True)
-    def continue_fit(self, X, y=None, *, weight=1):
-        """Learn on from a domain's own texts, in the coordinates that the vectors have.
-
-        Words that become frequent enough join. The new vectors are rotated onto the old ones (if these are as long), so
-        that what was trained on the old ones (a classifier on pooled rows) keeps its meaning as far as the words
-        kept theirs.
-
-        Parameters
-        ----------
-        X : iterable of str, length n_texts
-            Texts of the domain.
-        y : None
-            Ignored; here for scikit-learn's API.
-        weight : int, default=1
-            How often the texts are counted, as if they had been given that many times: more than once lets a small
-            domain speak up against a large corpus.
-
-        Returns
-        -------
-        self : WordVectorEncoder
-            The encoder. Up to the rotation it equals one fitted on all texts; :meth:`adapt_idf` is undone.
-
-        Raises
-        ------
-        ValueError
-            If `weight` is no positive int, or the encoder holds no counts: its vectors were loaded, or it was fitted
-            with `fit` and then loaded.
-
-        References
-        ----------
-        .. [1] P. Schönemann (1966). A generalized solution of the orthogonal Procrustes problem.
-           Psychometrika 31 (1), 1-10.
-        """
-        check_is_fitted(self)
-        if not isinstance(weight, Integral) or weight < 1:
-            raise ValueError(f"The 'weight' of continue_fit must be an int of at least 1. Got {weight!r} instead.")
-        self._settle()
-        known = self._known_counts()
-        counts = known.merge(self._count(WordCounts(), X).times(int(weight)), self.max_pairs, self.n_jobs)
-        learned = self._learn(counts)
-        before, now = self._words._terms(), learned["_words"]._terms()
-        places = find_terms(now.hashes, now.checks, before.hashes, before.checks)
-        shared = places >= 0
-        old = self._vectors[self._words._columns[shared]]
-        new = learned["_vectors"][learned["_words"]._columns[places[shared]]]
-        if old.shape[1] == new.shape[1]:
-            rotation = rotation_onto(new, old)
-            learned["_vectors"] = learned["_vectors"] @ rotation
-            learned["_common"] = learned["_common"] @ rotation
-            if self.subword:
-                learned["_ngram_vectors"] = learned["_ngram_vectors"] @ rotation
-        vars(self).update(learned, _counts=tuple(counts), _keeps_counts=True)
-        return self
-
     def adapt_idf(self, X):
         """Weigh words as they occur in these texts, and leave the vectors as they are.
 
@@ -477,12 +368,6 @@ class WordVectorEncoder(
         check_is_fitted(self)
         return WordCounts(*self._counts).n_documents if self._is_stale else self._words.n_documents_
 
-    def _count(self, counts, X):
-        words = self._make_words()
-        warn_for_unused(words)
-        documents = check_documents(X, (str,))
-        return counts.add(make_analysis(words), documents, self.window, self.max_pairs, self.n_jobs)
-
     def _learn(self, counts, on_epoch=lambda read: False):
         """Return the attributes that follow from the counts."""
         terms = Vocabulary(*counts.terms)
@@ -529,7 +414,7 @@ class WordVectorEncoder(
         return TermProjection(self._words, self._vectors, self._idf)
 
     def _can_fine_tune(self):
-        return self.pooling in ("mean", "tfidf")
+        return self.pooling in ("mean", "tfidf") and not self.subword
 
     def _to_network(self, X):
         """Return the weighted words of texts, whose products with the vectors are pooled rows, and the layers."""
@@ -553,14 +438,6 @@ class WordVectorEncoder(
                 f"Got {lengths!r} instead."
             )
         return TfidfEncoder(norm=None, use_idf=False, **{name: getattr(self, name) for name in _TEXT_PARAMETERS})
-
-    def _known_counts(self):
-        if self._counts is None:
-            raise ValueError(
-                "This WordVectorEncoder holds no counts, so it cannot learn on: its vectors were loaded, or it was "
-                "fitted with fit and then pickled or saved. Fit it with partial_fit, which keeps the counts."
-            )
-        return WordCounts(*self._counts)
 
     @property
     def _n_features_out(self):

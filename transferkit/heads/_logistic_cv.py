@@ -124,7 +124,8 @@ class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, VersionedEstim
     `sample_weight` weighs rows in training, and in scoring where the scorer takes weights, as in GridSearchCV. A class
     that is missing from a fold's training part is never predicted there.
 
-    All folds of a candidate train as one problem and begin at the optima of the next smaller C. Where penalties are so
+    All folds of a candidate train as one problem and begin where the optima of the two next smaller C, continued in a
+    straight line over log C, lead. Where penalties are so
     weak that steps become many, dense features get the Hessian's diagonal block of each class at that point as the
     first guess of L-BFGS, which takes a third to a fifth of the steps.
 

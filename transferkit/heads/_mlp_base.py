@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
+from scipy.sparse import csr_array, issparse
 from sklearn.callback import CallbackSupportMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
@@ -101,6 +102,8 @@ class MLPHead(CallbackSupportMixin, VersionedEstimator):
             raise ValueError("X_val and y_val go together: give both or neither.")
         if X_val is not None:
             X_val, y_val = self._validate(X_val, y_val, reset=False)
+            if issparse(X_val) != issparse(X):
+                X_val = csr_array(X_val) if issparse(X) else X_val.toarray()
             return (X, targets, weights), (X_val.astype(X.dtype), self._read_validation(y_val, problem), None)
         if not self.early_stopping:
             return (X, targets, weights), None
@@ -230,6 +233,7 @@ def read_attributes(stages, history, last=None):
         "intercepts_": intercepts,
         "batch_norms_": norms if any(norm is not None for norm in norms) else None,
         "scales_": None,
+        "compression_": None,
         "n_iter_": len(record["loss"]),
         "history_": record,
         "loss_curve_": list(record["loss"]),

@@ -151,6 +151,8 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
         "classes_matched", "classes_new" and "classes_dropped" of a head given as `weight_init`.
     batch_norms_ : list or None
         Scale, shift, mean and variance (4, n_outputs) that were folded into each layer.
+    compression_ : dict or None
+        What :func:`transferkit.compression.prune` or :func:`transferkit.compression.quantise` saved, and at what cost.
     optimiser_state_ : list of ndarray or None
         What the optimiser remembers from one `partial_fit` to the next.
     n_features_in_ : int

@@ -54,7 +54,7 @@ class MLPHeadRegressor(RegressorMixin, MLPHead):
         Number of epochs.
     loss_, loss_curve_, validation_scores_, history_ : any
         What happened in each epoch, as in :class:`MLPHeadClassifier`.
-    learning_rate_init_, learning_rate_curve_, init_coverage_, batch_norms_, optimiser_state_ : any
+    learning_rate_init_, learning_rate_curve_, init_coverage_, batch_norms_, optimiser_state_, compression_ : any
         As in :class:`MLPHeadClassifier`.
     n_features_in_ : int
         Number of features seen in `fit`.

@@ -6,6 +6,7 @@ from transferkit.exceptions import ModelFileError
 
 ALLOWED = {
     "transferkit.encoders": (
+        "AutoencoderEncoder",
         "KMeansEncoder",
         "LSAEncoder",
         "PretrainedEncoder",

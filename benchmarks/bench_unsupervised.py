@@ -1,0 +1,180 @@
+"""Pretraining for rows of numbers: k-means and maps against their rivals, and what pretraining is worth on images.
+
+Run ``python benchmarks/bench_unsupervised.py [--cases kmeans som digits autoencoder] [--device cuda] [--output FILE]``.
+
+kmeans: 100,000 x 256 float32 blobs around 256 centres; KMeansEncoder against scikit-learn's KMeans and MiniBatchKMeans
+(batches of 4,096), with the sum of squared distances beside the time. som: batch SOMEncoder against MiniSom (if it is
+installed) on the digits, at no worse quantisation error. digits: accuracy of LogisticHeadCV with few labels a
+class on raw pixels and on encoders that saw the other images without labels; five draws of labels, the same for all;
+nothing is chosen on test labels. autoencoder: the same network, batches and epochs in skorch (if it is installed).
+"""
+
+import argparse
+import json
+import os
+import platform
+import time
+from pathlib import Path
+
+import numpy as np
+import sklearn
+import torch
+from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.datasets import load_digits, make_blobs
+from sklearn.decomposition import PCA
+
+from transferkit import AutoencoderEncoder, KMeansEncoder, LogisticHeadCV, SOMEncoder
+
+RESULTS = Path(__file__).parent / "results" / "bench_unsupervised.json"
+PER_CLASS, DRAWS, N_TEST = (5, 10, 50), 5, 600
+
+
+def timed(function):
+    start = time.perf_counter()
+    result = function()
+    return result, time.perf_counter() - start
+
+
+def median_seconds(make, repeats):
+    runs = [timed(make) for _ in range(repeats)]
+    return runs[-1][0], float(np.median([seconds for _, seconds in runs]))
+
+
+def measure_kmeans(device):
+    X = make_blobs(100_000, 256, centers=256, random_state=0)[0].astype(np.float32)
+    KMeansEncoder(4, device=device).fit(X[:2000])  # the first use of torch and the device loads them
+    ours = [timed(lambda seed=seed: KMeansEncoder(256, device=device, random_state=seed).fit(X)) for seed in range(3)]
+    result = {
+        "KMeansEncoder": {
+            "seconds": float(np.median([seconds for _, seconds in ours])),
+            "inertia": [encoder.inertia_ for encoder, _ in ours],
+        }
+    }
+    rivals = {
+        "MiniBatchKMeans(4096)": MiniBatchKMeans(256, batch_size=4096, n_init=1, random_state=0),
+        "KMeans": KMeans(256, n_init=1, random_state=0),
+        "KMeans(init='random')": KMeans(256, init="random", n_init=1, random_state=0),
+    }
+    for name, rival in rivals.items():
+        fitted, seconds = timed(lambda rival=rival: rival.fit(X))
+        result[name] = {"seconds": seconds, "inertia": float(fitted.inertia_)}
+    ours = result["KMeansEncoder"]
+    for name in rivals:
+        result[name]["times_slower"] = result[name]["seconds"] / ours["seconds"]
+        result[name]["its_inertia_over_ours"] = result[name]["inertia"] / float(np.median(ours["inertia"]))
+    return result
+
+
+def measure_som():
+    X = load_digits().data.astype(np.float32) / 16
+    encoder, seconds = median_seconds(lambda: SOMEncoder((12, 12)).fit(X), 3)
+    result = {"SOMEncoder": {"seconds": seconds, "quantisation_error": encoder.quantisation_error_}}
+    try:
+        from minisom import MiniSom
+    except ImportError:
+        return result | {"MiniSom": None}
+    for n_epochs in (5, 20, 50):
+        rival = MiniSom(12, 12, X.shape[1], sigma=3.0, learning_rate=0.5, random_seed=0)
+        rival.pca_weights_init(X)
+        _, seconds = timed(lambda rival=rival, n=n_epochs: rival.train(X, n, use_epochs=True))
+        error = float(rival.quantization_error(X))
+        result[f"MiniSom, {n_epochs} epochs"] = {"seconds": seconds, "quantisation_error": error}
+    return result
+
+
+def standardise(features, train):
+    features = features.toarray() if hasattr(features, "toarray") else features
+    return (features - features[train].mean(axis=0)) / features[train].std()
+
+
+def measure_images(X, y, shape, per_class):
+    order = np.random.RandomState(0).permutation(len(X))
+    test, train = order[:N_TEST], order[N_TEST:]
+    encoders = {
+        "raw pixels": None,
+        "PCA(32)": PCA(32),
+        "k-means triangle": KMeansEncoder(256),
+        "patch codebook 3 x 3, triangle": KMeansEncoder(256, patches=(3, 1), image_shape=shape, whiten=True),
+        "patch codebook 3 x 3, soft": KMeansEncoder(
+            256, activation="soft", patches=(3, 1), image_shape=shape, whiten=True
+        ),
+        "SOM 12 x 12, soft": SOMEncoder((12, 12), output="soft"),
+        "autoencoder": AutoencoderEncoder((128,), 32),
+    }
+    accuracy = {}
+    for name, encoder in encoders.items():
+        features = X if encoder is None else encoder.fit(X[train]).transform(X)
+        features = standardise(features, train)
+        accuracy[name] = {}
+        for size in per_class:
+            found = []
+            for draw in range(DRAWS):
+                random = np.random.RandomState(draw)
+                chosen = np.concatenate(
+                    [random.choice(train[y[train] == label], size, replace=False) for label in np.unique(y)]
+                )
+                head = LogisticHeadCV(cv=5).fit(features[chosen], y[chosen])
+                found.append(100 * head.score(features[test], y[test]))
+            accuracy[name][f"{size} labels a class"] = round(float(np.mean(found)), 2)
+    return accuracy
+
+
+def measure_autoencoder(device):
+    X = load_digits().data.astype(np.float32) / 16
+    options = {"hidden_layer_sizes": (256,), "n_components": 32, "noise": None, "batch_size": 128, "max_iter": 50}
+    AutoencoderEncoder(**{**options, "max_iter": 1}, device=device).fit(X)
+    encoder, seconds = median_seconds(lambda: AutoencoderEncoder(**options, device=device).fit(X), 3)
+    error = float(np.square(encoder.inverse_transform(encoder.transform(X)) - X).mean())
+    result = {"AutoencoderEncoder": {"seconds": seconds, "mean_squared_error": error}}
+    try:
+        from skorch import NeuralNetRegressor
+        from skorch.callbacks import LRScheduler
+    except ImportError:
+        return result | {"skorch": None}
+
+    def fit_rival():
+        torch.manual_seed(0)
+        layers = [torch.nn.Linear(64, 256), torch.nn.ReLU(), torch.nn.Linear(256, 32), torch.nn.Linear(32, 256)]
+        network = torch.nn.Sequential(*layers, torch.nn.ReLU(), torch.nn.Linear(256, 64))
+        schedule = LRScheduler(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=50)
+        rival = NeuralNetRegressor(
+            network, optimizer=torch.optim.Adam, lr=2e-3, batch_size=128, max_epochs=50, train_split=None, verbose=0,
+            iterator_train__shuffle=True, callbacks=[schedule], device="cuda" if device == "cuda" else "cpu",
+        )  # fmt: skip
+        return rival.fit(X, X)
+
+    rival, seconds = median_seconds(fit_rival, 3)
+    error = float(np.square(rival.predict(X) - X).mean())
+    return result | {"skorch": {"seconds": seconds, "mean_squared_error": error}}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    names = ["kmeans", "som", "digits", "autoencoder"]
+    parser.add_argument("--cases", nargs="+", choices=names, default=names)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    results = json.loads(options.output.read_text()) if options.output.exists() else {}
+    results["machine"] = {
+        "cores": os.cpu_count(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "scikit-learn": sklearn.__version__,
+    }
+    digits = load_digits()
+    cases = {
+        "kmeans": lambda: measure_kmeans(options.device),
+        "som": measure_som,
+        "digits": lambda: measure_images(digits.data.astype(np.float32) / 16, digits.target, (8, 8), PER_CLASS),
+        "autoencoder": lambda: measure_autoencoder(options.device),
+    }
+    for name in options.cases:
+        results[name] = cases[name]()
+        options.output.write_text(json.dumps(results, indent=1) + "\n")
+        print(json.dumps({name: results[name]}, indent=1), flush=True)
+
+
+if __name__ == "__main__":
+    main()
