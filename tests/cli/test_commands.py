@@ -181,3 +181,35 @@ def test_reader_that_stops_early_is_no_error(model_path):
     result = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert result.stdout.startswith("text,prediction")
     assert result.stderr == ""
+
+
+def test_verify_compares_every_byte_and_the_key(folder, model_path, run):
+    code, out, _ = run("verify", model_path)
+    assert code == 0
+    assert f"whole, answers as when it was saved, not signed, digest {transferkit.describe(model_path).digest}" in out
+    (folder / "key").write_bytes(b"secret\n")
+    assert "is not signed with the given key" in run("verify", model_path, "--key-file", folder / "key")[2]
+    transferkit.save(transferkit.load(model_path), folder / "signed.tk", sign_key=b"secret")
+    assert "signed, by whom was not checked" in run("verify", folder / "signed.tk")[1]
+    assert "signed with that key" in run("verify", folder / "signed.tk", "--key-file", folder / "key")[1]
+    content = bytearray(model_path.read_bytes())
+    content[-1] ^= 1
+    model_path.write_bytes(content)
+    code, _, err = run("verify", model_path)
+    assert code == 2
+    assert err.startswith("Error: ")
+
+
+def test_convert_goes_both_ways_and_warns_of_code(folder, model_path, run):
+    code, out, _ = run("convert", model_path, folder / "model.joblib")
+    assert code == 0
+    assert "joblib files are code" in out
+    code, _, err = run("convert", folder / "model.joblib", folder / "back.tk")
+    assert code == 2
+    assert "is code: to load it runs whatever its author put in" in err
+    assert not (folder / "back.tk").exists()
+    assert run("convert", folder / "model.joblib", folder / "back.tk", "--trust-code")[0] == 0
+    texts = ["the cat is here", "a bond"]
+    expected = transferkit.load(model_path).predict_proba(texts)
+    np.testing.assert_allclose(transferkit.load(folder / "back.tk").predict_proba(texts), expected, atol=1e-6)
+    assert "must end in .joblib or .pkl" in run("convert", model_path, folder / "other.tk")[2]

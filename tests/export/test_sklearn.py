@@ -56,10 +56,12 @@ def encoders():
 
 def models():
     lsa = LSAEncoder(3).fit(TEXTS)
-    yield "transfer", TransferClassifier(lsa).fit(TEXTS, LABELS), NEW
+    yield "frozen", TransferClassifier(lsa, strategy="frozen").fit(TEXTS, LABELS), NEW
+    yield "prior", TransferClassifier(word_vectors(), strategy="prior").fit(TEXTS, LABELS), NEW
+    yield "default", TransferClassifier(lsa).fit(TEXTS, LABELS), NEW
     yield "scratch", TransferClassifier(strategy="scratch").fit(TEXTS, LABELS), NEW
     yield "two classes", TransferClassifier(lsa).fit(TEXTS, [label == "other" for label in LABELS]), NEW
-    yield "folded", TransferClassifier(WordVectorEncoder(4, min_count=1, norm=None).fit(TEXTS)).fit(TEXTS, LABELS), NEW
+    yield "folded", TransferClassifier(word_vectors(norm=None), strategy="frozen").fit(TEXTS, LABELS), NEW
     yield "folded sif", TransferClassifier(word_vectors(norm=None, pooling="sif")).fit(TEXTS, LABELS), NEW
     yield "pipeline", make_pipeline(PretrainedEncoder(lsa), StandardScaler(), LogisticHead()).fit(TEXTS, LABELS), NEW
     search = GridSearchCV(make_pipeline(TfidfEncoder(), LogisticHead()), {"logistichead__C": [1.0, 9.0]}, cv=2)
@@ -131,8 +133,8 @@ def test_weights_are_folded_where_only_a_projection_stands_before_the_head():
     assert [type(step).__name__ for step in exported] == ["TfidfVectorizer", "LogisticRegression"]
     assert exported[-1].coef_.shape == (3, len(model.encoder_.encoder_.vocabulary_))
     assert exported[-1].coef_.T.flags.c_contiguous
-    encoder = WordVectorEncoder(2, min_count=1, norm=None).fit(TEXTS)
-    few = TransferClassifier(encoder, strategy="frozen").fit(TEXTS, LABELS)
+    two = WordVectorEncoder(2, min_count=1, norm=None).fit(TEXTS)
+    few = TransferClassifier(two, strategy="frozen").fit(TEXTS, LABELS)
     assert len(to_sklearn(few)) == 3  # three classes would need more weights than two components
 
 
@@ -161,6 +163,7 @@ class Unknown(FunctionTransformer):
     [
         (lambda: TfidfEncoder(stemmer=str.upper).fit(TEXTS), "TfidfVectorizer has no stemmer"),
         (lambda: LSAEncoder(2, stemmer=str.upper).fit(TEXTS), "TfidfVectorizer has no stemmer"),
+        (lambda: word_vectors(subword=True), "with subword=True gives rows to words outside its vocabulary"),
         (lambda: word_vectors(pooling="max"), "pooling='max' is not linear in words"),
         (lambda: word_vectors(pooling="mean+max"), r"pooling='mean\+max' is not linear"),
         (lambda: make_pipeline(Unknown()).fit(X), "nothing that is exactly a fitted Unknown"),

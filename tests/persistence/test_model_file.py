@@ -194,7 +194,7 @@ def test_describe_reads_the_header(tmp_path):
     assert description.n_bytes == (tmp_path / "model.tk").stat().st_size
     assert description.parameters["head"] == "None"
     assert "3: matrix, other, vector" in str(description)
-    assert "parameters strategy='scratch'\n" in str(description)
+    assert "strategy='scratch'\n" in str(description)
     assert json.loads(json.dumps(description.to_dict()))["format"] == 1
 
 

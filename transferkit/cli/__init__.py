@@ -5,8 +5,9 @@ import sys
 import click
 
 from transferkit.cli._commands import commands
+from transferkit.cli._serve import make_app
 
-__all__ = ["main"]
+__all__ = ["main", "make_app"]
 
 
 def main(args=None):

@@ -1,4 +1,4 @@
-"""The commands: pretrain, finetune, evaluate, predict, describe, demo."""
+"""The commands: pretrain, finetune, evaluate, predict, describe, verify, convert, serve, demo."""
 
 import json
 import sys
@@ -250,6 +250,69 @@ def describe(model, as_json):
     """Print what a model file holds, without loading it."""
     description = transferkit.describe(model)
     click.echo(json.dumps(description.to_dict(), indent=2) if as_json else str(description))
+
+
+@commands.command()
+@click.argument("model", metavar="FILE")
+@click.option("--key-file", help="File that holds the secret which the model must be signed with.")
+def verify(model, key_file):
+    """Compare a model file with its digest, its signature with a key, and its answers; exit code 2 if it is damaged."""
+    transferkit.load(model, verify="full", verify_key=_read_key(key_file))
+    description = transferkit.describe(model)
+    signed = (
+        "signed with that key"
+        if key_file
+        else "signed, by whom was not checked"
+        if description.signed
+        else "not signed"
+    )
+    click.echo(f"{model}: whole, answers as when it was saved, {signed}, digest {description.digest}")
+
+
+@commands.command()
+@click.argument("source", metavar="IN")
+@click.argument("output", metavar="OUT")
+@click.option("--trust-code", is_flag=True, help="Load a .joblib or .pkl file although that runs the code in it.")
+def convert(source, output, trust_code):
+    """Turn a .joblib or .pkl file into a model file (.tk), or back."""
+    import joblib
+
+    _check_writable(output)
+    reads, writes = (Path(path).suffix in (".joblib", ".pkl", ".pickle") for path in (source, output))
+    if reads == writes:
+        raise ValueError(f"One of {source!r} and {output!r} must end in .joblib or .pkl, the other is the model file.")
+    if writes:
+        model = transferkit.load(source, verify="full", mmap=False)
+        joblib.dump(model, output)
+        click.echo(
+            f"{source} -> {output} ({_megabytes(output)}). Whoever loads it must trust it: joblib files are code."
+        )
+        return
+    if not trust_code:
+        raise ValueError(
+            f"{source!r} is code: to load it runs whatever its author put in. If you made it or trust who did, say "
+            "--trust-code."
+        )
+    transferkit.save(joblib.load(source), output)
+    click.echo(f"{source} -> {output} ({_megabytes(output)})")
+
+
+@commands.command()
+@click.argument("model", metavar="MODEL.tk")
+@click.option("--port", default=8000, show_default=True, help="Port; 0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address; the default is this machine alone.")
+@click.option("--mmap", is_flag=True, help="Share memory between servers; then never overwrite the file in place.")
+@click.option("--max-texts", default=100, show_default=True, help="Most texts of one request.")
+@click.option("--key-file", help="File that holds the secret which the model must be signed with.")
+def serve(model, port, host, mmap, max_texts, key_file):
+    """Answer HTTP requests: POST /predict and /explain, GET /model. A file that is replaced is loaded again."""
+    from transferkit.cli._serve import make_app, run_server
+
+    run_server(make_app(model, mmap=mmap, max_texts=max_texts, verify_key=_read_key(key_file)), host, port, click.echo)
+
+
+def _read_key(path):
+    return None if path is None else Path(path).read_bytes().strip()
 
 
 @commands.command()

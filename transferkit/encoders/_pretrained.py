@@ -123,8 +123,10 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
     @property
     def encoder_(self):
         """The fitted transformer behind `source`; a file is loaded once a process."""
-        validate_parameter_constraints(self._parameter_constraints, self.get_params(), type(self).__name__)
         encoder = self.source
+        is_plain = type(self.cache_size) in (int, float) and self.cache_size >= 0 and hasattr(encoder, "transform")
+        if not is_plain:  # what is plainly valid need not be looked at for every text that is served
+            validate_parameter_constraints(self._parameter_constraints, self.get_params(), type(self).__name__)
         if isinstance(encoder, (str, os.PathLike)):
             encoder = load_shared(encoder)
             if not hasattr(encoder, "transform"):

@@ -53,7 +53,7 @@ def to_sklearn(model):
     --------
     >>> from transferkit import LSAEncoder, TransferClassifier, to_sklearn
     >>> encoder = LSAEncoder(n_components=2).fit(["the cat sat", "the cat ran", "a stock rose", "a stock fell"])
-    >>> model = TransferClassifier(encoder).fit(["the cat", "a stock"], ["pet", "money"])
+    >>> model = TransferClassifier(encoder, strategy="frozen").fit(["the cat", "a stock"], ["pet", "money"])
     >>> exported = to_sklearn(model)
     >>> [type(step).__name__ for step in exported]
     ['TfidfVectorizer', 'TruncatedSVD', 'Normalizer', 'LogisticRegression']
@@ -117,6 +117,10 @@ def _convert_lsa(encoder):
 def _convert_word_vectors(encoder):
     """Write a weighted mean as a product with rows that sum to one; the common direction comes out of the vectors."""
     check_is_fitted(encoder)
+    if encoder.subword:
+        raise ExportError(
+            "WordVectorEncoder with subword=True gives rows to words outside its vocabulary: TfidfVectorizer does not."
+        )
     vectors = encoder.vectors_
     if encoder.pooling == "mean":
         words = _convert_tfidf(encoder._words, norm="l1")

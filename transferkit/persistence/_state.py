@@ -135,9 +135,9 @@ def get_state(estimator):
     if isinstance(state.get("memory"), (str, os.PathLike)):
         state["memory"] = None  # a folder of this machine
     if type(estimator).__module__.startswith("transferkit."):
-        for name in PATH_PARAMETERS:
-            if isinstance(state.get(name), (str, os.PathLike)):
-                state[name] = _load_shared(state[name])
+        for name, value in state.items():
+            if isinstance(value, os.PathLike) or (name in PATH_PARAMETERS and isinstance(value, str)):
+                state[name] = _load_shared(value)
     return state
 
 

@@ -1,0 +1,210 @@
+"""What does serving a model cost? Load, file, one short text, a whole process, a server under load.
+
+Run ``python benchmarks/bench_serving.py FOLDER`` (FOLDER holds 20 Newsgroups as scikit-learn caches it; see
+datasets/). The model is TF-IDF and a logistic head, 130,107 terms and 20 classes, trained once. Beside it the same
+weights in scikit-learn's own classes (`to_sklearn`, which must give the same probabilities; coef_ in the order that
+scikit-learn's fit leaves it), saved with joblib, and with skops if it is installed. Times are medians of alternating
+runs. ``--load-test 60`` serves the model on loopback instead and asks for that many seconds. The memory of
+processes that share a file is measured by bench_shared_vectors.py.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import joblib
+import numpy as np
+import sklearn
+from sklearn.datasets import fetch_20newsgroups
+from sklearn.pipeline import Pipeline
+
+import transferkit
+from transferkit import LogisticHead, TfidfEncoder, load, save, to_sklearn
+from transferkit.compression import quantise
+
+RESULTS = Path(__file__).parent / "results" / "bench_serving.json"
+TEXT = "The new graphics card draws windows much faster than the old one, but the driver crashes when two games start"
+REPEATS = 3
+
+
+def milliseconds(function):
+    start = time.perf_counter()
+    function()
+    return 1000 * (time.perf_counter() - start)
+
+
+def alternate(ways, repeats):
+    """Return the median milliseconds of each way, all run in turn."""
+    times = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, way in ways.items():
+            times[name].append(milliseconds(way))
+    return {name: round(statistics.median(values), 3) for name, values in times.items()}
+
+
+def train(folder, kept=None):
+    """Return the model, from the file in which an earlier run kept it if there is one."""
+    if kept is not None and kept.exists():
+        return load(kept)
+    news = fetch_20newsgroups(data_home=folder, subset="train", download_if_missing=False)
+    labels = np.array(news.target_names)[news.target]
+    model = Pipeline([("encoder", TfidfEncoder()), ("head", LogisticHead(C=10.0))]).fit(news.data, labels)
+    if kept is not None:
+        save(model, kept)
+    return model
+
+
+def write_files(model, folder):
+    """Write the model in each way; return the functions that load it, and the paths."""
+    rival = to_sklearn(model)
+    # as scikit-learn's own fit leaves them: float64, and weights in the other order
+    rival[0].set_params(dtype=np.float64)._tfidf.idf_ = rival[0].idf_.astype(np.float64)
+    rival[-1].coef_ = np.ascontiguousarray(rival[-1].coef_, np.float64)
+    np.testing.assert_allclose(rival.predict_proba([TEXT]), model.predict_proba([TEXT]), atol=1e-5)
+    paths = {"transferkit": folder / "model.tk", "joblib": folder / "model.joblib"}
+    save(model, paths["transferkit"])
+    joblib.dump(rival, paths["joblib"])
+    loaders = {"transferkit": lambda: load(paths["transferkit"]), "joblib": lambda: joblib.load(paths["joblib"])}
+    try:
+        import skops.io
+    except ImportError:
+        return loaders, paths
+    paths["skops"] = folder / "model.skops"
+    skops.io.dump(rival, paths["skops"])
+    known = skops.io.get_untrusted_types(file=paths["skops"])
+    return {**loaders, "skops": lambda: skops.io.load(paths["skops"], trusted=known)}, paths
+
+
+def measure_half_precision(model, data_folder):
+    """Return what float16 weights save, and what they cost in points of accuracy."""
+    news = fetch_20newsgroups(data_home=data_folder, subset="test", download_if_missing=False)
+    labels = np.array(news.target_names)[news.target]
+    small = Pipeline([("encoder", model[0]), ("head", quantise(model[1], "float16"))])
+    rows = model[0].transform(news.data)
+    accuracy, small_accuracy = (np.mean(head.predict(rows) == labels) for head in (model[1], small[1]))
+    with tempfile.TemporaryDirectory() as folder:
+        save(small, Path(folder) / "small.tk")
+        size = (Path(folder) / "small.tk").stat().st_size
+        served = load(Path(folder) / "small.tk")
+        one_text = alternate({"float16": lambda: served.predict_proba([TEXT])}, 50)["float16"]
+    return {
+        "file_mb": round(size / 1e6, 2), "one_text_ms": one_text, "accuracy_float32": round(float(accuracy), 5),
+        "points_lost": round(100 * float(accuracy - small_accuracy), 3),
+    }  # fmt: skip
+
+
+def time_processes(paths, repeats):
+    """Return the median milliseconds of a whole process: start, import, load, first answer."""
+    ways = {"transferkit": "import sys, transferkit; model = transferkit.load(sys.argv[1])",
+            "joblib": "import sys, joblib; model = joblib.load(sys.argv[1])"}  # fmt: skip
+
+    def run(name):
+        command = [sys.executable, "-c", ways[name] + "; model.predict_proba([sys.argv[2]])", str(paths[name]), TEXT]
+        return lambda: subprocess.run(command, check=True)
+
+    return alternate({name: run(name) for name in ways}, repeats)
+
+
+def measure_table(model):
+    with tempfile.TemporaryDirectory() as folder:
+        loaders, paths = write_files(model, Path(folder))
+        loading = alternate(loaders, REPEATS)
+        models = {name: loader() for name, loader in loaders.items()}
+        answers = {name: lambda model=model: model.predict_proba([TEXT]) for name, model in models.items()}
+        alternate(answers, 20)  # the first answers build what is kept
+        return {
+            "terms": len(model[0].idf_),
+            "classes": len(model.classes_),
+            "load_ms": loading,
+            "file_mb": {name: round(path.stat().st_size / 1e6, 2) for name, path in paths.items()},
+            "one_text_ms": alternate(answers, 300),
+            "process_ms": time_processes(paths, REPEATS),
+        }
+
+
+def proportional_set_size(pid):
+    """Return the memory of a process in MB, where what several share counts in parts."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    raise ValueError("no Pss in smaps_rollup")
+
+
+def try_load(model, data_folder, seconds, n_clients=4):
+    """Serve the model in its own process and ask for a while; return rates, latencies, errors and memory."""
+    news = fetch_20newsgroups(data_home=data_folder, subset="test", download_if_missing=False).data[:2000]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tk"
+        save(model, path)
+        command = [sys.executable, "-u", "-m", "transferkit", "serve", str(path), "--port", "0"]
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            url = server.stdout.readline().split()[2]
+            latencies, errors, memory = [], [], []
+            stop = time.monotonic() + seconds
+
+            def ask(client):
+                connection = http.client.HTTPConnection(url.removeprefix("http://"))
+                random, headers = np.random.RandomState(client), {"content-type": "application/json"}
+                while time.monotonic() < stop:
+                    body = json.dumps({"texts": [news[random.randint(len(news))][:1000]]})
+                    start = time.perf_counter()
+                    connection.request("POST", "/predict", body, headers)
+                    answer = connection.getresponse()
+                    content = answer.read()
+                    latencies.append(1000 * (time.perf_counter() - start))
+                    if answer.status != 200:
+                        errors.append(content.decode())
+
+            threads = [threading.Thread(target=ask, args=(client,)) for client in range(n_clients)]
+            for thread in threads:
+                thread.start()
+            while time.monotonic() < stop:
+                time.sleep(min(5, seconds / 6))
+                memory.append(round(proportional_set_size(server.pid), 1))
+            for thread in threads:
+                thread.join()
+        finally:
+            server.terminate()
+            server.wait()
+    percentiles = np.percentile(latencies, [50, 95, 99]).round(2).tolist()
+    return {
+        "seconds": seconds, "clients": n_clients, "requests": len(latencies),
+        "errors": len(errors), "first_errors": errors[:3],
+        "requests_per_second": round(len(latencies) / seconds, 1),
+        "latency_ms": dict(zip(("p50", "p95", "p99"), percentiles, strict=True)), "memory_mb": memory,
+    }  # fmt: skip
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--load-test", type=float, metavar="SECONDS")
+    parser.add_argument("--model", type=Path, help="keep the trained model in this file, for the next run")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    model = train(args.folder, args.model)
+    report = json.loads(args.output.read_text()) if args.output.exists() else {}
+    if args.load_test:
+        report["load_test"] = try_load(model, args.folder, args.load_test)
+    else:
+        report["table"] = measure_table(model)
+        report["float16_weights"] = measure_half_precision(model, args.folder)
+    versions = {"transferkit": transferkit.__version__, "scikit-learn": sklearn.__version__, "numpy": np.__version__}
+    report |= {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
+    report["versions"] = versions
+    print(json.dumps(report, indent=1))
+    args.output.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""A served model answers, within limits, and goes on when its file is replaced by a better or by a broken one."""
+
+import os
+import runpy
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+
+import transferkit
+from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, TfidfEncoder, TransferClassifier
+from transferkit.cli import _serve, make_app
+from transferkit.exceptions import MissingExtraError, ModelFileError
+
+pytest.importorskip("fastapi", reason="FastAPI is not installed: pip install 'transferkit[serve]'")
+pytest.importorskip("httpx", reason="httpx, which FastAPI's TestClient needs, is not installed")
+
+TEXTS = ["a matrix has rows", "rows of a matrix", "a vector has entries", "entries of a vector", "naïve Ω"] * 4
+LABELS = ["matrix", "matrix", "vector", "vector", "other"] * 4
+
+
+@pytest.fixture
+def path(tmp_path):
+    model = TransferClassifier(LSAEncoder(3).fit(TEXTS), strategy="frozen").fit(TEXTS, LABELS)
+    transferkit.save(model, tmp_path / "model.tk", card={"task": "test"})
+    return tmp_path / "model.tk"
+
+
+@pytest.fixture
+def client(path):
+    from fastapi.testclient import TestClient
+
+    with TestClient(
+        make_app(path, max_texts=5, max_characters=100, max_body=2000), raise_server_exceptions=False
+    ) as client:
+        yield client
+
+
+def test_predictions_are_those_of_the_model(client, path):
+    answer = client.post("/predict", json={"texts": TEXTS[:5]})
+    assert answer.status_code == 200
+    model = transferkit.load(path)
+    assert answer.json()["predictions"] == model.predict(TEXTS[:5]).tolist()
+    assert answer.json()["classes"] == ["matrix", "other", "vector"]
+    np.testing.assert_allclose(answer.json()["probabilities"], model.predict_proba(TEXTS[:5]), rtol=1e-6)
+
+
+def test_explanation_adds_up(client, path):
+    answer = client.post("/explain", json={"text": TEXTS[0], "n": 100}).json()
+    for label, decision, intercept in zip(answer["labels"], answer["decision"], answer["intercept"], strict=True):
+        total = sum(term["contribution"] for term in answer["terms"][label])
+        assert decision == pytest.approx(total + intercept, abs=1e-6)
+
+
+def test_model_is_described_without_its_place(client, path):
+    answer = client.get("/model").json()
+    assert answer["card"] == {"task": "test"}
+    assert answer["digest"] == transferkit.describe(path).digest
+    assert str(path.parent) not in client.get("/model").text
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "status"),
+    [
+        ("/predict", {"texts": []}, 422),
+        ("/predict", {"texts": ["a"] * 6}, 422),
+        ("/predict", {"texts": ["a" * 101]}, 422),
+        ("/predict", {"texts": "a"}, 422),
+        ("/predict", {"texts": [None]}, 422),
+        ("/predict", {"text": "a"}, 422),
+        ("/explain", {"text": "a" * 101}, 422),
+        ("/explain", {"text": "a", "n": 0}, 422),
+        ("/predict", {"texts": ["a" * 90] * 30}, 413),
+    ],
+)
+def test_limits_are_kept(client, route, body, status):
+    answer = client.post(route, json=body)
+    assert answer.status_code == status
+    assert "detail" in answer.json()
+
+
+def test_body_without_a_length_is_limited_too(client):
+    answer = client.post("/predict", content=(b"x" * 500 for _ in range(10)))
+    assert answer.status_code == 413
+    assert client.post("/predict", content=b"{").status_code == 422
+
+
+def replace(path, model):
+    transferkit.save(model, path)
+    os.utime(path, ns=(time.time_ns(), time.time_ns()))
+
+
+def test_replaced_file_is_loaded_and_a_broken_one_is_not(client, path, monkeypatch):
+    monkeypatch.setattr(_serve, "_SECONDS_BETWEEN_LOOKS", 0.0)
+    before = client.get("/model").json()["digest"]
+    path.write_bytes(b"broken")
+    assert client.post("/predict", json={"texts": TEXTS[:1]}).json()["predictions"] == ["matrix"]
+    assert client.get("/model").json()["digest"] == before
+    assert "'model.tk' is not a transferkit model file" in client.get("/model").json()["problem_with_newer_file"]
+    replace(path, make_pipeline(TfidfEncoder(), LogisticHead()).fit(TEXTS, ["new"] * 10 + ["newer"] * 10))
+    assert client.post("/predict", json={"texts": TEXTS[:1]}).json()["classes"] == ["new", "newer"]
+    assert client.get("/model").json()["problem_with_newer_file"] is None
+    path.unlink()
+    assert client.post("/predict", json={"texts": TEXTS[:1]}).status_code == 200
+    assert "There is no model file 'model.tk'" in client.get("/model").json()["problem_with_newer_file"]
+
+
+def test_model_without_probabilities_and_without_exact_reasons(client, path, monkeypatch):
+    monkeypatch.setattr(_serve, "_SECONDS_BETWEEN_LOOKS", 0.0)
+    from sklearn.naive_bayes import GaussianNB
+    from sklearn.svm import LinearSVC
+
+    replace(path, make_pipeline(TfidfEncoder(), LinearSVC()).fit(TEXTS, LABELS))
+    assert client.post("/predict", json={"texts": TEXTS[:1]}).json() == {"predictions": ["matrix"]}
+    replace(path, make_pipeline(LSAEncoder(2), GaussianNB()).fit(TEXTS, LABELS))
+    answer = client.post("/explain", json={"text": TEXTS[0]})
+    assert answer.status_code == 422
+    assert "linear in terms" in answer.json()["detail"]
+
+
+def test_server_keeps_no_rows(path, tmp_path):
+    frozen = make_pipeline(PretrainedEncoder(LSAEncoder(3).fit(TEXTS)), LogisticHead()).fit(TEXTS, LABELS)
+    transferkit.save(frozen, tmp_path / "frozen.tk")
+    served = make_app(tmp_path / "frozen.tk").state.model_file.current()
+    assert served[0].cache_size == 0
+
+
+def test_what_cannot_be_served_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(ModelFileError, match="There is no model file"):
+        make_app(tmp_path / "none.tk")
+    transferkit.save(PCA(2).fit(np.eye(4)), tmp_path / "pca.tk")
+    with pytest.raises(ModelFileError, match="is a PCA, which predicts nothing"):
+        make_app(tmp_path / "pca.tk")
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    with pytest.raises(MissingExtraError, match=r"transferkit\[serve\]"):
+        make_app(tmp_path / "pca.tk")
+
+
+def test_eight_threads_get_the_right_answers(path):
+    models = [
+        transferkit.load(path),
+        TransferClassifier(strategy="scratch").fit(TEXTS, LABELS),
+        make_pipeline(PretrainedEncoder(LSAEncoder(3).fit(TEXTS)), LogisticHead()).fit(TEXTS, LABELS),
+        make_pipeline(TfidfEncoder(stemmer=str.lower), LogisticHead()).fit(TEXTS, LABELS),
+    ]
+    for model in models:
+        texts = [f"{TEXTS[i % 5]} {'matrix ' * (i % 7)} unseen{i}" for i in range(200)]
+        expected, wrong = [model.predict_proba([text])[0] for text in texts], []
+        barrier = threading.Barrier(8)
+
+        def work(start, model=model, texts=texts, expected=expected, wrong=wrong, barrier=barrier):
+            barrier.wait()
+            for i in np.random.RandomState(start).permutation(len(texts)):
+                if not np.allclose(model.predict_proba([texts[i]])[0], expected[i], atol=1e-6):
+                    wrong.append(i)
+
+        threads = [threading.Thread(target=work, args=(start,)) for start in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert wrong == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="stops the server with a POSIX signal")
+def test_command_serves_on_loopback_until_it_is_interrupted(path):
+    pytest.importorskip("uvicorn")
+    command = [sys.executable, "-u", "-m", "transferkit", "serve", str(path), "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        line = process.stdout.readline()
+        assert line.startswith("serving on http://127.0.0.1:")
+        request = urllib.request.Request(
+            line.split()[2] + "/predict", b'{"texts": ["rows of a matrix"]}', {"content-type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            assert b'"predictions":["matrix"]' in answer.read()
+    finally:
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+    assert errors == ""
+
+
+def test_example_runs(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["13_serving.py"])
+    runpy.run_path(str(Path(__file__).parents[2] / "examples" / "13_serving.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "GET /classes  ['learning', 'running']"
+    assert lines[1] == "POST /predict ['learning']"
+    assert lines[-1] == "too many      422"

@@ -1,0 +1,245 @@
+"""A model behind HTTP: the application of `transferkit serve` and of examples/13_serving.py."""
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Annotated
+
+from transferkit.exceptions import MissingExtraError, ModelFileError
+from transferkit.persistence import describe, load
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+
+
+def make_app(path, *, mmap=False, verify_key=None, max_texts=100, max_characters=100_000, max_body=1_000_000):
+    """Return a FastAPI application that serves the model of a file.
+
+    ``POST /predict`` takes ``{"texts": [...]}`` and returns predictions and, where the model has them, probabilities;
+    ``POST /explain`` takes ``{"text": "...", "n": 10}`` and returns the terms that mattered; ``GET /model`` says what
+    the model is. A file that is replaced is loaded within a second of the next request; if the new one is
+    damaged, the old model goes on, and ``GET /model`` says why.
+
+    Parameters
+    ----------
+    path : str or path
+        A model file.
+    mmap : bool, default=False
+        Map the arrays from the file, so that several servers share their memory. Then the file must be replaced as
+        `save` and ``mv`` do it: one that is overwritten in place, as ``cp`` does, ends the process.
+    verify_key : bytes, default=None
+        Refuse files that are not signed with this secret, as `load` does.
+    max_texts : int, default=100
+        Most texts of one request.
+    max_characters : int, default=100_000
+        Most characters of one text.
+    max_body : int, default=1_000_000
+        Most bytes of one request.
+
+    Returns
+    -------
+    app : FastAPI
+        The application, which more routes may be added to; `app.state.model_file` is the loaded file.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing or damaged, or its model does not predict.
+    MissingExtraError
+        If FastAPI is not installed.
+    """
+    try:
+        from fastapi import FastAPI, HTTPException
+        from pydantic import BaseModel, Field, StringConstraints
+    except ImportError as error:
+        raise MissingExtraError("transferkit serve", "serve") from error
+
+    model_file = ModelFile(path, mmap, verify_key)
+    app = FastAPI(title="transferkit", summary=f"Predictions of {Path(path).name}")
+    app.state.model_file = model_file
+    app.add_middleware(_BodyLimit, max_body=max_body)
+    text_type = Annotated[str, StringConstraints(max_length=max_characters)]
+
+    class Texts(BaseModel):
+        texts: Annotated[list[text_type], Field(min_length=1, max_length=max_texts)]
+
+    class OneText(BaseModel):
+        text: text_type
+        n: Annotated[int, Field(ge=1, le=1000)] = 10
+
+    @app.post("/predict")
+    def predict(request: Texts):
+        model = model_file.current()
+        if not hasattr(model, "predict_proba"):
+            return {"predictions": model.predict(request.texts).tolist()}
+        probabilities = model.predict_proba(request.texts)
+        predictions = model.predict(request.texts)
+        classes = [str(label) for label in model.classes_]
+        return {"predictions": predictions.tolist(), "classes": classes, "probabilities": probabilities.tolist()}
+
+    @app.post("/explain")
+    def explain_one(request: OneText):
+        from transferkit.inspection import explain
+
+        try:
+            explanation = explain(model_file.current(), request.text)
+        except TypeError as error:  # the model is not linear in terms
+            raise HTTPException(422, str(error)) from None
+        return {
+            "labels": [str(label) for label in explanation.labels],
+            "decision": explanation.decision.tolist(),
+            "intercept": explanation.intercept.tolist(),
+            "terms": {
+                str(label): [{"term": term, "contribution": value} for term, value in explanation.top(request.n, label)]
+                for label in explanation.labels.tolist()
+            },
+        }
+
+    @app.get("/model")
+    def model():
+        model_file.current()
+        return model_file.description
+
+    return app
+
+
+class ModelFile:
+    """The model of a file, loaded again when the file is replaced.
+
+    Parameters
+    ----------
+    path : str or path
+        A model file.
+    mmap : bool
+        Whether its arrays are mapped.
+    verify_key : bytes, default=None
+        Secret that it must be signed with.
+    """
+
+    def __init__(self, path, mmap, verify_key=None):
+        self._path, self._mmap, self._verify_key = Path(path), mmap, verify_key
+        self._lock = threading.Lock()
+        self._looked = time.monotonic()
+        self._seen = self._status()
+        self._model, self._description = self._read()
+        self._problem = None
+
+    def current(self):
+        """Return the model, after a look at the file if the last one is a second ago."""
+        if time.monotonic() - self._looked > _SECONDS_BETWEEN_LOOKS and self._lock.acquire(blocking=False):
+            try:  # one request loads the new model, the others go on with the old one
+                self._looked = time.monotonic()
+                if (status := self._status()) != self._seen:
+                    self._seen = status
+                    self._replace()
+            finally:
+                self._lock.release()
+        return self._model
+
+    @property
+    def description(self):
+        """What the loaded file says about itself, as JSON data, and why a newer one was not taken."""
+        return {**self._description, "file": self._path.name, "problem_with_newer_file": self._problem}
+
+    def _replace(self):
+        try:
+            self._model, self._description = self._read()
+            self._problem = None
+        except (ModelFileError, OSError) as error:
+            self._problem = str(error).replace(os.fspath(self._path), self._path.name)
+
+    def _read(self):
+        model = load(self._path, mmap=self._mmap, verify_key=self._verify_key)
+        if not hasattr(model, "predict"):
+            raise ModelFileError(
+                f"The model in {os.fspath(self._path)!r} is a {type(model).__name__}, which predicts nothing."
+            )
+        _switch_caches_off(model)
+        description = describe(self._path).to_dict()
+        del description["path"]  # where files lie is nobody's business
+        return model, description
+
+    def _status(self):
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _switch_caches_off(value):
+    """Make frozen encoders keep no rows: a server sees each text once, and its memory must not grow."""
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            _switch_caches_off(item)
+    elif hasattr(value, "get_params"):
+        if "cache_size" in vars(value):
+            value.cache_size = 0
+        for item in vars(value).values():
+            _switch_caches_off(item)
+
+
+class _BodyLimit:
+    """Refuses requests of more bytes than allowed before they are read, or as soon as they turn out to be."""
+
+    def __init__(self, app, max_body):
+        self.app, self.max_body = app, max_body
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        if not announced.isdigit() or int(announced) > self.max_body:
+            return await self._refuse(send)
+        messages, n_bytes = [], 0
+        while True:
+            message = await receive()
+            messages.append(message)
+            n_bytes += len(message.get("body", b""))
+            if n_bytes > self.max_body:
+                return await self._refuse(send)
+            if message["type"] != "http.request" or not message.get("more_body"):
+                break
+        messages.reverse()
+
+        async def replay():
+            return messages.pop() if messages else await receive()
+
+        return await self.app(scope, replay, send)
+
+    async def _refuse(self, send):
+        body = b'{"detail":"A request may have at most %d bytes."}' % self.max_body
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+        ]
+        await send({"type": "http.response.start", "status": 413, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def run_server(app, host, port, say):
+    """Serve until interrupted.
+
+    Parameters
+    ----------
+    app : FastAPI
+        The application.
+    host, port : str, int
+        Where to listen; port 0 takes a free one.
+    say : callable
+        Told the address.
+    """
+    import socket
+
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise MissingExtraError("transferkit serve", "serve") from error
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family) as listener:
+        # answers go out in two writes, and without this the second waits 40 ms for the client to confirm the first
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        shown = f"[{host}]" if ":" in host else host
+        say(f"serving on http://{shown}:{listener.getsockname()[1]} (see /docs)")
+        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
