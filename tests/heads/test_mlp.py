@@ -15,7 +15,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 
-from transferkit import LogisticHead, MLPHeadClassifier, MLPHeadRegressor, load, save
+from transferkit import FeatureBlocks, LogisticHead, MLPHeadClassifier, MLPHeadRegressor, load, save
 
 EXACT = {"solver": "lbfgs", "hidden_layer_sizes": (), "max_iter": 500, "tol": None, "random_state": 0}
 
@@ -328,6 +328,9 @@ def test_range_test_finds_a_rate_that_learns(digits, solver):
         assert curve["learning_rate"].shape == curve["loss"].shape
         assert curve["learning_rate"].min() < head.learning_rate_init_ < curve["learning_rate"].max()
         assert head.history_["learning_rate"][0] == head.learning_rate_init_
+    iris, kinds = load_iris(return_X_y=True)  # the loss creeps on downwards far beyond the best rate
+    regressor = MLPHeadRegressor(16, solver=solver, learning_rate_init="auto", max_iter=40, tol=None, random_state=0)
+    assert regressor.fit(iris, kinds.astype(float)).score(iris, kinds) > 0.7
     fixed = MLPHeadClassifier((), max_iter=2, learning_rate_init=0.1).fit(X, y)
     assert fixed.learning_rate_init_ == 0.1
     assert fixed.learning_rate_curve_ is None
@@ -531,6 +534,16 @@ def test_float32_stays_float32(digits):
     head = MLPHeadClassifier((8,), max_iter=1).fit(X.astype(np.float32), y)
     assert {array.dtype for array in (*head.coefs_, *head.intercepts_)} == {np.dtype(np.float32)}
     assert head.predict_proba(T.astype(np.float32)).dtype == np.float32
+
+
+def test_blocks_of_features_are_stacked_as_sparse_rows(digits):
+    X, y, T, _ = digits
+    head = MLPHeadClassifier((8,), max_iter=3, random_state=0)
+    stacked = clone(head).fit(sp.csr_matrix(np.hstack([X, X])), y)
+    blocks = head.fit(FeatureBlocks(sp.csr_matrix(X), X), y)
+    np.testing.assert_allclose(
+        blocks.predict_proba(FeatureBlocks(sp.csr_matrix(T), T)), stacked.predict_proba(np.hstack([T, T])), atol=1e-9
+    )
 
 
 def test_ranking_of_binary_problems_is_good(digits):

@@ -154,9 +154,7 @@ def test_values_of_every_kind_come_back(tmp_path):
 def test_shared_parts_are_stored_once(tmp_path):
     encoder = LSAEncoder(3).fit(TEXTS)
     transferkit.save(make_pipeline(PretrainedEncoder(encoder), PCA(2)).fit(TEXTS), tmp_path / "one.tk")
-    both = TransferClassifier(encoder, strategy="frozen").fit(
-        TEXTS, LABELS
-    )  # holds the encoder as its parameter and in encoder_
+    both = TransferClassifier(encoder, strategy="frozen").fit(TEXTS, LABELS)  # holds it twice
     transferkit.save(both, tmp_path / "two.tk")
     made_of = transferkit.describe(tmp_path / "two.tk").estimators
     assert made_of.count("transferkit.encoders.LSAEncoder") == 1
@@ -167,7 +165,7 @@ def test_shared_parts_are_stored_once(tmp_path):
 def test_path_of_the_encoder_is_replaced_by_the_encoder(tmp_path):
     path = tmp_path / "encoder.tk"
     transferkit.save(LSAEncoder(3).fit(TEXTS), path)
-    model = TransferClassifier(path).fit(TEXTS, LABELS)
+    model = TransferClassifier(path, strategy="frozen").fit(TEXTS, LABELS)
     transferkit.save(model, tmp_path / "model.tk")
     expected = model.predict_proba(TEXTS)
     path.unlink()
@@ -464,7 +462,7 @@ def test_every_public_estimator_may_be_stored():
     classes = {name: getattr(transferkit, name) for name in transferkit.__all__}
     estimators = {name for name, cls in classes.items() if isinstance(cls, type) and issubclass(cls, BaseEstimator)}
     stored = {name for module, names in ALLOWED.items() if module.startswith("transferkit") for name in names}
-    assert estimators <= stored
+    assert estimators == stored - {"EncoderReference"}
 
 
 @pytest.mark.parametrize(("name", "model"), list(fit_text_models()))

@@ -14,6 +14,7 @@ __all__ = ["RangeTest", "try_learning_rates"]
 
 LOWEST, HIGHEST, N_STEPS = 1e-6, 10.0, 120
 SMOOTHING = 0.9  # of the exponential mean over the steps
+FALL = 0.9  # share of the fall of the loss at which the rate is read off
 EXPLODED = 4.0  # times the smallest loss, beyond which nothing counts
 
 
@@ -29,8 +30,9 @@ class RangeTest:
 def try_learning_rates(task: NetworkTask, optimiser: Optimiser, batch_size: int) -> RangeTest:
     """Take steps with growing rates, put everything back, and choose (L. N. Smith, WACV 2017).
 
-    The chosen rate is a tenth of the one at which the smoothed loss is smallest: beyond that one training becomes
-    unstable.
+    The chosen rate is a third of the one at which the smoothed loss has made nine tenths of its fall. The usual choice,
+    a tenth of the rate where the loss is smallest, lies too high where the loss creeps on downwards long after its
+    fall.
     """
     before = task.snapshot()
     stepper = EagerStepper(task, optimiser)
@@ -48,8 +50,9 @@ def try_learning_rates(task: NetworkTask, optimiser: Optimiser, batch_size: int)
     usable = np.isfinite(losses)
     smallest = np.minimum.accumulate(np.where(usable, losses, np.inf))
     usable &= np.cumsum(~(losses <= EXPLODED * smallest)) == 0
-    best = rates[np.where(usable, losses, np.inf).argmin()]
-    return RangeTest(rates, losses, float(best / 10))
+    lowest = np.where(usable, losses, np.inf).min()
+    fallen = usable & (losses <= losses[0] - FALL * (losses[0] - lowest))
+    return RangeTest(rates, losses, float(rates[fallen.argmax()] / 3))
 
 
 def smooth(losses: np.ndarray) -> np.ndarray:

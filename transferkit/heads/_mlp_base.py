@@ -9,6 +9,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.batch_norm import fold_batch_norm, unfold_batch_norm
+from transferkit._algorithms.feature_blocks import FeatureBlocks
 from transferkit._algorithms.network_predictions import compute_outputs
 from transferkit._pictures import import_pyplot
 from transferkit._progress import FitProgress
@@ -78,6 +79,7 @@ class MLPHead(CallbackSupportMixin, VersionedEstimator):
         return self
 
     def _validate(self, X, y, reset=True):
+        X = X.to_sparse() if isinstance(X, FeatureBlocks) else X
         return validate_data(
             self, to_numpy(X), to_numpy(y), accept_sparse="csr", dtype=FLOATS, multi_output=True, reset=reset,
             **self._target_checks,
@@ -116,7 +118,7 @@ class MLPHead(CallbackSupportMixin, VersionedEstimator):
 
     def _compute_outputs(self, X):
         check_is_fitted(self, "coefs_")
-        X = validate_rows(self, X, FLOATS)
+        X = validate_rows(self, X.to_sparse() if isinstance(X, FeatureBlocks) else X, FLOATS)
         return compute_outputs(X, self.coefs_, self.intercepts_, self.activation, getattr(self, "scales_", None))
 
     def plot_history(self, ax=None):

@@ -58,7 +58,7 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
         Largest Euclidean length of the gradient of all weights together, and largest size of an entry of it.
     learning_rate_init : float or "auto", default=1e-3
         Learning rate; "auto" finds it with a range test on the training data before training begins: steps with growing
-        rates, a tenth of the rate at which the loss is smallest.
+        rates, a third of the rate at which the loss has made nine tenths of its fall.
     learning_rate : str or callable, default="constant"
         How the learning rate changes: "constant"; "step", times `learning_rate_decay` every `learning_rate_epochs`
         epochs; "exponential", the same but smooth; "inverse", 1 / (1 + t), also reaching the decay after these epochs;

@@ -96,7 +96,7 @@ class TransferMixin:
         """Return the state to write: the encoder in use in place of its path, or of the one it was made from."""
         state = self.__getstate__()
         keeps = not isinstance(self.encoder, (str, os.PathLike)) and self.strategy_ == "frozen"
-        state = state if keeps else state | {"encoder": self.encoder_}
+        state = state if keeps or self.encoder is None else state | {"encoder": self.encoder_}
         if state.get("source") is not None:  # its weights have done their part
             state["source"] = None
         return state

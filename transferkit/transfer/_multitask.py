@@ -20,8 +20,8 @@ class MultiTaskTransfer(VersionedEstimator):
 
     Parameters
     ----------
-    estimator : TransferClassifier
-        What each task is learned with; cloned for each of them.
+    estimator : TransferClassifier, default=None
+        What each task is learned with; cloned for each of them. None is refused when tasks are to be learned.
 
     Attributes
     ----------
@@ -53,9 +53,9 @@ class MultiTaskTransfer(VersionedEstimator):
     {'topic': ['pet'], 'verb': ['down']}
     """
 
-    _parameter_constraints: dict = {"estimator": [TransferClassifier]}
+    _parameter_constraints: dict = {"estimator": [TransferClassifier, None]}
 
-    def __init__(self, estimator):
+    def __init__(self, estimator=None):
         self.estimator = estimator
 
     @fit_context(prefer_skip_nested_validation=False)
@@ -79,6 +79,8 @@ class MultiTaskTransfer(VersionedEstimator):
         ValueError
             If there is no task, or X and y name different ones.
         """
+        if self.estimator is None:
+            raise ValueError("MultiTaskTransfer needs an estimator: a TransferClassifier with its encoder.")
         rows = check_tasks(X, y)
         estimator = self.estimator
         terms = None
