@@ -256,8 +256,8 @@ def test_gpu_gives_vectors_like_those_of_the_cpu(corpus):
         np.testing.assert_array_equal(gpu.vectors_, clone(gpu).fit(corpus).vectors_)
 
 
-def test_threads_do_not_change_the_vectors(corpus, fitted):
-    np.testing.assert_array_equal(WordVectorEncoder(50, n_jobs=3).fit(corpus).vectors_, fitted.vectors_)
+def test_threads_change_the_vectors_by_rounding_at_most(corpus, fitted):
+    np.testing.assert_allclose(WordVectorEncoder(50, n_jobs=3).fit(corpus).vectors_, fitted.vectors_, atol=1e-4)
 
 
 def test_pruning_bounds_the_pairs_and_keeps_the_frequent_ones(corpus):
