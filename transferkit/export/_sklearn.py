@@ -77,7 +77,7 @@ def _convert(value):
     if type(value).__module__.startswith("transferkit."):
         if hasattr(value, "encoder_") and hasattr(value, "head_"):
             return _join(_convert(value.encoder_), _convert(value.head_))
-        raise ExportError(f"scikit-learn has nothing that is exactly a fitted {type(value).__name__}.")
+        raise ExportError(f"to_sklearn does not know scikit-learn's counterpart of a fitted {type(value).__name__}.")
     if isinstance(value, (list, tuple)):
         items = [_convert(item) for item in value]
         return value if all(a is b for a, b in zip(items, value, strict=True)) else type(value)(items)
