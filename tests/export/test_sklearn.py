@@ -166,7 +166,7 @@ class Unknown(FunctionTransformer):
         (lambda: word_vectors(subword=True), "with subword=True gives rows to words outside its vocabulary"),
         (lambda: word_vectors(pooling="max"), "pooling='max' is not linear in words"),
         (lambda: word_vectors(pooling="mean+max"), r"pooling='mean\+max' is not linear"),
-        (lambda: make_pipeline(Unknown()).fit(X), "nothing that is exactly a fitted Unknown"),
+        (lambda: make_pipeline(Unknown()).fit(X), "counterpart of a fitted Unknown"),
         (lambda: "text", "takes estimators. Got str"),
     ],
 )
