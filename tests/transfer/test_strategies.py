@@ -108,10 +108,12 @@ def test_weights_of_candidates_are_a_tempered_posterior(encoder):
     assert set(table["idf"]) == {"labelled", "unlabelled"}
 
 
-def test_many_rows_give_nearly_the_model_of_the_kernels(encoder, monkeypatch):
+@pytest.mark.parametrize("kernel_rows", [1500, 10], ids=["kernels", "features"])
+def test_many_rows_give_nearly_the_model_of_all_candidates(encoder, monkeypatch, kernel_rows):
     texts, labels = make_texts(90, 4)
     few = TransferClassifier(encoder, strategy="prior").fit(texts, labels)
-    monkeypatch.setattr("transferkit.transfer._prior.MOST_KERNEL_ROWS", 10)
+    monkeypatch.setattr("transferkit.transfer._prior.MOST_JOINT_ROWS", 10)
+    monkeypatch.setattr("transferkit.transfer._prior.MOST_KERNEL_ROWS", kernel_rows)
     many = TransferClassifier(encoder, strategy="prior").fit(texts, labels)
     difference = np.abs(few.predict_proba(TEST_TEXTS) - many.predict_proba(TEST_TEXTS))
     assert difference.max() < 0.1

@@ -32,6 +32,8 @@ class KernelFit:
     intercept: np.ndarray  # (n_outputs or n_labels,)
     converged: bool
     seconds: float
+    point: Vector  # of the problems of this fit
+    coordinates: "KernelCoordinates"
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,12 @@ class KernelSearch:
                 fits, last = self._fit_batch(kernels, list(Cs[begin : begin + n_Cs]), last)
                 yield from fits
 
+    def fit(self, C: float, before: Sequence[KernelFit] = ()) -> KernelFit:
+        """Return the fit on the first kernel at one C, starting from the nearest C of fits that were made before."""
+        near = min(before, key=lambda fit: abs(np.log(C / fit.C)), default=None)
+        last = None if near is None else (near.point, near.coordinates)
+        return self._fit_batch([0], [C], last)[0][0]
+
     def _fit_batch(
         self, kernels: list[int], Cs: list[float], last: tuple[Vector, KernelCoordinates] | None
     ) -> tuple[list[KernelFit], tuple[Vector, KernelCoordinates]]:
@@ -196,4 +204,6 @@ class KernelSearch:
             intercept=(intercepts.flatten().double() - shift).float().cpu().numpy(),
             converged=bool(solution.converged[problems].all()),
             seconds=seconds,
+            point=solution.point.select(problems),
+            coordinates=coordinates.select(problems),
         )

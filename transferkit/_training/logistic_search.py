@@ -105,6 +105,11 @@ class LogisticSearch:
                 done = [*done, *fits][-2:]
                 yield from fits
 
+    def fit(self, C: float, before: Sequence[CandidateFit] = ()) -> CandidateFit:
+        """Return the fit at one C and the first scale, starting near fits that were made before, in any order."""
+        nearest = sorted(before, key=lambda fit: abs(np.log(C / fit.C)), reverse=True)[-2:]
+        return self._fit_batch(0, [C], nearest)[0]
+
     def refit(self, fits: Sequence[CandidateFit], row_weights: np.ndarray) -> list[LinearModel]:
         """Return the models of all rows for some candidates, each starting from the mean of its folds' models.
 

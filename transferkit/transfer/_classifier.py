@@ -120,8 +120,9 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
     one standard error of the difference and a log loss that is not higher. It tries "finetune" only for encoders
     without such a projection, since on word vectors it took ten times as long and did no better; among these the best
     mean wins. With fewer than 4 labels a class there are no folds: then alpha is 1/2, 1 and 2 in equal parts with
-    C = 10, or the encoder is used frozen. Of more than 5,000 rows an int `cv` means at most 3 folds, and candidates are
-    tried only as long as the loss does not rise. When no transfer won, a warning says so.
+    C = 10, or the encoder is used frozen. Of more than 5,000 rows an int `cv` means at most 3 folds. Of more than 600
+    rows the losses of candidates differ so clearly that only those around the best one are fitted, found by descent
+    from a middle one; one without transfer is always among them. When no transfer won, a warning says so.
 
     In a parameter grid for `encoder` give paths or ``PretrainedEncoder(fitted)``: scikit-learn clones the values of
     a grid, and any other transformer comes out of that unfitted.

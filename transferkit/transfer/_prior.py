@@ -1,12 +1,14 @@
 """Pretraining as a prior over term weights, and candidates averaged by their likelihood on held-out labels."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from transferkit._algorithms.feature_blocks import FeatureBlocks
+from transferkit._algorithms.grid_descent import descend_grid
 from transferkit._algorithms.term_prior import (
+    TermBlocks,
     block_factors,
     block_kernels,
     fold_weights,
@@ -22,6 +24,7 @@ from transferkit.transfer._settings import FEW_LABELS_C, LEAST_WEIGHT, SHARPNESS
 ALPHAS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, np.inf)
 FEW_LABELS_ALPHAS = (0.5, 1.0, 2.0)
 LOOSEST_TOL, MOST_STEPS = 1e-3, 60  # of candidates: their average does not depend on the last digits of each
+MOST_JOINT_ROWS = 600  # beyond, few candidates are near the best, and the others need not be fitted
 MOST_KERNEL_ROWS = 1500  # beyond, a matrix of all pairs of rows costs more than the rows themselves
 
 
@@ -34,12 +37,12 @@ class Candidate:
     row: dict
     C: float
     scores: np.ndarray | None  # (n_samples, n_folds or more, n_outputs)
-    read_model: Callable | None  # returns weights and intercept of the fit on all rows
+    model: Any  # reads weights and intercept of the fit on all rows
     weight: float = 0.0
 
     def forget(self):
         """Free the memory of a candidate that is out."""
-        self.scores = self.read_model = None
+        self.scores = self.model = None
 
 
 def fit_prior(terms, texts, task, settings):
@@ -65,9 +68,7 @@ def fit_prior(terms, texts, task, settings):
     blocks = {idf: make_blocks(rows, ratio, terms.vectors) for idf, ratio in idf_ratios(terms.encoder, rows).items()}
     candidates = []
     for idf, of_idf in blocks.items():
-        for candidate in _search(idf, of_idf, task, settings):
-            candidates.append(candidate)
-            _weigh(candidates, len(texts))
+        _search(idf, of_idf, task, settings, candidates)
     kept = [candidate for candidate in candidates if candidate.weight > 0]
     parts = [_fold(blocks[idf], [c for c in kept if c.idf == idf]) for idf in {c.idf: None for c in kept}]
     labels = sum(part.labels for part in parts).tocsr()
@@ -88,66 +89,112 @@ def idf_ratios(encoder, rows):
     return {"unlabelled": np.ones_like(of_labelled), "labelled": of_labelled / encoder.idf_}
 
 
-def _search(idf, blocks, task, settings):
-    """Yield the fitted candidates of one idf."""
+def _search(idf, blocks, task, settings, candidates):
+    """Fit the candidates of one idf and add them to the others."""
     Cs, alphas = settings.Cs, ALPHAS
     if not task.has_folds:
         Cs, alphas = Cs if len(Cs) == 1 else (FEW_LABELS_C,), FEW_LABELS_ALPHAS
-    search = _search_kernels if len(task.targets) <= MOST_KERNEL_ROWS else _search_blocks
-    for alpha, fit, loss, read_model in search(blocks, alphas, Cs, task, settings):
+
+    def keep(alpha, fit, read_model):
+        loss = task.loss(fit.scores)
         values = {"alpha": alpha, "C": fit.C, "idf": idf, "seconds": fit.seconds}
         row = make_row("prior", task.score_folds(fit.scores), log_loss=loss, **values)
-        yield Candidate(idf, 0.0 if np.isnan(loss) else loss, row, fit.C, fit.scores, read_model)
+        loss = 0.0 if np.isnan(loss) else loss
+        candidates.append(Candidate(idf, loss, row, fit.C, fit.scores, read_model))
+        _weigh(candidates, len(task.targets))
+        return loss
+
+    if len(task.targets) <= MOST_JOINT_ROWS:
+        _search_together(blocks, alphas, Cs, task, settings, keep)
+    else:
+        _search_around_best(blocks, alphas, Cs, task, settings, keep, candidates)
 
 
-def _search_kernels(blocks, alphas, Cs, task, settings):
-    """Yield alpha, fit, loss and a function that returns weights and intercept; all alphas train together."""
+def _search_together(blocks, alphas, Cs, task, settings, keep):
+    """Fit every alpha at every C, in one batch."""
+    search = _make_kernel_search(blocks, alphas, task, settings)
+    for fit in search.run(Cs):
+        alpha = alphas[fit.kernel]
+        keep(alpha, fit, _DualModel(blocks, alpha, fit))
+
+
+def _search_around_best(blocks, alphas, Cs, task, settings, keep, candidates):
+    """Fit what is near the best, with rows so many that they tell good candidates from bad ones clearly.
+
+    One without transfer is always among them. The search begins where the other idf was best.
+    """
+    fit_one = _fit_on_kernel if len(task.targets) <= MOST_KERNEL_ROWS else _fit_on_blocks
+    searches = {}
+
+    def evaluate(point):
+        alpha, C = alphas[point[0]], Cs[point[1]]
+        return keep(alpha, *fit_one(searches, blocks, alpha, C, task, settings))
+
+    best = max(candidates, key=lambda candidate: candidate.weight, default=None)
+    start = (len(alphas) // 2, len(Cs) // 2) if best is None else (alphas.index(best.row["alpha"]), Cs.index(best.C))
+    grid = (len(alphas), len(Cs))
+    if task.has_folds:
+        margin = -np.log(LEAST_WEIGHT) / (SHARPNESS * len(task.targets))  # what is worse by it weighs nothing
+        descend_grid(grid, [start, (0, start[1])], evaluate, margin)
+    else:
+        for point in np.ndindex(grid):
+            evaluate(point)
+
+
+def _fit_on_kernel(searches, blocks, alpha, C, task, settings):
+    """Return the fit of one candidate by the inner products of the rows, and its model."""
+    if alpha not in searches:
+        searches[alpha] = _make_kernel_search(blocks, [alpha], task, settings), []
+    search, before = searches[alpha]
+    fit = search.fit(C, before)
+    before.append(fit)
+    return fit, _DualModel(blocks, alpha, fit)
+
+
+def _make_kernel_search(blocks, alphas, task, settings):
     from transferkit._training.kernel_search import KernelSearch
 
     kernels = block_kernels(blocks, alphas)
-    search = KernelSearch(kernels, task.targets, task.fold_weights, n_outputs=task.n_outputs, **_ease(settings))
-    for fit in search.run(Cs):
-        alpha = alphas[fit.kernel]
-
-        def read_model(alpha=alpha, fit=fit):
-            return weights_of_dual(blocks, alpha, fit.dual), fit.intercept
-
-        yield alpha, fit, task.loss(fit.scores), read_model
+    return KernelSearch(kernels, task.targets, task.fold_weights, n_outputs=task.n_outputs, **_ease(settings))
 
 
-def _search_blocks(blocks, alphas, Cs, task, settings):
-    """Yield the same for many rows, which tell good candidates from bad ones so well that few need to be tried.
-
-    For each alpha C rises until the loss does so clearly, and alpha rises from no transfer until the least loss does.
-    """
+def _fit_on_blocks(searches, blocks, alpha, C, task, settings):
+    """Return the fit of one candidate by the features themselves, starting near the fits at other C, and its model."""
     from transferkit._training.logistic_search import LogisticSearch
 
-    X, folds, row_weights = (
-        FeatureBlocks(blocks.rows, blocks.dense),
-        task.fold_weights[:, :-1],
-        task.fold_weights[:, -1:],
-    )
-    margin = -np.log(LEAST_WEIGHT) / (SHARPNESS * len(task.targets))  # what is worse by it weighs nothing
-    least = np.inf
-    for alpha in alphas:
-        scales, of_alpha = [block_factors(alpha)], np.inf
-        search = LogisticSearch(
-            X, task.targets, folds, n_outputs=task.n_outputs, block_scales=scales, **_ease(settings)
-        )
-        for fit in search.run(Cs):
+    if alpha not in searches:
+        X, scales = FeatureBlocks(blocks.rows, blocks.dense), [block_factors(alpha)]
+        folds, shape = task.fold_weights[:, :-1], {"n_outputs": task.n_outputs, "block_scales": scales}
+        searches[alpha] = LogisticSearch(X, task.targets, folds, **shape, **_ease(settings)), []
+    search, before = searches[alpha]
+    fit = search.fit(C, before)
+    before.append(fit)
+    return fit, _RefittedModel(search, fit, task.fold_weights[:, -1:])
 
-            def read_model(search=search, fit=fit):
-                model = search.refit([fit], row_weights)[0]
-                return model.coef, model.intercept
 
-            loss = task.loss(fit.scores)
-            yield alpha, fit, loss, read_model
-            if loss > of_alpha + margin:
-                break
-            of_alpha = min(of_alpha, loss)
-        if of_alpha > least + margin:
-            break
-        least = min(least, of_alpha)
+@dataclass
+class _DualModel:
+    """Weights and intercept of a fit by inner products."""
+
+    blocks: TermBlocks
+    alpha: float
+    fit: Any
+
+    def read(self):
+        return weights_of_dual(self.blocks, self.alpha, self.fit.dual), self.fit.intercept
+
+
+@dataclass
+class _RefittedModel:
+    """Weights and intercept of a fit by features, trained on all rows when they are asked for."""
+
+    search: Any
+    fit: Any
+    row_weights: np.ndarray
+
+    def read(self):
+        model = self.search.refit([self.fit], self.row_weights)[0]
+        return model.coef, model.intercept
 
 
 def _ease(settings):
@@ -170,7 +217,7 @@ def _fold(blocks, candidates):
     """Return the weighted sum of candidates of one idf, trained on all rows, as one model on the terms."""
     coef = intercept = 0.0
     for candidate in candidates:
-        weights, shift = candidate.read_model()
+        weights, shift = candidate.model.read()
         coef, intercept = coef + candidate.weight * weights, intercept + candidate.weight * shift
     n_seen = len(blocks.seen)
     return fold_weights(blocks, coef[:, :n_seen], coef[:, n_seen:], intercept)

@@ -1,0 +1,47 @@
+"""The part of a grid of candidates that is worth evaluating: where the loss is least, and around it."""
+
+from collections.abc import Callable, Iterable
+
+__all__ = ["descend_grid"]
+
+Point = tuple[int, int]
+
+
+def descend_grid(
+    shape: Point, starts: Iterable[Point], evaluate: Callable[[Point], float], margin: float
+) -> dict[Point, float]:
+    """Return the losses of the points that were evaluated, going downhill from the best start.
+
+    The neighbours of the least loss, and of every loss within `margin` of it, are evaluated until none is left. Where
+    losses rise in every direction from the least one, these are all points within the margin.
+
+    Parameters
+    ----------
+    shape : tuple of two int
+        Numbers of rows and columns of the grid.
+    starts : iterable of points
+        Points that are evaluated whatever comes.
+    evaluate : callable
+        Returns the loss of a point; called once for each.
+    margin : float
+        How much worse than the least a loss may be to count.
+
+    Returns
+    -------
+    losses : dict of tuple of two int to float
+        The losses, in the order in which they were evaluated.
+    """
+    losses = {start: evaluate(start) for start in dict.fromkeys(starts)}
+    while True:
+        least = min(losses.values())
+        near = sorted((loss, point) for point, loss in losses.items() if loss <= least + margin)
+        unseen = [neighbour for _, point in near for neighbour in _neighbours(point, shape) if neighbour not in losses]
+        if not unseen:
+            return losses
+        losses[unseen[0]] = evaluate(unseen[0])
+
+
+def _neighbours(point: Point, shape: Point) -> list[Point]:
+    row, column = point
+    around = [(row, column - 1), (row, column + 1), (row - 1, column), (row + 1, column)]
+    return [(i, j) for i, j in around if 0 <= i < shape[0] and 0 <= j < shape[1]]
