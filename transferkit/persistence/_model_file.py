@@ -7,9 +7,9 @@ import os
 import platform
 import reprlib
 import warnings
-from importlib.metadata import version
 
 import joblib
+import sklearn
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
@@ -77,6 +77,8 @@ def save(estimator, path, *, card=None, sign_key=None, trusted=None):
     except NotFittedError:
         name = type(estimator).__name__
         raise NotFittedError(f"This {name} is not fitted, so there is nothing to save: call fit first.") from None
+    from importlib.metadata import version  # here, because `load` does without
+
     card = _check_card(card)
     _check_key(sign_key, "sign_key of save")
     packer = Packer(Trusted(trusted, "save"))
@@ -189,10 +191,10 @@ def _warn_if_newer(path, metadata):
     """Warn when the file comes from a scikit-learn whose models this one may read wrongly."""
     versions = metadata.get("versions")
     written = str(versions.get("scikit-learn")).partition(".")[0] if isinstance(versions, dict) else ""
-    if written.isdecimal() and int(written[:9]) > int(version("scikit-learn").partition(".")[0]):
+    if written.isdecimal() and int(written[:9]) > int(sklearn.__version__.partition(".")[0]):
         warnings.warn(
             f"The model file {os.fspath(path)!r} was written with scikit-learn {versions['scikit-learn']}, "
-            f"and {version('scikit-learn')} is installed, which may read it wrongly. Upgrade: "
+            f"and {sklearn.__version__} is installed, which may read it wrongly. Upgrade: "
             "pip install --upgrade scikit-learn.",
             ModelVersionWarning,
             stacklevel=3,
