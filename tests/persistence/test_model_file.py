@@ -196,7 +196,7 @@ def test_describe_reads_the_header(tmp_path):
     assert description.parameters["head"] == "None"
     assert "3: matrix, other, vector" in str(description)
     assert "strategy='scratch'\n" in str(description)
-    assert json.loads(json.dumps(description.to_dict()))["format"] == 1
+    assert json.loads(json.dumps(description.to_dict()))["format"] == 2
 
 
 def test_file_has_the_mode_that_the_umask_gives(tmp_path):
@@ -300,7 +300,7 @@ def rewrite(path, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(format=2), "has format 2, and this transferkit reads formats up to 1"),
+        (lambda m: m.update(format=3), "has format 3, and this transferkit reads formats up to 2"),
         (lambda m: m.update(format=None), "names no format"),
         (lambda m: m["estimators"][0].update({"class": "subprocess.Popen"}), "not among the classes that may be"),
         (lambda m: m["estimators"][0].update({"class": "sklearn.ensemble.RandomForestClassifier"}), "not among"),

@@ -21,12 +21,12 @@ from transferkit.persistence._fingerprint import remember_fingerprint
 from transferkit.persistence._probe import agrees_with_probe, make_probe, may_run_long
 from transferkit.persistence._state import Packer, Unpacker, get_state
 
-FORMAT = 1
+FORMAT = 2
 _PACKAGES = ("transferkit", "scikit-learn", "numpy", "scipy")
 _LARGEST_LIST = 200  # classes beyond that are counted in the summary, not listed
 
 
-def save(estimator, path, *, card=None, sign_key=None, trusted=None):
+def save(estimator, path, *, card=None, sign_key=None, trusted=None, compress=False):
     """Write a fitted estimator to a model file: its arrays and plain data, no code.
 
     Parameters
@@ -44,6 +44,9 @@ def save(estimator, path, *, card=None, sign_key=None, trusted=None):
     trusted : list of str or class, default=None
         Other classes that the file may hold, such as your own transformer: "my_package.MyTransformer". Their
         attributes must be plain data; their code is not in the file. Whoever loads it must name them, too.
+    compress : bool, default=False
+        Deflate arrays of whole numbers, such as the spelling of terms: a file half a megabyte smaller for each 100,000
+        terms, which loads some milliseconds later and whose terms processes do not share. Weights stay as they are.
 
     Raises
     ------
@@ -81,7 +84,7 @@ def save(estimator, path, *, card=None, sign_key=None, trusted=None):
 
     card = _check_card(card)
     _check_key(sign_key, "sign_key of save")
-    packer = Packer(Trusted(trusted, "save"))
+    packer = Packer(Trusted(trusted, "save"), compress=compress)
     root = packer.pack(estimator, type(estimator).__name__)
     probe = make_probe(estimator)
     metadata = {
