@@ -352,6 +352,39 @@ def test_saved_and_loaded_gives_the_same(corpus, tmp_path):
         assert loaded.partial_fit is not None
 
 
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("parameters", [*LEARNING[:4], LEARNING[5], {"use_idf": False, "dtype": np.float64}])
+def test_model_file_holds_all_that_was_learned(parameters, compress, corpus, tmp_path):
+    path = tmp_path / "encoder.tk"
+    encoder = TfidfEncoder(**parameters).partial_fit(corpus[:100])
+    transferkit.save(encoder, path, compress=compress)
+    whole = copy(encoder).partial_fit(corpus[100:])
+    assert_same_rows(transferkit.load(path).partial_fit(corpus[100:]).transform(corpus), whole.transform(corpus))
+    other = TfidfEncoder(**parameters).partial_fit(corpus[100:])
+    assert_same_rows(other.merge(transferkit.load(path)).transform(corpus), whole.transform(corpus))
+    loaded = transferkit.load(path)
+    for texts in (corpus[:1], ["zzz", "memory of parallel\ud800"], corpus):  # found by spelling, and by hash
+        assert_same_rows(loaded.transform(texts), encoder.transform(texts))
+    for again in (pickle.loads(pickle.dumps(loaded)), copy(loaded)):
+        assert_same_rows(again.transform(corpus), encoder.transform(corpus))
+        assert again.get_feature_names_out().tolist() == encoder.get_feature_names_out().tolist()
+    before = path.read_bytes()
+    transferkit.save(loaded, path, compress=compress)
+    assert len(path.read_bytes()) == len(before)
+    with pytest.raises(AttributeError, match="no attribute 'coef_'"):
+        loaded.coef_  # noqa: B018
+
+
+def test_model_file_is_small(corpus, tmp_path):
+    encoder = TfidfEncoder().fit(corpus)
+    sizes = []
+    for compress in (False, True):
+        transferkit.save(encoder, tmp_path / "encoder.tk", compress=compress)
+        sizes.append((tmp_path / "encoder.tk").stat().st_size)
+    n_letters = sum(map(len, encoder.vocabulary_))
+    assert sizes[1] < sizes[0] < n_letters + 3 * len(encoder.vocabulary_) + 5000
+
+
 def test_pickle_holds_no_caches(corpus):
     encoder = TfidfEncoder().fit(corpus)
     before = pickle.dumps(encoder)

@@ -7,7 +7,7 @@ import pytest
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import RidgeClassifier
-from sklearn.pipeline import make_pipeline, make_union
+from sklearn.pipeline import Pipeline, make_pipeline, make_union
 from sklearn.preprocessing import (
     FunctionTransformer,
     MaxAbsScaler,
@@ -19,16 +19,23 @@ from sklearn.preprocessing import (
 from sklearn.svm import LinearSVC
 
 from transferkit import (
+    AutoencoderEncoder,
+    KMeansEncoder,
     LogisticHead,
     LogisticHeadCV,
     LSAEncoder,
+    MLPHeadClassifier,
+    MLPHeadRegressor,
     PretrainedEncoder,
     RidgeHead,
+    SOMEncoder,
     TfidfEncoder,
     TransferClassifier,
     WordVectorEncoder,
     to_onnx,
 )
+from transferkit._algorithms.network_predictions import ACTIVATIONS
+from transferkit.compression import prune, quantise
 from transferkit.exceptions import ExportError, MissingExtraError
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'transferkit[onnx]'")
@@ -41,8 +48,26 @@ X, Y = np.random.RandomState(0).rand(40, 6), np.arange(40) % 3
 MANY = (np.random.RandomState(1).rand(40, 4) < 0.4).astype(int)
 
 
+def network(**parameters):
+    return MLPHeadClassifier((8, 5), max_iter=20, learning_rate_init=0.02, random_state=0, **parameters)
+
+
 def classifiers():
     lsa = LSAEncoder(3).fit(TEXTS)
+    for activation in ACTIVATIONS:
+        rows = X if activation in ("elu", "gelu", "relu") else X.astype(np.float32)
+        yield f"network, {activation}", network(activation=activation).fit(rows, Y), rows
+    yield "network, two classes", network(dropout=0.2, batch_norm=True).fit(X, Y > 0), X
+    yield "network, many labels", network().fit(X, MANY), X
+    yield "network, pruned", prune(network().fit(X, Y), 0.5), X
+    yield "network, quantised", quantise(network().fit(X, Y), "int8"), X
+    yield "terms, quantised", make_quantised_terms(), NEW
+    for kind in ("triangle", "distance", "soft"):
+        for whiten in (False, True):
+            clusters = KMeansEncoder(5, activation=kind, whiten=whiten)
+            yield f"clusters, {kind}, {whiten}", make_pipeline(clusters, LogisticHead()).fit(X, Y), X
+    code = AutoencoderEncoder((8,), n_components=3, activation="gelu", max_iter=5)
+    yield "autoencoder", make_pipeline(code, LogisticHead()).fit(X, Y), X
     yield "head", LogisticHead().fit(X, Y), X
     yield "float32", LogisticHead().fit(X.astype(np.float32), Y), X.astype(np.float32)
     yield "two classes", LogisticHead().fit(X, Y > 0), X
@@ -71,6 +96,12 @@ def classifiers():
         yield f"word vectors, {pooling}", TransferClassifier(encoder).fit(TEXTS, LABELS), NEW
     both = make_union(TfidfEncoder(), PretrainedEncoder(lsa))
     yield "union", make_pipeline(both, LogisticHead()).fit(TEXTS, LABELS), NEW
+
+
+def make_quantised_terms():
+    encoder = TfidfEncoder().fit(TEXTS)
+    head = LogisticHead().fit(encoder.transform(TEXTS), LABELS)
+    return Pipeline([("encoder", encoder), ("head", quantise(head, "float16"))])
 
 
 def run(path, inputs):
@@ -105,6 +136,29 @@ def test_graph_of_a_regressor(y, tmp_path):
     np.testing.assert_allclose(outputs["predictions"].reshape(y.shape), model.predict(X), atol=1e-5)
 
 
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_graph_of_a_network_regressor(n_outputs, tmp_path):
+    model = MLPHeadRegressor(8, max_iter=20, random_state=0).fit(X, X[:, :n_outputs] ** 2)
+    outputs = run(tmp_path / "model.onnx", to_onnx(model, tmp_path / "model.onnx")(X))
+    np.testing.assert_allclose(outputs["predictions"], model.predict(X).reshape(len(X), -1), atol=1e-5)
+
+
+def test_graph_of_a_network_without_probabilities(tmp_path):
+    model = network(loss="hinge").fit(X, Y)
+    outputs = run(tmp_path / "model.onnx", to_onnx(model, tmp_path / "model.onnx")(X))
+    assert set(outputs) == {"scores", "labels"}
+    np.testing.assert_array_equal(outputs["labels"], model.predict(X))
+
+
+@pytest.mark.parametrize("kind", ["triangle", "distance", "soft", "onehot"])
+def test_graph_of_clusters(kind, tmp_path):
+    encoder = KMeansEncoder(5, activation=kind).fit(X)
+    rows = np.random.RandomState(3).rand(50, X.shape[1])
+    outputs = run(tmp_path / "model.onnx", to_onnx(encoder, tmp_path / "model.onnx")(rows))
+    expected = encoder.transform(rows)
+    np.testing.assert_allclose(outputs["features"], expected.toarray() if kind == "onehot" else expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("encoder", [LSAEncoder(3), TfidfEncoder(), make_pipeline(LSAEncoder(3), StandardScaler())])
 def test_graph_of_an_encoder(encoder, tmp_path):
     rows = encoder.fit(TEXTS).transform(NEW)
@@ -127,6 +181,8 @@ def test_one_text_and_many_are_the_same(tmp_path):
         (lambda: TfidfEncoder(analyzer="char").fit(TEXTS), "needs analyzer='word'. Got analyzer='char'"),
         (lambda: TfidfEncoder(token_pattern=r"\S.\S+", ngram_range=(1, 2)).fit(TEXTS), "the default token_pattern"),
         (lambda: TfidfEncoder(stemmer=str.upper).fit(TEXTS), "no stemmer"),
+        (lambda: KMeansEncoder(4, patches=(1, 1), image_shape=(2, 3)).fit(X), "a KMeansEncoder with patches"),
+        (lambda: SOMEncoder((2, 2)).fit(X), "SOMEncoder"),
         (lambda: make_union(TfidfEncoder(), TfidfEncoder(lowercase=False)).fit(TEXTS), "split texts in the same way"),
     ],
 )

@@ -16,16 +16,22 @@ from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from transferkit import (
+    AutoencoderEncoder,
+    KMeansEncoder,
     LogisticHead,
     LogisticHeadCV,
     LSAEncoder,
+    MLPHeadClassifier,
+    MLPHeadRegressor,
     PretrainedEncoder,
     RidgeHead,
+    SOMEncoder,
     TfidfEncoder,
     TransferClassifier,
     WordVectorEncoder,
     to_sklearn,
 )
+from transferkit.compression import quantise
 from transferkit.exceptions import ExportError
 
 TEXTS = ["a matrix has rows", "rows of a matrix", "a vector has entries", "entries of a vector", "naïve Ω, rows"] * 4
@@ -54,7 +60,23 @@ def encoders():
     yield "union", make_union(TfidfEncoder(), PretrainedEncoder(LSAEncoder(3).fit(TEXTS))).fit(TEXTS)
 
 
+def network(**parameters):
+    return MLPHeadClassifier((8, 5), max_iter=20, tol=None, learning_rate_init=0.02, random_state=0, **parameters)
+
+
 def models():
+    for activation in ("relu", "tanh", "sigmoid", "identity"):
+        yield f"network, {activation}", network(activation=activation).fit(X, Y), X
+    yield "network, two classes", network(dropout=0.2, batch_norm=True).fit(X.astype(np.float32), Y > 0), X
+    yield "network, many labels", network().fit(X, MANY), X
+    yield "network, sparse", network(loss="focal").fit(sparse.csr_matrix(X), Y), sparse.csr_matrix(X)
+    yield "network, one layer", MLPHeadClassifier((), max_iter=5, random_state=0).fit(X, np.array(["a", "b"])[Y % 2]), X
+    yield "network, quantised", quantise(network().fit(X, Y), "int8"), X
+    yield "network, regression", MLPHeadRegressor(8, max_iter=20, random_state=0).fit(X, X[:, 0] ** 2), X
+    yield "network, targets", MLPHeadRegressor(8, max_iter=20, random_state=0).fit(X, X[:, :2] ** 2), X
+    for whiten in (False, True):
+        clusters = KMeansEncoder(5, activation="distance", whiten=whiten)
+        yield f"clusters, whiten={whiten}", make_pipeline(clusters, LogisticHead()).fit(X, Y), X
     lsa = LSAEncoder(3).fit(TEXTS)
     yield "frozen", TransferClassifier(lsa, strategy="frozen").fit(TEXTS, LABELS), NEW
     yield "prior", TransferClassifier(word_vectors(), strategy="prior").fit(TEXTS, LABELS), NEW
@@ -168,6 +190,12 @@ class Unknown(FunctionTransformer):
         (lambda: word_vectors(pooling="mean+max"), r"pooling='mean\+max' is not linear"),
         (lambda: make_pipeline(Unknown()).fit(X), "counterpart of a fitted Unknown"),
         (lambda: "text", "takes estimators. Got str"),
+        (lambda: network(activation="gelu").fit(X, Y), "MLPHeadClassifier with activation='gelu' has no counterpart"),
+        (lambda: network(loss="hinge").fit(X, Y), "loss='hinge' has no probabilities"),
+        (lambda: KMeansEncoder(5).fit(X), "KMeansEncoder with activation='triangle' has no counterpart"),
+        (lambda: KMeansEncoder(4, patches=(1, 1), image_shape=(2, 3)).fit(X), "KMeansEncoder with patches"),
+        (lambda: AutoencoderEncoder((4,), n_components=2, max_iter=2).fit(X), "counterpart of a fitted AutoencoderEn"),
+        (lambda: SOMEncoder((2, 2)).fit(X), "counterpart of a fitted SOMEncoder"),
     ],
 )
 def test_what_cannot_be_exported_is_refused_by_name(model, message):

@@ -20,7 +20,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import transferkit
 from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, TfidfEncoder, TransferClassifier, WordVectorEncoder
 from transferkit.exceptions import ModelFileError
-from transferkit.persistence import _container
+from transferkit.persistence import _container, _state
 from transferkit.persistence._allowed import ALLOWED
 from transferkit.persistence._seal import compute_seals, find_places
 
@@ -36,6 +36,7 @@ _ODD = [
     "x" * 500, "a.pkl", "l2", "0", "99", [], {}, [[]],
     {"array": "0"}, {"array": "1"}, {"transposed": "0"}, {"estimator": 0},
     {"estimator": -1}, {"estimator": 10**9}, {"tuple": []}, {"dict": []}, {"dict": [[1, 2]]}, {"set": [1]},
+    {"deflated": ["uint8", [10**12], "0"]}, {"deflated": ["int64", [2], "1"]}, {"deflated": ["uint8", [-1], "0"]},
     {"float": "nan"}, {"float": "1e999"}, {"number": ["int64", "99999999999999999999"]}, {"number": ["float32", "nan"]},
     {"dtype": ["float64", True]}, {"dtype": ["object", False]}, {"strings": ["U", [10**9], "0", "1"]},
     {"strings": ["O", [1], "0", "0"]}, {"items": [[10**12], []]}, {"items": [[2], [1, 2]]},
@@ -71,11 +72,16 @@ def make_corpus(folder):
         "columns": (make_pipeline(columns, LogisticHead()).fit(codes, Y), codes),
         "nmf": (NMF(2, init="nndsvda", max_iter=500).fit(X), X),
     }  # fmt: skip
-    corpus = []
-    for name, (model, rows) in models.items():
-        path = folder / f"{name}.tk"
-        transferkit.save(model, path)
-        corpus.append(Case(name, path.read_bytes(), rows, _answer(model, rows)))
+    models["compressed"] = models["tfidf"]
+    corpus, smallest = [], _state._SMALLEST_DEFLATED
+    try:
+        _state._SMALLEST_DEFLATED = 1  # these arrays are tiny
+        for name, (model, rows) in models.items():
+            path = folder / f"{name}.tk"
+            transferkit.save(model, path, compress=name == "compressed")
+            corpus.append(Case(name, path.read_bytes(), rows, _answer(model, rows)))
+    finally:
+        _state._SMALLEST_DEFLATED = smallest
     return corpus
 
 

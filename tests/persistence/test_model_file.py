@@ -11,6 +11,7 @@ import time
 import joblib
 import numpy as np
 import pytest
+import safetensors.numpy
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.calibration import CalibratedClassifierCV
@@ -195,7 +196,7 @@ def test_describe_reads_the_header(tmp_path):
     assert description.parameters["head"] == "None"
     assert "3: matrix, other, vector" in str(description)
     assert "strategy='scratch'\n" in str(description)
-    assert json.loads(json.dumps(description.to_dict()))["format"] == 1
+    assert json.loads(json.dumps(description.to_dict()))["format"] == 2
 
 
 def test_file_has_the_mode_that_the_umask_gives(tmp_path):
@@ -299,7 +300,7 @@ def rewrite(path, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(format=2), "has format 2, and this transferkit reads formats up to 1"),
+        (lambda m: m.update(format=3), "has format 3, and this transferkit reads formats up to 2"),
         (lambda m: m.update(format=None), "names no format"),
         (lambda m: m["estimators"][0].update({"class": "subprocess.Popen"}), "not among the classes that may be"),
         (lambda m: m["estimators"][0].update({"class": "sklearn.ensemble.RandomForestClassifier"}), "not among"),
@@ -430,7 +431,7 @@ def test_failed_write_keeps_the_old_file(model_path, monkeypatch):
         path.write_bytes(before[:100])
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(_container, "save_file", write_half)
+    monkeypatch.setattr(safetensors.numpy, "save_file", write_half)
     with pytest.raises(OSError, match="No space left"):
         transferkit.save(PCA(2).fit(X), model_path)
     assert model_path.read_bytes() == before
@@ -476,3 +477,16 @@ def test_probe_holds_no_text_of_the_user(tmp_path):
     secret = ["the patient Jane Roe has asthma and takes the drug", "another note about the drug"] * 3
     model = TransferClassifier(strategy="scratch").fit(secret, [0, 1] * 3)
     assert all(text not in " ".join(_model_file.make_probe(model)["X"]) for text in secret)
+
+
+def test_loading_imports_only_what_the_model_is_made_of(tmp_path):
+    model = make_pipeline(transferkit.TfidfEncoder(), transferkit.LogisticHead()).fit(["a text", "two words"], [0, 1])
+    transferkit.save(model, tmp_path / "model.tk")
+    needless = ["torch", "safetensors", "sklearn.linear_model", "sklearn.metrics", "sklearn.model_selection"]
+    needless += [f"transferkit.{name}" for name in ("transfer", "encoders._autoencoder", "heads._logistic_cv")]
+    code = (
+        "import sys, transferkit; transferkit.load(sys.argv[1]).predict_proba(['some words'])\n"
+        f"print([name for name in {needless} if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "model.tk")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "[]"

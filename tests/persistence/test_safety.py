@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import zlib
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -205,7 +207,7 @@ def test_parameters_of_other_types_are_no_surprise(path):
     transferkit.save(TfidfEncoder().fit(TEXTS), path)
 
     def change(metadata, arrays):
-        state_of(metadata, "TfidfEncoder")["token_pattern"] = {"array": next(iter(arrays))}
+        state_of(metadata, "TfidfEncoder")["token_pattern"] = {"array": max(arrays, key=lambda name: arrays[name].size)}
 
     rewrite(path, change)
     assert len(transferkit.load(path).token_pattern) > 1  # an array, which no comparison may take for a bool
@@ -263,9 +265,9 @@ def test_strings_that_need_far_more_memory_than_the_file_are_refused(path):
 @pytest.mark.parametrize(
     ("model", "class_name", "attribute", "change"),
     [
-        (TfidfEncoder().fit(TEXTS), "TfidfEncoder", "_columns", lambda a: a + 1000),
-        (TfidfEncoder().fit(TEXTS), "TfidfEncoder", "_columns", lambda a: a - 1000),
-        (TfidfEncoder().fit(TEXTS), "TfidfEncoder", "_columns", lambda a: a[:-1]),
+        (TfidfEncoder(vocabulary=["rows", "has"]).fit(TEXTS), "TfidfEncoder", "_packed", lambda a: a + 1000),
+        (TfidfEncoder(vocabulary=["rows", "has"]).fit(TEXTS), "TfidfEncoder", "_packed", lambda a: a - 1000),
+        (TfidfEncoder(vocabulary=["rows", "has"]).fit(TEXTS), "TfidfEncoder", "_packed", lambda a: a[:-1]),
         (KMeans(3, n_init=1).fit(X), "KMeans", "cluster_centers_", lambda a: a[:, :3].copy()),
     ],
 )
@@ -273,11 +275,48 @@ def test_arrays_that_would_send_compiled_code_astray_are_refused(model, class_na
     transferkit.save(model, path)
 
     def break_array(metadata, arrays):
-        name = state_of(metadata, class_name)[attribute]["array"]
-        arrays[name] = change(arrays[name])
+        node = state_of(metadata, class_name)[attribute]
+        node = node["tuple"][-1] if "tuple" in node else node
+        arrays[node["array"]] = change(arrays[node["array"]])
 
     rewrite(path, break_array)
     with pytest.raises(ModelFileError, match="is damaged"):
+        transferkit.load(path, verify=None)
+
+
+def test_columns_in_files_of_format_1_are_checked(path):
+    old = Path(__file__).parents[1] / "saved" / "format1-text.tk"
+    for change in (lambda a: a + 1000, lambda a: a - 1000, lambda a: a[:-1]):
+        path.write_bytes(old.read_bytes())
+
+        def break_columns(metadata, arrays, change=change):
+            name = state_of(metadata, "TfidfEncoder")["_columns"]["array"]
+            arrays[name] = change(arrays[name])
+
+        rewrite(path, break_columns)
+        with pytest.raises(ModelFileError, match="is damaged"):
+            transferkit.load(path, verify=None)
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "stream", "message"),
+    [
+        (10**9, zlib.compress(bytes(10**6)), "out of proportion"),
+        (10**6, zlib.compress(bytes(10**8)), "another size"),
+        (10**6, zlib.compress(bytes(10**5)), "another size"),
+        (10**6, zlib.compress(bytes(10**6))[:-10], "another size"),
+        (10**6, b"no stream of compressed bytes", "a compressed array is damaged"),
+    ],
+)
+def test_compressed_arrays_are_bounded(n_bytes, stream, message, path):
+    transferkit.save(TfidfEncoder().fit(TEXTS), path)
+
+    def compress(metadata, arrays):
+        arrays["stream"] = np.frombuffer(stream, np.uint8)
+        state_of(metadata, "TfidfEncoder")["stop_words"] = {"deflated": ["uint8", [n_bytes], "stream"]}
+
+    rewrite(path, compress)
+    with pytest.raises(ModelFileError, match=message):
         transferkit.load(path, verify=None)
 
 

@@ -5,7 +5,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from transferkit._algorithms.text_bytes import PADDING
+from transferkit._algorithms.text_bytes import PADDING, SPACE
 
 # Odd, so that multiplying modulo 2**64 loses nothing. Digits of the golden ratio, pi, e and sqrt(2).
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -87,12 +87,29 @@ def fold(left: tuple[np.ndarray, np.ndarray], right: tuple[np.ndarray, np.ndarra
 def hash_strings(terms: Sequence[str], by_word: bool) -> tuple[np.ndarray, np.ndarray]:
     """Hash terms given as strings; `by_word` folds the words between spaces, as n-grams of words do."""
     encoded = [term.encode("utf-8", "surrogatepass") for term in terms]
-    if not by_word:
-        return _hash_bytes(encoded)
-    words = [term.split(b" ") for term in encoded]
-    n_words = np.array([len(parts) for parts in words])
-    hashes, checks = _hash_bytes([part for parts in words for part in parts])
+    text = np.frombuffer(b"".join(encoded) + b" " * PADDING, np.uint8)
+    lengths = np.array([len(term) for term in encoded], np.int64)
+    return hash_terms(text, np.cumsum(lengths) - lengths, lengths, by_word)
+
+
+def hash_terms(
+    text: np.ndarray, starts: np.ndarray, lengths: np.ndarray, by_word: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hash terms given as spans of bytes that follow each other without gaps, as `hash_strings` does."""
+    n_bytes = len(text) - PADDING
+    spaces = np.flatnonzero(text[:n_bytes] == SPACE) if by_word else np.zeros(0, np.int64)
+    if len(spaces) == 0:
+        return hash_spans(text, starts, lengths)
+    term_of_space = np.searchsorted(starts, spaces, side="right") - 1
+    n_words = np.bincount(term_of_space, minlength=len(starts)) + 1
     first = np.cumsum(n_words) - n_words
+    word_starts, word_ends = np.empty((2, n_words.sum()), np.int64)
+    is_first = np.zeros(len(word_starts), bool)
+    is_first[first] = True
+    word_starts[is_first], word_starts[~is_first] = starts, spaces + 1
+    is_last = np.append(is_first[1:], True)
+    word_ends[is_last], word_ends[~is_last] = starts + lengths, spaces
+    hashes, checks = hash_spans(text, word_starts, word_ends - word_starts)
     term_hashes, term_checks = hashes[first], checks[first]
     for position in range(1, n_words.max(initial=1)):
         more = np.flatnonzero(n_words > position)
@@ -101,9 +118,3 @@ def hash_strings(terms: Sequence[str], by_word: bool) -> tuple[np.ndarray, np.nd
             (term_hashes[more], term_checks[more]), (hashes[right], checks[right])
         )
     return term_hashes, term_checks
-
-
-def _hash_bytes(encoded: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    text = np.frombuffer(b"".join(encoded) + b" " * PADDING, np.uint8)
-    lengths = np.array([len(term) for term in encoded], np.int64)
-    return hash_spans(text, np.cumsum(lengths) - lengths, lengths)

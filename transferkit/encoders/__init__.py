@@ -1,12 +1,19 @@
 """Encoders: transformers pretrained on unlabelled data."""
 
-from transferkit.encoders._autoencoder import AutoencoderEncoder
-from transferkit.encoders._kmeans import KMeansEncoder
-from transferkit.encoders._lsa import LSAEncoder
-from transferkit.encoders._pretrained import PretrainedEncoder
-from transferkit.encoders._som import SOMEncoder
-from transferkit.encoders._tfidf import TfidfEncoder
-from transferkit.encoders._word_vectors import WordVectorEncoder
+from transferkit._lazy import import_when_asked
+
+__getattr__, __dir__ = import_when_asked(
+    __name__,
+    {
+        "AutoencoderEncoder": "._autoencoder",
+        "KMeansEncoder": "._kmeans",
+        "LSAEncoder": "._lsa",
+        "PretrainedEncoder": "._pretrained",
+        "SOMEncoder": "._som",
+        "TfidfEncoder": "._tfidf",
+        "WordVectorEncoder": "._word_vectors",
+    },
+)
 
 __all__ = [
     "AutoencoderEncoder",

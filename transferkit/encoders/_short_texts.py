@@ -6,7 +6,6 @@ import numpy as np
 from scipy import sparse
 
 from transferkit._algorithms.tfidf import Rows, stack_rows
-from transferkit._algorithms.vocabulary import find_terms
 
 _FEW = 16
 _FEW_CHARACTERS = 4096  # up to here, plain Python beats the fixed cost of array operations
@@ -29,17 +28,16 @@ class ShortTexts:
     ----------
     analysis : TextAnalysis
         From texts to terms.
-    hashes, checks, columns : ndarray of shape (n_terms,)
-        The vocabulary, and the column of each term, -1 for none.
+    find_columns : callable
+        From terms (list of str) to the column of each, -1 for unknown ones.
     n_columns : int
         Number of columns.
     dtype : type
         Type of the rows.
     """
 
-    def __init__(self, analysis, hashes, checks, columns, n_columns, dtype):
-        self._analysis = analysis
-        self._hashes, self._checks, self._columns = hashes, checks, columns
+    def __init__(self, analysis, find_columns, n_columns, dtype):
+        self._analysis, self._find_columns = analysis, find_columns
         self._empty_row = sparse.csr_matrix((1, n_columns), dtype=dtype)
         self._empty_row.has_canonical_format = True
         self._column_of = {}
@@ -70,8 +68,7 @@ class ShortTexts:
         columns = [column_of.get(term) for term in terms]
         if None in columns:
             new = list({term for term in terms if term not in column_of})
-            places = find_terms(self._hashes, self._checks, *self._analysis.hash_terms(new))
-            found = np.where(places >= 0, self._columns[places], -1).tolist()
+            found = self._find_columns(new)
             if len(column_of) + len(new) > _MEMO_SIZE:
                 self._column_of = column_of = {}
             column_of.update(zip(new, found, strict=True))

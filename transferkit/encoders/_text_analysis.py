@@ -176,7 +176,7 @@ def make_analysis(encoder, requires_device: bool = False) -> TextAnalysis:
         The analysis.
     """
     vectorizer = _as_vectorizer(encoder)
-    unit = _choose_unit(encoder)
+    unit = choose_unit(encoder)
     stem = make_stemmer(encoder.stemmer)
     if stem is not None and encoder.analyzer != "word":
         raise ValueError(f"The 'stemmer' parameter needs analyzer='word'. Got analyzer={encoder.analyzer!r}.")
@@ -265,7 +265,7 @@ def _as_vectorizer(encoder) -> CountVectorizer:
     )
 
 
-def _choose_unit(encoder) -> str:
+def choose_unit(encoder) -> str:
     if (
         callable(encoder.analyzer)
         or encoder.preprocessor is not None

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import TransformerMixin
 
+from transferkit._algorithms.packed_terms import PackedTerms, Spelling, pack_terms, unpack_terms, widen
 from transferkit._algorithms.tfidf import (
     Weighting,
     count_rows,
@@ -28,7 +29,13 @@ from transferkit._validation import (
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._short_texts import ShortTexts, are_few
-from transferkit.encoders._text_analysis import TextAnalysis, make_analysis, sort_given_vocabulary, warn_for_unused
+from transferkit.encoders._text_analysis import (
+    TextAnalysis,
+    choose_unit,
+    make_analysis,
+    sort_given_vocabulary,
+    warn_for_unused,
+)
 from transferkit.encoders._text_blocks import (
     check_documents,
     count_blocks,
@@ -462,7 +469,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
             frequency = terms.document_frequency[np.argsort(columns)]
             idf = inverse_document_frequency(frequency, n_documents, self.smooth_idf, self.dtype)
         vars(self).update(zip(_TERM_ARRAYS, terms, strict=True))
-        self._columns, self._idf, self.n_documents_ = columns, idf, n_documents
+        self._columns, self._idf, self.n_documents_, self._packed = columns, idf, n_documents, None
         self._tally, self._keeps_all, self._is_complete = None, True, True
         return self
 
@@ -515,7 +522,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
             idf = inverse_document_frequency(frequency, n_documents, self.smooth_idf, self.dtype)
         self.n_documents_ = n_documents
         vars(self).update(zip(_TERM_ARRAYS, terms, strict=True))
-        self._columns, self._idf = columns, idf
+        self._columns, self._idf, self._packed = columns, idf, None
         self._tally, self._keeps_all, self._is_complete = None, keeps_all, True
 
     def _choose_columns(self, terms, n_documents):
@@ -530,7 +537,17 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
 
     def _terms(self):
         self._settle()
-        return Vocabulary(*map(vars(self).get, _TERM_ARRAYS))
+        return Vocabulary(*(getattr(self, name) for name in _TERM_ARRAYS))
+
+    def __getattr__(self, name):
+        """Make the arrays of terms when the encoder comes from a file and one of them is asked for."""
+        packed = vars(self).get("_packed") if name in _LEFT_OUT_OF_FILES else None
+        if packed is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        if self not in _unpacked:  # not kept on the encoder, whose attributes name what it has learned
+            terms, columns = unpack_terms(packed, choose_unit(self) == "word")
+            _unpacked[self] = dict(zip(_LEFT_OUT_OF_FILES, [*terms, columns], strict=True))
+        return _unpacked[self][name]
 
     def _weigh(self, rows):
         weigh(rows, self._idf if self.use_idf else None, Weighting(self.binary, self.sublinear_tf, self.norm))
@@ -542,11 +559,22 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         workings = _workings.get(self)
         if workings is None or any(a is not b for a, b in zip(workings.key, key, strict=True)):
             analysis, short_texts = make_analysis(self), None
-            if "_columns" in vars(self):
-                vocabulary = self._hashes, self._checks, self._columns
-                short_texts = ShortTexts(analysis, *vocabulary, len(self._idf), self.dtype)
+            if "_idf" in vars(self):
+                short_texts = ShortTexts(analysis, self._choose_search(analysis), len(self._idf), self.dtype)
             workings = _workings[self] = _Workings(key, analysis, short_texts)
         return workings
+
+    def _choose_search(self, analysis):
+        """Return the function that finds the columns of a few terms."""
+        if vars(self).get("_packed") is not None:
+            return Spelling(self._packed).find_columns
+        hashes, checks, columns = self._hashes, self._checks, self._columns
+
+        def find_columns(terms):
+            places = find_terms(hashes, checks, *analysis.hash_terms(terms))
+            return np.where(places >= 0, columns[places], -1).tolist()
+
+        return find_columns
 
     def _check_can_learn_on(self):
         if not self._is_complete:
@@ -559,8 +587,43 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
     def _check_documents(self, X):
         return check_documents(X, (str, bytes) if self.input == "content" else (object,))
 
+    def _get_state_for_file(self):
+        """Return the state to write: the terms in few bytes, and what follows from them left out."""
+        state = self.__getstate__()
+        if not is_fitted(self):
+            return state
+        packed = state.get("_packed")
+        if packed is None:
+            terms, columns = Vocabulary(*map(state.get, _TERM_ARRAYS)), state["_columns"]
+            packed = pack_terms(terms, columns)
+            again, columns_again = unpack_terms(packed, choose_unit(self) == "word")
+            if not all(map(np.array_equal, (*again[:4], columns_again), (*terms[:4], columns))):
+                return state  # hashed in another way than the parameters say now
+        state = {name: value for name, value in state.items() if name not in _LEFT_OUT_OF_FILES}
+        if np.array_equal(self._idf, self._make_idf(packed)):  # some encoders have weights from elsewhere
+            del state["_idf"]
+        return state | {"_packed": tuple(packed)}
+
+    def _make_idf(self, packed):
+        frequency = widen(packed.document_frequency, packed.large_document_frequency)
+        if packed.columns is not None:
+            kept = packed.columns >= 0
+            frequency, known = np.ones(packed.columns.max() + 1, np.int64), frequency
+            frequency[packed.columns[kept]] = known[kept]
+        if not self.use_idf:
+            return np.ones(len(frequency), self.dtype)
+        with np.errstate(divide="ignore"):  # terms given that are in no document
+            return inverse_document_frequency(frequency, self.n_documents_, self.smooth_idf, self.dtype)
+
     def _check_state_from_file(self):
         """Refuse columns that would send compiled code beyond the weights of a model."""
+        if vars(self).get("_packed") is not None:
+            self._packed = PackedTerms(*self._packed)
+            self._packed.check()
+            idf = self._make_idf(self._packed)
+            if vars(self).setdefault("_idf", idf).shape != idf.shape:
+                raise ValueError("the arrays of terms do not fit each other")
+            return
         columns, n_terms = self._columns, len(self._idf)
         per_term = [getattr(self, name) for name in _TERM_ARRAYS if name != "_term_text"]
         if any(array.shape != columns.shape for array in per_term) or columns.ndim != 1 or columns.dtype != np.int32:
@@ -584,7 +647,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
             return state
         self._settle()
         state = super().__getstate__()
-        if not self._keeps_all and (self._columns < 0).any():
+        if state.get("_packed") is None and not self._keeps_all and (self._columns < 0).any():
             kept = np.flatnonzero(self._columns >= 0)
             state.update(zip(_TERM_ARRAYS, self._terms().select(kept), strict=True))
             state.update(_columns=self._columns[kept], _is_complete=False)
@@ -609,9 +672,14 @@ _TERM_ARRAYS = (
     "_term_lengths",
 )
 
+# Made from the packed terms of a file when they are asked for.
+_LEFT_OUT_OF_FILES = (*_TERM_ARRAYS, "_columns")
+_unpacked: WeakKeyDictionary = WeakKeyDictionary()
+
 # What an encoder's workings are made from: when one of these is another object, they are made again.
 _WORKING_PARAMETERS = (
     "_columns",
+    "_packed",
     "dtype",
     "input",
     "encoding",

@@ -4,12 +4,15 @@ import os
 from pathlib import Path
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from transferkit import __version__
+from transferkit._algorithms.compression import to_dense
+from transferkit._validation import check_is_fitted
 from transferkit.exceptions import ExportError, MissingExtraError
-from transferkit.export._onnx_steps import Graph, append_step, make_tokeniser
-from transferkit.export._sklearn import to_sklearn
+from transferkit.export._onnx_steps import NATIVE, Graph, append_step, make_tokeniser
+from transferkit.export._sklearn import convert
 from transferkit.persistence import make_probe
 
 _OPSET = 17
@@ -26,9 +29,10 @@ def to_onnx(model, path):
     Parameters
     ----------
     model : fitted estimator
-        A head, or a Pipeline, FeatureUnion or :class:`TransferClassifier` of: linear classifiers and regressors,
-        scalers, Normalizer, PCA and TruncatedSVD, and text encoders with the word analyzer that are linear up to the
-        length of rows (TfidfEncoder, LSAEncoder, WordVectorEncoder with mean, tfidf or sif pooling).
+        A head, or a Pipeline, FeatureUnion or :class:`TransferClassifier` of: linear and network classifiers and
+        regressors, scalers, Normalizer, PCA and TruncatedSVD, KMeansEncoder of rows, AutoencoderEncoder, and text
+        encoders with the word analyzer that are linear up to the length of rows (TfidfEncoder, LSAEncoder,
+        WordVectorEncoder with mean, tfidf or sif pooling).
     path : str or path
         Name of the file, by convention ending in ``.onnx``.
 
@@ -63,7 +67,7 @@ def to_onnx(model, path):
     >>> session.run(["probabilities"], make_inputs(["a text"]))  # doctest: +SKIP
     """
     onnx, onnxruntime = _import_onnx()
-    steps = _flatten(to_sklearn(model))
+    steps = _flatten(_convert(model))
     dtype = _dtype_of(steps[-1])
     tokenise = make_tokeniser(steps[0])
     graph = Graph(dtype)
@@ -95,6 +99,14 @@ def to_onnx(model, path):
     return make_inputs
 
 
+def _convert(model):
+    """Return the model in the classes that have nodes: scikit-learn's, networks and k-means."""
+    if not isinstance(model, BaseEstimator):
+        raise ExportError(f"to_onnx takes estimators. Got {type(model).__name__} instead.")
+    check_is_fitted(model)
+    return convert(getattr(model, "best_estimator_", model), kept=NATIVE)
+
+
 def _import_onnx():
     try:
         import onnx
@@ -112,8 +124,9 @@ def _flatten(estimator):
 
 def _dtype_of(step):
     """Return the type of the numbers of a step, or of those in a list of steps."""
-    for name in ("coef_", "components_", "scale_", "_tfidf"):
+    for name in ("coef_", "coefs_", "components_", "scale_", "_tfidf"):
         value = getattr(getattr(step, name, None), "idf_", getattr(step, name, None))
+        value = to_dense(value[0], None) if name == "coefs_" and value is not None else value
         if isinstance(value, np.ndarray):
             return np.dtype(np.float32 if value.dtype == np.float32 else np.float64)
     if hasattr(step, "estimators_") and isinstance(step.estimators_, list):

@@ -17,7 +17,10 @@ from sklearn.preprocessing import (
 )
 from sklearn.svm import LinearSVC, LinearSVR
 
+from transferkit.encoders import AutoencoderEncoder, KMeansEncoder
 from transferkit.exceptions import ExportError
+from transferkit.export._onnx_networks import append_autoencoder, append_clusters, append_network_scores
+from transferkit.heads import MLPHeadClassifier, MLPHeadRegressor
 
 _WORDS = r"(?u)\b\w\w+\b"
 _SPLITTING = (
@@ -63,6 +66,12 @@ class Graph:
             tensor = numpy_helper.from_array(array, name)
         self.initializers.append(tensor)
         return name
+
+    def cast(self, value, dtype, output=None):
+        """Append a change of type."""
+        from onnx import helper
+
+        return self.add("Cast", value, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), output=output)
 
     def finish(self, value):
         """Return descriptions of the outputs; without a head the last value is the output "features"."""
@@ -140,7 +149,7 @@ def _append_tfidf(graph, vectorizer, tokens):
         pool_strings=pool,
     )
     if graph.dtype != np.float32:
-        value = _cast(graph, value, graph.dtype)
+        value = graph.cast(value, graph.dtype)
     if vectorizer.binary:
         value = graph.add("Min", value, np.float64(1))
     if weights is None:
@@ -212,19 +221,30 @@ def _append_union(graph, union, value):
 def _append_classifier(graph, head, value):
     coef, intercept = np.atleast_2d(head.coef_), np.atleast_1d(head.intercept_)
     scores = _append_scores(graph, coef, intercept, value)
-    is_binary = len(coef) == 1
-    if isinstance(head, LogisticRegression):
+    return _append_answers(graph, head.classes_, scores, len(coef) == 1, isinstance(head, LogisticRegression))
+
+
+def _append_network_classifier(graph, head, value):
+    scores = append_network_scores(graph, head, value, "scores")
+    has_probabilities = hasattr(head, "predict_proba")
+    if head.multilabel_:
+        return _append_indicators(graph, scores, len(head.classes_), has_probabilities)
+    return _append_answers(graph, head.classes_, scores, head.coefs_[-1].shape[1] == 1, has_probabilities)
+
+
+def _append_answers(graph, classes, scores, is_binary, has_probabilities):
+    if has_probabilities:
         if is_binary:
             both = [graph.add("Sigmoid", graph.add("Neg", scores)), graph.add("Sigmoid", scores)]
             graph.add("Concat", *both, axis=1, output="probabilities")
         else:
             graph.add("Softmax", scores, axis=1, output="probabilities")
-        graph.outputs.append(("probabilities", graph.dtype, len(head.classes_)))
+        graph.outputs.append(("probabilities", graph.dtype, len(classes)))
     if is_binary:
-        best = _cast(graph, graph.add("Greater", graph.add("Squeeze", scores, np.array([1])), np.float64(0)), np.int64)
+        best = graph.cast(graph.add("Greater", graph.add("Squeeze", scores, np.array([1])), np.float64(0)), np.int64)
     else:
         best = graph.add("ArgMax", scores, axis=1, keepdims=0)
-    classes = np.asarray(head.classes_)
+    classes = np.asarray(classes)
     classes = classes.astype(np.int64) if classes.dtype.kind in "iub" else classes.astype(str)
     graph.add("Gather", classes, best, output="labels")
     graph.outputs.append(("labels", classes.dtype, None))
@@ -236,10 +256,15 @@ def _append_one_vs_rest(graph, head, value):
         raise ExportError("to_onnx exports a OneVsRestClassifier of logistic regressions after a multilabel fit only.")
     coef = np.vstack([one.coef_ for one in head.estimators_])
     scores = _append_scores(graph, coef, np.concatenate([one.intercept_ for one in head.estimators_]), value)
-    graph.add("Sigmoid", scores, output="probabilities")
-    labels = graph.add("Greater", scores, np.float64(0))
-    _cast(graph, labels, np.int64, output="labels")
-    graph.outputs += [("probabilities", graph.dtype, len(coef)), ("labels", np.int64, len(coef))]
+    return _append_indicators(graph, scores, len(coef), has_probabilities=True)
+
+
+def _append_indicators(graph, scores, n_labels, has_probabilities):
+    if has_probabilities:
+        graph.add("Sigmoid", scores, output="probabilities")
+        graph.outputs.append(("probabilities", graph.dtype, n_labels))
+    graph.cast(graph.add("Greater", scores, np.float64(0)), np.int64, output="labels")
+    graph.outputs.append(("labels", np.int64, n_labels))
     return scores
 
 
@@ -258,14 +283,15 @@ def _append_regressor(graph, head, value):
     return "predictions"
 
 
-def _cast(graph, value, dtype, output=None):
-    from onnx import helper
-
-    return graph.add("Cast", value, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), output=output)
-
+# What becomes nodes as it is, and not through scikit-learn's counterpart.
+NATIVE = (KMeansEncoder, AutoencoderEncoder, MLPHeadClassifier, MLPHeadRegressor)
 
 _STEPS = [
     (CountVectorizer, _append_tfidf),
+    (KMeansEncoder, append_clusters),
+    (AutoencoderEncoder, append_autoencoder),
+    (MLPHeadClassifier, _append_network_classifier),
+    (MLPHeadRegressor, lambda graph, head, value: append_network_scores(graph, head, value, "predictions")),
     (TruncatedSVD, _append_svd),
     (PCA, _append_pca),
     (Normalizer, _append_normalizer),

@@ -13,10 +13,11 @@ from sklearn.preprocessing import LabelBinarizer, Normalizer
 
 from transferkit._algorithms.pooling import smooth_inverse_frequency
 from transferkit._validation import check_is_fitted, is_fitted
-from transferkit.encoders import LSAEncoder, PretrainedEncoder, TfidfEncoder, WordVectorEncoder
+from transferkit.encoders import KMeansEncoder, LSAEncoder, PretrainedEncoder, TfidfEncoder, WordVectorEncoder
 from transferkit.exceptions import ExportError
 from transferkit.export._sameness import check_same
-from transferkit.heads import LogisticHead, LogisticHeadCV, RidgeHead
+from transferkit.export._sklearn_networks import convert_clusters, convert_network
+from transferkit.heads import LogisticHead, LogisticHeadCV, MLPHeadClassifier, MLPHeadRegressor, RidgeHead
 
 
 def to_sklearn(model):
@@ -35,7 +36,8 @@ def to_sklearn(model):
     -------
     exported : estimator
         Encoders become TfidfVectorizer, TruncatedSVD and Normalizer, heads LogisticRegression (OneVsRestClassifier
-        after a multilabel fit) and Ridge, a TransferClassifier a Pipeline. Where only a projection stands between terms
+        after a multilabel fit), Ridge, MLPClassifier and MLPRegressor, a KMeansEncoder with ``activation="distance"``
+        KMeans, a TransferClassifier a Pipeline. Where only a projection stands between terms
         and head (a WordVectorEncoder with ``norm=None``), the weights are folded to one a term. What was
         scikit-learn's is shared with `model`, not copied.
 
@@ -64,25 +66,32 @@ def to_sklearn(model):
         raise ExportError(f"to_sklearn takes estimators. Got {type(model).__name__} instead.")
     check_is_fitted(model)
     model = getattr(model, "best_estimator_", model)
-    exported = _convert(model)
+    exported = convert(model)
     check_same(model, exported)
     return exported
 
 
-def _convert(value):
-    """Return a value with every estimator of transferkit in it replaced; the same object where there is none."""
-    convert = next((function for cls, function in _CONVERTERS.items() if isinstance(value, cls)), None)
-    if convert is not None:
-        return convert(value)
+def convert(value, kept=()):
+    """Return a value with every estimator of transferkit in it replaced, but for the classes that are `kept`.
+
+    The same object where there is none.
+    """
+    if isinstance(value, kept):
+        return value
+    if isinstance(value, PretrainedEncoder):
+        return convert(value.encoder_, kept)
+    converter = next((function for cls, function in _CONVERTERS.items() if isinstance(value, cls)), None)
+    if converter is not None:
+        return converter(value)
     if type(value).__module__.startswith("transferkit."):
         if hasattr(value, "encoder_") and hasattr(value, "head_"):
-            return _join(_convert(value.encoder_), _convert(value.head_))
+            return _join(convert(value.encoder_, kept), convert(value.head_, kept))
         raise ExportError(f"to_sklearn does not know scikit-learn's counterpart of a fitted {type(value).__name__}.")
     if isinstance(value, (list, tuple)):
-        items = [_convert(item) for item in value]
+        items = [convert(item, kept) for item in value]
         return value if all(a is b for a, b in zip(items, value, strict=True)) else type(value)(items)
     if type(value).__module__.startswith("sklearn.") and hasattr(value, "__dict__"):
-        state = {name: _convert(item) for name, item in vars(value).items()}
+        state = {name: convert(item, kept) for name, item in vars(value).items()}
         if all(state[name] is item for name, item in vars(value).items()):
             return value
         value = copy.copy(value)
@@ -197,10 +206,11 @@ _CONVERTERS = {
     TfidfEncoder: _convert_tfidf,
     LSAEncoder: _convert_lsa,
     WordVectorEncoder: _convert_word_vectors,
-    PretrainedEncoder: lambda encoder: _convert(encoder.encoder_),
     LogisticHead: _convert_logistic,
     LogisticHeadCV: _convert_logistic,
     RidgeHead: _convert_ridge,
+    (MLPHeadClassifier, MLPHeadRegressor): convert_network,
+    KMeansEncoder: convert_clusters,
 }
 
 

@@ -1,10 +1,19 @@
 """Model files: arrays and plain data, no code."""
 
-from transferkit.persistence._describe import ModelDescription, describe
-from transferkit.persistence._fingerprint import fingerprint
-from transferkit.persistence._model_file import load, save
-from transferkit.persistence._probe import make_probe
-from transferkit.persistence._shared import load_shared
-from transferkit.persistence._vector_files import read_vectors
+from transferkit._lazy import import_when_asked
+
+__getattr__, __dir__ = import_when_asked(
+    __name__,
+    {
+        "ModelDescription": "._describe",
+        "describe": "._describe",
+        "fingerprint": "._fingerprint",
+        "load": "._model_file",
+        "load_shared": "._shared",
+        "make_probe": "._probe",
+        "read_vectors": "._vector_files",
+        "save": "._model_file",
+    },
+)
 
 __all__ = ["ModelDescription", "describe", "fingerprint", "load", "load_shared", "make_probe", "read_vectors", "save"]

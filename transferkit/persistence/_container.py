@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import save_file
 
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence._seal import LENGTH, compute_seals, find_places
@@ -49,6 +47,9 @@ class Header(NamedTuple):
 
 def write_container(path, arrays, metadata, *, sign_key=None):
     """Write arrays (by name) and metadata (JSON data) so that `path` is the old or the new file, never half of one."""
+    from safetensors import SafetensorError  # here, because reading needs neither
+    from safetensors.numpy import save_file
+
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"The model file {os.fspath(path)!r} cannot be written: a folder has that name.")

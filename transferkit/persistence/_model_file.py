@@ -7,9 +7,9 @@ import os
 import platform
 import reprlib
 import warnings
-from importlib.metadata import version
 
 import joblib
+import sklearn
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
@@ -21,12 +21,12 @@ from transferkit.persistence._fingerprint import remember_fingerprint
 from transferkit.persistence._probe import agrees_with_probe, make_probe, may_run_long
 from transferkit.persistence._state import Packer, Unpacker, get_state
 
-FORMAT = 1
+FORMAT = 2
 _PACKAGES = ("transferkit", "scikit-learn", "numpy", "scipy")
 _LARGEST_LIST = 200  # classes beyond that are counted in the summary, not listed
 
 
-def save(estimator, path, *, card=None, sign_key=None, trusted=None):
+def save(estimator, path, *, card=None, sign_key=None, trusted=None, compress=False):
     """Write a fitted estimator to a model file: its arrays and plain data, no code.
 
     Parameters
@@ -44,6 +44,9 @@ def save(estimator, path, *, card=None, sign_key=None, trusted=None):
     trusted : list of str or class, default=None
         Other classes that the file may hold, such as your own transformer: "my_package.MyTransformer". Their
         attributes must be plain data; their code is not in the file. Whoever loads it must name them, too.
+    compress : bool, default=False
+        Deflate arrays of whole numbers, such as the spelling of terms: a file half a megabyte smaller for each 100,000
+        terms, which loads some milliseconds later and whose terms processes do not share. Weights stay as they are.
 
     Raises
     ------
@@ -77,9 +80,11 @@ def save(estimator, path, *, card=None, sign_key=None, trusted=None):
     except NotFittedError:
         name = type(estimator).__name__
         raise NotFittedError(f"This {name} is not fitted, so there is nothing to save: call fit first.") from None
+    from importlib.metadata import version  # here, because `load` does without
+
     card = _check_card(card)
     _check_key(sign_key, "sign_key of save")
-    packer = Packer(Trusted(trusted, "save"))
+    packer = Packer(Trusted(trusted, "save"), compress=compress)
     root = packer.pack(estimator, type(estimator).__name__)
     probe = make_probe(estimator)
     metadata = {
@@ -189,10 +194,10 @@ def _warn_if_newer(path, metadata):
     """Warn when the file comes from a scikit-learn whose models this one may read wrongly."""
     versions = metadata.get("versions")
     written = str(versions.get("scikit-learn")).partition(".")[0] if isinstance(versions, dict) else ""
-    if written.isdecimal() and int(written[:9]) > int(version("scikit-learn").partition(".")[0]):
+    if written.isdecimal() and int(written[:9]) > int(sklearn.__version__.partition(".")[0]):
         warnings.warn(
             f"The model file {os.fspath(path)!r} was written with scikit-learn {versions['scikit-learn']}, "
-            f"and {version('scikit-learn')} is installed, which may read it wrongly. Upgrade: "
+            f"and {sklearn.__version__} is installed, which may read it wrongly. Upgrade: "
             "pip install --upgrade scikit-learn.",
             ModelVersionWarning,
             stacklevel=3,

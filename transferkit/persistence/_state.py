@@ -6,6 +6,7 @@ with one key that says what it is; docs/model-files.md lists them.
 
 import math
 import os
+import zlib
 from inspect import signature
 
 import numpy as np
@@ -27,6 +28,7 @@ _MOST_ESTIMATORS = (
     100_000  # counted as often as they are met, because whoever walks through the model meets them so often
 )
 _LARGEST_TEXTS = 1 << 26  # bytes of an array of strings that need not stand in proportion to their text
+_SMALLEST_DEFLATED = 1 << 12  # bytes of an array that are worth it
 _SPARSE_FORMATS = {
     ("csr", "matrix"): sparse.csr_matrix,
     ("csr", "array"): sparse.csr_array,
@@ -38,7 +40,8 @@ _SPARSE_FORMATS = {
 class Packer:
     """Turns values into nodes; collects arrays and estimators, each once however often it is met."""
 
-    def __init__(self, trusted=None):
+    def __init__(self, trusted=None, *, compress=False):
+        self._compress = compress
         self._trusted = trusted or Trusted(None, "save")
         self.arrays = {}
         self.estimators = []
@@ -85,6 +88,8 @@ class Packer:
         return self._pack_estimator(value, where)
 
     def _pack_array(self, array, where):
+        if self._compress and array.dtype.kind in "iu" and array.nbytes >= _SMALLEST_DEFLATED:
+            return {"deflated": [array.dtype.name, list(array.shape), self._add_deflated(array)]}
         if array.dtype in STORABLE_DTYPES:
             return {"transposed" if array.flags.fnc else "array": self._add_array(array)}
         if array.dtype.kind in "UO" and all(type(item) in (str, np.str_) for item in array.flat):
@@ -103,6 +108,13 @@ class Packer:
             self._names_of_arrays[id(array)] = name = str(len(self.arrays))
             # Fortran order is a layout chosen so that products copy nothing: the transpose keeps it
             self.arrays[name] = array.T if array.flags.fnc else array
+            self._alive.append(array)
+        return self._names_of_arrays[id(array)]
+
+    def _add_deflated(self, array):
+        if id(array) not in self._names_of_arrays:
+            stream = np.frombuffer(zlib.compress(array.tobytes()), np.uint8)
+            self._names_of_arrays[id(array)] = self._add_array(stream)
             self._alive.append(array)
         return self._names_of_arrays[id(array)]
 
@@ -168,6 +180,7 @@ class Unpacker:
         self._arrays = arrays
         self._trusted = trusted or Trusted(None, "load")
         self._depth = 0
+        self._inflated, self._n_inflated = {}, 0  # arrays by name; their bytes
         self._n_met, self._sizes = 0, []  # estimators met while one is unpacked; what each counts for in all
         self.estimators = []
         for entry in estimators:  # in the order of dependence: an estimator follows those inside it
@@ -234,6 +247,17 @@ class Unpacker:
     def _unpack_array(self, name):
         return self._arrays[name]
 
+    def _unpack_deflated(self, content):
+        name, shape, stream = content
+        dtype = _storable_dtype(name)
+        if stream not in self._inflated:
+            n_bytes = math.prod(shape) * dtype.itemsize
+            self._n_inflated += n_bytes
+            if self._n_inflated > max(_LARGEST_TEXTS, 64 * max(array.nbytes for array in self._arrays.values())):
+                raise ValueError("compressed arrays out of proportion")
+            self._inflated[stream] = _inflate(self._arrays[stream].tobytes(), n_bytes)
+        return np.frombuffer(self._inflated[stream], dtype).reshape(shape)
+
     def _unpack_transposed(self, name):
         return self._arrays[name].T
 
@@ -284,6 +308,17 @@ def _check_sparse(data, indices, indptr, shape):
         raise ValueError("the rows of a sparse matrix do not fit its entries")
     if len(indices) and not 0 <= indices.min() <= indices.max() < n_minor:
         raise ValueError("an index of a sparse matrix is out of range")
+
+
+def _inflate(stream, n_bytes):
+    inflater = zlib.decompressobj()
+    try:
+        content = inflater.decompress(stream, n_bytes + 1)
+    except zlib.error as error:
+        raise ValueError(f"a compressed array is damaged: {error}") from None
+    if len(content) != n_bytes or not inflater.eof:
+        raise ValueError("a compressed array has another size than it should")
+    return content
 
 
 def _storable_dtype(name):

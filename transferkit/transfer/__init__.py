@@ -1,7 +1,15 @@
 """Transfer: an encoder and a head as one estimator on raw input."""
 
-from transferkit.transfer._classifier import TransferClassifier
-from transferkit.transfer._multitask import EncoderReference, MultiTaskTransfer
-from transferkit.transfer._regressor import TransferRegressor
+from transferkit._lazy import import_when_asked
+
+__getattr__, __dir__ = import_when_asked(
+    __name__,
+    {
+        "EncoderReference": "._multitask",
+        "MultiTaskTransfer": "._multitask",
+        "TransferClassifier": "._classifier",
+        "TransferRegressor": "._regressor",
+    },
+)
 
 __all__ = ["EncoderReference", "MultiTaskTransfer", "TransferClassifier", "TransferRegressor"]

@@ -25,7 +25,6 @@ from transferkit._versioning import VersionedEstimator
 from transferkit.heads import LogisticHead
 from transferkit.transfer._estimator import TransferMixin
 from transferkit.transfer._outcome import tabulate
-from transferkit.transfer._strategies import fit_judged, fit_plainly
 
 
 def _head_has(method):
@@ -218,6 +217,8 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
 
     def _fit(self, X, y, sample_weight=None, groups=None, terms=None):
         """Fit, with "prior" on terms that several tasks share if they are given."""
+        from transferkit.transfer._strategies import fit_judged, fit_plainly  # here: predictions need none of it
+
         is_text = holds_texts(X)
         X = check_texts(X) if is_text else X
         y = check_labels(y)

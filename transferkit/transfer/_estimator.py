@@ -8,7 +8,6 @@ from sklearn.utils import get_tags
 
 from transferkit._validation import check_is_fitted, is_fitted
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
-from transferkit.transfer._source import read_source
 
 
 class TransferMixin:
@@ -105,6 +104,8 @@ class TransferMixin:
         tags = super().__sklearn_tags__()
         encoder = getattr(self, "encoder_", None)
         if encoder is None and getattr(self, "source", None) is not None:
+            from transferkit.transfer._source import read_source  # here: a model that only predicts needs none of it
+
             encoder = read_source(self.source)[1]
         if encoder is None and (self.encoder is not None and self.strategy != "scratch"):
             encoder = self._make_encoder(is_text=True)

@@ -6,7 +6,6 @@ import warnings
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -112,6 +111,8 @@ def _spread(head, names, wanted):
         )
     coef = np.zeros((len(head.coef_), len(found)), head.coef_.dtype)
     coef[:, found >= 0] = head.coef_[:, found[found >= 0]]
+    from sklearn.linear_model import LogisticRegression  # here, because a model that only predicts needs none of it
+
     spread = LogisticRegression()
     spread.coef_, spread.intercept_, spread.classes_ = coef, np.asarray(head.intercept_), head.classes_
     return spread
