@@ -38,3 +38,17 @@ def test_vectors_beyond_the_rank_are_zero():
     found = leading_vectors(RowProducts(rows), 4, 4, np.random.RandomState(0))
     np.testing.assert_allclose(found.vectors[:, 0], 1 / 3, rtol=1e-5)
     assert not found.vectors[:, 1:].any()
+
+
+def test_result_depends_neither_on_the_side_nor_on_the_order_of_rows():
+    wide = decaying_rows(150, 151)
+    tall = sparse.vstack(
+        [wide, sparse.csr_matrix((10, 151), dtype=np.float32)], format="csr"
+    )  # rows of zeros add nothing
+    by_row, by_column, shuffled = (
+        leading_vectors(RowProducts(rows), 9, 2, np.random.RandomState(0))
+        for rows in (wide, tall, tall[np.random.RandomState(1).permutation(160)])
+    )
+    for other in (by_column, shuffled):
+        np.testing.assert_allclose(other.values, by_row.values, rtol=1e-5)
+        np.testing.assert_allclose(np.abs(np.sum(other.vectors * by_row.vectors, axis=0)), 1, atol=1e-5)

@@ -466,3 +466,41 @@ def test_short_texts_remember_a_bounded_number_of_terms(monkeypatch):
     for k in range(30):
         assert encoder.transform([f"aa word{k} other{k}"]).nnz == 1
     assert len(encoder._workings().short_texts._column_of) <= 5
+
+
+def test_bound_on_the_vocabulary_changes_nothing_until_it_is_reached():
+    texts = load_docstrings(["joblib"]).data
+    exact = TfidfEncoder().fit(texts)
+    bounded = TfidfEncoder(max_vocabulary=len(exact.vocabulary_)).fit(texts)
+    assert bounded.vocabulary_ == exact.vocabulary_
+    assert bounded.vocabulary_error_ == 0
+    np.testing.assert_array_equal(bounded.idf_, exact.idf_)
+
+
+@pytest.mark.parametrize("learn", ["fit", "fit_transform", "partial_fit", "merge"])
+def test_bound_on_the_vocabulary_keeps_its_promise(learn):
+    texts, limit = load_docstrings(["joblib", "scipy"]).data[:3000], 4000
+    exact = TfidfEncoder(use_idf=False).fit(texts)
+    true = document_frequencies(exact)
+    encoder = TfidfEncoder(max_vocabulary=limit)
+    if learn in ("fit", "fit_transform"):
+        getattr(encoder, learn)(texts)
+    else:
+        for begin in range(0, len(texts), 250):
+            shard = texts[begin : begin + 250]
+            if learn == "merge" and begin:
+                encoder.merge(pickle.loads(pickle.dumps(TfidfEncoder(max_vocabulary=limit).partial_fit(shard))))
+            else:
+                encoder.partial_fit(shard)
+    error = encoder.vocabulary_error_
+    found = document_frequencies(encoder)
+    assert 0 < error < 100
+    assert len(found) <= limit < len(true)
+    assert all(true[term] - error <= frequency <= true[term] for term, frequency in found.items())
+    assert max(frequency for term, frequency in true.items() if term not in found) <= error
+    assert pickle.loads(pickle.dumps(encoder)).vocabulary_error_ == error
+
+
+def document_frequencies(encoder):
+    names, frequency = encoder.get_feature_names_out(), encoder._terms().document_frequency
+    return dict(zip(names, frequency[np.argsort(encoder._columns)].tolist(), strict=True))

@@ -12,7 +12,9 @@ from sklearn.exceptions import NotFittedError
 
 import transferkit
 from transferkit import TfidfEncoder, WordVectorEncoder
+from transferkit._algorithms.vocabulary import decode_terms
 from transferkit.datasets import load_docstrings
+from transferkit.encoders._word_counts import WordCounts
 
 TEXTS = ["my cat drinks milk", "my dog drinks milk", "the cat eats fish", "the dog eats fish", "a bank sells gold"]
 
@@ -451,3 +453,30 @@ def test_encoding_needs_no_torch(corpus, tmp_path, run_without_torch):
     transferkit.save(WordVectorEncoder(5).fit(corpus[:300]), tmp_path / "encoder.tk")
     code = "import transferkit; print(transferkit.load(sys.argv[1]).transform(['an array']).shape)"
     assert run_without_torch(code, tmp_path / "encoder.tk").strip() == "(1, 5)"
+
+
+def test_bound_on_the_vocabulary_keeps_its_promise():
+    texts = load_docstrings(["joblib", "scipy"]).data[:2000]
+    exact = WordVectorEncoder(8, min_count=1).fit(texts)
+    same = WordVectorEncoder(8, min_count=1, max_vocabulary=len(exact.vocabulary_)).fit(texts)
+    np.testing.assert_array_equal(same.vectors_, exact.vectors_)
+    assert same.vocabulary_error_ == 0
+    bounded = WordVectorEncoder(8, min_count=1, max_vocabulary=2000)
+    for begin in range(0, len(texts), 200):
+        bounded.partial_fit(texts[begin : begin + 200])
+    bounded.merge(WordVectorEncoder(8, min_count=1, max_vocabulary=2000).partial_fit(texts[:100]))
+    true = counted_words(WordVectorEncoder(8, min_count=1).partial_fit(texts + texts[:100]))
+    found, error = counted_words(bounded), bounded.vocabulary_error_
+    assert error > 0
+    assert len(found) <= 2000 < len(true)
+    assert all(true[word] - error <= count <= true[word] for word, count in found.items())
+    assert max(count for word, count in true.items() if word not in found) <= error
+    assert pickle.loads(pickle.dumps(bounded)).vocabulary_error_ == error
+    plain = WordVectorEncoder(8, max_vocabulary=2000).fit(texts)
+    assert pickle.loads(pickle.dumps(plain)).vocabulary_error_ == plain.vocabulary_error_ > 0
+
+
+def counted_words(encoder):
+    terms = WordCounts(*encoder._counts).terms
+    words = decode_terms(terms[4], terms[5], terms[6])
+    return dict(zip(words, terms[3].tolist(), strict=True))

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from scipy import linalg, sparse
 
+_BLOCK_ROWS = 8192  # that are float64 at a time
 N_SPARE = 10  # vectors beyond those asked for, which make the last ones asked for accurate
 
 
@@ -29,6 +30,9 @@ class Products(Protocol):
 
     def orthonormal(self, vectors: Any) -> Any:
         """Return an orthonormal basis of the span."""
+
+    def inner(self, left: Any, right: Any) -> np.ndarray:
+        """Return left.T @ right, summed in float64, as a NumPy array."""
 
     def put(self, array: np.ndarray) -> Any:
         """Return a NumPy array as one of that library."""
@@ -59,32 +63,107 @@ def leading_vectors(rows: Products, n_vectors: int, n_iter: int, random_state: n
 
     Notes
     -----
-    With the rows X, the iteration Q <- orth(X X' Q) runs on the side (rows or columns) that has fewer entries.
-    Vectors of singular values that are zero are zero.
+    With fewer rows than columns the iteration Q <- orth(X X' Q) runs on the side of the rows, else B <- orth(X' X B) on
+    that of the columns, where every step is a sum over rows. Both start from the same numbers for each column and take
+    as many products, and both find the best approximation in the span of (X' X)^(n_iter + 1) times the start: but for
+    rounding, the result depends neither on the side nor on the order of the rows. Vectors of singular values that are
+    zero are zero.
 
     References
     ----------
     .. [1] N. Halko, P.-G. Martinsson, J. Tropp (2011). Finding structure with randomness:
        probabilistic algorithms for constructing approximate matrix decompositions. SIAM Review 53 (2).
     """
-    by_row = rows.n_rows <= rows.n_columns
-    there, back = (rows.times, rows.transposed_times) if by_row else (rows.transposed_times, rows.times)
-    start = random_state.normal(size=(rows.n_columns if by_row else rows.n_rows, n_vectors))
-    basis = rows.orthonormal(there(rows.put(start.astype(np.float32))))
+    start = rows.put(draw_start(rows.n_columns, n_vectors, random_state))
+    if rows.n_rows > rows.n_columns:
+        basis, image = start, rows.transposed_times(rows.times(start))
+        for _ in range(n_iter):
+            basis = rows.orthonormal(image)
+            image = rows.transposed_times(rows.times(basis))
+        rotation, values = best_rotation(rows.inner(basis, image), rows.inner(image, image))
+        return _to_vectors(rows.get(image @ rows.put(rotation)), values)
+    basis = rows.orthonormal(rows.times(start))
     for _ in range(n_iter):
-        basis = rows.orthonormal(there(back(basis)))
-    image = back(basis)
+        basis = rows.orthonormal(rows.times(rows.transposed_times(basis)))
+    image = rows.transposed_times(basis)
     squares, rotation = linalg.eigh(rows.get(image.T @ image))  # squared singular values within the subspace
     squares, rotation = np.maximum(squares[::-1], 0), np.ascontiguousarray(rotation[:, ::-1])
     values = np.sqrt(squares)
-    vectors = rows.get((image if by_row else basis) @ rows.put(rotation))
+    vectors = rows.get(image @ rows.put(rotation))
     is_zero = values <= np.finfo(np.float32).eps * len(values) * values[0]
-    if by_row:
-        vectors /= np.where(is_zero, 1, values)
+    vectors /= np.where(is_zero, 1, values)
     vectors[:, is_zero] = 0
+    return _to_vectors(vectors, values)
+
+
+def draw_start(n_columns: int, n_vectors: int, random_state: np.random.RandomState) -> np.ndarray:
+    """Return the numbers that the iteration starts from, float32 of shape (n_columns, n_vectors)."""
+    return random_state.normal(size=(n_columns, n_vectors)).astype(np.float32)
+
+
+def inner_products(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return left.T @ right of tall matrices, summed in float64."""
+    total = np.zeros((left.shape[1], right.shape[1]))
+    for begin in range(0, len(left), _BLOCK_ROWS):
+        block = slice(begin, begin + _BLOCK_ROWS)
+        total += left[block].astype(np.float64).T @ right[block].astype(np.float64)
+    return total
+
+
+def orthonormal(vectors: np.ndarray) -> np.ndarray:
+    """Return an orthonormal basis of the span, of vectors that are overwritten."""
+    return linalg.qr(vectors, mode="economic", overwrite_a=True, check_finite=False)[0]
+
+
+def best_rotation(basis_image: np.ndarray, image_image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find the singular vectors in the span of an image Z = X' X B.
+
+    Parameters
+    ----------
+    basis_image : ndarray of float64 of shape (n_vectors, n_vectors)
+        B' Z.
+    image_image : ndarray of float64 of shape (n_vectors, n_vectors)
+        Z' Z.
+
+    Returns
+    -------
+    rotation : ndarray of float32 of shape (n_vectors, n_vectors)
+        Z times this are right singular vectors; columns of zeros stand for singular values of zero.
+    values : ndarray of float64 of shape (n_vectors,)
+        Singular values, largest first.
+
+    Notes
+    -----
+    Q = X B (B' Z)^(-1/2) is orthonormal and X' Q = Z (B' Z)^(-1/2), so the Gram matrix of X' Q, whose eigenvalues are
+    the squares sought, needs nothing but the two products. B' Z is first brought to a diagonal of ones: its columns
+    are accurate each in proportion to its own length, and what is small is then told from what is rounding.
+    """
+    eps = np.finfo(np.float32).eps * len(basis_image)
+    squares = np.diag(basis_image)
+    is_there = squares > eps**2 * squares.max()
+    scale = np.where(is_there, 1 / np.sqrt(np.where(is_there, squares, 1)), 0)
+    lengths, axes = linalg.eigh((basis_image + basis_image.T) / 2 * scale * scale[:, None])
+    is_there = lengths > eps * lengths[-1]
+    whitening = scale[:, None] * np.where(is_there, axes / np.sqrt(np.where(is_there, lengths, 1)), 0)
+    gram = whitening.T @ image_image @ whitening
+    squares, rotation = linalg.eigh((gram + gram.T) / 2)
+    values = np.sqrt(np.maximum(squares[::-1], 0))
+    is_zero = values <= eps * values[0]
+    rotation = np.where(is_zero, 0, whitening @ rotation[:, ::-1] / np.where(is_zero, 1, values))
+    return rotation.astype(np.float32), np.where(is_zero, 0, values)
+
+
+def _to_vectors(vectors: np.ndarray, values: np.ndarray) -> RightVectors:
+    """Return them in float32, the largest entry of each positive."""
     largest = np.abs(vectors).argmax(axis=0)
-    vectors *= np.where(vectors[largest, np.arange(n_vectors)] < 0, np.float32(-1), np.float32(1))
+    vectors = vectors * np.where(vectors[largest, np.arange(len(values))] < 0, np.float32(-1), np.float32(1))
     return RightVectors(np.ascontiguousarray(vectors, np.float32), values.astype(np.float32))
+
+
+def vectors_of_image(basis: np.ndarray, image: np.ndarray) -> RightVectors:
+    """Return the leading right singular vectors of rows X in the span of the image X' X B of a basis B."""
+    rotation, values = best_rotation(inner_products(basis, image), inner_products(image, image))
+    return _to_vectors(image @ rotation, values)
 
 
 class RowProducts:
@@ -115,7 +194,11 @@ class RowProducts:
 
     def orthonormal(self, vectors: np.ndarray) -> np.ndarray:
         """Return an orthonormal basis of the span."""
-        return linalg.qr(vectors, mode="economic", overwrite_a=True, check_finite=False)[0]
+        return orthonormal(vectors)
+
+    def inner(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Return left.T @ right, summed in float64."""
+        return inner_products(left, right)
 
     def put(self, array: np.ndarray) -> np.ndarray:
         """Return the array."""

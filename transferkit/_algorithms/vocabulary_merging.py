@@ -126,23 +126,49 @@ def to_vocabulary(parts: Sequence[Counted], merged: Merged | None = None, run: M
     return Vocabulary(merged.hashes, merged.checks, merged.document_frequency, merged.total, text, starts, lengths)
 
 
+def most_frequent(frequency: np.ndarray, n_most: int) -> tuple[np.ndarray, int]:
+    """Return the places of the highest frequencies, ascending, and the highest one that is left out (or 0).
+
+    Of equal frequencies the first are taken: for terms in the order of their hashes, the choice does not depend on the
+    order in which they were met.
+    """
+    order = np.argsort(-frequency, kind="stable")
+    left_out = order[n_most : n_most + 1]
+    return np.sort(order[:n_most]), int(frequency[left_out].sum())
+
+
 class Tally:
     """Term statistics of a stream, in memory that grows with the vocabulary and not with the stream.
 
-    Parts are merged when they reach the size of their elders, so that each term is moved only a few times.
+    Parts are merged when they reach the size of their elders, so that each term is moved only a few times. Beyond
+    `max_terms` distinct terms, those in the fewest documents are dropped until half as many are left. A frequency is
+    then too low by at most `error`: the sum, over all times that terms were dropped, of the highest frequency among
+    them; and no term that is missing is in more documents than that.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_terms: int | None = None, error: int = 0) -> None:
         self._levels: list[Vocabulary] = []
+        self._max_terms = max_terms
+        self.error = error
 
     def add(self, parts: Sequence[Counted], run: Map = map) -> None:
         """Add the terms of some blocks or vocabularies."""
         self._levels.append(to_vocabulary(parts, run=run))
         while len(self._levels) > 1 and 2 * len(self._levels[-1].hashes) >= len(self._levels[-2].hashes):
             self._levels[-2:] = [to_vocabulary(self._levels[-2:], run=run)]
+        if self._max_terms is not None and len(self._levels[-1].hashes) > self._max_terms:
+            self._levels[-1] = self._drop_rare(self._levels[-1], self._max_terms // 2)
 
     def vocabulary(self) -> Vocabulary:
         """Return everything added so far."""
         if len(self._levels) != 1:
-            self._levels = [to_vocabulary(self._levels)]
+            terms = to_vocabulary(self._levels)
+            if self._max_terms is not None and len(terms.hashes) > self._max_terms:
+                terms = self._drop_rare(terms, self._max_terms)
+            self._levels = [terms]
         return self._levels[0]
+
+    def _drop_rare(self, terms: Vocabulary, n_most: int) -> Vocabulary:
+        kept, dropped = most_frequent(terms.document_frequency, n_most)
+        self.error += dropped
+        return terms.select(kept)

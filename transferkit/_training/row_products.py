@@ -40,6 +40,10 @@ class DeviceRowProducts:
         """Return an orthonormal basis of the span."""
         return torch.linalg.qr(vectors)[0]
 
+    def inner(self, left: Tensor, right: Tensor) -> np.ndarray:
+        """Return left.T @ right, summed in float64, as a NumPy array."""
+        return (left.double().T @ right.double()).cpu().numpy()
+
     def put(self, array: np.ndarray) -> Tensor:
         """Return the array on the device."""
         return to_tensor(array, self._device)

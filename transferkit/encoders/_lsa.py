@@ -35,8 +35,8 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         of one document has no company to learn from.
     binary, norm, use_idf, smooth_idf, sublinear_tf : any
         How terms are weighed, as in :class:`TfidfEncoder`; here `sublinear_tf` is True by default.
-    stemmer, n_jobs : any
-        Stems instead of words, and threads, as in :class:`TfidfEncoder`.
+    stemmer, max_vocabulary, n_jobs : any
+        Stems instead of words, a bound on memory, and threads, as in :class:`TfidfEncoder`.
     device : str, default=None
         Where texts are counted, as in :class:`TfidfEncoder`, and where `fit` computes the SVD. Rows of `transform` come
         from NumPy, and need neither torch nor the device.
@@ -118,6 +118,7 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         smooth_idf=True,
         sublinear_tf=True,
         stemmer=None,
+        max_vocabulary=None,
         n_jobs=None,
         device=None,
         n_iter=4,
@@ -142,6 +143,7 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         self.smooth_idf = smooth_idf
         self.sublinear_tf = sublinear_tf
         self.stemmer = stemmer
+        self.max_vocabulary = max_vocabulary
         self.n_jobs = n_jobs
         self.device = device
         self.n_iter = n_iter

@@ -69,7 +69,15 @@ def join_terms(projection, texts):
     terms : Terms
         The encoder's terms keep their columns; new ones follow.
     """
-    settings = {"min_df": 1, "max_df": 1.0, "max_features": None, "vocabulary": None, "binary": False, "device": None}
+    settings = {
+        "min_df": 1,
+        "max_df": 1.0,
+        "max_features": None,
+        "vocabulary": None,
+        "max_vocabulary": None,
+        "binary": False,
+        "device": None,
+    }
     blank = clone(projection.words).set_params(**settings, use_idf=True, norm="l2", sublinear_tf=True)
     known, columns = _kept_terms(projection.words)
     terms = to_vocabulary([known, clone(blank).fit(texts)._terms()])

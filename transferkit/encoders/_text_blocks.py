@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from functools import partial
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -18,6 +19,20 @@ from transferkit.encoders._text_analysis import TextAnalysis
 
 _BATCH = 4096  # texts of a stream that are checked at a time
 _PENDING_TERMS = 1 << 19  # terms that wait before they are merged
+
+
+class TermStatistics(NamedTuple):
+    """The terms of a number of documents with their frequencies, which are too low by at most `error`."""
+
+    terms: Vocabulary
+    n_documents: int
+    error: int = 0
+
+    def merge(self, other: "TermStatistics", max_terms: int | None) -> "TermStatistics":
+        """Return the statistics of the documents of both."""
+        tally = Tally(max_terms, self.error + other.error)
+        tally.add([self.terms, other.terms])
+        return TermStatistics(tally.vocabulary(), self.n_documents + other.n_documents, tally.error)
 
 
 def check_documents(X, accept: tuple[type, ...]) -> Iterable:
@@ -63,14 +78,16 @@ def count_blocks(analysis: TextAnalysis, documents: Iterable, n_jobs: int | None
     return [TermCounts(*map(copy, counts)) for counts in blocks]
 
 
-def tally_terms(analysis: TextAnalysis, documents: Iterable, n_jobs: int | None) -> tuple[Vocabulary, int]:
-    """Return the terms of all documents with their frequencies, and the number of documents."""
+def tally_terms(
+    analysis: TextAnalysis, documents: Iterable, n_jobs: int | None, max_terms: int | None = None
+) -> TermStatistics:
+    """Return the terms of all documents with their frequencies."""
 
     def summarise(block: Sequence[str]) -> tuple[Vocabulary, int]:
         counts = analysis.count(block)
         return to_vocabulary([counts]), counts.n_rows
 
-    tally, parts, n_pending, n_documents = Tally(), [], 0, 0
+    tally, parts, n_pending, n_documents = Tally(max_terms), [], 0, 0
     for part, n_rows in map_blocks(summarise, analysis.split(documents), n_jobs):
         parts.append(part)
         n_documents += n_rows
@@ -80,13 +97,13 @@ def tally_terms(analysis: TextAnalysis, documents: Iterable, n_jobs: int | None)
             parts, n_pending = [], 0
     if parts:
         tally.add(parts)
-    return tally.vocabulary(), n_documents
+    return TermStatistics(tally.vocabulary(), n_documents, tally.error)
 
 
 def count_given_terms(
     analysis: TextAnalysis, given: Vocabulary, documents: Iterable, n_jobs: int | None
-) -> tuple[Vocabulary, int]:
-    """Return the given terms with their frequencies in the documents, and the number of documents."""
+) -> TermStatistics:
+    """Return the given terms with their frequencies in the documents."""
 
     def find(block: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
         counts = analysis.count(block)
@@ -101,4 +118,4 @@ def count_given_terms(
         document_frequency[places] += frequencies
         total[places] += totals
         n_documents += n_rows
-    return given._replace(document_frequency=document_frequency, total=total), n_documents
+    return TermStatistics(given._replace(document_frequency=document_frequency, total=total), n_documents)

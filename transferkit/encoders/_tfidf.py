@@ -37,6 +37,7 @@ from transferkit.encoders._text_analysis import (
     warn_for_unused,
 )
 from transferkit.encoders._text_blocks import (
+    TermStatistics,
     check_documents,
     count_blocks,
     count_given_terms,
@@ -65,6 +66,7 @@ TEXT_PARAMETER_CONSTRAINTS = {
     "smooth_idf": ["boolean"],
     "sublinear_tf": ["boolean"],
     "stemmer": [str, callable, None],
+    "max_vocabulary": [Interval(Integral, 2, None, closed="left"), None],
     "n_jobs": [Integral, None],
     "device": [str, None],
 }
@@ -125,6 +127,9 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         A Snowball language such as "english" (needs ``pip install 'transferkit[text]'``), or a function from one
         word to its stem or lemma. It is called once for each distinct word, after stop words are left out.
         Only with ``analyzer='word'``.
+    max_vocabulary : int, default=None
+        Most distinct terms whose frequencies are held while counting, whatever is kept of them in the end. When there
+        are more, those in the fewest documents are dropped (see Notes). None holds all, and is exact.
     n_jobs : int, default=None
         Threads that count. None means 1 unless in a :obj:`joblib.parallel_config` context, -1 all cores. The
         corpus is not copied, and the result does not depend on it.
@@ -141,6 +146,8 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         Inverse document frequency of each term; ones when `use_idf` is False.
     n_documents_ : int
         Number of texts learned from.
+    vocabulary_error_ : int
+        Number of documents by which a document frequency may be too low; 0 unless `max_vocabulary` was reached.
 
     See Also
     --------
@@ -158,7 +165,15 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
 
     `partial_fit` and `merge` are exact for every setting: an encoder keeps the frequencies of all terms met, also
     of those that `min_df`, `max_df` or `max_features` leave out. So memory grows with the number of distinct
-    terms and not with the corpus. An encoder that was fitted with `fit` is pickled and saved without the terms left
+    terms and not with the corpus, about 60 bytes for each.
+
+    `max_vocabulary` bounds it. When more distinct terms are met, those in the fewest documents are dropped until half
+    as many are left, and they begin at zero if they come again. So nothing changes while the bound is not reached;
+    after that, frequencies are too low by at most `vocabulary_error_`, which is the sum, over all times that terms were
+    dropped, of the highest frequency among them. No term that is missing is in more documents than that: a `min_df`
+    well above it chooses the same terms as without the bound. What is dropped depends on the order of the texts.
+
+    An encoder that was fitted with `fit` is pickled and saved without the terms left
     out; after loading it encodes as before but cannot learn on. Use `partial_fit` where that is wanted.
 
     With `device`, the normalised bytes of each block of texts go over once; words and n-grams are found, hashed
@@ -215,6 +230,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         smooth_idf=True,
         sublinear_tf=False,
         stemmer=None,
+        max_vocabulary=None,
         n_jobs=None,
         device=None,
     ):
@@ -240,6 +256,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         self.smooth_idf = smooth_idf
         self.sublinear_tf = sublinear_tf
         self.stemmer = stemmer
+        self.max_vocabulary = max_vocabulary
         self.n_jobs = n_jobs
         self.device = device
 
@@ -259,8 +276,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         self : TfidfEncoder
             The fitted encoder.
         """
-        terms, n_documents = self._learn(self._prepare_fit(), X)
-        self._store(terms, n_documents, keeps_all=False)
+        self._store(self._learn(self._prepare_fit(), X), keeps_all=False)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -280,7 +296,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
             TF-IDF rows.
         """
         analysis = self._prepare_fit()
-        if self.vocabulary is not None:
+        if self.vocabulary is not None or self.max_vocabulary is not None:
             documents = list(self._check_documents(X))
             return self.fit(documents).transform(documents)
         blocks = count_blocks(analysis, self._check_documents(X), self.n_jobs)
@@ -291,7 +307,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         del merged
         for k, block in enumerate(blocks):  # from here on only the counts are needed
             blocks[k] = block._replace(hashes=None, checks=None, text=None, starts=None, lengths=None)
-        self._store(terms, n_documents, keeps_all=False)
+        self._store(TermStatistics(terms, n_documents), keeps_all=False)
 
         def take_rows(k):
             block, blocks[k] = blocks[k], None  # its memory is free once the rows are made
@@ -351,8 +367,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         known = is_fitted(self)
         if known:
             self._check_can_learn_on()
-        terms, n_documents = self._learn(self._workings().analysis if known else self._prepare_fit(), X)
-        self._add(terms, n_documents)
+        self._add(self._learn(self._workings().analysis if known else self._prepare_fit(), X))
         return self
 
     def merge(self, other):
@@ -383,8 +398,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
             raise ValueError(f"Encoders can be merged only if their parameters agree. These differ: {different}.")
         self._check_can_learn_on()
         other._check_can_learn_on()
-        other._settle()
-        self._add(other._terms(), other.n_documents_)
+        self._add(other._statistics())
         return self
 
     @property
@@ -393,6 +407,13 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         check_is_fitted(self)
         self._settle()
         return self._idf
+
+    @property
+    def vocabulary_error_(self):
+        """Number of documents by which a document frequency may be too low."""
+        check_is_fitted(self)
+        self._settle()
+        return getattr(self, "_vocabulary_error", 0)  # which files written before it lack
 
     @property
     def vocabulary_(self):
@@ -470,7 +491,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
             idf = inverse_document_frequency(frequency, n_documents, self.smooth_idf, self.dtype)
         vars(self).update(zip(_TERM_ARRAYS, terms, strict=True))
         self._columns, self._idf, self.n_documents_, self._packed = columns, idf, n_documents, None
-        self._tally, self._keeps_all, self._is_complete = None, True, True
+        self._tally, self._keeps_all, self._is_complete, self._vocabulary_error = None, True, True, 0
         return self
 
     def _prepare_fit(self):
@@ -489,29 +510,33 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         return make_analysis(self, requires_device=True)
 
     def _learn(self, analysis, X):
-        """Return the terms of the texts with their frequencies, and the number of texts."""
+        """Return the statistics of the texts."""
         documents = self._check_documents(X)
         if self.vocabulary is None:
-            return tally_terms(analysis, documents, self.n_jobs)
+            return tally_terms(analysis, documents, self.n_jobs, self.max_vocabulary)
         given, _ = sort_given_vocabulary(self.vocabulary, analysis, self.lowercase)
         return count_given_terms(analysis, given, documents, self.n_jobs)
 
-    def _add(self, terms, n_documents):
+    def _add(self, statistics):
         if getattr(self, "_tally", None) is None:
-            tally = Tally()
+            tally = Tally(None if self.vocabulary is not None else self.max_vocabulary)
             if is_fitted(self):
                 tally.add([self._terms()])
+                tally.error = self._statistics().error
             self._tally = tally
-        self._tally.add([terms])
+        self._tally.add([statistics.terms])
+        self._tally.error += statistics.error
         self._keeps_all = self._is_complete = True
-        self.n_documents_ = getattr(self, "n_documents_", 0) + n_documents
+        self.n_documents_ = getattr(self, "n_documents_", 0) + statistics.n_documents
 
     def _settle(self):
         """Choose columns and weights, if texts were added since that was last done."""
         if self._tally is not None:
-            self._store(self._tally.vocabulary(), self.n_documents_, keeps_all=True)
+            terms = self._tally.vocabulary()
+            self._store(TermStatistics(terms, self.n_documents_, self._tally.error), keeps_all=True)
 
-    def _store(self, terms, n_documents, keeps_all):
+    def _store(self, statistics, keeps_all):
+        terms, n_documents, error = statistics
         columns = self._choose_columns(terms, n_documents)
         n_terms = int(columns.max()) + 1
         idf = np.ones(n_terms, self.dtype)
@@ -523,7 +548,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         self.n_documents_ = n_documents
         vars(self).update(zip(_TERM_ARRAYS, terms, strict=True))
         self._columns, self._idf, self._packed = columns, idf, None
-        self._tally, self._keeps_all, self._is_complete = None, keeps_all, True
+        self._tally, self._keeps_all, self._is_complete, self._vocabulary_error = None, keeps_all, True, error
 
     def _choose_columns(self, terms, n_documents):
         if self.vocabulary is not None:
@@ -548,6 +573,10 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
             terms, columns = unpack_terms(packed, choose_unit(self) == "word")
             _unpacked[self] = dict(zip(_LEFT_OUT_OF_FILES, [*terms, columns], strict=True))
         return _unpacked[self][name]
+
+    def _statistics(self):
+        terms = self._terms()
+        return TermStatistics(terms, self.n_documents_, getattr(self, "_vocabulary_error", 0))
 
     def _weigh(self, rows):
         weigh(rows, self._idf if self.use_idf else None, Weighting(self.binary, self.sublinear_tf, self.norm))

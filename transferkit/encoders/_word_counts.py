@@ -14,11 +14,18 @@ from transferkit._algorithms.cooccurrence import (
     relabel_pairs,
 )
 from transferkit._algorithms.vocabulary import Vocabulary, sort_terms
-from transferkit._algorithms.vocabulary_merging import merge_parts, to_vocabulary
+from transferkit._algorithms.vocabulary_merging import merge_parts, most_frequent, to_vocabulary
 from transferkit.encoders._text_blocks import map_blocks, threaded_map
 
 _BATCH_TOKENS = 1 << 21  # that are counted at a time
 _N_PARTS = 8  # of a batch, for threads; however many there are, so that pruning does not depend on them
+
+
+class Bounds(NamedTuple):
+    """How many pairs, and how many distinct words, are counted at most (None for any number)."""
+
+    pairs: int
+    words: int | None = None
 
 
 class WordCounts(NamedTuple):
@@ -32,8 +39,9 @@ class WordCounts(NamedTuple):
     ids: np.ndarray | None = None
     pairs: tuple = ()
     n_documents: int = 0
+    error: int = 0  # by which the number of a word's occurrences may be too low
 
-    def add(self, analysis, documents, window, max_pairs, n_jobs):
+    def add(self, analysis, documents, window, bounds, n_jobs):
         """Return the counts with those of more documents added."""
         counts, batch, n_tokens, n_rows = self, [], 0, 0
         for words, word_of_token, rows, n_new in map_blocks(
@@ -43,18 +51,19 @@ class WordCounts(NamedTuple):
             n_rows += n_new
             n_tokens += len(rows)
             if n_tokens > _BATCH_TOKENS:
-                counts, batch, n_tokens = counts._add_batch(batch, window, max_pairs, n_jobs), [], 0
+                counts, batch, n_tokens = counts._add_batch(batch, window, bounds, n_jobs), [], 0
         if batch:
-            counts = counts._add_batch(batch, window, max_pairs, n_jobs)
+            counts = counts._add_batch(batch, window, bounds, n_jobs)
         return counts._replace(n_documents=self.n_documents + n_rows)
 
-    def merge(self, other, max_pairs, n_jobs):
+    def merge(self, other, bounds, n_jobs=None):
         """Return the sum of two counts."""
         ids, known, (theirs,) = self._meet([Vocabulary(*other.terms)], n_jobs)
         new = np.empty(len(theirs), np.int32)
         new[other.ids] = ids[theirs]  # their number -> ours
-        counts = self._replace(terms=known, ids=ids, n_documents=self.n_documents + other.n_documents)
-        return counts._push(relabel_pairs(other.all_pairs(), new, len(ids)), max_pairs)
+        n_documents, error = self.n_documents + other.n_documents, self.error + other.error
+        counts = self._replace(terms=known, ids=ids, n_documents=n_documents, error=error)
+        return counts._push(relabel_pairs(other.all_pairs(), new, len(ids)), bounds)
 
     def times(self, factor):
         """Return the counts of the same documents given `factor` times."""
@@ -87,7 +96,7 @@ class WordCounts(NamedTuple):
             pairs = add_pairs(relabel_pairs(part, new, len(chosen)), pairs)
         return pairs
 
-    def _add_batch(self, batch, window, max_pairs, n_jobs):
+    def _add_batch(self, batch, window, bounds, n_jobs):
         ids, terms, places = self._meet([words for words, _, _ in batch], n_jobs)
         tokens = np.concatenate(
             [ids[place][word_of_token] for place, (_, word_of_token, _) in zip(places, batch, strict=True)]
@@ -99,7 +108,7 @@ class WordCounts(NamedTuple):
         parts = list(run(lambda span: count_pairs(tokens[span], rows[span], window, n_words), spans))
         while len(parts) > 1:
             parts = list(run(lambda two: add_pairs(*two), zip(parts[::2], parts[1::2], strict=True)))
-        return self._replace(terms=terms, ids=ids)._push(parts[0], max_pairs)
+        return self._replace(terms=terms, ids=ids)._push(parts[0], bounds)
 
     def _meet(self, parts, n_jobs):
         """Return numbers and text of all words, known or in the parts, and the places of the parts' words."""
@@ -114,14 +123,25 @@ class WordCounts(NamedTuple):
         ids[new] = np.arange(len(ids) - new.sum(), len(ids), dtype=np.int32)
         return ids, tuple(terms), merged.terms_of[len(known) :]
 
-    def _push(self, pairs, max_pairs):
+    def _push(self, pairs, bounds):
         """Add pairs; parts are joined when they reach the size of their elders, and pruned when they are too many."""
+        max_pairs = bounds.pairs
         parts = [*self.pairs, pairs]
         while len(parts) > 1 and (2 * parts[-1].nnz >= parts[-2].nnz or sum(p.nnz for p in parts) > max_pairs):
             parts[-2:] = [add_pairs(*parts[-2:])]
         if parts[0].nnz > max_pairs:
             parts[0] = drop_rare_pairs(parts[0], max_pairs // 2)
-        return self._replace(pairs=tuple(parts))
+        counts = self._replace(pairs=tuple(parts))
+        return counts if bounds.words is None or len(self.ids) <= bounds.words else counts._drop_rare(bounds.words // 2)
+
+    def _drop_rare(self, n_most):
+        """Drop all words but the most frequent, and their pairs."""
+        terms = Vocabulary(*self.terms)
+        kept, dropped = most_frequent(terms.total, n_most)
+        new = np.full(len(self.ids), -1, np.int32)
+        new[self.ids[kept]] = ids = np.arange(len(kept), dtype=np.int32)
+        pairs = tuple(relabel_pairs(part, new, len(kept)) for part in self.pairs)
+        return self._replace(terms=tuple(terms.select(kept)), ids=ids, pairs=pairs, error=self.error + dropped)
 
 
 def _index_block(analysis, block):

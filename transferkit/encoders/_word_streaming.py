@@ -7,7 +7,7 @@ from transferkit._algorithms.vocabulary import find_terms
 from transferkit._validation import check_is_fitted, fit_context, is_fitted
 from transferkit.encoders._text_analysis import make_analysis, warn_for_unused
 from transferkit.encoders._text_blocks import check_documents
-from transferkit.encoders._word_counts import WordCounts
+from transferkit.encoders._word_counts import Bounds, WordCounts
 
 
 class WordStreamingMixin:
@@ -64,7 +64,7 @@ class WordStreamingMixin:
         different = [name for name in mine if name not in ("n_jobs", "device") and mine[name] != theirs[name]]
         if different:
             raise ValueError(f"Encoders can be merged only if their parameters agree. These differ: {different}.")
-        counts = self._known_counts().merge(other._known_counts(), self.max_pairs, self.n_jobs)
+        counts = self._known_counts().merge(other._known_counts(), self._bounds(), self.n_jobs)
         vars(self).update(_counts=tuple(counts), _keeps_counts=True, _is_stale=True)
         return self
 
@@ -107,7 +107,7 @@ class WordStreamingMixin:
             raise ValueError(f"The 'weight' of continue_fit must be an int of at least 1. Got {weight!r} instead.")
         self._settle()
         known = self._known_counts()
-        counts = known.merge(self._count(WordCounts(), X).times(int(weight)), self.max_pairs, self.n_jobs)
+        counts = known.merge(self._count(WordCounts(), X).times(int(weight)), self._bounds(), self.n_jobs)
         learned = self._learn(counts)
         before, now = self._words._terms(), learned["_words"]._terms()
         places = find_terms(now.hashes, now.checks, before.hashes, before.checks)
@@ -127,7 +127,10 @@ class WordStreamingMixin:
         words = self._make_words()
         warn_for_unused(words)
         documents = check_documents(X, (str,))
-        return counts.add(make_analysis(words), documents, self.window, self.max_pairs, self.n_jobs)
+        return counts.add(make_analysis(words), documents, self.window, self._bounds(), self.n_jobs)
+
+    def _bounds(self):
+        return Bounds(self.max_pairs, self.max_vocabulary)
 
     def _known_counts(self):
         if self._counts is None:

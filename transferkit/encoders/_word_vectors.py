@@ -107,6 +107,9 @@ class WordVectorEncoder(
     max_pairs : int, default=100_000_000
         Most pairs of words that are kept while counting (12 to 16 bytes each). When there are more, those
         with the lowest counts go until half are left; up to there counts are exact.
+    max_vocabulary : int, default=None
+        Most distinct words that are counted, whatever is kept of them in the end. When there are more, those that
+        occur the least go until half are left, and their pairs with them; up to there counts are exact.
     strip_accents, lowercase, preprocessor, tokenizer, stop_words, token_pattern, stemmer : any
         How texts become words, as in :class:`TfidfEncoder`.
     n_jobs : int, default=None
@@ -132,6 +135,9 @@ class WordVectorEncoder(
         Inverse document frequency of each word.
     n_documents_ : int
         Number of texts learned from; 0 for loaded vectors.
+    vocabulary_error_ : int
+        Number of occurrences by which the count of a word may be too low, and no word that is missing occurs oftener;
+        0 unless `max_vocabulary` was reached.
     loss_curve_ : list of float
         The objective of 'glove' or 'sgns' during each epoch, up to terms that do not change; empty for other vectors.
 
@@ -214,6 +220,7 @@ class WordVectorEncoder(
         "ngram_range": [tuple],
         "n_buckets": [Interval(Integral, 1, 2**31 - 1, closed="both")],
         "max_pairs": [Interval(Integral, 1000, None, closed="left")],
+        "max_vocabulary": TEXT_PARAMETER_CONSTRAINTS["max_vocabulary"],
         **{name: TEXT_PARAMETER_CONSTRAINTS[name] for name in _TEXT_PARAMETERS},
         "device": [str],
         "random_state": ["random_state"],
@@ -240,6 +247,7 @@ class WordVectorEncoder(
         ngram_range=(3, 6),
         n_buckets=65536,
         max_pairs=100_000_000,
+        max_vocabulary=None,
         strip_accents=None,
         lowercase=True,
         preprocessor=None,
@@ -269,6 +277,7 @@ class WordVectorEncoder(
         self.ngram_range = ngram_range
         self.n_buckets = n_buckets
         self.max_pairs = max_pairs
+        self.max_vocabulary = max_vocabulary
         self.strip_accents = strip_accents
         self.lowercase = lowercase
         self.preprocessor = preprocessor
@@ -328,7 +337,7 @@ class WordVectorEncoder(
         self._settle()
         documents = list(check_documents(X, (str,)))
         terms = self._words._terms()
-        counted, n_documents = count_given_terms(make_analysis(self._words), terms, documents, self.n_jobs)
+        counted, n_documents, _ = count_given_terms(make_analysis(self._words), terms, documents, self.n_jobs)
         order = np.argsort(self._words._columns)
         total = counted.total[order]
         frequency = total / max(total.sum(), 1)
@@ -368,6 +377,13 @@ class WordVectorEncoder(
         check_is_fitted(self)
         return WordCounts(*self._counts).n_documents if self._is_stale else self._words.n_documents_
 
+    @property
+    def vocabulary_error_(self):
+        """Number of occurrences by which the count of a word may be too low."""
+        check_is_fitted(self)
+        self._settle()
+        return getattr(self, "_vocabulary_error", 0)  # which loaded vectors and earlier files lack
+
     def _learn(self, counts, on_epoch=lambda read: False):
         """Return the attributes that follow from the counts."""
         terms = Vocabulary(*counts.terms)
@@ -384,7 +400,11 @@ class WordVectorEncoder(
         idf = inverse_document_frequency(terms.document_frequency[chosen], counts.n_documents, True, np.float32)
 
         def attributes(vectors, losses=()):
-            return {**self._describe(words, vectors, frequency, idf), "_losses": list(losses)}
+            return {
+                **self._describe(words, vectors, frequency, idf),
+                "_losses": list(losses),
+                "_vocabulary_error": counts.error,
+            }
 
         pairs = both_directions(counts.pairs_of(chosen))
         return attributes(*learn_vectors(self, pairs, lambda read: on_epoch(lambda: attributes(read()))))
