@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -21,6 +22,7 @@ from transferkit import (
     RidgeHead,
     SOMEncoder,
     TfidfEncoder,
+    TorchEncoder,
     TransferClassifier,
     TransferRegressor,
     WordVectorEncoder,
@@ -35,6 +37,7 @@ TEXTS = ["the cat sat on the mat", "a dog", "Ünïcode words, and CATS!", "the d
         KMeansEncoder(4),
         LogisticHead(),
         SOMEncoder((2, 2)),
+        TorchEncoder(torch.nn.Identity()),
         MLPHeadClassifier(),
         MLPHeadRegressor(),
         TransferClassifier(head=LogisticHead(), strategy="scratch"),

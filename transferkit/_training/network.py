@@ -17,8 +17,9 @@ from transferkit._training.layers import (
     RowNormalisation,
     SparseAffine,
 )
+from transferkit._training.module_layer import ModuleLayer
 from transferkit._training.parameters import ParameterGroup, RowSlot, Slab, Slot, build_slabs
-from transferkit._training.stages import Activate, Drop, Linear, NormaliseBatch, Stage
+from transferkit._training.stages import Activate, Drop, Linear, NormaliseBatch, RunModule, Stage
 
 __all__ = ["Network"]
 
@@ -120,6 +121,11 @@ class Network:
             return SparseAffine(weights, intercept) if isinstance(weights, RowSlot) else Affine(weights, intercept)
         if sparse:
             raise ValueError("Sparse rows need a linear stage first.")
+        if isinstance(stage, RunModule):
+            module = ModuleLayer(stage, device, dtype)
+            for group, of_group in module.groups():
+                self.groups.setdefault(group, []).extend(of_group)
+            return module
         if isinstance(stage, NormaliseBatch):
             scale, shift = Slot(stage.scale, False), Slot(stage.shift, False)
             self.groups.setdefault(stage.group, []).extend([scale, shift])
@@ -142,7 +148,7 @@ def _read(stage: Stage, layer: Any, final: bool) -> Stage:
         parts = (layer.scale.values, layer.shift.values, layer.mean, layer.variance)
         scale, shift, mean, variance = (to_array(part) for part in parts)
         return replace(stage, scale=scale, shift=shift, mean=mean, variance=variance)
-    return stage
+    return replace(stage, module=layer.read()) if isinstance(stage, RunModule) else stage
 
 
 def to_array(tensor: Tensor) -> np.ndarray:

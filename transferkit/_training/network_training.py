@@ -18,7 +18,7 @@ from transferkit._training.randomness import Randomness
 from transferkit._training.range_test import RangeTest, try_learning_rates
 from transferkit._training.rows import make_rows
 from transferkit._training.schedules import BatchSizes, LearningRates
-from transferkit._training.stages import Linear, Stage
+from transferkit._training.stages import Linear, RunModule, Stage
 from transferkit._training.steppers import EagerStepper, GraphStepper, LineSearchStepper
 from transferkit._training.targets import Targets, accuracy, r2
 from transferkit._training.training_loop import History, Stepper, Stopping, train
@@ -165,7 +165,7 @@ def _train(
     pruning = None if options.pruning is None else GradualPruning(network.slabs, *options.pruning)
     history = train(
         task,
-        _make_stepper(task, optimiser, options, sparse=sp.issparse(examples.X)),
+        _make_stepper(task, optimiser, options, eager=sp.issparse(examples.X) or _has_module(stages)),
         rates,
         sizes,
         stopping,
@@ -230,10 +230,10 @@ def _make_optimiser(network: Network, options: TrainingOptions) -> Optimiser:
     )
 
 
-def _make_stepper(task: NetworkTask, optimiser: Optimiser, options: TrainingOptions, sparse: bool) -> Stepper:
+def _make_stepper(task: NetworkTask, optimiser: Optimiser, options: TrainingOptions, eager: bool) -> Stepper:
     if options.solver == "lbfgs":
         return LineSearchStepper(task, optimiser.slabs)
-    if optimiser.slabs[0].values.is_cuda and not sparse:
+    if optimiser.slabs[0].values.is_cuda and not eager:
         return GraphStepper(task, optimiser, task.randomness.noise)
     return EagerStepper(task, optimiser)
 
@@ -250,11 +250,17 @@ def _take_average(task: NetworkTask, average: WeightAverage, options: TrainingOp
 
 def _count_operations(stages: Sequence[Stage], examples: Examples, options: TrainingOptions) -> float:
     """Return about how many operations a step takes."""
+    if _has_module(stages):
+        return np.inf
     shapes = [stage.weights.shape for stage in stages if isinstance(stage, Linear)]
     of_row = float(sum(n_inputs * n_outputs for n_inputs, n_outputs in shapes))
     if sp.issparse(examples.X):  # SciPy's product with sparse rows has one thread of its own
         of_row -= shapes[0][0] * shapes[0][1]
     return 6 * of_row * min(options.batch_size, examples.X.shape[0])
+
+
+def _has_module(stages: Sequence[Stage]) -> bool:
+    return any(isinstance(stage, RunModule) for stage in stages)
 
 
 def _explain(error: BaseException, options: TrainingOptions, examples: Examples, device: torch.device) -> str:

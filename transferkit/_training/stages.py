@@ -1,12 +1,13 @@
 """A network written down as plain data: what each stage does, its arrays, and how they learn."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from transferkit._training.parameters import ParameterGroup
 
-__all__ = ["Activate", "Drop", "Linear", "NormaliseBatch", "NormaliseRows", "Stage"]
+__all__ = ["Activate", "Drop", "Linear", "NormaliseBatch", "NormaliseRows", "RunModule", "Stage"]
 
 
 @dataclass(frozen=True)
@@ -51,4 +52,19 @@ class NormaliseRows:
     """Rows divided by their Euclidean length."""
 
 
-Stage = Linear | Activate | Drop | NormaliseBatch | NormaliseRows
+@dataclass(frozen=True)
+class RunModule:
+    """The features that a torch module, or one of its layers, makes of rows; the first stage.
+
+    `input_shape` is that of a row in the module, `batch_size` the rows at a time where nothing is learned. The
+    module stays as it is; a copy is trained.
+    """
+
+    module: Any
+    output: str | None
+    input_shape: tuple[int, ...]
+    batch_size: int
+    group: ParameterGroup = field(default_factory=ParameterGroup)
+
+
+Stage = Linear | Activate | Drop | NormaliseBatch | NormaliseRows | RunModule

@@ -10,7 +10,9 @@ __getattr__, __dir__ = import_when_asked(
         "LSAEncoder": "._lsa",
         "PretrainedEncoder": "._pretrained",
         "SOMEncoder": "._som",
+        "SentenceEncoder": "._sentence",
         "TfidfEncoder": "._tfidf",
+        "TorchEncoder": "._torch",
         "WordVectorEncoder": "._word_vectors",
     },
 )
@@ -21,6 +23,8 @@ __all__ = [
     "LSAEncoder",
     "PretrainedEncoder",
     "SOMEncoder",
+    "SentenceEncoder",
     "TfidfEncoder",
+    "TorchEncoder",
     "WordVectorEncoder",
 ]

@@ -32,7 +32,17 @@ class ActivationLayer(NamedTuple):
     name: str
 
 
-Layer = LinearLayer | UnitRowsLayer | ActivationLayer
+class ModuleLayer(NamedTuple):
+    """A torch module up to one of its layers; the first and only layer before the head."""
+
+    module: Any
+    output: str | None
+    input_shape: tuple  # of a row
+    batch_size: int
+    device: str
+
+
+Layer = LinearLayer | UnitRowsLayer | ActivationLayer | ModuleLayer
 
 
 class Network(NamedTuple):

@@ -8,6 +8,7 @@ __getattr__, __dir__ = import_when_asked(
         "ModelDescription": "._describe",
         "describe": "._describe",
         "fingerprint": "._fingerprint",
+        "is_attribute_of": "._attributes",
         "load": "._model_file",
         "load_shared": "._shared",
         "make_probe": "._probe",
@@ -16,4 +17,14 @@ __getattr__, __dir__ = import_when_asked(
     },
 )
 
-__all__ = ["ModelDescription", "describe", "fingerprint", "load", "load_shared", "make_probe", "read_vectors", "save"]
+__all__ = [
+    "ModelDescription",
+    "describe",
+    "fingerprint",
+    "is_attribute_of",
+    "load",
+    "load_shared",
+    "make_probe",
+    "read_vectors",
+    "save",
+]

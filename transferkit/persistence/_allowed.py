@@ -11,7 +11,9 @@ ALLOWED = {
         "LSAEncoder",
         "PretrainedEncoder",
         "SOMEncoder",
+        "SentenceEncoder",
         "TfidfEncoder",
+        "TorchEncoder",
         "WordVectorEncoder",
     ),
     "transferkit.heads": ("LogisticHead", "LogisticHeadCV", "MLPHeadClassifier", "MLPHeadRegressor", "RidgeHead"),
@@ -78,6 +80,10 @@ class Trusted:
                 f"['my_package.MyTransformer'], or of classes. Got {names!r} instead."
             )
         self._names = {_full_name(name) if isinstance(name, type) else name for name in names or ()}
+
+    def names(self, name):
+        """Return whether the caller listed this name."""
+        return name in self._names
 
     def class_of(self, name):
         """Return the class of that name if the caller listed it, else None; only listed names are imported."""

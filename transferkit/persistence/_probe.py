@@ -30,9 +30,11 @@ def may_run_long(estimator):
     """Return whether a file could choose how long an estimator's methods take, or what they open.
 
     That are regular expressions of the file (some take for ever on short texts), solvers that iterate in `transform`,
-    and names of files as input. Such models are loaded without a look at the probe.
+    names of files as input, and networks. Such models are loaded without a look at the probe.
     """
     state = vars(estimator)
+    if type(estimator).__name__ in ("TorchEncoder", "SentenceEncoder"):
+        return True
     if type(estimator).__name__ == "NMF":  # by name, because to import the class takes long
         return not (type(estimator.max_iter) is int and estimator.max_iter <= _FEW_ITERATIONS)
     choices = [(state.get("token_pattern", _WORDS), _WORDS), (state.get("input", "content"), "content")]

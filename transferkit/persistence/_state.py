@@ -217,6 +217,8 @@ class Unpacker:
         vars(estimator).update(_default_parameters(cls))  # the file may be older than a parameter
         vars(estimator).update({key: self.unpack(node) for key, node in state.items()})
         check_estimator(estimator, name)
+        if name.startswith("transferkit.") and hasattr(estimator, "_finish_loading"):
+            estimator._finish_loading(self._trusted)  # what needs classes or names that the caller trusts
         return estimator
 
     def _unpack_tuple(self, items):

@@ -73,7 +73,8 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
     encoder_learning_rate : float, default=0.3
         With "finetune": factor of the learning rate for the encoder's arrays [3]_.
     unfreeze_at : int, default=2
-        With "finetune": epoch at which the encoder's arrays begin to learn [3]_.
+        With "finetune": epoch at which the encoder's arrays begin to learn [3]_; of a :class:`TorchEncoder` the last
+        layers, those before them an epoch later.
     anchor_strength : float, default=1e-2
         With "finetune": strength of the penalty on the squared distance of the encoder's arrays from what was
         pretrained (L2-SP [4]_).

@@ -7,7 +7,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import clone
 
-from transferkit.encoders._fine_tuning import ActivationLayer, LinearLayer
+from transferkit._algorithms.network_predictions import apply_activation
+from transferkit.encoders._fine_tuning import ActivationLayer, LinearLayer, ModuleLayer
 from transferkit.transfer._logistic import fit_logistic
 from transferkit.transfer._outcome import Outcome, make_row
 
@@ -114,10 +115,7 @@ def _train(rows, layers, start, task, weights, pace, settings, seed):
     )
     given = [Examples(rows[part], targets[part], weights[part]) for part in (kept, held)]
     found = train_network(stages, given[0], options, validation=given[1] if len(held) else None).stages
-    tuned = [
-        layer._replace(weights=stage.weights, intercept=stage.intercept) if isinstance(layer, LinearLayer) else layer
-        for layer, stage in zip(layers, found[:-1], strict=True)
-    ]
+    tuned = [_take_over(layer, stage) for layer, stage in zip(layers, found[:-1], strict=True)]
     return tuned, np.ascontiguousarray(found[-1].weights).T, found[-1].intercept
 
 
@@ -130,13 +128,22 @@ def _hold_out(chosen, task, seed):
     return np.sort(shuffled[n_held:]), np.sort(shuffled[:n_held])
 
 
+def _take_over(layer, stage):
+    """Return the layer with what its stage has learned."""
+    if isinstance(layer, LinearLayer):
+        return layer._replace(weights=stage.weights, intercept=stage.intercept)
+    return layer._replace(module=stage.module) if isinstance(layer, ModuleLayer) else layer
+
+
 def _to_stages(layers, group):
-    from transferkit._training.stages import Activate, Linear, NormaliseRows
+    from transferkit._training.stages import Activate, Linear, NormaliseRows, RunModule
 
     stages = []
     for layer in layers:
         if isinstance(layer, LinearLayer):
             stages.append(Linear(layer.weights, layer.intercept, group))
+        elif isinstance(layer, ModuleLayer):
+            stages.append(RunModule(layer.module, layer.output, layer.input_shape, layer.batch_size, group))
         else:
             stages.append(Activate(layer.name) if isinstance(layer, ActivationLayer) else NormaliseRows())
     return stages
@@ -148,8 +155,17 @@ def _run(layers, rows):
         if isinstance(layer, LinearLayer):
             rows = rows @ layer.weights + (0 if layer.intercept is None else layer.intercept)
         elif isinstance(layer, ActivationLayer):
-            rows = np.maximum(rows, 0) if layer.name == "relu" else np.tanh(rows)
+            rows = apply_activation(rows, layer.name)
+        elif isinstance(layer, ModuleLayer):
+            rows = _run_module(layer, rows)
         else:
             lengths = np.linalg.norm(rows, axis=1, keepdims=True)
             rows = rows / np.where(lengths > 0, lengths, 1)
     return np.asarray(rows, dtype=np.float32)
+
+
+def _run_module(layer, rows):
+    from transferkit._training.module_features import ModuleFeatures
+
+    features = ModuleFeatures(layer.module, layer.output, layer.batch_size, layer.device)
+    return features.compute(rows.reshape(len(rows), *layer.input_shape))

@@ -92,7 +92,8 @@ def list_strategies(estimator, is_text, settings):
     has_prior = is_text and settings is not None and frozen and _find_projection(estimator) is not None
     if has_prior:  # fine-tuning the same arrays took ten times as long and did not do better
         return ["prior", "frozen", "scratch"]
-    can_tune = settings is not None and frozen and find_trainable(estimator._make_encoder(is_text)) is not None
+    trainable = find_trainable(estimator._make_encoder(is_text)) if settings is not None and frozen else None
+    can_tune = trainable is not None and getattr(trainable, "_is_quick_to_fine_tune", lambda: True)()
     return [*["finetune"] * can_tune, "frozen", "scratch"]
 
 
@@ -203,7 +204,8 @@ def _check_finetune(estimator, settings):
     if find_trainable(encoder) is None:
         raise ValueError(
             "strategy='finetune' needs an encoder with arrays that can be trained: a WordVectorEncoder that pools by "
-            f"'mean' or 'tfidf', or an LSAEncoder. Got {encoder!r}. Use strategy='frozen'."
+            "'mean' or 'tfidf', an LSAEncoder, an AutoencoderEncoder, or a TorchEncoder of a module whose parameters "
+            f"require gradients. Got {encoder!r}. Use strategy='frozen'."
         )
 
 
