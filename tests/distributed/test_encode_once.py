@@ -1,66 +1,73 @@
 """A search on a cluster encodes each text once a worker process."""
 
-import os
-from collections import Counter
-
 import joblib
 import numpy as np
 import pytest
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, rank_encoders
 
+N_TEXTS = 120
+
+
+@pytest.fixture(scope="module")
+def task(texts):
+    distinct = list(dict.fromkeys(texts))[:N_TEXTS]
+    return distinct, np.array(["long" if len(text) > 200 else "short" for text in distinct])
+
 
 @pytest.fixture
-def counting(texts, tmp_path):
-    """An encoder that writes down which texts it encodes in which process, and a function that counts them."""
+def encoded(client):
+    """A function that returns which texts each process, of the cluster or this one, has encoded since."""
 
-    class Counting(TransformerMixin, BaseEstimator):
-        def __init__(self, encoder, folder):
-            self.encoder, self.folder = encoder, folder
+    def watch():
+        from transferkit import LSAEncoder
+        from transferkit.encoders import _row_cache
 
-        def fit(self, X, y=None):
-            return self
+        _row_cache._CACHE.clear()
+        plain = getattr(LSAEncoder, "plain_transform", LSAEncoder.transform)
 
         def transform(self, X):
-            with open(self.folder / f"{os.getpid()}", "a") as file:
-                file.writelines(f"{hash_of(text)}\n" for text in X)
-            return self.encoder.transform(X)
+            LSAEncoder.encoded.extend(X)
+            return plain(self, X)
 
-        def __sklearn_is_fitted__(self):
-            return True
+        LSAEncoder.plain_transform, LSAEncoder.transform, LSAEncoder.encoded = plain, transform, []
 
-    def hash_of(text):
-        return joblib.hash(text)
+    def collect():
+        from transferkit import LSAEncoder
 
-    def count():
-        return {int(path.name): Counter(path.read_text().split()) for path in tmp_path.iterdir()}
+        return LSAEncoder.encoded
 
-    return Counting(LSAEncoder(8).fit(texts), tmp_path), count
+    def unwatch():
+        from transferkit import LSAEncoder
+
+        LSAEncoder.transform = LSAEncoder.plain_transform
+        del LSAEncoder.plain_transform, LSAEncoder.encoded
+
+    client.run(watch)
+    watch()
+    yield lambda: {**client.run(collect), "here": collect()}
+    client.run(unwatch)
+    unwatch()
 
 
 @pytest.mark.parametrize("backend", ["dask", "threading"])
-def test_search_encodes_each_text_once_a_process(backend, client, counting, texts):
-    encoder, count = counting
-    distinct = list(dict.fromkeys(texts))[:120]
-    labels = np.array(["long" if len(text) > 200 else "short" for text in distinct])
-    model = make_pipeline(PretrainedEncoder(encoder), LogisticHead())
+def test_search_encodes_each_text_once_a_process(backend, texts, task, encoded):
+    model = make_pipeline(PretrainedEncoder(LSAEncoder(8).fit(texts)), LogisticHead())
     with joblib.parallel_config(backend=backend, n_jobs=2):
-        search = GridSearchCV(model, {"logistichead__C": [0.1, 1.0, 10.0]}, cv=3, refit=False).fit(distinct, labels)
+        search = GridSearchCV(model, {"logistichead__C": [0.1, 1.0, 10.0]}, cv=3, refit=False).fit(*task)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
-    counts = count()
-    if backend == "dask":
-        assert os.getpid() not in counts  # all of it was done by workers
-    assert 1 <= len(counts) <= 2
-    assert all(set(times.values()) == {1} for times in counts.values())
+    found = encoded()
+    assert all(len(set(rows)) == len(rows) for rows in found.values())
+    assert len(found["here"]) == (0 if backend == "dask" else N_TEXTS)
+    assert N_TEXTS <= sum(map(len, found.values())) <= 2 * N_TEXTS
 
 
-def test_ranking_encodes_each_text_once(client, counting, texts):
-    encoder, count = counting
-    distinct = list(dict.fromkeys(texts))[:120]
-    labels = np.array(["long" if len(text) > 200 else "short" for text in distinct])
+def test_ranking_encodes_each_text_once(texts, task, encoded):
+    encoder = LSAEncoder(8).fit(texts)
     with joblib.parallel_config(backend="dask"):
-        rank_encoders({"a": PretrainedEncoder(encoder), "b": PretrainedEncoder(encoder)}, distinct, labels, cv=3)
-    assert all(set(times.values()) == {1} for times in count().values())
+        rank_encoders({"a": encoder, "b": PretrainedEncoder(encoder)}, *task, metric="cv", cv=3)
+    found = encoded()
+    assert all(len(set(rows)) == len(rows) for rows in found.values())
+    assert sum(map(len, found.values())) == N_TEXTS

@@ -48,9 +48,7 @@ def test_parts_hold_the_rows_in_order(as_file, with_cluster, encoder, model_file
     assert sorted(os.listdir(tmp_path / "rows")) == [os.path.basename(path) for path in paths]
     rows = read_rows(paths)
     assert rows.dtype == np.float32
-    np.testing.assert_array_equal(
-        rows, np.concatenate([encoder.transform(s[k : k + 50]) for s in shards for k in (0, 50)][: 2 * len(shards)])
-    )
+    np.testing.assert_allclose(rows, encoder.transform(texts), atol=1e-6)
 
 
 def test_sparse_rows_and_predictions(shards, texts, tmp_path):
@@ -74,8 +72,7 @@ def test_whole_parts_are_skipped_and_others_are_made(model_file, encoder, shards
     before, expected = times(paths), read_rows(paths)
     assert encode_sharded(model_file, shards, out=tmp_path) == paths
     assert times(paths) == before
-    content = open(paths[2], "rb").read()
-    open(paths[2], "wb").write(content[: len(content) // 2])  # as if a machine had stopped while it wrote
+    os.truncate(paths[2], os.stat(paths[2]).st_size // 2)  # as if a machine had stopped while it wrote
     os.unlink(paths[5])
     encode_sharded(model_file, shards, out=tmp_path)
     assert [k for k, (a, b) in enumerate(zip(times(paths), before, strict=True)) if a != b] == [2, 5]
@@ -96,7 +93,7 @@ def test_shard_that_is_done_is_not_read_again(model_file, shards, tmp_path):
     os.utime(tmp_path / "0.jsonl", ns=(status.st_atime_ns, status.st_mtime_ns))
     assert encode_sharded(model_file, f"{tmp_path}/*.jsonl", out=tmp_path / "rows") == paths
     os.utime(tmp_path / "0.jsonl")
-    with pytest.raises(ShardError, match="0.jsonl"):
+    with pytest.raises(ShardError, match=r"0\.jsonl"):
         encode_sharded(model_file, f"{tmp_path}/*.jsonl", out=tmp_path / "rows")
 
 
@@ -125,7 +122,7 @@ def test_killed_worker_leaves_no_half_of_a_part(client, encoder, shards, tmp_pat
 
 def test_bad_shards_are_named_or_left_out(encoder, shards, tmp_path):
     bad = [shards[0], ["a", None], shards[1], []]
-    with pytest.raises(ShardError, match="'shard 1' failed: .*position 1 is missing"):
+    with pytest.raises(ShardError, match=r"'shard 1' failed: .*position 1 is missing"):
         encode_sharded(encoder, bad, out=tmp_path)
     assert not any(name.endswith(".tmp") for name in os.listdir(tmp_path))
     with pytest.warns(UserWarning, match="1 of 4 shards were left out, the first of them 'shard 1'"):
@@ -155,14 +152,22 @@ def test_parts_behind_a_url(encoder, shards):
 
 
 def test_file_is_loaded_once_a_process(client, model_file, shards, tmp_path):
+    def watch_loads():
+        from transferkit.persistence import _shared
+
+        _shared._loaded.clear()
+        _shared.loads, load = [], getattr(_shared, "plain_load", _shared.load)
+        _shared.plain_load, _shared.load = load, lambda path: _shared.loads.append(path) or load(path)
+
     def count_loads():
         from transferkit.persistence import _shared
 
-        return len(_shared._loaded)
+        [model] = _shared._loaded.values()
+        return len(_shared.loads), model._projection.flags.owndata
 
-    client.run(lambda: __import__("transferkit.persistence._shared").persistence._shared._loaded.clear())
+    client.run(watch_loads)
     encode_sharded(model_file, shards, out=tmp_path, client=client)
-    assert set(client.run(count_loads).values()) == {1}
+    assert set(client.run(count_loads).values()) == {(1, False)}  # once, and mapped
 
 
 def test_model_goes_to_worker_processes_of_joblib(encoder, shards, tmp_path):

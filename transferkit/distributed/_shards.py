@@ -223,16 +223,18 @@ def _make_shard(item, number, column):
 
 
 def _partitions(collection):
-    import dask
     from dask.core import flatten
     from dask.optimization import cull
 
     if getattr(collection, "ndim", 1) == 2 and hasattr(collection, "rechunk"):
         collection = collection.rechunk({1: -1})
-    [collection] = dask.optimize(collection)
     graph = dict(collection.__dask_graph__())
+    keys = list(flatten(collection.__dask_keys__()))
+    if not any(map(_is_future, graph.values())):  # else it is on its cluster already, and stays as it is
+        parts = np.ravel(collection.to_delayed()).tolist()
+        graph, keys = dict(parts[0].__dask_graph__()), [part.key for part in parts]
     found = []
-    for number, key in enumerate(flatten(collection.__dask_keys__())):
+    for number, key in enumerate(keys):
         part = dict(cull(graph, [key])[0])
         futures = {name: value for name, value in part.items() if _is_future(value)}
         part = {name: value for name, value in part.items() if name not in futures}
