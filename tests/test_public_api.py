@@ -18,6 +18,7 @@ ROOMS = [
         for room in (
             "compression",
             "datasets",
+            "distributed",
             "encoders",
             "exceptions",
             "export",

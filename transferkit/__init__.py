@@ -38,6 +38,7 @@ _ROOM_OF_NAME = {
 _ROOMS = (
     "compression",
     "datasets",
+    "distributed",
     "encoders",
     "exceptions",
     "export",

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
+from transferkit.exceptions import MissingExtraError
+
 __all__ = ["load_corpus", "load_docstrings", "load_labelled_csv"]
 
 _PACKAGES = ("numpy", "scipy", "sklearn", "joblib")  # on every machine that has transferkit
@@ -243,8 +245,18 @@ def _kind_of(path):
 
 
 def _open_text(path, encoding):
+    if "://" in str(path):
+        return _open_remote_text(str(path), encoding)
     # a byte order mark, which spreadsheets write, would become part of the first column's name
     encoding = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
     if str(path).endswith(".gz"):
         return gzip.open(path, "rt", encoding=encoding, newline="")
     return open(path, encoding=encoding, newline="")
+
+
+def _open_remote_text(url, encoding):
+    try:
+        import fsspec
+    except ImportError as error:
+        raise MissingExtraError(f"Reading {url!r}", "dask") from error
+    return fsspec.open(url, "rt", encoding=encoding, newline="", compression="infer").open()

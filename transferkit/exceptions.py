@@ -6,7 +6,9 @@ __all__ = [
     "MissingExtraError",
     "ModelFileError",
     "ModelVersionWarning",
+    "ShardError",
     "TransferkitError",
+    "WorkerLostError",
 ]
 
 
@@ -64,3 +66,46 @@ class DivergenceError(TransferkitError, ValueError):
 
     def __reduce__(self) -> tuple[type, tuple[int, float, float]]:
         return type(self), (self.epoch, self.learning_rate, self.loss)  # worker processes send errors back
+
+
+class ShardError(TransferkitError, RuntimeError):
+    """A shard of a corpus could not be read, or holds what cannot be learned or encoded.
+
+    Parameters
+    ----------
+    name : str
+        Name of the shard: its path, or its place in the list.
+    reason : str
+        What went wrong.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"{name!r} failed: {reason}. With errors='skip' such shards are left out and reported in skipped_shards_."
+        )
+        self.name, self.reason = name, reason
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.name, self.reason)  # worker processes send errors back
+
+
+class WorkerLostError(TransferkitError, RuntimeError):
+    """Workers of a cluster died, one after the other, at the same task: most often they were out of memory.
+
+    Parameters
+    ----------
+    shards : tuple of str
+        Names of the shards that the task takes in; none for a task that joins or finishes.
+    """
+
+    def __init__(self, shards: tuple[str, ...]) -> None:
+        where = f"over the shards {list(shards)}" if shards else "while statistics were joined"
+        super().__init__(
+            f"Workers died one after the other {where}, most often because they ran out of memory. Nothing was fitted. "
+            "Give workers more memory or fewer threads, cut smaller shards, or bound the statistics (max_vocabulary, "
+            "max_pairs, n_components)."
+        )
+        self.shards = shards
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[str, ...]]]:
+        return type(self), (self.shards,)

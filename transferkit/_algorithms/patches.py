@@ -48,11 +48,16 @@ def find_whitening(rows: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarr
     """
     mean = rows.mean(axis=0, dtype=np.float64)
     centred = rows - mean
-    values, vectors = np.linalg.eigh(centred.T @ centred / len(rows))
+    matrix = whitening_matrix(centred.T @ centred / len(rows), floor)
+    return mean.astype(rows.dtype), matrix.astype(rows.dtype)
+
+
+def whitening_matrix(covariance: np.ndarray, floor: float) -> np.ndarray:
+    """Return the matrix of ZCA whitening of rows with these covariances, (n_features, n_features)."""
+    values, vectors = np.linalg.eigh(covariance)
     values = np.maximum(values, 0)
     added = floor * values.mean() or np.finfo(np.float64).tiny
-    matrix = (vectors / np.sqrt(values + added)) @ vectors.T
-    return mean.astype(rows.dtype), matrix.astype(rows.dtype)
+    return (vectors / np.sqrt(values + added)) @ vectors.T
 
 
 def pool_quadrants(activations: np.ndarray) -> np.ndarray:

@@ -10,10 +10,22 @@ from torch import Tensor
 
 from transferkit._training.device import choose_device, to_tensor
 
-__all__ = ["Clusters", "find_clusters", "merge_clusters", "update_clusters"]
+__all__ = [
+    "ClusterSums",
+    "Clusters",
+    "add_sums",
+    "choose_sample",
+    "find_clusters",
+    "merge_clusters",
+    "move_centres",
+    "start_centres",
+    "sum_clusters",
+    "update_clusters",
+]
 
 _SEED_ROWS = 40  # for each cluster, seeds are sought among so many rows
 _CANDIDATES = 16  # for each seed, the best of which is taken: on a sample they are cheap
+_MOST_FAR = 8  # rows that a shard offers to clusters without any
 _SLACK = 1e-5  # of a distance, for the rounding of float32
 
 
@@ -74,17 +86,87 @@ def find_clusters(
     .. [3] G. Hamerly (2010). Making k-means even faster. SDM. (The bounds.)
     """
     place = choose_device(device)
-    random = torch.Generator("cpu").manual_seed(seed)
     rows = _make_rows(X, weights, place, batch_size)
     limit = tol * rows.mean_variance()
-    n_sample = min(rows.n_rows, max(_SEED_ROWS * n_clusters, 2000))
-    sample = rows.select(torch.randperm(rows.n_rows, generator=random)[:n_sample])
-    tries = [
-        _iterate(sample, _seed_centres(sample, n_clusters, init, random), max_iter, limit)
-        for _ in range(max(n_init, 1))
-    ]
-    best = min(tries, key=lambda found: found.inertia)
-    return _to_numpy(best if n_sample == rows.n_rows else _iterate(rows, best.centres, max_iter, limit))
+    chosen, random = _draw_sample(rows.n_rows, n_clusters, seed)
+    best = _best_start(rows.select(chosen), n_clusters, init, n_init, max_iter, limit, random)
+    return _to_numpy(best if len(chosen) == rows.n_rows else _iterate(rows, best.centres, max_iter, limit))
+
+
+def choose_sample(n_rows: int, n_clusters: int, seed: int) -> np.ndarray:
+    """Return the rows among which :func:`find_clusters` seeks its seeds, int64 in the order in which it takes them."""
+    return _draw_sample(n_rows, n_clusters, seed)[0].numpy()
+
+
+def start_centres(
+    sample: Any,
+    n_rows: int,
+    n_clusters: int,
+    *,
+    init: str,
+    n_init: int,
+    max_iter: int,
+    limit: float,
+    batch_size: int,
+    device: str,
+    seed: int,
+) -> np.ndarray:
+    """Return the centres with which :func:`find_clusters` goes over all rows, from those of :func:`choose_sample`."""
+    rows = _make_rows(sample, None, choose_device(device), batch_size)
+    _, random = _draw_sample(n_rows, n_clusters, seed)
+    return _best_start(rows, n_clusters, init, n_init, max_iter, limit, random).centres.cpu().numpy()
+
+
+@dataclass
+class ClusterSums:
+    """What an iteration needs of rows: sum and number of those of each cluster, and the rows far from their centre."""
+
+    sums: np.ndarray  # (n_clusters, n_features), float64
+    counts: np.ndarray
+    inertia: float
+    far_squares: np.ndarray  # largest first
+    far_labels: np.ndarray
+    far_rows: np.ndarray
+
+
+def sum_clusters(X: Any, centres: np.ndarray, batch_size: int, device: str) -> ClusterSums:
+    """Return what an iteration with these centres needs of some of the rows."""
+    rows = _make_rows(X, None, choose_device(device), batch_size)
+    found = rows.assign(to_tensor(centres, rows.device))
+    sums, counts = rows.sums(found.labels, len(centres))
+    far = found.squares.topk(min(_MOST_FAR, rows.n_rows)).indices
+    return ClusterSums(
+        sums.cpu().numpy(),
+        counts.cpu().numpy(),
+        float(found.squares.double().sum()),
+        found.squares[far].cpu().numpy(),
+        found.labels[far].cpu().numpy(),
+        rows.take(far).cpu().numpy(),
+    )
+
+
+def add_sums(a: ClusterSums, b: ClusterSums) -> ClusterSums:
+    """Return the sums over the rows of both."""
+    squares = np.concatenate([a.far_squares, b.far_squares])
+    order = np.argsort(-squares, kind="stable")[:_MOST_FAR]
+    labels, rows = np.concatenate([a.far_labels, b.far_labels]), np.concatenate([a.far_rows, b.far_rows])
+    return ClusterSums(
+        a.sums + b.sums, a.counts + b.counts, a.inertia + b.inertia, squares[order], labels[order], rows[order]
+    )
+
+
+def move_centres(centres: np.ndarray, found: ClusterSums) -> tuple[np.ndarray, float]:
+    """Return the means of the rows of each cluster, and the sum of the squared steps there.
+
+    A cluster without rows gets the row that is farthest from its own centre, as many as are known.
+    """
+    sums, counts = found.sums.copy(), found.counts.copy()
+    for cluster, label, row in zip(np.flatnonzero(counts <= 1e-9), found.far_labels, found.far_rows, strict=False):
+        sums[label] -= row
+        counts[label] -= 1
+        sums[cluster], counts[cluster] = row, 1
+    moved = np.where((counts > 0)[:, None], sums / np.maximum(counts, 1e-300)[:, None], centres).astype(np.float32)
+    return moved, float(np.square(moved - centres).sum(dtype=np.float64))
 
 
 def update_clusters(X: Any, known: Clusters, batch_size: int, device: str) -> Clusters:
@@ -242,6 +324,23 @@ class _SparseRows(_Rows):
 
     def take(self, chosen: Tensor) -> Tensor:
         return torch.from_numpy(self.csr[chosen.cpu().numpy()].toarray()).to(self.device)
+
+
+def _draw_sample(n_rows: int, n_clusters: int, seed: int) -> tuple[Tensor, torch.Generator]:
+    random = torch.Generator("cpu").manual_seed(seed)
+    n_sample = min(n_rows, max(_SEED_ROWS * n_clusters, 2000))
+    return torch.randperm(n_rows, generator=random)[:n_sample], random
+
+
+def _best_start(
+    sample: _Rows, n_clusters: int, init: str, n_init: int, max_iter: int, limit: float, random: torch.Generator
+) -> _Result:
+    """Return the best of some clusterings of a sample."""
+    tries = [
+        _iterate(sample, _seed_centres(sample, n_clusters, init, random), max_iter, limit)
+        for _ in range(max(n_init, 1))
+    ]
+    return min(tries, key=lambda found: found.inertia)
 
 
 def _make_rows(X: Any, weights: np.ndarray | None, device: torch.device, batch_size: int) -> _Rows:

@@ -19,6 +19,7 @@ from transferkit._validation import (
     validate_data,
 )
 from transferkit._versioning import VersionedEstimator
+from transferkit.encoders._shard_record import SHARD_RECORD, forget_shards  # noqa: F401
 
 _BLOCK_ENTRIES = 1 << 23  # of the distances that transform holds at a time
 _MOST_PATCHES = 200_000  # that a codebook is learned from
@@ -73,6 +74,10 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         Passes over the rows, or batches.
     n_features_in_ : int
         Width of the rows.
+    n_shards_ : int
+        Number of shards learned from, after :func:`transferkit.distributed.fit_sharded` only.
+    skipped_shards_ : list of str
+        Names of the shards that it left out.
 
     See Also
     --------
@@ -173,6 +178,7 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         rows = self._make_rows(X, preparation, random)
         found = self._cluster(rows, random)
         self._store(found, preparation)
+        forget_shards(self)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)

@@ -13,6 +13,7 @@ from transferkit._algorithms.vocabulary import find_terms
 from transferkit._validation import Interval, check_is_fitted, fit_context, is_fitted
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._fine_tuning import LinearLayer, Network, UnitRowsLayer
+from transferkit.encoders._shard_record import SHARD_RECORD, forget_shards  # noqa: F401
 from transferkit.encoders._term_projection import TermProjection
 from transferkit.encoders._text_device import choose_text_device
 from transferkit.encoders._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
@@ -55,6 +56,12 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         Singular values.
     vocabulary_ : dict of str to int
         Column of each term.
+    n_documents_ : int
+        Number of texts learned from.
+    n_shards_ : int
+        Number of shards learned from, after :func:`transferkit.distributed.fit_sharded` only.
+    skipped_shards_ : list of str
+        Names of the shards that it left out.
 
     See Also
     --------
@@ -72,6 +79,8 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
     and the new rows. The vocabulary and the document frequencies are then exact, whatever the batches; the
     vectors are approximate, in two ways: what lies beyond the leading vectors of a batch is forgotten, and
     earlier rows keep the weights (and the terms) of the time when they were seen. Large batches make both small.
+    Where the texts can be read more than once, :func:`transferkit.distributed.fit_sharded` finds the vectors of `fit`
+    in memory for a shard at a time.
 
     References
     ----------
@@ -186,6 +195,7 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         tfidf = self._make_tfidf()
         rows = tfidf.fit_transform(X)
         self._store(tfidf, self._decompose(rows))
+        forget_shards(self)
         return self._project(rows)
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -267,6 +277,12 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
     def components_(self):
         """Right singular vectors, shape (n_components, n_terms)."""
         return self._projection.T  # stored transposed: a sparse product would otherwise copy it each time
+
+    @property
+    def n_documents_(self):
+        """Number of texts learned from."""
+        check_is_fitted(self)
+        return self.tfidf_.n_documents_
 
     @property
     def vocabulary_(self):

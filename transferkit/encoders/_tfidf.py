@@ -28,6 +28,7 @@ from transferkit._validation import (
     is_fitted,
 )
 from transferkit._versioning import VersionedEstimator
+from transferkit.encoders._shard_record import SHARD_RECORD, forget_shards  # noqa: F401
 from transferkit.encoders._short_texts import ShortTexts, are_few
 from transferkit.encoders._text_analysis import (
     TextAnalysis,
@@ -148,6 +149,10 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         Number of texts learned from.
     vocabulary_error_ : int
         Number of documents by which a document frequency may be too low; 0 unless `max_vocabulary` was reached.
+    n_shards_ : int
+        Number of shards learned from, after :func:`transferkit.distributed.fit_sharded` only.
+    skipped_shards_ : list of str
+        Names of the shards that it left out.
 
     See Also
     --------
@@ -277,6 +282,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
             The fitted encoder.
         """
         self._store(self._learn(self._prepare_fit(), X), keeps_all=False)
+        forget_shards(self)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -308,6 +314,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         for k, block in enumerate(blocks):  # from here on only the counts are needed
             blocks[k] = block._replace(hashes=None, checks=None, text=None, starts=None, lengths=None)
         self._store(TermStatistics(terms, n_documents), keeps_all=False)
+        forget_shards(self)
 
         def take_rows(k):
             block, blocks[k] = blocks[k], None  # its memory is free once the rows are made

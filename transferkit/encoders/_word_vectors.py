@@ -20,6 +20,7 @@ from transferkit._progress import FitProgress
 from transferkit._validation import Interval, StrOptions, check_is_fitted, fit_context, is_fitted, unchanged_on_error
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._fine_tuning import LinearLayer, Network, UnitRowsLayer, share_rows
+from transferkit.encoders._shard_record import SHARD_RECORD, forget_shards  # noqa: F401
 from transferkit.encoders._term_projection import TermProjection
 from transferkit.encoders._text_analysis import make_analysis
 from transferkit.encoders._text_blocks import check_documents, count_given_terms
@@ -138,6 +139,10 @@ class WordVectorEncoder(
     vocabulary_error_ : int
         Number of occurrences by which the count of a word may be too low, and no word that is missing occurs oftener;
         0 unless `max_vocabulary` was reached.
+    n_shards_ : int
+        Number of shards learned from, after :func:`transferkit.distributed.fit_sharded` only.
+    skipped_shards_ : list of str
+        Names of the shards that it left out.
     loss_curve_ : list of float
         The objective of 'glove' or 'sgns' during each epoch, up to terms that do not change; empty for other vectors.
 
@@ -317,6 +322,7 @@ class WordVectorEncoder(
             learned = self._learn(counts, progress.step)
         learned.update(_counts=tuple(counts), _keeps_counts=False)
         vars(self).update(learned)
+        forget_shards(self)
         progress.end(learned)
         return self
 
