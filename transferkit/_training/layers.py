@@ -15,7 +15,17 @@ from transferkit._algorithms.network_predictions import LEAK
 from transferkit._training.parameters import RowSlot, Slot
 from transferkit._training.sparse_batches import SparseBatch
 
-__all__ = ["Activation", "Affine", "BatchNorm", "Dropout", "Layer", "RowNormalisation", "SparseAffine"]
+__all__ = [
+    "Activation",
+    "Affine",
+    "BatchNorm",
+    "Dropout",
+    "Layer",
+    "RowNormalisation",
+    "SparseAffine",
+    "TransposedAffine",
+    "WholeSparseAffine",
+]
 
 aten = torch.ops.aten
 BATCH_NORM_MOMENTUM = 0.1  # of the running mean and variance
@@ -47,7 +57,9 @@ class Affine:
         return torch.addmm(self.intercept.values, x, self.weights.values)
 
     def backward(self, gradient: Tensor, wanted: bool) -> Tensor | None:
-        if not self.weights.frozen:
+        if not self.weights.frozen and self.weights.tied:
+            self.weights.gradient.T.addmm_(gradient.T, self.input)
+        elif not self.weights.frozen:
             torch.mm(gradient.T, self.input, out=self.weights.gradient.T)
         if self.intercept is not None and not self.intercept.frozen:
             torch.sum(gradient, 0, out=self.intercept.gradient)
@@ -76,6 +88,47 @@ class SparseAffine:
         if self.intercept is not None and not self.intercept.frozen:
             torch.sum(gradient, 0, out=self.intercept.gradient)
         return None
+
+
+class WholeSparseAffine:
+    """x @ weights + intercept for sparse rows, where another layer gives the gradient of all features."""
+
+    def __init__(self, weights: Slot, intercept: Slot | None) -> None:
+        self.weights, self.intercept = weights, intercept
+        self.slots: list[Slot | RowSlot] = [weights] if intercept is None else [weights, intercept]
+
+    def forward(self, x: SparseBatch, training: bool) -> Tensor:
+        self.input = x
+        product = x.times(self.weights.values)
+        return product if self.intercept is None else product.add_(self.intercept.values)
+
+    def backward(self, gradient: Tensor, wanted: bool) -> Tensor | None:
+        if not self.weights.frozen:
+            n_rows = len(self.weights.values)
+            rows = self.input.touched_rows(n_rows).clamp_max(n_rows - 1).to(torch.int64)  # padding holds zeros
+            self.weights.gradient.index_add_(0, rows, self.input.local_transposed_times(gradient))
+        if self.intercept is not None and not self.intercept.frozen:
+            torch.sum(gradient, 0, out=self.intercept.gradient)
+        return None
+
+
+class TransposedAffine:
+    """x @ weights.T + intercept, with the weights of a layer before it (tied weights)."""
+
+    def __init__(self, weights: Any, intercept: Slot) -> None:
+        self.weights, self.intercept = weights, intercept
+        self.slots: list[Slot | RowSlot] = [intercept]
+
+    def forward(self, x: Tensor, training: bool) -> Tensor:
+        self.input = x
+        return torch.addmm(self.intercept.values, x, self.weights.values.T)
+
+    def backward(self, gradient: Tensor, wanted: bool) -> Tensor | None:
+        if not self.weights.frozen:  # the layer before it adds its part to this
+            torch.mm(self.input.T, gradient, out=self.weights.gradient.T)
+        if not self.intercept.frozen:
+            torch.sum(gradient, 0, out=self.intercept.gradient)
+        return gradient @ self.weights.values if wanted else None
 
 
 class Activation:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from transferkit._training.image_layers import Convolution, Enlargement
 from transferkit._training.layers import (
     Activation,
     Affine,
@@ -16,10 +17,23 @@ from transferkit._training.layers import (
     Layer,
     RowNormalisation,
     SparseAffine,
+    TransposedAffine,
+    WholeSparseAffine,
 )
 from transferkit._training.module_layer import ModuleLayer
 from transferkit._training.parameters import ParameterGroup, RowSlot, Slab, Slot, build_slabs
-from transferkit._training.stages import Activate, Drop, Linear, NormaliseBatch, RunModule, Stage
+from transferkit._training.stages import (
+    Activate,
+    Convolve,
+    Drop,
+    Enlarge,
+    Linear,
+    NormaliseBatch,
+    RunModule,
+    Stage,
+    Transposed,
+    count_outputs,
+)
 
 __all__ = ["Network"]
 
@@ -53,16 +67,16 @@ class Network:
     ) -> None:
         self.stages = stages
         self.groups: dict[ParameterGroup, list[Slot]] = {}
-        self.layers = [
-            self._make_layer(stage, sparse and position == 0, device, dtype, generator)
-            for position, stage in enumerate(stages)
-        ]
+        self.tied = {stage.position for stage in stages if isinstance(stage, Transposed)}
+        self.layers: list[Layer] = []
+        for stage in stages:
+            self.layers.append(self._make_layer(stage, sparse and not self.layers, device, dtype, generator))
         self.slabs: list[Slab] = build_slabs(list(self.groups.items()), device, dtype, own)
 
     @property
     def n_outputs(self) -> int:
         """Number of scores of a row."""
-        return [stage.weights.shape[1] for stage in self.stages if isinstance(stage, Linear)][-1]
+        return count_outputs(self.stages)
 
     def forward(self, x: Any, training: bool) -> Tensor:
         """Return the scores (n_rows, n_outputs)."""
@@ -114,31 +128,57 @@ class Network:
         self, stage: Stage, sparse: bool, device: torch.device, dtype: torch.dtype, generator: torch.Generator
     ) -> Layer:
         if isinstance(stage, Linear):
-            slots = self.groups.setdefault(stage.group, [])
-            weights = (RowSlot if sparse else Slot)(stage.weights, True)
-            intercept = None if stage.intercept is None else Slot(stage.intercept, False)
-            slots.extend([weights] if intercept is None else [weights, intercept])
-            return SparseAffine(weights, intercept) if isinstance(weights, RowSlot) else Affine(weights, intercept)
+            return self._make_linear(stage, sparse)
         if sparse:
             raise ValueError("Sparse rows need a linear stage first.")
+        if isinstance(stage, Transposed):
+            [intercept] = self._add(stage.group, Slot(stage.intercept, False))
+            return TransposedAffine(self.layers[stage.position].slots[0], intercept)
+        if isinstance(stage, Convolve):
+            parts = self._add(stage.group, Slot(stage.weights, True), Slot(stage.intercept, False))
+            return Convolution(parts[0], parts[1], stage.image_shape, stage.stride)
         if isinstance(stage, RunModule):
             module = ModuleLayer(stage, device, dtype)
-            for group, of_group in module.groups():
-                self.groups.setdefault(group, []).extend(of_group)
+            for group, slots in module.groups():
+                self._add(group, *slots)
             return module
         if isinstance(stage, NormaliseBatch):
-            scale, shift = Slot(stage.scale, False), Slot(stage.shift, False)
-            self.groups.setdefault(stage.group, []).extend([scale, shift])
+            scale, shift = self._add(stage.group, Slot(stage.scale, False), Slot(stage.shift, False))
             mean, variance = (
                 torch.from_numpy(np.array(part)).to(device=device, dtype=dtype) for part in (stage.mean, stage.variance)
             )
             return BatchNorm(scale, shift, mean, variance)
-        if isinstance(stage, Activate):
-            return Activation(stage.name)
-        return Dropout(stage.rate, generator) if isinstance(stage, Drop) else RowNormalisation()
+        return _make_plain(stage, generator)
+
+    def _make_linear(self, stage: Linear, sparse: bool) -> Layer:
+        tied = len(self.layers) in self.tied
+        weights = (RowSlot if sparse and not tied else Slot)(stage.weights, True)  # tied ones learn in all their rows
+        weights.tied = tied
+        intercept = None if stage.intercept is None else Slot(stage.intercept, False)
+        self._add(stage.group, *([weights] if intercept is None else [weights, intercept]))
+        if isinstance(weights, RowSlot):
+            return SparseAffine(weights, intercept)
+        return (WholeSparseAffine if sparse else Affine)(weights, intercept)
+
+    def _add(self, group: ParameterGroup, *slots: Slot) -> tuple[Slot, ...]:
+        self.groups.setdefault(group, []).extend(slots)
+        return slots
+
+
+def _make_plain(stage: Stage, generator: torch.Generator) -> Layer:
+    """Return a layer without parameters."""
+    if isinstance(stage, Activate):
+        return Activation(stage.name)
+    if isinstance(stage, Enlarge):
+        return Enlargement(stage.image_shape, stage.large_shape)
+    return Dropout(stage.rate, generator) if isinstance(stage, Drop) else RowNormalisation()
 
 
 def _read(stage: Stage, layer: Any, final: bool) -> Stage:
+    if isinstance(stage, Transposed):
+        return replace(stage, intercept=to_array(layer.intercept.values))
+    if isinstance(stage, Convolve):
+        return replace(stage, weights=to_array(layer.weights.values), intercept=to_array(layer.intercept.values))
     if isinstance(stage, Linear):
         intercept = None if layer.intercept is None else to_array(layer.intercept.values)
         weights = layer.weights.values

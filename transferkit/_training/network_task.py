@@ -12,7 +12,7 @@ from transferkit._training.network_losses import NetworkLoss
 from transferkit._training.parameters import Slab
 from transferkit._training.randomness import Randomness
 from transferkit._training.rows import Mixing, Rows
-from transferkit._training.targets import Score, Targets
+from transferkit._training.targets import Score, SparseTargets, Targets
 
 __all__ = ["Augmentation", "Batch", "NetworkTask", "ValidationSet"]
 
@@ -74,7 +74,7 @@ class NetworkTask:
         self,
         network: Network,
         rows: Rows,
-        targets: Targets,
+        targets: Targets | SparseTargets,
         loss: NetworkLoss,
         *,
         weights: Tensor | None = None,

@@ -18,9 +18,9 @@ from transferkit._training.randomness import Randomness
 from transferkit._training.range_test import RangeTest, try_learning_rates
 from transferkit._training.rows import make_rows
 from transferkit._training.schedules import BatchSizes, LearningRates
-from transferkit._training.stages import Linear, RunModule, Stage
+from transferkit._training.stages import Linear, RunModule, Stage, count_operations
 from transferkit._training.steppers import EagerStepper, GraphStepper, LineSearchStepper
-from transferkit._training.targets import Targets, accuracy, r2
+from transferkit._training.targets import SparseTargets, Targets, accuracy, r2
 from transferkit._training.training_loop import History, Stepper, Stopping, train
 
 __all__ = ["Examples", "TrainedNetwork", "TrainingOptions", "train_network"]
@@ -31,12 +31,13 @@ class Examples:
     """Rows and what is to be said of them.
 
     `X` is an array or a CSR matrix (n_rows, n_features), float32 or float64. `targets` are class numbers (n_rows,) for
-    a softmax, else a matrix (n_rows, n_outputs): zeros and ones for independent classes, numbers for a regression.
+    a softmax, else a matrix (n_rows, n_outputs): zeros and ones for independent classes, numbers for a regression. That
+    matrix may be sparse; then it becomes dense batch by batch.
     `weights` (n_rows,) are those of the rows.
     """
 
     X: Any
-    targets: np.ndarray
+    targets: Any
     weights: np.ndarray | None = None
 
 
@@ -193,7 +194,11 @@ def make_task(
     network = Network(stages, sparse=sparse, device=device, dtype=dtype, generator=randomness.noise, own=own)
     exclusive = examples.targets.ndim == 1
     n_outputs = network.n_outputs
-    targets = Targets(examples.targets, n_outputs, options.label_smoothing, device, dtype)
+    targets: Targets | SparseTargets
+    if sp.issparse(examples.targets):
+        targets = SparseTargets(examples.targets, device, dtype)
+    else:
+        targets = Targets(examples.targets, n_outputs, options.label_smoothing, device, dtype)
     weights = None
     if examples.weights is not None:
         mean_one = examples.weights / examples.weights.mean()
@@ -250,13 +255,10 @@ def _take_average(task: NetworkTask, average: WeightAverage, options: TrainingOp
 
 def _count_operations(stages: Sequence[Stage], examples: Examples, options: TrainingOptions) -> float:
     """Return about how many operations a step takes."""
-    if _has_module(stages):
-        return np.inf
-    shapes = [stage.weights.shape for stage in stages if isinstance(stage, Linear)]
-    of_row = float(sum(n_inputs * n_outputs for n_inputs, n_outputs in shapes))
-    if sp.issparse(examples.X):  # SciPy's product with sparse rows has one thread of its own
-        of_row -= shapes[0][0] * shapes[0][1]
-    return 6 * of_row * min(options.batch_size, examples.X.shape[0])
+    of_row = count_operations(stages)
+    if sp.issparse(examples.X) and isinstance(stages[0], Linear):  # SciPy's product has one thread of its own
+        of_row -= 6 * stages[0].weights.size
+    return of_row * min(options.batch_size, examples.X.shape[0])
 
 
 def _has_module(stages: Sequence[Stage]) -> bool:

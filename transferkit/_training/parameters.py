@@ -51,6 +51,7 @@ class Slot:
         self.values: Tensor
         self.gradient: Tensor
         self.frozen = False
+        self.tied = False  # whether another layer, behind this one, uses it and has written its part of the gradient
 
     @property
     def n_values(self) -> int:

@@ -1,6 +1,7 @@
 """What the scores should become: targets on the device, and how well predictions meet them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from transferkit._training.device import as_writable
 
-__all__ = ["Targets", "accuracy", "r2"]
+__all__ = ["SparseTargets", "Targets", "accuracy", "r2"]
 
 Score = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
@@ -42,6 +43,19 @@ class Targets:
         low = self.smoothing / self.n_outputs
         rows = torch.full((len(chosen), self.n_outputs), low, dtype=self.dtype, device=chosen.device)
         return rows.scatter_(1, chosen[:, None], 1 - self.smoothing + low)
+
+
+class SparseTargets:
+    """A sparse matrix (n_rows, n_outputs), of which only the rows that are taken become dense."""
+
+    def __init__(self, matrix: Any, device: torch.device, dtype: torch.dtype) -> None:
+        self.matrix, self.dtype = matrix.tocsr(), dtype
+        self.n_outputs = matrix.shape[1]
+        self.values = torch.zeros(0, dtype=dtype, device=device)  # says where targets are
+
+    def take(self, order: Tensor) -> Tensor:
+        """Return the targets (n, n_outputs) of these rows."""
+        return torch.from_numpy(self.matrix[order.cpu().numpy()].toarray()).to(self.values)
 
 
 def accuracy(scores: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:

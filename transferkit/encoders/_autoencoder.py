@@ -1,15 +1,14 @@
 """Codes that rows can be rebuilt from, as features."""
 
-from itertools import pairwise
 from numbers import Integral, Real
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 
-from transferkit._algorithms.initialisation import activation_gain, initialise_weights
-from transferkit._algorithms.network_predictions import ACTIVATIONS, compute_outputs
+from transferkit._algorithms.network_predictions import ACTIVATIONS
 from transferkit._progress import FitProgress
 from transferkit._validation import (
     Interval,
@@ -21,7 +20,9 @@ from transferkit._validation import (
     validate_data,
 )
 from transferkit._versioning import VersionedEstimator
-from transferkit.encoders._fine_tuning import ActivationLayer, LinearLayer, Network
+from transferkit.encoders._autoencoder_layers import Plan, arrays_of, make_layers, start_layers, tie_stages
+from transferkit.encoders._fine_tuning import Network
+from transferkit.encoders._networks import run_layers, to_stages
 
 
 class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
@@ -38,8 +39,16 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
     noise : {"gaussian", "masking"} or None, default="masking"
         What is done to the rows that the network sees, while it is to rebuild them as they were [2]_: normal noise is
         added, or entries are set to zero (and the others raised, so that their mean stays).
+    tied_weights : bool, default=False
+        Whether the layers after the code have the weights of those before it, transposed [1]_. Linear layers only.
+    image_shape : tuple (height, width) or (height, width, n_channels) or None, default=None
+        Rows hold images of this shape: convolutions come before the hidden layers, and their mirror image after them.
+    conv_channels : tuple of int, default=(16, 32)
+        With `image_shape`: channels of 3 x 3 convolutions, each of which halves height and width. On the way back
+        pixels are repeated and convolved [3]_.
     noise_level : float, default=0.2
         Standard deviation of the noise, in units of the root mean variance of the features, or share of the entries.
+        Of sparse rows the stored entries alone are disturbed.
     loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
         How far the rebuilt row is from the row.
     solver : {"adam", "adamw", "sgd", "nesterov", "rmsprop"}, default="adam"
@@ -60,11 +69,13 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
     Attributes
     ----------
     coefs_ : list of ndarray of shape (n_inputs, n_outputs), float32
-        Weights of the layers up to the code.
+        Weights of the layers up to the code; of a convolution one row for each channel and pixel of a patch.
     intercepts_ : list of ndarray of shape (n_outputs,), float32
         Their intercepts.
-    decoder_coefs_, decoder_intercepts_ : list of ndarray
-        The layers after the code.
+    decoder_coefs_ : list of ndarray or None
+        Weights of the layers after the code; None with `tied_weights`.
+    decoder_intercepts_ : list of ndarray
+        Their intercepts.
     loss_curve_ : list of float
         Mean loss of each epoch, on the noisy rows.
     n_iter_ : int
@@ -79,12 +90,17 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
 
     Notes
     -----
-    Rows are dense: of sparse rows make dense ones first, with :class:`LSAEncoder` or TruncatedSVD.
+    CSR rows become dense a batch at a time, on the side that is to be rebuilt. The network has a weight for each
+    feature and hidden unit, twice unless weights are tied, so wide rows are best cut to frequent features
+    (``max_features``).
+
+    `transform` and `inverse_transform` are NumPy, convolutions too, as products with patches.
 
     References
     ----------
     .. [1] G. Hinton, R. Salakhutdinov (2006). Reducing the dimensionality of data with neural networks. Science 313.
     .. [2] P. Vincent et al. (2010). Stacked denoising autoencoders. JMLR 11.
+    .. [3] A. Odena, V. Dumoulin, C. Olah (2016). Deconvolution and checkerboard artifacts. Distill.
 
     Examples
     --------
@@ -100,6 +116,9 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
         "hidden_layer_sizes": [tuple, list],
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS))],
+        "tied_weights": ["boolean"],
+        "image_shape": [tuple, list, None],
+        "conv_channels": [tuple, list],
         "noise": [StrOptions({"gaussian", "masking"}), None],
         "noise_level": [Interval(Real, 0, None, closed="left")],
         "loss": [StrOptions({"squared_error", "absolute_error", "huber"})],
@@ -120,6 +139,9 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
         activation="relu",
         noise="masking",
         noise_level=0.2,
+        tied_weights=False,
+        image_shape=None,
+        conv_channels=(16, 32),
         loss="squared_error",
         solver="adam",
         learning_rate_init=2e-3,
@@ -134,6 +156,9 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
         self.activation = activation
         self.noise = noise
         self.noise_level = noise_level
+        self.tied_weights = tied_weights
+        self.image_shape = image_shape
+        self.conv_channels = conv_channels
         self.loss = loss
         self.solver = solver
         self.learning_rate_init = learning_rate_init
@@ -149,7 +174,7 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows, best scaled to similar ranges.
         y : None
             Ignored; here for scikit-learn's API.
@@ -165,19 +190,21 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
             If the loss is no longer finite.
         """
         from transferkit._training.network_training import Examples, train_network
+        from transferkit._training.parameters import ParameterGroup
 
         self._check_together()
         progress = FitProgress(self, self.max_iter, "epoch")
         with unchanged_on_error(self):
-            X = validate_data(self, to_numpy(X), dtype=np.float32, order="C")
+            X = self._validate(X, reset=True)
             progress.begin(X, y, None)
             random = check_random_state(self.random_state)
-            stages = self._make_stages(X, random)
-            options = self._make_options(X, int(random.randint(2**31 - 2)))
+            plan = self._plan()
+            layers = start_layers(plan, _mean_and_variance(X)[0], random)
+            stages = to_stages(layers, ParameterGroup(alpha=self.alpha))
             trained = train_network(
-                stages,
+                tie_stages(stages) if self.tied_weights else stages,
                 Examples(X, X),
-                options,
+                self._make_options(X, int(random.randint(2**31 - 2))),
                 on_epoch=lambda read, history: progress.step(lambda: self._read(read(), history)),
             )
         fitted = self._read(trained.stages, trained.history)
@@ -190,7 +217,7 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
 
         Returns
@@ -199,7 +226,7 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
             Codes.
         """
         check_is_fitted(self)
-        return compute_outputs(self._validate(X), self.coefs_, self.intercepts_, self.activation)
+        return run_layers(self._encoder_layers(), self._validate(X))
 
     def inverse_transform(self, X):
         """Return the rows that codes stand for.
@@ -218,49 +245,54 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
         codes = np.asarray(X, np.float32)
         if codes.ndim != 2 or codes.shape[1] != self.n_components:
             raise ValueError(f"Codes must have n_components={self.n_components} columns. Got shape {codes.shape}.")
-        return compute_outputs(codes, self.decoder_coefs_, self.decoder_intercepts_, self.activation)
+        coefs = [coef.T for coef in self.coefs_[::-1]] if self.tied_weights else self.decoder_coefs_
+        return run_layers(make_layers(self._plan(), coefs, self.decoder_intercepts_, decodes=True), codes)
 
     def _check_together(self):
-        if not all(isinstance(size, Integral) and size >= 1 for size in self.hidden_layer_sizes):
-            raise ValueError(
-                "The 'hidden_layer_sizes' parameter of AutoencoderEncoder must be a tuple of positive integers. "
-                f"Got {self.hidden_layer_sizes!r} instead."
-            )
+        shapes = {"hidden_layer_sizes": None, "conv_channels": None, "image_shape": (2, 3)}
+        for name, lengths in shapes.items():
+            value = getattr(self, name)
+            whole = value is None or all(isinstance(size, Integral) and size >= 1 for size in value)
+            if not whole or (value is not None and lengths is not None and len(value) not in lengths):
+                raise ValueError(
+                    f"The {name!r} parameter of AutoencoderEncoder must be a tuple of "
+                    f"{'2 or 3 ' if lengths else ''}positive integers. Got {value!r} instead."
+                )
         if self.noise == "masking" and self.noise_level >= 1:
             raise ValueError(f"noise='masking' needs a noise_level below 1. Got {self.noise_level!r} instead.")
+        if self.tied_weights and self.image_shape is not None:
+            raise ValueError("tied_weights=True is for linear layers, and image_shape asks for convolutions.")
 
-    def _validate(self, X):
-        return validate_data(self, to_numpy(X), dtype=np.float32, order="C", reset=False)
+    def _validate(self, X, reset=False):
+        accept = "csr" if self.image_shape is None else False
+        X = validate_data(self, to_numpy(X), accept_sparse=accept, dtype=np.float32, order="C", reset=reset)
+        if self.image_shape is not None and np.prod(self.image_shape) != X.shape[1]:
+            raise ValueError(
+                f"image_shape={self.image_shape!r} stands for {np.prod(self.image_shape)} values a row, but the rows "
+                f"have {X.shape[1]}."
+            )
+        return X
 
-    def _make_stages(self, X, random):
-        from transferkit._training.parameters import ParameterGroup
-        from transferkit._training.stages import Activate, Linear
+    def _plan(self):
+        shape = None if self.image_shape is None else (*self.image_shape, 1)[:3]
+        channels = () if shape is None else tuple(self.conv_channels)
+        sizes = (*self.hidden_layer_sizes, self.n_components)
+        return Plan(self.n_features_in_, shape, channels, sizes, self.activation)
 
-        sizes = [X.shape[1], *self.hidden_layer_sizes, self.n_components]
-        sizes += sizes[-2::-1]
-        group, gain = ParameterGroup(alpha=self.alpha), activation_gain(self.activation)
-        n_layers, n_half = len(sizes) - 1, len(self.hidden_layer_sizes) + 1
-        stages = []
-        for position, shape in enumerate(pairwise(sizes)):
-            is_linear = position + 1 in (n_half, n_layers)  # the code and the output
-            weights = initialise_weights(shape, "xavier", random, gain=1.0 if is_linear else gain, dtype=np.float32)
-            intercept = X.mean(axis=0) if position + 1 == n_layers else np.zeros(shape[1], np.float32)
-            stages.append(Linear(weights, intercept, group))
-            if not is_linear:
-                stages.append(Activate(self.activation))
-        return stages
+    def _encoder_layers(self):
+        return make_layers(self._plan(), self.coefs_, self.intercepts_)
 
     def _make_options(self, X, seed):
         from transferkit._training.network_task import Augmentation
         from transferkit._training.network_training import TrainingOptions
 
-        spread = float(np.sqrt(X.var(axis=0).mean()))
+        spread = float(np.sqrt(_mean_and_variance(X)[1].mean()))
         return TrainingOptions(
             loss=self.loss,
             solver=self.solver,
             learning_rate_init=self.learning_rate_init,
             learning_rate="cosine",
-            batch_size=min(self.batch_size, len(X)),
+            batch_size=min(self.batch_size, X.shape[0]),
             max_epochs=self.max_iter,
             tol=None,
             augmentation=Augmentation(
@@ -272,35 +304,31 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
         )
 
     def _read(self, stages, history):
-        linear = [stage for stage in stages if hasattr(stage, "weights")]
-        n_half = len(self.hidden_layer_sizes) + 1
+        coefs, intercepts = arrays_of(stages)
+        n_half = len(intercepts) // 2
         return {
-            "coefs_": [stage.weights for stage in linear[:n_half]],
-            "intercepts_": [stage.intercept for stage in linear[:n_half]],
-            "decoder_coefs_": [stage.weights for stage in linear[n_half:]],
-            "decoder_intercepts_": [stage.intercept for stage in linear[n_half:]],
+            "coefs_": coefs[:n_half],
+            "intercepts_": intercepts[:n_half],
+            "decoder_coefs_": None if self.tied_weights else coefs[n_half:],
+            "decoder_intercepts_": intercepts[n_half:],
             "loss_curve_": [float(loss) for loss in history.loss],
             "n_iter_": len(history.loss),
         }
 
     def _to_network(self, X):
         """Return the rows and the layers up to the code, to be trained on with a head."""
-        layers = []
-        for coef, intercept in zip(self.coefs_, self.intercepts_, strict=True):
-            layers += [LinearLayer(coef, intercept), ActivationLayer(self.activation)]
-        return Network(self._validate(X), layers[:-1])
+        return Network(self._validate(X), self._encoder_layers())
 
     def _with_layers(self, layers):
         """Return a copy with other weights up to the code."""
-        linear = [layer for layer in layers if isinstance(layer, LinearLayer)]
         twin = type(self).__new__(type(self))
-        vars(twin).update(vars(self), coefs_=[layer.weights for layer in linear])
-        twin.intercepts_ = [layer.intercept for layer in linear]
+        vars(twin).update(vars(self))
+        twin.coefs_, twin.intercepts_ = arrays_of(layers)
         return twin
 
     @property
     def _n_features_out(self):
-        return self.coefs_[-1].shape[1]
+        return len(self.intercepts_[-1])
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "coefs_")
@@ -308,4 +336,14 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.sparse = self.image_shape is None
         return tags
+
+
+def _mean_and_variance(X):
+    """Return mean and variance of the features of dense or sparse rows."""
+    if not issparse(X):
+        return X.mean(axis=0), X.var(axis=0)
+    mean = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
+    squares = np.asarray(X.multiply(X).mean(axis=0, dtype=np.float64)).ravel()
+    return mean.astype(X.dtype), np.maximum(squares - mean**2, 0)

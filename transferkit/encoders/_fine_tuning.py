@@ -42,7 +42,23 @@ class ModuleLayer(NamedTuple):
     device: str
 
 
-Layer = LinearLayer | UnitRowsLayer | ActivationLayer | ModuleLayer
+class ConvolutionLayer(NamedTuple):
+    """Convolution of images, see `convolve`."""
+
+    weights: np.ndarray  # (n_channels * 9, n_outputs)
+    intercept: np.ndarray  # (n_outputs,)
+    image_shape: tuple  # (height, width, n_channels)
+    stride: int
+
+
+class EnlargingLayer(NamedTuple):
+    """Images of twice the edges, see `enlarge`."""
+
+    image_shape: tuple
+    large_shape: tuple
+
+
+Layer = LinearLayer | UnitRowsLayer | ActivationLayer | ModuleLayer | ConvolutionLayer | EnlargingLayer
 
 
 class Network(NamedTuple):

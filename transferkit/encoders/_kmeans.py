@@ -8,7 +8,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.cluster_activations import activate, squared_distances
-from transferkit._algorithms.patches import cut_patches, find_whitening, normalise_contrast, pool_quadrants
+from transferkit._algorithms.patches import pool_quadrants
 from transferkit._validation import (
     Interval,
     StrOptions,
@@ -19,12 +19,10 @@ from transferkit._validation import (
     validate_data,
 )
 from transferkit._versioning import VersionedEstimator
+from transferkit.encoders._row_preparation import PatchGrid, Preparation
 from transferkit.encoders._shard_record import SHARD_RECORD, forget_shards  # noqa: F401
 
 _BLOCK_ENTRIES = 1 << 23  # of the distances that transform holds at a time
-_MOST_PATCHES = 200_000  # that a codebook is learned from
-_CONTRAST_FLOOR = 0.01  # of the mean variance of patches
-_WHITENING_FLOOR = 0.1  # of the mean variance of features
 
 
 class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
@@ -174,8 +172,12 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         """
         X = self._validate(X, reset=True)
         random = check_random_state(self.random_state)
-        preparation = self._prepare(X)
-        rows = self._make_rows(X, preparation, random)
+        grid = self._grid()
+        preparation = Preparation()
+        if grid is not None or self.whiten:
+            sample = X if grid is None else grid.sample(X, np.random.RandomState(0))
+            preparation = Preparation.learn(sample, contrast=grid is not None, whiten=self.whiten)
+        rows = preparation.apply(X if grid is None else grid.sample(X, random))
         found = self._cluster(rows, random)
         self._store(found, preparation)
         forget_shards(self)
@@ -202,8 +204,8 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         if not is_fitted(self):
             return self.fit(X)
         X = self._validate(X, reset=False)
-        preparation = self._preparation()
-        rows = self._make_rows(X, preparation, check_random_state(self.random_state))
+        grid, preparation = self._grid(), self._preparation()
+        rows = preparation.apply(X if grid is None else grid.sample(X, check_random_state(self.random_state)))
         self._store(update_clusters(rows, self._clusters(), self.batch_size, self.device), preparation)
         return self
 
@@ -233,12 +235,11 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         check_is_fitted(other)
         names = ("n_clusters", "whiten", "patches", "image_shape", "n_features_in_")
         different = [name for name in names if getattr(self, name) != getattr(other, name)]
-        mine, theirs = self._preparation(), other._preparation()
-        if not different and not all(np.array_equal(mine[name], theirs[name]) for name in mine):
+        if not different and not self._preparation().agrees_with(other._preparation()):
             different = ["what rows are whitened by"]
         if different:
             raise ValueError(f"Encoders can be merged only if they agree. These differ: {different}.")
-        self._store(merge_clusters(self._clusters(), other._clusters()), mine)
+        self._store(merge_clusters(self._clusters(), other._clusters()), self._preparation())
         return self
 
     def transform(self, X):
@@ -257,7 +258,7 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         """
         check_is_fitted(self)
         X = self._validate(X, reset=False)
-        n_patches = 1 if self.patches is None else np.prod(self._grid())
+        n_patches = 1 if self.patches is None else np.prod(self._grid().shape)
         step = max(int(_BLOCK_ENTRIES // (n_patches * len(self.cluster_centers_))), 1)
         blocks = [self._activate(X[begin : begin + step]) for begin in range(0, X.shape[0], step)]
         return sp.vstack(blocks, format="csr") if sp.issparse(blocks[0]) else np.concatenate(blocks)
@@ -268,7 +269,7 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         accept = False if self.patches is not None or self.whiten else "csr"
         X = validate_data(self, to_numpy(X), accept_sparse=accept, dtype=np.float32, order="C", reset=reset)
         if self.patches is not None:
-            self._check_images(X.shape[1])
+            self._grid().check(X.shape[1])
         return X
 
     def _check_parameters(self):
@@ -283,48 +284,8 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         if self.patches is not None and self.image_shape is None:
             raise ValueError("KMeansEncoder with 'patches' needs 'image_shape', such as (8, 8). Got None instead.")
 
-    def _check_images(self, width):
-        if np.prod(self.image_shape) != width:
-            raise ValueError(
-                f"image_shape={self.image_shape!r} stands for {np.prod(self.image_shape)} values a row, but the rows "
-                f"have {width}."
-            )
-        if self.patches[0] > min(self.image_shape[:2]):
-            raise ValueError(f"Patches of {self.patches[0]} pixels do not fit into images of {self.image_shape!r}.")
-        if min(self._grid()) < 2:
-            raise ValueError(
-                f"patches={self.patches!r} gives a grid of {self._grid()} patches: four quadrants need at least 2 x 2."
-            )
-
     def _grid(self):
-        size, stride = self.patches
-        return tuple((edge - size) // stride + 1 for edge in self.image_shape[:2])
-
-    def _cut(self, X):
-        images = X.reshape(len(X), *self.image_shape[:2], -1)
-        return cut_patches(images, *self.patches)
-
-    def _prepare(self, X):
-        """Return what is learned of the rows before they are clustered."""
-        if self.patches is None and not self.whiten:
-            return {"contrast_floor_": None, "whitening_mean_": None, "whitening_matrix_": None}
-        rows, floor = X, None
-        if self.patches is not None:
-            rows = self._some_patches(X, np.random.RandomState(0))
-            floor = float(_CONTRAST_FLOOR * rows.var(axis=1).mean())
-            rows = normalise_contrast(rows, floor)
-        mean, matrix = find_whitening(rows, _WHITENING_FLOOR) if self.whiten else (None, None)
-        return {"contrast_floor_": floor, "whitening_mean_": mean, "whitening_matrix_": matrix}
-
-    def _some_patches(self, X, random):
-        most = max(_MOST_PATCHES // int(np.prod(self._grid())), 1)
-        chosen = np.arange(len(X)) if len(X) <= most else random.permutation(len(X))[:most]
-        patches = self._cut(X[chosen])
-        return patches.reshape(-1, patches.shape[-1])
-
-    def _make_rows(self, X, preparation, random):
-        rows = X if self.patches is None else self._some_patches(X, random)
-        return _apply(rows, preparation)
+        return None if self.patches is None else PatchGrid(*self.patches, self.image_shape)
 
     def _cluster(self, rows, random):
         from transferkit._training.kmeans import find_clusters
@@ -353,23 +314,22 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         return Clusters(self.cluster_centers_, self.counts_, self.inertia_, self.n_iter_)
 
     def _preparation(self):
-        return {name: getattr(self, name) for name in ("contrast_floor_", "whitening_mean_", "whitening_matrix_")}
+        return Preparation(self.contrast_floor_, self.whitening_mean_, self.whitening_matrix_)
 
     def _store(self, found, preparation):
-        vars(self).update(preparation)
+        self.contrast_floor_, self.whitening_mean_, self.whitening_matrix_ = preparation
         self.cluster_centers_, self.counts_ = found.centres, found.counts
         self.inertia_, self.n_iter_ = found.inertia, found.n_iter
 
     def _activate(self, X):
         scale = float(self.inertia_ / max(self.counts_.sum(), 1e-300))
-        if self.patches is None:
-            squared = squared_distances(_apply(X, self._preparation()), self.cluster_centers_)
-            return activate(squared, self.activation, scale)
-        patches = self._cut(X)
-        rows = _apply(patches.reshape(-1, patches.shape[-1]), self._preparation())
+        grid = self._grid()
+        rows = self._preparation().apply(X if grid is None else grid.cut(X))
         found = activate(squared_distances(rows, self.cluster_centers_), self.activation, scale)
+        if grid is None:
+            return found
         found = found.toarray() if sp.issparse(found) else found
-        return pool_quadrants(found.reshape(*patches.shape[:3], -1))
+        return pool_quadrants(found.reshape(len(X), *grid.shape, -1))
 
     @property
     def _n_features_out(self):
@@ -383,12 +343,3 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         tags.input_tags.sparse = self.patches is None and not self.whiten
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-
-def _apply(rows, preparation):
-    """Bring rows to equal contrast and whiten them, as far as that was learned."""
-    if preparation["contrast_floor_"] is not None:
-        rows = normalise_contrast(rows, preparation["contrast_floor_"])
-    if preparation["whitening_matrix_"] is not None:
-        rows = (rows - preparation["whitening_mean_"]) @ preparation["whitening_matrix_"]
-    return rows

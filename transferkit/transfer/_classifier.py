@@ -43,7 +43,8 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
     encoder : str, path or transformer, default=None
         What was pretrained: a model file or a fitted transformer, which stay as they are (also through
         ``clone``), encode each row once and are shared by folds and tasks. An unfitted transformer is cloned
-        and fitted on the rows given to ``fit``. May be None only with ``strategy="scratch"``.
+        and fitted on the rows given to ``fit``. scikit-learn's transformers (PCA, NMF, a Pipeline of them) need no
+        wrapper. May be None only with ``strategy="scratch"``.
     head : classifier, default=None
         None is logistic regression, its C chosen on held-out labels. A :class:`LogisticHead` stands for its own C, a
         :class:`LogisticHeadCV` for its `Cs`, in every strategy. Any other scikit-learn classifier is cloned and fitted
@@ -118,7 +119,8 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
 
     "auto" compares that average with "frozen" and "scratch" and gives it up only for a mean score higher by more than
     one standard error of the difference and a log loss that is not higher. It tries "finetune" only for encoders
-    without such a projection, since on word vectors it took ten times as long and did no better; among these the best
+    without such a projection, since on word vectors it took ten times as long and did no better, and for a
+    :class:`TorchEncoder` only up to a million parameters; among these the best
     mean wins. With fewer than 4 labels a class there are no folds: then alpha is 1/2, 1 and 2 in equal parts with
     C = 10, or the encoder is used frozen. Of more than 5,000 rows an int `cv` means at most 3 folds. Of more than 600
     rows the losses of candidates differ so clearly that only those around the best one are fitted, found by descent

@@ -7,8 +7,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import clone
 
-from transferkit._algorithms.network_predictions import apply_activation
-from transferkit.encoders._fine_tuning import ActivationLayer, LinearLayer, ModuleLayer
+from transferkit.encoders._networks import run_layers, take_over, to_stages
 from transferkit.transfer._logistic import fit_logistic
 from transferkit.transfer._outcome import Outcome, make_row
 
@@ -51,7 +50,7 @@ def fit_finetuned(encoder, X, task, settings, pace, seed):
     began = time.perf_counter()
     network = encoder._to_network(X)
     rows, layers, put_back = _keep_used(network)
-    features = _run(layers, rows)
+    features = run_layers(layers, rows)
     start = fit_logistic("finetune", encoder, features, task, settings).head
     scores = np.zeros((len(task.targets), len(task.folds) + 1, len(start.coef_)), np.float32)
     for fold, (train, test) in enumerate(task.folds):
@@ -59,7 +58,7 @@ def fit_finetuned(encoder, X, task, settings, pace, seed):
         begin = clone(start).fit(features[train], task.y[train], sample_weight=task.sample_weight[train])
         begin = task.spread_classes(begin)
         tuned, coef, intercept = _train(rows, layers, begin, task, of_fold, pace, settings, seed)
-        scores[test, fold] = _run(tuned, rows[test]) @ coef.T + intercept
+        scores[test, fold] = run_layers(tuned, rows[test]) @ coef.T + intercept
     tuned, coef, intercept = _train(rows, layers, start, task, task.fold_weights[:, -1], pace, settings, seed)
     head = task.make_head(coef, intercept, **settings.parameters(start.C))
     fold_scores = task.score_folds(scores)
@@ -100,7 +99,7 @@ def _train(rows, layers, start, task, weights, pace, settings, seed):
     )
     head_group = ParameterGroup("head", alpha=alpha)
     coef = np.ascontiguousarray(start.coef_.T, dtype=np.float32)
-    stages = [*_to_stages(layers, encoder_group), Linear(coef, start.intercept_.astype(np.float32), head_group)]
+    stages = [*to_stages(layers, encoder_group), Linear(coef, start.intercept_.astype(np.float32), head_group)]
     options = TrainingOptions(
         loss="cross_entropy",
         learning_rate_init=LEARNING_RATE,
@@ -115,8 +114,7 @@ def _train(rows, layers, start, task, weights, pace, settings, seed):
     )
     given = [Examples(rows[part], targets[part], weights[part]) for part in (kept, held)]
     found = train_network(stages, given[0], options, validation=given[1] if len(held) else None).stages
-    tuned = [_take_over(layer, stage) for layer, stage in zip(layers, found[:-1], strict=True)]
-    return tuned, np.ascontiguousarray(found[-1].weights).T, found[-1].intercept
+    return take_over(layers, found[:-1]), np.ascontiguousarray(found[-1].weights).T, found[-1].intercept
 
 
 def _hold_out(chosen, task, seed):
@@ -126,46 +124,3 @@ def _hold_out(chosen, task, seed):
     shuffled = np.random.RandomState(seed).permutation(chosen)
     n_held = int(HELD_OUT * len(chosen))
     return np.sort(shuffled[n_held:]), np.sort(shuffled[:n_held])
-
-
-def _take_over(layer, stage):
-    """Return the layer with what its stage has learned."""
-    if isinstance(layer, LinearLayer):
-        return layer._replace(weights=stage.weights, intercept=stage.intercept)
-    return layer._replace(module=stage.module) if isinstance(layer, ModuleLayer) else layer
-
-
-def _to_stages(layers, group):
-    from transferkit._training.stages import Activate, Linear, NormaliseRows, RunModule
-
-    stages = []
-    for layer in layers:
-        if isinstance(layer, LinearLayer):
-            stages.append(Linear(layer.weights, layer.intercept, group))
-        elif isinstance(layer, ModuleLayer):
-            stages.append(RunModule(layer.module, layer.output, layer.input_shape, layer.batch_size, group))
-        else:
-            stages.append(Activate(layer.name) if isinstance(layer, ActivationLayer) else NormaliseRows())
-    return stages
-
-
-def _run(layers, rows):
-    """Return the output of the layers: dense features."""
-    for layer in layers:
-        if isinstance(layer, LinearLayer):
-            rows = rows @ layer.weights + (0 if layer.intercept is None else layer.intercept)
-        elif isinstance(layer, ActivationLayer):
-            rows = apply_activation(rows, layer.name)
-        elif isinstance(layer, ModuleLayer):
-            rows = _run_module(layer, rows)
-        else:
-            lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-            rows = rows / np.where(lengths > 0, lengths, 1)
-    return np.asarray(rows, dtype=np.float32)
-
-
-def _run_module(layer, rows):
-    from transferkit._training.module_features import ModuleFeatures
-
-    features = ModuleFeatures(layer.module, layer.output, layer.batch_size, layer.device)
-    return features.compute(rows.reshape(len(rows), *layer.input_shape))
