@@ -1,13 +1,11 @@
 """A served model answers, within limits, and goes on when its file is replaced by a better or by a broken one."""
 
 import os
-import runpy
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -186,12 +184,3 @@ def test_command_serves_on_loopback_until_it_is_interrupted(path):
         process.terminate()
         _, errors = process.communicate(timeout=30)
     assert errors == ""
-
-
-def test_example_runs(capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["13_serving.py"])
-    runpy.run_path(str(Path(__file__).parents[2] / "examples" / "13_serving.py"), run_name="__main__")
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "GET /classes  ['learning', 'running']"
-    assert lines[1] == "POST /predict ['learning']"
-    assert lines[-1] == "too many      422"

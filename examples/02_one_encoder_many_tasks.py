@@ -1,0 +1,52 @@
+"""
+02 One encoder, many tasks
+==========================
+
+Three tasks learn from one pretrained encoder. All of them are predicted in one pass over the texts, and saved beside
+one copy of what they share.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from transferkit import MultiTaskTransfer, TransferClassifier, WordVectorEncoder
+from transferkit.datasets import load_docstrings
+
+docstrings = load_docstrings(["scipy", "joblib"], remove_examples=True)
+texts = np.array(docstrings.data, dtype=object)
+held_out = np.random.default_rng(0).random(len(texts)) < 1 / 3
+encoder = WordVectorEncoder(100, min_count=3).fit(texts[~held_out])
+
+# %%
+# Each task has its own labels, sixteen a class, and its own texts.
+tasks = {
+    "package": (docstrings.package, ["joblib", "scipy"]),
+    "kind": (docstrings.kind, ["class", "function", "method"]),
+    "area": (docstrings.target, ["scipy.io", "scipy.linalg", "scipy.optimize", "scipy.signal"]),
+}
+rng = np.random.default_rng(1)
+few = {
+    task: np.concatenate(
+        [rng.choice(np.flatnonzero((labels == label) & ~held_out), 16, replace=False) for label in classes]
+    )
+    for task, (labels, classes) in tasks.items()
+}
+
+# %%
+model = MultiTaskTransfer(TransferClassifier(encoder, cv=3))
+model.fit({task: texts[rows] for task, rows in few.items()}, {task: tasks[task][0][rows] for task, rows in few.items()})
+predictions = model.predict(texts[held_out])
+for task, (labels, classes) in tasks.items():
+    known = np.isin(labels[held_out], classes)
+    accuracy = (predictions[task] == labels[held_out])[known].mean()
+    print(f"{task:8s} {len(classes)} classes, chance {1 / len(classes):.0%}: {accuracy:.1%} of {known.sum()}")
+
+# %%
+# Saved and loaded, the tasks still answer together.
+with tempfile.TemporaryDirectory() as folder:
+    model.save_tasks(folder)
+    print({path.name: f"{path.stat().st_size / 1e6:.1f} MB" for path in sorted(Path(folder).iterdir())})
+    found = MultiTaskTransfer.load_tasks(folder).predict(["Minimize a scalar function of one or more variables."])
+    print({task: str(labels[0]) for task, labels in found.items()})

@@ -1,0 +1,59 @@
+"""
+08 First weights, and small models
+==================================
+
+First weights decide how training begins. After it, most weights of a network can be dropped, or kept in fewer bits,
+before accuracy suffers.
+"""
+
+import matplotlib.pyplot as plt
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from transferkit import MLPHeadClassifier
+from transferkit.compression import prune, quantise
+
+X, y = load_digits(return_X_y=True)
+X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=0, stratify=y)
+X_train, X_valid, y_train, y_valid = train_test_split(X_train, y_train, random_state=0, stratify=y_train)
+options = {"learning_rate_init": 3e-3, "batch_size": 64, "tol": None, "random_state": 0}
+
+# %%
+# First weights: "random" ones of size 0.01 lose the signal in four layers, "orthogonal" and "kaiming" ones keep its
+# size. Instead of a name there may be arrays or a fitted head: the last one takes over hidden layers for 0 to 4.
+source = MLPHeadClassifier((64, 64, 64), max_iter=30, **options).fit(X_train[y_train < 5], y_train[y_train < 5])
+fig, ax = plt.subplots()
+for name in ("random", "normal", "xavier", "kaiming", "orthogonal", source):
+    head = MLPHeadClassifier((64, 64, 64), weight_init=name, max_iter=15, **options).fit(X_train, y_train)
+    name = name if isinstance(name, str) else "a network for 0 to 4"
+    print(f"{name:20s} accuracy {head.score(X_test, y_test):.1%}")
+    ax.plot(range(1, 16), head.loss_curve_, label=name)
+ax.set(yscale="log", xlabel="epoch", ylabel="training loss", title="First weights")
+ax.legend()
+plt.show()
+
+# %%
+# Drop the smallest weights after training; or while it goes on, so that the rest can make up for them; or keep all of
+# them in 16 or 8 bits; or name a number of bytes and let held-out rows find the best way to fit.
+head = MLPHeadClassifier(128, max_iter=60, **options).fit(X_train, y_train)
+shares = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
+found = {"pruned after training": [prune(head, share) for share in shares]}
+found["pruned while training"] = [
+    prune(clone(head).set_params(prune_schedule={"amount": share, "begin": 5}).fit(X_train, y_train), 0)
+    for share in shares
+]
+found["quantised"] = [quantise(head, dtype) for dtype in ("float16", "int8")]
+found["fitted into a budget"] = [prune(head, budget=size, X=X_valid, y=y_valid) for size in ("20 KB", "8 KB", "4 KB")]
+
+# %%
+before, n_bytes = head.score(X_test, y_test), prune(head, 0.0).compression_["n_bytes_before"]
+fig, ax = plt.subplots()
+ax.axhline(100 * before, color="grey", linestyle=":", label=f"as trained, {n_bytes / 1000:.0f} KB")
+for (name, models), marker in zip(found.items(), "os^D", strict=True):
+    sizes, scores = zip(*((m.compression_["n_bytes"] / 1000, m.score(X_test, y_test)) for m in models), strict=True)
+    ax.plot(sizes, [100 * score for score in scores], marker, linestyle="-", label=name)
+    print(name, [f"{size:.1f} KB: {score:.1%}" for size, score in zip(sizes, scores, strict=True)])
+ax.set(xscale="log", xlabel="KB of weights", ylabel="accuracy, %", title="Size against accuracy")
+ax.legend()
+plt.show()

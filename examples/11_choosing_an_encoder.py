@@ -1,0 +1,47 @@
+"""
+11 Choosing among pretrained encoders
+=====================================
+
+Which of several pretrained encoders suits a task? ``rank_encoders`` judges them by the task's labels without training
+a model. Here the truth is found out as well: the accuracy on test texts after training on each.
+"""
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from transferkit import LSAEncoder, TransferClassifier, WordVectorEncoder, rank_encoders
+from transferkit.datasets import load_docstrings
+
+docstrings = load_docstrings(["scipy", "joblib"], remove_examples=True)
+texts, package = np.array(docstrings.data, dtype=object), docstrings.package
+areas = ["scipy.integrate", "scipy.io", "scipy.linalg", "scipy.optimize", "scipy.signal", "scipy.sparse"]
+kept = np.isin(docstrings.target, areas)
+few, test, y_few, y_test = train_test_split(
+    texts[kept], docstrings.target[kept], train_size=200, random_state=0, stratify=docstrings.target[kept]
+)
+
+# %%
+# The candidates: made of other texts (joblib's), of these, of few numbers and of many.
+candidates = {
+    "words of joblib, 100": WordVectorEncoder(100, min_count=2).fit(texts[package == "joblib"]),
+    "LSA of joblib, 100": LSAEncoder(100).fit(texts[package == "joblib"]),
+    "words of SciPy, 8": WordVectorEncoder(8, min_count=3).fit(texts[package == "scipy"]),
+    "words of SciPy, 100": WordVectorEncoder(100, min_count=3).fit(texts[package == "scipy"]),
+    "LSA of SciPy, 8": LSAEncoder(8).fit(texts[package == "scipy"]),
+    "LSA of SciPy, 100": LSAEncoder(100).fit(texts[package == "scipy"]),
+}
+
+# %%
+# The truth, to compare with: train on each and test.
+truth = {
+    name: TransferClassifier(encoder, strategy="frozen").fit(few, y_few).score(test, y_test)
+    for name, encoder in candidates.items()
+}
+for metric in ("logme", "knn", "cv"):
+    ranking = rank_encoders(candidates, few, y_few, metric=metric)
+    seconds = ranking["score_seconds"].sum()
+    print(f"{metric}: {seconds:.2f} s")
+    for name, score in zip(ranking["encoder"], ranking["score"], strict=True):
+        print(f"  {name:22s} {score:8.3f}   test accuracy {truth[name]:.1%}")
+    lost = max(truth.values()) - truth[str(ranking["encoder"][0])]
+    print(f"  taking its first choice costs {100 * lost:.1f} points against the best\n")
