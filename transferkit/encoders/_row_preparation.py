@@ -8,7 +8,7 @@ from transferkit._algorithms.patches import cut_patches, find_whitening, normali
 
 _MOST_PATCHES = 200_000  # that a codebook is learned from
 _CONTRAST_FLOOR = 0.01  # of the mean variance of patches
-_WHITENING_FLOOR = 0.1  # of the mean variance of features
+WHITENING_FLOOR = 0.1  # of the mean variance of features
 
 
 class PatchGrid(NamedTuple):
@@ -60,7 +60,7 @@ class Preparation(NamedTuple):
     def learn(cls, rows, *, contrast, whiten):
         """Return what is learned of rows or patches."""
         floor = float(_CONTRAST_FLOOR * rows.var(axis=1).mean()) if contrast else None
-        mean, matrix = find_whitening(cls(floor).apply(rows), _WHITENING_FLOOR) if whiten else (None, None)
+        mean, matrix = find_whitening(cls(floor).apply(rows), WHITENING_FLOOR) if whiten else (None, None)
         return cls(floor, mean, matrix)
 
     def apply(self, rows):
