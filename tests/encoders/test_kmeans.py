@@ -159,6 +159,15 @@ def test_texts_are_clustered_by_cosine():
     assert (found[0] != found[2]).any()
 
 
+def test_pooling_takes_the_root_of_sums():
+    X = load_digits().data[:300] / 16
+    encoder = KMeansEncoder(8, patches=(3, 1), image_shape=(8, 8)).fit(X)
+    roots = encoder.transform(X)
+    np.testing.assert_allclose(roots**2, encoder.set_params(pooling="sum").transform(X), rtol=1e-4)
+    with pytest.raises(ValueError, match="'pooling' parameter of KMeansEncoder must be a str among"):
+        KMeansEncoder(8, pooling="max").fit(X)
+
+
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [

@@ -39,6 +39,9 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
     noise : {"gaussian", "masking"} or None, default="masking"
         What is done to the rows that the network sees, while it is to rebuild them as they were [2]_: normal noise is
         added, or entries are set to zero (and the others raised, so that their mean stays).
+    noise_level : float, default=0.2
+        Standard deviation of the noise, in units of the root mean variance of the features, or share of the entries.
+        Of sparse rows the stored entries alone are disturbed.
     tied_weights : bool, default=False
         Whether the layers after the code have the weights of those before it, transposed [1]_. Linear layers only.
     image_shape : tuple (height, width) or (height, width, n_channels) or None, default=None
@@ -46,9 +49,6 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
     conv_channels : tuple of int, default=(16, 32)
         With `image_shape`: channels of 3 x 3 convolutions, each of which halves height and width. On the way back
         pixels are repeated and convolved [3]_.
-    noise_level : float, default=0.2
-        Standard deviation of the noise, in units of the root mean variance of the features, or share of the entries.
-        Of sparse rows the stored entries alone are disturbed.
     loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
         How far the rebuilt row is from the row.
     solver : {"adam", "adamw", "sgd", "nesterov", "rmsprop"}, default="adam"

@@ -51,7 +51,10 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         Dense rows only.
     patches : tuple (size, stride) or None, default=None
         Learn a codebook of square patches of images, `size` pixels wide and `stride` apart, brought to equal contrast;
-        the activations of an image's patches are summed over its four quadrants [1]_. Needs `image_shape`.
+        the activations of an image's patches are pooled over its four quadrants [1]_. Needs `image_shape`.
+    pooling : {"root", "sum"}, default="root"
+        With `patches`: the sum of the activations in a quadrant, or its square root, which keeps a patch that fills
+        half an image from outweighing all others [3]_.
     image_shape : tuple (height, width) or (height, width, n_channels) or None, default=None
         Shape of the image that a row holds.
     device : str, default="auto"
@@ -93,6 +96,8 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
     ----------
     .. [1] A. Coates, A. Ng (2012). Learning feature representations with k-means. Neural Networks: Tricks of the Trade.
     .. [2] D. Sculley (2010). Web-scale k-means clustering. WWW.
+    .. [3] F. Perronnin, J. Sanchez, T. Mensink (2010). Improving the Fisher kernel for large-scale image
+       classification. ECCV.
 
     Examples
     --------
@@ -115,6 +120,7 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "whiten": ["boolean"],
         "patches": [tuple, list, None],
+        "pooling": [StrOptions({"root", "sum"})],
         "image_shape": [tuple, list, None],
         "device": [str],
         "random_state": ["random_state"],
@@ -132,6 +138,7 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         batch_size=16384,
         whiten=False,
         patches=None,
+        pooling="root",
         image_shape=None,
         device="auto",
         random_state=0,
@@ -145,6 +152,7 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         self.batch_size = batch_size
         self.whiten = whiten
         self.patches = patches
+        self.pooling = pooling
         self.image_shape = image_shape
         self.device = device
         self.random_state = random_state
@@ -329,7 +337,8 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         if grid is None:
             return found
         found = found.toarray() if sp.issparse(found) else found
-        return pool_quadrants(found.reshape(len(X), *grid.shape, -1))
+        pooled = pool_quadrants(found.reshape(len(X), *grid.shape, -1))
+        return np.sqrt(pooled) if self.pooling == "root" else pooled
 
     @property
     def _n_features_out(self):
