@@ -6,9 +6,8 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import check_random_state
 
-from transferkit._algorithms.patches import whitening_matrix
 from transferkit.distributed._runners import Step, used_shards
-from transferkit.encoders._kmeans import _WHITENING_FLOOR, _apply
+from transferkit.encoders._row_preparation import Preparation
 
 
 class Moments(NamedTuple):
@@ -30,7 +29,7 @@ class Moments(NamedTuple):
 class Plan(NamedTuple):
     """What is known before the first pass over all rows."""
 
-    preparation: dict
+    preparation: Preparation
     limit: float  # of the squared steps of the centres, below which they rest
     first_row: dict  # shard number -> number of its first row
     sample: np.ndarray  # numbers of the rows among which seeds are sought
@@ -90,16 +89,12 @@ def _make_plan(encoder, partial):
             "smaller n_clusters."
         )
     mean = moments.sums / n_rows
-    preparation = {"contrast_floor_": None, "whitening_mean_": None, "whitening_matrix_": None}
+    preparation = Preparation()
     variance = moments.squares / n_rows - mean @ mean
     if encoder.whiten:
         covariance = moments.products / n_rows - np.outer(mean, mean)
-        matrix = whitening_matrix(covariance, _WHITENING_FLOOR)
-        variance = np.trace(matrix @ covariance @ matrix)
-        preparation |= {
-            "whitening_mean_": mean.astype(np.float32),
-            "whitening_matrix_": matrix.astype(np.float32),
-        }
+        preparation = Preparation.from_covariance(mean, covariance)
+        variance = np.trace(preparation.whitening_matrix @ covariance @ preparation.whitening_matrix)
     numbers = sorted(moments.n_rows)
     begins = np.cumsum([0, *(moments.n_rows[number] for number in numbers)]).tolist()
     first_row = dict(zip(numbers, begins[:-1], strict=True))
@@ -130,7 +125,7 @@ def _start(encoder, plan, partial):
         rows = rows.tocsr()
     rows = encoder._validate(rows[np.argsort(places)], reset=True)
     centres = start_centres(
-        _apply(rows, plan.preparation),
+        plan.preparation.apply(rows),
         partial.n_documents,
         encoder.n_clusters,
         init=encoder.init,
@@ -147,7 +142,7 @@ def _start(encoder, plan, partial):
 def _assign(rows, shard, encoder, plan, state):
     from transferkit._training.kmeans import sum_clusters
 
-    rows = _apply(encoder._validate(rows, reset=True), plan.preparation)
+    rows = plan.preparation.apply(encoder._validate(rows, reset=True))
     return sum_clusters(rows, state.centres, encoder.batch_size, encoder.device)
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from transferkit._algorithms.patches import cut_patches, find_whitening, normalise_contrast
+from transferkit._algorithms.patches import cut_patches, find_whitening, normalise_contrast, whitening_matrix
 
 _MOST_PATCHES = 200_000  # that a codebook is learned from
 _CONTRAST_FLOOR = 0.01  # of the mean variance of patches
@@ -62,6 +62,12 @@ class Preparation(NamedTuple):
         floor = float(_CONTRAST_FLOOR * rows.var(axis=1).mean()) if contrast else None
         mean, matrix = find_whitening(cls(floor).apply(rows), _WHITENING_FLOOR) if whiten else (None, None)
         return cls(floor, mean, matrix)
+
+    @classmethod
+    def from_covariance(cls, mean, covariance):
+        """Return the whitening of rows of which this is the mean, and these are the covariances."""
+        matrix = whitening_matrix(covariance, _WHITENING_FLOOR)
+        return cls(None, mean.astype(np.float32), matrix.astype(np.float32))
 
     def apply(self, rows):
         """Return the rows prepared."""
