@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["cut_patches", "find_whitening", "normalise_contrast", "pool_quadrants"]
+__all__ = ["cut_patches", "find_whitening", "normalise_contrast", "pool_quadrants", "whitening_matrix"]
 
 
 def cut_patches(images: np.ndarray, size: int, stride: int) -> np.ndarray:

@@ -89,12 +89,12 @@ def _make_plan(encoder, partial):
             "smaller n_clusters."
         )
     mean = moments.sums / n_rows
-    preparation, variance = Preparation(), moments.squares / n_rows - mean @ mean
+    preparation = Preparation()
+    variance = moments.squares / n_rows - mean @ mean
     if encoder.whiten:
         covariance = moments.products / n_rows - np.outer(mean, mean)
-        preparation = Preparation.of_moments(mean, covariance)
-        matrix = preparation.whitening_matrix.astype(np.float64)
-        variance = np.trace(matrix @ covariance @ matrix)
+        preparation = Preparation.from_covariance(mean, covariance)
+        variance = np.trace(preparation.whitening_matrix @ covariance @ preparation.whitening_matrix)
     numbers = sorted(moments.n_rows)
     begins = np.cumsum([0, *(moments.n_rows[number] for number in numbers)]).tolist()
     first_row = dict(zip(numbers, begins[:-1], strict=True))

@@ -64,8 +64,8 @@ class Preparation(NamedTuple):
         return cls(floor, mean, matrix)
 
     @classmethod
-    def of_moments(cls, mean, covariance):
-        """Return whitening by moments in float64 that were summed elsewhere."""
+    def from_covariance(cls, mean, covariance):
+        """Return the whitening of rows of which this is the mean, and these are the covariances."""
         matrix = whitening_matrix(covariance, _WHITENING_FLOOR)
         return cls(None, mean.astype(np.float32), matrix.astype(np.float32))
 
