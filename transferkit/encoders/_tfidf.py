@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import TransformerMixin
 
-from transferkit._algorithms.packed_terms import PackedTerms, Spelling, pack_terms, unpack_terms, widen
+from transferkit._algorithms.packed_terms import Spelling
 from transferkit._algorithms.tfidf import (
     Weighting,
     count_rows,
@@ -30,9 +30,9 @@ from transferkit._validation import (
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._shard_record import SHARD_RECORD, forget_shards  # noqa: F401
 from transferkit.encoders._short_texts import ShortTexts, are_few
+from transferkit.encoders._term_files import LEFT_OUT_OF_FILES, TERM_ARRAYS, complete_state, pack_state, unpack_array
 from transferkit.encoders._text_analysis import (
     TextAnalysis,
-    choose_unit,
     make_analysis,
     sort_given_vocabulary,
     warn_for_unused,
@@ -496,7 +496,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         if self.use_idf:
             frequency = terms.document_frequency[np.argsort(columns)]
             idf = inverse_document_frequency(frequency, n_documents, self.smooth_idf, self.dtype)
-        vars(self).update(zip(_TERM_ARRAYS, terms, strict=True))
+        vars(self).update(zip(TERM_ARRAYS, terms, strict=True))
         self._columns, self._idf, self.n_documents_, self._packed = columns, idf, n_documents, None
         self._tally, self._keeps_all, self._is_complete, self._vocabulary_error = None, True, True, 0
         return self
@@ -553,7 +553,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
             frequency[columns[kept]] = terms.document_frequency[kept]
             idf = inverse_document_frequency(frequency, n_documents, self.smooth_idf, self.dtype)
         self.n_documents_ = n_documents
-        vars(self).update(zip(_TERM_ARRAYS, terms, strict=True))
+        vars(self).update(zip(TERM_ARRAYS, terms, strict=True))
         self._columns, self._idf, self._packed = columns, idf, None
         self._tally, self._keeps_all, self._is_complete, self._vocabulary_error = None, keeps_all, True, error
 
@@ -569,17 +569,14 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
 
     def _terms(self):
         self._settle()
-        return Vocabulary(*(getattr(self, name) for name in _TERM_ARRAYS))
+        return Vocabulary(*(getattr(self, name) for name in TERM_ARRAYS))
 
     def __getattr__(self, name):
         """Make the arrays of terms when the encoder comes from a file and one of them is asked for."""
-        packed = vars(self).get("_packed") if name in _LEFT_OUT_OF_FILES else None
+        packed = vars(self).get("_packed") if name in LEFT_OUT_OF_FILES else None
         if packed is None:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        if self not in _unpacked:  # not kept on the encoder, whose attributes name what it has learned
-            terms, columns = unpack_terms(packed, choose_unit(self) == "word")
-            _unpacked[self] = dict(zip(_LEFT_OUT_OF_FILES, [*terms, columns], strict=True))
-        return _unpacked[self][name]
+        return unpack_array(self, name)
 
     def _statistics(self):
         terms = self._terms()
@@ -624,48 +621,10 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         return check_documents(X, (str, bytes) if self.input == "content" else (object,))
 
     def _get_state_for_file(self):
-        """Return the state to write: the terms in few bytes, and what follows from them left out."""
-        state = self.__getstate__()
-        if not is_fitted(self):
-            return state
-        packed = state.get("_packed")
-        if packed is None:
-            terms, columns = Vocabulary(*map(state.get, _TERM_ARRAYS)), state["_columns"]
-            packed = pack_terms(terms, columns)
-            again, columns_again = unpack_terms(packed, choose_unit(self) == "word")
-            if not all(map(np.array_equal, (*again[:4], columns_again), (*terms[:4], columns))):
-                return state  # hashed in another way than the parameters say now
-        state = {name: value for name, value in state.items() if name not in _LEFT_OUT_OF_FILES}
-        if np.array_equal(self._idf, self._make_idf(packed)):  # some encoders have weights from elsewhere
-            del state["_idf"]
-        return state | {"_packed": tuple(packed)}
-
-    def _make_idf(self, packed):
-        frequency = widen(packed.document_frequency, packed.large_document_frequency)
-        if packed.columns is not None:
-            kept = packed.columns >= 0
-            frequency, known = np.ones(packed.columns.max() + 1, np.int64), frequency
-            frequency[packed.columns[kept]] = known[kept]
-        if not self.use_idf:
-            return np.ones(len(frequency), self.dtype)
-        with np.errstate(divide="ignore"):  # terms given that are in no document
-            return inverse_document_frequency(frequency, self.n_documents_, self.smooth_idf, self.dtype)
+        return pack_state(self, self.__getstate__()) if is_fitted(self) else self.__getstate__()
 
     def _check_state_from_file(self):
-        """Refuse columns that would send compiled code beyond the weights of a model."""
-        if vars(self).get("_packed") is not None:
-            self._packed = PackedTerms(*self._packed)
-            self._packed.check()
-            idf = self._make_idf(self._packed)
-            if vars(self).setdefault("_idf", idf).shape != idf.shape:
-                raise ValueError("the arrays of terms do not fit each other")
-            return
-        columns, n_terms = self._columns, len(self._idf)
-        per_term = [getattr(self, name) for name in _TERM_ARRAYS if name != "_term_text"]
-        if any(array.shape != columns.shape for array in per_term) or columns.ndim != 1 or columns.dtype != np.int32:
-            raise ValueError("the arrays of terms do not fit each other")
-        if len(columns) and not (columns.min() >= -1 and columns.max() < n_terms):
-            raise ValueError("columns of terms out of range")
+        complete_state(self)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "n_documents_")
@@ -685,7 +644,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         state = super().__getstate__()
         if state.get("_packed") is None and not self._keeps_all and (self._columns < 0).any():
             kept = np.flatnonzero(self._columns >= 0)
-            state.update(zip(_TERM_ARRAYS, self._terms().select(kept), strict=True))
+            state.update(zip(TERM_ARRAYS, self._terms().select(kept), strict=True))
             state.update(_columns=self._columns[kept], _is_complete=False)
         return state
 
@@ -696,21 +655,6 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         tags.transformer_tags.preserves_dtype = []
         return tags
 
-
-# The fields of a Vocabulary, as attributes that a model file can hold.
-_TERM_ARRAYS = (
-    "_hashes",
-    "_checks",
-    "_document_frequency",
-    "_total",
-    "_term_text",
-    "_term_starts",
-    "_term_lengths",
-)
-
-# Made from the packed terms of a file when they are asked for.
-_LEFT_OUT_OF_FILES = (*_TERM_ARRAYS, "_columns")
-_unpacked: WeakKeyDictionary = WeakKeyDictionary()
 
 # What an encoder's workings are made from: when one of these is another object, they are made again.
 _WORKING_PARAMETERS = (
