@@ -15,7 +15,7 @@ from transferkit.datasets import load_docstrings
 # %%
 # Docstrings of installed packages stand for *your* texts: any list of strings will do. A third of them is held out,
 # and the encoder never sees it.
-docstrings = load_docstrings(["scipy"], remove_examples=True)
+docstrings = load_docstrings(["scipy", "joblib"], remove_examples=True)
 areas = ["scipy.integrate", "scipy.io", "scipy.linalg", "scipy.ndimage", "scipy.optimize", "scipy.signal"]
 held_out = np.random.default_rng(0).random(len(docstrings.data)) < 1 / 3
 texts, labels = np.array(docstrings.data, dtype=object), docstrings.target
@@ -40,7 +40,7 @@ print(f"without transfer {scratch.score(texts[test], labels[test]):.1%}")
 # fixed beforehand stop helping: that is why ``strategy="auto"``, above, compares before it decides.
 pool = np.flatnonzero(np.isin(labels, areas) & held_out)
 frozen = TransferClassifier(encoder, LogisticHead(C=10.0), strategy="frozen")
-display = TransferCurveDisplay.from_estimator(frozen, texts[pool], labels[pool], n_labels=(2, 4, 8, 16), n_draws=5)
+display = TransferCurveDisplay.from_estimator(frozen, texts[pool], labels[pool], n_labels=(2, 4, 8, 16), n_draws=3)
 display.ax_.set_title("Which part of SciPy is it?")
 plt.show()
 print("gained (points):", np.round(100 * display.gain(), 1))

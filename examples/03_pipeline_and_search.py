@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, TfidfEncoder
 from transferkit.datasets import load_docstrings
 
-docstrings = load_docstrings(["sklearn"], remove_examples=True)
+docstrings = load_docstrings(["sklearn", "joblib"], remove_examples=True)
 names, counts = np.unique(docstrings.target, return_counts=True)
 kept = np.isin(docstrings.target, names[counts >= 100])
 texts, labels = np.array(docstrings.data, dtype=object)[kept], docstrings.target[kept]

@@ -40,8 +40,8 @@ def draw(heads, title, quantity):
 # %%
 # Optimisers at the learning rate that suits each: plain steps take long ones, adaptive steps short ones.
 rates = {"sgd": 0.1, "momentum": 0.02, "nesterov": 0.02, "adagrad": 0.02, "rmsprop": 0.002, "adam": 0.004}
-heads = compare({name: {"solver": name, "learning_rate_init": rate} for name, rate in rates.items()})
-draw(heads, "Optimisers", "learning_rate")
+settings = {name: {"solver": name, "learning_rate_init": rate} for name, rate in rates.items()}
+draw(compare(settings, early_stopping=True), "Optimisers", "validation_score")
 
 # %%
 # Schedules of the learning rate, all from a rate that is a little too high for a constant one.

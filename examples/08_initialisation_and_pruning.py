@@ -2,8 +2,7 @@
 08 First weights, and small models
 ==================================
 
-First weights decide how training begins. After it, most weights of a network can be dropped, or kept in fewer bits,
-before accuracy suffers.
+First weights decide how training begins. After it, most weights can be dropped or kept in fewer bits.
 """
 
 import matplotlib.pyplot as plt
@@ -23,7 +22,7 @@ options = {"learning_rate_init": 3e-3, "batch_size": 64, "tol": None, "random_st
 # First weights: "random" ones of size 0.01 lose the signal in four layers, "orthogonal" and "kaiming" ones keep its
 # size. Instead of a name there may be arrays or a fitted head: the last one takes over hidden layers for 0 to 4.
 source = MLPHeadClassifier((64, 64, 64), max_iter=30, **options).fit(X_train[y_train < 5], y_train[y_train < 5])
-fig, ax = plt.subplots()
+ax = plt.subplots()[1]
 for name in ("random", "normal", "xavier", "kaiming", "orthogonal", source):
     head = MLPHeadClassifier((64, 64, 64), weight_init=name, max_iter=15, **options).fit(X_train, y_train)
     name = name if isinstance(name, str) else "a network for 0 to 4"
@@ -47,13 +46,14 @@ found["quantised"] = [quantise(head, dtype) for dtype in ("float16", "int8")]
 found["fitted into a budget"] = [prune(head, budget=size, X=X_valid, y=y_valid) for size in ("20 KB", "8 KB", "4 KB")]
 
 # %%
-before, n_bytes = head.score(X_test, y_test), prune(head, 0.0).compression_["n_bytes_before"]
-fig, ax = plt.subplots()
-ax.axhline(100 * before, color="grey", linestyle=":", label=f"as trained, {n_bytes / 1000:.0f} KB")
+ax = plt.subplots()[1]
+ax.axhline(100 * head.score(X_test, y_test), color="grey", linestyle=":", label="as trained")
 for (name, models), marker in zip(found.items(), "os^D", strict=True):
     sizes, scores = zip(*((m.compression_["n_bytes"] / 1000, m.score(X_test, y_test)) for m in models), strict=True)
     ax.plot(sizes, [100 * score for score in scores], marker, linestyle="-", label=name)
     print(name, [f"{size:.1f} KB: {score:.1%}" for size, score in zip(sizes, scores, strict=True)])
 ax.set(xscale="log", xlabel="KB of weights", ylabel="accuracy, %", title="Size against accuracy")
+ax.set_xticks([], minor=True)
+ax.set_xticks((4, 8, 16, 32, 64), ("4", "8", "16", "32", "64"))
 ax.legend()
 plt.show()

@@ -47,13 +47,13 @@ loaded = WordVectorEncoder.from_file(folder / "glove.txt", restrict_to=words)
 print(f"{len(loaded.vocabulary_)} of {len(encoder.vocabulary_)} vectors read")
 
 # %%
-# The words on the plane of their two leading directions.
-vectors = loaded.vectors_ - loaded.vectors_.mean(axis=0)
-points = vectors @ np.linalg.svd(vectors, full_matrices=False)[2][:2].T
-fig, ax = plt.subplots(figsize=(8, 6))
-ax.scatter(*points.T, s=12)
-for word, row in loaded.vocabulary_.items():
-    ax.annotate(word, points[row], xytext=(4, 3), textcoords="offset points")
-ax.margins(0.12)
-ax.set_axis_off()
+# The cosines of these words: what belongs together is dark.
+names = list(loaded.vocabulary_)
+vectors = loaded.vectors_ / np.linalg.norm(loaded.vectors_, axis=1, keepdims=True)
+order = [names.index(word) for word in words]
+fig, ax = plt.subplots(figsize=(7, 6), layout="tight")
+image = ax.imshow((vectors @ vectors.T)[np.ix_(order, order)], cmap="Blues", vmin=0, vmax=1)
+ax.set_xticks(range(len(words)), words, rotation=90)
+ax.set_yticks(range(len(words)), words)
+fig.colorbar(image, label="cosine")
 plt.show()

@@ -12,7 +12,7 @@ import numpy as np
 from transferkit import TfidfEncoder, TransferClassifier, WordVectorEncoder, explain, top_terms
 from transferkit.datasets import load_docstrings
 
-docstrings = load_docstrings(["scipy"], remove_examples=True)
+docstrings = load_docstrings(["scipy", "joblib"], remove_examples=True)
 texts, labels = np.array(docstrings.data, dtype=object), docstrings.target
 areas = ["scipy.io", "scipy.linalg", "scipy.optimize", "scipy.signal"]
 rng = np.random.default_rng(0)

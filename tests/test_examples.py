@@ -18,7 +18,7 @@ LAST_LINES = {
     "02": r"\{'area': '\S+', 'kind': '\S+', 'package': '\S+'\}",
     "03": r"best on 1?\d{3} test texts: \d\d\.\d%",
     "04": r"test accuracy: best C \d\d\.\d%, average \d\d\.\d%",
-    "05": r"1000 rows: mean error on the network \d\.\d degrees, on pixels \d\.\d",
+    "05": r" 500 rows: mean error on the network \d\.\d degrees, on pixels \d\.\d",
     "06": r" +64 +\d\d\.\d% +\d\d\.\d%  \(t.*\)",
     "07": r"decay from 256 .*%",
     "08": r"fitted into a budget \['.*'\]",
