@@ -183,6 +183,10 @@ def test_one_text_and_many_are_the_same(tmp_path):
         (lambda: TfidfEncoder(stemmer=str.upper).fit(TEXTS), "no stemmer"),
         (lambda: KMeansEncoder(4, patches=(1, 1), image_shape=(2, 3)).fit(X), "a KMeansEncoder with patches"),
         (lambda: SOMEncoder((2, 2)).fit(X), "SOMEncoder"),
+        (
+            lambda: AutoencoderEncoder((4,), n_components=2, image_shape=(2, 3), max_iter=2).fit(X),
+            "convolutions of an AutoencoderEncoder",
+        ),
         (lambda: make_union(TfidfEncoder(), TfidfEncoder(lowercase=False)).fit(TEXTS), "split texts in the same way"),
     ],
 )

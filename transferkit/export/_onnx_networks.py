@@ -19,6 +19,8 @@ def append_layers(graph, coefs, intercepts, activation, value, output=None):
 
 def append_autoencoder(graph, encoder, value):
     """Append the layers up to the code."""
+    if encoder.image_shape is not None:
+        raise ExportError("to_onnx does not write the convolutions of an AutoencoderEncoder with image_shape.")
     return append_layers(graph, encoder.coefs_, encoder.intercepts_, encoder.activation, value)
 
 
