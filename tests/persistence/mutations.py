@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import joblib
 import numpy as np
+import torch
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
@@ -18,7 +19,15 @@ from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import transferkit
-from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, TfidfEncoder, TransferClassifier, WordVectorEncoder
+from transferkit import (
+    LogisticHead,
+    LSAEncoder,
+    PretrainedEncoder,
+    TfidfEncoder,
+    TorchEncoder,
+    TransferClassifier,
+    WordVectorEncoder,
+)
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import _container, _state
 from transferkit.persistence._allowed import ALLOWED
@@ -60,6 +69,7 @@ def make_corpus(folder):
     columns = ColumnTransformer([("a", StandardScaler(), [0, 1]), ("b", OneHotEncoder(min_frequency=3), [2])])
     union = make_union(TfidfEncoder(), PretrainedEncoder(lsa))
     codes = np.column_stack([X[:, :2], np.arange(40) % 7 // 2])
+    layers = [torch.nn.Unflatten(1, (1, 2, 2)), torch.nn.Conv2d(1, 2, 2, padding=1), torch.nn.BatchNorm2d(2)]
     models = {
         "tfidf": (TfidfEncoder(ngram_range=(1, 2)).fit(TEXTS), TEXTS),
         "counts": (make_pipeline(TfidfEncoder(use_idf=False, norm=None), LogisticHead()).fit(TEXTS, LABELS), TEXTS),
@@ -70,6 +80,7 @@ def make_corpus(folder):
         "k-means": (KMeans(3, n_init=1, random_state=0).fit(X), X),
         "calibrated": (CalibratedClassifierCV(LogisticHead(), method="isotonic").fit(X, Y), X),
         "columns": (make_pipeline(columns, LogisticHead()).fit(codes, Y), codes),
+        "network": (TorchEncoder(torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(18, 2))).fit(X), X),
         "nmf": (NMF(2, init="nndsvda", max_iter=500).fit(X), X),
     }  # fmt: skip
     models["compressed"] = models["tfidf"]
