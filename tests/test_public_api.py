@@ -16,6 +16,7 @@ ROOMS = [
     *(
         f"transferkit.{room}"
         for room in (
+            "adaptation",
             "compression",
             "datasets",
             "distributed",

@@ -134,6 +134,8 @@ def _take_apart(model, function):
     model = getattr(model, "best_estimator_", model)  # of a search
     if hasattr(model, "encoder_") and hasattr(model, "head_"):
         encoder, head = model.encoder_, model.head_
+        if getattr(model, "adaptation_", None) is not None:
+            encoder = Pipeline([("encoder", encoder), ("adaptation", model.adaptation_)])
         if isinstance(head, Pipeline):  # steps between encoder and head
             encoder, head = Pipeline([("encoder", encoder), *head.steps[:-1]]), head[-1]
         return model, encoder, head

@@ -193,6 +193,8 @@ def _as_linear(step):
         centred = getattr(step, "with_mean", getattr(step, "with_centering", False)) and middle is not None
         factors = np.broadcast_to(scale, step.n_features_in_)
         return sp.diags_array(factors).tocsr(), -middle * scale if centred else 0.0
+    if hasattr(step, "_target_map"):  # an adaptation: predictions are for rows of the target
+        return step._target_map()
     raise NotLinearError(f"{type(step).__name__} is not known to be linear")
 
 

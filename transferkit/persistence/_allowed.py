@@ -5,6 +5,15 @@ import importlib
 from transferkit.exceptions import ModelFileError
 
 ALLOWED = {
+    "transferkit.adaptation": (
+        "CORAL",
+        "FeatureAugmentation",
+        "ImportanceWeighting",
+        "LinearTransport",
+        "MarginalizedDenoising",
+        "StructuralCorrespondence",
+        "SubspaceAlignment",
+    ),
     "transferkit.encoders": (
         "AutoencoderEncoder",
         "KMeansEncoder",
@@ -17,7 +26,13 @@ ALLOWED = {
         "WordVectorEncoder",
     ),
     "transferkit.heads": ("LogisticHead", "LogisticHeadCV", "MLPHeadClassifier", "MLPHeadRegressor", "RidgeHead"),
-    "transferkit.transfer": ("EncoderReference", "MultiTaskTransfer", "TransferClassifier", "TransferRegressor"),
+    "transferkit.transfer": (
+        "DomainTransferClassifier",
+        "EncoderReference",
+        "MultiTaskTransfer",
+        "TransferClassifier",
+        "TransferRegressor",
+    ),
     "sklearn.calibration": (
         "CalibratedClassifierCV",
         "_CalibratedClassifier",

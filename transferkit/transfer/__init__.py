@@ -5,6 +5,7 @@ from transferkit._lazy import import_when_asked
 __getattr__, __dir__ = import_when_asked(
     __name__,
     {
+        "DomainTransferClassifier": "._domain_classifier",
         "EncoderReference": "._multitask",
         "MultiTaskTransfer": "._multitask",
         "TransferClassifier": "._classifier",
@@ -12,4 +13,10 @@ __getattr__, __dir__ = import_when_asked(
     },
 )
 
-__all__ = ["EncoderReference", "MultiTaskTransfer", "TransferClassifier", "TransferRegressor"]
+__all__ = [
+    "DomainTransferClassifier",
+    "EncoderReference",
+    "MultiTaskTransfer",
+    "TransferClassifier",
+    "TransferRegressor",
+]

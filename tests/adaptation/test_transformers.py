@@ -1,0 +1,158 @@
+"""What all adaptations owe: domains are read, order is kept, state survives, bad input is named."""
+
+import pickle
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from transferkit import (
+    CORAL,
+    FeatureAugmentation,
+    ImportanceWeighting,
+    LinearTransport,
+    MarginalizedDenoising,
+    StructuralCorrespondence,
+    SubspaceAlignment,
+    load,
+    save,
+)
+
+RNG = np.random.default_rng(0)
+X = np.abs(np.vstack([RNG.normal(size=(40, 5)), RNG.normal([1, 0, 0, 0, 2], size=(30, 5))]))
+DOMAIN = np.repeat([3, -1], [40, 30])
+Y = np.r_[X[:40, 1] > np.median(X[:40, 1]), np.zeros(30)].astype(int)
+ADAPTATIONS = [
+    CORAL(),
+    FeatureAugmentation(2.0),
+    ImportanceWeighting(),
+    ImportanceWeighting("kliep", n_centres=10, tol=1e-3),
+    ImportanceWeighting("kmm", tol=1e-4),
+    LinearTransport(reflection="auto"),
+    MarginalizedDenoising(2, 4),
+    StructuralCorrespondence(3, 2),
+    SubspaceAlignment(3),
+]
+
+
+@pytest.fixture(params=ADAPTATIONS, ids=lambda a: type(a).__name__ + str(getattr(a, "method", "")))
+def adaptation(request):
+    return clone(request.param)
+
+
+def test_rows_keep_their_order(adaptation):
+    mapped = adaptation.fit_transform(X, Y, sample_domain=DOMAIN)
+    order = RNG.permutation(70)
+    again = adaptation.transform(X[order], sample_domain=DOMAIN[order])
+    np.testing.assert_allclose(again, mapped[order], atol=1e-12)
+    refitted = clone(adaptation).fit_transform(X[order], Y[order], sample_domain=DOMAIN[order])
+    if not isinstance(adaptation, ImportanceWeighting) and not hasattr(adaptation, "random_state"):
+        np.testing.assert_allclose(refitted, mapped[order], atol=1e-6)
+
+
+def test_rows_are_of_the_target_when_nothing_is_said(adaptation):
+    adaptation.fit(X, Y, sample_domain=DOMAIN)
+    np.testing.assert_array_equal(adaptation.transform(X), adaptation.transform(X, sample_domain=-np.ones(70)))
+
+
+def test_target_map_is_what_explanations_take_it_for(adaptation):
+    if not hasattr(adaptation, "_target_map"):
+        pytest.skip("not linear, or nothing but a scale")
+    adaptation.fit(X, Y, sample_domain=DOMAIN)
+    matrix, offset = adaptation._target_map()
+    np.testing.assert_allclose(X @ matrix + offset, adaptation.transform(X), atol=1e-10)
+
+
+def test_names_match_the_columns(adaptation):
+    mapped = adaptation.fit_transform(X, Y, sample_domain=DOMAIN)
+    names = adaptation.get_feature_names_out()
+    assert len(set(names)) == len(names) == mapped.shape[1]
+
+
+def test_second_fit_forgets_the_first(adaptation):
+    fresh = clone(adaptation).fit(X, Y, sample_domain=DOMAIN)
+    again = adaptation.fit(X[:, :4] + 1, Y, sample_domain=-DOMAIN).fit(X, Y, sample_domain=DOMAIN)
+    assert set(vars(fresh)) == set(vars(again))
+    np.testing.assert_array_equal(fresh.transform(X, sample_domain=DOMAIN), again.transform(X, sample_domain=DOMAIN))
+
+
+def test_saved_and_pickled_adaptations_do_the_same(adaptation, tmp_path):
+    mapped = adaptation.fit_transform(X, Y, sample_domain=DOMAIN)
+    save(adaptation, tmp_path / "adaptation.tk")
+    for copy in (pickle.loads(pickle.dumps(adaptation)), load(tmp_path / "adaptation.tk")):
+        np.testing.assert_array_equal(copy.transform(X, sample_domain=DOMAIN), mapped)
+
+
+def test_float32_stays(adaptation):
+    rows = X.astype(np.float32)
+    mapped = adaptation.fit_transform(rows, Y, sample_domain=DOMAIN)
+    assert mapped.dtype == np.float32
+    wide = clone(adaptation).fit_transform(X, Y, sample_domain=DOMAIN)
+    if not isinstance(adaptation, (MarginalizedDenoising, StructuralCorrespondence)):
+        np.testing.assert_allclose(mapped, wide, atol=2e-2)
+
+
+def test_metadata_is_routed_when_routing_is_on_and_only_then(adaptation):
+    with config_context(enable_metadata_routing=True):
+        routed = adaptation.set_fit_request(sample_domain=True).set_transform_request(sample_domain=True)
+        pipeline = make_pipeline(routed, LogisticRegression())
+        pipeline.fit(X, Y, sample_domain=DOMAIN)
+        assert pipeline.predict(X[40:]).shape == (30,)
+    from sklearn import get_config
+
+    assert not get_config()["enable_metadata_routing"]
+
+
+@pytest.mark.parametrize(
+    ("domain", "message"),
+    [
+        (None, "needs 'sample_domain': one number a row"),
+        (np.ones(70), r"has none of the target \(less than 0\)"),
+        (-np.ones(70), r"has none of the source \(larger than 0\)"),
+        (np.ones(69), "Got 70 rows and 69 domains"),
+        (np.r_[0, DOMAIN[1:]], "Got 0.* at position 0"),
+        (np.r_[DOMAIN[:-1], np.nan], "Got .*nan.* at position 69"),
+        (np.array(["a"] * 70), "1-D array of numbers"),
+    ],
+)
+def test_bad_domains_are_named(adaptation, domain, message):
+    before = dict(vars(adaptation))
+    with pytest.raises(ValueError, match=message):
+        adaptation.fit(X, Y, sample_domain=domain)
+    assert vars(adaptation) == before
+
+
+def test_other_numbers_of_features_are_refused(adaptation):
+    adaptation.fit(X, Y, sample_domain=DOMAIN)
+    with pytest.raises(ValueError, match=r"X has 4 features, but .* is expecting 5"):
+        adaptation.transform(X[:, :4])
+
+
+SPARSE = [FeatureAugmentation(), ImportanceWeighting(), StructuralCorrespondence(3, 2)]
+
+
+@pytest.mark.parametrize("adaptation", SPARSE, ids=lambda a: type(a).__name__)
+def test_sparse_rows_stay_sparse_and_mean_the_same(adaptation):
+    rows = X * (X > 0.7)
+    dense = clone(adaptation).fit_transform(rows, Y, sample_domain=DOMAIN)
+    mapped = clone(adaptation).fit_transform(sparse.csr_matrix(rows), Y, sample_domain=DOMAIN)
+    assert sparse.issparse(mapped)
+    np.testing.assert_allclose(mapped.toarray(), dense, atol=1e-8)
+
+
+@pytest.mark.parametrize("adaptation", [SubspaceAlignment(3), MarginalizedDenoising(2, 4)])
+def test_sparse_rows_are_read_as_they_are(adaptation):
+    rows = X * (X > 0.7)
+    dense = clone(adaptation).fit_transform(rows, sample_domain=DOMAIN)
+    mapped = clone(adaptation).fit_transform(sparse.csr_matrix(rows), sample_domain=DOMAIN)
+    np.testing.assert_allclose(mapped, dense, atol=1e-8)
+
+
+@pytest.mark.parametrize("method", ["kliep", "kmm"])
+def test_gaussian_kernels_refuse_sparse_rows(method):
+    with pytest.raises(TypeError, match="needs dense rows"):
+        ImportanceWeighting(method).fit(sparse.csr_matrix(X), sample_domain=DOMAIN)

@@ -1,0 +1,149 @@
+"""Linear maps that give the rows of one domain the covariance, or the principal axes, of another."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import linalg, sparse
+
+from transferkit._algorithms.covariances import Moments, to_mean
+
+__all__ = ["RowMap", "coral_map", "feature_scales", "monge_map", "principal_axes", "reflection_evidence"]
+
+
+@dataclass
+class RowMap:
+    """The map x -> x Q M Q' + scale * x (I - Q Q') of rows; Q = I where there is no basis."""
+
+    matrix: np.ndarray  # (n_features, n_features), or (rank, rank) in the basis
+    basis: np.ndarray | None  # (n_features, rank)
+    scale: float
+
+    def apply(self, rows: np.ndarray) -> np.ndarray:
+        """Return the mapped rows (n_rows, n_features)."""
+        if self.basis is None:
+            return rows @ self.matrix.astype(rows.dtype, copy=False)
+        basis = self.basis.astype(rows.dtype, copy=False)
+        change = (self.matrix - self.scale * np.eye(len(self.matrix))).astype(rows.dtype)
+        return self.scale * rows + ((rows @ basis) @ change) @ basis.T
+
+
+def coral_map(source: Moments, target: Moments, basis: np.ndarray | None) -> RowMap:
+    """Return A = Cs^(-1/2) Ct^(1/2), so that A' Cs A = Ct: whitening with the source, colouring with the target [1]_.
+
+    Outside of the basis, where both covariances are multiples of the identity, A is the root of their ratio.
+
+    References
+    ----------
+    .. [1] B. Sun, J. Feng, K. Saenko, "Return of frustratingly easy domain adaptation", AAAI (2016).
+    """
+    matrix = _power(source.covariance, -0.5) @ _power(target.covariance, 0.5)
+    return RowMap(matrix, basis, float(np.sqrt(target.outside / source.outside)) if basis is not None else 1.0)
+
+
+def monge_map(source: Moments, target: Moments, basis: np.ndarray | None) -> RowMap:
+    """Return A = Cs^(-1/2) (Cs^(1/2) Ct Cs^(1/2))^(1/2) Cs^(-1/2), the optimal transport of Gaussians [1]_ [2]_.
+
+    A is the only symmetric positive matrix with A Cs A = Ct. With the Cholesky factor Cs = L L' it is
+    L^-T (L' Ct L)^(1/2) L^-1, which needs one eigendecomposition in place of two and an inverse.
+
+    References
+    ----------
+    .. [1] M. Knott and C. S. Smith, "On the optimal mapping of distributions", Journal of Optimization Theory and
+       Applications 43 (1984), 39-49.
+    .. [2] R. Flamary, K. Lounici, A. Ferrari, "Concentration bounds for linear Monge mapping estimation and optimal
+       transport domain adaptation", arXiv:1905.10155 (2019).
+    """
+    factor = linalg.cholesky(source.covariance, lower=True)
+    root = _power(factor.T @ target.covariance @ factor, 0.5)
+    half = linalg.solve_triangular(factor, root, trans="T", lower=True, check_finite=False)
+    matrix = linalg.solve_triangular(factor, half.T, trans="T", lower=True, check_finite=False)
+    matrix = (matrix + matrix.T) / 2
+    return RowMap(matrix, basis, float(np.sqrt(target.outside / source.outside)) if basis is not None else 1.0)
+
+
+def feature_scales(source: Any, target: Any, *, shrinkage: float, ridge: float, centre: bool) -> np.ndarray:
+    """Return the scale of each feature that gives the source its variance in the target (n_features,).
+
+    Variances are shrunk to their mean as covariances are; with a diagonal covariance CORAL and the Monge map are both
+    this. A feature without variance in the source keeps its scale.
+    """
+    variances = []
+    for X in (source, target):
+        squares = X.multiply(X) if sparse.issparse(X) else X * X
+        variance = to_mean(squares).astype(np.float64)
+        if centre:
+            variance = np.maximum(variance - to_mean(X).astype(np.float64) ** 2, 0)
+        variances.append((1 - shrinkage) * variance + shrinkage * variance.mean() + ridge)
+    known = variances[0] > 0
+    return np.where(known, np.sqrt(variances[1] / np.where(known, variances[0], 1)), 1.0)
+
+
+def principal_axes(X: Any, n_axes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean (n_features,) and the leading principal axes (n_features, n_axes) of rows.
+
+    From the covariance or, where features outnumber rows, from the products of all pairs of rows. Sparse rows are
+    centred in the products and stay sparse.
+    """
+    n_rows, n_features = X.shape
+    mean = to_mean(X).astype(np.float64)
+    if n_features <= n_rows:
+        gram = X.T @ X
+        gram = np.asarray(gram.toarray() if sparse.issparse(gram) else gram, np.float64) / n_rows - np.outer(mean, mean)
+        axes = _leading(gram, n_axes)[1]
+    else:
+        kernel = X @ X.T
+        kernel = np.asarray(kernel.toarray() if sparse.issparse(kernel) else kernel, np.float64)
+        cross = np.asarray(X @ mean, np.float64)
+        kernel += mean @ mean - cross[:, None] - cross
+        vectors = _leading(kernel, n_axes)[1]
+        axes = np.asarray(X.T @ vectors) - np.outer(mean, vectors.sum(0))
+        axes = np.linalg.qr(axes)[0]  # orthonormal also where an eigenvalue is nil
+    largest = np.abs(axes).argmax(axis=0)
+    signs = np.where(axes[largest, np.arange(axes.shape[1])] < 0, -1.0, 1.0)
+    return mean.astype(X.dtype), np.ascontiguousarray(axes * signs, X.dtype)
+
+
+def reflection_evidence(source: np.ndarray, target: np.ndarray, n_parts: int = 20) -> float:
+    """Return how clearly centred target rows are a mirror image of centred source rows, in standard errors.
+
+    Odd moments change their sign when rows are reflected at their mean, even ones do not, and means are zero. So the
+    statistic is T = -sum_j m_j(source) m_j(target), where m_j is the mean cube of feature j in standard deviations, cut
+    at 2 of them, beyond which single rows would decide. T is divided by its jackknife standard error over `n_parts`
+    parts of the rows. Positive: reflected.
+    """
+    cubes = [_bounded_cubes(np.asarray(X, np.float64)) for X in (source, target)]
+    totals = [cube.sum(0) for cube in cubes]
+    n_parts = min(n_parts, *(len(cube) for cube in cubes))
+    left_out = np.empty(n_parts)
+    for part in range(n_parts):
+        kept = []
+        for cube, total in zip(cubes, totals, strict=True):
+            rows = cube[part::n_parts]
+            kept.append((total - rows.sum(0)) / max(len(cube) - len(rows), 1))
+        left_out[part] = -float(kept[0] @ kept[1])
+    means = [total / len(cube) for total, cube in zip(totals, cubes, strict=True)]
+    error = np.sqrt((n_parts - 1) / n_parts * np.square(left_out - left_out.mean()).sum())
+    return -float(means[0] @ means[1]) / float(error) if error > 0 else 0.0
+
+
+def _bounded_cubes(rows: np.ndarray) -> np.ndarray:
+    spread = rows.std(axis=0)
+    return np.clip(rows / np.where(spread > 0, spread, 1), -2, 2) ** 3
+
+
+def _power(matrix: np.ndarray, exponent: float) -> np.ndarray:
+    """Return a power of a symmetric matrix that is positive but for rounding."""
+    values, vectors = linalg.eigh(matrix, driver="evd", check_finite=False)
+    values = np.maximum(values, values[-1] * np.finfo(values.dtype).eps)
+    return (vectors * values**exponent) @ vectors.T
+
+
+def _leading(matrix: np.ndarray, n_vectors: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the largest eigenvalues of a symmetric matrix, and their vectors, largest first."""
+    size = len(matrix)
+    if n_vectors > size // 4:
+        values, vectors = linalg.eigh(matrix, driver="evd", check_finite=False)
+        return values[::-1][:n_vectors], vectors[:, ::-1][:, :n_vectors]
+    values, vectors = linalg.eigh(matrix, subset_by_index=[size - n_vectors, size - 1], check_finite=False)
+    return values[::-1], vectors[:, ::-1]

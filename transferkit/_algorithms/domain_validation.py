@@ -1,0 +1,105 @@
+"""How well a classifier may do in a domain without labels: four estimates, each with its standard error."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["Estimate", "confidence_risk", "deep_embedded_risk", "entropy", "mean_gain", "weighted_risk"]
+
+
+class Estimate(NamedTuple):
+    """A risk, the smaller the better, as a mean over rows, so that two of the same rows can be compared."""
+
+    value: float
+    terms: np.ndarray  # (n_rows,), whose mean is the value
+
+
+def weighted_risk(losses: np.ndarray, weights: np.ndarray) -> Estimate:
+    """Return the importance-weighted risk sum_i w_i l_i / sum_i w_i of held-out source rows [1]_.
+
+    References
+    ----------
+    .. [1] M. Sugiyama, M. Krauledat, K.-R. Müller, "Covariate shift adaptation by importance weighted cross
+       validation", Journal of Machine Learning Research 8 (2007), 985-1005.
+    """
+    shares = weights / weights.mean()
+    return Estimate(float((shares * losses).mean()), shares * losses)
+
+
+def deep_embedded_risk(losses: np.ndarray, weights: np.ndarray) -> Estimate:
+    """Return the importance-weighted risk with a control variate (deep embedded validation [1]_).
+
+    mean(w l) + eta (mean(w) - 1) with eta = -cov(w l, w) / var(w): weights are known to have the mean 1, and what they
+    miss it by says how far the risk is off.
+
+    Parameters
+    ----------
+    losses : array of shape (n_rows,)
+        Of held-out source rows.
+    weights : array of shape (n_rows,)
+        Density ratios of these rows in the space of the adapted features, not normalised.
+
+    References
+    ----------
+    .. [1] K. You, X. Wang, M. Long, M. Jordan, "Towards accurate model selection in deep unsupervised domain
+       adaptation", ICML (2019).
+    """
+    weighted = weights * losses
+    variance = float(weights.var(ddof=1)) if len(weights) > 1 else 0.0
+    eta = 0.0 if variance == 0 else -float(np.cov(weighted, weights, ddof=1)[0, 1]) / variance
+    terms = weighted + eta * (weights - 1)
+    return Estimate(float(terms.mean()), terms)
+
+
+def confidence_risk(held_out: np.ndarray, is_wrong: np.ndarray, target: np.ndarray) -> Estimate:
+    """Return the share of target predictions whose entropy is beyond what the source's error rate calls wrong [1]_.
+
+    The threshold is the entropy that as many held-out source predictions exceed as are wrong (average thresholded
+    confidence), so that classifiers which are sure of everything do not look good for it.
+
+    Parameters
+    ----------
+    held_out : array of shape (n_source, n_classes)
+        Probabilities of source rows by models that did not see them.
+    is_wrong : array of shape (n_source,)
+        Ones where these are wrong.
+    target : array of shape (n_target, n_classes)
+        Probabilities of target rows.
+
+    References
+    ----------
+    .. [1] S. Garg, S. Balakrishnan, Z. Lipton, B. Neyshabur, H. Sedghi, "Leveraging unlabeled data to predict
+       out-of-distribution performance", ICLR (2022).
+    """
+    threshold = np.quantile(entropy(held_out), 1 - is_wrong.mean())
+    terms = (entropy(target) > threshold).astype(np.float64)
+    return Estimate(float(terms.mean()), terms)
+
+
+def entropy(probabilities: np.ndarray) -> np.ndarray:
+    """Return the entropy in nats of each row's prediction, (n_rows,)."""
+    p = np.clip(probabilities, np.finfo(np.float64).tiny, 1)
+    return -(p * np.log(p)).sum(1)
+
+
+def mean_gain(
+    before: dict[str, Estimate], after: dict[str, Estimate], source_criteria: tuple[str, ...]
+) -> tuple[float, float, int]:
+    """Return by how much the risk falls, averaged over criteria, its standard error, and how many criteria see it fall.
+
+    Parameters
+    ----------
+    before, after : dict of str to Estimate
+        The same criteria, all in the unit of an error rate.
+    source_criteria : tuple of str
+        Those whose terms are of source rows, in the same order; terms of the others are of target rows. The two sets of
+        rows are independent, criteria on the same rows are not.
+    """
+    differences = {name: before[name].terms - after[name].terms for name in before}
+    gains = [float(before[name].value - after[name].value) for name in before]
+    variance = 0.0
+    for names in ([n for n in before if n in source_criteria], [n for n in before if n not in source_criteria]):
+        if names:
+            total = np.sum([differences[name] for name in names], axis=0)
+            variance += float(total.var(ddof=1)) / len(total) if len(total) > 1 else 0.0
+    return float(np.mean(gains)), float(np.sqrt(variance)) / len(gains), sum(gain > 0 for gain in gains)

@@ -1,0 +1,160 @@
+"""What all adaptations share: which row is of which domain, and features in which source and target agree."""
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import TransformerMixin
+
+from transferkit._validation import check_is_fitted, count_rows, fit_context, unchanged_on_error, validate_data
+from transferkit._versioning import VersionedEstimator
+
+FLOATS = [np.float64, np.float32]
+
+
+class DomainTransformer(TransformerMixin, VersionedEstimator):
+    """Transformers that learn from the rows of two domains, and give the rows of each their own treatment.
+
+    A subclass learns in `_learn(source, target, y)`, which returns its fitted attributes, and maps rows in
+    `_map_source` and `_map_target`. `_target_map` is what :func:`transferkit.explain` reads.
+    """
+
+    _accepts_sparse = True
+    _is_symmetric = False  # whether the same comes out when the domains change places
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, *, sample_domain=None):
+        """Learn from rows of both domains.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows of the source and of the target domain, in any order.
+        y : array-like of shape (n_samples,), default=None
+            Labels; only those of source rows are ever looked at, and only by methods that say so.
+        sample_domain : array-like of shape (n_samples,)
+            Domain of each row: larger than 0 for the source, less than 0 for the target.
+
+        Returns
+        -------
+        self : DomainTransformer
+            The fitted transformer.
+
+        Raises
+        ------
+        ValueError
+            If `sample_domain` is missing, has a zero, or knows one domain only.
+        """
+        with unchanged_on_error(self):
+            X = self._validate(X, reset=True)
+            is_source = read_domains(self, X, sample_domain)
+            y = None if y is None else check_labels_of_rows(X, y)
+            attributes = self._learn(X[is_source], X[~is_source], None if y is None else y[is_source])
+        vars(self).update(attributes)
+        return self
+
+    def transform(self, X, *, sample_domain=None):
+        """Map rows to the features in which the domains agree.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Domain of each row: larger than 0 for the source, less than 0 for the target. None means that all are of
+            the target, as they are when predictions are made.
+
+        Returns
+        -------
+        rows : {ndarray, CSR matrix} of shape (n_samples, n_features_out)
+            Mapped rows, in the order of X.
+        """
+        check_is_fitted(self)
+        X = self._validate(X, reset=False)
+        if sample_domain is None:
+            return self._map_target(X)
+        is_source = read_domains(self, X, sample_domain, needs_both=False)
+        if is_source.all():
+            return self._map_source(X)
+        if not is_source.any():
+            return self._map_target(X)
+        mapped = self._map_source(X[is_source]), self._map_target(X[~is_source])
+        order = np.argsort(np.concatenate([np.flatnonzero(is_source), np.flatnonzero(~is_source)]), kind="stable")
+        if sparse.issparse(mapped[0]) or sparse.issparse(mapped[1]):
+            return sparse.vstack(mapped, format="csr")[order]
+        return np.concatenate(mapped)[order]
+
+    def fit_transform(self, X, y=None, *, sample_domain=None):
+        """Learn from rows of both domains, and map them.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows of the source and of the target domain, in any order.
+        y : array-like of shape (n_samples,), default=None
+            Labels.
+        sample_domain : array-like of shape (n_samples,)
+            Domain of each row: larger than 0 for the source, less than 0 for the target.
+
+        Returns
+        -------
+        rows : {ndarray, CSR matrix} of shape (n_samples, n_features_out)
+            Mapped rows, in the order of X.
+        """
+        return self.fit(X, y, sample_domain=sample_domain).transform(X, sample_domain=sample_domain)
+
+    def _map_source(self, X):
+        return X
+
+    def _map_target(self, X):
+        return X
+
+    def _validate(self, X, *, reset):
+        accepted = "csr" if self._accepts_sparse else False
+        return validate_data(self, X, accept_sparse=accepted, dtype=FLOATS, reset=reset)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = self._accepts_sparse
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def read_domains(estimator, X, sample_domain, *, needs_both=True):
+    """Return which rows are of the source (n_samples,), after refusing what does not say so."""
+    name = type(estimator).__name__
+    if sample_domain is None:
+        raise ValueError(
+            f"{name} needs 'sample_domain': one number a row, larger than 0 for rows of the source domain and less "
+            "than 0 for rows of the target domain."
+        )
+    domains = np.asarray(sample_domain)
+    if domains.ndim != 1 or domains.dtype.kind not in "iuf":
+        raise ValueError(
+            f"The 'sample_domain' of {name} must be a 1-D array of numbers. Got an array of shape {domains.shape} and "
+            f"type {domains.dtype}."
+        )
+    if len(domains) != count_rows(X):
+        raise ValueError(
+            f"X and sample_domain must have the same length. Got {count_rows(X)} rows and {len(domains)} domains."
+        )
+    unknown = np.flatnonzero(~((domains > 0) | (domains < 0)))
+    if len(unknown):
+        raise ValueError(
+            f"The 'sample_domain' of {name} must be larger than 0 (source) or less than 0 (target) in every row. Got "
+            f"{domains[unknown[0]].item()!r} at position {unknown[0]}."
+        )
+    is_source = domains > 0
+    if needs_both and not (is_source.any() and (~is_source).any()):
+        missing = "source (larger than 0)" if not is_source.any() else "target (less than 0)"
+        raise ValueError(
+            f"{name} needs rows of both domains, and 'sample_domain' has none of the {missing}: {len(domains)} rows "
+            "are of the other one."
+        )
+    return is_source
+
+
+def check_labels_of_rows(X, y):
+    """Return labels as an array with one entry a row."""
+    y = np.asarray(y)
+    if y.ndim != 1 or len(y) != count_rows(X):
+        raise ValueError(f"X and y must have the same length. Got {count_rows(X)} rows and y of shape {y.shape}.")
+    return y

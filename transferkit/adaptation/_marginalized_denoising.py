@@ -1,0 +1,123 @@
+"""Features that survive the loss of others, learned on both domains."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import ClassNamePrefixFeaturesOutMixin
+
+from transferkit._algorithms.marginalized_denoising import encode, fit_layer
+from transferkit._algorithms.pivots import count_rows
+from transferkit._validation import Interval
+from transferkit.adaptation._domains import DomainTransformer
+
+
+class MarginalizedDenoising(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
+    """Represent rows by what their features say of all frequent ones in both domains (mSDA [1]_).
+
+    Each layer is the linear map that best restores features after a share of them, drawn at random, was set to zero,
+    over all ways to draw; it has a closed form. Words that occur with the same others, in one domain or across both,
+    thereby get alike. The features are the layers' outputs side by side, each centred and scaled to rows of mean
+    squared length one over the number of layers.
+
+    Parameters
+    ----------
+    n_layers : int, default=3
+        Number of layers, each on the outputs of the last.
+    n_hidden : int, default=1000
+        Width of the layers: so many of the most frequent features are restored.
+    corruption : float, default=0.9
+        Probability with which a feature is set to zero, larger than 0 and less than 1.
+    max_features : int, default=5000
+        So many of the most frequent features are looked at.
+
+    Attributes
+    ----------
+    features_ : ndarray of shape (n_inputs,)
+        Columns that are looked at, the most frequent first.
+    weights_ : list of ndarray of shape (n_inputs, n_outputs)
+        Weights of the layers.
+    intercepts_ : list of ndarray of shape (n_outputs,)
+        Intercepts of the layers.
+    means_ : list of ndarray of shape (n_outputs,)
+        Means of the layers' outputs.
+    scales_ : list of float
+        Factors of the centred outputs.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if `fit` saw names that are all strings.
+
+    See Also
+    --------
+    StructuralCorrespondence : Predicts pivots only; linear, so that predictions can be explained.
+    AutoencoderEncoder : A denoising autoencoder with a code, trained by gradient descent.
+
+    Notes
+    -----
+    Made for TF-IDF and counts. Source and target rows are treated alike, and labels are not looked at. Sparse rows are
+    read as they are; the outputs are dense. A layer takes (n_inputs)^3 / 3 operations and a matrix of
+    n_inputs x n_inputs, which `max_features` bounds.
+
+    References
+    ----------
+    .. [1] M. Chen, Z. Xu, K. Weinberger, F. Sha, "Marginalized denoising autoencoders for domain adaptation", ICML
+       (2012).
+
+    Examples
+    --------
+    >>> from transferkit import MarginalizedDenoising, TfidfEncoder
+    >>> X = TfidfEncoder().fit_transform(["a good film", "a bad film", "a good pan", "a bad pan", "good"])
+    >>> MarginalizedDenoising(n_layers=2, n_hidden=4).fit_transform(X, sample_domain=[1, 1, -1, -1, -1]).shape
+    (5, 8)
+    """
+
+    _parameter_constraints: dict = {
+        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "n_hidden": [Interval(Integral, 1, None, closed="left")],
+        "corruption": [Interval(Real, 0, 1, closed="neither")],
+        "max_features": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    _is_symmetric = True
+
+    def __init__(self, n_layers=3, n_hidden=1000, *, corruption=0.9, max_features=5000):
+        self.n_layers = n_layers
+        self.n_hidden = n_hidden
+        self.corruption = corruption
+        self.max_features = max_features
+
+    def _learn(self, source, target, y):
+        rows = sparse.vstack([source, target], format="csr") if sparse.issparse(source) else np.vstack([source, target])
+        features = np.argsort(-count_rows(rows), kind="stable")[: self.max_features]
+        found = {"features_": features, "weights_": [], "intercepts_": [], "means_": [], "scales_": []}
+        hidden = rows[:, features]
+        columns = np.arange(min(self.n_hidden, len(features)))  # features are in the order of their frequency
+        for _ in range(self.n_layers):
+            weights, intercept = fit_layer(hidden, columns, self.corruption)
+            hidden = encode(hidden, weights, intercept)
+            mean = hidden.mean(0)
+            length = float(np.square(hidden - mean).sum(1).mean())
+            scale = float(1 / np.sqrt(self.n_layers * length)) if length > 0 else 1.0
+            for name, value in zip(
+                ("weights_", "intercepts_", "means_", "scales_"), (weights, intercept, mean, scale), strict=True
+            ):
+                found[name].append(value)
+            columns = np.arange(weights.shape[1])
+        return found
+
+    def _map_source(self, X):
+        hidden, outputs = X[:, self.features_], []
+        for weights, intercept, mean, scale in zip(
+            self.weights_, self.intercepts_, self.means_, self.scales_, strict=True
+        ):
+            hidden = encode(hidden, weights.astype(X.dtype, copy=False), intercept.astype(X.dtype, copy=False))
+            outputs.append((hidden - mean) * scale)
+        return np.hstack(outputs).astype(X.dtype, copy=False)
+
+    def _map_target(self, X):
+        return self._map_source(X)
+
+    @property
+    def _n_features_out(self):
+        return sum(weights.shape[1] for weights in self.weights_)

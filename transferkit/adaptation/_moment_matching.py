@@ -1,0 +1,111 @@
+"""What CORAL and linear transport share: means and covariances of both domains, and a linear map of source rows."""
+
+import warnings
+from numbers import Real
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import OneToOneFeatureMixin
+from sklearn.utils import check_random_state
+
+from transferkit._algorithms.alignment import RowMap, feature_scales
+from transferkit._algorithms.covariances import estimate_moments, find_joint_basis, to_mean
+from transferkit._validation import Interval, StrOptions
+from transferkit.adaptation._domains import DomainTransformer
+
+MOMENT_CONSTRAINTS = {
+    "covariance": [StrOptions({"full", "diagonal"})],
+    "shrinkage": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"}), None],
+    "ridge": [Interval(Real, 0, None, closed="left")],
+    "centre": ["boolean"],
+    "random_state": ["random_state"],
+}
+
+
+class MomentMatcher(OneToOneFeatureMixin, DomainTransformer):
+    """Source rows mapped to the mean and covariance of the target; target rows stay as they are.
+
+    A subclass says in `_make_map` which map it is, and may reverse the signs of `_orient`.
+    """
+
+    def _learn(self, source, target, y):
+        if self.covariance == "diagonal":
+            return self._learn_scales(source, target)
+        if sparse.issparse(source):
+            raise TypeError(
+                f"{type(self).__name__} with covariance='full' maps sparse rows to dense ones. Use "
+                "covariance='diagonal' with centre=False, which keeps them sparse, or make dense features of fewer "
+                "dimensions first (LSAEncoder for texts, TruncatedSVD)."
+            )
+        basis = find_joint_basis(source, target, check_random_state(self.random_state))
+        settings = {"shrinkage": self.shrinkage, "ridge": self.ridge, "centre": self.centre}
+        moments = [estimate_moments(X, basis, **settings) for X in (source, target)]
+        for domain, X, found in zip(("source", "target"), (source, target), moments, strict=True):
+            if found.is_singular:
+                _warn_singular(self, domain, X)
+        row_map = self._make_map(*moments, basis)
+        sign = self._orient(source - moments[0].mean, target - moments[1].mean)
+        return {
+            "source_mean_": moments[0].mean,
+            "target_mean_": moments[1].mean,
+            "matrix_": sign * row_map.matrix.astype(source.dtype),
+            "basis_": None if basis is None else np.ascontiguousarray(basis, source.dtype),
+            "scale_": sign * row_map.scale,
+            "shrinkage_": (moments[0].shrinkage, moments[1].shrinkage),
+            "reflected_": sign < 0,
+        }
+
+    def _learn_scales(self, source, target):
+        if sparse.issparse(source) and self.centre:
+            raise ValueError(
+                f"{type(self).__name__} cannot centre sparse rows without making them dense. Set centre=False, so that "
+                "moments about zero are matched."
+            )
+        shrinkage = 0.0 if self.shrinkage in ("auto", None) else float(self.shrinkage)
+        scales = feature_scales(source, target, shrinkage=shrinkage, ridge=self.ridge, centre=self.centre)
+        n_features = source.shape[1]
+        means = [to_mean(X) if self.centre else np.zeros(n_features, source.dtype) for X in (source, target)]
+        sign = 1.0 if sparse.issparse(source) else self._orient(source - means[0], target - means[1])
+        return {
+            "source_mean_": means[0],
+            "target_mean_": means[1],
+            "matrix_": sign * scales.astype(source.dtype),
+            "basis_": None,
+            "scale_": 1.0,
+            "shrinkage_": (shrinkage, shrinkage),
+            "reflected_": sign < 0,
+        }
+
+    def _orient(self, source, target):
+        return 1.0
+
+    def _map_source(self, X):
+        if self.matrix_.ndim == 1:
+            if sparse.issparse(X):
+                return (X @ sparse.diags_array(self.matrix_)).tocsr()
+            mapped = (X - self.source_mean_) * self.matrix_
+        elif sparse.issparse(X):
+            raise TypeError(
+                f"{type(self).__name__} was fitted on dense rows and maps source rows densely: got sparse ones."
+            )
+        else:
+            mapped = RowMap(self.matrix_, self.basis_, self.scale_).apply(X - self.source_mean_)
+        return (mapped + self.target_mean_).astype(X.dtype, copy=False)
+
+    def _target_map(self):
+        return sparse.eye_array(self.n_features_in_, format="csr"), 0.0
+
+    def _check_state_from_file(self):
+        shape = self.matrix_.shape
+        size = self.n_features_in_ if self.basis_ is None else self.basis_.shape[1]
+        if shape not in ((size,), (size, size)):
+            raise ValueError(f"matrix_ has shape {shape} for {size} coordinates")
+
+
+def _warn_singular(estimator, domain, X):
+    warnings.warn(
+        f"The covariance of the {domain} rows is singular ({X.shape[0]} rows, {X.shape[1]} features), so a billionth "
+        "of the mean variance was added to all variances. shrinkage='auto' does better.",
+        UserWarning,
+        stacklevel=6,
+    )

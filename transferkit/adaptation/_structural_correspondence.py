@@ -1,0 +1,145 @@
+"""Words of one domain beside words of the other that predict the same pivots."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
+
+from transferkit._algorithms.pivots import choose_pivots, find_correspondences
+from transferkit._validation import Interval, check_is_fitted
+from transferkit.adaptation._domains import DomainTransformer
+
+
+class StructuralCorrespondence(DomainTransformer):
+    """Add features in which words of both domains meet that speak of the same pivots [1]_.
+
+    Pivots are features that are frequent in both domains and tell most about the labels of the source [2]_. For each,
+    its presence is predicted from all features that are no pivots, over the rows of both domains. The leading
+    directions of these predictors, times the row, are appended to it: there "boring" in books and "leaks" in kitchen
+    wares come close, because both go with the pivot "poor".
+
+    Parameters
+    ----------
+    n_pivots : int, default=1000
+        Largest number of pivots.
+    n_components : int, default=50
+        Number of features that are added, at most the number of pivots.
+    min_count : int, default=5
+        Rows that a pivot must occur in, in each domain.
+    alpha : float, default=1.0
+        Penalty of the predictors, as a share of the mean squared length of the rows.
+    scale : float, default=1.0
+        Root mean square length of the added features, as a share of that of the rows.
+
+    Attributes
+    ----------
+    pivots_ : ndarray of shape (n_pivots_found,)
+        Columns of the pivots.
+    correspondences_ : ndarray of shape (n_features, n_components_)
+        Scaled directions; zero for pivots.
+    mean_ : ndarray of shape (n_components_,)
+        Mean of the added features over the rows of both domains, which is taken off.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if `fit` saw names that are all strings.
+
+    See Also
+    --------
+    DomainTransferClassifier : For texts also tries word vectors pretrained on both domains.
+
+    Notes
+    -----
+    Sparse rows stay sparse: the result is one CSR matrix, with the added features as its last columns. Predictors are
+    ridge regressions, not classifiers with the modified Huber loss as in [1]_, so that all come from one
+    factorisation.
+
+    References
+    ----------
+    .. [1] J. Blitzer, R. McDonald, F. Pereira, "Domain adaptation with structural correspondence learning", EMNLP
+       (2006).
+    .. [2] J. Blitzer, M. Dredze, F. Pereira, "Biographies, Bollywood, boom-boxes and blenders: domain adaptation for
+       sentiment classification", ACL (2007).
+
+    Examples
+    --------
+    >>> from transferkit import StructuralCorrespondence, TfidfEncoder
+    >>> source = ["poor and boring", "poor boring plot", "great and moving", "great moving plot"]
+    >>> target = ["poor it leaks", "it leaks so poor", "great it lasts", "it lasts so great"]
+    >>> X = TfidfEncoder(use_idf=False).fit_transform(source + target)
+    >>> adaptation = StructuralCorrespondence(n_components=1, min_count=2)
+    >>> adapted = adaptation.fit_transform(X, [0, 0, 1, 1, -1, -1, -1, -1], sample_domain=[1] * 4 + [-1] * 4)
+    >>> added = adapted.toarray()[:, -1]
+    >>> bool((added[[0, 1, 4, 5]] * added[0] > 0).all() and (added[[2, 3, 6, 7]] * added[0] < 0).all())
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "n_pivots": [Interval(Integral, 1, None, closed="left")],
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "min_count": [Interval(Integral, 1, None, closed="left")],
+        "alpha": [Interval(Real, 0, None, closed="neither")],
+        "scale": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    def __init__(self, n_pivots=1000, n_components=50, *, min_count=5, alpha=1.0, scale=1.0):
+        self.n_pivots = n_pivots
+        self.n_components = n_components
+        self.min_count = min_count
+        self.alpha = alpha
+        self.scale = scale
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the features and of those added.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Names of the features; those seen in `fit` if None.
+
+        Returns
+        -------
+        names : ndarray of str objects
+            The names, and "correspondence0", "correspondence1", ...
+        """
+        check_is_fitted(self)
+        names = check_feature_names_in(self, input_features)
+        added = [f"correspondence{i}" for i in range(self.correspondences_.shape[1])]
+        return np.concatenate([names, np.array(added, dtype=object)])
+
+    def _learn(self, source, target, y):
+        labels = None if y is None else np.unique(y, return_inverse=True)[1]
+        pivots = choose_pivots(source, target, labels, self.n_pivots, self.min_count)
+        if len(pivots) == 0:
+            raise ValueError(
+                f"No feature occurs in min_count={self.min_count} rows of each domain, so there are no pivots. Lower "
+                "min_count, or give features that the domains share."
+            )
+        rows = sparse.vstack([source, target], format="csr") if sparse.issparse(source) else np.vstack([source, target])
+        directions = find_correspondences(rows, pivots, min(self.n_components, len(pivots)), self.alpha)
+        added = np.asarray(rows @ directions)
+        mean = added.mean(0)
+        length = np.square(added - mean).sum()
+        squares = rows.multiply(rows).sum() if sparse.issparse(rows) else np.square(rows).sum()
+        factor = self.scale * np.sqrt(squares / length) if length > 0 else 0.0
+        dtype = rows.dtype
+        return {
+            "pivots_": pivots,
+            "correspondences_": np.ascontiguousarray(directions * factor, dtype),
+            "mean_": (mean * factor).astype(dtype),
+        }
+
+    def _map_source(self, X):
+        added = np.asarray(X @ self.correspondences_, X.dtype) - self.mean_.astype(X.dtype)
+        if sparse.issparse(X):
+            return sparse.hstack([X, sparse.csr_matrix(added)], format="csr")
+        return np.hstack([X, added])
+
+    def _map_target(self, X):
+        return self._map_source(X)
+
+    def _target_map(self):
+        same = sparse.eye_array(self.n_features_in_, format="csr", dtype=self.correspondences_.dtype)
+        matrix = sparse.hstack([same, sparse.csr_array(self.correspondences_)], format="csr")
+        return matrix, np.concatenate([np.zeros(self.n_features_in_), -self.mean_])

@@ -1,0 +1,117 @@
+"""Which adaptation to take, without target labels, and when to take none."""
+
+import warnings
+
+import numpy as np
+
+from transferkit._algorithms.domain_validation import (
+    confidence_risk,
+    deep_embedded_risk,
+    mean_gain,
+    weighted_risk,
+)
+from transferkit._algorithms.importance_weights import effective_sample_size
+from transferkit.heads import LogisticHead
+from transferkit.transfer._domain_candidates import stack
+
+CRITERIA = ("iwv", "dev", "circular", "entropy")
+SOURCE_CRITERIA = CRITERIA[:3]
+COLUMNS = ("adaptation", *CRITERIA, "mean", "gain", "standard_error", "n_in_favour", "chosen", "seconds")
+FEWEST_EFFECTIVE = 0.05  # of the source rows; below, weighted criteria do not vote
+LEAST_GAIN, LEAST_ERRORS = 0.005, 1.0  # what is clear: half a point of error rate, and one standard error
+_MOST_LOG_RATIO = 20.0
+
+
+def judge(fitted, domains, shared_weights):
+    """Return the estimates of the target's error rate, by criterion; those that cannot say are left out.
+
+    Parameters
+    ----------
+    fitted : Fitted
+        A candidate with the predictions that it is judged by.
+    domains : Domains
+        Rows.
+    shared_weights : array of shape (n_source,)
+        Density ratios of source rows, the same for all candidates.
+    """
+    classes, truth = fitted.head.classes_, domains.y[domains.is_source]
+    held_out = fitted.held_out[domains.is_source]
+    is_wrong = (classes[held_out.argmax(1)] != truth).astype(np.float64)
+    found = {}
+    if is_supported(shared_weights):
+        found["iwv"] = weighted_risk(is_wrong, shared_weights)
+    own_weights = density_ratio(_to_scores(held_out), _to_scores(fitted.target))
+    if is_supported(own_weights):
+        found["dev"] = deep_embedded_risk(is_wrong, own_weights)
+    found["circular"] = weighted_risk((fitted.reverse != truth).astype(np.float64), np.ones(len(truth)))
+    found["entropy"] = confidence_risk(held_out, is_wrong, fitted.target)
+    return found
+
+
+def density_ratio(source, target, C=1.0):
+    """Return p_target / p_source of source rows (n_source,), from the odds of logistic regression."""
+    domain = np.repeat([0, 1], [source.shape[0], target.shape[0]])
+    head = LogisticHead(C, device="cpu").fit(stack(source, target), domain)
+    scores = np.asarray(head.decision_function(source), np.float64)
+    ratio = np.clip(scores, -_MOST_LOG_RATIO, _MOST_LOG_RATIO) + np.log(source.shape[0] / target.shape[0])
+    return np.exp(ratio)
+
+
+def is_supported(weights):
+    """Return whether weights rest on enough rows to estimate anything."""
+    return effective_sample_size(weights) >= FEWEST_EFFECTIVE * len(weights)
+
+
+def choose(names, estimates):
+    """Return the position of the candidate to take, and the rows of the table.
+
+    The first candidate is none. Another one takes its place where the estimates, averaged over the criteria that both
+    have, fall by more than half a point and one standard error, and half of the criteria at least see it; of several
+    the one with the largest gain.
+    """
+    rows, best, largest = [], 0, 0.0
+    for position, (name, found) in enumerate(zip(names, estimates, strict=True)):
+        shared = [criterion for criterion in CRITERIA if criterion in found and criterion in estimates[0]]
+        before = {criterion: estimates[0][criterion] for criterion in shared}
+        after = {criterion: found[criterion] for criterion in shared}
+        gain, error, n_in_favour = mean_gain(before, after, SOURCE_CRITERIA)
+        is_clear = gain > max(LEAST_GAIN, LEAST_ERRORS * error) and 2 * n_in_favour >= len(shared)
+        if position > 0 and is_clear and gain > largest:
+            best, largest = position, gain
+        values = {criterion: found[criterion].value if criterion in found else np.nan for criterion in CRITERIA}
+        mean = float(np.mean([estimate.value for estimate in after.values()]))
+        row = {"adaptation": name, "mean": mean, "gain": gain, "standard_error": error, "n_in_favour": n_in_favour}
+        rows.append(row | values)
+    for position, row in enumerate(rows):
+        row["chosen"] = position == best
+    return best, rows
+
+
+def tabulate(rows):
+    """Return rows as a dict of columns, which ``pandas.DataFrame`` takes."""
+    kinds = {"adaptation": np.str_, "chosen": np.bool_, "n_in_favour": np.int64}
+    return {
+        name: np.array([row.get(name, np.nan) for row in rows], dtype=kinds.get(name, np.float64)) for name in COLUMNS
+    }
+
+
+def make_row_of_one(name, seconds):
+    """Return the row of a candidate that was not compared with others."""
+    return dict.fromkeys(COLUMNS, np.nan) | {"adaptation": name, "n_in_favour": 0, "chosen": True, "seconds": seconds}
+
+
+def warn_too_few_labels(counts):
+    """Warn that candidates cannot be compared."""
+    warnings.warn(
+        f"adaptation='auto' compares candidates on held-out labels, and a class has {counts.min()} of them: no "
+        "adaptation is used. Give at least 2 labels a class, or name an adaptation.",
+        UserWarning,
+        stacklevel=5,
+    )
+
+
+def _to_scores(probabilities):
+    """Return centred log-probabilities and their squares, scaled alike: the last features of a linear classifier."""
+    scores = np.log(np.clip(probabilities, 1e-6, 1))
+    scores = scores - scores.mean(1, keepdims=True)
+    return np.hstack([scores, np.square(scores) / 10]) / 10
