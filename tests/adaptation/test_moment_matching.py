@@ -121,11 +121,11 @@ def test_diagonal_matches_variances():
 @pytest.mark.parametrize("reflection", [True, "auto"])
 @pytest.mark.parametrize("kind", ["full", "diagonal"])
 def test_reflection_undoes_inverted_contrast(reflection, kind):
-    rows = RNG.exponential(size=(400, 3))
+    rows = RNG.exponential(size=(2000, 3))
     transport = LinearTransport(covariance=kind, shrinkage=None, reflection=reflection)
-    transport.fit(np.vstack([rows, 5 - rows]), sample_domain=np.repeat([1, -1], 400))
+    transport.fit(np.vstack([rows, 5 - rows]), sample_domain=np.repeat([1, -1], 2000))
     assert transport.reflected_
-    np.testing.assert_allclose(transport.transform(rows, sample_domain=np.ones(400)), 5 - rows, atol=1e-8)
+    np.testing.assert_allclose(transport.transform(rows, sample_domain=np.ones(2000)), 5 - rows, atol=1e-8)
 
 
 def test_nothing_is_reflected_without_evidence():

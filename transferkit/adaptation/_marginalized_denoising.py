@@ -24,11 +24,11 @@ class MarginalizedDenoising(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
     ----------
     n_layers : int, default=3
         Number of layers, each on the outputs of the last.
-    n_hidden : int, default=1000
+    n_hidden : int, default=600
         Width of the layers: so many of the most frequent features are restored.
     corruption : float, default=0.9
         Probability with which a feature is set to zero, larger than 0 and less than 1.
-    max_features : int, default=5000
+    max_features : int, default=4000
         So many of the most frequent features are looked at.
 
     Attributes
@@ -81,7 +81,7 @@ class MarginalizedDenoising(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
 
     _is_symmetric = True
 
-    def __init__(self, n_layers=3, n_hidden=1000, *, corruption=0.9, max_features=5000):
+    def __init__(self, n_layers=3, n_hidden=600, *, corruption=0.9, max_features=4000):
         self.n_layers = n_layers
         self.n_hidden = n_hidden
         self.corruption = corruption

@@ -96,6 +96,8 @@ class MomentMatcher(OneToOneFeatureMixin, DomainTransformer):
         return sparse.eye_array(self.n_features_in_, format="csr"), 0.0
 
     def _check_state_from_file(self):
+        if not hasattr(self, "matrix_"):
+            return  # a parameter of another estimator
         shape = self.matrix_.shape
         size = self.n_features_in_ if self.basis_ is None else self.basis_.shape[1]
         if shape not in ((size,), (size, size)):

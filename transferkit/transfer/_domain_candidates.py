@@ -19,7 +19,7 @@ from transferkit.encoders._term_projection import find_projection, join_terms
 from transferkit.heads import LogisticHead, LogisticHeadCV
 from transferkit.transfer._classifier import TransferClassifier
 
-CS = (0.01, 0.1, 1.0, 10.0, 100.0)
+CS = (0.1, 1.0, 10.0, 100.0)
 PRIOR_SCALES = [(1.0, 0.5), (1.0, 1.0), (1.0, 2.0)]  # of TF-IDF and of word vectors
 N_COMPONENTS, MIN_COUNT = 100, 3  # of word vectors from a few thousand texts
 

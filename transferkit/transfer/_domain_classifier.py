@@ -117,7 +117,7 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
       wrong [4]_.
 
     Weighted criteria do not vote where the effective sample size of their weights is below 5 % of the source rows. A
-    candidate is taken if the mean of the criteria falls by more than half a point and by more than one standard error,
+    candidate is taken if the mean of the criteria falls by more than one point and by more than one standard error,
     and at least half of them see it fall; of several the one with the largest gain. All four can be wrong together, and
     all can miss a gain: that is the price of having no labels. With some target labels, compare on those.
 

@@ -18,7 +18,7 @@ CRITERIA = ("iwv", "dev", "circular", "entropy")
 SOURCE_CRITERIA = CRITERIA[:3]
 COLUMNS = ("adaptation", *CRITERIA, "mean", "gain", "standard_error", "n_in_favour", "chosen", "seconds")
 FEWEST_EFFECTIVE = 0.05  # of the source rows; below, weighted criteria do not vote
-LEAST_GAIN, LEAST_ERRORS = 0.005, 1.0  # what is clear: half a point of error rate, and one standard error
+LEAST_GAIN, LEAST_ERRORS = 0.01, 1.0  # what is clear: one point of error rate, and one standard error
 _MOST_LOG_RATIO = 20.0
 
 
@@ -66,7 +66,7 @@ def choose(names, estimates):
     """Return the position of the candidate to take, and the rows of the table.
 
     The first candidate is none. Another one takes its place where the estimates, averaged over the criteria that both
-    have, fall by more than half a point and one standard error, and half of the criteria at least see it; of several
+    have, fall by more than one point and one standard error, and half of the criteria at least see it; of several
     the one with the largest gain.
     """
     rows, best, largest = [], 0, 0.0

@@ -1,0 +1,202 @@
+"""Labels from one domain, predictions for another: adapted where that is clearly better, and not where it is not."""
+
+import pickle
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.naive_bayes import GaussianNB
+
+from transferkit import (
+    CORAL,
+    DomainTransferClassifier,
+    FeatureAugmentation,
+    ImportanceWeighting,
+    LinearTransport,
+    LogisticHead,
+    LogisticHeadCV,
+    LSAEncoder,
+    StructuralCorrespondence,
+    SubspaceAlignment,
+    explain,
+    load,
+    save,
+)
+
+RNG = np.random.default_rng(0)
+DIGITS, LABELS = load_digits(return_X_y=True)
+ORDER = RNG.permutation(len(LABELS))[:700]  # the digits come writer by writer, which is a shift of its own
+DIGITS, LABELS = DIGITS[ORDER] / 16, LABELS[ORDER]
+SOURCE, Y, TARGET, Y_TARGET = DIGITS[:350], LABELS[:350], DIGITS[350:], LABELS[350:]
+GOOD = ["great {}", "a great and fine {}", "fine {} indeed", "this {} is great"]
+BAD = ["poor {}", "a poor and awful {}", "awful {} indeed", "this {} is poor"]
+BOOKS, PANS = ["plot", "novel", "hero", "chapter"], ["lid", "handle", "coating", "pan"]
+
+
+def reviews(words):
+    texts = [pattern.format(word) for word in words for pattern in GOOD + BAD]
+    return texts, np.array(["good"] * 4 + ["bad"] * 4 * 1)[np.tile(np.arange(8), len(words))]
+
+
+TEXTS, SENTIMENT = reviews(BOOKS)
+OTHERS, TRUTH = reviews(PANS)
+
+
+def test_inverted_contrast_is_found_and_undone():
+    model = DomainTransferClassifier().fit(SOURCE, Y, X_target=1 - TARGET)
+    assert model.adaptation_name_ == "LinearTransport"
+    assert model.adaptation_.reflected_
+    assert model.score(1 - TARGET, Y_TARGET) > 0.85
+    table = model.adaptation_scores_
+    assert table["adaptation"][0] == "none"
+    assert table["chosen"].sum() == 1
+    best = int(np.flatnonzero(table["chosen"])[0])
+    assert table["gain"][best] == table["gain"].max() > 2 * table["standard_error"][best]
+    assert len({len(column) for column in table.values()}) == 1
+
+
+def test_nothing_is_adapted_without_a_shift():
+    model = DomainTransferClassifier().fit(SOURCE, Y, X_target=TARGET)
+    assert model.adaptation_name_ == "none"
+    assert model.adaptation_ is None
+    plain = DomainTransferClassifier(adaptation=None).fit(SOURCE, Y, X_target=TARGET)
+    np.testing.assert_array_equal(model.predict(TARGET), plain.predict(TARGET))
+
+
+def test_target_rows_are_learned_from_but_labels_of_the_target_are_not_asked_for():
+    shifted = TARGET @ np.diag(np.linspace(0.2, 3, 64)) + 1
+    plain = DomainTransferClassifier(adaptation=None).fit(SOURCE, Y, X_target=shifted)
+    adapted = DomainTransferClassifier(adaptation=LinearTransport()).fit(SOURCE, Y, X_target=shifted)
+    assert adapted.score(shifted, Y_TARGET) > plain.score(shifted, Y_TARGET) + 0.1
+
+
+@pytest.mark.parametrize(
+    "adaptation",
+    [None, CORAL(), SubspaceAlignment(20), FeatureAugmentation(), ImportanceWeighting(), ImportanceWeighting("kmm")],
+    ids=lambda a: type(a).__name__,
+)
+def test_a_named_adaptation_is_used_as_it_is(adaptation, tmp_path):
+    model = DomainTransferClassifier(adaptation=adaptation).fit(SOURCE, Y, X_target=TARGET)
+    assert model.adaptation_name_ == ("none" if adaptation is None else type(adaptation).__name__)
+    assert adaptation is None or model.adaptation_ is not adaptation
+    assert model.score(TARGET, Y_TARGET) > 0.75
+    expected = model.predict_proba(TARGET)
+    save(model, tmp_path / "model.tk")
+    for copy in (pickle.loads(pickle.dumps(model)), load(tmp_path / "model.tk")):
+        np.testing.assert_array_equal(copy.predict_proba(TARGET), expected)
+    np.testing.assert_array_equal(model.classes_[expected.argmax(1)], model.predict(TARGET))
+    assert model.n_features_in_ == 64
+
+
+def test_weights_reach_the_head():
+    model = DomainTransferClassifier(head=LogisticHead(1.0), adaptation=ImportanceWeighting(C=0.1))
+    model.fit(SOURCE, Y, X_target=TARGET + 0.1)
+    weights = model.adaptation_.sample_weight_[:350]
+    trusted = LogisticHead(1.0).fit(SOURCE, Y, weights)
+    np.testing.assert_allclose(model.head_.coef_, trusted.coef_, atol=0.03)
+    assert np.abs(LogisticHead(1.0).fit(SOURCE, Y).coef_ - trusted.coef_).max() > 0.1
+
+
+def test_labelled_rows_of_the_target_help_augmented_features():
+    flipped = 1 - TARGET
+    few = np.arange(100)
+    X, y = np.vstack([SOURCE, flipped[few]]), np.concatenate([Y, Y_TARGET[few]])
+    domain = np.repeat([1, -1], [350, 100])
+    model = DomainTransferClassifier(adaptation=FeatureAugmentation())
+    model.fit(X, y, X_target=flipped, sample_domain=domain)
+    assert model.score(flipped[100:], Y_TARGET[100:]) > 0.7
+
+
+@pytest.mark.parametrize("adaptation", ["auto", "prior", StructuralCorrespondence(10, 2, min_count=2)], ids=str)
+def test_texts(adaptation, tmp_path):
+    model = DomainTransferClassifier(adaptation=adaptation).fit(TEXTS, SENTIMENT, X_target=OTHERS)
+    assert model.score(OTHERS, TRUTH) > 0.9
+    save(model, tmp_path / "model.tk")
+    np.testing.assert_array_equal(load(tmp_path / "model.tk").predict(OTHERS), model.predict(OTHERS))
+    if adaptation == "auto":
+        names = ["none", "MarginalizedDenoising", "ImportanceWeighting", "prior"]
+        assert model.adaptation_scores_["adaptation"].tolist() == names
+
+
+@pytest.mark.parametrize(
+    ("encoder", "adaptation"),
+    [
+        (None, StructuralCorrespondence(10, 2, min_count=2)),
+        (None, "prior"),
+        (None, ImportanceWeighting()),
+        (LSAEncoder(4, min_df=1), CORAL()),
+        (LSAEncoder(4, min_df=1), SubspaceAlignment(3)),
+        (LSAEncoder(4, min_df=1), FeatureAugmentation()),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_explanations_of_adapted_models_add_up(encoder, adaptation):
+    model = DomainTransferClassifier(encoder, adaptation=adaptation).fit(TEXTS, SENTIMENT, X_target=OTHERS)
+    text = "this lid is great, and a poor handle"
+    explanation = explain(model, text)
+    expected = model.decision_function([text])
+    np.testing.assert_allclose(explanation.contributions.sum() + explanation.intercept[0], expected[0], atol=1e-4)
+    assert np.abs(explanation.contributions).max() > 0
+
+
+def test_sparse_rows():
+    rows = sparse.csr_matrix(np.round(16 * DIGITS) * (DIGITS > 0.5))
+    model = DomainTransferClassifier(TfidfTransformer()).fit(rows[:350], Y, X_target=rows[350:])
+    assert model.adaptation_scores_["adaptation"].tolist() == ["none", "MarginalizedDenoising", "ImportanceWeighting"]
+    assert model.score(rows[350:], Y_TARGET) > 0.8
+
+
+@pytest.mark.parametrize("head", [LogisticHead(3.0), LogisticHeadCV([1.0, 10.0]), GaussianNB()])
+def test_other_heads(head):
+    model = DomainTransferClassifier(head=head).fit(SOURCE, Y, X_target=TARGET)
+    assert type(model.head_) is (LogisticHead if isinstance(head, LogisticHeadCV) else type(head))
+    assert model.score(TARGET, Y_TARGET) > 0.6
+
+
+def test_pretrained_encoders_stay_as_they_are():
+    encoder = LSAEncoder(4, min_df=1).fit(TEXTS + OTHERS)
+    model = DomainTransferClassifier(encoder, adaptation=CORAL())
+    model = clone(model).fit(TEXTS, SENTIMENT, X_target=OTHERS)
+    assert model.encoder_.encoder_ is encoder
+
+
+def test_few_labels_mean_no_comparison():
+    with pytest.warns(UserWarning, match="a class has 1 of them: no adaptation is used"):
+        model = DomainTransferClassifier().fit(SOURCE[:3], [0, 0, 1], X_target=TARGET)
+    assert model.adaptation_name_ == "none"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"X_target": None}, "needs 'X_target'"),
+        ({"X_target": TARGET[:, :60]}, "Got 64 and 60 of them"),
+        ({"X_target": TARGET[:0]}, "Found array with 0 sample"),
+        ({"y": Y[:-1]}, "Got 350 rows and 349 labels"),
+        ({"y": np.zeros(350)}, "at least 2 classes"),
+        ({"sample_domain": -np.ones(350)}, "no row of the source"),
+        ({"X_target": np.where(TARGET > 0.9, np.nan, TARGET)}, "contains NaN"),
+    ],
+)
+def test_bad_input_is_named_and_changes_nothing(arguments, message):
+    model = DomainTransferClassifier()
+    before = dict(vars(model))
+    with pytest.raises(ValueError, match=message):
+        model.fit(**({"X": SOURCE, "y": Y, "X_target": TARGET} | arguments))
+    assert vars(model) == before
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"adaptation": "best"}, "The 'adaptation' parameter of DomainTransferClassifier must be"),
+        ({"adaptation": "prior"}, "works on the words of texts"),
+        ({"cv": 1}, "The 'cv' parameter"),
+    ],
+)
+def test_bad_parameters_are_named(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        DomainTransferClassifier(**parameters).fit(SOURCE, Y, X_target=TARGET)
