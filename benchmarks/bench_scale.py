@@ -1,12 +1,13 @@
-"""Does pretraining by shards scale, does it equal one machine, and does the model on paper say so beforehand?
+"""How pretraining by shards scales, whether it equals one machine, and whether the model on paper foresees it.
 
-Run ``python benchmarks/bench_scale.py ../shared/data`` (Linux, two cores, 8 GB of memory, 1 GB of disk; ``dask`` extra).
+Run ``python benchmarks/bench_scale.py ../shared/data`` (Linux, two cores, 8 GB of memory, 1 GB of disk; extra `dask`).
 The Wikipedia sample is repeated to about 500 MB and written as 64 jsonl shards into a temporary folder. TF-IDF, LSA and
 word vectors are fitted to them on a LocalCluster of 1 and 2 processes of one thread, alternately, each in a fresh
 process; every result is compared with that of `fit` on one machine, once more with a worker killed halfway. Peak memory
 is the largest resident size that the system has seen (VmHWM). Then the constants of the model are measured without a
-cluster, the tree of joins is simulated with them, and its times are compared with those measured. The tables go into
-``docs/scale.md``. ``--pieces tfidf`` (lsa, words, model) runs a part and keeps the rest of the results.
+cluster (for two workers: in two processes at a time, since cores share caches and memory), the tree of joins is
+simulated with them, and its times are compared with those measured. The tables go into ``docs/scale.md``.
+``--pieces tfidf`` (lsa, words, model) runs a part and keeps the rest of the results.
 """
 
 import argparse
@@ -44,15 +45,22 @@ ENCODERS = {
     "words": WordVectorEncoder(64, max_features=30_000),
 }
 NAMES = {"tfidf": "TF-IDF", "lsa": "LSA, 64 components, n_iter=1", "words": "word vectors, 64 components"}
+PASSES = {"tfidf": 1, "lsa": 3, "words": 1}  # over the shards
 N_SHARDS, N_FEW = 64, 16
 MERGE_EVERY = 8
+# Dask has its workers give memory back at once, which makes NumPy's large temporary arrays slow; see docs/scale.md.
+MALLOC = {"MALLOC_TRIM_THRESHOLD_": 1 << 28, "MALLOC_MMAP_THRESHOLD_": 1 << 25}
 WARM_UP = "import transferkit.distributed, transferkit.encoders, pandas"  # what a worker imports at its first task
+
+
+def load_sample(data):
+    with gzip.open(data / "wiki_en_sample" / "wiki_en_sample.txt.gz", "rt", encoding="utf-8", newline="\n") as file:
+        return file.read().rstrip("\n").split("\n")
 
 
 def write_shards(data, folder, megabytes):
     """Write the corpus, repeated, as shards of about the same size; return the number of megabytes."""
-    path = data / "wiki_en_sample" / "wiki_en_sample.txt.gz"
-    texts = gzip.open(path, "rt", encoding="utf-8", newline="\n").read().rstrip("\n").split("\n")
+    texts = load_sample(data)
     n_times = max(round(megabytes * 1e6 / sum(map(len, texts))), 1)
     lines = [json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts]
     for number in range(N_SHARDS):
@@ -62,7 +70,7 @@ def write_shards(data, folder, megabytes):
     return sum(path.stat().st_size for path in folder.glob("*.jsonl")) / 1e6
 
 
-# -- one run, in a process of its own ----------------------------------------------------------------------------------
+# One run, in a process of its own.
 
 
 def peak_megabytes():
@@ -94,55 +102,69 @@ def compare(name, found, expected):
     return float(np.abs(found.vectors_ - expected.vectors_).max())
 
 
-def fit_on_cluster(name, folder, n_workers, n_shards, kill_after):
+def fit_on_cluster(name, folder, n_workers, n_shards, kill):
     import dask
     from distributed import Client, LocalCluster
 
     shards = sorted(folder.glob("*.jsonl"))[:n_shards]
     encoder = pickle.loads(pickle.dumps(ENCODERS[name]))
     settings = {"distributed.worker.memory.terminate": False, "distributed.worker.memory.pause": False}
+    settings |= {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in MALLOC.items()}
     with (
         dask.config.set(settings),
-        LocalCluster(n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         client.run(exec, WARM_UP, {})
-        pids, killed = list(client.run(os.getpid).values()), []
+        pids, done, killed = list(client.run(os.getpid).values()), threading.Event(), []
 
-        def kill():
-            os.kill(pids[0], signal.SIGKILL)
-            killed.append(pids[0])
+        def kill_halfway():
+            while not done.wait(0.1):
+                if client.run_on_scheduler(count_learned) >= PASSES[name] * N_SHARDS // MERGE_EVERY / 2:
+                    os.kill(pids[0], signal.SIGKILL)
+                    return killed.append(pids[0])
+            return None
 
-        timer = threading.Timer(kill_after or 0, kill)
-        if kill_after:
-            timer.start()
+        if kill:
+            threading.Thread(target=kill_halfway, daemon=True).start()
         start = time.perf_counter()
         fit_sharded(encoder, shards, client=client, merge_every=MERGE_EVERY)
         seconds = time.perf_counter() - start
-        timer.cancel()
+        done.set()
         report = {"workers": n_workers, "shards": n_shards, "seconds": seconds, "client_mb": peak_megabytes()}
         report["worker_mb"] = max(client.run(peak_megabytes).values())
-        assert bool(killed) == bool(kill_after), "the worker was to be killed before the end"
+        assert bool(killed) == kill, "the worker was to be killed before the end"
     assert encoder.n_shards_ == n_shards
     if n_shards == N_SHARDS:
         report["difference"] = compare(name, encoder, joblib.load(folder / f"{name}.joblib"))
     return report
 
 
-def in_own_process(*task):
-    """Run one of the functions above in a fresh process, with one thread of BLAS as workers have."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+def count_learned(dask_scheduler):
+    """Return how many groups of shards have been learned from, on the scheduler."""
+    prefix = dask_scheduler.task_prefixes.get("learn_group")
+    return 0 if prefix is None else prefix.state_counts["memory"]
+
+
+def in_own_process(*task, copies=1):
+    """Run one of the functions above in a fresh process (or several at a time), with one thread of BLAS as workers."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    environment = {**os.environ, **threads, **{name: str(value) for name, value in MALLOC.items()}}
     command = [sys.executable, __file__, "--task", json.dumps(task)]
-    result = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(result.stdout.splitlines()[-1])
+    processes = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(copies)]
+    outputs = [process.communicate()[0] for process in processes]
+    if any(process.returncode for process in processes):
+        raise RuntimeError(f"{task} failed")
+    return json.loads(outputs[0].splitlines()[-1])
 
 
 def run_task(task, name, folder, *arguments):
-    run = {"reference": fit_reference, "cluster": fit_on_cluster, "constants": measure_constants}[task]
-    print(json.dumps(run(name, Path(folder), *arguments)))
+    run = {"reference": fit_reference, "cluster": fit_on_cluster, "constants": measure_constants}
+    run["transfer"] = measure_transfer
+    print(json.dumps(run[task](name, Path(folder), *arguments)))
 
 
-# -- the constants of the model, measured in one process -----------------------------------------------------------------
+# The constants of the model, measured in one process.
 
 
 def timed(function, *arguments):
@@ -155,11 +177,9 @@ def measure_constants(name, folder):
     """Return seconds of each kind of task on these shards, and the bytes of what it returns."""
     encoder = pickle.loads(pickle.dumps(ENCODERS[name]))
     runner = _Recorder(MERGE_EVERY)
-    shards = find_shards(f"{folder}/*.jsonl", "text")
-    way = _fitting._WAYS[type(encoder)]
-    way(encoder, shards[: 4 * MERGE_EVERY], runner, False)
-    encoder_seconds = {kind: seconds for kind, seconds in runner.calls.items()}
-    return {"passes": runner.passes, "calls": encoder_seconds, "transfer": measure_transfer()}
+    shards = find_shards(f"{folder}/*.jsonl", "text")[: 2 * MERGE_EVERY]
+    _fitting._WAYS[type(encoder)](encoder, shards, runner, False)
+    return {"passes": runner.passes, "calls": runner.calls}
 
 
 class _Recorder(_runners.JoblibRunner):
@@ -196,12 +216,12 @@ class _Recorder(_runners.JoblibRunner):
         return result
 
 
-def measure_transfer():
+def measure_transfer(name, folder):
     """Return bytes a second from one worker process of this machine to another, and seconds a task."""
     from distributed import Client, LocalCluster
 
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         here, there = client.scheduler_info()["workers"]
@@ -214,7 +234,7 @@ def measure_transfer():
     return {"bytes_per_second": 80e6 / seconds, "task_seconds": overhead / 200}
 
 
-# -- the model on paper --------------------------------------------------------------------------------------------------
+# The model on paper.
 
 
 class Node:
@@ -224,18 +244,13 @@ class Node:
         self.order, self.parts, self.consumer = order, parts, None
         self.n_groups = sum(part.n_groups for part in parts) or 1
         self.missing = len(parts)
-        self.worker = None
+        self.worker, self.is_taken = None, False
         for part in parts:
             part.consumer = self
 
 
-def simulate(n_groups, n_workers, learn, join, n_bytes, bandwidth, task_seconds=0.0):
-    """Return makespan in seconds, bytes moved between workers, and the most bytes that a worker holds.
-
-    The tree is the one that is built for a cluster. A worker that is free takes a join of what it holds, another
-    join, or else the next group, in this order; what it lacks is sent to it first. `learn` is seconds; `join(n)` and
-    `n_bytes(n)` depend on the number of groups in a result.
-    """
+def grow_tree(n_groups):
+    """Return the nodes of the tree that a cluster is given, each after its parts."""
     nodes = []
 
     def add(*parts):
@@ -246,53 +261,76 @@ def simulate(n_groups, n_workers, learn, join, n_bytes, bandwidth, task_seconds=
     for _ in range(n_groups):
         tree.add(add())
     tree.total()
-    waiting = iter([node for node in nodes if not node.parts])
-    joins = [[] for _ in range(n_workers)]  # those of which a worker holds a half
-    held, most, moved = [0.0] * n_workers, 0.0, 0.0
-    clock, idle, running = 0.0, list(range(n_workers)), []
+    return nodes
 
-    def start(worker, node):
-        nonlocal moved, most
-        away = sum(n_bytes(part.n_groups) for part in node.parts if part.worker != worker)
-        moved += away
-        held[worker] += n_bytes(node.n_groups) + away
-        most = max(most, held[worker])
-        seconds = task_seconds + (join(node.n_groups) + away / bandwidth if node.parts else learn)
-        heapq.heappush(running, (clock + seconds, node.order, worker, away))
 
-    def next_task(worker):
-        own = joins[worker] or next((queue for queue in joins if queue), None)
-        return own.pop() if own else next(waiting, None)
+class Simulation:
+    """Workers that take a join of what they hold, or another join, or else the next group, in this order.
 
-    while True:
-        while idle:
-            worker = idle.pop()
-            node = next_task(worker)
-            if node is None:
-                idle.append(worker)
-                break
-            start(worker, node)
-        if not running:
-            return clock, moved, most
-        clock, order, worker, away = heapq.heappop(running)
-        node = nodes[order]
+    `learn` is seconds; `join(n)` and `n_bytes(n)` depend on the number n of groups in a result; what a worker lacks for
+    a join is sent to it first, at `bandwidth` bytes a second.
+    """
+
+    def __init__(self, n_groups, n_workers, learn, join, n_bytes, bandwidth, task_seconds=0.0):
+        self.nodes = grow_tree(n_groups)
+        self.learn, self.join, self.n_bytes = learn, join, n_bytes
+        self.bandwidth, self.task_seconds = bandwidth, task_seconds
+        self.groups = iter([node for node in self.nodes if not node.parts])
+        self.joins, self.foreign = [[] for _ in range(n_workers)], []  # of each worker; a heap of all of them
+        self.idle, self.running, self.clock = list(range(n_workers)), [], 0.0
+        self.held, self.most, self.moved = [0.0] * n_workers, 0.0, 0.0
+
+    def run(self):
+        """Return makespan in seconds, bytes moved between workers, and the most bytes that a worker held."""
+        while True:
+            while self.idle and (node := self._next(self.idle[-1])) is not None:
+                self._start(self.idle.pop(), node)
+            if not self.running:
+                return self.clock, self.moved, self.most
+            self._finish(*heapq.heappop(self.running))
+
+    def _next(self, worker):
+        for queue in (self.joins[worker], self.foreign):
+            while queue:
+                node = queue.pop()
+                if not node.is_taken:
+                    node.is_taken = True
+                    return node
+        return next(self.groups, None)
+
+    def _start(self, worker, node):
+        away = sum(self.n_bytes(part.n_groups) for part in node.parts if part.worker != worker)
+        self.moved += away
+        self.held[worker] += self.n_bytes(node.n_groups) + away
+        self.most = max(self.most, self.held[worker])
+        seconds = self.join(node.n_groups) + away / self.bandwidth if node.parts else self.learn
+        heapq.heappush(self.running, (self.clock + self.task_seconds + seconds, node.order, worker, away))
+
+    def _finish(self, clock, order, worker, away):
+        node, self.clock = self.nodes[order], clock
         node.worker = worker
         for part in node.parts:
-            held[part.worker] -= n_bytes(part.n_groups)
-        held[worker] -= away
-        idle.append(worker)
-        if node.consumer is not None:
-            node.consumer.missing -= 1
-            if node.consumer.missing == 0:
-                joins[worker].append(node.consumer)
+            self.held[part.worker] -= self.n_bytes(part.n_groups)
+        self.held[worker] -= away
+        self.idle.append(worker)
+        consumer = node.consumer
+        if consumer is not None:
+            consumer.missing -= 1
+            if consumer.missing == 0:
+                self.joins[worker].append(consumer)
+                self.foreign.append(consumer)
+
+
+def simulate(*arguments):
+    return Simulation(*arguments).run()
 
 
 def predict_small(constants, n_workers, n_shards):
     """Return the seconds that the model expects of a run that is measured here."""
     size = max(min(MERGE_EVERY, n_shards // (4 * n_workers)), 1)
-    share, transfer = size / MERGE_EVERY, constants["transfer"]
-    total = sum(constants["calls"].values())
-    for recorded in constants["passes"]:
+    share, transfer, measured = size / MERGE_EVERY, constants["transfer"], constants[f"{n_workers} at a time"]
+    total = sum(constants["1 at a time"]["calls"].values())
+    for recorded in measured["passes"]:
         seconds, _, _ = simulate(
             math.ceil(n_shards / size),
             n_workers,
@@ -308,8 +346,7 @@ def predict_small(constants, n_workers, n_shards):
 
 def measure_growth(data):
     """Return what statistics of real text cost and how they grow: the constants of the large cases."""
-    path = data / "wiki_en_sample" / "wiki_en_sample.txt.gz"
-    texts = gzip.open(path, "rt", encoding="utf-8", newline="\n").read().rstrip("\n").split("\n")
+    texts = load_sample(data)
     sizes = [len(texts) // 8, len(texts) // 4, len(texts) // 2, len(texts)]
     n_tokens, n_terms, n_pairs = [], [], []
     words = WordVectorEncoder(64)
@@ -328,8 +365,10 @@ def measure_growth(data):
     )
     joined, pair_merging = timed(c.merge, d, words._bounds())
     tfidf = TfidfEncoder(min_df=2).fit(texts)
-    basis = np.random.RandomState(0).normal(size=(len(tfidf.idf_), 64)).astype(np.float32)
+    basis = np.random.RandomState(0).normal(size=(len(tfidf.idf_), LSA_VECTORS)).astype(np.float32)
     _, lsa_seconds = timed(_fitting._multiply, texts[:half], None, tfidf, basis)
+    numbers = np.ones((2, 1 << 25), np.float32)
+    _, adding = timed(np.add, *numbers)
     half_tokens = int(a.terms.total.sum())
     n_merged = len(a.terms.hashes) + len(b.terms.hashes)
     pairs_merged = sum(part.nnz for count in (c, d) for part in count.pairs)
@@ -345,6 +384,7 @@ def measure_growth(data):
         "bytes_per_pair": len(pickle.dumps(joined.pairs, 5)) / sum(part.nnz for part in joined.pairs),
         "seconds_per_merged_term": merging / n_merged,
         "seconds_per_merged_pair": pair_merging / pairs_merged,
+        "seconds_per_added_number": adding / numbers.shape[1],
         "terms": {
             "factor": math.exp(terms_fit[1]),
             "power": terms_fit[0],
@@ -366,53 +406,80 @@ MAX_VOCABULARY, MAX_PAIRS = 20_000_000, 100_000_000
 LSA_TERMS, LSA_VECTORS, LSA_PASSES = 1_000_000, 266, 5
 
 
+class Paper:
+    """Seconds and bytes of tasks over groups of real text, from the constants."""
+
+    def __init__(self, growth):
+        self.growth = growth
+
+    def _distinct(self, what, n_groups, most):
+        law = self.growth[what]
+        return min(law["factor"] * (n_groups * GROUP_TOKENS) ** law["power"], most)
+
+    def term_bytes(self, n):
+        """Return the bytes of the terms of n groups."""
+        return self.growth["bytes_per_term"] * self._distinct("terms", n, MAX_VOCABULARY)
+
+    def pair_bytes(self, n):
+        """Return the bytes of their terms and pairs."""
+        return self.term_bytes(n) + self.growth["bytes_per_pair"] * self._distinct("pairs", n, MAX_PAIRS)
+
+    def join_terms(self, n):
+        """Return the seconds in which two halves of n groups are joined."""
+        return self.growth["seconds_per_merged_term"] * 2 * self._distinct("terms", n / 2, MAX_VOCABULARY)
+
+    def join_pairs(self, n):
+        """Return the same for word vectors."""
+        return self.growth["seconds_per_merged_pair"] * 2 * self._distinct("pairs", n / 2, MAX_PAIRS)
+
+    def matrix_bytes(self, n):
+        """Return the bytes of LSA's product, however many groups it is of."""
+        return 4 * LSA_TERMS * LSA_VECTORS
+
+    def join_matrices(self, n):
+        """Return the seconds in which two of them are added."""
+        return self.growth["seconds_per_added_number"] * LSA_TERMS * LSA_VECTORS
+
+    def learn(self, kind):
+        """Return the seconds of one group."""
+        return GROUP_TOKENS / self.growth["tokens_per_second"][kind]
+
+
 def predict_large(growth):
     """Return the table of the paper: time, memory and bytes moved of each encoder, corpus and cluster."""
-    speed = growth["tokens_per_second"]
-
-    def terms(n_tokens):
-        return min(growth["terms"]["factor"] * n_tokens ** growth["terms"]["power"], MAX_VOCABULARY)
-
-    def pairs(n_tokens):
-        return min(growth["pairs"]["factor"] * n_tokens ** growth["pairs"]["power"], MAX_PAIRS)
-
-    def term_bytes(n):
-        return growth["bytes_per_term"] * terms(n * GROUP_TOKENS)
-
-    def pair_bytes(n):
-        return term_bytes(n) + growth["bytes_per_pair"] * pairs(n * GROUP_TOKENS)
-
-    def join_terms(n):
-        return growth["seconds_per_merged_term"] * 2 * terms(n * GROUP_TOKENS / 2)
-
-    def join_pairs(n):
-        return growth["seconds_per_merged_pair"] * 2 * pairs(n * GROUP_TOKENS / 2)
-
-    matrix = 4 * LSA_TERMS * LSA_VECTORS
-    share = LSA_VECTORS / 64  # of a pass's products; measured with 64, and tokens are most of it
-    rows = []
-    for n_tokens in TOKENS:
-        for n_workers in WORKERS:
-            n_groups = n_tokens // GROUP_TOKENS
-            kinds = {
-                "TF-IDF": (GROUP_TOKENS / speed["TF-IDF"], join_terms, term_bytes, 1),
-                "word vectors": (GROUP_TOKENS / speed["word pairs"], join_pairs, pair_bytes, 1),
-                "LSA": (GROUP_TOKENS / speed["LSA, a pass"], lambda n: matrix / 1e9, lambda n: matrix, LSA_PASSES),
-            }
-            for kind, (learn, join, n_bytes, passes) in kinds.items():
-                seconds, moved, most = simulate(n_groups, n_workers, learn, join, n_bytes, NETWORK)
-                if kind == "LSA":
-                    moved, most = moved + matrix * min(n_workers, n_groups), most + matrix
-                    seconds += matrix * math.log2(max(n_workers, 2)) / NETWORK
-                ideal = passes * n_groups * learn / n_workers
-                row = {"kind": kind, "tokens": n_tokens, "workers": n_workers, "hours": passes * seconds / 3600}
-                row |= {"gb_moved": passes * moved / 1e9, "gb_a_worker": most / 1e9}
-                rows.append(row | {"efficiency": ideal / (passes * seconds)})
-    del share
-    return rows
+    paper = Paper(growth)
+    kinds = {
+        "TF-IDF": (paper.learn("TF-IDF"), paper.join_terms, paper.term_bytes),
+        "word vectors": (paper.learn("word pairs"), paper.join_pairs, paper.pair_bytes),
+        "LSA": (paper.learn("LSA, a pass"), paper.join_matrices, paper.matrix_bytes),
+    }
+    return [
+        predict_case(kind, tasks, n_tokens, n_workers)
+        for kind, tasks in kinds.items()
+        for n_tokens in TOKENS
+        for n_workers in WORKERS
+    ]
 
 
-# -- all of it -----------------------------------------------------------------------------------------------------------
+def predict_case(kind, tasks, n_tokens, n_workers):
+    n_groups, (learn, join, n_bytes), passes = n_tokens // GROUP_TOKENS, tasks, 1
+    seconds, moved, most = simulate(n_groups, n_workers, learn, join, n_bytes, NETWORK)
+    if kind == "LSA":  # each pass begins by handing every worker the basis, from worker to worker
+        basis, passes = n_bytes(1), LSA_PASSES
+        moved, most = moved + basis * (min(n_workers, n_groups) - 1), most + basis
+        seconds += math.ceil(math.log2(n_workers)) * basis / NETWORK
+    return {
+        "kind": kind,
+        "tokens": n_tokens,
+        "workers": n_workers,
+        "hours": passes * seconds / 3600,
+        "gb_moved": passes * moved / 1e9,
+        "gb_a_worker": most / 1e9,
+        "efficiency": n_groups * learn / n_workers / seconds,
+    }
+
+
+# All of it.
 
 
 def measure_piece(name, folder, repeats):
@@ -421,13 +488,14 @@ def measure_piece(name, folder, repeats):
     print(name, "one machine", reference, flush=True)
     runs = []
     for n_workers in [1, 2] * repeats:
-        runs.append(in_own_process("cluster", name, str(folder), n_workers, N_SHARDS, None))
+        runs.append(in_own_process("cluster", name, str(folder), n_workers, N_SHARDS, False))
         print(name, runs[-1], flush=True)
     times = {n: statistics.median(run["seconds"] for run in runs if run["workers"] == n) for n in (1, 2)}
-    few = in_own_process("cluster", name, str(folder), 2, N_FEW, None)
-    killed = in_own_process("cluster", name, str(folder), 2, N_SHARDS, times[2] / 2)
+    few = in_own_process("cluster", name, str(folder), 2, N_FEW, False)
+    killed = in_own_process("cluster", name, str(folder), 2, N_SHARDS, True)
     print(name, "few", few, "killed", killed, flush=True)
-    constants = in_own_process("constants", name, str(folder))
+    constants = {f"{n} at a time": in_own_process("constants", name, str(folder), copies=n) for n in (1, 2)}
+    constants["transfer"] = in_own_process("transfer", name, str(folder))
     checked = []
     for run in [*runs, few]:
         predicted = predict_small(constants, run["workers"], run["shards"])
