@@ -11,6 +11,7 @@ from transferkit._algorithms.convolutions import convolve, enlarge
 from transferkit._training.network import Network
 from transferkit._training.parameters import ParameterGroup
 from transferkit._training.rows import make_rows
+from transferkit._training.sparse_batches import DeviceSparseBatch
 from transferkit._training.stages import Activate, Convolve, Enlarge, Linear, RunModule, Transposed
 
 CPU = torch.device("cpu")
@@ -60,12 +61,14 @@ STACKS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "kind"), [("tied", "dense"), ("tied", "sparse"), ("convolutions", "dense")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("tied", "dense"), ("tied", "sparse"), ("tied", "as on a GPU"), ("convolutions", "dense")]
+)
 def test_gradients_are_those_of_automatic_differentiation(name, kind):
     stages = STACKS[name]
     X = draw(7, 20, seed=3) * (np.random.RandomState(4).random((7, 20)) < 0.5)
     network = Network(
-        stages, sparse=kind == "sparse", device=CPU, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+        stages, sparse=kind != "dense", device=CPU, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
     )
     leaves = [(leaf(getattr(s, "weights", None)), leaf(getattr(s, "intercept", None))) for s in stages]
     expected = run_torch(stages, torch.tensor(X), leaves)
@@ -73,7 +76,9 @@ def test_gradients_are_those_of_automatic_differentiation(name, kind):
     (expected * weights).sum().backward()
     with torch.no_grad():
         for _ in range(2):  # no gradient is left over from the batch before
-            batch = make_rows(sp.csr_matrix(X) if kind == "sparse" else X, CPU).part(0, 7)
+            batch = make_rows(X if kind == "dense" else sp.csr_matrix(X), CPU).part(0, 7)
+            if kind == "as on a GPU":
+                batch = DeviceSparseBatch(batch.indices.long(), batch.values, batch.indptr, batch.n_columns)
             output = network.forward(batch, training=True)
             torch.testing.assert_close(output, expected.detach())
             network.backward(weights.clone())

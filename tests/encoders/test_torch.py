@@ -244,9 +244,13 @@ def test_file_of_own_classes_needs_trust(tmp_path):
     encoder = TorchEncoder(net, output="pool", input_shape=(1, 8, 8)).fit(DIGITS)
     save(encoder, path)
     names = [f"{__name__}.Net", f"{__name__}.Block"]
+    assert all(name in repr(describe(path)) for name in (*names, "torch.nn.Conv2d"))  # so one knows what to trust
     for some in (None, names[:1], names[1:]):
-        with pytest.raises(ModelFileError, match=r"torch module of the class .* name it: trusted=\["):
+        with pytest.raises(ModelFileError, match=r"torch modules of the classes .* name them: trusted=\["):
             load(path, trusted=some)
+    with pytest.raises(ModelFileError) as refusal:
+        load(path)
+    assert str(refusal.value).count(f"{sorted(names)}") == 2  # all of them at once
     loaded = load(path, trusted=[Net, Block])
     np.testing.assert_array_equal(loaded.transform(DIGITS), encoder.transform(DIGITS))
     assert type(loaded.module) is Net
@@ -303,10 +307,10 @@ def set_in_last(key, name, value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (set_in_last("class", None, "os.system"), "'os.system', and its code is not in the file"),
+        (set_in_last("class", None, "os.system"), r"classes \['os.system'\], and their code is not in the file"),
         (set_in_last("class", None, "torch.nn.Transformer"), r"trusted=\['torch.nn.Transformer'\]"),
         (set_in_last("class", None, "torch.relu"), "is no class"),
-        (set_in_last("references", "activation", "os.system"), "'os.system', and its code"),
+        (set_in_last("references", "activation", "os.system"), r"\['os.system'\], and their code"),
         (set_in_last("attributes", "forward", 1), "sets 'forward', which is not part of the state"),
         (set_in_last("attributes", "_modules", 1), "sets '_modules', which is not part"),
         (set_in_last("attributes", "anything", 1), "sets 'anything', which is not part"),
@@ -317,7 +321,7 @@ def set_in_last(key, name, value):
         (lambda description: description.update(modules=[]), "is damaged"),
         (
             lambda description: description.update(program=[]),
-            "'torch.export.ExportedProgram', and torch.export.load may",
+            r"'torch.export.ExportedProgram'\], and torch.export.load may",
         ),
     ],
 )

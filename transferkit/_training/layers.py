@@ -99,7 +99,7 @@ class WholeSparseAffine:
 
     def forward(self, x: SparseBatch, training: bool) -> Tensor:
         self.input = x
-        product = x.times(self.weights.values)
+        product = x.times(self.weights.values.contiguous())  # a slot lies transposed
         return product if self.intercept is None else product.add_(self.intercept.values)
 
     def backward(self, gradient: Tensor, wanted: bool) -> Tensor | None:

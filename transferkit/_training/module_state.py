@@ -13,7 +13,7 @@ from transferkit._training.device import as_writable
 from transferkit._training.module_features import is_program
 from transferkit.exceptions import ModelFileError
 
-__all__ = ["describe_module", "rebuild_module", "to_picklable"]
+__all__ = ["describe_module", "list_classes", "rebuild_module", "to_picklable"]
 
 _PLAIN_LAYERS = """
     Sequential ModuleList ModuleDict Identity Flatten Unflatten Linear Bilinear Conv1d Conv2d Conv3d ConvTranspose1d
@@ -79,6 +79,13 @@ def describe_module(module: Any, is_attribute: Callable[[type, str], bool]) -> d
     return _Describer(is_attribute).describe(module)
 
 
+def list_classes(module: Any) -> list[str]:
+    """Return the names of the classes in a module, its own first."""
+    if is_program(module):
+        return [PROGRAM]
+    return list(dict.fromkeys(str(_name_of(type(part))) for part in module.modules()))
+
+
 def rebuild_module(
     description: dict[str, Any],
     class_of: Callable[[str], type | None],
@@ -104,8 +111,12 @@ def rebuild_module(
     """
     if "program" in description:
         if class_of(PROGRAM) is None:
-            raise _refuse_class(PROGRAM, "torch.export.load may run code of the file")
+            raise _refuse_classes([PROGRAM], "torch.export.load may run code of the file")
         return _load_program(np.asarray(description["program"], np.uint8).tobytes())
+    named = [[entry["class"], *entry["references"].values()] for entry in description["modules"]]
+    missing = sorted({str(name) for names in named for name in names if _find(name, class_of) is None})
+    if missing:
+        raise _refuse_classes(missing, "their code is not in the file")
     tensors = [_make_tensor(*parts) for parts in description["tensors"]]
     modules: list[nn.Module] = []
     sizes: list[int] = []
@@ -224,20 +235,17 @@ def _find_class(name: str, class_of: Callable[[str], type | None]) -> type:
 
 
 def _find(name: str, class_of: Callable[[str], type | None]) -> Any:
-    """Return the class or function of a name, if it is torch's own and harmless, or trusted."""
+    """Return the class or function of a name, if it is torch's own and harmless, or trusted, else None."""
     if name in _FUNCTIONS:
         return _FUNCTIONS[name]
     room, _, last = str(name).rpartition(".")
-    found = getattr(nn, last) if room == "torch.nn" and last in LAYERS else class_of(name)
-    if found is None:
-        raise _refuse_class(name, "its code is not in the file")
-    return found
+    return getattr(nn, last) if room == "torch.nn" and last in LAYERS else class_of(name)
 
 
-def _refuse_class(name: str, why: str) -> ModelFileError:
+def _refuse_classes(names: list[str], why: str) -> ModelFileError:
     return ModelFileError(
-        f"The model file holds a torch module of the class {name!r}, and {why}. If you know this class and trust its "
-        f"code, name it: trusted=[{name!r}]."
+        f"The model file holds torch modules of the classes {names}, and {why}. If you know them and trust their code, "
+        f"name them: trusted={names}."
     )
 
 

@@ -268,6 +268,12 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
 
         return vars(self) | {"module": describe_module(self.module, is_attribute_of)}
 
+    def _show_parameters(self):
+        """Return what is shown of a file without loading it: the classes of which some may have to be trusted."""
+        from transferkit._training.module_state import list_classes
+
+        return {"module": " ".join(list_classes(self.module))}
+
     def _finish_loading(self, trusted):
         """Turn the plain data of a file into the module, of trusted classes alone."""
         from transferkit._training.module_state import rebuild_module

@@ -229,7 +229,8 @@ def _passes(estimator, probe):
 def _summarise(estimator):
     """Return what describe shows: parameters as text, classes, number of features."""
     state, signature = get_state(estimator), inspect.signature(type(estimator))
-    parameters = {name: _show(state[name]) for name in signature.parameters if name in state}
+    texts = getattr(estimator, "_show_parameters", dict)()  # of parameters that are no plain data
+    parameters = {name: texts.get(name) or _show(state[name]) for name in signature.parameters if name in state}
     classes = getattr(estimator, "classes_", None)
     n_features = getattr(estimator, "n_features_in_", None)
     return {
