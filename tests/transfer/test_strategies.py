@@ -120,6 +120,34 @@ def test_many_rows_give_nearly_the_model_of_all_candidates(encoder, monkeypatch,
     assert 0.0 in many.strategy_scores_["alpha"]
 
 
+def test_pairs_of_words_are_taken_where_words_alone_do_not_tell(encoder, monkeypatch, tmp_path):
+    monkeypatch.setattr("transferkit.transfer._prior.MOST_JOINT_ROWS", 50)
+    rng = np.random.RandomState(5)
+    first = rng.choice(["cat", "dog", "star", "moon"], (200, 2))
+    first = first[first[:, 0] != first[:, 1]]
+    labels = np.where([a < b for a, b in first], "ascending", "descending")  # the order of two words is the class
+    texts = [" ".join(pair) for pair in first]
+    model = TransferClassifier(encoder, strategy="prior").fit(texts[:100], labels[:100])
+    table = model.strategy_scores_
+    assert set(table["terms"]) == {"words", "n-grams"}
+    assert table["weight"][table["terms"] == "n-grams"].sum() == pytest.approx(1)
+    assert "cat dog" in model.encoder_.vocabulary_
+    assert model.score(texts[100:], labels[100:]) == 1
+    assert explain(model, texts[100]).contributions.sum() + model.head_.intercept_[0] == pytest.approx(
+        model.decision_function(texts[100:101])[0], abs=1e-5
+    )
+    transferkit.save(model, tmp_path / "model.tk")
+    loaded = transferkit.load(tmp_path / "model.tk")
+    np.testing.assert_array_equal(loaded.decision_function(texts), model.decision_function(texts))
+
+
+def test_pairs_of_words_are_left_out_where_they_do_not_help(encoder, monkeypatch):
+    monkeypatch.setattr("transferkit.transfer._prior.MOST_JOINT_ROWS", 50)
+    model = TransferClassifier(encoder, strategy="prior").fit(*make_texts(90, 4))
+    assert set(model.strategy_scores_["terms"]) == {"words", "n-grams"}
+    assert not any(" " in term for term in model.encoder_.vocabulary_)
+
+
 def test_auto_lists_every_strategy_and_takes_one(encoder):
     model = TransferClassifier(encoder).fit(TEXTS, LABELS)
     table = model.strategy_scores_

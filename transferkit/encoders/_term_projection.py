@@ -54,7 +54,13 @@ def find_projection(encoder):
     return encoder._term_projection()
 
 
-def join_terms(projection, texts):
+def may_pair(projection):
+    """Return whether pairs of words would be new to the terms of the encoder."""
+    words = projection.words
+    return words.analyzer == "word" and tuple(words.ngram_range) == (1, 1)
+
+
+def join_terms(projection, texts, pairs=False):
     """Return columns for the terms that the encoder knows and for those of the labelled texts.
 
     Parameters
@@ -63,6 +69,8 @@ def join_terms(projection, texts):
         Of the encoder.
     texts : list of str
         Labelled texts.
+    pairs : bool, default=False
+        Whether pairs of adjacent words that are in more than one of these texts are terms, too.
 
     Returns
     -------
@@ -80,7 +88,11 @@ def join_terms(projection, texts):
     }
     blank = clone(projection.words).set_params(**settings, use_idf=True, norm="l2", sublinear_tf=True)
     known, columns = _kept_terms(projection.words)
-    terms = to_vocabulary([known, clone(blank).fit(texts)._terms()])
+    found = [known, clone(blank).fit(texts)._terms()]
+    if pairs:
+        blank.set_params(ngram_range=(1, 2))
+        found.append(_kept_terms(clone(blank).set_params(min_df=2).fit(texts))[0])
+    terms = to_vocabulary(found)
     places = find_terms(known.hashes, known.checks, terms.hashes, terms.checks)
     is_new = places < 0
     joined = np.where(is_new, len(columns) - 1 + np.cumsum(is_new), columns[places]).astype(np.int32)

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-COLUMNS = ("strategy", "alpha", "C", "idf", "weight", "log_loss", "mean", "standard_error", "seconds")
-_NUMBERS = COLUMNS[1:3] + COLUMNS[4:]
+COLUMNS = ("strategy", "alpha", "C", "idf", "terms", "weight", "log_loss", "mean", "standard_error", "seconds")
+_TEXTS = ("strategy", "idf", "terms")
 
 
 @dataclass
@@ -28,10 +28,10 @@ class Outcome:
 
 
 def make_row(strategy, fold_scores, **values):
-    """Return one row of the table of candidates; what is not given is NaN, or "" for the idf."""
+    """Return one row of the table of candidates; what is not given is NaN, or "" for text."""
     mean, error = summarise(fold_scores)
-    row = dict.fromkeys(COLUMNS, np.nan) | {"strategy": strategy, "idf": "", "mean": mean, "standard_error": error}
-    return row | values
+    row = dict.fromkeys(COLUMNS, np.nan) | dict.fromkeys(_TEXTS, "")
+    return row | {"strategy": strategy, "mean": mean, "standard_error": error} | values
 
 
 def summarise(fold_scores):
@@ -44,8 +44,7 @@ def summarise(fold_scores):
 def tabulate(rows):
     """Return rows as a dict of columns, which ``pandas.DataFrame`` takes."""
     return {
-        name: np.array([row[name] for row in rows], dtype=np.float64 if name in _NUMBERS else np.str_)
-        for name in COLUMNS
+        name: np.array([row[name] for row in rows], dtype=np.str_ if name in _TEXTS else np.float64) for name in COLUMNS
     }
 
 

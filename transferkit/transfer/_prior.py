@@ -44,8 +44,13 @@ class Candidate:
         """Free the memory of a candidate that is out."""
         self.scores = self.model = None
 
+    def give_up(self):
+        """Take the candidate out of the average."""
+        self.weight = self.row["weight"] = 0.0
+        self.forget()
 
-def fit_prior(terms, texts, task, settings):
+
+def fit_prior(terms, texts, task, settings, pair_terms=None):
     """Return the outcome of the strategy "prior".
 
     Parameters
@@ -58,28 +63,33 @@ def fit_prior(terms, texts, task, settings):
         Labels and folds.
     settings : LogisticSettings
         Candidates for C.
+    pair_terms : callable, default=None
+        Returns the same terms and pairs of words, which are tried where rows are many.
 
     Returns
     -------
     outcome : Outcome
         TF-IDF and a linear head of one weight a term.
     """
-    rows = terms.encoder.transform(texts)
-    blocks = {idf: make_blocks(rows, ratio, terms.vectors) for idf, ratio in idf_ratios(terms.encoder, rows).items()}
-    candidates = []
-    for idf, of_idf in blocks.items():
-        _search(idf, of_idf, task, settings, candidates)
-    kept = [candidate for candidate in candidates if candidate.weight > 0]
-    parts = [_fold(blocks[idf], [c for c in kept if c.idf == idf]) for idf in {c.idf: None for c in kept}]
+    found = _search(terms, ("unlabelled", "labelled"), texts, task, settings)
+    table = found.candidates
+    if pair_terms is not None and task.has_folds and len(texts) > MOST_JOINT_ROWS:
+        with_pairs = _search(pair_terms(), ("labelled",), texts, task, settings, near=found.best)
+        table = found.candidates + with_pairs.candidates
+        better = with_pairs.best.loss < found.best.loss - _margin(len(texts))
+        found, given_up = (with_pairs, found) if better else (found, with_pairs)
+        for candidate in given_up.candidates:
+            candidate.give_up()
+    kept = [candidate for candidate in found.candidates if candidate.weight > 0]
+    parts = [_fold(found.blocks[idf], [c for c in kept if c.idf == idf]) for idf in {c.idf: None for c in kept}]
     labels = sum(part.labels for part in parts).tocsr()
     coef = np.ascontiguousarray((sum(part.pretraining for part in parts) + labels.toarray()).T).T
     intercept = sum(part.intercept for part in parts).astype(np.float32)
-    best = max(kept, key=lambda candidate: candidate.weight)
-    head = task.make_head(coef, intercept, **settings.parameters(best.C))
+    head = task.make_head(coef, intercept, **settings.parameters(found.best.C))
     average = sum(candidate.weight * candidate.scores for candidate in kept)
-    table = [candidate.row for candidate in candidates]
+    rows, scores = [candidate.row for candidate in table], task.score_folds(average)
     attributes = {"label_coef_": labels}
-    return Outcome("prior", terms.encoder, head, task.score_folds(average), table, task.loss(average), attributes)
+    return Outcome("prior", found.terms.encoder, head, scores, rows, task.loss(average), attributes)
 
 
 def idf_ratios(encoder, rows):
@@ -89,25 +99,46 @@ def idf_ratios(encoder, rows):
     return {"unlabelled": np.ones_like(of_labelled), "labelled": of_labelled / encoder.idf_}
 
 
-def _search(idf, blocks, task, settings, candidates):
-    """Fit the candidates of one idf and add them to the others."""
+@dataclass
+class _Found:
+    """The candidates on some terms."""
+
+    terms: Any
+    blocks: dict  # of each idf
+    candidates: list
+
+    @property
+    def best(self):
+        """The candidate of the least loss."""
+        return min(self.candidates, key=lambda candidate: candidate.loss)
+
+
+def _search(terms, idfs, texts, task, settings, near=None):
+    """Fit the candidates on some terms, beginning near another one's alpha and C, and weigh them."""
+    rows = terms.encoder.transform(texts)
+    ratios = idf_ratios(terms.encoder, rows)
+    found = _Found(terms, {idf: make_blocks(rows, ratios[idf], terms.vectors) for idf in idfs}, [])
     Cs, alphas = settings.Cs, ALPHAS
     if not task.has_folds:
         Cs, alphas = Cs if len(Cs) == 1 else (FEW_LABELS_C,), FEW_LABELS_ALPHAS
+    kind = "words" if tuple(terms.encoder.ngram_range) == (1, 1) else "n-grams"
+    kind = kind if terms.encoder.analyzer == "word" else "characters"
+    for idf, blocks in found.blocks.items():
 
-    def keep(alpha, fit, read_model):
-        loss = task.loss(fit.scores)
-        values = {"alpha": alpha, "C": fit.C, "idf": idf, "seconds": fit.seconds}
-        row = make_row("prior", task.score_folds(fit.scores), log_loss=loss, **values)
-        loss = 0.0 if np.isnan(loss) else loss
-        candidates.append(Candidate(idf, loss, row, fit.C, fit.scores, read_model))
-        _weigh(candidates, len(task.targets))
-        return loss
+        def keep(alpha, fit, model, idf=idf):
+            loss = task.loss(fit.scores)
+            values = {"alpha": alpha, "C": fit.C, "idf": idf, "terms": kind, "seconds": fit.seconds}
+            row = make_row("prior", task.score_folds(fit.scores), log_loss=loss, **values)
+            loss = 0.0 if np.isnan(loss) else loss
+            found.candidates.append(Candidate(idf, loss, row, fit.C, fit.scores, model))
+            _weigh(found.candidates, len(texts))
+            return loss
 
-    if len(task.targets) <= MOST_JOINT_ROWS:
-        _search_together(blocks, alphas, Cs, task, settings, keep)
-    else:
-        _search_around_best(blocks, alphas, Cs, task, settings, keep, candidates)
+        if len(texts) <= MOST_JOINT_ROWS:
+            _search_together(blocks, alphas, Cs, task, settings, keep)
+        else:
+            _search_around_best(blocks, alphas, Cs, task, settings, keep, found.best if found.candidates else near)
+    return found
 
 
 def _search_together(blocks, alphas, Cs, task, settings, keep):
@@ -118,10 +149,10 @@ def _search_together(blocks, alphas, Cs, task, settings, keep):
         keep(alpha, fit, _DualModel(blocks, alpha, fit))
 
 
-def _search_around_best(blocks, alphas, Cs, task, settings, keep, candidates):
+def _search_around_best(blocks, alphas, Cs, task, settings, keep, near):
     """Fit what is near the best, with rows so many that they tell good candidates from bad ones clearly.
 
-    One without transfer is always among them. The search begins where the other idf was best.
+    One without transfer is always among them. The search begins where another one ended.
     """
     fit_one = _fit_on_kernel if len(task.targets) <= MOST_KERNEL_ROWS else _fit_on_blocks
     searches = {}
@@ -130,12 +161,12 @@ def _search_around_best(blocks, alphas, Cs, task, settings, keep, candidates):
         alpha, C = alphas[point[0]], Cs[point[1]]
         return keep(alpha, *fit_one(searches, blocks, alpha, C, task, settings))
 
-    best = max(candidates, key=lambda candidate: candidate.weight, default=None)
-    start = (len(alphas) // 2, len(Cs) // 2) if best is None else (alphas.index(best.row["alpha"]), Cs.index(best.C))
+    start = len(alphas) // 2, len(Cs) // 2
+    if near is not None:
+        start = alphas.index(near.row["alpha"]), Cs.index(near.C)
     grid = (len(alphas), len(Cs))
     if task.has_folds:
-        margin = -np.log(LEAST_WEIGHT) / (SHARPNESS * len(task.targets))  # what is worse by it weighs nothing
-        descend_grid(grid, [start, (0, start[1])], evaluate, margin)
+        descend_grid(grid, [start, (0, start[1])], evaluate, _margin(len(task.targets)))
     else:
         for point in np.ndindex(grid):
             evaluate(point)
@@ -195,6 +226,11 @@ class _RefittedModel:
     def read(self):
         model = self.search.refit([self.fit], self.row_weights)[0]
         return model.coef, model.intercept
+
+
+def _margin(n_rows):
+    """Return how much worse than the least a loss is that weighs nothing in the average."""
+    return -np.log(LEAST_WEIGHT) / (SHARPNESS * n_rows)
 
 
 def _ease(settings):

@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from functools import partial
 
 import numpy as np
 from sklearn.base import clone
@@ -9,7 +10,7 @@ from sklearn.utils import check_random_state
 
 from transferkit._validation import take_rows
 from transferkit.encoders._fine_tuning import find_trainable
-from transferkit.encoders._term_projection import find_projection, join_terms
+from transferkit.encoders._term_projection import find_projection, join_terms, may_pair
 from transferkit.transfer._finetune import Pace, fit_finetuned
 from transferkit.transfer._logistic import fit_logistic
 from transferkit.transfer._outcome import Outcome, is_clearly_better, make_row
@@ -119,8 +120,11 @@ def _fit_strategy(estimator, strategy, X, is_text, task, settings, terms):
     if strategy == "prior":
         if not estimator._has_frozen_encoder():
             encoder.fit(X)
-        terms = join_terms(find_projection(encoder), X) if terms is None else terms
-        return fit_prior(terms, X, task, settings)
+        if terms is not None:
+            return fit_prior(terms, X, task, settings)
+        projection = find_projection(encoder)
+        pair_terms = partial(join_terms, projection, X, pairs=True) if may_pair(projection) else None
+        return fit_prior(join_terms(projection, X), X, task, settings, pair_terms)
     if strategy == "finetune":
         encoder = encoder if estimator._has_frozen_encoder() else encoder.fit(X)
         pace = Pace(estimator.encoder_learning_rate, estimator.unfreeze_at, estimator.anchor_strength)
