@@ -72,7 +72,9 @@ def public_methods():
 @pytest.mark.parametrize("room", ROOMS)
 def test_all_is_true_and_sorted(room):
     module = importlib.import_module(room)
-    assert list(module.__all__) == sorted(module.__all__)
+    assert list(module.__all__) == sorted(
+        module.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name)
+    )
     for name in module.__all__:
         assert getattr(module, name) is not None
 

@@ -9,6 +9,7 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from transferkit import (
     CORAL,
@@ -156,3 +157,48 @@ def test_sparse_rows_are_read_as_they_are(adaptation):
 def test_gaussian_kernels_refuse_sparse_rows(method):
     with pytest.raises(TypeError, match="needs dense rows"):
         ImportanceWeighting(method).fit(sparse.csr_matrix(X), sample_domain=DOMAIN)
+
+
+def alternate(X):
+    """Return a domain for each row, in turn."""
+    from transferkit._validation import count_rows
+
+    return np.where(np.arange(count_rows(X)) % 2 == 0, 1, -1)
+
+
+def split_in_turn(cls):
+    """Return a class whose `fit` takes rows of both domains in turn, as scikit-learn's checks call it."""
+
+    class InTurn(cls):
+        def fit(self, X, y=None, *, sample_domain=None):
+            try:
+                domain = alternate(X) if sample_domain is None else sample_domain
+            except TypeError:
+                domain = sample_domain
+            return super().fit(X, y, sample_domain=domain)
+
+        def fit_transform(self, X, y=None, *, sample_domain=None):
+            return self.fit(X, y, sample_domain=sample_domain).transform(X)
+
+    InTurn.__name__ = InTurn.__qualname__ = f"{cls.__name__}InTurn"
+    globals()[InTurn.__name__] = InTurn  # so that it can be pickled
+    return InTurn
+
+
+@parametrize_with_checks(
+    [
+        split_in_turn(CORAL)(),
+        split_in_turn(LinearTransport)(reflection="auto"),
+        split_in_turn(SubspaceAlignment)(1),
+        split_in_turn(FeatureAugmentation)(),
+        split_in_turn(ImportanceWeighting)(C=0.01),
+        split_in_turn(StructuralCorrespondence)(3, 1, min_count=1),
+        split_in_turn(MarginalizedDenoising)(1, 3),
+    ],
+    expected_failed_checks=lambda estimator: (
+        {"check_transformer_n_iter": "only two of its methods count steps"} if hasattr(estimator, "max_iter") else {}
+    ),
+)
+@pytest.mark.filterwarnings("ignore:The weights rest on few rows")
+def test_contract_of_scikit_learn(estimator, check):
+    check(estimator)

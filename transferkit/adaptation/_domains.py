@@ -146,8 +146,8 @@ def read_domains(estimator, X, sample_domain, *, needs_both=True):
     if needs_both and not (is_source.any() and (~is_source).any()):
         missing = "source (larger than 0)" if not is_source.any() else "target (less than 0)"
         raise ValueError(
-            f"{name} needs rows of both domains, and 'sample_domain' has none of the {missing}: {len(domains)} rows "
-            "are of the other one."
+            f"{name} needs rows of both domains, and 'sample_domain' has none of the {missing}: all n_samples="
+            f"{len(domains)} are of the other one."
         )
     return is_source
 

@@ -84,8 +84,8 @@ class ImportanceWeighting(OneToOneFeatureMixin, DomainTransformer):
 
     skada's KMMReweightAdapter agrees with "kmm" with ``gamma=1 / n_features``, its default, to the tolerance of its
     solver; it does not bring weights to mean 1. KLIEPReweightAdapter of skada 0.6 takes steps of the size of the
-    rounding error, so its coefficients stay where they begin, equal; ours reach the optimum. Its
-    DiscriminatorReweightAdapter divides the odds the other way round and so gives the inverse of ours.
+    rounding error, so its coefficients stay within a few percent of where they begin, equal; ours reach the optimum.
+    Its DiscriminatorReweightAdapter divides the odds the other way round and so gives the inverse of ours.
 
     References
     ----------

@@ -92,6 +92,11 @@ class MomentMatcher(OneToOneFeatureMixin, DomainTransformer):
             mapped = RowMap(self.matrix_, self.basis_, self.scale_).apply(X - self.source_mean_)
         return (mapped + self.target_mean_).astype(X.dtype, copy=False)
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = self.covariance == "diagonal" and not self.centre
+        return tags
+
     def _target_map(self):
         return sparse.eye_array(self.n_features_in_, format="csr"), 0.0
 

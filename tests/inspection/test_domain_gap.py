@@ -1,0 +1,81 @@
+"""The gap between two domains: none where there is none, found where there is one, drawn."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from transferkit import DomainGapDisplay, LSAEncoder, domain_gap
+
+RNG = np.random.default_rng(0)
+ROWS = RNG.normal(size=(400, 4))
+
+
+def test_same_domain_has_no_gap():
+    areas = [domain_gap(rows[:150], rows[150:]) for rows in (RNG.normal(size=(300, 4)) for _ in range(20))]
+    assert sum(gap.is_shifted for gap in areas) <= 3
+    assert abs(np.mean([gap.auc for gap in areas]) - 0.5) < 0.05
+
+
+def test_shifted_feature_is_found_and_named():
+    gap = domain_gap(ROWS[:200], np.add(ROWS[200:], [0, 0, 3, 0]))
+    assert gap.is_shifted
+    assert gap.auc > 0.95
+    assert gap.interval[0] < gap.auc < gap.interval[1]
+    (name, drift), *_ = gap.top(1)
+    assert name == "x2"
+    assert drift == pytest.approx(3, abs=0.4)
+    assert "shifted" in repr(gap)
+
+
+def test_sparse_rows_give_what_dense_rows_give():
+    rows = ROWS * (ROWS > 0)
+    target = rows[200:] * [1, 1, 2, 1]
+    dense = domain_gap(rows[:200], target)
+    found = domain_gap(sparse.csr_matrix(rows[:200]), sparse.csr_matrix(target))
+    np.testing.assert_allclose(found.drift, dense.drift)
+    assert found.auc == pytest.approx(dense.auc, abs=0.05)
+
+
+@pytest.mark.parametrize("encoder", [None, LSAEncoder(3, min_df=1)])
+def test_texts(encoder):
+    books = [f"{word} in the book" for word in ("plot", "hero", "chapter", "novel", "page", "print")]
+    pans = [f"{word} of the pan" for word in ("lid", "handle", "coating", "rim", "base", "grip")]
+    gap = domain_gap(books, pans, encoder=encoder, cv=3)
+    assert gap.auc == 1
+    if encoder is None:
+        assert {name for name, _ in gap.top(4)} == {"book", "in", "of", "pan"}
+
+
+def test_data_frames_bring_their_names():
+    pandas = pytest.importorskip("pandas")
+    frames = [pandas.DataFrame(rows, columns=list("abcd")) for rows in (ROWS[:200], np.add(ROWS[200:], [0, 2, 0, 0]))]
+    assert domain_gap(*frames).top(1)[0][0] == "b"
+
+
+def test_picture_shows_the_features_that_differ_most():
+    pytest.importorskip("matplotlib").use("Agg")
+    gap = domain_gap(ROWS[:200], ROWS[200:] * [1, 0, 1, 1] + [0, 7, -2, 0])
+    display = gap.plot(n=3)
+    assert [label.get_text() for label in display.ax_.get_yticklabels()][::-1][:2] == ["x1", "x2"]
+    assert len(display.bars_) == 3
+    assert "AUC" in display.ax_.get_title()
+    again = DomainGapDisplay.from_domains(ROWS[:200], ROWS[200:], n=2, ax=display.ax_)
+    assert again.figure_ is display.figure_
+    from matplotlib import pyplot
+
+    pyplot.close("all")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"X_target": ROWS[:, :3]}, "Got 4 and 3 of them"),
+        ({"X_target": ROWS[:2]}, "needs cv=5 rows of each domain"),
+        ({"C": 0}, "'C' parameter of domain_gap"),
+        ({"cv": 1}, "'cv' parameter of domain_gap"),
+        ({"level": 1.0}, "'level' parameter of domain_gap"),
+    ],
+)
+def test_bad_input_is_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        domain_gap(**({"X_source": ROWS, "X_target": ROWS} | arguments))
