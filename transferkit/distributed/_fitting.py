@@ -90,8 +90,8 @@ def fit_sharded(encoder, shards, *, client=None, merge_every=8, errors="raise", 
     shards as that of `fit` on the order of rows.
 
     Counting uses one thread a task. Dask's workers spend half of their time on giving memory back unless they are told
-    not to: docs/scale.md says how, and what to expect of a cluster. With joblib, statistics return to this process, which
-    joins them.
+    not to: docs/scale.md says how, and what to expect of a cluster. With joblib, statistics return to this process,
+    which joins them.
 
     Examples
     --------
