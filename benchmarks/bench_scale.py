@@ -61,7 +61,9 @@ def load_sample(data):
 def write_shards(data, folder, megabytes):
     """Write the corpus, repeated, as shards of about the same size; return the number of megabytes."""
     texts = load_sample(data)
-    n_times = max(round(megabytes * 1e6 / sum(map(len, texts))), 1)
+    n_letters = sum(map(len, texts))
+    n_times = max(round(megabytes * 1e6 / n_letters), 1)
+    texts = texts[: math.ceil(len(texts) * min(megabytes * 1e6 / n_letters, 1))]
     lines = [json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts]
     for number in range(N_SHARDS):
         begin, end = (k * len(lines) * n_times // N_SHARDS for k in (number, number + 1))

@@ -165,7 +165,8 @@ def load_corpus(path, *, text="text", encoding="utf-8"):
     ----------
     path : str or path
         A ``.txt`` file with one text a line, a ``.csv`` or ``.tsv`` table with a line of column names, or a
-        ``.jsonl`` file with one object a line; gzipped when it ends in ``.gz``.
+        ``.jsonl`` file with one object a line; gzipped when it ends in ``.gz``. Or a URL of one, where fsspec is
+        installed.
     text : str, default="text"
         Name of the column or key of texts.
     encoding : str, default="utf-8"

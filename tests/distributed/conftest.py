@@ -6,18 +6,34 @@ from transferkit.datasets import load_docstrings
 
 
 @pytest.fixture(scope="session")
-def client():
-    """A client of two worker processes of one thread each, with little memory, that give up on the second death."""
+def cluster():
+    """Two worker processes of one thread each, which a task may kill once but not twice."""
     dask = pytest.importorskip("dask")
     distributed = pytest.importorskip("distributed")
-    settings = {"distributed.scheduler.allowed-failures": 1, "distributed.worker.memory.terminate": 0.9}
+    settings = {
+        "distributed.scheduler.allowed-failures": 1,
+        "distributed.comm.timeouts.connect": "120s",  # machines that run tests may be busy with other things
+        "distributed.comm.timeouts.tcp": "120s",
+        "distributed.worker.memory.target": False,
+        "distributed.worker.memory.spill": False,
+        "distributed.worker.memory.pause": False,
+    }
     with (
         dask.config.set(settings),
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, memory_limit="1GB", dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=True, memory_limit="2GB", dashboard_address=None
         ) as cluster,
-        distributed.Client(cluster) as client,
     ):
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster):
+    """A client of that cluster, when what earlier tests killed has started again."""
+    import distributed
+
+    with distributed.Client(cluster, timeout="120s") as client:
+        client.wait_for_workers(2, timeout=120)
         yield client
 
 

@@ -82,8 +82,9 @@ def test_runs_on_ray(shards, whole, texts):
         assert_equal(fit_sharded(copies()["tfidf"], shards), whole["tfidf"], texts)
 
 
-@pytest.mark.parametrize("with_cluster", [False, True])
-@pytest.mark.parametrize("kind", ["dense", "whitened", "sparse"])
+@pytest.mark.parametrize(
+    ("kind", "with_cluster"), [("dense", False), ("dense", True), ("whitened", False), ("sparse", False)]
+)
 def test_k_means_takes_the_steps_of_one_machine(kind, with_cluster, request):
     random = np.random.RandomState(0)
     rows = (random.normal(size=(2500, 12)) + 5 * random.randint(0, 3, (2500, 12))).astype(np.float32)
@@ -215,7 +216,7 @@ def test_shard_lost_in_a_later_pass_is_an_error(shards):
         fit_sharded(LSAEncoder(4), [fading, shards[1]], errors="skip")
 
 
-@pytest.mark.parametrize(("name", "dies_at"), [("tfidf", 1), ("lsa", 3), ("words", 1)])
+@pytest.mark.parametrize(("name", "dies_at"), [("tfidf", 1), ("lsa", 3)])
 def test_worker_killed_halfway_changes_nothing(name, dies_at, client, shards, whole, texts, tmp_path):
     def dying(number):
         def read():
@@ -238,14 +239,13 @@ def test_worker_out_of_memory_is_a_clear_error(client, shards):
         held = []
         for _ in range(200):
             held.append(np.ones(1 << 21))  # 16 MB that are really used
-            time.sleep(0.005)
+            time.sleep(0.01)
         return shards[0]
 
     encoder = TfidfEncoder()
     with pytest.raises(WorkerLostError, match=r"over the shards \['shard 1'\].*out of memory"):
         fit_sharded(encoder, [shards[0], hungry], client=client)
     assert not hasattr(encoder, "n_documents_")
-    client.wait_for_workers(2)
 
 
 def test_bad_parameters_are_named_before_anything_runs(shards):

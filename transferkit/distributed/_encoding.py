@@ -67,8 +67,8 @@ def encode_sharded(model, shards, *, out, client=None, errors="raise", column="t
     >>> from transferkit import LSAEncoder
     >>> from transferkit.distributed import encode_sharded
     >>> encoder = LSAEncoder(2).fit(["the cat sat", "the cat ran", "a stock rose", "a stock fell"])
-    >>> encode_sharded(encoder, [["cat"], ["stock"]], out="rows")  # doctest: +SKIP
-    ['rows/part-00000.parquet', 'rows/part-00001.parquet']
+    >>> encode_sharded(encoder, [["cat"], ["stock"]], out="/data/rows")  # doctest: +SKIP
+    ['/data/rows/part-00000.parquet', '/data/rows/part-00001.parquet']
     """
     return _apply(model, shards, "transform", "features", out, client, errors, column, batch_size)
 

@@ -89,8 +89,9 @@ def fit_sharded(encoder, shards, *, client=None, merge_every=8, errors="raise", 
     k-means takes two for its start and one for each step of the centres; its result depends on the order of the
     shards as that of `fit` on the order of rows.
 
-    Counting uses one thread a task: give workers as many threads as they have cores. With joblib, statistics return
-    to this process, which joins them.
+    Counting uses one thread a task. Dask's workers spend half of their time on giving memory back unless they are told
+    not to: docs/scale.md says how, and what to expect of a cluster. With joblib, statistics return to this process,
+    which joins them.
 
     Examples
     --------

@@ -16,7 +16,8 @@ class Output:
     """A folder of parts, local or anywhere that fsspec reaches."""
 
     def __init__(self, folder):
-        self.folder = os.fspath(folder).rstrip("/")
+        folder = os.fspath(folder).rstrip("/")
+        self.folder = folder if is_url(folder) else os.path.abspath(folder)  # workers may run elsewhere
 
     def path_of(self, number):
         """Return the path of the part of a shard."""

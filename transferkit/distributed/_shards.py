@@ -60,7 +60,8 @@ class FileShard(Shard):
     """A file, local or anywhere that fsspec reaches."""
 
     def __init__(self, path, number, column):
-        super().__init__(os.fspath(path), number)
+        path = os.fspath(path)
+        super().__init__(path if is_url(path) else os.path.abspath(path), number)  # workers may run elsewhere
         self.column = column
 
     def read(self, computed):

@@ -20,12 +20,12 @@ from transferkit._validation import (
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._row_preparation import PatchGrid, Preparation
-from transferkit.encoders._shard_record import SHARD_RECORD, forget_shards  # noqa: F401
+from transferkit.encoders._shard_record import ShardRecordMixin
 
 _BLOCK_ENTRIES = 1 << 23  # of the distances that transform holds at a time
 
 
-class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
+class KMeansEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
     """Encode rows by how near they are to clusters of unlabelled rows.
 
     Parameters
@@ -188,7 +188,7 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         rows = preparation.apply(X if grid is None else grid.sample(X, random))
         found = self._cluster(rows, random)
         self._store(found, preparation)
-        forget_shards(self)
+        self._forget_shards()
         return self
 
     @fit_context(prefer_skip_nested_validation=True)

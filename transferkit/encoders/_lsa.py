@@ -13,13 +13,13 @@ from transferkit._algorithms.vocabulary import find_terms
 from transferkit._validation import Interval, check_is_fitted, fit_context, is_fitted
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._fine_tuning import LinearLayer, Network, UnitRowsLayer
-from transferkit.encoders._shard_record import SHARD_RECORD, forget_shards  # noqa: F401
+from transferkit.encoders._shard_record import ShardRecordMixin
 from transferkit.encoders._term_projection import TermProjection
 from transferkit.encoders._text_device import choose_text_device
 from transferkit.encoders._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
 
 
-class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
+class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
     """Encode texts as dense rows: TF-IDF projected on its leading singular vectors.
 
     Words that occur in the same documents move close to each other, so what was learned from one word
@@ -195,7 +195,7 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         tfidf = self._make_tfidf()
         rows = tfidf.fit_transform(X)
         self._store(tfidf, self._decompose(rows))
-        forget_shards(self)
+        self._forget_shards()
         return self._project(rows)
 
     @fit_context(prefer_skip_nested_validation=True)

@@ -28,7 +28,7 @@ from transferkit._validation import (
     is_fitted,
 )
 from transferkit._versioning import VersionedEstimator
-from transferkit.encoders._shard_record import SHARD_RECORD, forget_shards  # noqa: F401
+from transferkit.encoders._shard_record import ShardRecordMixin
 from transferkit.encoders._short_texts import ShortTexts, are_few
 from transferkit.encoders._term_files import LEFT_OUT_OF_FILES, TERM_ARRAYS, complete_state, pack_state, unpack_array
 from transferkit.encoders._text_analysis import (
@@ -73,7 +73,7 @@ TEXT_PARAMETER_CONSTRAINTS = {
 }
 
 
-class TfidfEncoder(TransformerMixin, VersionedEstimator):
+class TfidfEncoder(ShardRecordMixin, TransformerMixin, VersionedEstimator):
     r"""Encode texts as sparse TF-IDF rows.
 
     The parameters, the vocabulary, the order of columns and the numbers are those of scikit-learn's
@@ -282,7 +282,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
             The fitted encoder.
         """
         self._store(self._learn(self._prepare_fit(), X), keeps_all=False)
-        forget_shards(self)
+        self._forget_shards()
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -314,7 +314,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         for k, block in enumerate(blocks):  # from here on only the counts are needed
             blocks[k] = block._replace(hashes=None, checks=None, text=None, starts=None, lengths=None)
         self._store(TermStatistics(terms, n_documents), keeps_all=False)
-        forget_shards(self)
+        self._forget_shards()
 
         def take_rows(k):
             block, blocks[k] = blocks[k], None  # its memory is free once the rows are made

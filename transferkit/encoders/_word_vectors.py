@@ -20,7 +20,7 @@ from transferkit._progress import FitProgress
 from transferkit._validation import Interval, StrOptions, check_is_fitted, fit_context, is_fitted, unchanged_on_error
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._fine_tuning import LinearLayer, Network, UnitRowsLayer, share_rows
-from transferkit.encoders._shard_record import SHARD_RECORD, forget_shards  # noqa: F401
+from transferkit.encoders._shard_record import ShardRecordMixin
 from transferkit.encoders._term_projection import TermProjection
 from transferkit.encoders._text_analysis import make_analysis
 from transferkit.encoders._text_blocks import check_documents, count_given_terms
@@ -53,6 +53,7 @@ class WordVectorEncoder(
     WordSourcesMixin,
     WordStreamingMixin,
     WordQueriesMixin,
+    ShardRecordMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     VersionedEstimator,
@@ -322,7 +323,7 @@ class WordVectorEncoder(
             learned = self._learn(counts, progress.step)
         learned.update(_counts=tuple(counts), _keeps_counts=False)
         vars(self).update(learned)
-        forget_shards(self)
+        self._forget_shards()
         progress.end(learned)
         return self
 
