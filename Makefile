@@ -31,6 +31,14 @@ docs: .venv/docs-ready
 docs-test: .venv/test-ready
 	$(BIN)/python -m pytest tests/test_guide.py tests/test_examples.py
 
+# Every benchmark, hours: make bench DATA=folder-of-data-sets; minutes, on data that is everywhere: make bench QUICK=1.
+bench: .venv/bench-ready
+	$(BIN)/python benchmarks/run_all.py $(DATA) $(if $(QUICK),--quick)
+
+# Tables and pictures of figures, from what the benchmarks have written.
+tables: .venv/test-ready
+	$(BIN)/python benchmarks/make_tables.py
+
 clean:
 	rm -rf .venv demo-output dist docs/_build docs/_pictures docs/gallery docs/reference
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -49,4 +57,8 @@ clean:
 
 .venv/docs-ready: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP) --editable ".[docs]"
+	touch $@
+
+.venv/bench-ready: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) --editable ".[bench,plot,serve]"
 	touch $@
