@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c "$(IS_NEW_ENOUGH)" 2>/dev/nu
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format docs docs-test bench tables test-serving test-lowest dist clean
 
 demo: .venv/demo-ready
 	$(BIN)/transferkit demo
@@ -24,8 +24,24 @@ format: .venv/test-ready
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+# The site, in docs/_build: it runs the examples, and every warning, such as a link that leads nowhere, is an error.
+docs: .venv/docs-ready
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build
+
+docs-test: .venv/test-ready
+	$(BIN)/python -m pytest tests/test_guide.py tests/test_examples.py
+
+# Every benchmark, hours: make bench DATA=folder-of-data-sets; minutes, on data that is everywhere: make bench QUICK=1.
+bench: .venv/bench-ready
+	$(BIN)/python benchmarks/run_all.py $(DATA) $(if $(QUICK),--quick)
+
+# Tables and pictures of figures, from what the benchmarks have written.
+tables: .venv/test-ready
+	$(BIN)/python benchmarks/make_tables.py
+
 clean:
-	rm -rf .venv demo-output dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo-output dist docs/_build docs/_pictures docs/gallery docs/reference
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "transferkit needs Python 3.11 or newer, and none was found: install one or say make PYTHON=/path/to/python"; exit 1; }
@@ -37,4 +53,12 @@ clean:
 
 .venv/test-ready: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP) --editable ".[dev]"
+	touch $@
+
+.venv/docs-ready: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) --editable ".[docs]"
+	touch $@
+
+.venv/bench-ready: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) --editable ".[bench,plot,serve]"
 	touch $@

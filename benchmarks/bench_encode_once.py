@@ -5,6 +5,7 @@ Run ``python benchmarks/bench_encode_once.py``. The same pretrained encoder and 
 The rivals are scikit-learn's own ways to keep an encoder frozen. Medians of alternating runs, each with empty caches.
 """
 
+import argparse
 import json
 import platform
 import statistics
@@ -37,6 +38,9 @@ def search(encoder, texts, labels, memory=None):
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
     docstrings = load_docstrings(remove_examples=True)
     encoder = LSAEncoder(256).fit(docstrings.data)
     chosen = np.random.RandomState(0).permutation(len(docstrings.data))[:N_TEXTS]
@@ -70,7 +74,7 @@ def main():
     versions = {"transferkit": transferkit.__version__, "scikit-learn": sklearn.__version__, "numpy": np.__version__}
     machine = {"processor": platform.machine(), "cores": joblib.cpu_count(), "python": platform.python_version()}
     report = {"texts": N_TEXTS, "fits": 25, "seconds": medians, "repeats": REPEATS, **machine, "versions": versions}
-    RESULTS.write_text(json.dumps(report, indent=1) + "\n")
+    arguments.output.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -100,6 +100,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     reviews = (
         read_task(options.folder, "amazon_reviews", "books")[0] + read_task(options.folder, "amazon_reviews", "dvd")[0]
@@ -114,7 +115,7 @@ def main():
         for metric in METRICS
     }
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "scikit-learn": sklearn.__version__}
-    RESULTS.write_text(json.dumps({"machine": machine, "mean": mean, "tasks": tasks}, indent=1) + "\n")
+    options.output.write_text(json.dumps({"machine": machine, "mean": mean, "tasks": tasks}, indent=1) + "\n")
     print(json.dumps({"mean": mean, "tasks": tasks}, indent=1))
 
 

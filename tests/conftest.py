@@ -30,6 +30,22 @@ def run_without_torch():
 
 
 @pytest.fixture(scope="session")
+def load_docstrings_once():
+    """Return a `load_docstrings` that reads each set of packages, hundreds of files, once a session."""
+    from transferkit.datasets import load_docstrings
+
+    found = {}
+
+    def load_once(packages=None, **options):
+        key = (tuple(packages or ()), tuple(sorted(options.items())))
+        if key not in found:
+            found[key] = load_docstrings(packages, **options)
+        return found[key]
+
+    return load_once
+
+
+@pytest.fixture(scope="session")
 def shared_data():
     """Return the folder of real data sets beside the checkout, or skip where there is none."""
     folder = Path(__file__).parents[2] / "shared" / "data"

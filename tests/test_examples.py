@@ -10,7 +10,6 @@ import pytest
 from transferkit import datasets
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("[0-9]*.py"))
-LOADED = {}  # docstrings are read from hundreds of files; the examples share what was read
 
 # A line that each prints, with figures left out, as evidence that it came to its end.
 LAST_LINES = {
@@ -32,14 +31,14 @@ LAST_LINES = {
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive")
-def test_example_runs(path, tmp_path, monkeypatch, capsys):
+def test_example_runs(path, tmp_path, monkeypatch, capsys, load_docstrings_once):
     pyplot = pytest.importorskip("matplotlib.pyplot")
     pyplot.switch_backend("agg")
     if path.stem.startswith("13"):
         pytest.importorskip("fastapi")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [path.name])
-    monkeypatch.setattr(datasets, "load_docstrings", load_once)
+    monkeypatch.setattr(datasets, "load_docstrings", load_docstrings_once)
     monkeypatch.delenv("TRANSFERKIT_20NEWSGROUPS", raising=False)
     try:
         runpy.run_path(str(path), run_name="__main__")
@@ -62,13 +61,3 @@ def test_example_is_short_and_has_a_title(path):
 
 def test_examples_are_numbered_without_gaps():
     assert [path.stem[:2] for path in EXAMPLES] == [f"{n:02d}" for n in range(1, len(EXAMPLES) + 1)]
-
-
-def load_once(packages=None, **options):
-    key = (tuple(packages or ()), tuple(sorted(options.items())))
-    if key not in LOADED:
-        LOADED[key] = ORIGINAL(packages, **options)
-    return LOADED[key]
-
-
-ORIGINAL = datasets.load_docstrings

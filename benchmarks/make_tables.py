@@ -1,0 +1,476 @@
+"""Write the tables of figures in the README and the documentation, and the picture of transfer, from the results.
+
+Run ``python benchmarks/make_tables.py`` after a benchmark; ``--check`` writes nothing and fails if a table is not what
+the results say. A table stands between ``<!-- figures: NAME -->`` and ``<!-- end of figures -->``. Where a rival was
+not measured its cells are empty; where a figure of our own is missing, the file and the key are named.
+"""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+PAGES = ("README.md", "docs/figures.md")
+MARKED = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
+NEWS = "11,314 x 130,107 sparse rows, 20 classes"
+DOCSTRINGS = "6,443 x 256 dense rows, 40 classes"
+
+
+class MissingFigureError(KeyError):
+    """A file of results lacks a figure of our own."""
+
+    def __str__(self):
+        return str(self.args[0])
+
+
+class Results:
+    """Files of results, read when they are asked for."""
+
+    def __init__(self, folder=RESULTS):
+        self.folder, self.read = folder, {}
+
+    def get(self, file, *keys, optional=False):
+        """Return a value; with `optional` None where there is none."""
+        path = self.folder / f"bench_{file}.json"
+        if file not in self.read:
+            self.read[file] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        value = self.read[file]
+        for depth, key in enumerate(keys):
+            try:
+                value = value[key]
+            except (KeyError, IndexError, TypeError):
+                if optional:
+                    return None
+                place = " -> ".join(map(str, keys[: depth + 1]))
+                raise MissingFigureError(f"{path.name} has no figure at {place}") from None
+        return value
+
+
+def write_speeds(results, rows):
+    """Return rows of what was done, in what time, and how much longer the rival took."""
+    lines = ["| what | time | rival | its time | times faster | results: ours / its |", "|---|--:|---|--:|--:|---|"]
+    for what, rival, ours, theirs, quality in rows:
+        seconds, its_seconds = results.get(*ours), results.get(*theirs, optional=True)
+        seconds, its_seconds = (min(s) if isinstance(s, list) else s for s in (seconds, its_seconds))
+        scale = SCALES.get(ours[-2] if len(ours) > 1 else "", SCALES.get(ours[1], 1.0))
+        cells = [what, duration(seconds * scale), rival]
+        cells += ["", ""] if its_seconds is None else [duration(its_seconds * scale), factor(its_seconds / seconds)]
+        lines.append("| " + " | ".join([*cells, quality(results)]) + " |")
+    return "\n".join(lines)
+
+
+SCALES = {"one_short_text_microseconds": 1e-6, "load_ms": 1e-3, "one_text_ms": 1e-3, "process_ms": 1e-3}
+
+
+def duration(seconds):
+    """Return seconds in words, three digits at most."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size or unit == "µs":
+            value = seconds / size
+            return (
+                f"{value:.0f} {unit}"
+                if value >= 100
+                else f"{value:.1f} {unit}"
+                if value >= 10
+                else f"{value:.2g} {unit}"
+            )
+    raise AssertionError
+
+
+def factor(value):
+    """Return a ratio with two digits, or more before the point."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def flag(file, *keys, word):
+    """Return a function that says `word` if the results say that it is so."""
+    return lambda results: word if results.get(file, *keys) else "not equal"
+
+
+def pair(first, second, form="{:.3f}", word=""):
+    """Return a function that writes a figure of ours and one of the rival's."""
+
+    def write(results):
+        values = [results.get(*keys, optional=index == 1) for index, keys in enumerate((first, second))]
+        values = [max(v) if isinstance(v, list) else v for v in values]
+        return f"{word} " + " / ".join("" if value is None else form.format(value) for value in values)
+
+    return write
+
+
+def nothing(results):
+    return ""
+
+
+def text_row(what, corpus, case):
+    key = f"{corpus}, {case}"
+    fits = ("text", key, "fit_transform")
+    ours, theirs = (*fits, "transferkit, 2 threads", "seconds"), (*fits, "scikit-learn", "seconds")
+    return what, "`TfidfVectorizer`", ours, theirs, flag("text", key, "equal", word="equal matrix")
+
+
+def heads_row(what, case, ours="LogisticHead", theirs="LogisticRegression"):
+    key = ("heads", case, "seconds")
+    quality = flag("heads", case, "equal_objective", word="objective no higher")
+    return what, f"`{theirs}`", (*key, ours), (*key, theirs), quality
+
+
+def fair_row(name):
+    key = ("heads", "search-fair", "searches")
+    word, figure = "error of mean scores, points", "largest_error_of_mean_scores_in_points"
+    quality = pair((*key, "LogisticHeadCV", figure), (*key, name, figure), "{:.1f}", word)
+    what = "search, 10 C x 5 folds, 1,000 x 64, 20 classes"
+    return what, f"`{name}`", (*key, "LogisticHeadCV", "seconds"), (*key, name, "seconds"), quality
+
+
+def few_row(what, case):
+    key = ("heads", "search-few", case)
+    quality = pair((*key, "best_score", "LogisticHeadCV"), (*key, "best_score", "GridSearchCV"), "{:.1%}", "best score")
+    return what, "`GridSearchCV`", (*key, "seconds", "LogisticHeadCV"), (*key, "seconds", "GridSearchCV"), quality
+
+
+def training_row(what, case, rival="skorch", file="training"):
+    accuracy = (file, case, "accuracy")
+    quality = pair((*accuracy, "transferkit"), (*accuracy, rival), "{:.1%}", "accuracy")
+    return what, rival, (file, case, "seconds", "transferkit"), (file, case, "seconds", rival), quality
+
+
+def words_row(what, method):
+    rival = "gensim Word2Vec"
+    quality = pair(
+        ("word_vectors", method, "similarity", "mean"), ("word_vectors", rival, "similarity", "mean"), word="Spearman"
+    )
+    ours, theirs = (("word_vectors", name, "seconds") for name in (method, rival))
+    return f"word vectors of 8.9 M words, {what}", "gensim `Word2Vec`, 5 epochs", ours, theirs, quality
+
+
+def unsupervised_row(what, case, ours, theirs, figure, word, form="{:.3g}"):
+    key = ("unsupervised", case)
+    quality = pair((*key, ours, figure), (*key, theirs, figure), form, word)
+    return what, theirs, (*key, ours, "seconds"), (*key, theirs, "seconds"), quality
+
+
+def serving_row(what, figure):
+    key = ("serving", "table", figure)
+    return what, "`TfidfVectorizer` and `LogisticRegression`, joblib", (*key, "transferkit"), (*key, "joblib"), nothing
+
+
+TEXT = [
+    text_row("TF-IDF of 20 Newsgroups, words", "20newsgroups", "words"),
+    text_row("the same, 1-2-grams", "20newsgroups", "word 1-2-grams"),
+    text_row("the same, char_wb 3-5-grams", "20newsgroups", "char_wb 3-5-grams"),
+    (
+        "TF-IDF of one short text",
+        "`TfidfVectorizer`",
+        ("text", "20newsgroups, words", "one_short_text_microseconds", "transferkit"),
+        ("text", "20newsgroups, words", "one_short_text_microseconds", "scikit-learn"),
+        nothing,
+    ),
+    (
+        "LSA of 9,077 docstrings, 64 components",
+        "`TfidfVectorizer`, `TruncatedSVD`",
+        ("text", "docstrings, LSA", "fit", "transferkit, 2 threads", "seconds"),
+        ("text", "docstrings, LSA", "fit", "scikit-learn", "seconds"),
+        pair(
+            ("text", "docstrings, LSA", "fit", "transferkit, 2 threads", "captured_energy"),
+            ("text", "docstrings, LSA", "fit", "scikit-learn", "captured_energy"),
+            "{:.1%}",
+            "energy",
+        ),
+    ),
+]
+HEADS = [
+    heads_row(f"logistic regression, {NEWS}", "sparse"),
+    heads_row(f"logistic regression, {DOCSTRINGS}", "dense"),
+    heads_row("logistic regression, 50 labels a row, dense", "multilabel", theirs="OneVsRestClassifier"),
+    fair_row("GridSearchCV, tol=1e-6"),
+    fair_row("GridSearchCV, default tol"),
+    fair_row("LogisticRegressionCV"),
+    few_row("search on few labels, 160 x 130,107 sparse", "sparse"),
+    few_row("search on few labels, 100 x 512 dense", "dense"),
+    *(
+        training_row(f"{name}, batches of {batch:,}", f"{case}-{batch}")
+        for name, case in (("linear layer", "linear"), ("network (256, 128)", "mlp"))
+        for batch in (64, 1024)
+    ),
+    training_row("network on 130,107 sparse features", "sparse"),
+]
+UNSUPERVISED = [
+    words_row("factorised", "ppmi-svd"),
+    words_row("GloVe", "glove"),
+    words_row("skip-gram", "sgns"),
+    unsupervised_row("k-means, 100,000 x 256, k = 256", "kmeans", "KMeansEncoder", "KMeans", "inertia", "inertia"),
+    unsupervised_row("the same", "kmeans", "KMeansEncoder", "MiniBatchKMeans(4096)", "inertia", "inertia"),
+    unsupervised_row(
+        "self-organising map of the digits, 12 x 12, ending at radius 1",
+        "som",
+        "SOMEncoder, final_radius=1",
+        "MiniSom, 50 epochs",
+        "quantisation_error",
+        "quantisation error",
+    ),
+    unsupervised_row(
+        "denoising autoencoder of the digits, same network and epochs",
+        "autoencoder",
+        "AutoencoderEncoder",
+        "skorch",
+        "mean_squared_error",
+        "squared error",
+        "{:.4f}",
+    ),
+]
+SERVING = [
+    serving_row("load a model of 130,107 terms and 20 classes", "load_ms"),
+    serving_row("its answer to one short text", "one_text_ms"),
+    serving_row("a process that starts, imports, loads and answers", "process_ms"),
+]
+SHORT = [TEXT[0], TEXT[2], HEADS[0], HEADS[3], HEADS[9], UNSUPERVISED[0], UNSUPERVISED[3], SERVING[0], SERVING[1]]
+GPU = [
+    (
+        f"logistic regression, {NEWS}",
+        "`LogisticRegression`, 16 cores",
+        ("heads_h100", "sparse", "seconds", "LogisticHead"),
+        ("heads_h100", "sparse", "seconds", "LogisticRegression"),
+        flag("heads_h100", "sparse", "equal_objective", word="objective no higher"),
+    ),
+    (
+        "search, 10 C x 5 folds of these",
+        "`GridSearchCV`, 16 cores",
+        ("heads_h100", "search-sparse", "seconds", "LogisticHeadCV"),
+        ("heads_h100", "search-sparse", "seconds", "GridSearchCV"),
+        nothing,
+    ),
+    training_row("linear layer, batches of 1,024", "linear-1024", file="training_h100"),
+    training_row("network (256, 128), batches of 1,024", "mlp-1024", file="training_h100"),
+    training_row("the same, batches of 64", "mlp-64", file="training_h100"),
+    *(
+        (
+            f"TF-IDF of 20 Newsgroups, {name}",
+            "`TfidfVectorizer`",
+            ("text_h100", key, "fit_transform", "transferkit, cuda", "seconds"),
+            ("text_h100", key, "fit_transform", "scikit-learn", "seconds"),
+            flag("text_h100", key, "equal", word="equal matrix"),
+        )
+        for name, key in (("words", "20newsgroups, words"), ("1-2-grams", "20newsgroups, word 1-2-grams"))
+    ),
+]
+TASK_NAMES = {
+    "ag_news_subset": "AG News subset",
+    "sst2": "SST-2",
+    "20newsgroups": "20 Newsgroups",
+    "docstrings": "docstrings",
+}
+COLUMNS = ("scratch", "frozen", "prior", "finetune", "auto", "fastText", "gensim", "scikit-learn")
+
+
+def write_transfer(size):
+    """Return a function that writes accuracies of all strategies with so many labels a class."""
+
+    def write(results):
+        table = results.get("transfer", "accuracy", size, optional=True)
+        if not table:
+            return "Not measured yet."
+        draws = results.get("transfer", "draws", size)
+        columns = [column for column in COLUMNS if any(column in row for row in table.values())]
+        lines = ["| task | draws | " + " | ".join(columns) + " |", "|---|--:|" + "--:|" * len(columns)]
+        for task, row in table.items():
+            best = max(row.values())
+            cells = [
+                "" if c not in row else f"**{row[c]:.1f}**" if row[c] == best else f"{row[c]:.1f}" for c in columns
+            ]
+            lines.append(f"| {TASK_NAMES.get(task, task.upper())} | {draws[task]} | " + " | ".join(cells) + " |")
+        return "\n".join(lines)
+
+    return write
+
+
+def write_grid(file, *keys, first, form="{:.1f}"):
+    """Return a function that writes a dict of dicts of numbers as a table."""
+
+    def write(results):
+        table = results.get(file, *keys, optional=True)
+        if not table:
+            return "Not measured yet."
+        rows = {name: row for name, row in table.items() if isinstance(row, dict)}
+        columns = list(dict.fromkeys(c for row in rows.values() for c, v in row.items() if isinstance(v, int | float)))
+        lines = [f"| {first} | " + " | ".join(c.replace("_", " ") for c in columns) + " |"]
+        lines.append("|---|" + "--:|" * len(columns))
+        for name, row in rows.items():
+            cells = [form.format(row[c]) if isinstance(row.get(c), int | float) else "" for c in columns]
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        return "\n".join(lines)
+
+    return write
+
+
+def write_adaptation(results):
+    """Return accuracies without adaptation, with what is chosen, and with target labels, means over pairs."""
+    summary = results.get("adaptation", "summary", optional=True)
+    if not summary:
+        return "Not measured yet."
+    columns = list(dict.fromkeys(method for values in summary.values() for method in values["mean"]))
+    lines = ["| pairs of domains | n | " + " | ".join(columns) + " | gain of auto | worst |"]
+    lines.append("|---|--:|" + "--:|" * (len(columns) + 2))
+    for name, values in summary.items():
+        cells = [f"{values['mean'][c]:.1f}" if c in values["mean"] else "" for c in columns]
+        cells += [f"{values['gain']:+.1f}", f"{values['worst']:+.1f}"]
+        lines.append(f"| {name} | {values['n_pairs']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def write_notes(file):
+    """Return a function that writes what a file of results says about its own measurements."""
+
+    def write(results):
+        return "\n".join(f"- {note}" for note in results.get(file, "notes", optional=True) or ())
+
+    return write
+
+
+def write_files(results):
+    """Return sizes of the files of one model."""
+    sizes = dict(results.get("serving", "table", "file_mb"))
+    for name, size in (results.get("serving", "smaller_files", "file_mb", optional=True) or {}).items():
+        sizes[f"transferkit, {name}"] = size
+    rows = "\n".join(f"| {name} | {size:.1f} |" for name, size in sizes.items())
+    return f"| file of the model | MB |\n|---|--:|\n{rows}"
+
+
+def write_load(results):
+    """Return what the server did under load."""
+    load = results.get("serving", "load_test")
+    memory, latency = load["memory_mb"], load["latency_ms"]
+    lines = {
+        "clients": load["clients"],
+        "seconds": f"{load['seconds']:.0f}",
+        "requests": f"{load['requests']:,}",
+        "errors": load["errors"],
+        "latency, median / 95 % / 99 %": " / ".join(f"{latency[q]:.1f} ms" for q in ("p50", "p95", "p99")),
+        "memory at the begin / end": f"{memory[0]:.0f} / {memory[-1]:.0f} MB",
+    }
+    return "| `transferkit serve` | |\n|---|--:|\n" + "\n".join(
+        f"| {name} | {value} |" for name, value in lines.items()
+    )
+
+
+def write_machine(*files):
+    """Return a function that writes on what machine files of results were made, and with what command."""
+
+    def write(results):
+        return "\n".join(f"- `bench_{file.removesuffix('_h100')}.py`: {describe(results, file)}" for file in files)
+
+    return write
+
+
+def describe(results, file):
+    """Return machine and versions in a line; files from before there was one way to say it say less."""
+    run = results.get(file, "run", optional=True) or {}
+    machine = run or results.get(file, optional=True) or {}
+    if isinstance(machine.get("machine"), dict):
+        machine = machine["machine"]
+    versions = run.get("versions") or results.get(file, "versions", optional=True) or {}
+    versions = versions or {
+        k: v for k, v in machine.items() if k in ("numpy", "scipy", "scikit-learn", "torch", "dask")
+    }
+    device = machine.get("gpu") or machine.get("device")
+    words = [str(machine["processor"])] if machine.get("processor") else []
+    words += [f"{machine['cores']} cores"] if machine.get("cores") else []
+    words += [str(device)] if device and device not in ("cpu", machine.get("processor"), "x86_64") else []
+    words += [f"Python {machine['python']}"] if machine.get("python") else []
+    words += [f"{name} {version}" for name, version in versions.items()]
+    words += [f"commit {run['commit']}"] if run.get("commit") else []
+    return ", ".join(words) + "." if words else "not measured yet."
+
+
+TABLES = {
+    "short": lambda results: write_speeds(results, SHORT),
+    "text": lambda results: write_speeds(results, TEXT),
+    "heads": lambda results: write_speeds(results, HEADS),
+    "unsupervised": lambda results: write_speeds(results, UNSUPERVISED),
+    "serving": lambda results: write_speeds(results, SERVING),
+    "gpu": lambda results: write_speeds(results, GPU),
+    "transfer-8": write_transfer("8"),
+    "transfer-64": write_transfer("64"),
+    "transfer-all": write_transfer("all"),
+    "digits": write_grid("unsupervised", "digits", first="features"),
+    "selection": write_grid("selection", "mean", first="metric", form="{:.2f}"),
+    "adaptation": write_adaptation,
+    "serving-notes": write_notes("serving"),
+    "files": write_files,
+    "load": write_load,
+    "machine": write_machine("heads"),
+    "machines": write_machine(
+        "text", "heads", "training", "unsupervised", "word_vectors", "serving", "selection", "adaptation", "transfer"
+    ),
+    "machines-gpu": write_machine("text_h100", "heads_h100", "training_h100"),
+}
+
+
+def fill(text, results):
+    """Return the text with every table between its marks written anew."""
+
+    def write(match):
+        try:
+            table = TABLES[match[2]]
+        except KeyError:
+            raise SystemExit(f"There is no table {match[2]!r}. There are: {', '.join(TABLES)}") from None
+        return f"{match[1]}{table(results)}\n{match[3]}"
+
+    return MARKED.sub(write, text)
+
+
+def draw_transfer(results, path):
+    """Draw accuracy with and without transfer, an arrow a task, for the numbers of labels that were measured."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+
+    mpl.rcParams["svg.hashsalt"] = "transferkit"
+    tables = {size: results.get("transfer", "accuracy", size, optional=True) or {} for size in ("8", "64")}
+    tasks = [task for task, row in tables["8"].items() if {"scratch", "auto"} <= set(row)]
+    tasks.sort(key=lambda task: tables["8"][task]["auto"] - tables["8"][task]["scratch"])
+    figure, axes = plt.subplots(1, 2, figsize=(8, 0.34 * len(tasks) + 1.1), sharey=True, layout="constrained")
+    for ax, (size, table) in zip(axes, tables.items(), strict=True):
+        for place, task in enumerate(tasks):
+            row = table.get(task, {})
+            if {"scratch", "auto"} <= set(row):
+                ax.plot([row["scratch"], row["auto"]], [place] * 2, color="#bbbbbb", linewidth=3, zorder=1)
+                ax.scatter(row["scratch"], place, color="#d55e00", marker="s", s=36, zorder=2)
+                ax.scatter(row["auto"], place, color="#0072b2", s=44, zorder=3)
+        ax.set(title=f"{size} labels a class", xlabel="test accuracy, %", xlim=(20, 100))
+        ax.grid(axis="x", alpha=0.3)
+    axes[0].set_yticks(range(len(tasks)), [TASK_NAMES.get(task, task.upper()) for task in tasks])
+    handles = [
+        plt.Line2D([], [], color="#d55e00", marker="s", linestyle="", label="scratch"),
+        plt.Line2D([], [], color="#0072b2", marker="o", linestyle="", label="with transfer"),
+    ]
+    axes[1].legend(handles=handles, loc="lower right", frameon=False)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, fail if something is not up to date")
+    arguments = parser.parse_args()
+    results, stale = Results(), []
+    for name in PAGES:
+        path = ROOT / name
+        text = path.read_text(encoding="utf-8")
+        filled = fill(text, results)
+        if filled != text:
+            stale.append(name)
+            if not arguments.check:
+                path.write_text(filled, encoding="utf-8")
+    if arguments.check:
+        sys.exit(f"Not what the results say: {', '.join(stale)}. Run: make tables" if stale else 0)
+    draw_transfer(results, ROOT / "docs" / "transfer.svg")
+    print("wrote", ", ".join([*stale, "docs/transfer.svg"]))
+
+
+if __name__ == "__main__":
+    main()

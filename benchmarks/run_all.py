@@ -1,0 +1,118 @@
+"""Run every benchmark, stamp its results with machine, versions and commit, and regenerate tables and pictures.
+
+Run ``python benchmarks/run_all.py DATA [--quick] [--only text heads ...]``; DATA is the folder of data sets (see
+datasets/). A quick run, on what is on every machine where that is possible, takes minutes, shows that the scripts work,
+and writes to ``results/quick``, which is not kept. A full run takes hours; each script keeps what it has when it is
+stopped. A benchmark whose data are not there is left out, and one that fails does not end the others; both are named at
+the end. Rivals come with ``pip install "transferkit[bench]"``; where one is missing its cells are empty.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from machine import describe_machine
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+NEWS, WIKI = "20newsgroups", "wiki_en_sample"
+
+# name -> the runs of a full benchmark, those of a quick one, and the data that a full one needs. DATA stands for the
+# folder of data sets, OUT for the file of results.
+BENCHMARKS = {
+    "encode_once": ([["--output", "OUT"]], [["--output", "OUT"]], []),
+    "text": (
+        [
+            *(
+                ["--corpus", "20newsgroups", "--folder", f"DATA/{NEWS}", "--case", case, "--output", "OUT"]
+                for case in ("words", "word 1-2-grams", "char_wb 3-5-grams")
+            ),
+            *(["--corpus", "docstrings", "--case", case, "--output", "OUT"] for case in ("words", "LSA")),
+        ],
+        [["--corpus", "docstrings", "--repeats", "1", "--output", "OUT"]],
+        [NEWS],
+    ),
+    "heads": (
+        [["--data-home", f"DATA/{NEWS}", "--output", "OUT"]],
+        [["--cases", "dense", "multilabel", "--output", "OUT"]],
+        [NEWS],
+    ),
+    "heads_search": ([["--data-home", f"DATA/{NEWS}", "--output", "OUT"]], [], [NEWS]),  # adds to the file of heads
+    "training": (
+        [["--data", f"DATA/{NEWS}", "--output", "OUT"]],
+        [["--cases", "linear-1024", "--repeats", "1", "--output", "OUT"]],
+        [NEWS],
+    ),
+    "unsupervised": ([["--output", "OUT"]], [["--cases", "som", "--output", "OUT"]], []),
+    "word_vectors": ([["--data", "DATA", "--output", "OUT"]], [], [WIKI]),
+    "serving": ([["DATA", "--load-test", "60", "--output", "OUT"]], [], [NEWS]),
+    "shared_vectors": (
+        [["--output", "OUT"]],
+        [["--words", "20000", "--components", "50", "--processes", "2", "--output", "OUT"]],
+        [],
+    ),
+    "selection": ([["DATA", "--output", "OUT"]], [], [WIKI, "sst2", "trec"]),
+    "adaptation": ([["DATA"]], [], ["amazon_reviews", NEWS]),
+    "scale": ([["DATA"]], [], [WIKI]),
+    "transfer": ([["DATA", "--output", "OUT"]], [], [WIKI, "sst2", "trec"]),
+    "fuzz": ([["--output", "OUT"]], [["--cases", "300", "--output", "OUT"]], []),
+}
+
+
+def run(name, data, quick):
+    """Run one benchmark; return None, or why there is nothing."""
+    full_runs, quick_runs, needed = BENCHMARKS[name]
+    runs = quick_runs if quick else full_runs
+    if not runs:
+        return "has no quick form"
+    missing = [] if quick else [folder for folder in needed if data is None or not (data / folder).is_dir()]
+    if missing:
+        return f"needs {' and '.join(missing)} in the folder of data"
+    output = (RESULTS / "quick" if quick else RESULTS) / f"bench_{name.removesuffix('_search')}.json"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    commands, began = [], time.perf_counter()
+    for words in runs:
+        words = [word.replace("DATA", str(data)).replace("OUT", str(output)) for word in words]
+        commands.append(" ".join(["python", f"benchmarks/bench_{name}.py", *words]).replace(str(data), "DATA"))
+        print(f"\n$ {commands[-1]}", flush=True)
+        if subprocess.run([sys.executable, HERE / f"bench_{name}.py", *words], check=False).returncode:
+            return f"failed: {commands[-1]}"
+    stamp(output, commands, time.perf_counter() - began)
+    return None
+
+
+def stamp(path, commands, seconds):
+    """Add to a file of results how, when and on what machine it was made."""
+    results = json.loads(path.read_text(encoding="utf-8"))
+    commands = [command.replace(str(path), path.name) for command in commands]
+    scripts = {command.split()[1] for command in commands}
+    others = [c for c in results.get("run", {}).get("commands", ()) if c.split()[1] not in scripts]
+    results["run"] = {
+        "commands": [*others, *commands],
+        "seconds": round(seconds, 1),
+        "finished": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        **describe_machine(),
+    }
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path, nargs="?", help="folder of the data sets")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", nargs="+", choices=[*BENCHMARKS], default=[*BENCHMARKS])
+    arguments = parser.parse_args()
+    left_out = {name: why for name in arguments.only if (why := run(name, arguments.data, arguments.quick))}
+    if not arguments.quick:
+        subprocess.run([sys.executable, HERE / "make_tables.py"], check=True)
+    print(f"\n{len(arguments.only) - len(left_out)} of {len(arguments.only)} benchmarks ran.")
+    for name, why in left_out.items():
+        print(f"  {name}: {why}")
+    sys.exit(any(why.startswith("failed") for why in left_out.values()))
+
+
+if __name__ == "__main__":
+    main()
