@@ -531,14 +531,14 @@ def main():
     report = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         megabytes = write_shards(arguments.data, Path(folder), arguments.megabytes)
-        report["corpus"] = {"megabytes": round(megabytes), "shards": N_SHARDS}
         for piece in arguments.pieces:
             start = time.perf_counter()
             if piece == "model":
                 growth = measure_growth(arguments.data)
                 report["model"] = {"constants": growth, "table": predict_large(growth)}
             else:
-                report[piece] = measure_piece(piece, Path(folder), arguments.repeats)
+                report[piece] = {"megabytes": round(megabytes), "shards": N_SHARDS}
+                report[piece] |= measure_piece(piece, Path(folder), arguments.repeats)
             print(f"{piece}: {time.perf_counter() - start:.0f} s", flush=True)
     report["machine"] = {
         "processor": platform.machine(),
@@ -597,6 +597,7 @@ def table_of_runs(report):
         rows.append(
             [
                 NAMES[name],
+                f"{piece['megabytes']} MB",
                 f"{piece['one machine']['seconds']:.0f} s",
                 f"{seconds[0]:.0f} s",
                 f"{seconds[1]:.0f} s",
@@ -609,6 +610,7 @@ def table_of_runs(report):
         )
     names = [
         "",
+        "corpus",
         "`fit`",
         "1 worker",
         "2 workers",
