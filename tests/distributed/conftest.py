@@ -21,7 +21,7 @@ def cluster():
     with (
         dask.config.set(settings),
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, memory_limit="2GB", dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=True, memory_limit="2GB", dashboard_address=":0"
         ) as cluster,
     ):
         yield cluster
