@@ -1,10 +1,12 @@
 """What adaptation to a domain without labels brings, and whether the choice without target labels is a good one.
 
-Run ``python benchmarks/bench_adaptation.py FOLDER [--parts digits text ...] [--device cpu] [--fresh]``; FOLDER holds
-the data sets (see datasets/). Finished pairs are kept in the results, so that a run that was stopped goes on; `--fresh`
-forgets them. Every model is trained on labelled rows of one domain and unlabelled rows of another; its accuracy in % is
-that on the other domain's labels, which nothing but this script sees. "oracle" is the model without adaptation, trained
-on target labels (two folds).
+Run ``python benchmarks/bench_adaptation.py FOLDER [--parts digits text ...] [--methods none auto ...] [--device cpu]
+[--fresh]``; FOLDER holds the data sets (see datasets/). Finished cells are kept in the results, so that a run that was
+stopped goes on; `--fresh` forgets them.
+
+Every model is trained on labelled rows of one domain and unlabelled rows of another; its accuracy in % is that on the
+other domain's labels, which nothing but this script sees. "oracle" is the model without adaptation, trained on target
+labels (two folds).
 
 text        Amazon reviews, all 12 ordered pairs of 4 kinds of goods. The target's texts are unlabelled and then tested.
 bow         the same domains as bags of 5,000 words; tested on other reviews than the unlabelled ones.
@@ -146,38 +148,49 @@ def shift_digits(rows, shift, random):
     return rows + float(size) * random.normal(size=rows.shape) if kind == "noise" else rows
 
 
-def measure_task(X, y, X_target, X_test, y_test, methods, encoder, device):
+def measure_task(found, X, y, X_target, X_test, y_test, methods, encoder, device):
+    """Add the methods that are not measured yet."""
+
     def fit(adaptation, rows=X, labels=y, unlabelled=X_target):
         model = DomainTransferClassifier(encoder, adaptation=adaptation, device=device)
         return model.fit(rows, labels, X_target=unlabelled)
 
-    found = {}
-    for name, adaptation in {"none": None, **methods, "auto": "auto"}.items():
+    for name, adaptation in methods.items():
+        if name in found:
+            continue
+        if name == "oracle":
+            found[name] = {"accuracy": measure_oracle(fit, X_test, y_test)}
+            continue
         began = time.perf_counter()
         model = fit(adaptation)
         found[name] = {"accuracy": 100 * model.score(X_test, y_test), "seconds": time.perf_counter() - began}
-    found["auto"]["chosen"] = model.adaptation_name_
-    found["auto"]["scores"] = {name: column.tolist() for name, column in model.adaptation_scores_.items()}
-    folds = StratifiedKFold(2, shuffle=True, random_state=0).split(np.zeros(len(y_test)), y_test)
+        if name == "auto":
+            scores = {column: values.tolist() for column, values in model.adaptation_scores_.items()}
+            found[name] |= {"chosen": model.adaptation_name_, "scores": scores}
+
+
+def measure_oracle(fit, X, y):
     scores = []
-    for train, test in folds:
-        parts = [[X_test[i] for i in rows] if isinstance(X_test, list) else X_test[rows] for rows in (train, test)]
-        scores.append(fit(None, parts[0], y_test[train], parts[1]).score(parts[1], y_test[test]))
-    found["oracle"] = {"accuracy": 100 * float(np.mean(scores))}
-    return found
+    for train, test in StratifiedKFold(2, shuffle=True, random_state=0).split(np.zeros(len(y)), y):
+        parts = [[X[i] for i in rows] if isinstance(X, list) else X[rows] for rows in (train, test)]
+        scores.append(fit(None, parts[0], y[train], parts[1]).score(parts[1], y[test]))
+    return 100 * float(np.mean(scores))
 
 
-def measure_part(part, tasks, methods, encoder, results, device):
+def measure_part(part, tasks, methods, encoder, results, options):
     found = results.setdefault(part, {})
-    for name, X, y, X_target, X_test, y_test in tasks:
-        if name in found:
+    methods = {"none": None, **methods, "auto": "auto", "oracle": "oracle"}
+    wanted = {name: value for name, value in methods.items() if not options.methods or name in options.methods}
+    for name, *task in tasks:
+        of_task = found.setdefault(name, {})
+        if set(wanted) <= set(of_task):
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found[name] = measure_task(X, y, X_target, X_test, y_test, methods, encoder, device)
+            measure_task(of_task, *task, wanted, encoder, options.device)
         write(results)
-        row = " ".join(f"{method} {values['accuracy']:.1f}" for method, values in found[name].items())
-        print(f"{part} {name}: {row} (auto: {found[name]['auto']['chosen']})", flush=True)
+        row = " ".join(f"{method} {values['accuracy']:.1f}" for method, values in of_task.items())
+        print(f"{part} {name}: {row} (auto: {of_task.get('auto', {}).get('chosen')})", flush=True)
 
 
 def measure_skada(results):
@@ -264,11 +277,12 @@ def summarise(results):
     for part in ("text", "newsgroups", "bow", "digits"):
         pairs = {}
         for name, methods in results.get(part, {}).items():
-            pairs.setdefault(name.partition(", draw")[0], []).append(methods)
+            if {"none", "auto"} <= set(methods):
+                pairs.setdefault(name.partition(", draw")[0], []).append(methods)
         if not pairs:
             continue
         means = {
-            pair: {m: float(np.mean([run[m]["accuracy"] for run in runs])) for m in runs[0]}
+            pair: {m: float(np.mean([r[m]["accuracy"] for r in runs])) for m in runs[0] if all(m in r for r in runs)}
             for pair, runs in pairs.items()
         }
         for which in ("development", "held out", "all"):
@@ -276,7 +290,8 @@ def summarise(results):
             kept = [pair for pair in means if which == "all" or (pair in development) == (which == "development")]
             if not kept:
                 continue
-            row = {method: float(np.mean([means[pair][method] for pair in kept])) for method in means[kept[0]]}
+            columns = [method for method in means[kept[0]] if all(method in means[pair] for pair in kept)]
+            row = {method: float(np.mean([means[pair][method] for pair in kept])) for method in columns}
             gains = [means[pair]["auto"] - means[pair]["none"] for pair in kept]
             values = {"mean": row, "n_pairs": len(kept), "gain": float(np.mean(gains)), "worst": float(min(gains))}
             summary[f"{part}, {which}"] = values
@@ -304,6 +319,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--methods", nargs="+", help="columns; all if not given")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--fresh", action="store_true")
     parser.add_argument("--in-this-process", action="store_true", help=argparse.SUPPRESS)
@@ -319,13 +335,13 @@ def main():
         elif part == "speed":
             measure_speed(results)
         elif part == "digits":
-            measure_part(part, digit_tasks(options.folder), DENSE, None, results, options.device)
+            measure_part(part, digit_tasks(options.folder), DENSE, None, results, options)
         elif part == "bow":
             encoder = TfidfTransformer(sublinear_tf=True)
-            measure_part(part, bow_tasks(options.folder), SPARSE, encoder, results, options.device)
+            measure_part(part, bow_tasks(options.folder), SPARSE, encoder, results, options)
         else:
             tasks = {"text": text_tasks, "newsgroups": newsgroup_tasks}[part](options.folder)
-            measure_part(part, tasks, {**SPARSE, "prior": "prior"}, None, results, options.device)
+            measure_part(part, tasks, {**SPARSE, "prior": "prior"}, None, results, options)
     if not options.in_this_process:
         results = read(False)
         results["summary"] = summarise(results)

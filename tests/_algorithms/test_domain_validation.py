@@ -7,10 +7,10 @@ from sklearn.metrics import roc_auc_score
 from transferkit._algorithms.domain_shift import auc_with_interval, feature_drift
 from transferkit._algorithms.domain_validation import (
     Estimate,
+    agreed_gain,
     confidence_risk,
     deep_embedded_risk,
     entropy,
-    mean_gain,
     weighted_risk,
 )
 
@@ -60,15 +60,15 @@ def test_entropy_of_certainty_is_zero():
     np.testing.assert_allclose(entropy(np.array([[1.0, 0], [0.5, 0.5]])), [0, np.log(2)], atol=1e-12)
 
 
-def test_mean_gain_knows_that_criteria_on_the_same_rows_are_no_more_evidence():
+def test_gain_knows_that_criteria_on_the_same_rows_are_no_more_evidence():
     a, b = (RNG.random(400) < 0.3).astype(float), (RNG.random(400) < 0.2).astype(float)
     one = {"iwv": Estimate(a.mean(), a)}
     twice = one | {"circular": one["iwv"]}
     other = {"iwv": Estimate(b.mean(), b)}
-    gain, error, in_favour = mean_gain(one, other, ("iwv", "circular"))
+    gain, error, in_favour = agreed_gain(one, other, ("iwv", "circular"))
     assert gain == pytest.approx(a.mean() - b.mean())
     assert error == pytest.approx((a - b).std(ddof=1) / 20)
-    again = mean_gain(twice, other | {"circular": other["iwv"]}, ("iwv", "circular"))
+    again = agreed_gain(twice, other | {"circular": other["iwv"]}, ("iwv", "circular"))
     np.testing.assert_allclose(again[:2], (gain, error))
     assert (in_favour, again[2]) == (1, 2)
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Estimate", "confidence_risk", "deep_embedded_risk", "entropy", "mean_gain", "weighted_risk"]
+__all__ = ["Estimate", "agreed_gain", "confidence_risk", "deep_embedded_risk", "entropy", "weighted_risk"]
 
 
 class Estimate(NamedTuple):
@@ -82,10 +82,12 @@ def entropy(probabilities: np.ndarray) -> np.ndarray:
     return -(p * np.log(p)).sum(1)
 
 
-def mean_gain(
+def agreed_gain(
     before: dict[str, Estimate], after: dict[str, Estimate], source_criteria: tuple[str, ...]
 ) -> tuple[float, float, int]:
-    """Return by how much the risk falls, averaged over criteria, its standard error, and how many criteria see it fall.
+    """Return by how much the risk falls by the median criterion, its standard error, and how many criteria see it fall.
+
+    One criterion that is fooled, as each can be, does not move the median far.
 
     Parameters
     ----------
@@ -102,4 +104,4 @@ def mean_gain(
         if names:
             total = np.sum([differences[name] for name in names], axis=0)
             variance += float(total.var(ddof=1)) / len(total) if len(total) > 1 else 0.0
-    return float(np.mean(gains)), float(np.sqrt(variance)) / len(gains), sum(gain > 0 for gain in gains)
+    return float(np.median(gains)), float(np.sqrt(variance)) / len(gains), sum(gain > 0 for gain in gains)

@@ -89,8 +89,9 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
         Name of the candidate in use, "none" without adaptation.
     adaptation_scores_ : dict of str to ndarray
         A row for each candidate: "adaptation"; estimates of its error rate in the target by "iwv", "dev", "circular"
-        and "entropy", NaN where one cannot say; their "mean"; the "gain", by how much that mean is below the one
-        without adaptation, with its "standard_error"; "n_in_favour", how many criteria see a gain; "chosen"; "seconds".
+        and "entropy", NaN where one cannot say; their "median"; the "gain", the median of how much they are below
+        those without adaptation, with its "standard_error"; "n_in_favour", how many criteria see a gain; "chosen";
+        "seconds".
         ``pandas.DataFrame(model.adaptation_scores_)`` shows it.
     label_coef_ : CSR matrix of shape (n_outputs, n_terms) or None
         With "prior": the part of ``head_.coef_`` that the labels alone account for.
@@ -116,10 +117,11 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
     - "entropy": the share of target predictions that are less sure than so many held-out source predictions as are
       wrong [4]_.
 
-    Weighted criteria do not vote where the effective sample size of their weights is below 5 % of the source rows. A
-    candidate is taken if the mean of the criteria falls by more than one point and by more than one standard error,
-    and at least half of them see it fall; of several the one with the largest gain. All four can be wrong together, and
-    all can miss a gain: that is the price of having no labels. With some target labels, compare on those.
+    Weighted criteria do not vote where the effective sample size of their weights is below 20 % of the source rows. A
+    candidate is taken if the error rate falls by more than 0.75 points and by more than one standard error, by the
+    median of the criteria, and at least half of them see it fall; of several the one with the largest gain. All four
+    can be wrong together, and all can miss a gain: that is the price of having no labels. With some target labels,
+    compare on those.
 
     CORAL, LinearTransport and ImportanceWeighting leave target rows as they are, so that predictions need no step more
     than without adaptation.

@@ -5,9 +5,9 @@ import warnings
 import numpy as np
 
 from transferkit._algorithms.domain_validation import (
+    agreed_gain,
     confidence_risk,
     deep_embedded_risk,
-    mean_gain,
     weighted_risk,
 )
 from transferkit._algorithms.importance_weights import effective_sample_size
@@ -16,9 +16,9 @@ from transferkit.transfer._domain_candidates import stack
 
 CRITERIA = ("iwv", "dev", "circular", "entropy")
 SOURCE_CRITERIA = CRITERIA[:3]
-COLUMNS = ("adaptation", *CRITERIA, "mean", "gain", "standard_error", "n_in_favour", "chosen", "seconds")
-FEWEST_EFFECTIVE = 0.05  # of the source rows; below, weighted criteria do not vote
-LEAST_GAIN, LEAST_ERRORS = 0.01, 1.0  # what is clear: one point of error rate, and one standard error
+COLUMNS = ("adaptation", *CRITERIA, "median", "gain", "standard_error", "n_in_favour", "chosen", "seconds")
+FEWEST_EFFECTIVE = 0.2  # of the source rows; below, the weights rest on a few of them and their criterion does not vote
+LEAST_GAIN, LEAST_ERRORS = 0.0075, 1.0  # what is clear: so much of an error rate, and one standard error
 _MOST_LOG_RATIO = 20.0
 
 
@@ -65,22 +65,22 @@ def is_supported(weights):
 def choose(names, estimates):
     """Return the position of the candidate to take, and the rows of the table.
 
-    The first candidate is none. Another one takes its place where the estimates, averaged over the criteria that both
-    have, fall by more than one point and one standard error, and half of the criteria at least see it; of several
-    the one with the largest gain.
+    The first candidate is none. Another one takes its place where the estimates, by the median of the criteria that
+    both have, fall by more than 0.75 points and one standard error, and half of the criteria at least see it; of
+    several the one with the largest gain.
     """
     rows, best, largest = [], 0, 0.0
     for position, (name, found) in enumerate(zip(names, estimates, strict=True)):
         shared = [criterion for criterion in CRITERIA if criterion in found and criterion in estimates[0]]
         before = {criterion: estimates[0][criterion] for criterion in shared}
         after = {criterion: found[criterion] for criterion in shared}
-        gain, error, n_in_favour = mean_gain(before, after, SOURCE_CRITERIA)
+        gain, error, n_in_favour = agreed_gain(before, after, SOURCE_CRITERIA)
         is_clear = gain > max(LEAST_GAIN, LEAST_ERRORS * error) and 2 * n_in_favour >= len(shared)
         if position > 0 and is_clear and gain > largest:
             best, largest = position, gain
         values = {criterion: found[criterion].value if criterion in found else np.nan for criterion in CRITERIA}
-        mean = float(np.mean([estimate.value for estimate in after.values()]))
-        row = {"adaptation": name, "mean": mean, "gain": gain, "standard_error": error, "n_in_favour": n_in_favour}
+        median = float(np.median([estimate.value for estimate in after.values()]))
+        row = {"adaptation": name, "median": median, "gain": gain, "standard_error": error, "n_in_favour": n_in_favour}
         rows.append(row | values)
     for position, row in enumerate(rows):
         row["chosen"] = position == best
