@@ -70,13 +70,7 @@ def duration(seconds):
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= size or unit == "µs":
             value = seconds / size
-            return (
-                f"{value:.0f} {unit}"
-                if value >= 100
-                else f"{value:.1f} {unit}"
-                if value >= 10
-                else f"{value:.2g} {unit}"
-            )
+            return f"{value:.0f} {unit}" if value >= 100 else f"{value:.1f} {unit}"
     raise AssertionError
 
 
@@ -401,7 +395,7 @@ TABLES = {
     "serving-notes": write_notes("serving"),
     "files": write_files,
     "load": write_load,
-    "machine": write_machine("heads"),
+    "machine": lambda results: f"Measured with `make bench DATA=folder` on: {describe(results, 'heads')}",
     "machines": write_machine(
         "text", "heads", "training", "unsupervised", "word_vectors", "serving", "selection", "adaptation", "transfer"
     ),
