@@ -109,11 +109,17 @@ def raise_skip():
 
 NAME_WITH_UNDERSCORE = re.compile(r"(``.*?``|`[^`]*`)|(?<=[A-Za-z])_(?=[\s,)]|$)")
 TOP_NAME = re.compile(r"(?<=`)(~?)transferkit\.(\w+)(?=`)")
+SEE_ALSO = re.compile(r"^()(?:transferkit\.)?(\w+)(?= : [A-Z])")
 
 
 def tidy_docstring(app, what, name, obj, options, lines):
     """Keep names such as coef_ from being read as references, and lead top names to the rooms that are shown."""
+    see_also = lines.index("See Also") if "See Also" in lines else len(lines)
     for i, line in enumerate(lines):
+        if see_also < i and line == "Notes":
+            see_also = len(lines)
+        if see_also < i and (found := SEE_ALSO.match(line)) and found[2] in transferkit._ROOM_OF_NAME:
+            line = SEE_ALSO.sub(lengthen, line).lstrip("~")
         if not line.lstrip().startswith((">>>", "...")):
             line = NAME_WITH_UNDERSCORE.sub(lambda match: match[0] if match[1] else r"\_", line)
         lines[i] = TOP_NAME.sub(lengthen, line)
