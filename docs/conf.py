@@ -46,7 +46,7 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
     "show_prev_next": True,
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 5,
 }
 html_sidebars = {"figures": [], "troubleshooting": [], "how-it-works": []}
 
