@@ -31,6 +31,28 @@ docs: .venv/docs-ready
 docs-test: .venv/test-ready
 	$(BIN)/python -m pytest tests/test_guide.py tests/test_examples.py
 
+# The half that serves, where torch is not installed; the package comes from a wheel, without its dependencies.
+SERVING := .venv-serving/bin
+test-serving:
+	$(PYTHON) -m venv --clear .venv-serving
+	$(SERVING)/pip install --quiet --disable-pip-version-check numpy scipy scikit-learn joblib safetensors threadpoolctl
+	$(SERVING)/pip install --quiet --disable-pip-version-check click rich fastapi httpx pytest
+	$(SERVING)/pip install --quiet --disable-pip-version-check --no-deps .
+	! $(SERVING)/python -c "import torch" 2>/dev/null
+	$(SERVING)/pytest --override-ini "addopts=--import-mode=importlib" tests/test_serving.py tests/persistence/test_saved_files.py
+
+# The lowest versions that pyproject.toml allows, all tests.
+LOWEST := .venv-lowest/bin
+test-lowest: .venv/bin/python
+	$(PYTHON) -m venv --clear .venv-lowest
+	$(BIN)/python tests/lowest.py > .venv-lowest/lowest.txt
+	$(LOWEST)/pip install --quiet --disable-pip-version-check --constraint .venv-lowest/lowest.txt ".[dev]"
+	$(LOWEST)/pytest
+
+dist: .venv/bin/python
+	$(PIP) build
+	$(BIN)/python -m build --outdir dist
+
 # Every benchmark, hours: make bench DATA=folder-of-data-sets; minutes, on data that is everywhere: make bench QUICK=1.
 bench: .venv/bench-ready
 	$(BIN)/python benchmarks/run_all.py $(DATA) $(if $(QUICK),--quick)
@@ -40,7 +62,7 @@ tables: .venv/test-ready
 	$(BIN)/python benchmarks/make_tables.py
 
 clean:
-	rm -rf .venv demo-output dist docs/_build docs/_pictures docs/gallery docs/reference
+	rm -rf .venv .venv-serving .venv-lowest demo-output dist docs/_build docs/_pictures docs/gallery docs/reference
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/bin/python:

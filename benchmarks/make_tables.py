@@ -70,13 +70,7 @@ def duration(seconds):
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= size or unit == "µs":
             value = seconds / size
-            return (
-                f"{value:.0f} {unit}"
-                if value >= 100
-                else f"{value:.1f} {unit}"
-                if value >= 10
-                else f"{value:.2g} {unit}"
-            )
+            return f"{value:.0f}\N{NO-BREAK SPACE}{unit}" if value >= 100 else f"{value:.1f}\N{NO-BREAK SPACE}{unit}"
     raise AssertionError
 
 
@@ -401,7 +395,7 @@ TABLES = {
     "serving-notes": write_notes("serving"),
     "files": write_files,
     "load": write_load,
-    "machine": write_machine("heads"),
+    "machine": lambda results: f"Measured with `make bench DATA=folder` on: {describe(results, 'heads')}",
     "machines": write_machine(
         "text", "heads", "training", "unsupervised", "word_vectors", "serving", "selection", "adaptation", "transfer"
     ),
@@ -448,7 +442,7 @@ def draw_transfer(results, path):
         plt.Line2D([], [], color="#d55e00", marker="s", linestyle="", label="scratch"),
         plt.Line2D([], [], color="#0072b2", marker="o", linestyle="", label="with transfer"),
     ]
-    axes[1].legend(handles=handles, loc="lower right", frameon=False)
+    axes[1].legend(handles=handles, loc="upper left", frameon=False)
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
 

@@ -1,6 +1,7 @@
 """Sphinx configuration; ``make docs`` builds the site without network."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -34,6 +35,7 @@ suppress_warnings = ["config.cache"]
 
 html_theme = "pydata_sphinx_theme"
 html_title = "transferkit"
+templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
@@ -44,7 +46,7 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
     "show_prev_next": True,
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 5,
 }
 html_sidebars = {"figures": [], "troubleshooting": [], "how-it-works": []}
 
@@ -54,7 +56,7 @@ autodoc_default_options = {
     "ClassNamePrefixFeaturesOutMixin,OneToOneFeatureMixin,CallbackSupportMixin,ModelFileError,ValueError,Exception,"
     "BaseException,object",
     "exclude-members": "set_fit_request,set_score_request,set_predict_request,set_transform_request,"
-    "set_partial_fit_request,set_inverse_transform_request",
+    "set_partial_fit_request,set_inverse_transform_request,get_metadata_routing,set_output,get_params,set_params",
 }
 autosummary_generate = True
 numpydoc_show_class_members = False
@@ -65,8 +67,9 @@ nitpicky = True  # every reference inside the project must lead somewhere
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(sklearn|numpy|np|scipy|joblib|torch|pandas|matplotlib|safetensors|collections|typing|dask|skada)\b.*",
+        r"(pathlib|sklearn|numpy|np|scipy|joblib|torch|pandas|matplotlib|safetensors|collections|typing|dask|skada)\b.*",
     ),
+    (r"py:.*", r"transferkit\._.*"),  # private classes, as bases
     (r"py:(class|obj|exc)", r"[^.]*"),  # words in type fields: "array-like of shape (n_samples,)"
 ]
 
@@ -104,8 +107,33 @@ def raise_skip():
     raise SkipNode
 
 
+NAME_WITH_UNDERSCORE = re.compile(r"(``.*?``|`[^`]*`)|(?<=[A-Za-z])_(?=[\s,)]|$)")
+TOP_NAME = re.compile(r"(?<=`)(~?)transferkit\.(\w+)(?=`)")
+SEE_ALSO = re.compile(r"^()(?:transferkit\.)?(\w+)(?= : [A-Z])")
+
+
+def tidy_docstring(app, what, name, obj, options, lines):
+    """Keep names such as coef_ from being read as references, and lead top names to the rooms that are shown."""
+    see_also = lines.index("See Also") if "See Also" in lines else len(lines)
+    for i, line in enumerate(lines):
+        if see_also < i and line == "Notes":
+            see_also = len(lines)
+        if see_also < i and (found := SEE_ALSO.match(line)) and found[2] in transferkit._ROOM_OF_NAME:
+            line = SEE_ALSO.sub(lengthen, line).lstrip("~")
+        if not line.lstrip().startswith((">>>", "...")):
+            line = NAME_WITH_UNDERSCORE.sub(lambda match: match[0] if match[1] else r"\_", line)
+        lines[i] = TOP_NAME.sub(lengthen, line)
+
+
+def lengthen(match):
+    """Return the name with its room, where it has one and is not of the room of model files."""
+    room = transferkit._ROOM_OF_NAME.get(match[2], "persistence")
+    return match[0] if room == "persistence" else f"~transferkit.{room}.{match[2]}"
+
+
 def setup(app):
     """Register the formulas, and write the pictures and the reference before anything is read."""
+    app.connect("autodoc-process-docstring", tidy_docstring, priority=100)
     app.add_html_math_renderer("mathml", inline_renderers=(visit_math, None), block_renderers=(visit_displaymath, None))
     pictures.draw_all(HERE / "_pictures")
     reference.write_all(HERE / "reference")

@@ -1,0 +1,74 @@
+"""The half that serves: what `make test-serving` runs where torch is not installed, and everybody else as well."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import transferkit
+
+SAVED = Path(__file__).parent / "saved"
+MODEL = SAVED / "format2-text.tk"
+QUESTIONS = json.loads(MODEL.with_suffix(".json").read_text())["rows"]
+
+
+def test_loading_predicting_and_explaining_never_import_torch():
+    code = """
+import sys, transferkit
+model = transferkit.load(sys.argv[1], verify="full")
+print(model.predict(["a matrix has rows"])[0], "torch" in sys.modules)
+transferkit.explain(model, "a matrix has rows"), transferkit.describe(sys.argv[1]), transferkit.to_sklearn(model)
+print("torch" in sys.modules)
+"""
+    command = [sys.executable, "-W", "error", "-c", code, str(MODEL)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.split()[1:] == ["False", "False"]
+
+
+@pytest.mark.parametrize("name", transferkit.__all__)
+def test_every_public_name_can_be_imported(name):
+    assert getattr(transferkit, name) is not None
+
+
+def test_counting_encoders_fit_without_torch(run_without_torch):
+    code = """
+from transferkit import LSAEncoder, TfidfEncoder, WordVectorEncoder
+texts = ["a matrix has rows", "a vector has entries", "rows and columns", "entries of rows"] * 3
+for encoder in (TfidfEncoder(), LSAEncoder(2), WordVectorEncoder(2, min_count=1)):
+    print(encoder.fit(texts).transform(texts).shape[0])
+"""
+    assert run_without_torch(code).split() == ["12"] * 3
+
+
+def test_training_without_torch_says_what_is_missing(run_without_torch):
+    code = """
+from transferkit import LogisticHead
+try:
+    LogisticHead().fit([[0.0], [1.0]], [0, 1])
+except ImportError as error:
+    print(error)
+"""
+    assert "torch" in run_without_torch(code)
+
+
+def test_command_line_predicts_and_verifies():
+    command = [sys.executable, "-m", "transferkit"]
+    for words in (["verify", str(MODEL)], ["describe", str(MODEL)], ["predict", str(MODEL), "-"]):
+        result = subprocess.run([*command, *words], input="rows\n", capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
+
+
+def test_http_answers_as_the_model_does():
+    pytest.importorskip("fastapi")
+    from fastapi.testclient import TestClient
+
+    from transferkit.cli import make_app
+
+    model = transferkit.load(MODEL)
+    with TestClient(make_app(MODEL)) as client:
+        answer = client.post("/predict", json={"texts": QUESTIONS}).json()
+    assert answer["predictions"] == model.predict(QUESTIONS).tolist()
+    np.testing.assert_allclose(model.predict_proba(QUESTIONS).sum(axis=1), 1, atol=1e-5)
