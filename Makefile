@@ -41,13 +41,14 @@ test-serving:
 	! $(SERVING)/python -c "import torch" 2>/dev/null
 	$(SERVING)/pytest --override-ini "addopts=--import-mode=importlib" tests/test_serving.py tests/persistence/test_saved_files.py
 
-# The lowest versions that pyproject.toml allows, all tests.
+# The lowest versions of what the package itself uses, with tools of today.
 LOWEST := .venv-lowest/bin
 test-lowest: .venv/bin/python
 	$(PYTHON) -m venv --clear .venv-lowest
 	$(BIN)/python tests/lowest.py > .venv-lowest/lowest.txt
-	$(LOWEST)/pip install --quiet --disable-pip-version-check --constraint .venv-lowest/lowest.txt ".[dev]"
-	$(LOWEST)/pytest
+	$(LOWEST)/pip install --quiet --disable-pip-version-check --constraint .venv-lowest/lowest.txt \
+		".[text,plot]" codespell httpx hypothesis numpydoc pandas polars pytest
+	$(LOWEST)/pytest tests
 
 dist: .venv/bin/python
 	$(PIP) build

@@ -1,4 +1,4 @@
-"""Print the lowest versions that pyproject.toml allows, as constraints: ``python tests/lowest.py``."""
+"""Print the lowest versions that users may have, as constraints: ``python tests/lowest.py``."""
 
 import re
 import tomllib
@@ -7,7 +7,7 @@ from pathlib import Path
 LOWER_BOUND = re.compile(r"^([\w.-]+)(?:\[[^]]*\])?>=([\d.]+)$")
 
 
-def list_lowest(extras=("text", "plot", "onnx", "dask", "serve", "dev")):
+def list_lowest(extras=("text", "plot")):
     """Return "name==version" for the dependencies of the package and of some extras."""
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     requirements = list(project["dependencies"])
