@@ -41,14 +41,14 @@ test-serving:
 	! $(SERVING)/python -c "import torch" 2>/dev/null
 	$(SERVING)/pytest --override-ini "addopts=--import-mode=importlib" tests/test_serving.py tests/persistence/test_saved_files.py
 
-# The lowest versions of what the package itself uses, with tools of today.
+# The lowest versions of what the package itself uses, with tools of today, which warn about such old versions.
 LOWEST := .venv-lowest/bin
 test-lowest: .venv/bin/python
 	$(PYTHON) -m venv --clear .venv-lowest
 	$(BIN)/python tests/lowest.py > .venv-lowest/lowest.txt
 	$(LOWEST)/pip install --quiet --disable-pip-version-check --constraint .venv-lowest/lowest.txt \
 		".[text,plot]" codespell httpx hypothesis numpydoc pandas polars pytest
-	$(LOWEST)/pytest tests
+	$(LOWEST)/pytest -o filterwarnings=default tests
 
 dist: .venv/bin/python
 	$(PIP) build
