@@ -114,9 +114,9 @@ def main():
         report["slowest_s"] = round(max(report["slowest_s"], slowest), 3)
         report["seconds"] = round(report["seconds"] + time.perf_counter() - start, 1)
         print(f"seed {seed}: {counts}, {len(failures)} failures, slowest file {slowest:.2f} s", flush=True)
-    for failure in report["failures"][:20]:
-        print(json.dumps(failure, indent=1))
-    args.output.write_text(json.dumps(report, indent=1) + "\n")
+        for failure in failures[:20]:
+            print(json.dumps(failure, indent=1), flush=True)
+        args.output.write_text(json.dumps(report, indent=1) + "\n")  # after each seed: what was found is not lost
     return len(report["failures"]) > 0
 
 
