@@ -174,7 +174,8 @@ def test_few_labels_mean_no_comparison():
     [
         ({"X_target": None}, "needs 'X_target'"),
         ({"X_target": TARGET[:, :60]}, "Got 64 and 60 of them"),
-        ({"X_target": TARGET[:0]}, "Found array with 0 sample"),
+        ({"X_target": TARGET[:0]}, "'X_target' has no rows"),
+        ({"X": TEXTS, "y": SENTIMENT, "X_target": []}, "'X_target' has no rows"),
         ({"y": Y[:-1]}, "Got 350 rows and 349 labels"),
         ({"y": np.zeros(350)}, "at least 2 classes"),
         ({"sample_domain": -np.ones(350)}, "no row of the source"),

@@ -260,7 +260,12 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
                 "use TransferClassifier or a head."
             )
         is_text = holds_texts(X)
-        X, X_target = [check_texts(rows) if is_text else check_features(rows) for rows in (X, X_target)]
+        if is_text:
+            X, X_target = check_texts(X), check_texts(X_target)
+        if (X_target.shape[0] if hasattr(X_target, "shape") else len(X_target)) == 0:
+            raise ValueError("'X_target' has no rows, and unlabelled rows of the target domain are what is adapted to.")
+        if not is_text:
+            X, X_target = check_features(X), check_features(X_target)
         if not is_text and X.shape[1] != X_target.shape[1]:
             raise ValueError(
                 f"X and X_target must have the same features. Got {X.shape[1]} and {X_target.shape[1]} of them."
