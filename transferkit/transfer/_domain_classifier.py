@@ -259,13 +259,11 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
                 "DomainTransferClassifier needs 'X_target': unlabelled rows of the domain that it is for. Without any, "
                 "use TransferClassifier or a head."
             )
-        is_text = holds_texts(X)
-        if is_text:
-            X, X_target = check_texts(X), check_texts(X_target)
-        if (X_target.shape[0] if hasattr(X_target, "shape") else len(X_target)) == 0:
+        shape = getattr(X_target, "shape", None) or (len(X_target) if hasattr(X_target, "__len__") else None,)
+        if shape[0] == 0:
             raise ValueError("'X_target' has no rows, and unlabelled rows of the target domain are what is adapted to.")
-        if not is_text:
-            X, X_target = check_features(X), check_features(X_target)
+        is_text = holds_texts(X)
+        X, X_target = [check_texts(rows) if is_text else check_features(rows) for rows in (X, X_target)]
         if not is_text and X.shape[1] != X_target.shape[1]:
             raise ValueError(
                 f"X and X_target must have the same features. Got {X.shape[1]} and {X_target.shape[1]} of them."
