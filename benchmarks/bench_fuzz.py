@@ -1,4 +1,4 @@
-"""Does any broken model file do more than be refused? Valid files of ten kinds, mutated 100,000 times.
+"""Does any broken model file do more than be refused? Valid files of twelve kinds, mutated 100,000 times.
 
 Run ``python benchmarks/bench_fuzz.py --cases 100000 --seeds 0 1 2 3``; with ``--append`` runs with other seeds add up
 in the results file. Bits and bytes are changed, files cut and spliced, the table of arrays and the JSON metadata
