@@ -156,6 +156,13 @@ def test_other_heads(head):
     assert model.score(TARGET, Y_TARGET) > 0.6
 
 
+def test_the_head_in_use_has_the_parameters_of_the_one_given():
+    head = LogisticHead(3.0, fit_intercept=False, class_weight="balanced", tol=1e-3, max_iter=77)
+    model = DomainTransferClassifier(head=head).fit(SOURCE, Y, X_target=TARGET)
+    assert model.head_.get_params() == head.get_params()
+    assert not model.head_.intercept_.any()
+
+
 def test_pretrained_encoders_stay_as_they_are():
     encoder = LSAEncoder(4, min_df=1).fit(TEXTS + OTHERS)
     model = DomainTransferClassifier(encoder, adaptation=CORAL())

@@ -14,13 +14,14 @@ from transferkit._algorithms.linear_predictions import to_probabilities
 from transferkit._algorithms.term_prior import make_blocks
 from transferkit._validation import take_rows
 from transferkit.adaptation import FeatureAugmentation, ImportanceWeighting
-from transferkit.encoders import TfidfEncoder, WordVectorEncoder
+from transferkit.encoders import WordVectorEncoder
 from transferkit.encoders._term_projection import find_projection, join_terms
 from transferkit.heads import LogisticHead, LogisticHeadCV
 from transferkit.transfer._classifier import TransferClassifier
 
 CS = (0.1, 1.0, 10.0, 100.0)
 PRIOR_SCALES = [(1.0, 0.5), (1.0, 1.0), (1.0, 2.0)]  # of TF-IDF and of word vectors
+SETTINGS = ("class_weight", "fit_intercept", "tol", "max_iter", "device")  # that a search hands to its head
 N_COMPONENTS, MIN_COUNT = 100, 3  # of word vectors from a few thousand texts
 
 
@@ -148,7 +149,8 @@ def _fit_prior(head, domains, device, judge):
         fitted.target = predict_probabilities(search, unlabelled)  # of the same model as the held-out ones
         pseudo = model.classes_[fitted.target.argmax(1)]
         scales = search.best_params_["block_scales"]
-        backward = LogisticHead(search.C_, device=device, block_scales=scales)
+        settings = {name: getattr(search, name) for name in SETTINGS}
+        backward = LogisticHead(search.C_, block_scales=scales, **settings)
         fitted.reverse = _learn_back(backward, unlabelled, pseudo, labelled[domains.is_source])
     return fitted
 
@@ -167,7 +169,7 @@ def _fit_head(head, features, domains, weights, device, judge):
         trained = LogisticHead(10.0, device=device) if head is None else clone(head)
         return trained.fit(features, domains.y, **given), None
     search = _search(head, features, domains, weights, device, None)
-    trained = LogisticHead(search.C_, class_weight=search.class_weight, device=search.device)
+    trained = LogisticHead(search.C_, **{name: getattr(search, name) for name in SETTINGS})
     names = ("classes_", "multilabel_", "coef_", "intercept_", "n_iter_", "prior_coverage_", "n_features_in_")
     vars(trained).update({name: getattr(search, name) for name in names})
     return trained, _held_out_probabilities(search) if judge else None
@@ -181,8 +183,7 @@ def _search(head, features, domains, weights, device, scales):
     elif isinstance(head, LogisticHeadCV):
         search = clone(head).set_params(**settings)
     else:
-        shared = {name: getattr(head, name) for name in ("class_weight", "fit_intercept", "tol", "max_iter", "device")}
-        search = LogisticHeadCV([head.C], **shared, **settings)
+        search = LogisticHeadCV([head.C], **{name: getattr(head, name) for name in SETTINGS}, **settings)
     return search.fit(features, domains.y, sample_weight=weights)
 
 
@@ -214,11 +215,6 @@ def stack(first, second):
     if sparse.issparse(first):
         return sparse.vstack([first, second], format="csr")
     return np.concatenate([first, second])
-
-
-def make_default_encoder(is_text):
-    """Return TF-IDF for texts, or None for rows of numbers."""
-    return TfidfEncoder(sublinear_tf=True) if is_text else None
 
 
 def select_rows(X, mask):
