@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from transferkit._training.cluster_rows import Rows, make_rows
 from transferkit._training.device import choose_device, to_tensor
 
 __all__ = [
@@ -86,7 +86,7 @@ def find_clusters(
     .. [3] G. Hamerly (2010). Making k-means even faster. SDM. (The bounds.)
     """
     place = choose_device(device)
-    rows = _make_rows(X, weights, place, batch_size)
+    rows = make_rows(X, weights, place, batch_size)
     limit = tol * rows.mean_variance()
     chosen, random = _draw_sample(rows.n_rows, n_clusters, seed)
     best = _best_start(rows.select(chosen), n_clusters, init, n_init, max_iter, limit, random)
@@ -112,7 +112,7 @@ def start_centres(
     seed: int,
 ) -> np.ndarray:
     """Return the centres with which :func:`find_clusters` goes over all rows, from those of :func:`choose_sample`."""
-    rows = _make_rows(sample, None, choose_device(device), batch_size)
+    rows = make_rows(sample, None, choose_device(device), batch_size)
     _, random = _draw_sample(n_rows, n_clusters, seed)
     return _best_start(rows, n_clusters, init, n_init, max_iter, limit, random).centres.cpu().numpy()
 
@@ -131,7 +131,7 @@ class ClusterSums:
 
 def sum_clusters(X: Any, centres: np.ndarray, batch_size: int, device: str) -> ClusterSums:
     """Return what an iteration with these centres needs of some of the rows."""
-    rows = _make_rows(X, None, choose_device(device), batch_size)
+    rows = make_rows(X, None, choose_device(device), batch_size)
     found = rows.assign(to_tensor(centres, rows.device))
     sums, counts = rows.sums(found.labels, len(centres))
     far = found.squares.topk(min(_MOST_FAR, rows.n_rows)).indices
@@ -176,7 +176,7 @@ def update_clusters(X: Any, known: Clusters, batch_size: int, device: str) -> Cl
     ----------
     .. [1] D. Sculley (2010). Web-scale k-means clustering. WWW.
     """
-    rows = _make_rows(X, None, choose_device(device), batch_size)
+    rows = make_rows(X, None, choose_device(device), batch_size)
     centres = to_tensor(known.centres, rows.device)
     found = rows.assign(centres)
     sums, counts = rows.sums(found.labels, len(centres))
@@ -196,134 +196,11 @@ def merge_clusters(a: Clusters, b: Clusters) -> Clusters:
 
 
 @dataclass
-class _Found:
-    """Nearest centre of each row, the squared distance to it, and to the next."""
-
-    labels: Tensor
-    squares: Tensor
-    next_squares: Tensor
-
-
-@dataclass
 class _Result:
     centres: Tensor
     counts: Tensor
     inertia: float
     n_iter: int
-
-
-class _Rows:
-    """Rows with their weights and squared lengths, dense or sparse."""
-
-    def __init__(self, rows: Tensor, weights: Tensor, batch_size: int) -> None:
-        self.rows, self.weights, self.batch_size = rows, weights, batch_size
-        self.n_rows, self.device = len(weights), weights.device
-        self.squares = self._squares()
-
-    def assign(self, centres: Tensor, chosen: Tensor | None = None) -> _Found:
-        """Return the nearest centres of all rows, or of those chosen."""
-        n_rows = self.n_rows if chosen is None else len(chosen)
-        labels = torch.empty(n_rows, dtype=torch.int64, device=self.device)
-        least = torch.empty(n_rows, 2, device=self.device)
-        offsets = centres.square().sum(1)
-        for begin in range(0, n_rows, self.batch_size):
-            block = slice(begin, min(begin + self.batch_size, n_rows))
-            products = self._products(block if chosen is None else chosen[block], centres)
-            products.mul_(-2).add_(offsets)
-            least[block, 0], labels[block] = products.min(1)
-            products.scatter_(1, labels[block, None], torch.inf)
-            least[block, 1] = products.amin(1)
-        least += (self.squares if chosen is None else self.squares[chosen])[:, None]
-        least.clamp_(min=0)
-        return _Found(labels, least[:, 0].contiguous(), least[:, 1].contiguous())
-
-    def mean_variance(self) -> float:
-        """Return the mean of the variances of the features."""
-        total = self.weights.sum().double()
-        sums, _ = self.sums(torch.zeros(self.n_rows, dtype=torch.int64, device=self.device), 1)
-        squares = (self.squares.double() * self.weights).sum() / total
-        return float((squares - (sums / total).square().sum()) / sums.shape[1])
-
-    def _squares(self) -> Tensor:
-        raise NotImplementedError
-
-    def _products(self, chosen: Any, centres: Tensor) -> Tensor:
-        raise NotImplementedError
-
-    def sums(self, labels: Tensor, n_clusters: int, chosen: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the weighted sum (n_clusters, n_features) and the weight of the rows of each label."""
-        raise NotImplementedError
-
-    def select(self, chosen: Tensor) -> "_Rows":
-        """Return some of the rows."""
-        raise NotImplementedError
-
-    def take(self, chosen: Tensor) -> Tensor:
-        """Return some of the rows as a dense tensor."""
-        raise NotImplementedError
-
-
-class _DenseRows(_Rows):
-    def _squares(self) -> Tensor:
-        return self.rows.square().sum(1)
-
-    def _products(self, chosen: Any, centres: Tensor) -> Tensor:
-        return self.rows[chosen] @ centres.T
-
-    def sums(self, labels: Tensor, n_clusters: int, chosen: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        weights = self.weights if chosen is None else self.weights[chosen]
-        rows = self.rows if chosen is None else self.rows[chosen]
-        counts = torch.bincount(labels, weights.double(), minlength=n_clusters)
-        if self.device.type == "cpu":  # SciPy's product adds rows faster than torch scatters them
-            picks = sp.csr_array(
-                (weights.numpy(), labels.numpy(), np.arange(len(labels) + 1)), (len(labels), n_clusters)
-            )
-            return torch.from_numpy(picks.T.tocsr() @ rows.numpy()).double(), counts
-        sums = torch.zeros(n_clusters, rows.shape[1], dtype=torch.float64, device=self.device)
-        for begin in range(0, len(rows), self.batch_size):
-            block = slice(begin, begin + self.batch_size)
-            sums.index_add_(0, labels[block], rows[block].double() * weights[block, None])
-        return sums, counts
-
-    def select(self, chosen: Tensor) -> "_DenseRows":
-        chosen = chosen.to(self.device)
-        return _DenseRows(self.rows[chosen], self.weights[chosen], self.batch_size)
-
-    def take(self, chosen: Tensor) -> Tensor:
-        return self.rows[chosen]
-
-
-class _SparseRows(_Rows):
-    def __init__(self, csr: Any, weights: Tensor, batch_size: int) -> None:
-        self.csr = csr
-        self.blocks: dict[tuple[int, int], Tensor] = {}
-        super().__init__(weights, weights, batch_size)
-
-    def _squares(self) -> Tensor:
-        squares = np.asarray(self.csr.multiply(self.csr).sum(axis=1), np.float32).ravel()
-        return torch.from_numpy(squares).to(self.device)
-
-    def _products(self, chosen: Any, centres: Tensor) -> Tensor:
-        if not isinstance(chosen, slice):
-            return to_tensor(self.csr[chosen.cpu().numpy()], self.device) @ centres.T
-        key = chosen.start, chosen.stop
-        if key not in self.blocks:
-            self.blocks[key] = to_tensor(self.csr[chosen], self.device)
-        return self.blocks[key] @ centres.T
-
-    def sums(self, labels: Tensor, n_clusters: int, chosen: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        weights = (self.weights if chosen is None else self.weights[chosen]).cpu()
-        rows = self.csr if chosen is None else self.csr[chosen.cpu().numpy()]
-        indices = labels.cpu().numpy()
-        picks = sp.csr_array((weights.numpy(), indices, np.arange(len(indices) + 1)), (len(indices), n_clusters))
-        counts = torch.bincount(labels, weights.to(labels.device).double(), minlength=n_clusters)
-        return torch.from_numpy((picks.T.tocsr() @ rows).toarray()).double().to(self.device), counts
-
-    def select(self, chosen: Tensor) -> "_SparseRows":
-        return _SparseRows(self.csr[chosen.numpy()], self.weights[chosen.to(self.device)], self.batch_size)
-
-    def take(self, chosen: Tensor) -> Tensor:
-        return torch.from_numpy(self.csr[chosen.cpu().numpy()].toarray()).to(self.device)
 
 
 def _draw_sample(n_rows: int, n_clusters: int, seed: int) -> tuple[Tensor, torch.Generator]:
@@ -333,7 +210,7 @@ def _draw_sample(n_rows: int, n_clusters: int, seed: int) -> tuple[Tensor, torch
 
 
 def _best_start(
-    sample: _Rows, n_clusters: int, init: str, n_init: int, max_iter: int, limit: float, random: torch.Generator
+    sample: Rows, n_clusters: int, init: str, n_init: int, max_iter: int, limit: float, random: torch.Generator
 ) -> _Result:
     """Return the best of some clusterings of a sample."""
     tries = [
@@ -343,15 +220,7 @@ def _best_start(
     return min(tries, key=lambda found: found.inertia)
 
 
-def _make_rows(X: Any, weights: np.ndarray | None, device: torch.device, batch_size: int) -> _Rows:
-    given = np.ones(X.shape[0], np.float32) if weights is None else np.asarray(weights, np.float32)
-    on_device = torch.from_numpy(given).to(device)
-    if sp.issparse(X):
-        return _SparseRows(X.tocsr(), on_device, batch_size)
-    return _DenseRows(to_tensor(X, device), on_device, batch_size)
-
-
-def _seed_centres(rows: _Rows, n_clusters: int, init: str, random: torch.Generator) -> Tensor:
+def _seed_centres(rows: Rows, n_clusters: int, init: str, random: torch.Generator) -> Tensor:
     """Return seeds: rows drawn at random, or each far from those before it (the best of some candidates)."""
     if init == "random":
         weights = rows.weights.cpu().double()
@@ -372,12 +241,12 @@ def _seed_centres(rows: _Rows, n_clusters: int, init: str, random: torch.Generat
     return rows.take(chosen)
 
 
-def _squares_to(rows: _Rows, chosen: slice, centres: Tensor) -> Tensor:
+def _squares_to(rows: Rows, chosen: slice, centres: Tensor) -> Tensor:
     products = rows._products(chosen, centres)
     return (products.mul_(-2) + centres.square().sum(1) + rows.squares[chosen, None]).clamp_(min=0)
 
 
-def _iterate(rows: _Rows, centres: Tensor, max_iter: int, limit: float) -> _Result:
+def _iterate(rows: Rows, centres: Tensor, max_iter: int, limit: float) -> _Result:
     """Move centres to the means of their rows until they rest.
 
     `upper` bounds a row's distance to its centre and `lower` that to any other; while the first is the smaller, the row
@@ -419,7 +288,7 @@ def _iterate(rows: _Rows, centres: Tensor, max_iter: int, limit: float) -> _Resu
     return _Result(centres, counts, float((final.squares.double() * weights).sum()), n_iter)
 
 
-def _fill_empty(rows: _Rows, labels: Tensor, upper: Tensor, sums: Tensor, counts: Tensor) -> None:
+def _fill_empty(rows: Rows, labels: Tensor, upper: Tensor, sums: Tensor, counts: Tensor) -> None:
     """Give each centre without rows the row that is farthest from its own (in place)."""
     empty = torch.nonzero(counts <= 1e-9)[:, 0]
     if len(empty) == 0:
