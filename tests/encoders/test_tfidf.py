@@ -349,7 +349,8 @@ def test_saved_and_loaded_gives_the_same(corpus, tmp_path):
         assert_same_rows(loaded.transform(corpus), expected)
         assert_same_rows(loaded.transform(corpus[:1]), expected[:1])
         assert loaded.vocabulary_ == encoder.vocabulary_
-        assert loaded.partial_fit is not None
+        with pytest.raises(ValueError, match="cannot learn on exactly"):
+            loaded.partial_fit(corpus[:1])
 
 
 @pytest.mark.parametrize("compress", [False, True])
@@ -373,6 +374,20 @@ def test_model_file_holds_all_that_was_learned(parameters, compress, corpus, tmp
     assert len(path.read_bytes()) == len(before)
     with pytest.raises(AttributeError, match="no attribute 'coef_'"):
         loaded.coef_  # noqa: B018
+
+
+def test_many_terms_are_mapped_from_a_model_file_and_not_made_by_each_process(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr("transferkit.encoders._term_files.MOST_PACKED", 10)
+    encoder = TfidfEncoder().partial_fit(corpus)
+    transferkit.save(encoder, tmp_path / "encoder.tk")
+    loaded = transferkit.load(tmp_path / "encoder.tk")
+    for name in ("_hashes", "_checks", "_term_text", "_columns"):
+        base = vars(loaded)[name]
+        while not isinstance(base, np.memmap):
+            base = base.base
+        assert base.size > 0
+    for texts in (corpus[:1], corpus):
+        assert_same_rows(loaded.transform(texts), encoder.transform(texts))
 
 
 def test_model_file_is_small(corpus, tmp_path):

@@ -20,12 +20,15 @@ TERM_ARRAYS = (
     "_term_lengths",
 )
 LEFT_OUT_OF_FILES = (*TERM_ARRAYS, "_columns")
+MOST_PACKED = 200_000  # terms; what each process makes of more of them would cost more than processes share
 _unpacked: WeakKeyDictionary = WeakKeyDictionary()
 
 
 def pack_state(encoder, state):
-    """Return the state to write: the terms in few bytes, and what follows from them left out."""
+    """Return the state to write: up to `MOST_PACKED` terms in few bytes, and what follows from them left out."""
     packed = state.get("_packed")
+    if packed is None and len(state["_columns"]) > MOST_PACKED:
+        return state
     if packed is None:
         terms, columns = Vocabulary(*map(state.get, TERM_ARRAYS)), state["_columns"]
         packed = pack_terms(terms, columns)
