@@ -221,7 +221,7 @@ SERVING = [
     serving_row("its answer to one short text", "one_text_ms"),
     serving_row("a process that starts, imports, loads and answers", "process_ms"),
 ]
-SHORT = [TEXT[0], TEXT[2], HEADS[0], HEADS[3], HEADS[9], UNSUPERVISED[0], UNSUPERVISED[3], SERVING[0], SERVING[1]]
+SHORT = [TEXT[0], HEADS[0], HEADS[3], UNSUPERVISED[0], UNSUPERVISED[3], SERVING[0]]
 GPU = [
     (
         f"logistic regression, {NEWS}",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from transferkit._training.coordinates import Vector, WhiteCoordinates
-from transferkit._training.device import choose_device, one_thread_if_small
+from transferkit._training.device import choose_device
 from transferkit._training.lbfgs import Solution, minimise
 from transferkit._training.linear_classifier import make_loss
 
@@ -175,8 +175,7 @@ class KernelSearch:
             ends = torch.arange(len(origin.C), device=self.device).view(len(kernels), -1, n_folds)[:, -1:]
             same = ends.expand(-1, len(Cs), -1).flatten()
             start = coordinates.transfer(last[0].select(same), origin.select(same))
-        with one_thread_if_small(self.device, 2 * len(weights) * start.coords.numel()):
-            solution = minimise(coordinates, loss, start, tol=self.tol, max_iter=self.max_iter)
+        solution = minimise(coordinates, loss, start, tol=self.tol, max_iter=self.max_iter)
         seconds = (time.perf_counter() - began) / n_copies
         fits = [
             self._read_fit(kernel, C, number, solution, coordinates, seconds)

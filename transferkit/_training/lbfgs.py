@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from transferkit._training.coordinates import Coordinates, Vector
+from transferkit._training.device import one_thread_if_small
 from transferkit._training.history import History
 from transferkit._training.losses import Loss
 
@@ -67,8 +68,13 @@ def minimise(
         where hardly a row is in doubt, is not worth its fourth digit to who only wants scores.
     """
     run = Run(coordinates, loss, start, offset, tol, lenient)
+    with one_thread_if_small(start.coords.device, 2 * len(loss.weights) * start.coords.numel()):
+        return _descend(run, max_iter, on_iteration)
+
+
+def _descend(run: "Run", max_iter: int, on_iteration: Callable[["Run"], bool] | None) -> Solution:
     solution = run.begin_solution()
-    every = 1 if start.coords.device.type == "cpu" or on_iteration is not None else STEPS_UNWATCHED
+    every = 1 if run.point.coords.device.type == "cpu" or on_iteration is not None else STEPS_UNWATCHED
     for iteration in range(max_iter + 1):
         direction, slope = run.propose()
         if iteration % every and iteration < max_iter:
