@@ -11,8 +11,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 demo: .venv/demo-ready
 	$(BIN)/transferkit demo
 
+# A process of tests for each core, each with one thread, since threads of several processes wait for each other.
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: .venv/test-ready
 	$(BIN)/ruff check
