@@ -23,6 +23,7 @@ from transferkit._validation import (
     HasMethods,
     Interval,
     StrOptions,
+    check_can_merge,
     check_is_fitted,
     fit_context,
     is_fitted,
@@ -394,15 +395,10 @@ class TfidfEncoder(ShardRecordMixin, TransformerMixin, VersionedEstimator):
         ------
         ValueError
             If the parameters differ, or one of the two was loaded without the terms that its bounds left out.
+        TypeError
+            If `other` is no TfidfEncoder.
         """
-        check_is_fitted(self)
-        if not isinstance(other, TfidfEncoder):
-            raise TypeError(f"Only another TfidfEncoder can be merged. Got {type(other).__name__}.")
-        check_is_fitted(other)
-        mine, theirs = self.get_params(), other.get_params()
-        different = [name for name in mine if name not in ("n_jobs", "device") and not _equal(mine[name], theirs[name])]
-        if different:
-            raise ValueError(f"Encoders can be merged only if their parameters agree. These differ: {different}.")
+        check_can_merge(self, other, [name for name in self.get_params() if name not in ("n_jobs", "device")])
         self._check_can_learn_on()
         other._check_can_learn_on()
         self._add(other._statistics())
@@ -686,7 +682,3 @@ class _Workings(NamedTuple):
 
 
 _workings: WeakKeyDictionary = WeakKeyDictionary()
-
-
-def _equal(a, b):
-    return a is b or np.array_equal(a, b)  # stop words and vocabularies may be arrays

@@ -21,7 +21,7 @@ from transferkit._validation import (
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.heads._block_scales import read_block_scales
-from transferkit.heads._linear_classifier import FLOATS, LinearClassifierMixin, warn_not_converged, weigh_rows
+from transferkit.heads._linear_classifier import LinearClassifierMixin, warn_not_converged, weigh_rows
 from transferkit.heads._prior import match_prior
 
 
@@ -184,7 +184,7 @@ class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, VersionedEstimat
 
         progress = FitProgress(self, self.max_iter, "step")
         with unchanged_on_error(self):
-            X, y = validate_features(self, X, y, FLOATS, multi_output=True)
+            X, y = validate_features(self, X, y, multi_output=True)
             progress.begin(X, y, sample_weight)
             scales = read_block_scales(self, X, self.block_scales)
             classes, targets, multilabel = read_targets(self, y)

@@ -22,7 +22,7 @@ from transferkit._validation import (
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.heads._block_scales import read_scale_candidates
-from transferkit.heads._linear_classifier import FLOATS, LinearClassifierMixin, warn_not_converged
+from transferkit.heads._linear_classifier import LinearClassifierMixin, warn_not_converged
 from transferkit.heads._logistic import read_attributes, read_prior, read_targets, weigh_targets
 from transferkit.heads._search_table import Candidates, FoldScorer, HeldOut, average_models, score_candidates
 
@@ -211,7 +211,7 @@ class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, VersionedEstim
         n_candidates = len(candidates.Cs) * (1 if self.block_scales is None else len(self.block_scales))
         progress = FitProgress(self, n_candidates, "candidate")
         with unchanged_on_error(self):
-            X, y = validate_features(self, X, y, FLOATS, multi_output=True)
+            X, y = validate_features(self, X, y, multi_output=True)
             progress.begin(X, y, sample_weight)
             candidates.scales = read_scale_candidates(self, X, self.block_scales)
             classes, targets, multilabel = read_targets(self, y)

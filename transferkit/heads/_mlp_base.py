@@ -13,9 +13,15 @@ from transferkit._algorithms.feature_blocks import FeatureBlocks
 from transferkit._algorithms.network_predictions import compute_outputs
 from transferkit._pictures import import_pyplot
 from transferkit._progress import FitProgress
-from transferkit._validation import check_is_fitted, to_numpy, unchanged_on_error, validate_data, validate_rows
+from transferkit._validation import (
+    FLOATS,
+    check_is_fitted,
+    to_numpy,
+    unchanged_on_error,
+    validate_data,
+    validate_rows,
+)
 from transferkit._versioning import VersionedEstimator
-from transferkit.heads._linear_classifier import FLOATS
 from transferkit.heads._mlp_parameters import check_together, make_options, read_hidden_sizes
 from transferkit.heads._mlp_start import read_start
 
@@ -118,7 +124,7 @@ class MLPHead(CallbackSupportMixin, VersionedEstimator):
 
     def _compute_outputs(self, X):
         check_is_fitted(self, "coefs_")
-        X = validate_rows(self, X.to_sparse() if isinstance(X, FeatureBlocks) else X, FLOATS)
+        X = validate_rows(self, X.to_sparse() if isinstance(X, FeatureBlocks) else X)
         return compute_outputs(X, self.coefs_, self.intercepts_, self.activation, getattr(self, "scales_", None))
 
     def plot_history(self, ax=None):

@@ -23,7 +23,6 @@ from transferkit._validation import (
     validate_rows,
 )
 from transferkit._versioning import VersionedEstimator
-from transferkit.heads._linear_classifier import FLOATS
 from transferkit.heads._prior import match_prior
 
 MAX_DECOMPOSED = 4000
@@ -143,7 +142,7 @@ class RidgeHead(MultiOutputMixin, RegressorMixin, VersionedEstimator):
             The fitted head.
         """
         with unchanged_on_error(self):
-            X, y = validate_features(self, X, y, FLOATS, multi_output=True, y_numeric=True)
+            X, y = validate_features(self, X, y, multi_output=True, y_numeric=True)
             weights = check_sample_weight(to_numpy(sample_weight), X, dtype=np.float64, ensure_non_negative=True)
             alphas = read_alphas(self)
             targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
@@ -177,7 +176,7 @@ class RidgeHead(MultiOutputMixin, RegressorMixin, VersionedEstimator):
             Predictions.
         """
         check_is_fitted(self, "coef_")
-        X = validate_rows(self, X, FLOATS)
+        X = validate_rows(self, X)
         return compute_scores(X, self.coef_, self.intercept_)
 
     def __sklearn_clone__(self):
