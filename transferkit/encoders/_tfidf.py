@@ -11,10 +11,10 @@ from sklearn.base import TransformerMixin
 from transferkit._algorithms.packed_terms import Spelling
 from transferkit._algorithms.tfidf import (
     Weighting,
-    count_rows,
-    inverse_document_frequency,
+    counts_by_row,
     stack_rows,
     weigh,
+    weigh_columns,
     within_bounds,
 )
 from transferkit._algorithms.vocabulary import Vocabulary, choose_columns, decode_terms, find_terms
@@ -319,7 +319,7 @@ class TfidfEncoder(ShardRecordMixin, TransformerMixin, VersionedEstimator):
 
         def take_rows(k):
             block, blocks[k] = blocks[k], None  # its memory is free once the rows are made
-            return self._weigh(count_rows(block, self._columns[terms_of[k]], self.dtype))
+            return self._weigh(counts_by_row(block, self._columns[terms_of[k]], self.dtype))
 
         return stack_rows(list(map_blocks(take_rows, range(len(blocks)), self.n_jobs)), len(self._idf))
 
@@ -347,7 +347,7 @@ class TfidfEncoder(ShardRecordMixin, TransformerMixin, VersionedEstimator):
             counts = analysis.count(block)
             places = find_terms(terms.hashes, terms.checks, counts.hashes, counts.checks)
             columns = np.where(places >= 0, self._columns[places], np.int32(-1))
-            return self._weigh(count_rows(counts, columns, self.dtype))
+            return self._weigh(counts_by_row(counts, columns, self.dtype))
 
         return stack_rows(list(map_blocks(make_rows, analysis.split(documents), self.n_jobs)), len(self._idf))
 
@@ -488,13 +488,7 @@ class TfidfEncoder(ShardRecordMixin, TransformerMixin, VersionedEstimator):
         self : TfidfEncoder
             The fitted encoder.
         """
-        idf = np.ones(len(columns), self.dtype)
-        if self.use_idf:
-            frequency = terms.document_frequency[np.argsort(columns)]
-            idf = inverse_document_frequency(frequency, n_documents, self.smooth_idf, self.dtype)
-        vars(self).update(zip(TERM_ARRAYS, terms, strict=True))
-        self._columns, self._idf, self.n_documents_, self._packed = columns, idf, n_documents, None
-        self._tally, self._keeps_all, self._is_complete, self._vocabulary_error = None, True, True, 0
+        self._set_state(TermStatistics(terms, n_documents), columns, keeps_all=True)
         return self
 
     def _prepare_fit(self):
@@ -539,18 +533,16 @@ class TfidfEncoder(ShardRecordMixin, TransformerMixin, VersionedEstimator):
             self._store(TermStatistics(terms, self.n_documents_, self._tally.error), keeps_all=True)
 
     def _store(self, statistics, keeps_all):
+        """Become fitted with the terms that the parameters choose."""
+        columns = self._choose_columns(statistics.terms, statistics.n_documents)
+        self._set_state(statistics, columns, keeps_all)
+
+    def _set_state(self, statistics, columns, keeps_all):
         terms, n_documents, error = statistics
-        columns = self._choose_columns(terms, n_documents)
-        n_terms = int(columns.max()) + 1
-        idf = np.ones(n_terms, self.dtype)
-        if self.use_idf:
-            kept = columns >= 0
-            frequency = np.empty(n_terms, np.int64)
-            frequency[columns[kept]] = terms.document_frequency[kept]
-            idf = inverse_document_frequency(frequency, n_documents, self.smooth_idf, self.dtype)
-        self.n_documents_ = n_documents
+        settings = {"use_idf": self.use_idf, "smooth": self.smooth_idf, "dtype": self.dtype}
+        idf = weigh_columns(terms.document_frequency, columns, n_documents, **settings)
         vars(self).update(zip(TERM_ARRAYS, terms, strict=True))
-        self._columns, self._idf, self._packed = columns, idf, None
+        self._columns, self._idf, self.n_documents_, self._packed = columns, idf, n_documents, None
         self._tally, self._keeps_all, self._is_complete, self._vocabulary_error = None, keeps_all, True, error
 
     def _choose_columns(self, terms, n_documents):
