@@ -11,6 +11,7 @@ from transferkit._algorithms.cooccurrence import MAX_WINDOW, both_directions
 from transferkit._algorithms.pooling import (
     common_direction,
     mean_rows,
+    share_rows,
     smooth_inverse_frequency,
     unit_rows,
 )
@@ -19,7 +20,7 @@ from transferkit._algorithms.vocabulary import Vocabulary
 from transferkit._progress import FitProgress
 from transferkit._validation import Interval, StrOptions, check_is_fitted, fit_context, is_fitted, unchanged_on_error
 from transferkit._versioning import VersionedEstimator
-from transferkit.encoders._fine_tuning import LinearLayer, Network, UnitRowsLayer, share_rows
+from transferkit.encoders._fine_tuning import LinearLayer, Network, UnitRowsLayer
 from transferkit.encoders._shard_record import ShardRecordMixin
 from transferkit.encoders._term_projection import TermProjection
 from transferkit.encoders._text_analysis import make_analysis

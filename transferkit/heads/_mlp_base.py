@@ -24,12 +24,15 @@ from transferkit._validation import (
 from transferkit._versioning import VersionedEstimator
 from transferkit.heads._mlp_parameters import check_together, make_options, read_hidden_sizes
 from transferkit.heads._mlp_start import read_start
+from transferkit.heads._prior import KeepsSourceMixin
 
 HISTORY_KEYS = ("loss", "learning_rate", "batch_size", "validation_score")
 
 
-class MLPHead(CallbackSupportMixin, VersionedEstimator):
+class MLPHead(KeepsSourceMixin, CallbackSupportMixin, VersionedEstimator):
     """Base of both network heads; they add how to read targets and what to make of outputs."""
+
+    _source_parameter = "weight_init"
 
     def _fit(self, X, y, sample_weight, X_val, y_val):
         progress = FitProgress(self, self.max_iter, "epoch")
@@ -155,11 +158,6 @@ class MLPHead(CallbackSupportMixin, VersionedEstimator):
             right.plot(epochs, self.validation_scores_, color="C1", label="validation score")
             right.set_ylabel("validation score")
         return ax
-
-    def __sklearn_clone__(self):
-        copy = super().__sklearn_clone__()
-        copy.weight_init = self.weight_init  # a source model is knowledge: cloning must not unfit it
-        return copy
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -23,13 +23,13 @@ from transferkit._validation import (
     validate_rows,
 )
 from transferkit._versioning import VersionedEstimator
-from transferkit.heads._prior import match_prior
+from transferkit.heads._prior import KeepsSourceMixin, match_prior
 
 MAX_DECOMPOSED = 4000
 MAX_STEPS = 2000
 
 
-class RidgeHead(MultiOutputMixin, RegressorMixin, VersionedEstimator):
+class RidgeHead(KeepsSourceMixin, MultiOutputMixin, RegressorMixin, VersionedEstimator):
     """Linear regression with an L2 penalty, from zero or from a source model.
 
     The objective is that of :class:`~sklearn.linear_model.Ridge`,
@@ -178,11 +178,6 @@ class RidgeHead(MultiOutputMixin, RegressorMixin, VersionedEstimator):
         check_is_fitted(self, "coef_")
         X = validate_rows(self, X)
         return compute_scores(X, self.coef_, self.intercept_)
-
-    def __sklearn_clone__(self):
-        copy = super().__sklearn_clone__()
-        copy.prior = self.prior  # a source model is knowledge, not a hyper-parameter: cloning must not unfit it
-        return copy
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
