@@ -33,6 +33,12 @@ class ClassificationTask:
         What the folds are scored by; accuracy if None.
     class_weight : dict, "balanced" or None
         Weights of the classes.
+    sample_weight : array-like of shape (n_samples,) or None
+        Weights of the rows.
+    groups : array-like of shape (n_samples,) or None
+        Groups, for splitters that ask for them.
+    random_state : int, RandomState instance or None
+        Shuffles the rows before an int `cv` makes folds of them.
     """
 
     def __init__(self, estimator, y, *, cv, scoring, class_weight, sample_weight, groups, random_state):
