@@ -84,7 +84,7 @@ def prune(head, amount=None, *, method="magnitude", scope="global", budget=None,
     if (X is None) != (y is None) or (budget is not None and X is None):
         raise ValueError("X and y go together, and a budget needs them: the best of what fits is found by its score.")
     if budget is not None:
-        return _fit_into(network, read_bytes(budget), method, X, y)
+        return _fit_into(network, read_bytes(budget), method, X, y, random_state)
     highest = np.inf if method == "threshold" else 1
     if not isinstance(amount, Real) or isinstance(amount, bool) or not 0 <= amount < highest:
         raise ValueError(f"amount must be a number in [0, {highest}) with method={method!r}. Got {amount!r} instead.")
@@ -218,15 +218,16 @@ def _report(compressed, network, dtype, amount, scope, X, y):
     return compressed
 
 
-def _fit_into(network, n_bytes, method, X, y):
+def _fit_into(network, n_bytes, method, X, y, random_state):
     """Return the best by score of what fits: for each type and scope the one that loses fewest weights."""
     if method == "threshold":
         raise ValueError("A budget needs a method that removes a share: method='threshold' does not.")
+    seed = check_random_state(random_state).randint(2**31 - 1)  # so that each share removes the same and more
     found, smallest = [], np.inf
     for dtype, scope in product((None, *DTYPES), SCOPES):
 
         def compress(amount, dtype=dtype, scope=scope):
-            pruned = _remove(network, amount, method, scope, 0)
+            pruned = _remove(network, amount, method, scope, seed)
             return pruned if dtype is None else _narrow(pruned, dtype)
 
         amount, candidate = 0.0, compress(0.0)
