@@ -25,8 +25,8 @@ from transferkit._validation import (
 from transferkit._versioning import VersionedEstimator
 from transferkit.heads._prior import KeepsSourceMixin, match_prior
 
-MAX_DECOMPOSED = 4000
-MAX_STEPS = 2000
+MAX_DECOMPOSED = 4000  # rows or features: what is decomposed is the smaller side, squared
+MAX_STEPS = 2000  # of conjugate gradients
 
 
 class RidgeHead(KeepsSourceMixin, MultiOutputMixin, RegressorMixin, VersionedEstimator):
