@@ -45,9 +45,6 @@ _TEXT_PARAMETERS = (
     "n_jobs",
 )
 
-# What learn_subwords sets: persistence lets a file set only attributes that a class's own module names.
-_SUBWORD_ATTRIBUTES = ("_ngram_buckets", "_ngram_vectors")
-
 
 class WordVectorEncoder(
     CallbackSupportMixin,
@@ -420,8 +417,10 @@ class WordVectorEncoder(
     def _describe(self, words, vectors, frequency, idf):
         # Texts of independent words agree most along the mean of the weighted vectors.
         mean = (frequency * smooth_inverse_frequency(frequency, self.sif_weight)) @ vectors
+        buckets, ngram_vectors = learn_subwords(self, words, vectors)
         return {
-            **learn_subwords(self, words, vectors),
+            "_ngram_buckets": buckets,
+            "_ngram_vectors": ngram_vectors,
             "_words": words,
             "_vectors": vectors,
             "_lengths": np.linalg.norm(vectors, axis=1),
