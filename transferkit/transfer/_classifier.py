@@ -23,16 +23,8 @@ from transferkit._validation import (
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.heads import LogisticHead
-from transferkit.transfer._estimator import TransferMixin
+from transferkit.transfer._estimator import TransferMixin, head_has
 from transferkit.transfer._outcome import tabulate
-
-
-def _head_has(method):
-    def check(self):
-        head = getattr(self, "head_", self.head)
-        return hasattr(LogisticHead if head is None else head, method)
-
-    return check
 
 
 class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
@@ -239,7 +231,7 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         self.label_coef_ = outcome.attributes.get("label_coef_")
         return self
 
-    @available_if(_head_has("predict_proba"))
+    @available_if(head_has("predict_proba"))
     def predict_proba(self, X):
         """Return the probability of each class for each row; there when the head has it.
 
@@ -256,7 +248,7 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         check_is_fitted(self)
         return self.head_.predict_proba(self.encoder_.transform(X))
 
-    @available_if(_head_has("decision_function"))
+    @available_if(head_has("decision_function"))
     def decision_function(self, X):
         """Return the head's decision values; there when the head has them.
 
