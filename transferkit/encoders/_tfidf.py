@@ -1,14 +1,11 @@
 """TF-IDF: term counts weighed by how few documents hold the term."""
 
 from numbers import Integral, Real
-from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import TransformerMixin
 
-from transferkit._algorithms.packed_terms import Spelling
 from transferkit._algorithms.tfidf import (
     Weighting,
     counts_by_row,
@@ -18,26 +15,21 @@ from transferkit._algorithms.tfidf import (
     within_bounds,
 )
 from transferkit._algorithms.vocabulary import Vocabulary, choose_columns, decode_terms, find_terms
-from transferkit._algorithms.vocabulary_merging import Tally, merge_parts, to_vocabulary
+from transferkit._algorithms.vocabulary_merging import merge_parts, to_vocabulary
 from transferkit._validation import (
     HasMethods,
     Interval,
     StrOptions,
-    check_can_merge,
     check_is_fitted,
     fit_context,
     is_fitted,
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._shard_record import ShardRecordMixin
-from transferkit.encoders._short_texts import ShortTexts, are_few
+from transferkit.encoders._short_texts import are_few
 from transferkit.encoders._term_files import LEFT_OUT_OF_FILES, TERM_ARRAYS, complete_state, pack_state, unpack_array
-from transferkit.encoders._text_analysis import (
-    TextAnalysis,
-    make_analysis,
-    sort_given_vocabulary,
-    warn_for_unused,
-)
+from transferkit.encoders._term_streaming import TermStreamingMixin
+from transferkit.encoders._text_analysis import make_analysis, sort_given_vocabulary, warn_for_unused
 from transferkit.encoders._text_blocks import (
     TermStatistics,
     check_documents,
@@ -47,6 +39,7 @@ from transferkit.encoders._text_blocks import (
     tally_terms,
     threaded_map,
 )
+from transferkit.encoders._text_workings import find_workings
 
 # Shared with every encoder that starts from TF-IDF rows and passes these parameters on.
 TEXT_PARAMETER_CONSTRAINTS = {
@@ -74,7 +67,7 @@ TEXT_PARAMETER_CONSTRAINTS = {
 }
 
 
-class TfidfEncoder(ShardRecordMixin, TransformerMixin, VersionedEstimator):
+class TfidfEncoder(TermStreamingMixin, ShardRecordMixin, TransformerMixin, VersionedEstimator):
     r"""Encode texts as sparse TF-IDF rows.
 
     The parameters, the vocabulary, the order of columns and the numbers are those of scikit-learn's
@@ -186,7 +179,7 @@ class TfidfEncoder(ShardRecordMixin, TransformerMixin, VersionedEstimator):
     and counted there, and the hashes and counts that come back are those of NumPy, bit for bit. So encoders
     fitted on either merge, and a model does not depend on a device: where `transform` finds no torch or no such
     device, NumPy counts instead. `fit` refuses a device that is not there. Texts that go the plain way, and a few short
-    texts, are counted without it. Equality is tested on torch's CPU tensors; CUDA has not been measured.
+    texts, are counted without it. Equality is tested on torch's CPU tensors, and on a GPU where the tests find one.
 
     References
     ----------
@@ -338,7 +331,7 @@ class TfidfEncoder(ShardRecordMixin, TransformerMixin, VersionedEstimator):
         """
         check_is_fitted(self)
         self._settle()
-        documents, workings = self._check_documents(X), self._workings()
+        documents, workings = self._check_documents(X), find_workings(self)
         if are_few(documents):
             return workings.short_texts.encode(documents, self._weigh)
         analysis, terms = workings.analysis, self._terms()
@@ -350,59 +343,6 @@ class TfidfEncoder(ShardRecordMixin, TransformerMixin, VersionedEstimator):
             return self._weigh(counts_by_row(counts, columns, self.dtype))
 
         return stack_rows(list(map_blocks(make_rows, analysis.split(documents), self.n_jobs)), len(self._idf))
-
-    @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None):
-        """Learn from more texts, as if they had been there from the start.
-
-        Parameters
-        ----------
-        X : iterable of str, length n_texts
-            A batch of texts: list, NumPy array, generator, pandas or polars Series.
-        y : None
-            Ignored; here for scikit-learn's API.
-
-        Returns
-        -------
-        self : TfidfEncoder
-            The encoder; it equals one fitted on all texts so far at once.
-
-        Raises
-        ------
-        ValueError
-            If the encoder was loaded without the terms that its bounds left out.
-        """
-        known = is_fitted(self)
-        if known:
-            self._check_can_learn_on()
-        self._add(self._learn(self._workings().analysis if known else self._prepare_fit(), X))
-        return self
-
-    def merge(self, other):
-        """Take over what another encoder has learned, as if its texts had been seen here.
-
-        Parameters
-        ----------
-        other : TfidfEncoder
-            A fitted encoder with the same parameters; it stays as it is.
-
-        Returns
-        -------
-        self : TfidfEncoder
-            The encoder; it equals one fitted on the texts of both, in any order.
-
-        Raises
-        ------
-        ValueError
-            If the parameters differ, or one of the two was loaded without the terms that its bounds left out.
-        TypeError
-            If `other` is no TfidfEncoder.
-        """
-        check_can_merge(self, other, [name for name in self.get_params() if name not in ("n_jobs", "device")])
-        self._check_can_learn_on()
-        other._check_can_learn_on()
-        self._add(other._statistics())
-        return self
 
     @property
     def idf_(self):
@@ -514,24 +454,6 @@ class TfidfEncoder(ShardRecordMixin, TransformerMixin, VersionedEstimator):
         given, _ = sort_given_vocabulary(self.vocabulary, analysis, self.lowercase)
         return count_given_terms(analysis, given, documents, self.n_jobs)
 
-    def _add(self, statistics):
-        if getattr(self, "_tally", None) is None:
-            tally = Tally(None if self.vocabulary is not None else self.max_vocabulary)
-            if is_fitted(self):
-                tally.add([self._terms()])
-                tally.error = self._statistics().error
-            self._tally = tally
-        self._tally.add([statistics.terms])
-        self._tally.error += statistics.error
-        self._keeps_all = self._is_complete = True
-        self.n_documents_ = getattr(self, "n_documents_", 0) + statistics.n_documents
-
-    def _settle(self):
-        """Choose columns and weights, if texts were added since that was last done."""
-        if self._tally is not None:
-            terms = self._tally.vocabulary()
-            self._store(TermStatistics(terms, self.n_documents_, self._tally.error), keeps_all=True)
-
     def _store(self, statistics, keeps_all):
         """Become fitted with the terms that the parameters choose."""
         columns = self._choose_columns(statistics.terms, statistics.n_documents)
@@ -566,44 +488,9 @@ class TfidfEncoder(ShardRecordMixin, TransformerMixin, VersionedEstimator):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return unpack_array(self, name)
 
-    def _statistics(self):
-        terms = self._terms()
-        return TermStatistics(terms, self.n_documents_, getattr(self, "_vocabulary_error", 0))
-
     def _weigh(self, rows):
         weigh(rows, self._idf if self.use_idf else None, Weighting(self.binary, self.sublinear_tf, self.norm))
         return rows
-
-    def _workings(self):
-        """Return what is made from parameters and state for speed, made again when these change."""
-        key = tuple(map(self.__dict__.get, _WORKING_PARAMETERS))
-        workings = _workings.get(self)
-        if workings is None or any(a is not b for a, b in zip(workings.key, key, strict=True)):
-            analysis, short_texts = make_analysis(self), None
-            if "_idf" in vars(self):
-                short_texts = ShortTexts(analysis, self._choose_search(analysis), len(self._idf), self.dtype)
-            workings = _workings[self] = _Workings(key, analysis, short_texts)
-        return workings
-
-    def _choose_search(self, analysis):
-        """Return the function that finds the columns of a few terms."""
-        if vars(self).get("_packed") is not None:
-            return Spelling(self._packed).find_columns
-        hashes, checks, columns = self._hashes, self._checks, self._columns
-
-        def find_columns(terms):
-            places = find_terms(hashes, checks, *analysis.hash_terms(terms))
-            return np.where(places >= 0, columns[places], -1).tolist()
-
-        return find_columns
-
-    def _check_can_learn_on(self):
-        if not self._is_complete:
-            raise ValueError(
-                "This TfidfEncoder was fitted with fit and then pickled or saved, which leaves out the terms "
-                "that min_df, max_df or max_features exclude, so it cannot learn on exactly. Fit it with partial_fit, "
-                "which keeps them."
-            )
 
     def _check_documents(self, X):
         return check_documents(X, (str, bytes) if self.input == "content" else (object,))
@@ -642,35 +529,3 @@ class TfidfEncoder(ShardRecordMixin, TransformerMixin, VersionedEstimator):
         tags.input_tags.two_d_array = False
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-# What an encoder's workings are made from: when one of these is another object, they are made again.
-_WORKING_PARAMETERS = (
-    "_columns",
-    "_packed",
-    "dtype",
-    "input",
-    "encoding",
-    "decode_error",
-    "strip_accents",
-    "lowercase",
-    "preprocessor",
-    "tokenizer",
-    "analyzer",
-    "stop_words",
-    "token_pattern",
-    "ngram_range",
-    "stemmer",
-    "device",
-)
-
-
-class _Workings(NamedTuple):
-    """The analysis of texts, and the faster way for a few short ones (None before `fit`)."""
-
-    key: tuple
-    analysis: TextAnalysis
-    short_texts: ShortTexts | None
-
-
-_workings: WeakKeyDictionary = WeakKeyDictionary()
