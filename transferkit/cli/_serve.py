@@ -82,18 +82,9 @@ def make_app(path, *, mmap=False, verify_key=None, max_texts=100, max_characters
         from transferkit.inspection import explain
 
         try:
-            explanation = explain(model_file.current(), request.text)
+            return _write_explanation(explain(model_file.current(), request.text), request.n)
         except TypeError as error:  # the model is not linear in terms
             raise HTTPException(422, str(error)) from None
-        return {
-            "labels": [str(label) for label in explanation.labels],
-            "decision": explanation.decision.tolist(),
-            "intercept": explanation.intercept.tolist(),
-            "terms": {
-                str(label): [{"term": term, "contribution": value} for term, value in explanation.top(request.n, label)]
-                for label in explanation.labels.tolist()
-            },
-        }
 
     @app.get("/model")
     def model():
@@ -101,6 +92,19 @@ def make_app(path, *, mmap=False, verify_key=None, max_texts=100, max_characters
         return model_file.description
 
     return app
+
+
+def _write_explanation(explanation, n):
+    """Return what an explanation says, with the `n` terms of largest contribution for each label, as JSON data."""
+    return {
+        "labels": [str(label) for label in explanation.labels],
+        "decision": explanation.decision.tolist(),
+        "intercept": explanation.intercept.tolist(),
+        "terms": {
+            str(label): [{"term": term, "contribution": value} for term, value in explanation.top(n, label)]
+            for label in explanation.labels.tolist()
+        },
+    }
 
 
 class ModelFile:
