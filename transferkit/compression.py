@@ -3,8 +3,10 @@
 from copy import copy
 from itertools import product
 from numbers import Integral, Real
+from typing import Literal
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.compression import (
@@ -28,7 +30,17 @@ N_BISECTIONS = 11
 NEARLY_ALL = 1 - 1e-9  # of the weights
 
 
-def prune(head, amount=None, *, method="magnitude", scope="global", budget=None, X=None, y=None, random_state=None):
+def prune(
+    head: BaseEstimator,
+    amount: float | None = None,
+    *,
+    method: Literal["magnitude", "random", "min", "max", "threshold"] = "magnitude",
+    scope: Literal["global", "layer"] = "global",
+    budget: int | str | None = None,
+    X=None,
+    y=None,
+    random_state: int | np.random.RandomState | None = None,
+) -> MLPHeadClassifier | MLPHeadRegressor:
     """Return a copy of a head with weights removed.
 
     Parameters
@@ -91,7 +103,9 @@ def prune(head, amount=None, *, method="magnitude", scope="global", budget=None,
     return _report(_remove(network, amount, method, scope, random_state), network, None, amount, scope, X, y)
 
 
-def quantise(head, dtype="float16", *, X=None, y=None):
+def quantise(
+    head: BaseEstimator, dtype: Literal["float16", "int8"] = "float16", *, X=None, y=None
+) -> MLPHeadClassifier | MLPHeadRegressor:
     """Return a copy of a head with its weights in fewer bits.
 
     Parameters

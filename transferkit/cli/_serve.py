@@ -4,15 +4,26 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from transferkit.exceptions import MissingExtraError, ModelFileError
 from transferkit.persistence import describe, load
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
 _SECONDS_BETWEEN_LOOKS = 1.0
 
 
-def make_app(path, *, mmap=False, verify_key=None, max_texts=100, max_characters=100_000, max_body=1_000_000):
+def make_app(
+    path: str | os.PathLike[str],
+    *,
+    mmap: bool = False,
+    verify_key: bytes | None = None,
+    max_texts: int = 100,
+    max_characters: int = 100_000,
+    max_body: int = 1_000_000,
+) -> "FastAPI":
     """Return a FastAPI application that serves the model of a file.
 
     ``POST /predict`` takes ``{"texts": [...]}`` and returns predictions and, where the model has them, probabilities;

@@ -1,7 +1,9 @@
 """Models as ONNX graphs."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -19,7 +21,7 @@ _OPSET = 17
 _IR_VERSION = 9  # what runtimes of the last years read
 
 
-def to_onnx(model, path):
+def to_onnx(model: BaseEstimator, path: str | os.PathLike[str]) -> Callable[[Any], dict[str, np.ndarray]]:
     """Write a fitted model as an ONNX graph, for other languages and runtimes.
 
     ONNX has no operators that split text as Python's regular expressions do. So the graph of a text model takes tokens,

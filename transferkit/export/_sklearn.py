@@ -20,7 +20,7 @@ from transferkit.export._sklearn_networks import convert_clusters, convert_netwo
 from transferkit.heads import LogisticHead, LogisticHeadCV, MLPHeadClassifier, MLPHeadRegressor, RidgeHead
 
 
-def to_sklearn(model):
+def to_sklearn(model: BaseEstimator) -> BaseEstimator:
     """Return an equal model that is made of scikit-learn's own classes alone.
 
     Its joblib or pickle file loads where scikit-learn is installed and transferkit is not. It predicts the same, and is

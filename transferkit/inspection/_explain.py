@@ -1,9 +1,11 @@
 """Exact reasons of models that are linear in terms."""
 
 import os
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from transferkit._validation import check_is_fitted
@@ -13,7 +15,7 @@ from transferkit.inspection._term_spans import find_spans
 from transferkit.persistence import load_shared
 
 
-def explain(model, text):
+def explain(model: BaseEstimator | str | os.PathLike[str], text: str) -> Explanation:
     """Explain a prediction by what each term of the text adds to each decision value.
 
     The sum of the contributions and the intercept is the decision value. Nothing is sampled or approximated: the model
@@ -74,7 +76,7 @@ def explain(model, text):
     return Explanation(text, terms, merged, intercept, labels, from_pretraining, spans)
 
 
-def top_terms(model, n=10):
+def top_terms(model: BaseEstimator | str | os.PathLike[str], n: int = 10) -> dict[Any, list[tuple[str, float]]]:
     """Return the terms of highest weight for each class of a model that is linear in terms.
 
     Parameters
