@@ -7,7 +7,6 @@ The rivals are scikit-learn's own ways to keep an encoder frozen. Medians of alt
 
 import argparse
 import json
-import platform
 import statistics
 import tempfile
 import time
@@ -15,12 +14,11 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-import sklearn
+from machine import describe_machine
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
-import transferkit
 from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder
 from transferkit.datasets import load_docstrings
 from transferkit.encoders import _row_cache
@@ -71,9 +69,7 @@ def main():
     medians = {name: round(statistics.median(values), 2) for name, values in seconds.items()}
     for name, value in medians.items():
         print(f"{value:8.2f} s  {name}")
-    versions = {"transferkit": transferkit.__version__, "scikit-learn": sklearn.__version__, "numpy": np.__version__}
-    machine = {"processor": platform.machine(), "cores": joblib.cpu_count(), "python": platform.python_version()}
-    report = {"texts": N_TEXTS, "fits": 25, "seconds": medians, "repeats": REPEATS, **machine, "versions": versions}
+    report = {"texts": N_TEXTS, "fits": 25, "seconds": medians, "repeats": REPEATS, "machine": describe_machine("cpu")}
     arguments.output.write_text(json.dumps(report, indent=1) + "\n")
 
 

@@ -13,7 +13,6 @@ import argparse
 import importlib.util
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -23,10 +22,7 @@ import traceback
 from pathlib import Path
 
 import numpy as np
-import scipy
-import sklearn
-
-import transferkit
+from machine import describe_machine
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "bench_fuzz.json"
@@ -95,11 +91,10 @@ def main():
     if args.worker:
         seed, first, last = map(int, args.worker[:3])
         return work(seed, first, last, Path(args.worker[3]))
-    versions = {"numpy": np.__version__, "scipy": scipy.__version__, "scikit-learn": sklearn.__version__}
     report = {
         "cases": 0, "loaded": 0, "refused": 0, "failures": [], "slowest_s": 0.0, "seconds": 0.0, "seeds": [],
         "bounds": {"seconds": load_mutations().SECONDS, "megabytes": load_mutations().MEGABYTES},
-        "versions": {"transferkit": transferkit.__version__, "python": platform.python_version(), **versions},
+        "machine": describe_machine("cpu"),
     }  # fmt: skip
     if args.append and args.output.exists():
         report |= json.loads(args.output.read_text())

@@ -9,7 +9,6 @@ are not run keep what the file says.
 import argparse
 import json
 import os
-import platform
 import time
 import warnings
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 import torch
+from machine import describe_machine
 from scipy.special import log_expit, log_softmax
 from sklearn.datasets import fetch_20newsgroups
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -240,12 +240,7 @@ def read_arguments(cases):
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     results = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
-    results["machine"] = {
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "device": torch.cuda.get_device_name() if arguments.device.startswith("cuda") else "cpu",
-    }
+    results["machine"] = describe_machine(arguments.device)
     return arguments, results
 
 

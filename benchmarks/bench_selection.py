@@ -12,13 +12,11 @@ import argparse
 import csv
 import gzip
 import json
-import os
-import platform
 import time
 from pathlib import Path
 
 import numpy as np
-import sklearn
+from machine import describe_machine
 from scipy.stats import weightedtau
 
 from transferkit import LogisticHeadCV, LSAEncoder, PretrainedEncoder, WordVectorEncoder, rank_encoders
@@ -114,8 +112,8 @@ def main():
         }
         for metric in METRICS
     }
-    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "scikit-learn": sklearn.__version__}
-    options.output.write_text(json.dumps({"machine": machine, "mean": mean, "tasks": tasks}, indent=1) + "\n")
+    report = {"machine": describe_machine(), "mean": mean, "tasks": tasks}
+    options.output.write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps({"mean": mean, "tasks": tasks}, indent=1))
 
 

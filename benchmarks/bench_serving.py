@@ -12,22 +12,20 @@ import argparse
 import http.client
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import joblib
 import numpy as np
-import sklearn
+from machine import describe_machine
 from sklearn.datasets import fetch_20newsgroups
 from sklearn.pipeline import Pipeline
 
-import transferkit
 from transferkit import LogisticHead, TfidfEncoder, load, save, to_sklearn
 from transferkit.compression import quantise
 
@@ -176,28 +174,13 @@ def try_load(model, data_folder, seconds, n_clients=4):
             url = server.stdout.readline().split()[2]
             latencies, errors, memory = [], [], []
             stop = time.monotonic() + seconds
-
-            def ask(client):
-                connection = http.client.HTTPConnection(url.removeprefix("http://"))
-                random, headers = np.random.RandomState(client), {"content-type": "application/json"}
+            with ThreadPoolExecutor(n_clients) as pool:
+                clients = [pool.submit(ask, url, news, client, stop, latencies, errors) for client in range(n_clients)]
                 while time.monotonic() < stop:
-                    body = json.dumps({"texts": [news[random.randint(len(news))][:1000]]})
-                    start = time.perf_counter()
-                    connection.request("POST", "/predict", body, headers)
-                    answer = connection.getresponse()
-                    content = answer.read()
-                    latencies.append(1000 * (time.perf_counter() - start))
-                    if answer.status != 200:
-                        errors.append(content.decode())
-
-            threads = [threading.Thread(target=ask, args=(client,)) for client in range(n_clients)]
-            for thread in threads:
-                thread.start()
-            while time.monotonic() < stop:
-                time.sleep(min(5, seconds / 6))
-                memory.append(round(proportional_set_size(server.pid), 1))
-            for thread in threads:
-                thread.join()
+                    time.sleep(min(5, seconds / 6))
+                    memory.append(round(proportional_set_size(server.pid), 1))
+            for client in clients:
+                client.result()  # raises what the client met
         finally:
             server.terminate()
             server.wait()
@@ -208,6 +191,21 @@ def try_load(model, data_folder, seconds, n_clients=4):
         "requests_per_second": round(len(latencies) / seconds, 1),
         "latency_ms": dict(zip(("p50", "p95", "p99"), percentiles, strict=True)), "memory_mb": memory,
     }  # fmt: skip
+
+
+def ask(url, news, seed, stop, latencies, errors):
+    """Ask for predictions of random texts until the clock says `stop`; add milliseconds and answers that are errors."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"))
+    random, headers = np.random.RandomState(seed), {"content-type": "application/json"}
+    while time.monotonic() < stop:
+        body = json.dumps({"texts": [news[random.randint(len(news))][:1000]]})
+        start = time.perf_counter()
+        connection.request("POST", "/predict", body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        latencies.append(1000 * (time.perf_counter() - start))
+        if answer.status != 200:
+            errors.append(content.decode())
 
 
 def main():
@@ -224,10 +222,8 @@ def main():
     else:
         report["table"] = measure_table(model)
         report["smaller_files"] = measure_smaller_files(model, args.folder)
-        report.pop("float16_weights", None)
-    versions = {"transferkit": transferkit.__version__, "scikit-learn": sklearn.__version__, "numpy": np.__version__}
-    report |= {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
-    report["versions"] = versions
+    kept = {name: report[name] for name in ("load_test", "table", "smaller_files", "notes") if name in report}
+    report = kept | {"machine": describe_machine("cpu")}
     print(json.dumps(report, indent=1))
     args.output.write_text(json.dumps(report, indent=1) + "\n")
 

@@ -9,7 +9,6 @@ same is done with ``load(path, mmap=False)``, with joblib, and by a process that
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+from machine import describe_machine
 
 import transferkit
 from transferkit import WordVectorEncoder
@@ -99,7 +99,7 @@ def main():
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     report = {"words": arguments.words, "components": arguments.components, "processes": arguments.processes}
-    report["machine"] = {"system": platform.system(), "processor": platform.machine(), "numpy": np.__version__}
+    report["machine"] = describe_machine("cpu")
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/vectors"
         start = time.perf_counter()

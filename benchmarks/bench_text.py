@@ -12,7 +12,6 @@ import argparse
 import gc
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -20,8 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-import scipy
-import sklearn
+from machine import describe_machine
 from sklearn.datasets import fetch_20newsgroups
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -213,15 +211,6 @@ def measure_case(options):
     return result
 
 
-def describe_device(device):
-    if not device:
-        return {}
-    import torch
-
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
-    return {"device": name, "torch": torch.__version__}
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", choices=["20newsgroups", "docstrings"])
@@ -243,14 +232,7 @@ def main():
         result = measure_lsa(options) if options.case == "LSA" else measure_case(options)
     result["load_of_machine"] = [round(load, 1) for load in os.getloadavg()]
     results = json.loads(options.output.read_text()) if options.output.exists() else {}
-    results["machine"] = {
-        "cores": os.cpu_count(),
-        "processor": platform.machine(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "scikit-learn": sklearn.__version__,
-    } | describe_device(options.device)
+    results["machine"] = describe_machine(options.device or "cpu")
     key = "stream" if options.stream else f"{options.corpus}, {options.case}"
     results[key] = result
     options.output.parent.mkdir(exist_ok=True)

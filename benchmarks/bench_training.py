@@ -12,7 +12,6 @@ to benchmarks/results/bench_training-DEVICE.json.
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -23,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
-import sklearn
 import torch
+from machine import describe_machine
 from scipy.special import expit
 from sklearn.datasets import fetch_20newsgroups
 from sklearn.linear_model import SGDClassifier
@@ -276,11 +275,7 @@ def main():
         return
     output = arguments.output or RESULTS / f"bench_training-{device.partition(':')[0]}.json"
     results = json.loads(output.read_text()) if output.exists() else {}
-    results["machine"] = {
-        "cores": os.cpu_count(), "python": platform.python_version(), "torch": torch.__version__,
-        "scikit-learn": sklearn.__version__, "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if device != "cpu" else platform.machine(),
-    }  # fmt: skip
+    results["machine"] = describe_machine(device) | {"threads": torch.get_num_threads()}
     dense = load_dense() if set(arguments.cases) - {"sparse"} else None
     for case in arguments.cases:
         if case == "sparse":

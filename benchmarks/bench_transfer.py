@@ -30,15 +30,13 @@ import csv
 import gzip
 import json
 import os
-import platform
 import statistics
 import time
 import warnings
 from pathlib import Path
 
 import numpy as np
-import scipy
-import sklearn
+from machine import describe_machine
 from sklearn.datasets import fetch_20newsgroups
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegressionCV
@@ -298,8 +296,7 @@ class Run:
                 means.setdefault(size, {}).setdefault(task, {}).setdefault(column, []).append(value["accuracy"])
                 seconds.setdefault(size, {}).setdefault(task, {}).setdefault(column, []).append(value["seconds"])
         report = {
-            "machine": {"processor": platform.machine(), "cores": N_THREADS, "python": platform.python_version()}
-            | {p.__name__: p.__version__ for p in (transferkit, np, scipy, sklearn)},
+            "machine": describe_machine(self.arguments.device),
             "pretraining seconds": {
                 key.removeprefix("pretraining "): value
                 for key, value in self.parts.items()

@@ -14,14 +14,12 @@ in skorch (if it is installed).
 
 import argparse
 import json
-import os
-import platform
 import time
 from pathlib import Path
 
 import numpy as np
-import sklearn
 import torch
+from machine import describe_machine
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.decomposition import PCA
@@ -167,13 +165,7 @@ def main():
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     results = json.loads(options.output.read_text()) if options.output.exists() else {}
-    results["machine"] = {
-        "cores": os.cpu_count(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "scikit-learn": sklearn.__version__,
-    }
+    results["machine"] = describe_machine(options.device)
     digits = load_digits()
     cases = {
         "kmeans": lambda: measure_kmeans(options.device),

@@ -21,20 +21,17 @@ import csv
 import gzip
 import json
 import os
-import platform
 import re
 import statistics
 import time
 from pathlib import Path
 
 import numpy as np
-import scipy
-import sklearn
+from machine import describe_machine
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
-import transferkit
 from transferkit import WordVectorEncoder
 
 RESULTS = Path(__file__).parent / "results"
@@ -149,16 +146,11 @@ def train_all(texts, methods, device, n_rounds, with_gensim):
     return encoders, seconds
 
 
-def describe_machine(device):
-    machine = {"processor": platform.machine(), "cores": N_THREADS, "python": platform.python_version()}
-    machine |= {package.__name__: package.__version__ for package in (transferkit, np, scipy, sklearn)}
+def start_cuda(device):
+    """Start CUDA where it is used, so that this is nobody's time."""
     import torch
 
-    machine["torch"] = torch.__version__
-    if device not in ("auto", "cpu"):
-        machine["device"] = torch.cuda.get_device_name(device)
-        torch.ones(1, device=device)  # so that starting CUDA is nobody's time
-    return machine
+    torch.ones(1, device=device)
 
 
 def parse_arguments():
@@ -179,6 +171,8 @@ def main(arguments):
     output = arguments.output or RESULTS / f"bench_word_vectors{'_gpu' if on_gpu else ''}.json"
     texts = read_corpus(folder)
     report = {"machine": describe_machine(arguments.device)}
+    if on_gpu:
+        start_cuda(arguments.device)
     with_gensim = not arguments.skip_gensim
     encoders, seconds = train_all(texts, arguments.methods, arguments.device, arguments.rounds, with_gensim)
     ours = next(iter(encoders.values()))

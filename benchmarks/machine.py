@@ -10,14 +10,17 @@ PACKAGES = ("transferkit", "numpy", "scipy", "scikit-learn", "joblib", "torch")
 RIVALS = ("dask", "fasttext-wheel", "gensim", "minisom", "skada", "skops", "skorch")
 
 
-def describe_machine():
-    """Return processor, cores, memory, GPU, versions of packages and rivals, and the commit, as JSON data."""
+def describe_machine(device="auto"):
+    """Return processor, cores, memory, GPU, versions of packages and rivals, and the commit, as JSON data.
+
+    The GPU is None where there is none, and where `device` says that it was not used.
+    """
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": platform.system(),
-        "gpu": _gpu(),
+        "gpu": None if device == "cpu" else _gpu(),
         "python": platform.python_version(),
         "versions": {name: version for name in (*PACKAGES, *RIVALS) if (version := _version(name)) is not None},
         "commit": _commit(),

@@ -361,11 +361,10 @@ def write_machine(*files):
 
 def describe(results, file):
     """Return machine and versions in a line; files from before there was one way to say it say less."""
-    run = results.get(file, "run", optional=True) or {}
-    machine = run or results.get(file, optional=True) or {}
+    machine = results.get(file, "run", optional=True) or results.get(file, optional=True) or {}
     if isinstance(machine.get("machine"), dict):
         machine = machine["machine"]
-    versions = run.get("versions") or results.get(file, "versions", optional=True) or {}
+    versions = machine.get("versions") or results.get(file, "versions", optional=True) or {}
     versions = versions or {
         k: v for k, v in machine.items() if k in ("numpy", "scipy", "scikit-learn", "torch", "dask")
     }
@@ -375,7 +374,7 @@ def describe(results, file):
     words += [str(device)] if device and device not in ("cpu", machine.get("processor"), "x86_64") else []
     words += [f"Python {machine['python']}"] if machine.get("python") else []
     words += [f"{name} {version}" for name, version in versions.items()]
-    words += [f"commit {run['commit']}"] if run.get("commit") else []
+    words += [f"commit {machine['commit']}"] if machine.get("commit") else []
     return ", ".join(words) + "." if words else "not measured yet."
 
 

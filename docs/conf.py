@@ -50,6 +50,7 @@ html_theme_options = {
 }
 html_sidebars = {"figures": [], "troubleshooting": [], "how-it-works": []}
 
+autodoc_typehints = "none"  # the docstrings say them in words
 autodoc_default_options = {
     "members": True,
     "inherited-members": "BaseEstimator,ClassifierMixin,RegressorMixin,TransformerMixin,"

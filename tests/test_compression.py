@@ -142,6 +142,13 @@ def test_budget_is_kept_and_spent_well(head, digits, budget):
         assert small.score(T, truth) > head.score(T, truth) - 0.03
 
 
+def test_budget_of_random_pruning_heeds_the_seed(head, digits):
+    X, y = digits[2:]
+    copies = [prune(head, budget=1500, X=X, y=y, method="random", random_state=seed) for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(flat(copies[0]), flat(copies[1]))
+    assert (flat(copies[0]) != flat(copies[2])).any()
+
+
 def test_budget_that_holds_all_changes_nothing_that_matters(digits):
     rows, target = load_diabetes(return_X_y=True)
     regressor = MLPHeadRegressor((8,), max_iter=20, random_state=0).fit(scale(rows), scale(target))

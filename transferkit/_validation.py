@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from scipy.sparse import csr_array, csr_matrix, issparse
@@ -22,15 +22,19 @@ from sklearn.utils.validation import check_is_fitted as check_is_fitted_slowly
 from transferkit._algorithms.feature_blocks import FeatureBlocks
 
 __all__ = [
+    "FLOATS",
     "HasMethods",
     "Interval",
     "StrOptions",
+    "check_can_merge",
     "check_features",
     "check_has_classes",
     "check_is_fitted",
     "check_labels",
+    "check_row_width",
     "check_same_length",
     "check_sample_weight",
+    "check_sizes",
     "check_targets",
     "check_texts",
     "count_rows",
@@ -46,6 +50,8 @@ __all__ = [
     "validate_rows",
     "warn_for_unused_text_parameters",
 ]
+
+FLOATS = [np.float64, np.float32]  # features of these types are taken as they are, others as the first
 
 
 def check_texts(X, *, accept=(str,)):
@@ -169,7 +175,63 @@ def check_same_length(X, y):
 
 def check_features(X):
     """Return features of any kind as a float32 or float64 array or CSR matrix, all finite."""
-    return check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32])
+    return check_array(X, accept_sparse="csr", dtype=FLOATS)
+
+
+def check_sizes(estimator, name, lengths=None):
+    """Raise ValueError unless a parameter is None or a tuple of positive integers, as many as allowed.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose parameter.
+    name : str
+        Name of the parameter.
+    lengths : tuple of int, default=None
+        How many integers it may have; any number by default.
+    """
+    value = getattr(estimator, name)
+    if value is None:  # the declared constraints say whether that is allowed
+        return
+    whole = all(isinstance(size, Integral) and size >= 1 for size in value)
+    if not whole or (lengths is not None and len(value) not in lengths):
+        expected = "" if lengths is None else f"{' or '.join(map(str, lengths))} "
+        or_none = ", or None" if None in estimator._parameter_constraints[name] else ""
+        raise ValueError(
+            f"The {name!r} parameter of {type(estimator).__name__} must be a tuple of {expected}positive integers"
+            f"{or_none}. Got {value!r} instead."
+        )
+
+
+def check_row_width(name, shape, width):
+    """Raise ValueError unless rows of this width hold arrays of the shape that a parameter gives."""
+    if np.prod(shape) != width:
+        raise ValueError(f"{name}={shape!r} stands for {np.prod(shape)} values a row, but the rows have {width}.")
+
+
+def check_can_merge(encoder, other, names):
+    """Raise TypeError or ValueError unless both encoders are fitted, of one class, and equal in what is named.
+
+    Parameters
+    ----------
+    encoder : estimator
+        Fitted.
+    other : estimator
+        What is to be merged into it.
+    names : iterable of str
+        Parameters and attributes that must be equal.
+    """
+    check_is_fitted(encoder)
+    if not isinstance(other, type(encoder)):
+        raise TypeError(f"Only another {type(encoder).__name__} can be merged. Got {type(other).__name__}.")
+    check_is_fitted(other)
+    different = [name for name in names if not _equal(getattr(encoder, name), getattr(other, name))]
+    if different:
+        raise ValueError(f"Encoders can be merged only if they agree. These differ: {different}.")
+
+
+def _equal(a, b):
+    return a is b or np.array_equal(a, b)  # stop words and vocabularies may be arrays
 
 
 def check_has_classes(classes, estimator):
@@ -191,11 +253,11 @@ def to_numpy(array):
     return _convert_to_numpy(array, namespace) if is_array_api and not _is_numpy_namespace(namespace) else array
 
 
-def validate_features(estimator, X, y, dtypes, **checks):
+def validate_features(estimator, X, y, **checks):
     """Return X as a valid dense or CSR matrix, or as valid blocks of such, and y, for an estimator that learns."""
     if not isinstance(X, FeatureBlocks):
-        return validate_data(estimator, to_numpy(X), to_numpy(y), accept_sparse="csr", dtype=dtypes, **checks)
-    X = check_blocks(estimator, X, dtypes)
+        return validate_data(estimator, to_numpy(X), to_numpy(y), accept_sparse="csr", dtype=FLOATS, **checks)
+    X = check_blocks(estimator, X)
     validate_data(estimator, X, skip_check_array=True)
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None.")
@@ -204,15 +266,15 @@ def validate_features(estimator, X, y, dtypes, **checks):
     return X, y
 
 
-def check_blocks(estimator, X, dtypes):
+def check_blocks(estimator, X):
     """Return feature blocks of one type whose entries are all finite."""
-    options = {"accept_sparse": "csr", "dtype": dtypes, "estimator": estimator, "ensure_min_features": 0}
+    options = {"accept_sparse": "csr", "dtype": FLOATS, "estimator": estimator, "ensure_min_features": 0}
     blocks = [check_array(block, input_name=f"block {number} of X", **options) for number, block in enumerate(X.blocks)]
     valid = FeatureBlocks(*blocks)
     return valid.astype(valid.dtype, copy=False)
 
 
-def validate_rows(estimator, X, dtypes):
+def validate_rows(estimator, X):
     """Return X as a valid dense or CSR matrix, or as blocks of such, for a fitted estimator that predicts.
 
     For one row scikit-learn's checks take ten times as long as the prediction, so what is plainly valid passes at once:
@@ -220,14 +282,14 @@ def validate_rows(estimator, X, dtypes):
     All else is left to scikit-learn, which converts it or says what is wrong with it.
     """
     if type(X) in (np.ndarray, csr_matrix, csr_array) and not hasattr(estimator, "feature_names_in_"):
-        fits = X.ndim == 2 and X.shape[0] > 0 and X.shape[1] == estimator.n_features_in_ and X.dtype in dtypes
+        fits = X.ndim == 2 and X.shape[0] > 0 and X.shape[1] == estimator.n_features_in_ and X.dtype in FLOATS
         with np.errstate(all="ignore"):  # a sum that overflows says nothing: scikit-learn looks again
             if fits and np.isfinite((X if type(X) is np.ndarray else X.data).sum()):
                 return X
     if isinstance(X, FeatureBlocks):
-        X = check_blocks(estimator, X, dtypes)
+        X = check_blocks(estimator, X)
         return validate_data(estimator, X, skip_check_array=True, reset=False)
-    return validate_data(estimator, to_numpy(X), accept_sparse="csr", dtype=dtypes, reset=False)
+    return validate_data(estimator, to_numpy(X), accept_sparse="csr", dtype=FLOATS, reset=False)
 
 
 def check_is_fitted(estimator, attribute=None):

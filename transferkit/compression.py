@@ -3,11 +3,21 @@
 from copy import copy
 from itertools import product
 from numbers import Integral, Real
+from typing import Literal
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from transferkit._algorithms.compression import METHODS, choose_zeros, count_bytes, narrow, store_small, to_dense
+from transferkit._algorithms.compression import (
+    METHODS,
+    choose_zeros,
+    count_bytes,
+    narrow,
+    store_small,
+    widen,
+    widen_layers,
+)
 from transferkit._validation import check_is_fitted
 from transferkit.heads import MLPHeadClassifier, MLPHeadRegressor
 
@@ -16,10 +26,21 @@ __all__ = ["prune", "quantise"]
 SCOPES = ("global", "layer")
 DTYPES = ("float16", "int8")
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-N_BISECTIONS = 12
+N_BISECTIONS = 11
+NEARLY_ALL = 1 - 1e-9  # of the weights
 
 
-def prune(head, amount=None, *, method="magnitude", scope="global", budget=None, X=None, y=None, random_state=None):
+def prune(
+    head: BaseEstimator,
+    amount: float | None = None,
+    *,
+    method: Literal["magnitude", "random", "min", "max", "threshold"] = "magnitude",
+    scope: Literal["global", "layer"] = "global",
+    budget: int | str | None = None,
+    X=None,
+    y=None,
+    random_state: int | np.random.RandomState | None = None,
+) -> MLPHeadClassifier | MLPHeadRegressor:
     """Return a copy of a head with weights removed.
 
     Parameters
@@ -27,7 +48,7 @@ def prune(head, amount=None, *, method="magnitude", scope="global", budget=None,
     head : fitted head
         A network head, or a linear one (LogisticHead, RidgeHead), which comes back as the network head of one layer
         that predicts the same. It is not changed.
-    amount : float
+    amount : float, default=None
         Share of the weights, in [0, 1), that is zero afterwards; with ``method="threshold"`` the size below which
         weights vanish. Not with `budget`.
     method : {"magnitude", "random", "min", "max", "threshold"}, default="magnitude"
@@ -75,14 +96,16 @@ def prune(head, amount=None, *, method="magnitude", scope="global", budget=None,
     if (X is None) != (y is None) or (budget is not None and X is None):
         raise ValueError("X and y go together, and a budget needs them: the best of what fits is found by its score.")
     if budget is not None:
-        return _fit_into(network, read_bytes(budget), method, X, y)
+        return _fit_into(network, read_bytes(budget), method, X, y, random_state)
     highest = np.inf if method == "threshold" else 1
     if not isinstance(amount, Real) or isinstance(amount, bool) or not 0 <= amount < highest:
         raise ValueError(f"amount must be a number in [0, {highest}) with method={method!r}. Got {amount!r} instead.")
     return _report(_remove(network, amount, method, scope, random_state), network, None, amount, scope, X, y)
 
 
-def quantise(head, dtype="float16", *, X=None, y=None):
+def quantise(
+    head: BaseEstimator, dtype: Literal["float16", "int8"] = "float16", *, X=None, y=None
+) -> MLPHeadClassifier | MLPHeadRegressor:
     """Return a copy of a head with its weights in fewer bits.
 
     Parameters
@@ -146,8 +169,7 @@ def _to_network(head):
     if isinstance(head, (MLPHeadClassifier, MLPHeadRegressor)):
         check_is_fitted(head, "coefs_")
         network = copy(head)
-        scales = head.scales_ or [None] * len(head.coefs_)
-        network.coefs_ = [to_dense(coef, scale) for coef, scale in zip(head.coefs_, scales, strict=True)]
+        network.coefs_ = widen_layers(head.coefs_, head.scales_)
     elif type(head).__module__.startswith("transferkit.heads"):
         check_is_fitted(head, "coef_")
         classifies = hasattr(head, "classes_")
@@ -178,7 +200,7 @@ def _remove(network, amount, method, scope, random_state):
 
 def _narrow(network, dtype):
     narrowed = copy(network)
-    coefs = [to_dense(coef, None) for coef in network.coefs_]
+    coefs = [widen(coef) for coef in network.coefs_]
     if dtype == "float16" and max(np.abs(coef).max(initial=0) for coef in coefs) > np.finfo(np.float16).max:
         raise ValueError("Weights above 65504 cannot be stored as float16. Choose 'int8', which has a factor a unit.")
     pairs = [narrow(coef, dtype) for coef in coefs]
@@ -210,30 +232,39 @@ def _report(compressed, network, dtype, amount, scope, X, y):
     return compressed
 
 
-def _fit_into(network, n_bytes, method, X, y):
+def _fit_into(network, n_bytes, method, X, y, random_state):
     """Return the best by score of what fits: for each type and scope the one that loses fewest weights."""
     if method == "threshold":
         raise ValueError("A budget needs a method that removes a share: method='threshold' does not.")
+    seed = check_random_state(random_state).randint(2**31 - 1)  # so that each share removes the same and more
     found, smallest = [], np.inf
     for dtype, scope in product((None, *DTYPES), SCOPES):
-        low, high, best = 0.0, 1.0, None  # more than `low` has to go; `high` fits if anything does
-        for step in range(N_BISECTIONS + 1):
-            amount = 0.0 if step == 0 else (low + high) / 2 if step > 1 else 1 - 1e-9
-            candidate = _remove(network, amount, method, scope, 0)
-            candidate = candidate if dtype is None else _narrow(candidate, dtype)
-            size = _measure(candidate)
-            smallest = min(smallest, size)
-            if size <= n_bytes:
-                best, high = (candidate, dtype, amount, scope), amount
-                if step == 0:
-                    break
-            elif step == 1:
-                break
-            else:
-                low = amount
-        if best is not None:
-            found.append(best)
+
+        def compress(amount, dtype=dtype, scope=scope):
+            pruned = _remove(network, amount, method, scope, seed)
+            return pruned if dtype is None else _narrow(pruned, dtype)
+
+        amount, candidate = 0.0, compress(0.0)
+        if _measure(candidate) > n_bytes:
+            amount, candidate = NEARLY_ALL, compress(NEARLY_ALL)
+            smallest = min(smallest, _measure(candidate))
+            if _measure(candidate) > n_bytes:
+                continue
+            amount, candidate = _remove_least(compress, candidate, n_bytes)
+        found.append(_report(candidate, network, dtype, amount, scope, X, y))
     if not found:
         raise ValueError(f"Nothing fits into {n_bytes} bytes: without any weight the head takes {smallest:.0f}.")
-    reports = [_report(candidate, network, *choice, X, y) for candidate, *choice in found]
-    return max(reports, key=lambda candidate: (candidate.compression_["score"], -candidate.compression_["n_bytes"]))
+    return max(found, key=lambda candidate: (candidate.compression_["score"], -candidate.compression_["n_bytes"]))
+
+
+def _remove_least(compress, bare, n_bytes):
+    """Return the smallest share to remove with which a copy fits, found by bisection, and that copy."""
+    low, high, best = 0.0, NEARLY_ALL, bare
+    for _ in range(N_BISECTIONS):
+        amount = (low + high) / 2
+        candidate = compress(amount)
+        if _measure(candidate) <= n_bytes:
+            high, best = amount, candidate
+        else:
+            low = amount
+    return high, best

@@ -6,7 +6,9 @@ import gzip
 import importlib.util
 import inspect
 import json
+import os
 import re
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +24,9 @@ _SKIPPED_FOLDERS = frozenset({"test", "tests", "_vendor", "externals", "_externa
 _EXAMPLE = re.compile(r"^[ \t]*>>>.*(?:\n[ \t]*\S.*)*", re.MULTILINE)  # a prompt and the lines up to a blank one
 
 
-def load_docstrings(packages=None, *, min_words=5, remove_examples=False):
+def load_docstrings(
+    packages: Sequence[str] | None = None, *, min_words: int = 5, remove_examples: bool = False
+) -> Bunch:
     """Load the docstrings of installed Python packages: real English technical text, nothing downloaded.
 
     Source files are parsed, not imported. Tests and vendored copies are left out, repeated texts are kept once,
@@ -70,14 +74,14 @@ def load_docstrings(packages=None, *, min_words=5, remove_examples=False):
                     rows.append((text, ".".join(module.split(".")[:2]), package, kind, f"{module}.{name}".rstrip(".")))
     if not rows:
         raise ValueError(f"The packages {packages!r} hold no docstrings of {min_words} words or more.")
-    data, target, package, kind, name = map(list, zip(*rows, strict=True))
+    texts, areas, owners, kinds, names = map(list, zip(*rows, strict=True))
     return Bunch(
-        data=data,
-        target=np.array(target),
-        target_names=sorted(set(target)),
-        package=np.array(package),
-        kind=np.array(kind),
-        name=name,
+        data=texts,
+        target=np.array(areas),
+        target_names=sorted(set(areas)),
+        package=np.array(owners),
+        kind=np.array(kinds),
+        name=names,
     )
 
 
@@ -125,7 +129,9 @@ def _read_add_newdoc(node):
     return strings if len(strings) >= 2 and all(isinstance(string, str) for string in strings) else None
 
 
-def load_labelled_csv(path, *, text="text", label="label", encoding="utf-8"):
+def load_labelled_csv(
+    path: str | os.PathLike[str], *, text: str = "text", label: str = "label", encoding: str = "utf-8"
+) -> Bunch:
     """Load texts and their labels from a table.
 
     Parameters
@@ -158,7 +164,7 @@ def load_labelled_csv(path, *, text="text", label="label", encoding="utf-8"):
     return Bunch(data=texts, target=np.array(labels), target_names=sorted(set(labels)))
 
 
-def load_corpus(path, *, text="text", encoding="utf-8"):
+def load_corpus(path: str | os.PathLike[str], *, text: str = "text", encoding: str = "utf-8") -> list[str]:
     """Load unlabelled texts.
 
     Parameters

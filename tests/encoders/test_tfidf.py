@@ -21,6 +21,7 @@ from transferkit import TfidfEncoder
 from transferkit._algorithms import hashing
 from transferkit.datasets import load_docstrings
 from transferkit.encoders import _short_texts, _text_analysis
+from transferkit.encoders._text_workings import find_workings
 
 TRICKY = (
     "aAbBzZ09_-'. ,\n\t\r\x0b\x0c\x1c\x1f\x85\xa0\u1680\u2003\u2028\u3000\u200b\ufeff\x00\x01\x7f"  # blanks, controls
@@ -480,7 +481,7 @@ def test_short_texts_remember_a_bounded_number_of_terms(monkeypatch):
     monkeypatch.setattr(_short_texts, "_MEMO_SIZE", 5)
     for k in range(30):
         assert encoder.transform([f"aa word{k} other{k}"]).nnz == 1
-    assert len(encoder._workings().short_texts._column_of) <= 5
+    assert len(find_workings(encoder).short_texts._column_of) <= 5
 
 
 def test_bound_on_the_vocabulary_changes_nothing_until_it_is_reached():

@@ -295,7 +295,7 @@ def test_rows_that_pass_quickly_are_still_checked(make):
     np.testing.assert_allclose(head.decision_function(make(X)), expected)
     np.testing.assert_allclose(head.decision_function(make(X.astype(np.float32))), expected, atol=1e-4)
     huge = np.full((1, 4), 2e38, dtype=np.float32)  # finite, though its sum is not
-    checked = validate_rows(head, make(huge), [np.float32])
+    checked = validate_rows(head, make(huge))
     np.testing.assert_array_equal(checked.toarray() if sp.issparse(checked) else checked, huge)
     for value in (np.nan, np.inf):
         with pytest.raises(ValueError, match=r"NaN|infinity"):

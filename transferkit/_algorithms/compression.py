@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-__all__ = ["METHODS", "choose_zeros", "count_bytes", "narrow", "store_small", "to_dense"]
+__all__ = ["METHODS", "choose_zeros", "count_bytes", "narrow", "store_small", "widen", "widen_layers"]
 
 METHODS = ("magnitude", "random", "min", "max", "threshold")
 LARGEST_INT8 = 127
@@ -82,7 +82,12 @@ def count_bytes(arrays: Sequence[Any]) -> int:
     return total
 
 
-def to_dense(array: Any, scale: np.ndarray | None) -> np.ndarray:
+def widen_layers(weights: Sequence[Any], scales: Sequence[np.ndarray | None] | None) -> list[np.ndarray]:
+    """Return the weights of layers as dense arrays of at least 32 bits, neither pruned nor narrow."""
+    return [widen(array, scale) for array, scale in zip(weights, scales or [None] * len(weights), strict=True)]
+
+
+def widen(array: Any, scale: np.ndarray | None = None) -> np.ndarray:
     """Return weights as a dense array of at least 32 bits."""
     dense = array.toarray() if sp.issparse(array) else array
     wide = dense.astype(np.float32) if dense.dtype.itemsize < 4 else dense

@@ -6,8 +6,8 @@ from scipy import linalg, sparse
 from transferkit._algorithms.sparse_products import Map, TallProducts, slice_rows, times
 
 SMALL = 1024  # up to this many rows, the dense decomposition is the faster one
-_N_STEPS = 12
-_BLOCK_SHARE = 0.35  # of the vectors asked for
+N_STEPS = 12
+BLOCK_SHARE = 0.35  # of the vectors asked for
 _KEPT = 0.7  # of a column's length; when less is left, rounding is a large part of it
 _WEAK = 1e-2  # relative length of a column below which squares of float32 numbers tell too little about it
 
@@ -64,18 +64,18 @@ def leading_eigenvectors(
 def _decompose_in_krylov_space(
     matrix: sparse.csr_array, n_vectors: int, random_state: np.random.RandomState, run: Map
 ) -> tuple[np.ndarray, np.ndarray]:
-    width = int(np.ceil(_BLOCK_SHARE * n_vectors))
-    n_rows, size = matrix.shape[0], width * _N_STEPS
+    width = int(np.ceil(BLOCK_SHARE * n_vectors))
+    n_rows, size = matrix.shape[0], width * N_STEPS
     slices, tall = slice_rows(matrix), TallProducts(n_rows, run)
     basis = np.empty((n_rows, size), np.float32, order="F")  # a block of columns is contiguous
     projected = np.zeros((size, size))  # its lower triangle; blocks further from the diagonal are zero
     start = random_state.standard_normal((n_rows, width)).astype(np.float32)
     basis[:, :width] = _orthonormal(times(slices, start, run), 0.0, random_state, tall)
-    for step in range(_N_STEPS):
+    for step in range(N_STEPS):
         begin, end = step * width, (step + 1) * width
         image = times(slices, np.ascontiguousarray(basis[:, begin:end]), run)
         projected[begin:end, begin:end] = tall.inner(basis[:, begin:end], image)
-        if step == _N_STEPS - 1:
+        if step == N_STEPS - 1:
             break
         residual = image.copy()
         basis[:, end : end + width] = block = _next_block(residual, basis[:, :end], width, random_state, tall)

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import scipy.sparse as sp
 
-__all__ = ["FeatureBlocks", "multiply_rows", "to_gram", "to_kernel"]
+__all__ = ["FeatureBlocks", "multiply_rows", "to_dense", "to_gram", "to_kernel"]
 
 
 class FeatureBlocks:
@@ -188,4 +188,5 @@ def to_kernel(X: Any) -> np.ndarray:
 
 
 def to_dense(matrix: Any) -> np.ndarray:
+    """Return an array, or a sparse matrix, as an array."""
     return matrix.toarray() if sp.issparse(matrix) else np.asarray(matrix)

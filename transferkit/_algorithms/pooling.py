@@ -31,6 +31,17 @@ def mean_rows(counts: sparse.csr_matrix, weights: np.ndarray | None, vectors: np
     return rows
 
 
+def share_rows(counts: sparse.csr_matrix, weights: np.ndarray | None) -> sparse.csr_matrix:
+    """Return the share of each word in each text, whose products with the vectors are the rows of :func:`mean_rows`.
+
+    Parameters are those of :func:`mean_rows`; rows add up to one.
+    """
+    data = counts.data if weights is None else counts.data * weights.take(counts.indices)
+    totals = np.asarray(sparse.csr_matrix((data, counts.indices, counts.indptr), counts.shape).sum(axis=1)).ravel()
+    data = data / np.repeat(np.where(totals > 0, totals, 1), np.diff(counts.indptr))
+    return sparse.csr_matrix((data.astype(np.float32), counts.indices, counts.indptr), shape=counts.shape)
+
+
 def max_rows(counts: sparse.csr_matrix, vectors: np.ndarray) -> np.ndarray:
     """Return the largest entry of each component among the vectors of each text's words; zeros for none.
 

@@ -26,7 +26,7 @@ class Weighting(NamedTuple):
     norm: str | None
 
 
-def count_rows(counts: TermCounts, columns: np.ndarray, dtype: type) -> Rows:
+def counts_by_row(counts: TermCounts, columns: np.ndarray, dtype: type) -> Rows:
     """Return the counts of a block by row, with the columns given for its terms (-1: left out)."""
     kept = np.flatnonzero(columns >= 0)
     by_column = kept[np.argsort(columns[kept])]
@@ -96,6 +96,43 @@ def inverse_document_frequency(
     np.log(idf, out=idf)
     idf += 1
     return idf
+
+
+def weigh_columns(
+    document_frequency: np.ndarray,
+    columns: np.ndarray | None,
+    n_documents: int,
+    *,
+    use_idf: bool,
+    smooth: bool,
+    dtype: type,
+) -> np.ndarray:
+    """Return the weight of each column: the inverse document frequency of its term, or one.
+
+    Parameters
+    ----------
+    document_frequency : ndarray of int of shape (n_terms,)
+        Number of documents that hold each term.
+    columns : ndarray of int of shape (n_terms,) or None
+        Column of each term, -1 for none; every number from 0 on once. None where terms are in the order of columns.
+    n_documents : int
+        Number of documents.
+    use_idf : bool
+        Whether terms weigh differently.
+    smooth : bool
+        See :func:`inverse_document_frequency`.
+    dtype : type
+        Type of the weights.
+    """
+    n_columns = len(document_frequency) if columns is None else int(columns.max(initial=-1)) + 1
+    if not use_idf:
+        return np.ones(n_columns, dtype)
+    if columns is not None:
+        kept = columns >= 0
+        frequency = np.ones(n_columns, np.int64)
+        frequency[columns[kept]] = document_frequency[kept]
+        document_frequency = frequency
+    return inverse_document_frequency(document_frequency, n_documents, smooth, dtype)
 
 
 def within_bounds(document_frequency: np.ndarray, n_documents: int, min_df: float, max_df: float) -> np.ndarray:

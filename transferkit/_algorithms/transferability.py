@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from transferkit._algorithms.feature_blocks import to_dense
+
 __all__ = ["RowSpectrum", "find_spectrum", "h_score", "leep", "log_evidence", "nearest_neighbours"]
 
 _BLOCK_ENTRIES = 1 << 22  # of the distances that are held at a time
@@ -32,22 +34,18 @@ def find_spectrum(rows: Any, centre: bool = False) -> RowSpectrum:
     rows = rows.astype(np.float64)
     mean = np.asarray(rows.mean(axis=0)).ravel() if centre else np.zeros(n_features)
     if n_features <= n_samples:
-        gram = _dense(rows.T @ rows) - n_samples * np.outer(mean, mean)
+        gram = to_dense(rows.T @ rows) - n_samples * np.outer(mean, mean)
         values, right = np.linalg.eigh(gram)
         keep = values > _noise(values, rows.shape)
         values, right = values[keep], right[:, keep]
         return RowSpectrum((np.asarray(rows @ right) - mean @ right) / np.sqrt(values), values, n_features)
-    gram = _dense(rows @ rows.T)
+    gram = to_dense(rows @ rows.T)
     if centre:
         gram = gram - gram.mean(axis=0)
         gram = gram - gram.mean(axis=1, keepdims=True)
     values, left = np.linalg.eigh(gram)
     keep = values > _noise(values, rows.shape)
     return RowSpectrum(left[:, keep], values[keep], n_features)
-
-
-def _dense(matrix: Any) -> np.ndarray:
-    return matrix.toarray() if sp.issparse(matrix) else np.asarray(matrix)
 
 
 def _noise(values: np.ndarray, shape: tuple[int, int]) -> float:
@@ -192,7 +190,7 @@ def nearest_neighbours(rows: Any, n_neighbours: int) -> np.ndarray:
     step = max(_BLOCK_ENTRIES // n_samples, 1)
     for begin in range(0, n_samples, step):
         block = slice(begin, min(begin + step, n_samples))
-        likeness = _dense(rows[block] @ rows.T) * scale
+        likeness = to_dense(rows[block] @ rows.T) * scale
         likeness[np.arange(len(likeness)), np.arange(block.start, block.stop)] = -np.inf
         found[block] = np.argpartition(-likeness, n_neighbours - 1, axis=1)[:, :n_neighbours]
     return found

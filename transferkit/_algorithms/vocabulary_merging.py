@@ -1,16 +1,15 @@
 """Vocabularies of blocks or shards, merged into one."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from transferkit._algorithms.sparse_products import Map
 from transferkit._algorithms.term_counts import group_equal
 from transferkit._algorithms.text_bytes import PADDING
 from transferkit._algorithms.tokens import copy_spans
 from transferkit._algorithms.vocabulary import Counted, Vocabulary
-
-Map = Callable[[Callable, Iterable], Iterable]  # the built-in map, or one that uses threads
 
 _RANGE_SIZE = 1 << 16  # terms that are merged at a time, so that the work stays in the cache
 

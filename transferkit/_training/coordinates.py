@@ -4,6 +4,7 @@ Both kinds hold the weights of n_problems problems at once, as (n_coordinates, n
 intercept last. A vector is a pair (coords, image) whose inner product is <a, b> = sum(a.coords * b.image).
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
@@ -20,6 +21,11 @@ class Vector(NamedTuple):
     coords: Tensor
     image: Tensor
 
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Vector":
+        """Return the vector of what a function makes of both parts, asked once where they are the same tensor."""
+        coords = function(self.coords)
+        return Vector(coords, coords if self.image is self.coords else function(self.image))
+
     def dot(self, other: "Vector") -> Tensor:
         """Return the inner product of each problem, (n_problems,)."""
         return (self.coords * other.image).sum((0, 2))
@@ -33,8 +39,7 @@ class Vector(NamedTuple):
 
     def times(self, factor: Tensor) -> "Vector":
         """Return factor * self, one factor a problem."""
-        coords = self.coords * factor[:, None]
-        return Vector(coords, coords if self.image is self.coords else self.image * factor[:, None])
+        return self.map(lambda part: part * factor[:, None])
 
     def divide(self, hessian: "Tensor | Hessian") -> "Vector":
         """Return the vector over a diagonal or another Hessian, in coordinates whose image is the vector itself."""
@@ -45,8 +50,7 @@ class Vector(NamedTuple):
 
     def select(self, problems: Tensor) -> "Vector":
         """Return the vector of some of the problems."""
-        coords = self.coords[:, problems]
-        return Vector(coords, coords if self.image is self.coords else self.image[:, problems])
+        return self.map(lambda part: part[:, problems])
 
 
 @runtime_checkable

@@ -7,12 +7,10 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from transferkit._algorithms.eigenvectors import BLOCK_SHARE, N_STEPS
 from transferkit._training.word_pairs import WordPairs
 
 __all__ = ["leading_eigenvectors_on_device"]
-
-_N_STEPS = 12
-_BLOCK_SHARE = 0.35  # of the vectors asked for
 
 
 class _Matrix(NamedTuple):
@@ -31,13 +29,13 @@ def leading_eigenvectors_on_device(
     say how; `device` is where it is done. The matrix must have more than ``4.2 * n_vectors`` rows.
     """
     operator = _Matrix(WordPairs(matrix, device))
-    width = int(np.ceil(_BLOCK_SHARE * n_vectors))
-    n_rows, size = matrix.shape[0], width * _N_STEPS
+    width = int(np.ceil(BLOCK_SHARE * n_vectors))
+    n_rows, size = matrix.shape[0], width * N_STEPS
     start = random_state.standard_normal((n_rows, width)).astype(np.float32)
     basis = torch.empty((size, n_rows), device=device).T  # a block of columns is contiguous
     projected = torch.zeros((size, size), dtype=torch.float64, device=device)
     block = _orthonormal(operator @ torch.from_numpy(start).to(device))
-    for step in range(_N_STEPS):
+    for step in range(N_STEPS):
         begin, end = step * width, (step + 1) * width
         basis[:, begin:end] = block
         image = operator @ block.contiguous()

@@ -12,8 +12,7 @@ from transferkit._training.device import to_tensor
 
 __all__ = ["BlockFeatures", "DenseFeatures", "Features", "Kernel", "SparseFeatures", "make_features"]
 
-
-CPU_COLUMNS = 16
+CPU_COLUMNS = 16  # that a product of sparse rows takes at a time
 
 
 class Features(Protocol):
@@ -140,11 +139,9 @@ def multiply_parts(
         return left.gram(row_weights)
     if isinstance(right, DenseFeatures):
         return left.transposed_times(right.matrix * row_weights[:, None]).double()
-    return (
-        right.gram_with(left, row_weights).T
-        if isinstance(left, SparseFeatures)
-        else multiply_parts(right, left, row_weights).T
-    )
+    if isinstance(left, DenseFeatures):
+        return multiply_parts(right, left, row_weights).T
+    return right.gram_with(left, row_weights).T
 
 
 def make_features(X: Any, row_weights: np.ndarray, centre: bool, device: torch.device) -> Features:
@@ -155,6 +152,7 @@ def make_features(X: Any, row_weights: np.ndarray, centre: bool, device: torch.d
 
 
 def make_part(X: Any, row_weights: np.ndarray, centre: bool, device: torch.device) -> DenseFeatures | SparseFeatures:
+    """Return an array or a CSR matrix as centred features on a device."""
     if sp.issparse(X):
         return SparseFeatures(X, row_weights, centre, device)
     return DenseFeatures.from_numpy(X, row_weights, centre, device)

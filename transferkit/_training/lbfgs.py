@@ -1,4 +1,4 @@
-"""L-BFGS on many convex problems at once, each with its own step lengths, history and end."""
+"""L-BFGS on many convex problems at once, each with its own step lengths, memory and end."""
 
 import copy
 from collections.abc import Callable
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from transferkit._training.coordinates import Coordinates, Vector
 from transferkit._training.device import one_thread_if_small
-from transferkit._training.history import History
 from transferkit._training.losses import Loss
+from transferkit._training.step_memory import StepMemory
 
 __all__ = ["Solution", "minimise"]
 
@@ -115,24 +115,26 @@ class Run:
         self.gradient = coordinates.gradient(start, self.residuals)
         self.problems = torch.arange(len(self.values), device=self.values.device)
         self.noise = 4 * torch.finfo(self.scores.dtype).eps
-        self.history = History(coordinates.memory)
+        self.memory = StepMemory(coordinates.memory)
         self.past, self.slopes = [self.values], list[Tensor]()
 
     def begin_solution(self) -> Solution:
         """Return a solution with room for all problems."""
         nothing = torch.zeros_like(self.problems)
-        point = Vector(self.point.coords.clone(), self.point.image.clone())
-        if self.point.image is self.point.coords:
-            point = Vector(point.coords, point.coords)
         return Solution(
-            point, self.scores.clone(), self.values.clone(), nothing.cpu(), self.values.clone(), nothing.bool()
+            self.point.map(torch.clone),
+            self.scores.clone(),
+            self.values.clone(),
+            nothing.cpu(),
+            self.values.clone(),
+            nothing.bool(),
         )
 
     def propose(self) -> tuple[Vector, Tensor]:
         """Return the direction (to be subtracted) and the slope along it."""
         self.curvature = self.loss.measure_curvature(self.residuals)
         self.hessian = self.coordinates.guess_hessian(self.curvature)
-        direction = self.history.find_direction(self.gradient, self.hessian)
+        direction = self.memory.find_direction(self.gradient, self.hessian)
         slope = self.gradient.dot(direction).double()
         self.slopes = [*self.slopes, slope / 2][-5:]
         return direction, slope
@@ -156,7 +158,7 @@ class Run:
         found = self._search_line(direction, change, slope)
         if found.some_failed:  # whatever the memory said: once more along the gradient
             stuck = found.rate == 0
-            self.history.forget(stuck)
+            self.memory.forget(stuck)
             plain = self.gradient if self.hessian is None else self.gradient.divide(self.hessian)
             direction = Vector(
                 *(torch.where(stuck[:, None], new, old) for new, old in zip(plain, direction, strict=True))
@@ -172,7 +174,7 @@ class Run:
         self.point = self.point.plus(-found.rate, direction)
         gradient = self.coordinates.gradient(self.point, found.residuals)
         change_of_gradient = gradient.plus(-torch.ones_like(found.rate), self.gradient)
-        self.history.add(direction.times(-found.rate), change_of_gradient, self.hessian)
+        self.memory.add(direction.times(-found.rate), change_of_gradient, self.hessian)
         self.values, self.square, self.scores = values, found.square, scores
         self.residuals, self.gradient = found.residuals, gradient
         self.past = [*self.past, values][-11:]
@@ -202,7 +204,7 @@ class Run:
         part.coordinates, part.loss = self.coordinates.select(index), self.loss.select(index)
         part.point, part.gradient = self.point.select(index), self.gradient.select(index)
         part.scores, part.residuals = self.scores[:, index], self.residuals[:, index]
-        part.history = self.history.select(index)
+        part.memory = self.memory.select(index)
         part.hessian = part.coordinates.guess_hessian(part.curvature)
         part.past = [past[index] for past in self.past]
         part.slopes = [past[index] for past in self.slopes]
@@ -220,9 +222,9 @@ class Run:
         solution.converged[problems] = converged[chosen]
 
 
-def extrapolate_gain(history: list[Tensor]) -> Tensor:
+def extrapolate_gain(values: list[Tensor]) -> Tensor:
     """Return what is still to gain if the last five steps' gain keeps shrinking as it did before them."""
-    last, middle, first = history[-1], history[-6:][0], history[-11:][0]
+    last, middle, first = values[-1], values[-6:][0], values[-11:][0]
     late, early = middle - last, first - middle
     rate = (late / early.clamp_min(torch.finfo(late.dtype).tiny)).clamp(0, SLOWEST_RATE)
     return late * rate / (1 - rate)

@@ -122,9 +122,7 @@ class LogisticSearch:
         loss = self._make_loss(np.repeat(row_weights, self.n_labels // row_weights.shape[1], axis=1), 1)
         coordinates = fit.geometry.coordinates(loss, self._tensor([fit.C] * self.n_labels))
         folds = (self.n_folds, self.n_labels, self.n_outputs)
-        mean = Vector(*(part.view(-1, *folds).mean(1) for part in fit.point))
-        if fit.point.image is fit.point.coords:
-            mean = Vector(mean.coords, mean.coords)
+        mean = fit.point.map(lambda part: part.view(-1, *folds).mean(1))
         start = coordinates.transfer(mean, fit.coordinates.select(labels))
         offset = self._tile_offset(1)
         solution = minimise(coordinates, loss, start, offset=offset, tol=self.tol, max_iter=self.max_iter)

@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-__all__ = ["CLASS_LOSSES", "REGRESSION_LOSSES", "NetworkLoss", "find_loss"]
+__all__ = ["REGRESSION_LOSSES", "NetworkLoss", "find_loss"]
 
 # scores (n_rows, n_outputs), which may be overwritten, and targets -> losses (n_rows,), gradient (n_rows, n_outputs)
 NetworkLoss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
-CLASS_LOSSES = ("cross_entropy", "hinge", "focal")
 REGRESSION_LOSSES = ("squared_error", "absolute_error", "huber")
 
 

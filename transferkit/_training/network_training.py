@@ -11,7 +11,7 @@ import torch
 from transferkit._training.companions import GradualPruning, WeightAverage
 from transferkit._training.device import as_writable, choose_device, one_thread_if_small
 from transferkit._training.network import Network
-from transferkit._training.network_losses import find_loss
+from transferkit._training.network_losses import REGRESSION_LOSSES, find_loss
 from transferkit._training.network_task import Augmentation, NetworkTask, ValidationSet
 from transferkit._training.optimisers import Optimiser
 from transferkit._training.randomness import Randomness
@@ -211,7 +211,7 @@ def make_task(
         weights=weights,
         augmentation=options.augmentation,
         validation=None if validation is None else _hold_out(validation, device, dtype),
-        score=r2 if options.loss in ("squared_error", "absolute_error", "huber") else accuracy,
+        score=r2 if options.loss in REGRESSION_LOSSES else accuracy,
         shuffle=options.solver not in ("gd", "lbfgs"),
         randomness=randomness,
     )

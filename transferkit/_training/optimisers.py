@@ -13,10 +13,9 @@ from torch import Tensor
 
 from transferkit._training.parameters import Slab
 
-__all__ = ["SOLVERS", "Optimiser", "Rule", "find_rule"]
+__all__ = ["Optimiser", "Rule", "find_rule"]
 
 Rate = float | Tensor
-SOLVERS = ("gd", "sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw", "lbfgs")
 BETA_1, BETA_2, RMSPROP_DECAY, EPSILON = 0.9, 0.999, 0.99, 1e-8
 
 
@@ -117,7 +116,8 @@ class Optimiser:
     ----------
     slabs : sequence of Slab
     solver : str
-        See `SOLVERS`; with "adamw" the penalty shrinks the weights and stays out of the moments [1]_.
+        "gd", "sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam" or "adamw"; with "adamw" the penalty shrinks
+        the weights and stays out of the moments [1]_.
     momentum : float
     clip_norm : float or None
         Largest Euclidean length of all gradients together.

@@ -5,10 +5,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-__all__ = ["BATCH_SCHEDULES", "RATE_SCHEDULES", "BatchSizes", "LearningRates"]
+__all__ = ["BatchSizes", "LearningRates"]
 
-RATE_SCHEDULES = ("constant", "step", "exponential", "inverse", "cosine", "one_cycle", "plateau")
-BATCH_SCHEDULES = ("constant", "grow", "decay")
 STALLED_EPOCHS = 3  # without gain, after which a batch size that waits for a stall changes
 CYCLE_RISE, CYCLE_START, CYCLE_END = 0.3, 1 / 25, 1e-4  # shape of the one-cycle schedule
 
@@ -20,7 +18,8 @@ class LearningRates:
     ----------
     initial : float
     schedule : str or callable
-        See `factor`; a callable takes the number of the step, from 0, and returns a factor of `initial`.
+        "constant", "step", "exponential", "inverse", "cosine", "one_cycle" or "plateau"; a callable takes the number of
+        the step, from 0, and returns a factor of `initial`.
     max_epochs : int
         Length of "cosine" and "one_cycle".
     decay, decay_epochs : float, int
@@ -96,8 +95,8 @@ class BatchSizes:
     ----------
     initial, n_rows : int
     schedule : str or callable
-        "grow" doubles and "decay" halves the size at the given epochs; a callable takes the epoch, from 0, and returns
-        the size. Sizes stay between 1 and `n_rows`.
+        "constant"; "grow" doubles and "decay" halves the size at the given epochs; a callable takes the epoch, from 0,
+        and returns the size. Sizes stay between 1 and `n_rows`.
     epochs : int, sequence of int or "stall"
         Every so many epochs, at these epochs, or whenever the loss has not fallen for 3 epochs.
     """

@@ -19,6 +19,10 @@ LABELS_A_CLASS = (4, 16, 64)
 STRATEGIES = {"transfer": "auto", "scratch": "scratch"}
 _N_DRAWS = 3
 _MOST_TEST_TEXTS = 1000
+_COLUMNS = (  # of the table, after the task
+    "classes", "labels\na class", "accuracy\ntransfer", "\nscratch", "\ngain", "macro F1\ntransfer", "\nscratch",
+    "seconds to train\ntransfer", "\nscratch",
+)  # fmt: skip
 
 
 @dataclasses.dataclass
@@ -148,41 +152,33 @@ def _print_table(runs):
     title = f"Transfer beside the same head from scratch (means of {_N_DRAWS} draws of the labels, %)"
     table = Table(title=title, title_justify="left")
     table.add_column("task")
-    for column in (
-        "classes",
-        "labels\na class",
-        "accuracy\ntransfer",
-        "\nscratch",
-        "\ngain",
-        "macro F1\ntransfer",
-        "\nscratch",
-    ):
-        table.add_column(column, justify="right")
-    for column in ("seconds to train\ntransfer", "\nscratch"):
+    for column in _COLUMNS:
         table.add_column(column, justify="right")
     sizes = sorted({run["labels_a_class"] for run in runs})
     for task in dict.fromkeys(run["task"] for run in runs):
         for n_labels in sizes:
             chosen = [run for run in runs if run["task"] == task and run["labels_a_class"] == n_labels]
-            mean = {
-                (key, name): np.mean([run[key] for run in chosen if run["strategy"] == name])
-                for key in ("accuracy", "macro_f1", "seconds")
-                for name in STRATEGIES
-            }
-            accuracy = [100 * mean["accuracy", name] for name in STRATEGIES]
-            table.add_row(
-                task if n_labels == sizes[0] else "",
-                str(chosen[0]["n_classes"]) if n_labels == sizes[0] else "",
-                str(n_labels),
-                *(f"{value:.1f}" for value in accuracy),
-                f"{accuracy[0] - accuracy[1]:+.1f}",
-                *(f"{100 * mean['macro_f1', name]:.1f}" for name in STRATEGIES),
-                *(f"{mean['seconds', name]:.2f}" for name in STRATEGIES),
-                end_section=n_labels == sizes[-1],
-            )
+            first = (task, str(chosen[0]["n_classes"])) if n_labels == sizes[0] else ("", "")
+            table.add_row(*first, str(n_labels), *_write_means(chosen), end_section=n_labels == sizes[-1])
     Console(width=None if sys.stdout.isatty() else 120).print(table)
     gains = [f"{_mean_gain(runs, n_labels):+.1f} with {n_labels}" for n_labels in sizes]
     click.echo(f"Mean gain over the tasks, in points of accuracy: {', '.join(gains)} labels a class.\n")
+
+
+def _write_means(runs):
+    """Return the cells from "accuracy" on: means over the draws of one task and number of labels."""
+    mean = {
+        (key, name): np.mean([run[key] for run in runs if run["strategy"] == name])
+        for key in ("accuracy", "macro_f1", "seconds")
+        for name in STRATEGIES
+    }
+    accuracy = [100 * mean["accuracy", name] for name in STRATEGIES]
+    return [
+        *(f"{value:.1f}" for value in accuracy),
+        f"{accuracy[0] - accuracy[1]:+.1f}",
+        *(f"{100 * mean['macro_f1', name]:.1f}" for name in STRATEGIES),
+        *(f"{mean['seconds', name]:.2f}" for name in STRATEGIES),
+    ]
 
 
 def _mean_gain(runs, n_labels):

@@ -4,15 +4,26 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from transferkit.exceptions import MissingExtraError, ModelFileError
 from transferkit.persistence import describe, load
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
 _SECONDS_BETWEEN_LOOKS = 1.0
 
 
-def make_app(path, *, mmap=False, verify_key=None, max_texts=100, max_characters=100_000, max_body=1_000_000):
+def make_app(
+    path: str | os.PathLike[str],
+    *,
+    mmap: bool = False,
+    verify_key: bytes | None = None,
+    max_texts: int = 100,
+    max_characters: int = 100_000,
+    max_body: int = 1_000_000,
+) -> "FastAPI":
     """Return a FastAPI application that serves the model of a file.
 
     ``POST /predict`` takes ``{"texts": [...]}`` and returns predictions and, where the model has them, probabilities;
@@ -82,18 +93,9 @@ def make_app(path, *, mmap=False, verify_key=None, max_texts=100, max_characters
         from transferkit.inspection import explain
 
         try:
-            explanation = explain(model_file.current(), request.text)
+            return _write_explanation(explain(model_file.current(), request.text), request.n)
         except TypeError as error:  # the model is not linear in terms
             raise HTTPException(422, str(error)) from None
-        return {
-            "labels": [str(label) for label in explanation.labels],
-            "decision": explanation.decision.tolist(),
-            "intercept": explanation.intercept.tolist(),
-            "terms": {
-                str(label): [{"term": term, "contribution": value} for term, value in explanation.top(request.n, label)]
-                for label in explanation.labels.tolist()
-            },
-        }
 
     @app.get("/model")
     def model():
@@ -101,6 +103,19 @@ def make_app(path, *, mmap=False, verify_key=None, max_texts=100, max_characters
         return model_file.description
 
     return app
+
+
+def _write_explanation(explanation, n):
+    """Return what an explanation says, with the `n` terms of largest contribution for each label, as JSON data."""
+    return {
+        "labels": [str(label) for label in explanation.labels],
+        "decision": explanation.decision.tolist(),
+        "intercept": explanation.intercept.tolist(),
+        "terms": {
+            str(label): [{"term": term, "contribution": value} for term, value in explanation.top(n, label)]
+            for label in explanation.labels.tolist()
+        },
+    }
 
 
 class ModelFile:

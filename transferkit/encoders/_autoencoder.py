@@ -14,6 +14,8 @@ from transferkit._validation import (
     Interval,
     StrOptions,
     check_is_fitted,
+    check_row_width,
+    check_sizes,
     fit_context,
     to_numpy,
     unchanged_on_error,
@@ -249,15 +251,9 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
         return run_layers(make_layers(self._plan(), coefs, self.decoder_intercepts_, decodes=True), codes)
 
     def _check_together(self):
-        shapes = {"hidden_layer_sizes": None, "conv_channels": None, "image_shape": (2, 3)}
-        for name, lengths in shapes.items():
-            value = getattr(self, name)
-            whole = value is None or all(isinstance(size, Integral) and size >= 1 for size in value)
-            if not whole or (value is not None and lengths is not None and len(value) not in lengths):
-                raise ValueError(
-                    f"The {name!r} parameter of AutoencoderEncoder must be a tuple of "
-                    f"{'2 or 3 ' if lengths else ''}positive integers. Got {value!r} instead."
-                )
+        check_sizes(self, "hidden_layer_sizes")
+        check_sizes(self, "conv_channels")
+        check_sizes(self, "image_shape", (2, 3))
         if self.noise == "masking" and self.noise_level >= 1:
             raise ValueError(f"noise='masking' needs a noise_level below 1. Got {self.noise_level!r} instead.")
         if self.tied_weights and self.image_shape is not None:
@@ -266,11 +262,8 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
     def _validate(self, X, reset=False):
         accept = "csr" if self.image_shape is None else False
         X = validate_data(self, to_numpy(X), accept_sparse=accept, dtype=np.float32, order="C", reset=reset)
-        if self.image_shape is not None and np.prod(self.image_shape) != X.shape[1]:
-            raise ValueError(
-                f"image_shape={self.image_shape!r} stands for {np.prod(self.image_shape)} values a row, but the rows "
-                f"have {X.shape[1]}."
-            )
+        if self.image_shape is not None:
+            check_row_width("image_shape", self.image_shape, X.shape[1])
         return X
 
     def _plan(self):

@@ -10,7 +10,6 @@ The encoder's output is that of its last layer.
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from transferkit.encoders._pretrained import PretrainedEncoder
 
@@ -66,14 +65,6 @@ class Network(NamedTuple):
 
     rows: Any  # (n_rows, n_inputs)
     layers: list[Layer]
-
-
-def share_rows(counts, weights=None):
-    """Return counts (CSR) by row as shares that add up to one, after weighing the columns if asked to."""
-    data = counts.data if weights is None else counts.data * weights.take(counts.indices)
-    totals = np.asarray(sparse.csr_matrix((data, counts.indices, counts.indptr), counts.shape).sum(axis=1)).ravel()
-    data = data / np.repeat(np.where(totals > 0, totals, 1), np.diff(counts.indptr))
-    return sparse.csr_matrix((data.astype(np.float32), counts.indices, counts.indptr), shape=counts.shape)
 
 
 def find_trainable(encoder):

@@ -12,7 +12,9 @@ from transferkit._algorithms.patches import pool_quadrants
 from transferkit._validation import (
     Interval,
     StrOptions,
+    check_can_merge,
     check_is_fitted,
+    check_sizes,
     fit_context,
     is_fitted,
     to_numpy,
@@ -73,6 +75,12 @@ class KMeansEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, Transform
         the rows came.
     n_iter_ : int
         Passes over the rows, or batches.
+    contrast_floor_ : float or None
+        Added to the variance of a patch before it is brought to equal contrast; None without `patches`.
+    whitening_mean_ : ndarray of shape (n_features,) or None
+        Mean that is subtracted first; None without `whiten`.
+    whitening_matrix_ : ndarray of shape (n_features, n_features) or None
+        What centred rows, or patches, are multiplied by; None without `whiten`.
     n_features_in_ : int
         Width of the rows.
     n_shards_ : int
@@ -233,20 +241,14 @@ class KMeansEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, Transform
         Raises
         ------
         ValueError
-            If parameters, widths or the whitening differ.
+            If parameters, widths or the whitening differ; what does is listed.
+        TypeError
+            If `other` is no KMeansEncoder.
         """
         from transferkit._training.kmeans import merge_clusters
 
-        check_is_fitted(self)
-        if not isinstance(other, KMeansEncoder):
-            raise TypeError(f"Only another KMeansEncoder can be merged. Got {type(other).__name__}.")
-        check_is_fitted(other)
-        names = ("n_clusters", "whiten", "patches", "image_shape", "n_features_in_")
-        different = [name for name in names if getattr(self, name) != getattr(other, name)]
-        if not different and not self._preparation().agrees_with(other._preparation()):
-            different = ["what rows are whitened by"]
-        if different:
-            raise ValueError(f"Encoders can be merged only if they agree. These differ: {different}.")
+        prepared_by = ("contrast_floor_", "whitening_mean_", "whitening_matrix_")
+        check_can_merge(self, other, ("n_clusters", "whiten", "patches", "image_shape", "n_features_in_", *prepared_by))
         self._store(merge_clusters(self._clusters(), other._clusters()), self._preparation())
         return self
 
@@ -281,14 +283,8 @@ class KMeansEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, Transform
         return X
 
     def _check_parameters(self):
-        for name, lengths in (("patches", (2,)), ("image_shape", (2, 3))):
-            value = getattr(self, name)
-            whole = value is None or all(isinstance(part, Integral) and part >= 1 for part in value)
-            if not whole or (value is not None and len(value) not in lengths):
-                raise ValueError(
-                    f"The {name!r} parameter of KMeansEncoder must be a tuple of {' or '.join(map(str, lengths))} "
-                    f"positive integers, or None. Got {value!r} instead."
-                )
+        check_sizes(self, "patches", (2,))
+        check_sizes(self, "image_shape", (2, 3))
         if self.patches is not None and self.image_shape is None:
             raise ValueError("KMeansEncoder with 'patches' needs 'image_shape', such as (8, 8). Got None instead.")
 

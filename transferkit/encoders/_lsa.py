@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 
 from transferkit._algorithms.truncated_svd import N_SPARE, RightVectors, RowProducts, leading_vectors
 from transferkit._algorithms.vocabulary import find_terms
-from transferkit._validation import Interval, check_is_fitted, fit_context, is_fitted
+from transferkit._validation import Interval, check_can_merge, check_is_fitted, fit_context, is_fitted
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._fine_tuning import LinearLayer, Network, UnitRowsLayer
 from transferkit.encoders._shard_record import ShardRecordMixin
@@ -243,13 +243,10 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         ------
         ValueError
             If the parameters differ, or terms are missing because one was fitted with `fit` and then loaded.
+        TypeError
+            If `other` is no LSAEncoder.
         """
-        check_is_fitted(self)
-        if not isinstance(other, LSAEncoder):
-            raise TypeError(f"Only another LSAEncoder can be merged. Got {type(other).__name__}.")
-        check_is_fitted(other)
-        if self.n_components != other.n_components:
-            raise ValueError("Encoders can be merged only if their parameters agree. These differ: ['n_components'].")
+        check_can_merge(self, other, ["n_components"])
         tfidf = copy(self.tfidf_).merge(other.tfidf_)
         mine, theirs = self._summary(tfidf), other._summary(tfidf)
         both = RightVectors(np.hstack([mine.vectors, theirs.vectors]), np.concatenate([mine.values, theirs.values]))

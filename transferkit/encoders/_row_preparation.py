@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from transferkit._algorithms.patches import cut_patches, find_whitening, normalise_contrast, whitening_matrix
+from transferkit._validation import check_row_width
 
 _MOST_PATCHES = 200_000  # that a codebook is learned from
 _CONTRAST_FLOOR = 0.01  # of the mean variance of patches
@@ -25,11 +26,7 @@ class PatchGrid(NamedTuple):
 
     def check(self, width):
         """Raise ValueError unless rows of this width hold such images, and these enough patches."""
-        if np.prod(self.image_shape) != width:
-            raise ValueError(
-                f"image_shape={self.image_shape!r} stands for {np.prod(self.image_shape)} values a row, but the rows "
-                f"have {width}."
-            )
+        check_row_width("image_shape", self.image_shape, width)
         if self.size > min(self.image_shape[:2]):
             raise ValueError(f"Patches of {self.size} pixels do not fit into images of {self.image_shape!r}.")
         if min(self.shape) < 2:
@@ -76,7 +73,3 @@ class Preparation(NamedTuple):
         if self.whitening_matrix is not None:
             rows = (rows - self.whitening_mean) @ self.whitening_matrix
         return rows
-
-    def agrees_with(self, other):
-        """Return whether both do the same."""
-        return all(np.array_equal(mine, theirs) for mine, theirs in zip(self, other, strict=True))

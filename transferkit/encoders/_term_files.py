@@ -5,7 +5,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from transferkit._algorithms.packed_terms import PackedTerms, pack_terms, unpack_terms, widen
-from transferkit._algorithms.tfidf import inverse_document_frequency
+from transferkit._algorithms.tfidf import weigh_columns
 from transferkit._algorithms.vocabulary import Vocabulary
 from transferkit.encoders._text_analysis import choose_unit
 
@@ -68,11 +68,6 @@ def unpack_array(encoder, name):
 
 def _make_idf(encoder, packed):
     frequency = widen(packed.document_frequency, packed.large_document_frequency)
-    if packed.columns is not None:
-        kept = packed.columns >= 0
-        frequency, known = np.ones(packed.columns.max() + 1, np.int64), frequency
-        frequency[packed.columns[kept]] = known[kept]
-    if not encoder.use_idf:
-        return np.ones(len(frequency), encoder.dtype)
+    settings = {"use_idf": encoder.use_idf, "smooth": encoder.smooth_idf, "dtype": encoder.dtype}
     with np.errstate(divide="ignore"):  # terms given that are in no document
-        return inverse_document_frequency(frequency, encoder.n_documents_, encoder.smooth_idf, encoder.dtype)
+        return weigh_columns(frequency, packed.columns, encoder.n_documents_, **settings)

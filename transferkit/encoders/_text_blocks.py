@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from joblib import effective_n_jobs
 
+from transferkit._algorithms.sparse_products import Map
 from transferkit._algorithms.term_counts import TermCounts
 from transferkit._algorithms.vocabulary import Vocabulary, find_terms
-from transferkit._algorithms.vocabulary_merging import Map, Tally, to_vocabulary
+from transferkit._algorithms.vocabulary_merging import Tally, to_vocabulary
 from transferkit._validation import check_texts
 from transferkit.encoders._text_analysis import TextAnalysis
 

@@ -1,24 +1,21 @@
 """TF-IDF: term counts weighed by how few documents hold the term."""
 
 from numbers import Integral, Real
-from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import TransformerMixin
 
-from transferkit._algorithms.packed_terms import Spelling
 from transferkit._algorithms.tfidf import (
     Weighting,
-    count_rows,
-    inverse_document_frequency,
+    counts_by_row,
     stack_rows,
     weigh,
+    weigh_columns,
     within_bounds,
 )
 from transferkit._algorithms.vocabulary import Vocabulary, choose_columns, decode_terms, find_terms
-from transferkit._algorithms.vocabulary_merging import Tally, merge_parts, to_vocabulary
+from transferkit._algorithms.vocabulary_merging import merge_parts, to_vocabulary
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -29,14 +26,10 @@ from transferkit._validation import (
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._shard_record import ShardRecordMixin
-from transferkit.encoders._short_texts import ShortTexts, are_few
+from transferkit.encoders._short_texts import are_few
 from transferkit.encoders._term_files import LEFT_OUT_OF_FILES, TERM_ARRAYS, complete_state, pack_state, unpack_array
-from transferkit.encoders._text_analysis import (
-    TextAnalysis,
-    make_analysis,
-    sort_given_vocabulary,
-    warn_for_unused,
-)
+from transferkit.encoders._term_streaming import TermStreamingMixin
+from transferkit.encoders._text_analysis import make_analysis, sort_given_vocabulary, warn_for_unused
 from transferkit.encoders._text_blocks import (
     TermStatistics,
     check_documents,
@@ -46,6 +39,7 @@ from transferkit.encoders._text_blocks import (
     tally_terms,
     threaded_map,
 )
+from transferkit.encoders._text_workings import find_workings
 
 # Shared with every encoder that starts from TF-IDF rows and passes these parameters on.
 TEXT_PARAMETER_CONSTRAINTS = {
@@ -73,7 +67,7 @@ TEXT_PARAMETER_CONSTRAINTS = {
 }
 
 
-class TfidfEncoder(ShardRecordMixin, TransformerMixin, VersionedEstimator):
+class TfidfEncoder(TermStreamingMixin, ShardRecordMixin, TransformerMixin, VersionedEstimator):
     r"""Encode texts as sparse TF-IDF rows.
 
     The parameters, the vocabulary, the order of columns and the numbers are those of scikit-learn's
@@ -185,7 +179,7 @@ class TfidfEncoder(ShardRecordMixin, TransformerMixin, VersionedEstimator):
     and counted there, and the hashes and counts that come back are those of NumPy, bit for bit. So encoders
     fitted on either merge, and a model does not depend on a device: where `transform` finds no torch or no such
     device, NumPy counts instead. `fit` refuses a device that is not there. Texts that go the plain way, and a few short
-    texts, are counted without it. Equality is tested on torch's CPU tensors; CUDA has not been measured.
+    texts, are counted without it. Equality is tested on torch's CPU tensors, and on a GPU where the tests find one.
 
     References
     ----------
@@ -318,7 +312,7 @@ class TfidfEncoder(ShardRecordMixin, TransformerMixin, VersionedEstimator):
 
         def take_rows(k):
             block, blocks[k] = blocks[k], None  # its memory is free once the rows are made
-            return self._weigh(count_rows(block, self._columns[terms_of[k]], self.dtype))
+            return self._weigh(counts_by_row(block, self._columns[terms_of[k]], self.dtype))
 
         return stack_rows(list(map_blocks(take_rows, range(len(blocks)), self.n_jobs)), len(self._idf))
 
@@ -337,7 +331,7 @@ class TfidfEncoder(ShardRecordMixin, TransformerMixin, VersionedEstimator):
         """
         check_is_fitted(self)
         self._settle()
-        documents, workings = self._check_documents(X), self._workings()
+        documents, workings = self._check_documents(X), find_workings(self)
         if are_few(documents):
             return workings.short_texts.encode(documents, self._weigh)
         analysis, terms = workings.analysis, self._terms()
@@ -346,67 +340,9 @@ class TfidfEncoder(ShardRecordMixin, TransformerMixin, VersionedEstimator):
             counts = analysis.count(block)
             places = find_terms(terms.hashes, terms.checks, counts.hashes, counts.checks)
             columns = np.where(places >= 0, self._columns[places], np.int32(-1))
-            return self._weigh(count_rows(counts, columns, self.dtype))
+            return self._weigh(counts_by_row(counts, columns, self.dtype))
 
         return stack_rows(list(map_blocks(make_rows, analysis.split(documents), self.n_jobs)), len(self._idf))
-
-    @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None):
-        """Learn from more texts, as if they had been there from the start.
-
-        Parameters
-        ----------
-        X : iterable of str, length n_texts
-            A batch of texts: list, NumPy array, generator, pandas or polars Series.
-        y : None
-            Ignored; here for scikit-learn's API.
-
-        Returns
-        -------
-        self : TfidfEncoder
-            The encoder; it equals one fitted on all texts so far at once.
-
-        Raises
-        ------
-        ValueError
-            If the encoder was loaded without the terms that its bounds left out.
-        """
-        known = is_fitted(self)
-        if known:
-            self._check_can_learn_on()
-        self._add(self._learn(self._workings().analysis if known else self._prepare_fit(), X))
-        return self
-
-    def merge(self, other):
-        """Take over what another encoder has learned, as if its texts had been seen here.
-
-        Parameters
-        ----------
-        other : TfidfEncoder
-            A fitted encoder with the same parameters; it stays as it is.
-
-        Returns
-        -------
-        self : TfidfEncoder
-            The encoder; it equals one fitted on the texts of both, in any order.
-
-        Raises
-        ------
-        ValueError
-            If the parameters differ, or one of the two was loaded without the terms that its bounds left out.
-        """
-        check_is_fitted(self)
-        if not isinstance(other, TfidfEncoder):
-            raise TypeError(f"Only another TfidfEncoder can be merged. Got {type(other).__name__}.")
-        check_is_fitted(other)
-        mine, theirs = self.get_params(), other.get_params()
-        different = [name for name in mine if name not in ("n_jobs", "device") and not _equal(mine[name], theirs[name])]
-        if different:
-            raise ValueError(f"Encoders can be merged only if their parameters agree. These differ: {different}.")
-        self._check_can_learn_on()
-        other._check_can_learn_on()
-        self._add(other._statistics())
-        return self
 
     @property
     def idf_(self):
@@ -492,13 +428,7 @@ class TfidfEncoder(ShardRecordMixin, TransformerMixin, VersionedEstimator):
         self : TfidfEncoder
             The fitted encoder.
         """
-        idf = np.ones(len(columns), self.dtype)
-        if self.use_idf:
-            frequency = terms.document_frequency[np.argsort(columns)]
-            idf = inverse_document_frequency(frequency, n_documents, self.smooth_idf, self.dtype)
-        vars(self).update(zip(TERM_ARRAYS, terms, strict=True))
-        self._columns, self._idf, self.n_documents_, self._packed = columns, idf, n_documents, None
-        self._tally, self._keeps_all, self._is_complete, self._vocabulary_error = None, True, True, 0
+        self._set_state(TermStatistics(terms, n_documents), columns, keeps_all=True)
         return self
 
     def _prepare_fit(self):
@@ -524,37 +454,17 @@ class TfidfEncoder(ShardRecordMixin, TransformerMixin, VersionedEstimator):
         given, _ = sort_given_vocabulary(self.vocabulary, analysis, self.lowercase)
         return count_given_terms(analysis, given, documents, self.n_jobs)
 
-    def _add(self, statistics):
-        if getattr(self, "_tally", None) is None:
-            tally = Tally(None if self.vocabulary is not None else self.max_vocabulary)
-            if is_fitted(self):
-                tally.add([self._terms()])
-                tally.error = self._statistics().error
-            self._tally = tally
-        self._tally.add([statistics.terms])
-        self._tally.error += statistics.error
-        self._keeps_all = self._is_complete = True
-        self.n_documents_ = getattr(self, "n_documents_", 0) + statistics.n_documents
-
-    def _settle(self):
-        """Choose columns and weights, if texts were added since that was last done."""
-        if self._tally is not None:
-            terms = self._tally.vocabulary()
-            self._store(TermStatistics(terms, self.n_documents_, self._tally.error), keeps_all=True)
-
     def _store(self, statistics, keeps_all):
+        """Become fitted with the terms that the parameters choose."""
+        columns = self._choose_columns(statistics.terms, statistics.n_documents)
+        self._set_state(statistics, columns, keeps_all)
+
+    def _set_state(self, statistics, columns, keeps_all):
         terms, n_documents, error = statistics
-        columns = self._choose_columns(terms, n_documents)
-        n_terms = int(columns.max()) + 1
-        idf = np.ones(n_terms, self.dtype)
-        if self.use_idf:
-            kept = columns >= 0
-            frequency = np.empty(n_terms, np.int64)
-            frequency[columns[kept]] = terms.document_frequency[kept]
-            idf = inverse_document_frequency(frequency, n_documents, self.smooth_idf, self.dtype)
-        self.n_documents_ = n_documents
+        settings = {"use_idf": self.use_idf, "smooth": self.smooth_idf, "dtype": self.dtype}
+        idf = weigh_columns(terms.document_frequency, columns, n_documents, **settings)
         vars(self).update(zip(TERM_ARRAYS, terms, strict=True))
-        self._columns, self._idf, self._packed = columns, idf, None
+        self._columns, self._idf, self.n_documents_, self._packed = columns, idf, n_documents, None
         self._tally, self._keeps_all, self._is_complete, self._vocabulary_error = None, keeps_all, True, error
 
     def _choose_columns(self, terms, n_documents):
@@ -578,44 +488,9 @@ class TfidfEncoder(ShardRecordMixin, TransformerMixin, VersionedEstimator):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return unpack_array(self, name)
 
-    def _statistics(self):
-        terms = self._terms()
-        return TermStatistics(terms, self.n_documents_, getattr(self, "_vocabulary_error", 0))
-
     def _weigh(self, rows):
         weigh(rows, self._idf if self.use_idf else None, Weighting(self.binary, self.sublinear_tf, self.norm))
         return rows
-
-    def _workings(self):
-        """Return what is made from parameters and state for speed, made again when these change."""
-        key = tuple(map(self.__dict__.get, _WORKING_PARAMETERS))
-        workings = _workings.get(self)
-        if workings is None or any(a is not b for a, b in zip(workings.key, key, strict=True)):
-            analysis, short_texts = make_analysis(self), None
-            if "_idf" in vars(self):
-                short_texts = ShortTexts(analysis, self._choose_search(analysis), len(self._idf), self.dtype)
-            workings = _workings[self] = _Workings(key, analysis, short_texts)
-        return workings
-
-    def _choose_search(self, analysis):
-        """Return the function that finds the columns of a few terms."""
-        if vars(self).get("_packed") is not None:
-            return Spelling(self._packed).find_columns
-        hashes, checks, columns = self._hashes, self._checks, self._columns
-
-        def find_columns(terms):
-            places = find_terms(hashes, checks, *analysis.hash_terms(terms))
-            return np.where(places >= 0, columns[places], -1).tolist()
-
-        return find_columns
-
-    def _check_can_learn_on(self):
-        if not self._is_complete:
-            raise ValueError(
-                "This TfidfEncoder was fitted with fit and then pickled or saved, which leaves out the terms "
-                "that min_df, max_df or max_features exclude, so it cannot learn on exactly. Fit it with partial_fit, "
-                "which keeps them."
-            )
 
     def _check_documents(self, X):
         return check_documents(X, (str, bytes) if self.input == "content" else (object,))
@@ -654,39 +529,3 @@ class TfidfEncoder(ShardRecordMixin, TransformerMixin, VersionedEstimator):
         tags.input_tags.two_d_array = False
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-# What an encoder's workings are made from: when one of these is another object, they are made again.
-_WORKING_PARAMETERS = (
-    "_columns",
-    "_packed",
-    "dtype",
-    "input",
-    "encoding",
-    "decode_error",
-    "strip_accents",
-    "lowercase",
-    "preprocessor",
-    "tokenizer",
-    "analyzer",
-    "stop_words",
-    "token_pattern",
-    "ngram_range",
-    "stemmer",
-    "device",
-)
-
-
-class _Workings(NamedTuple):
-    """The analysis of texts, and the faster way for a few short ones (None before `fit`)."""
-
-    key: tuple
-    analysis: TextAnalysis
-    short_texts: ShortTexts | None
-
-
-_workings: WeakKeyDictionary = WeakKeyDictionary()
-
-
-def _equal(a, b):
-    return a is b or np.array_equal(a, b)  # stop words and vocabularies may be arrays

@@ -11,6 +11,8 @@ from sklearn.exceptions import NotFittedError
 from transferkit._validation import (
     HasMethods,
     Interval,
+    check_row_width,
+    check_sizes,
     fit_context,
     to_numpy,
     unchanged_on_error,
@@ -200,23 +202,17 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
         return ModuleFeatures(self.module, self.output, self.batch_size, self.device)
 
     def _validate(self, X, reset):
-        shape = self.input_shape
-        if shape is not None and not all(isinstance(part, Integral) and part >= 1 for part in shape):
-            raise ValueError(
-                "The 'input_shape' parameter of TorchEncoder must be a tuple of positive integers, or None. "
-                f"Got {shape!r} instead."
-            )
-        X = to_numpy(X)
+        check_sizes(self, "input_shape")
+        X, shape = to_numpy(X), self.input_shape
         shape_of_row = tuple(getattr(X, "shape", ())[1:])
-        if shape is not None and shape_of_row and np.prod(shape) != np.prod(shape_of_row):
-            raise ValueError(_say_width(shape, np.prod(shape_of_row)))
+        if shape is not None and shape_of_row:
+            check_row_width("input_shape", shape, np.prod(shape_of_row))
         if len(shape_of_row) > 1:  # images as they are
             X = np.reshape(X, (len(X), -1))
         X = validate_data(self, X, dtype=np.float32, order="C", reset=reset)
         if shape is None:
             return X.reshape(len(X), *shape_of_row) if len(shape_of_row) > 1 else X
-        if np.prod(shape) != X.shape[1]:
-            raise ValueError(_say_width(shape, X.shape[1]))
+        check_row_width("input_shape", shape, X.shape[1])
         return X.reshape(len(X), *shape)
 
     def _to_network(self, X):
@@ -288,10 +284,6 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
         tags.transformer_tags.preserves_dtype = ["float32"]
         tags.input_tags.three_d_array = self.input_shape is None
         return tags
-
-
-def _say_width(shape, width):
-    return f"input_shape={shape!r} stands for {np.prod(shape)} values a row, but the rows have {width}."
 
 
 def _remember(encoder, features):

@@ -4,7 +4,7 @@ from numbers import Integral
 
 from transferkit._algorithms.pooling import rotation_onto
 from transferkit._algorithms.vocabulary import find_terms
-from transferkit._validation import check_is_fitted, fit_context, is_fitted
+from transferkit._validation import check_can_merge, check_is_fitted, fit_context, is_fitted
 from transferkit.encoders._text_analysis import make_analysis, warn_for_unused
 from transferkit.encoders._text_blocks import check_documents
 from transferkit.encoders._word_counts import Bounds, WordCounts
@@ -55,15 +55,10 @@ class WordStreamingMixin:
         ------
         ValueError
             If the parameters differ, or one of the two holds no counts.
+        TypeError
+            If `other` is no WordVectorEncoder.
         """
-        check_is_fitted(self)
-        if not isinstance(other, WordStreamingMixin):
-            raise TypeError(f"Only another WordVectorEncoder can be merged. Got {type(other).__name__}.")
-        check_is_fitted(other)
-        mine, theirs = self.get_params(), other.get_params()
-        different = [name for name in mine if name not in ("n_jobs", "device") and mine[name] != theirs[name]]
-        if different:
-            raise ValueError(f"Encoders can be merged only if their parameters agree. These differ: {different}.")
+        check_can_merge(self, other, [name for name in self.get_params() if name not in ("n_jobs", "device")])
         counts = self._known_counts().merge(other._known_counts(), self._bounds(), self.n_jobs)
         vars(self).update(_counts=tuple(counts), _keeps_counts=True, _is_stale=True)
         return self

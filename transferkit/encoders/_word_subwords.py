@@ -14,15 +14,15 @@ _ALPHA, _N_STEPS = 0.05, 10
 
 
 def learn_subwords(encoder, words, vectors):
-    """Return the attributes that hold vectors of n-grams: the buckets that occur, ascending, and their vectors."""
+    """Return the buckets of n-grams that occur, ascending, and their vectors; None without `subword`."""
     if not encoder.subword:
-        return {"_ngram_buckets": None, "_ngram_vectors": None}
+        return None, None
     shares = _share_buckets(encoder, words.get_feature_names_out().tolist())
     buckets = np.unique(shares.indices)
     fitted = fit_ngram_vectors(
         sparse.csr_array(shares[:, buckets]), vectors, _ALPHA, _N_STEPS, threaded_map(encoder.n_jobs)
     )
-    return {"_ngram_buckets": buckets, "_ngram_vectors": fitted}
+    return buckets, fitted
 
 
 def spell_vectors(encoder, names):

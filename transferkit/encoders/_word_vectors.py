@@ -11,6 +11,7 @@ from transferkit._algorithms.cooccurrence import MAX_WINDOW, both_directions
 from transferkit._algorithms.pooling import (
     common_direction,
     mean_rows,
+    share_rows,
     smooth_inverse_frequency,
     unit_rows,
 )
@@ -19,7 +20,7 @@ from transferkit._algorithms.vocabulary import Vocabulary
 from transferkit._progress import FitProgress
 from transferkit._validation import Interval, StrOptions, check_is_fitted, fit_context, is_fitted, unchanged_on_error
 from transferkit._versioning import VersionedEstimator
-from transferkit.encoders._fine_tuning import LinearLayer, Network, UnitRowsLayer, share_rows
+from transferkit.encoders._fine_tuning import LinearLayer, Network, UnitRowsLayer
 from transferkit.encoders._shard_record import ShardRecordMixin
 from transferkit.encoders._term_projection import TermProjection
 from transferkit.encoders._text_analysis import make_analysis
@@ -43,9 +44,6 @@ _TEXT_PARAMETERS = (
     "stemmer",
     "n_jobs",
 )
-
-# What learn_subwords sets: persistence lets a file set only attributes that a class's own module names.
-_SUBWORD_ATTRIBUTES = ("_ngram_buckets", "_ngram_vectors")
 
 
 class WordVectorEncoder(
@@ -419,8 +417,10 @@ class WordVectorEncoder(
     def _describe(self, words, vectors, frequency, idf):
         # Texts of independent words agree most along the mean of the weighted vectors.
         mean = (frequency * smooth_inverse_frequency(frequency, self.sif_weight)) @ vectors
+        buckets, ngram_vectors = learn_subwords(self, words, vectors)
         return {
-            **learn_subwords(self, words, vectors),
+            "_ngram_buckets": buckets,
+            "_ngram_vectors": ngram_vectors,
             "_words": words,
             "_vectors": vectors,
             "_lengths": np.linalg.norm(vectors, axis=1),

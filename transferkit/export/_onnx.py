@@ -1,25 +1,27 @@
 """Models as ONNX graphs."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.pipeline import Pipeline
 
 from transferkit import __version__
-from transferkit._algorithms.compression import to_dense
+from transferkit._algorithms.compression import widen
 from transferkit._validation import check_is_fitted
 from transferkit.exceptions import ExportError, MissingExtraError
 from transferkit.export._onnx_steps import NATIVE, Graph, append_step, make_tokeniser
-from transferkit.export._sklearn import convert
+from transferkit.export._sameness import agree
+from transferkit.export._sklearn import convert, list_steps
 from transferkit.persistence import make_probe
 
 _OPSET = 17
 _IR_VERSION = 9  # what runtimes of the last years read
 
 
-def to_onnx(model, path):
+def to_onnx(model: BaseEstimator, path: str | os.PathLike[str]) -> Callable[[Any], dict[str, np.ndarray]]:
     """Write a fitted model as an ONNX graph, for other languages and runtimes.
 
     ONNX has no operators that split text as Python's regular expressions do. So the graph of a text model takes tokens,
@@ -67,7 +69,7 @@ def to_onnx(model, path):
     >>> session.run(["probabilities"], make_inputs(["a text"]))  # doctest: +SKIP
     """
     onnx, onnxruntime = _import_onnx()
-    steps = _flatten(_convert(model))
+    steps = list_steps(_convert(model))
     dtype = _dtype_of(steps[-1])
     tokenise = make_tokeniser(steps[0])
     graph = Graph(dtype)
@@ -116,17 +118,11 @@ def _import_onnx():
     return onnx, onnxruntime
 
 
-def _flatten(estimator):
-    if not isinstance(estimator, Pipeline):
-        return [estimator]
-    return [inner for _, step in estimator.steps if step not in (None, "passthrough") for inner in _flatten(step)]
-
-
 def _dtype_of(step):
     """Return the type of the numbers of a step, or of those in a list of steps."""
     for name in ("coef_", "coefs_", "components_", "scale_", "_tfidf"):
         value = getattr(getattr(step, name, None), "idf_", getattr(step, name, None))
-        value = to_dense(value[0], None) if name == "coefs_" and value is not None else value
+        value = widen(value[0]) if name == "coefs_" and value is not None else value
         if isinstance(value, np.ndarray):
             return np.dtype(np.float32 if value.dtype == np.float32 else np.float64)
     if hasattr(step, "estimators_") and isinstance(step.estimators_, list):
@@ -147,12 +143,7 @@ def _check_agreement(model, onnxruntime, content, make_inputs):
     known = [output.name for output in session.get_outputs()]
     wanted = name.get(probe["method"], "predictions" if "predictions" in known else "labels")
     [output] = session.run([wanted], make_inputs(probe["X"]))
-    expected = probe["output"].toarray() if hasattr(probe["output"], "toarray") else np.asarray(probe["output"])
-    if expected.dtype.kind != "f":
-        same = np.array_equal(output.astype(expected.dtype), expected)
-    else:
-        same = np.allclose(output.reshape(expected.shape), expected, rtol=1e-5, atol=1e-5)
-    if not same:
+    if not agree(output, probe["output"], rtol=1e-5, atol=1e-5):
         raise ExportError(f"The ONNX graph of the {type(model).__name__} would not agree with it, so there is none.")
 
 

@@ -18,11 +18,12 @@ from sklearn.preprocessing import (
 from sklearn.svm import LinearSVC, LinearSVR
 
 from transferkit.encoders import AutoencoderEncoder, KMeansEncoder
+from transferkit.encoders._text_analysis import DEFAULT_TOKEN_PATTERN
 from transferkit.exceptions import ExportError
 from transferkit.export._onnx_networks import append_autoencoder, append_clusters, append_network_scores
+from transferkit.export._sklearn import list_steps
 from transferkit.heads import MLPHeadClassifier, MLPHeadRegressor
 
-_WORDS = r"(?u)\b\w\w+\b"
 _SPLITTING = (
     "input", "encoding", "strip_accents", "lowercase", "preprocessor", "tokenizer", "stop_words", "token_pattern"
 )  # fmt: skip
@@ -53,15 +54,14 @@ class Graph:
 
     def constant(self, array):
         """Add a constant and return its name; numbers get the type of the graph."""
-        from onnx import helper, numpy_helper
+        from onnx import TensorProto, helper, numpy_helper
 
         array, name = np.asarray(array), f"c{len(self.initializers)}"
         if array.dtype.kind == "f":
             array = np.ascontiguousarray(array, self.dtype)
         if array.dtype.kind in "UO":
-            tensor = helper.make_tensor(
-                name, 8, array.shape, [str(text).encode() for text in array.ravel()]
-            )  # 8: strings
+            texts = [str(text).encode() for text in array.ravel()]
+            tensor = helper.make_tensor(name, TensorProto.STRING, array.shape, texts)
         else:
             tensor = numpy_helper.from_array(array, name)
         self.initializers.append(tensor)
@@ -75,13 +75,14 @@ class Graph:
 
     def finish(self, value):
         """Return descriptions of the outputs; without a head the last value is the output "features"."""
-        from onnx import helper
+        from onnx import TensorProto, helper
 
         if not self.outputs:
             self.outputs = [(self.add("Identity", value, output="features"), self.dtype, "n_features")]
         infos = []
         for name, dtype, columns in self.outputs:
-            kind = 8 if np.dtype(dtype).kind in "UO" else helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+            is_text = np.dtype(dtype).kind in "UO"
+            kind = TensorProto.STRING if is_text else helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
             infos.append(helper.make_tensor_value_info(name, kind, ["n"] if columns is None else ["n", columns]))
         return infos
 
@@ -128,7 +129,7 @@ def _append_tfidf(graph, vectorizer, tokens):
     lowest, highest = vectorizer.ngram_range
     if vectorizer.analyzer != "word":
         raise ExportError(f"to_onnx needs analyzer='word'. Got analyzer={vectorizer.analyzer!r}.")
-    if highest > 1 and (vectorizer.token_pattern != _WORDS or vectorizer.tokenizer is not None):
+    if highest > 1 and (vectorizer.token_pattern != DEFAULT_TOKEN_PATTERN or vectorizer.tokenizer is not None):
         raise ExportError("to_onnx counts n-grams of words that hold no spaces: it needs the default token_pattern.")
     terms = sorted(vectorizer.vocabulary_.items(), key=lambda item: (item[0].count(" "), item[1]))
     sizes = np.array([term.count(" ") if highest > 1 else 0 for term, _ in terms])
@@ -211,8 +212,8 @@ def _append_union(graph, union, value):
         if part == "drop":
             continue
         output = value
-        for step in [inner for _, inner in part.steps] if isinstance(part, Pipeline) else [part]:
-            output = output if step in (None, "passthrough") else append_step(graph, step, output)
+        for step in list_steps(part):
+            output = output if step == "passthrough" else append_step(graph, step, output)
         weight = (union.transformer_weights or {}).get(name)
         parts.append(output if weight is None else graph.add("Mul", output, np.float64(weight)))
     return graph.add("Concat", *parts, axis=1)

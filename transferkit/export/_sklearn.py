@@ -20,7 +20,7 @@ from transferkit.export._sklearn_networks import convert_clusters, convert_netwo
 from transferkit.heads import LogisticHead, LogisticHeadCV, MLPHeadClassifier, MLPHeadRegressor, RidgeHead
 
 
-def to_sklearn(model):
+def to_sklearn(model: BaseEstimator) -> BaseEstimator:
     """Return an equal model that is made of scikit-learn's own classes alone.
 
     Its joblib or pickle file loads where scikit-learn is installed and transferkit is not. It predicts the same, and is
@@ -216,7 +216,7 @@ _CONVERTERS = {
 
 def _join(encoder, head):
     """Return a Pipeline of an encoder and a head, folded to one weight a term where that is smaller."""
-    steps = [*_steps(encoder), *_steps(head)]
+    steps = [*list_steps(encoder), *list_steps(head)]
     while len(steps) > 2 and isinstance(steps[-2], TruncatedSVD) and isinstance(steps[-1], (LogisticRegression, Ridge)):
         svd, head = steps[-2:]
         if len(np.atleast_2d(head.coef_)) > len(svd.components_):
@@ -229,8 +229,8 @@ def _join(encoder, head):
     return make_pipeline(*steps)
 
 
-def _steps(estimator):
+def list_steps(estimator):
     """Return the steps of a Pipeline within Pipelines, or the estimator itself."""
     if not isinstance(estimator, Pipeline):
         return [estimator]
-    return [inner for _, step in estimator.steps if step not in (None, "passthrough") for inner in _steps(step)]
+    return [inner for _, step in estimator.steps if step not in (None, "passthrough") for inner in list_steps(step)]

@@ -7,17 +7,18 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import LabelBinarizer
 
-from transferkit._algorithms.compression import to_dense
+from transferkit._algorithms.compression import widen_layers
 from transferkit._validation import check_is_fitted
 from transferkit.exceptions import ExportError
+from transferkit.heads import MLPHeadClassifier
 
 _ACTIVATIONS = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic", "identity": "identity"}
 
 
 def convert_network(head):
     """Return the MLPClassifier or MLPRegressor with the weights of a network head."""
-    classifies = hasattr(head, "loss") and "focal_gamma" in head.get_params(deep=False)
     check_is_fitted(head, "coefs_")
+    classifies = isinstance(head, MLPHeadClassifier)
     weights = dense_weights(head)
     if len(weights) > 1 and head.activation not in _ACTIVATIONS:
         raise ExportError(
@@ -45,8 +46,7 @@ def convert_network(head):
 
 def dense_weights(head):
     """Return the weights of a network's layers as dense arrays, neither pruned nor narrow."""
-    scales = getattr(head, "scales_", None) or [None] * len(head.coefs_)
-    return [to_dense(coef, scale) for coef, scale in zip(head.coefs_, scales, strict=True)]
+    return widen_layers(head.coefs_, getattr(head, "scales_", None))
 
 
 def convert_clusters(encoder):

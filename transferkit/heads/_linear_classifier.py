@@ -10,8 +10,6 @@ from sklearn.utils.class_weight import compute_class_weight
 from transferkit._algorithms.linear_predictions import compute_scores, to_log_probabilities, to_probabilities
 from transferkit._validation import check_is_fitted, check_sample_weight, to_numpy, validate_rows
 
-FLOATS = [np.float64, np.float32]
-
 
 class ScoringClassifierMixin(ClassifierMixin):
     """Predictions from `decision_function` and `classes_`.
@@ -97,7 +95,7 @@ class LinearClassifierMixin(ScoringClassifierMixin):
             Scores; with two classes those of `classes_[1]`, positive where it is predicted.
         """
         check_is_fitted(self, "coef_")
-        X = validate_rows(self, X, FLOATS)
+        X = validate_rows(self, X)
         scores = compute_scores(X, self.coef_, self.intercept_)
         return scores[:, 0] if scores.shape[1] == 1 and not self.multilabel_ else scores
 

@@ -21,11 +21,11 @@ from transferkit._validation import (
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.heads._block_scales import read_block_scales
-from transferkit.heads._linear_classifier import FLOATS, LinearClassifierMixin, warn_not_converged, weigh_rows
-from transferkit.heads._prior import match_prior
+from transferkit.heads._linear_classifier import LinearClassifierMixin, warn_not_converged, weigh_rows
+from transferkit.heads._prior import KeepsSourceMixin, match_prior
 
 
-class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, VersionedEstimator):
+class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin, VersionedEstimator):
     """Logistic regression trained with torch and stored in NumPy.
 
     The objective is that of :class:`~sklearn.linear_model.LogisticRegression` with its L2 penalty,
@@ -184,7 +184,7 @@ class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, VersionedEstimat
 
         progress = FitProgress(self, self.max_iter, "step")
         with unchanged_on_error(self):
-            X, y = validate_features(self, X, y, FLOATS, multi_output=True)
+            X, y = validate_features(self, X, y, multi_output=True)
             progress.begin(X, y, sample_weight)
             scales = read_block_scales(self, X, self.block_scales)
             classes, targets, multilabel = read_targets(self, y)
@@ -213,11 +213,6 @@ class LogisticHead(CallbackSupportMixin, LinearClassifierMixin, VersionedEstimat
         vars(self).update(fitted, prior_coverage_=coverage)
         progress.end(fitted)
         return self
-
-    def __sklearn_clone__(self):
-        copy = super().__sklearn_clone__()
-        copy.prior = self.prior  # a source model is knowledge, not a hyper-parameter: cloning must not unfit it
-        return copy
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -22,14 +22,15 @@ from transferkit._validation import (
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.heads._block_scales import read_scale_candidates
-from transferkit.heads._linear_classifier import FLOATS, LinearClassifierMixin, warn_not_converged
+from transferkit.heads._linear_classifier import LinearClassifierMixin, warn_not_converged
 from transferkit.heads._logistic import read_attributes, read_prior, read_targets, weigh_targets
+from transferkit.heads._prior import KeepsSourceMixin
 from transferkit.heads._search_table import Candidates, FoldScorer, HeldOut, average_models, score_candidates
 
 FITTED_SOMETIMES = ("coef_", "intercept_", "n_iter_", "oof_decision_", "oof_log_likelihood_", "candidate_weights_")
 
 
-class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, VersionedEstimator):
+class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin, VersionedEstimator):
     """Logistic regression with C chosen by cross-validation, all folds trained as one problem.
 
     The answer of ``GridSearchCV(LogisticHead(), {"C": Cs}, cv=cv, scoring=scoring)``, without fitting every candidate
@@ -125,9 +126,9 @@ class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, VersionedEstim
     that is missing from a fold's training part is never predicted there.
 
     All folds of a candidate train as one problem and begin where the optima of the two next smaller C, continued in a
-    straight line over log C, lead. Where penalties are so
-    weak that steps become many, dense features get the Hessian's diagonal block of each class at that point as the
-    first guess of L-BFGS, which takes a third to a fifth of the steps.
+    straight line over log C, lead. Where penalties are so weak that steps become many, dense features get the Hessian's
+    diagonal block of each class at that point as the first guess of L-BFGS, which takes a third to a fifth of the
+    steps.
 
     Examples
     --------
@@ -211,7 +212,7 @@ class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, VersionedEstim
         n_candidates = len(candidates.Cs) * (1 if self.block_scales is None else len(self.block_scales))
         progress = FitProgress(self, n_candidates, "candidate")
         with unchanged_on_error(self):
-            X, y = validate_features(self, X, y, FLOATS, multi_output=True)
+            X, y = validate_features(self, X, y, multi_output=True)
             progress.begin(X, y, sample_weight)
             candidates.scales = read_scale_candidates(self, X, self.block_scales)
             classes, targets, multilabel = read_targets(self, y)
@@ -264,11 +265,6 @@ class LogisticHeadCV(CallbackSupportMixin, LinearClassifierMixin, VersionedEstim
             self.oof_decision_ = stacked[:, :, 0] if stacked.shape[2] == 1 and not multilabel else stacked
         if model is not None:
             vars(self).update(read_attributes(model, classes, multilabel))
-
-    def __sklearn_clone__(self):
-        copy = super().__sklearn_clone__()
-        copy.prior = self.prior  # a source model is knowledge, not a hyper-parameter: cloning must not unfit it
-        return copy
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

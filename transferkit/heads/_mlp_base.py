@@ -13,17 +13,26 @@ from transferkit._algorithms.feature_blocks import FeatureBlocks
 from transferkit._algorithms.network_predictions import compute_outputs
 from transferkit._pictures import import_pyplot
 from transferkit._progress import FitProgress
-from transferkit._validation import check_is_fitted, to_numpy, unchanged_on_error, validate_data, validate_rows
+from transferkit._validation import (
+    FLOATS,
+    check_is_fitted,
+    to_numpy,
+    unchanged_on_error,
+    validate_data,
+    validate_rows,
+)
 from transferkit._versioning import VersionedEstimator
-from transferkit.heads._linear_classifier import FLOATS
 from transferkit.heads._mlp_parameters import check_together, make_options, read_hidden_sizes
 from transferkit.heads._mlp_start import read_start
+from transferkit.heads._prior import KeepsSourceMixin
 
 HISTORY_KEYS = ("loss", "learning_rate", "batch_size", "validation_score")
 
 
-class MLPHead(CallbackSupportMixin, VersionedEstimator):
+class MLPHead(KeepsSourceMixin, CallbackSupportMixin, VersionedEstimator):
     """Base of both network heads; they add how to read targets and what to make of outputs."""
+
+    _source_parameter = "weight_init"
 
     def _fit(self, X, y, sample_weight, X_val, y_val):
         progress = FitProgress(self, self.max_iter, "epoch")
@@ -118,7 +127,7 @@ class MLPHead(CallbackSupportMixin, VersionedEstimator):
 
     def _compute_outputs(self, X):
         check_is_fitted(self, "coefs_")
-        X = validate_rows(self, X.to_sparse() if isinstance(X, FeatureBlocks) else X, FLOATS)
+        X = validate_rows(self, X.to_sparse() if isinstance(X, FeatureBlocks) else X)
         return compute_outputs(X, self.coefs_, self.intercepts_, self.activation, getattr(self, "scales_", None))
 
     def plot_history(self, ax=None):
@@ -149,11 +158,6 @@ class MLPHead(CallbackSupportMixin, VersionedEstimator):
             right.plot(epochs, self.validation_scores_, color="C1", label="validation score")
             right.set_ylabel("validation score")
         return ax
-
-    def __sklearn_clone__(self):
-        copy = super().__sklearn_clone__()
-        copy.weight_init = self.weight_init  # a source model is knowledge: cloning must not unfit it
-        return copy
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Problem"]
-
 
 @dataclass(frozen=True)
 class Problem:
@@ -15,11 +13,13 @@ class Problem:
     Parameters
     ----------
     X : array or CSR matrix of shape (n_rows, n_features)
+        Features of the rows that weigh anything.
     targets : ndarray
         Class numbers (n_rows,) for a softmax, else (n_rows, n_outputs).
     weights : ndarray of shape (n_rows,) or None
         None where all rows weigh the same.
     n_outputs : int
+        Width of the output layer; 1 for two classes.
     labels : ndarray or None
         Labels of the outputs, for a source model to be matched by.
     stratify : bool

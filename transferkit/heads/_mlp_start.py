@@ -32,7 +32,9 @@ def read_start(head, sizes, classes, rng, dtype):
     classes : ndarray or None
         Labels of the outputs; None for regressions and multilabel problems.
     rng : RandomState
+        Draws the weights.
     dtype : dtype
+        Type of the weights.
     """
     if isinstance(head.weight_init, (list, tuple)):
         return *check_arrays(head.weight_init, sizes, dtype), None

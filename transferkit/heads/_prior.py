@@ -5,6 +5,17 @@ import os
 import numpy as np
 
 
+class KeepsSourceMixin:
+    """Clones keep the source model that a parameter gives: it is knowledge, and cloning must not unfit it."""
+
+    _source_parameter = "prior"
+
+    def __sklearn_clone__(self):
+        twin = super().__sklearn_clone__()
+        setattr(twin, self._source_parameter, getattr(self, self._source_parameter))
+        return twin
+
+
 def match_prior(prior, classes, n_features, feature_names=None):
     """Return the prior weights of each class or output, and what of the task they cover.
 

@@ -23,14 +23,13 @@ from transferkit._validation import (
     validate_rows,
 )
 from transferkit._versioning import VersionedEstimator
-from transferkit.heads._linear_classifier import FLOATS
-from transferkit.heads._prior import match_prior
+from transferkit.heads._prior import KeepsSourceMixin, match_prior
 
-MAX_DECOMPOSED = 4000
-MAX_STEPS = 2000
+MAX_DECOMPOSED = 4000  # rows or features: what is decomposed is the smaller side, squared
+MAX_STEPS = 2000  # of conjugate gradients
 
 
-class RidgeHead(MultiOutputMixin, RegressorMixin, VersionedEstimator):
+class RidgeHead(KeepsSourceMixin, MultiOutputMixin, RegressorMixin, VersionedEstimator):
     """Linear regression with an L2 penalty, from zero or from a source model.
 
     The objective is that of :class:`~sklearn.linear_model.Ridge`,
@@ -143,7 +142,7 @@ class RidgeHead(MultiOutputMixin, RegressorMixin, VersionedEstimator):
             The fitted head.
         """
         with unchanged_on_error(self):
-            X, y = validate_features(self, X, y, FLOATS, multi_output=True, y_numeric=True)
+            X, y = validate_features(self, X, y, multi_output=True, y_numeric=True)
             weights = check_sample_weight(to_numpy(sample_weight), X, dtype=np.float64, ensure_non_negative=True)
             alphas = read_alphas(self)
             targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
@@ -177,13 +176,8 @@ class RidgeHead(MultiOutputMixin, RegressorMixin, VersionedEstimator):
             Predictions.
         """
         check_is_fitted(self, "coef_")
-        X = validate_rows(self, X, FLOATS)
+        X = validate_rows(self, X)
         return compute_scores(X, self.coef_, self.intercept_)
-
-    def __sklearn_clone__(self):
-        copy = super().__sklearn_clone__()
-        copy.prior = self.prior  # a source model is knowledge, not a hyper-parameter: cloning must not unfit it
-        return copy
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

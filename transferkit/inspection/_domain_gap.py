@@ -1,11 +1,12 @@
 """Whether there is a shift between two domains, and where."""
 
+import os
 from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import StratifiedKFold
 
 from transferkit._algorithms.domain_shift import auc_with_interval, feature_drift
@@ -42,11 +43,11 @@ class DomainGap:
     feature_names: np.ndarray
 
     @property
-    def is_shifted(self):
+    def is_shifted(self) -> bool:
         """Whether the interval lies above 0.5: the domains can be told apart."""
         return self.interval[0] > 0.5
 
-    def top(self, n=10):
+    def top(self, n: int = 10) -> list[tuple[str, float]]:
         """Return the features that differ most.
 
         Parameters
@@ -62,7 +63,7 @@ class DomainGap:
         order = np.argsort(-np.abs(self.drift), kind="stable")[:n]
         return [(str(self.feature_names[i]), float(self.drift[i])) for i in order]
 
-    def plot(self, *, n=20, ax=None):
+    def plot(self, *, n: int = 20, ax=None) -> "DomainGapDisplay":
         """Draw the features that differ most.
 
         Parameters
@@ -174,7 +175,16 @@ class DomainGapDisplay:
         return self
 
 
-def domain_gap(X_source, X_target, *, encoder=None, C=1.0, cv=5, level=0.95, random_state=0):
+def domain_gap(
+    X_source,
+    X_target,
+    *,
+    encoder: BaseEstimator | str | os.PathLike[str] | None = None,
+    C: float = 1.0,
+    cv: int = 5,
+    level: float = 0.95,
+    random_state: int | np.random.RandomState | None = 0,
+) -> DomainGap:
     """Measure whether rows of two domains can be told apart, and which features differ.
 
     Parameters

@@ -1,9 +1,11 @@
 """Exact reasons of models that are linear in terms."""
 
 import os
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from transferkit._validation import check_is_fitted
@@ -13,7 +15,7 @@ from transferkit.inspection._term_spans import find_spans
 from transferkit.persistence import load_shared
 
 
-def explain(model, text):
+def explain(model: BaseEstimator | str | os.PathLike[str], text: str) -> Explanation:
     """Explain a prediction by what each term of the text adds to each decision value.
 
     The sum of the contributions and the intercept is the decision value. Nothing is sampled or approximated: the model
@@ -56,8 +58,8 @@ def explain(model, text):
     if not isinstance(text, str):
         raise TypeError(f"The 'text' parameter of explain must be one str. Got {type(text).__name__} instead.")
     model, encoder, head = _take_apart(model, "explain")
-    coef, intercept, labels = _read_head(head)
-    parts = _or_refuse(model, lambda: split_features(encoder, text))
+    coef, intercept, labels = _read_head(head, "explain")
+    parts = _or_refuse("explain", model, lambda: split_features(encoder, text))
     contributions = np.asarray(parts.rows @ coef, np.float64)
     intercept = intercept + parts.offset @ coef
     _check_sum(model, text, contributions.sum(axis=0) + intercept)
@@ -74,7 +76,7 @@ def explain(model, text):
     return Explanation(text, terms, merged, intercept, labels, from_pretraining, spans)
 
 
-def top_terms(model, n=10):
+def top_terms(model: BaseEstimator | str | os.PathLike[str], n: int = 10) -> dict[Any, list[tuple[str, float]]]:
     """Return the terms of highest weight for each class of a model that is linear in terms.
 
     Parameters
@@ -110,8 +112,8 @@ def top_terms(model, n=10):
     {'down': 'bad', 'up': 'good'}
     """
     model, encoder, head = _take_apart(model, "top_terms")
-    coef, _, labels = _read_head(head)
-    terms, weights = _or_refuse(model, lambda: pull_back(encoder, coef))
+    coef, _, labels = _read_head(head, "top_terms")
+    terms, weights = _or_refuse("top_terms", model, lambda: pull_back(encoder, coef))
     distinct, index = np.unique(terms.astype(str), return_inverse=True)
     if len(distinct) < len(terms):
         merged = np.zeros((len(distinct), weights.shape[1]))
@@ -144,10 +146,10 @@ def _take_apart(model, function):
     raise TypeError(_refusal(function, f"{type(model).__name__} is no text encoder with a head"))
 
 
-def _read_head(head):
+def _read_head(head, function):
     """Return weights (n_features, n_outputs), intercepts and the label of each output."""
     if not hasattr(head, "coef_") or not hasattr(head, "intercept_"):
-        raise TypeError(_refusal("explain", f"{type(head).__name__} has no coef_ and intercept_"))
+        raise TypeError(_refusal(function, f"{type(head).__name__} has no coef_ and intercept_"))
     coef = head.coef_.toarray() if sp.issparse(head.coef_) else np.asarray(head.coef_)
     coef = np.atleast_2d(coef).T.astype(np.float64)
     intercept = np.broadcast_to(np.asarray(head.intercept_, np.float64), coef.shape[1])
@@ -157,11 +159,11 @@ def _read_head(head):
     return coef, intercept, classes if len(classes) == coef.shape[1] else np.arange(coef.shape[1])
 
 
-def _or_refuse(model, compute):
+def _or_refuse(function, model, compute):
     try:
         return compute()
     except NotLinearError as error:
-        raise TypeError(_refusal(f"explain for {type(model).__name__}", str(error))) from None
+        raise TypeError(_refusal(f"{function} for {type(model).__name__}", str(error))) from None
 
 
 def _refusal(function, reason):

@@ -39,19 +39,19 @@ class Explanation:
     intercept: np.ndarray
     labels: np.ndarray
     from_pretraining: np.ndarray | None
-    spans: list
+    spans: list[tuple[int, int, int]]
 
     @property
-    def decision(self):
+    def decision(self) -> np.ndarray:
         """Decision values, shape (n_outputs,): the sum of contributions and intercept."""
         return self.contributions.sum(axis=0) + self.intercept
 
     @property
-    def from_labels(self):
+    def from_labels(self) -> np.ndarray | None:
         """The share of the contributions that was learned from the labels alone, or None (n_terms, n_outputs)."""
         return None if self.from_pretraining is None else self.contributions - self.from_pretraining
 
-    def top(self, n=10, label=None):
+    def top(self, n: int = 10, label: object = None) -> list[tuple[str, float]]:
         """Return the terms that matter most for one label.
 
         Parameters
@@ -70,7 +70,7 @@ class Explanation:
         values = self.contributions[:, column]
         return [(self.terms[i], float(values[i])) for i in np.argsort(-np.abs(values), kind="stable")[:n]]
 
-    def to_html(self, label=None, n=10):
+    def to_html(self, label: object = None, n: int = 10) -> str:
         """Return a piece of HTML: the text with its terms coloured, and a table of those that matter most.
 
         Parameters

@@ -145,7 +145,9 @@ def _split_row(vectorizer, text, steps=()):
     return TermParts(names[row.indices], parts, np.zeros(row.shape[1]))
 
 
-_names = WeakKeyDictionary()  # vectorizer -> (what it was fitted to, its names): to decode them takes long
+_names: WeakKeyDictionary = (
+    WeakKeyDictionary()
+)  # vectorizer -> (what it was fitted to, its names): to decode them takes long
 
 
 def _name_columns(vectorizer):

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from html import escape
+from typing import Any
 
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence._container import is_signed, open_container, read_header
@@ -51,22 +52,22 @@ class ModelDescription:
 
     path: str
     class_name: str
-    parameters: dict
-    changed: list
-    classes: list | None
+    parameters: dict[str, str]
+    changed: list[str]
+    classes: list[str] | None
     n_classes: int | None
     n_features_in: int | None
-    estimators: list
+    estimators: list[str]
     n_arrays: int
     n_bytes: int
     format: int
     created: str
-    versions: dict
-    card: dict
+    versions: dict[str, str]
+    card: dict[str, Any]
     digest: str
     signed: bool
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return the description as JSON data."""
         return dataclasses.asdict(self)
 
@@ -101,7 +102,7 @@ class ModelDescription:
         return {name: value for name, value in lines.items() if value is not None}
 
 
-def describe(path):
+def describe(path: str | os.PathLike[str]) -> ModelDescription:
     """Return what a model file holds, without loading it.
 
     Parameters

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 import joblib
 from sklearn.base import BaseEstimator
 
-_known = WeakKeyDictionary()  # estimator -> (the values it is made of, fingerprint)
+_known: WeakKeyDictionary = WeakKeyDictionary()  # estimator -> (the values it is made of, fingerprint)
 
 
 def fingerprint(estimator):

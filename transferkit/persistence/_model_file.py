@@ -7,6 +7,8 @@ import os
 import platform
 import reprlib
 import warnings
+from collections.abc import Collection
+from typing import Any, Literal
 
 import joblib
 import sklearn
@@ -26,7 +28,15 @@ _PACKAGES = ("transferkit", "scikit-learn", "numpy", "scipy")
 _LARGEST_LIST = 200  # classes beyond that are counted in the summary, not listed
 
 
-def save(estimator, path, *, card=None, sign_key=None, trusted=None, compress=False):
+def save(
+    estimator: BaseEstimator,
+    path: str | os.PathLike[str],
+    *,
+    card: dict[str, Any] | None = None,
+    sign_key: bytes | None = None,
+    trusted: Collection[str | type] | None = None,
+    compress: bool = False,
+) -> None:
     """Write a fitted estimator to a model file: its arrays and plain data, no code.
 
     Parameters
@@ -100,7 +110,14 @@ def save(estimator, path, *, card=None, sign_key=None, trusted=None, compress=Fa
     write_container(path, packer.arrays, metadata, sign_key=sign_key)
 
 
-def load(path, *, trusted=None, mmap=True, verify="probe", verify_key=None):
+def load(
+    path: str | os.PathLike[str],
+    *,
+    trusted: Collection[str | type] | None = None,
+    mmap: bool = True,
+    verify: Literal["probe", "full"] | None = "probe",
+    verify_key: bytes | None = None,
+) -> Any:
     """Read an estimator from a model file, without running code of the file.
 
     Parameters
@@ -143,7 +160,7 @@ def load(path, *, trusted=None, mmap=True, verify="probe", verify_key=None):
     if verify not in ("probe", "full", None):
         raise ValueError(f"The 'verify' parameter of load must be 'probe', 'full' or None. Got {verify!r} instead.")
     _check_key(verify_key, "verify_key of load")
-    trusted = Trusted(trusted, "load")
+    trusted_classes = Trusted(trusted, "load")
     with open_container(path) as file:  # once: a file that is replaced meanwhile must not be mixed with its successor
         header = read_header(file)
         metadata = header.metadata
@@ -154,7 +171,7 @@ def load(path, *, trusted=None, mmap=True, verify="probe", verify_key=None):
         arrays = read_arrays(file, header, mmap=mmap)
         status = os.fstat(file.fileno())
     try:
-        unpacker = Unpacker(arrays, metadata["estimators"], trusted)
+        unpacker = Unpacker(arrays, metadata["estimators"], trusted_classes)
         estimator = unpacker.unpack(metadata["root"])
         if not isinstance(estimator, BaseEstimator):
             raise ValueError(f"its root is a {type(estimator).__name__}")

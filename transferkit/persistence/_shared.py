@@ -11,7 +11,7 @@ from transferkit.exceptions import ModelFileError
 from transferkit.persistence._model_file import load
 
 _MOST_FILES = 16
-_loaded = OrderedDict()
+_loaded: OrderedDict = OrderedDict()
 _lock = Lock()
 
 

@@ -24,9 +24,8 @@ _SESSION_KEYS = frozenset(
     {"_sklearn_version", "_transferkit_version", "_skl_callbacks", "_parent_callback_ctx", "_metadata_request"}
 )
 _DEEPEST = 100  # values within values
-_MOST_ESTIMATORS = (
-    100_000  # counted as often as they are met, because whoever walks through the model meets them so often
-)
+# Counted as often as they are met, because whoever walks through the model meets them so often.
+_MOST_ESTIMATORS = 100_000
 _LARGEST_TEXTS = 1 << 26  # bytes of an array of strings that need not stand in proportion to their text
 _SMALLEST_DEFLATED = 1 << 12  # bytes of an array that are worth it
 _SPARSE_FORMATS = {

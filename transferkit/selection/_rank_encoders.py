@@ -4,11 +4,13 @@ import os
 import time
 from collections.abc import Mapping
 from numbers import Integral
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.base import BaseEstimator
 from sklearn.metrics import r2_score
-from sklearn.model_selection import cross_val_predict
+from sklearn.model_selection import BaseCrossValidator, cross_val_predict
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import type_of_target
@@ -34,17 +36,17 @@ _ALPHAS = np.logspace(-3, 4, 8)
 
 
 def rank_encoders(
-    encoders,
+    encoders: Mapping[str, BaseEstimator | str | os.PathLike[str]],
     X,
     y,
     *,
-    metric="logme",
-    task="auto",
-    cv=5,
-    n_neighbors=5,
-    max_samples=3000,
-    random_state=0,
-):
+    metric: Literal["logme", "hscore", "leep", "knn", "cv"] = "logme",
+    task: Literal["auto", "classification", "regression"] = "auto",
+    cv: int | BaseCrossValidator = 5,
+    n_neighbors: int = 5,
+    max_samples: int | None = 3000,
+    random_state: int | np.random.RandomState | None = 0,
+) -> dict[str, np.ndarray]:
     """Rank pretrained encoders by how well their features suit a task, best first.
 
     Parameters
@@ -125,7 +127,9 @@ def rank_encoders(
     X, targets = _check_input(X, y, metric, task)
     candidates = {name: _open(name, source, metric) for name, source in encoders.items()}
     X, targets = _draw(X, targets, max_samples, random_state)
-    columns = {name: [] for name in ("encoder", "score", "n_features", "encode_seconds", "score_seconds")}
+    columns: dict[str, list] = {
+        name: [] for name in ("encoder", "score", "n_features", "encode_seconds", "score_seconds")
+    }
     for name, encode in candidates.items():
         start = time.perf_counter()
         features = _check_features(name, encode(X))

@@ -23,16 +23,8 @@ from transferkit._validation import (
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.heads import LogisticHead
-from transferkit.transfer._estimator import TransferMixin
+from transferkit.transfer._estimator import TransferMixin, head_has
 from transferkit.transfer._outcome import tabulate
-
-
-def _head_has(method):
-    def check(self):
-        head = getattr(self, "head_", self.head)
-        return hasattr(LogisticHead if head is None else head, method)
-
-    return check
 
 
 class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
@@ -91,10 +83,10 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
     strategy_ : str
         The strategy in use.
     strategy_scores_ : dict of str to ndarray
-        A row for each candidate: "strategy", "alpha", "C", "idf", "terms" (words, or n-grams), "weight" (in the
-        average, or 1 for the one taken), "log_loss" and "mean" on held-out labels, "standard_error" of the mean,
-        "seconds". NaN where there is none.
-        ``pandas.DataFrame(model.strategy_scores_)`` shows it.
+        A row for each candidate: "strategy", "alpha", "C", "idf", "terms" ("words", "n-grams" or "characters"),
+        "weight" (in the average, or 1 for the one taken), "log_loss" and "mean" on held-out labels, "standard_error" of
+        the mean, "seconds". NaN (for texts "") where there is none. ``pandas.DataFrame(model.strategy_scores_)`` shows
+        it.
     label_coef_ : CSR matrix of shape (n_outputs, n_terms) or None
         With "prior": the part of ``head_.coef_`` that the labels alone account for. The rest came through pretrained
         vectors.
@@ -121,13 +113,12 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
     "auto" compares that average with "frozen" and "scratch" and gives it up only for a mean score higher by more than
     one standard error of the difference and a log loss that is not higher. It tries "finetune" only for encoders
     without such a projection, since on word vectors it took ten times as long and did no better, and for a
-    :class:`TorchEncoder` only up to a million parameters; among these the best
-    mean wins. With fewer than 4 labels a class there are no folds: then alpha is 1/2, 1 and 2 in equal parts with
-    C = 10, or the encoder is used frozen. Of more than 5,000 rows an int `cv` means at most 3 folds. Of more than 600
-    rows the losses of candidates differ so clearly that only those around the best one are fitted, found by descent
-    from a middle one; one without transfer is always among them. Then pairs of adjacent words that are in two labelled
-    texts or more are tried beside the words, and taken where they lower the loss. When no transfer won, a warning says
-    so.
+    :class:`TorchEncoder` only up to a million parameters; among these the best mean wins. With fewer than 4 labels a
+    class there are no folds: then alpha is 1/2, 1 and 2 in equal parts with C = 10, or the encoder is used frozen. Of
+    more than 5,000 rows an int `cv` means at most 3 folds. Of more than 600 rows the losses of candidates differ so
+    clearly that only those around the best one are fitted, found by descent from a middle one; one without transfer is
+    always among them. Then pairs of adjacent words that are in two labelled texts or more are tried beside the words,
+    and taken where they lower the loss. When no transfer won, a warning says so.
 
     In a parameter grid for `encoder` give paths or ``PretrainedEncoder(fitted)``: scikit-learn clones the values of
     a grid, and any other transformer comes out of that unfitted.
@@ -240,7 +231,7 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         self.label_coef_ = outcome.attributes.get("label_coef_")
         return self
 
-    @available_if(_head_has("predict_proba"))
+    @available_if(head_has("predict_proba"))
     def predict_proba(self, X):
         """Return the probability of each class for each row; there when the head has it.
 
@@ -257,7 +248,7 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         check_is_fitted(self)
         return self.head_.predict_proba(self.encoder_.transform(X))
 
-    @available_if(_head_has("decision_function"))
+    @available_if(head_has("decision_function"))
     def decision_function(self, X):
         """Return the head's decision values; there when the head has them.
 

@@ -116,6 +116,16 @@ class TransferMixin:
         return tags
 
 
+def head_has(method):
+    """Return a check, for ``available_if``, whether the head of a transfer estimator has a method."""
+
+    def check(estimator):
+        head = getattr(estimator, "head_", estimator.head)
+        return hasattr(estimator._default_head if head is None else head, method)
+
+    return check
+
+
 def is_frozen(encoder):
     """Return whether an encoder is pretrained: a file, or fitted."""
     return isinstance(encoder, (str, os.PathLike)) or (encoder is not None and is_fitted(encoder))

@@ -146,7 +146,7 @@ class MultiTaskTransfer(VersionedEstimator):
                 raise ValueError(f"The task {task!r} cannot be saved under its name. Use one that names a file.")
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        references, keep_alive = {}, []
+        references = {}
         for task, model in self.models_.items():
             encoder, twin = model.encoder_, _copy_for_file(model)
             if not embed:
@@ -155,7 +155,6 @@ class MultiTaskTransfer(VersionedEstimator):
                     save(encoder, folder / name)
                     references[id(encoder)] = EncoderReference(name, describe(folder / name).digest)
                 twin.encoder_ = twin.encoder = references[id(encoder)]
-            keep_alive.append(twin)
             save(twin, folder / f"{task}.tk")
 
     @classmethod

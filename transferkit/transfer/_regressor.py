@@ -22,13 +22,13 @@ from transferkit._validation import (
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._term_projection import find_projection, join_terms
 from transferkit.heads import RidgeHead
+from transferkit.heads._ridge import MAX_DECOMPOSED
 from transferkit.transfer._estimator import TransferMixin
 from transferkit.transfer._outcome import Outcome, make_row, tabulate
 from transferkit.transfer._prior import ALPHAS, idf_ratios
 from transferkit.transfer._settings import LEAST_WEIGHT, SHARPNESS
 
 _PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
-MOST_DECOMPOSED = 4000  # rows or features; RidgeHead compares penalties on no more
 
 
 class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
@@ -157,14 +157,10 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
     def _fit_strategy(self, strategy, X, y, is_text, sample_weight):
         encoder = self._make_encoder(is_text, strategy)
         if strategy == "prior":
-            return fit_prior_ridge(
-                join_terms(find_projection(encoder), X), X, y, sample_weight, self._ridge(), self.sharpness
-            )
+            terms = join_terms(find_projection(encoder), X)
+            return fit_prior_ridge(terms, X, y, sample_weight, self._make_head(), self.sharpness)
         began, features = time.perf_counter(), encoder.fit_transform(X, y)
-        head = self._ridge() if self.head is None else clone(self.head)
-        if type(head) is RidgeHead and head.alphas is not None and is_too_large(features):
-            head.set_params(alpha=_choose_penalty(head, features, y, sample_weight), alphas=None)
-        head.fit(features, y, sample_weight=sample_weight) if sample_weight is not None else head.fit(features, y)
+        head = _fit_head(self._make_head(), features, y, sample_weight)
         error = np.nan
         if getattr(head, "loo_errors_", None) is not None:
             error = float(head.loo_errors_.min())
@@ -172,7 +168,7 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
         values = {"C": strength, "weight": 1.0, "seconds": time.perf_counter() - began, "mean": -error}
         return Outcome(strategy, encoder, head, np.zeros(0), [make_row(strategy, [], **values)], error)
 
-    def _ridge(self):
+    def _make_head(self):
         return RidgeHead(alphas=_PENALTIES) if self.head is None else clone(self.head)
 
 
@@ -188,7 +184,7 @@ def fit_prior_ridge(terms, texts, y, sample_weight, head, sharpness):
         for alpha in ALPHAS:
             began = time.perf_counter()
             factors = block_factors(alpha)
-            model = _fit_ridge(_scale(of_idf, factors), y, sample_weight, clone(head))
+            model = _fit_head(clone(head), _scale(of_idf, factors), y, sample_weight)
             error = float(model.loo_errors_.min()) if model.loo_errors_ is not None else np.nan
             models.append((idf, factors, model))
             values = {"alpha": alpha, "C": 1 / model.alpha_, "idf": idf, "mean": -error}
@@ -216,21 +212,22 @@ def fit_prior_ridge(terms, texts, y, sample_weight, head, sharpness):
 
 def is_too_large(features):
     """Return whether a ridge regression cannot compare penalties on these rows."""
-    return min(getattr(features, "shape", (0,))) > MOST_DECOMPOSED
+    return min(getattr(features, "shape", (0,))) > MAX_DECOMPOSED
 
 
 def _scale(blocks, factors):
     return FeatureBlocks(blocks.rows * np.float32(factors[0]), blocks.dense * np.float32(factors[1]))
 
 
-def _fit_ridge(X, y, sample_weight, head):
-    """Return a ridge regression with its best penalty, found on part of the rows where there are very many."""
-    if head.alphas is not None and is_too_large(X):
+def _fit_head(head, X, y, sample_weight):
+    """Return the fitted head; a ridge regression finds its penalty on part of the rows where there are very many."""
+    if type(head) is RidgeHead and head.alphas is not None and is_too_large(X):
         head.set_params(alpha=_choose_penalty(head, X, y, sample_weight), alphas=None)
-    return head.fit(X, y, sample_weight=sample_weight)
+    weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+    return head.fit(X, y, **weights)
 
 
 def _choose_penalty(head, X, y, sample_weight):
-    chosen = np.random.RandomState(0).permutation(X.shape[0])[:MOST_DECOMPOSED]
+    chosen = np.random.RandomState(0).permutation(X.shape[0])[:MAX_DECOMPOSED]
     weights = None if sample_weight is None else np.asarray(sample_weight)[chosen]
     return clone(head).fit(X[chosen], np.asarray(y)[chosen], sample_weight=weights).alpha_

@@ -9,7 +9,7 @@ from sklearn.model_selection import StratifiedKFold, check_cv
 
 from transferkit._validation import check_sample_weight
 from transferkit.heads import LogisticHead
-from transferkit.heads._linear_classifier import FLOATS, weigh_rows
+from transferkit.heads._linear_classifier import weigh_rows
 from transferkit.heads._logistic import read_targets
 from transferkit.heads._search_table import takes_weights
 
@@ -33,6 +33,12 @@ class ClassificationTask:
         What the folds are scored by; accuracy if None.
     class_weight : dict, "balanced" or None
         Weights of the classes.
+    sample_weight : array-like of shape (n_samples,) or None
+        Weights of the rows.
+    groups : array-like of shape (n_samples,) or None
+        Groups, for splitters that ask for them.
+    random_state : int, RandomState instance or None
+        Shuffles the rows before an int `cv` makes folds of them.
     """
 
     def __init__(self, estimator, y, *, cv, scoring, class_weight, sample_weight, groups, random_state):
@@ -42,7 +48,7 @@ class ClassificationTask:
         self.n_outputs = 1 if self.multilabel or len(self.classes) == 2 else len(self.classes)
         self.class_weight = None if self.multilabel else class_weight
         placeholder = np.zeros((n_rows, 1), np.float32)
-        self.sample_weight = check_sample_weight(sample_weight, placeholder, dtype=FLOATS[1], ensure_non_negative=True)
+        self.sample_weight = check_sample_weight(sample_weight, placeholder, dtype=np.float32, ensure_non_negative=True)
         self.is_weighted = sample_weight is not None
         self.scorer = check_scoring(LogisticHead(), scoring=scoring)
         self.folds = make_folds(y, self.targets, self.multilabel, cv, groups, random_state)

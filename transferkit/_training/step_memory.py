@@ -14,30 +14,28 @@ from torch import Tensor
 
 from transferkit._training.coordinates import Hessian, Vector
 
-__all__ = ["History"]
+__all__ = ["StepMemory"]
 
 SMALL_MATRIX = 30_000  # entries
 
 
-class History:
-    """The last steps and changes of n_problems problems, each vector in a row: (n_problems, memory, length)."""
+class StepMemory:
+    """The last steps and changes of n_problems problems, each vector in a row: (n_problems, size, length)."""
 
-    def __init__(self, memory: int) -> None:
-        self.memory, self.count = memory, 0
+    def __init__(self, size: int) -> None:
+        self.size, self.count = size, 0
 
     def add(self, step: Vector, change: Vector, hessian: Tensor | Hessian | None) -> None:
         """Remember a step and the change of the gradient along it in the place of the oldest."""
         if self.count == 0:
             self._allocate(step, hessian)
-        slot = self.count % self.memory
+        slot = self.count % self.size
         self.count += 1
-        used = slice(0, min(self.count, self.memory))
-        for stored, part in zip((*self.steps, *self.changes), (*step, *change), strict=True):
-            stored[:, slot] = flatten(part)
-            if step.image is step.coords:
-                break
-        if step.image is step.coords:
-            self.changes.coords[:, slot] = flatten(change.coords)
+        used = slice(0, min(self.count, self.size))
+        for kept, vector in ((self.steps, step), (self.changes, change)):
+            kept.coords[:, slot] = flatten(vector.coords)
+            if kept.image is not kept.coords:
+                kept.image[:, slot] = flatten(vector.image)
         image = flatten(change.image)
         self.triangle[:, slot] = 0  # steps that are newer than a change have no part in R
         self.triangle[:, used, slot] = multiply(self.steps.coords[:, used], image)
@@ -54,8 +52,8 @@ class History:
         """Return the inverse Hessian times the gradient (to be subtracted)."""
         if self.count == 0:
             return gradient if hessian is None else gradient.divide(hessian)
-        used = slice(0, min(self.count, self.memory))
-        steps, changes = (Vector(*(part[:, used] for part in kept)) for kept in (self.steps, self.changes))
+        used = slice(0, min(self.count, self.size))
+        steps, changes = (kept.map(lambda part: part[:, used]) for kept in (self.steps, self.changes))
         flat = flatten(gradient.image)
         on_steps = multiply(steps.coords, flat)
         if hessian is None:
@@ -79,26 +77,20 @@ class History:
             self.usable &= ~problems[:, None]
 
     def select(self, problems: Tensor) -> Self:
-        """Return the history of some of the problems."""
+        """Return the memory of some of the problems."""
         part = copy.copy(self)
         if self.count:
-            part.steps, part.changes = (
-                share(*(kept[problems] for kept in (pair if pair.image is not pair.coords else pair[:1])))
-                for pair in (self.steps, self.changes)
-            )
+            part.steps, part.changes = (kept.map(lambda rows: rows[problems]) for kept in (self.steps, self.changes))
             part.triangle, part.squares = self.triangle[problems], self.squares[problems]
             part.usable, part.solved = self.usable[problems], self.solved[problems]
         return part
 
     def _allocate(self, like: Vector, hessian: Tensor | Hessian | None) -> None:
         n_coordinates, n_problems, n_outputs = like.coords.shape
-        shape = (n_problems, self.memory, n_coordinates * n_outputs)
-        one = like.image is like.coords
-        self.steps, self.changes = (
-            share(*(like.coords.new_empty(shape) for _ in range(1 if one else 2))) for _ in range(2)
-        )
+        shape = (n_problems, self.size, n_coordinates * n_outputs)
+        self.steps, self.changes = (like.map(lambda part: part.new_empty(shape)) for _ in range(2))
         self.solved = like.coords.new_empty(shape if isinstance(hessian, Hessian) else (n_problems, 0, 0))
-        self.triangle = like.coords.new_zeros(n_problems, self.memory, self.memory, dtype=torch.float64)  # R
+        self.triangle = like.coords.new_zeros(n_problems, self.size, self.size, dtype=torch.float64)  # R
         self.squares = torch.zeros_like(self.triangle)  # Y.T @ H0 @ Y, where H0 stays the same
         self.usable = torch.zeros_like(self.triangle[:, 0], dtype=torch.bool)
 
@@ -111,7 +103,7 @@ class History:
 
         R is triangular in the order of time and is kept in the order of places, so it is inverted as any matrix.
         """
-        n_used, newest = on_steps.shape[1], (self.count - 1) % self.memory
+        n_used, newest = on_steps.shape[1], (self.count - 1) % self.size
         mask = self.usable[:, :n_used].double()
         triangle = self.triangle[:, :n_used, :n_used]
         diagonal = torch.diagonal(triangle, dim1=1, dim2=2)
@@ -127,11 +119,6 @@ class History:
         return scale.to(dtype), p[:, :, 0].to(dtype), q[:, :, 0].to(dtype)
 
 
-def share(coords: Tensor, image: Tensor | None = None) -> Vector:
-    """Return a vector whose image is itself unless another is given."""
-    return Vector(coords, coords if image is None else image)
-
-
 def flatten(part: Tensor) -> Tensor:
     """Return (n_coordinates, n_problems, n_outputs) as one row a problem."""
     return part.transpose(0, 1).reshape(part.shape[1], -1)
@@ -145,11 +132,12 @@ def multiply(rows: Tensor, vector: Tensor) -> Tensor:
 def combine(stored: Vector, factors: Tensor, shape: torch.Size) -> Vector:
     """Return the combination of stored vectors with factors (n_problems, n), in the shape of a vector."""
     n_coordinates, n_problems, n_outputs = shape
-    parts = stored[:1] if stored.image is stored.coords else stored
-    combined = (
-        multiply_batches(part.mT, factors[:, :, None]).view(n_problems, n_coordinates, n_outputs) for part in parts
-    )
-    return share(*(part.transpose(0, 1) for part in combined))
+
+    def add_up(part: Tensor) -> Tensor:
+        total = multiply_batches(part.mT, factors[:, :, None])
+        return total.view(n_problems, n_coordinates, n_outputs).transpose(0, 1)
+
+    return stored.map(add_up)
 
 
 def multiply_batches(left: Tensor, right: Tensor) -> Tensor:
