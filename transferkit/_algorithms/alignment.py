@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 from scipy import linalg, sparse
 
-from transferkit._algorithms.covariances import Moments, to_mean
+from transferkit._algorithms.both_domains import for_both, one_thread_for, symmetric_power
+from transferkit._algorithms.covariances import Moments, centred_scatter, to_mean
+from transferkit._algorithms.feature_blocks import to_kernel
 
 __all__ = ["RowMap", "coral_map", "feature_scales", "monge_map", "principal_axes", "reflection_evidence"]
 
@@ -37,7 +39,9 @@ def coral_map(source: Moments, target: Moments, basis: np.ndarray | None) -> Row
     ----------
     .. [1] B. Sun, J. Feng, K. Saenko, "Return of frustratingly easy domain adaptation", AAAI (2016).
     """
-    matrix = _power(source.covariance, -0.5) @ _power(target.covariance, 0.5)
+    size = len(source.covariance)
+    roots = for_both(size, symmetric_power, (source.covariance, -0.5), (target.covariance, 0.5))
+    matrix = roots[0] @ roots[1]
     return RowMap(matrix, basis, float(np.sqrt(target.outside / source.outside)) if basis is not None else 1.0)
 
 
@@ -54,8 +58,10 @@ def monge_map(source: Moments, target: Moments, basis: np.ndarray | None) -> Row
     .. [2] R. Flamary, K. Lounici, A. Ferrari, "Concentration bounds for linear Monge mapping estimation and optimal
        transport domain adaptation", arXiv:1905.10155 (2019).
     """
-    factor = linalg.cholesky(source.covariance, lower=True)
-    root = _power(factor.T @ target.covariance @ factor, 0.5)
+    factor = linalg.cholesky(source.covariance, lower=True, check_finite=False)
+    product = factor.T @ target.covariance @ factor
+    with one_thread_for(len(factor)):
+        root = symmetric_power(product, 0.5)
     half = linalg.solve_triangular(factor, root, trans="T", lower=True, check_finite=False)
     matrix = linalg.solve_triangular(factor, half.T, trans="T", lower=True, check_finite=False)
     matrix = (matrix + matrix.T) / 2
@@ -79,29 +85,39 @@ def feature_scales(source: Any, target: Any, *, shrinkage: float, ridge: float, 
     return np.where(known, np.sqrt(variances[1] / np.where(known, variances[0], 1)), 1.0)
 
 
-def principal_axes(X: Any, n_axes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean (n_features,) and the leading principal axes (n_features, n_axes) of rows.
+def principal_axes(source: Any, target: Any, n_axes: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the mean (n_features,) and the leading principal axes (n_features, n_axes) of the rows of both domains.
 
     From the covariance or, where features outnumber rows, from the products of all pairs of rows. Sparse rows are
     centred in the products and stay sparse.
     """
+    sizes = [min(X.shape) for X in (source, target)]
+    grams = for_both(max(sizes), _gram, (source,), (target,))
+    found = []
+    for X, (mean, gram) in zip((source, target), grams, strict=True):
+        with one_thread_for(len(gram)):
+            vectors = _leading(gram, n_axes)
+        if X.shape[1] > X.shape[0]:
+            axes = np.asarray(X.T @ vectors) - np.outer(mean, vectors.sum(0))
+            vectors = np.linalg.qr(axes)[0]  # orthonormal also where an eigenvalue is nil
+        largest = np.abs(vectors).argmax(axis=0)
+        signs = np.where(vectors[largest, np.arange(n_axes)] < 0, -1.0, 1.0)
+        found.append((mean.astype(X.dtype), np.ascontiguousarray(vectors * signs, X.dtype)))
+    return found
+
+
+def _gram(X: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean, and the products of all pairs of centred features or, where these are fewer, of centred rows."""
     n_rows, n_features = X.shape
     mean = to_mean(X).astype(np.float64)
+    if n_features <= n_rows and not sparse.issparse(X):
+        return mean, centred_scatter(X, mean.astype(X.dtype))[0] / n_rows
     if n_features <= n_rows:
-        gram = X.T @ X
-        gram = np.asarray(gram.toarray() if sparse.issparse(gram) else gram, np.float64) / n_rows - np.outer(mean, mean)
-        axes = _leading(gram, n_axes)[1]
-    else:
-        kernel = X @ X.T
-        kernel = np.asarray(kernel.toarray() if sparse.issparse(kernel) else kernel, np.float64)
-        cross = np.asarray(X @ mean, np.float64)
-        kernel += mean @ mean - cross[:, None] - cross
-        vectors = _leading(kernel, n_axes)[1]
-        axes = np.asarray(X.T @ vectors) - np.outer(mean, vectors.sum(0))
-        axes = np.linalg.qr(axes)[0]  # orthonormal also where an eigenvalue is nil
-    largest = np.abs(axes).argmax(axis=0)
-    signs = np.where(axes[largest, np.arange(axes.shape[1])] < 0, -1.0, 1.0)
-    return mean.astype(X.dtype), np.ascontiguousarray(axes * signs, X.dtype)
+        return mean, np.asarray((X.T @ X).toarray(), np.float64) / n_rows - np.outer(mean, mean)
+    kernel = np.asarray(to_kernel(X), np.float64)
+    cross = np.asarray(X @ mean, np.float64)
+    kernel += mean @ mean - cross[:, None] - cross
+    return mean, kernel
 
 
 def reflection_evidence(source: np.ndarray, target: np.ndarray, n_parts: int = 20) -> float:
@@ -132,18 +148,10 @@ def _bounded_cubes(rows: np.ndarray) -> np.ndarray:
     return np.clip(rows / np.where(spread > 0, spread, 1), -2, 2) ** 3
 
 
-def _power(matrix: np.ndarray, exponent: float) -> np.ndarray:
-    """Return a power of a symmetric matrix that is positive but for rounding."""
-    values, vectors = linalg.eigh(matrix, driver="evd", check_finite=False)
-    values = np.maximum(values, values[-1] * np.finfo(values.dtype).eps)
-    return (vectors * values**exponent) @ vectors.T
-
-
-def _leading(matrix: np.ndarray, n_vectors: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the largest eigenvalues of a symmetric matrix, and their vectors, largest first."""
+def _leading(matrix: np.ndarray, n_vectors: int) -> np.ndarray:
+    """Return the eigenvectors of the largest eigenvalues of a symmetric matrix, largest first."""
     size = len(matrix)
     if n_vectors > size // 4:
-        values, vectors = linalg.eigh(matrix, driver="evd", check_finite=False)
-        return values[::-1][:n_vectors], vectors[:, ::-1][:, :n_vectors]
-    values, vectors = linalg.eigh(matrix, subset_by_index=[size - n_vectors, size - 1], check_finite=False)
-    return values[::-1], vectors[:, ::-1]
+        vectors = np.linalg.eigh(matrix)[1]
+        return vectors[:, ::-1][:, :n_vectors]
+    return linalg.eigh(matrix, subset_by_index=[size - n_vectors, size - 1], check_finite=False)[1][:, ::-1]

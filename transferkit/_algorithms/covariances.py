@@ -13,11 +13,12 @@ from scipy import linalg, sparse
 
 from transferkit._algorithms.truncated_svd import RowProducts, leading_vectors
 
-__all__ = ["Moments", "estimate_moments", "find_joint_basis", "ledoit_wolf_shrinkage"]
+__all__ = ["Moments", "centred_scatter", "estimate_moments", "find_joint_basis", "ledoit_wolf_shrinkage"]
 
 MOST_FEATURES = 20_000  # more of them are never squared
 MOST_SPAN_ROWS = 3_000  # up to so many rows their whole span is used, beyond its leading directions
 N_LEADING = 1_000
+_BLOCK_ROWS = 2_000  # centred at a time, so that no copy of all rows is made
 _LEAST_VARIANCE = 1e-9  # of the mean variance; what is less cannot be told from rounding, nor be inverted
 
 
@@ -77,10 +78,8 @@ def estimate_moments(
     """
     n_rows, n_features = X.shape
     mean = to_mean(X) if centre else np.zeros(n_features, X.dtype)
-    centred = X - mean
-    rows = centred if basis is None else centred @ basis
-    covariance = np.asarray(rows.T @ rows, np.float64) / n_rows
-    squares = np.einsum("ij,ij->i", centred, centred, dtype=np.float64)
+    covariance, squares = centred_scatter(X, mean, basis)
+    covariance /= n_rows
     mean_variance = squares.mean() / n_features
     s = ledoit_wolf_shrinkage(squares, covariance, n_features) if shrinkage == "auto" else float(shrinkage or 0.0)
     floor = s * mean_variance + ridge
@@ -95,6 +94,19 @@ def estimate_moments(
         covariance.flat[:: len(covariance) + 1] += least
         floor += least
     return Moments(mean, covariance, float((1 - s) * outside + floor), s, is_singular)
+
+
+def centred_scatter(X: np.ndarray, mean: np.ndarray, basis: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return sum_i z_i z_i' of the centred rows z_i, in a basis if there is one, and their squared lengths."""
+    size = X.shape[1] if basis is None else basis.shape[1]
+    scatter, squares = np.zeros((size, size)), np.empty(len(X))
+    for begin in range(0, len(X), _BLOCK_ROWS):
+        part = slice(begin, begin + _BLOCK_ROWS)
+        centred = X[part] - mean
+        squares[part] = np.einsum("ij,ij->i", centred, centred)
+        rows = centred if basis is None else centred @ basis
+        scatter += rows.T @ rows
+    return scatter, squares
 
 
 def ledoit_wolf_shrinkage(squares: np.ndarray, covariance: np.ndarray, n_features: int) -> float:

@@ -47,7 +47,7 @@ class DomainTransformer(TransformerMixin, VersionedEstimator):
             X = self._validate(X, reset=True)
             is_source = read_domains(self, X, sample_domain)
             y = None if y is None else check_labels_of_rows(X, y)
-            attributes = self._learn(X[is_source], X[~is_source], None if y is None else y[is_source])
+            attributes = self._learn(*split_rows(X, is_source), None if y is None else y[is_source])
         vars(self).update(attributes)
         return self
 
@@ -150,6 +150,15 @@ def read_domains(estimator, X, sample_domain, *, needs_both=True):
             f"{len(domains)} are of the other one."
         )
     return is_source
+
+
+def split_rows(X, is_source):
+    """Return the rows of the source and those of the target, without a copy where each are in one piece."""
+    changes = np.flatnonzero(np.diff(is_source))
+    if len(changes) != 1:
+        return X[is_source], X[~is_source]
+    first, second = X[: changes[0] + 1], X[changes[0] + 1 :]
+    return (first, second) if is_source[0] else (second, first)
 
 
 def check_labels_of_rows(X, y):

@@ -9,12 +9,22 @@ from sklearn.base import OneToOneFeatureMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from transferkit._algorithms.importance_weights import effective_sample_size, fit_kliep, fit_kmm, rbf_kernel
+from transferkit._algorithms.importance_weights import (
+    effective_sample_size,
+    entry_variance,
+    fit_kliep,
+    fit_kmm,
+    fit_odds,
+    mean_kernel,
+    rbf_kernel,
+)
 from transferkit._algorithms.linear_predictions import compute_scores
 from transferkit._validation import Interval, StrOptions, check_is_fitted
 from transferkit.adaptation._domains import DomainTransformer, read_domains
 
 FEWEST_EFFECTIVE = 0.05  # of the source rows
+ODDS_TOL = 1e-5  # of the objective
+MOST_SQUARED = 2_500  # features, of which all pairs are looked at
 _MOST_LOG_RATIO = 30.0
 FITTED_SOMETIMES = ("coef_", "intercept_", "centres_", "coefficients_", "gamma_")
 
@@ -228,17 +238,26 @@ _ATTRIBUTES = {
 
 
 def _learn_logistic(estimator, source, target):
-    from transferkit._training.linear_classifier import train_linear_classifier
-
-    X = sparse.vstack([source, target], format="csr") if sparse.issparse(source) else np.vstack([source, target])
-    n_source, n_target = source.shape[0], target.shape[0]
-    is_target = np.repeat([0, 1], [n_source, n_target])
-    model = train_linear_classifier(X, is_target, np.ones((len(is_target), 1), X.dtype), estimator.C, n_outputs=1)
-    intercept = model.intercept + X.dtype.type(np.log(n_source / n_target))
-    scores = compute_scores(source, model.coef, intercept)[:, 0].astype(np.float64)
+    coef, intercept = _fit_odds(estimator, source, target)
+    intercept = intercept + source.dtype.type(np.log(source.shape[0] / target.shape[0]))
+    scores = compute_scores(source, coef, intercept)[:, 0].astype(np.float64)
     largest = scores.max()
     mean = largest + np.log(np.exp(scores - largest).mean())  # of the weights, as a logarithm
-    return {"coef_": model.coef, "intercept_": intercept - X.dtype.type(mean)}, None
+    return {"coef_": coef, "intercept_": intercept - source.dtype.type(mean)}, None
+
+
+def _fit_odds(estimator, source, target):
+    """Return the weights (1, n_features) and the intercept (1,) of the classifier of domains."""
+    if not sparse.issparse(source) and source.shape[1] <= MOST_SQUARED:
+        coef, intercept, converged = fit_odds(source, target, estimator.C, tol=ODDS_TOL, max_iter=estimator.max_iter)
+        if converged:
+            return coef[None].astype(source.dtype), np.array([intercept], source.dtype)
+    from transferkit._training.linear_classifier import train_linear_classifier
+
+    rows = sparse.vstack([source, target], format="csr") if sparse.issparse(source) else np.vstack([source, target])
+    is_target = np.repeat([0, 1], [source.shape[0], target.shape[0]])
+    model = train_linear_classifier(rows, is_target, np.ones((len(is_target), 1), rows.dtype), estimator.C, n_outputs=1)
+    return model.coef, model.intercept
 
 
 def _learn_kliep(estimator, source, target):
@@ -247,7 +266,7 @@ def _learn_kliep(estimator, source, target):
     if len(target) > estimator.n_centres:
         random = check_random_state(estimator.random_state)
         centres = target[np.sort(random.choice(len(target), estimator.n_centres, replace=False))]
-    source_means = rbf_kernel(source, centres, gamma).mean(0, dtype=np.float64)
+    source_means = mean_kernel(centres, source, gamma)
     if not (source_means > np.finfo(np.float32).tiny).any():
         raise ValueError(
             f"No source row is near a centre for gamma={gamma}: the weights would all be infinite. Use a smaller gamma."
@@ -256,12 +275,14 @@ def _learn_kliep(estimator, source, target):
     coefficients, converged = fit_kliep(kernel, source_means, tol=estimator.tol, max_iter=estimator.max_iter)
     if not converged:
         _warn_not_converged(estimator)
-    return {"centres_": np.ascontiguousarray(centres), "coefficients_": coefficients, "gamma_": gamma}, None
+    return {"centres_": np.array(centres), "coefficients_": coefficients, "gamma_": gamma}, None
 
 
 def _learn_kmm(estimator, source, target):
     gamma, n_rows = _read_gamma(estimator, source, target), len(source)
-    kappa = rbf_kernel(source, target, gamma).mean(1, dtype=np.float64) * n_rows
+    middle = source.mean(axis=0)  # distances from rows near the origin lose least to rounding
+    source, target = ((X - middle).astype(np.float32) for X in (source, target))
+    kappa = mean_kernel(source, target, gamma) * n_rows
     slack = (np.sqrt(n_rows) - 1) / np.sqrt(n_rows) if estimator.slack is None else estimator.slack
     settings = {"bound": estimator.bound, "slack": slack, "tol": estimator.tol, "max_iter": estimator.max_iter}
     weights, converged = fit_kmm(rbf_kernel(source, source, gamma), kappa, **settings)
@@ -275,7 +296,7 @@ def _learn_kmm(estimator, source, target):
 def _read_gamma(estimator, source, target):
     if estimator.gamma is not None:
         return float(estimator.gamma)
-    variance = float(np.concatenate([source, target]).var(dtype=np.float64))
+    variance = entry_variance((source, target))
     return 1 / (source.shape[1] * variance) if variance > 0 else 1.0
 
 

@@ -99,8 +99,8 @@ class LinearTransport(MomentMatcher):
     def _make_map(self, source, target, basis):
         return monge_map(source, target, basis)
 
-    def _orient(self, source, target):
-        """Return -1 where the target is a mirror image, else 1; rows are centred."""
+    def _orient(self, source, target, source_mean, target_mean):
+        """Return -1 where the target is a mirror image, else 1."""
         if self.reflection == "auto":
-            return -1.0 if reflection_evidence(source, target) > CLEARLY else 1.0
+            return -1.0 if reflection_evidence(source - source_mean, target - target_mean) > CLEARLY else 1.0
         return -1.0 if self.reflection else 1.0

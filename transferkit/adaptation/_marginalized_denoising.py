@@ -30,6 +30,8 @@ class MarginalizedDenoising(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
         Probability with which a feature is set to zero, larger than 0 and less than 1.
     max_features : int, default=4000
         So many of the most frequent features are looked at.
+    keep_input : bool, default=False
+        Whether the rows themselves come before the layers' outputs, as in [1]_; sparse rows make the result sparse.
 
     Attributes
     ----------
@@ -77,15 +79,17 @@ class MarginalizedDenoising(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
         "n_hidden": [Interval(Integral, 1, None, closed="left")],
         "corruption": [Interval(Real, 0, 1, closed="neither")],
         "max_features": [Interval(Integral, 1, None, closed="left")],
+        "keep_input": ["boolean"],
     }
 
     _is_symmetric = True
 
-    def __init__(self, n_layers=3, n_hidden=600, *, corruption=0.9, max_features=4000):
+    def __init__(self, n_layers=3, n_hidden=600, *, corruption=0.9, max_features=4000, keep_input=False):
         self.n_layers = n_layers
         self.n_hidden = n_hidden
         self.corruption = corruption
         self.max_features = max_features
+        self.keep_input = keep_input
 
     def _learn(self, source, target, y):
         rows = sparse.vstack([source, target], format="csr") if sparse.issparse(source) else np.vstack([source, target])
@@ -113,11 +117,16 @@ class MarginalizedDenoising(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
         ):
             hidden = encode(hidden, weights.astype(X.dtype, copy=False), intercept.astype(X.dtype, copy=False))
             outputs.append((hidden - mean) * scale)
-        return np.hstack(outputs).astype(X.dtype, copy=False)
+        found = np.hstack(outputs).astype(X.dtype, copy=False)
+        if not self.keep_input:
+            return found
+        return (
+            sparse.hstack([X, sparse.csr_matrix(found)], format="csr") if sparse.issparse(X) else np.hstack([X, found])
+        )
 
     def _map_target(self, X):
         return self._map_source(X)
 
     @property
     def _n_features_out(self):
-        return sum(weights.shape[1] for weights in self.weights_)
+        return sum(weights.shape[1] for weights in self.weights_) + self.keep_input * self.n_features_in_

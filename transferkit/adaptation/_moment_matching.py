@@ -1,6 +1,7 @@
 """What CORAL and linear transport share: means and covariances of both domains, and a linear map of source rows."""
 
 import warnings
+from functools import partial
 from numbers import Real
 
 import numpy as np
@@ -9,6 +10,7 @@ from sklearn.base import OneToOneFeatureMixin
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.alignment import RowMap, feature_scales
+from transferkit._algorithms.both_domains import for_both
 from transferkit._algorithms.covariances import estimate_moments, find_joint_basis, to_mean
 from transferkit._validation import Interval, StrOptions
 from transferkit.adaptation._domains import DomainTransformer
@@ -38,13 +40,14 @@ class MomentMatcher(OneToOneFeatureMixin, DomainTransformer):
                 "dimensions first (LSAEncoder for texts, TruncatedSVD)."
             )
         basis = find_joint_basis(source, target, check_random_state(self.random_state))
-        settings = {"shrinkage": self.shrinkage, "ridge": self.ridge, "centre": self.centre}
-        moments = [estimate_moments(X, basis, **settings) for X in (source, target)]
+        estimate = partial(estimate_moments, shrinkage=self.shrinkage, ridge=self.ridge, centre=self.centre)
+        size = source.shape[1] if basis is None else basis.shape[1]
+        moments = for_both(size, estimate, (source, basis), (target, basis))
         for domain, X, found in zip(("source", "target"), (source, target), moments, strict=True):
             if found.is_singular:
                 _warn_singular(self, domain, X)
         row_map = self._make_map(*moments, basis)
-        sign = self._orient(source - moments[0].mean, target - moments[1].mean)
+        sign = self._orient(source, target, moments[0].mean, moments[1].mean)
         return {
             "source_mean_": moments[0].mean,
             "target_mean_": moments[1].mean,
@@ -65,7 +68,7 @@ class MomentMatcher(OneToOneFeatureMixin, DomainTransformer):
         scales = feature_scales(source, target, shrinkage=shrinkage, ridge=self.ridge, centre=self.centre)
         n_features = source.shape[1]
         means = [to_mean(X) if self.centre else np.zeros(n_features, source.dtype) for X in (source, target)]
-        sign = 1.0 if sparse.issparse(source) else self._orient(source - means[0], target - means[1])
+        sign = 1.0 if sparse.issparse(source) else self._orient(source, target, *means)
         return {
             "source_mean_": means[0],
             "target_mean_": means[1],
@@ -76,7 +79,7 @@ class MomentMatcher(OneToOneFeatureMixin, DomainTransformer):
             "reflected_": sign < 0,
         }
 
-    def _orient(self, source, target):
+    def _orient(self, source, target, source_mean, target_mean):
         return 1.0
 
     def _map_source(self, X):

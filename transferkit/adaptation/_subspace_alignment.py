@@ -68,8 +68,8 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
     def _learn(self, source, target, y):
         fewest = min(source.shape[0], target.shape[0])
         n_components = min(self.n_components, source.shape[1], max(1, fewest - 1))
-        source_mean, source_axes = principal_axes(source, n_components)
-        target_mean, target_axes = principal_axes(target, n_components)
+        axes = principal_axes(source, target, n_components)
+        (source_mean, source_axes), (target_mean, target_axes) = axes
         return {
             "source_mean_": source_mean,
             "source_axes_": source_axes,

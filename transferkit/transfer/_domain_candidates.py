@@ -1,11 +1,13 @@
 """Ways to bring labels of one domain to another, each fitted, and judged without target labels."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from scipy import sparse
+from scipy.special import logsumexp
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
@@ -13,7 +15,7 @@ from transferkit._algorithms.feature_blocks import FeatureBlocks
 from transferkit._algorithms.linear_predictions import to_probabilities
 from transferkit._algorithms.term_prior import make_blocks
 from transferkit._validation import take_rows
-from transferkit.adaptation import FeatureAugmentation, ImportanceWeighting
+from transferkit.adaptation import FeatureAugmentation, ImportanceWeighting, MarginalizedDenoising
 from transferkit.encoders import WordVectorEncoder
 from transferkit.encoders._term_projection import find_projection, join_terms
 from transferkit.heads import LogisticHead, LogisticHeadCV
@@ -23,6 +25,8 @@ CS = (0.1, 1.0, 10.0, 100.0)
 PRIOR_SCALES = [(1.0, 0.5), (1.0, 1.0), (1.0, 2.0)]  # of TF-IDF and of word vectors
 SETTINGS = ("class_weight", "fit_intercept", "tol", "max_iter", "device")  # that a search hands to its head
 N_COMPONENTS, MIN_COUNT = 100, 3  # of word vectors from a few thousand texts
+PRIOR = "prior"  # names of what is more than an adaptation of features
+BLENDS = {"none+denoising": "none", "prior+denoising": PRIOR}  # and of the candidates whose encoder and head they share
 
 
 @dataclass
@@ -57,7 +61,7 @@ class Fitted:
     head: Any
     held_out: np.ndarray | None = None  # (n_labelled, n_classes), probabilities by models that did not see the row
     target: np.ndarray | None = None  # (n_unlabelled, n_classes)
-    reverse: np.ndarray | None = None  # (n_source,), labels of source rows as target predictions have them
+    learn_back: Callable | None = None  # pseudo-labels of the target -> log-probabilities of source rows
     seconds: float = 0.0
     attributes: dict = field(default_factory=dict)
 
@@ -70,13 +74,14 @@ def make_folds(y, cv, random_state):
     return list(StratifiedKFold(n_splits, shuffle=True, random_state=random_state).split(np.zeros(len(y)), y))
 
 
-def fit_candidate(name, encoder, adaptation, head, domains, *, device, judge):
+def fit_candidate(name, encoder, adaptation, head, domains, *, device, judge, known=()):
     """Return a fitted candidate: an encoder, an adaptation of its features or None, and a head.
 
     Parameters
     ----------
     name : str
-        Name of the candidate; "prior" stands for word vectors pretrained on both domains.
+        Name of the candidate; "prior" stands for word vectors pretrained on both domains, "prior+denoising" for the
+        mean of that model and of one on denoised features, "none+denoising" for that without the prior.
     encoder : transformer
         Fitted where it is pretrained. Another one learns from rows of both domains, or without adaptation from
         labelled rows alone.
@@ -90,9 +95,16 @@ def fit_candidate(name, encoder, adaptation, head, domains, *, device, judge):
         Where to train the default head.
     judge : bool
         Whether to make the predictions that it is judged by.
+    known : list of Fitted
+        Candidates that are fitted already.
     """
     began = time.perf_counter()
-    if name == "prior":
+    if name in BLENDS:
+        settings = {"device": device, "judge": judge}
+        shared = [other for other in known if other.name == BLENDS[name]]
+        first = shared[0] if shared else fit_candidate(BLENDS[name], encoder, None, head, domains, **settings)
+        fitted = _fit_blend(name, first, head, domains, device, judge)
+    elif name == PRIOR:
         fitted = _fit_prior(head, domains, device, judge)
     else:
         fitted = _fit_adapted(name, encoder, adaptation, head, domains, device, judge)
@@ -100,14 +112,15 @@ def fit_candidate(name, encoder, adaptation, head, domains, *, device, judge):
     return fitted
 
 
-def _fit_adapted(name, encoder, adaptation, head, domains, device, judge):
-    n_labelled = len(domains.y)
+def _fit_adapted(name, encoder, adaptation, head, domains, device, judge, is_encoder_fitted=False):
+    n_labelled, rows = len(domains.y), None
     if adaptation is None:
         labelled = encoder.fit_transform(domains.labelled, domains.y)
         unlabelled = encoder.transform(domains.unlabelled)
         weights = None
     else:
-        rows = encoder.fit_transform(stack(domains.labelled, domains.unlabelled))
+        rows = stack(domains.labelled, domains.unlabelled)
+        rows = encoder.transform(rows) if is_encoder_fitted else encoder.fit_transform(rows)
         adaptation = clone(adaptation)
         labels = np.concatenate([domains.y, np.full(domains.n_unlabelled, domains.y[0])])  # those are not looked at
         mapped = adaptation.fit_transform(rows, labels, sample_domain=domains.sample_domain)
@@ -119,15 +132,17 @@ def _fit_adapted(name, encoder, adaptation, head, domains, device, judge):
     fitted = Fitted(name, encoder, adaptation, trained, held_out)
     if judge:
         fitted.target = predict_probabilities(trained, unlabelled)
-        pseudo = trained.classes_[fitted.target.argmax(1)]
-        if adaptation is None or isinstance(adaptation, (ImportanceWeighting, FeatureAugmentation)):
-            source, target = labelled[domains.is_source], unlabelled
-        else:
+
+        def learn_back(pseudo):
+            if adaptation is None or isinstance(adaptation, (ImportanceWeighting, FeatureAugmentation)):
+                return _learn_back(trained, unlabelled, pseudo, labelled[domains.is_source])
+            both = mapped
             if not getattr(adaptation, "_is_symmetric", False):
                 labels = np.concatenate([domains.y, pseudo])
-                mapped = clone(adaptation).fit_transform(rows, labels, sample_domain=-domains.sample_domain)
-            source, target = mapped[:n_labelled][domains.is_source], mapped[n_labelled:]
-        fitted.reverse = _learn_back(trained, target, pseudo, source)
+                both = clone(adaptation).fit_transform(rows, labels, sample_domain=-domains.sample_domain)
+            return _learn_back(trained, both[n_labelled:], pseudo, both[:n_labelled][domains.is_source])
+
+        fitted.learn_back = learn_back
     return fitted
 
 
@@ -137,7 +152,7 @@ def _fit_prior(head, domains, device, judge):
     vectors = WordVectorEncoder(N_COMPONENTS, min_count=MIN_COUNT, random_state=0).fit(texts)
     model = TransferClassifier(vectors, head, strategy="prior", cv=domains.folds or 3, device=device)
     model.fit(domains.labelled, domains.y)
-    fitted = Fitted("prior", model.encoder_, None, model.head_, attributes={"label_coef_": model.label_coef_})
+    fitted = Fitted(PRIOR, model.encoder_, None, model.head_, attributes={"label_coef_": model.label_coef_})
     if judge:
         terms = join_terms(find_projection(vectors), domains.labelled)
         rows = terms.encoder.transform(texts)
@@ -147,12 +162,39 @@ def _fit_prior(head, domains, device, judge):
         search = _search(head, labelled, domains, None, device, PRIOR_SCALES)
         fitted.held_out = _held_out_probabilities(search)
         fitted.target = predict_probabilities(search, unlabelled)  # of the same model as the held-out ones
-        pseudo = model.classes_[fitted.target.argmax(1)]
         scales = search.best_params_["block_scales"]
-        settings = {name: getattr(search, name) for name in SETTINGS}
-        backward = LogisticHead(search.C_, block_scales=scales, **settings)
-        fitted.reverse = _learn_back(backward, unlabelled, pseudo, labelled[domains.is_source])
+        backward = LogisticHead(search.C_, block_scales=scales, **{name: getattr(search, name) for name in SETTINGS})
+        fitted.learn_back = lambda pseudo: _learn_back(backward, unlabelled, pseudo, labelled[domains.is_source])
     return fitted
+
+
+def _fit_blend(name, first, head, domains, device, judge):
+    """Return the mean of a model and of one on its features denoised, as a single linear head on both."""
+    arguments = MarginalizedDenoising(), head, domains, device, judge
+    parts = first, _fit_adapted(name, first.encoder, *arguments, is_encoder_fitted=True)
+    adaptation = parts[1].adaptation.set_params(keep_input=True)
+    fitted = Fitted(name, first.encoder, adaptation, _merge([part.head for part in parts]))
+    if judge:
+        fitted.held_out = _mean([part.held_out for part in parts])
+        fitted.target = _mean([part.target for part in parts])
+        fitted.learn_back = lambda pseudo: sum(part.learn_back(pseudo) for part in parts)
+    return fitted
+
+
+def _merge(heads):
+    """Return the head whose decision on features side by side is the mean of those of heads on each."""
+    merged = clone(heads[0])
+    vars(merged).update({name: getattr(heads[0], name) for name in ("classes_", "multilabel_", "n_iter_")})
+    merged.coef_ = np.concatenate([head.coef_.T for head in heads]).T / len(heads)  # its transpose is C-contiguous
+    merged.intercept_ = sum(head.intercept_ for head in heads) / len(heads)
+    merged.n_features_in_, merged.prior_coverage_ = merged.coef_.shape[1], heads[0].prior_coverage_
+    return merged
+
+
+def _mean(probabilities):
+    """Return the probabilities of the mean decision."""
+    scores = sum(np.log(np.maximum(p, np.finfo(np.float64).tiny)) for p in probabilities) / len(probabilities)
+    return np.exp(scores - logsumexp(scores, axis=1, keepdims=True))
 
 
 def _fit_head(head, features, domains, weights, device, judge):
@@ -197,10 +239,10 @@ def _held_out_probabilities(search):
 
 
 def _learn_back(head, target, pseudo, source):
-    """Return what a head that learned the predictions for the target says of the source."""
+    """Return log-probabilities (n_source, n_classes_seen) of a head that learned predictions for the target."""
     if len(np.unique(pseudo)) < 2:
-        return np.full(source.shape[0], pseudo[0])
-    return clone(head).fit(target, pseudo).predict(source)
+        return np.zeros((source.shape[0], 1))
+    return np.log(np.maximum(predict_probabilities(clone(head).fit(target, pseudo), source), np.finfo(float).tiny))
 
 
 def predict_probabilities(head, features):

@@ -33,7 +33,16 @@ from transferkit.adaptation import (
 from transferkit.adaptation._domains import read_domains
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.heads import LogisticHead
-from transferkit.transfer._domain_candidates import Domains, fit_candidate, is_logistic, make_folds, select_rows, stack
+from transferkit.transfer._domain_candidates import (
+    BLENDS,
+    PRIOR,
+    Domains,
+    fit_candidate,
+    is_logistic,
+    make_folds,
+    select_rows,
+    stack,
+)
 from transferkit.transfer._domain_selection import (
     choose,
     density_ratio,
@@ -65,9 +74,11 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
         None is logistic regression, its C chosen on held-out source labels. Any other scikit-learn classifier is
         cloned; "auto" needs its `predict_proba`.
     adaptation : {"auto", "prior"}, transformer or None, default="auto"
-        "auto" tries what applies and takes it only on clear evidence; see Notes. "prior" is for texts: word vectors are
-        pretrained on the texts of both domains and are the prior of :class:`TransferClassifier`. A transformer of
-        ``transferkit.adaptation``, or one with the same `fit_transform`, is cloned and used. None adapts nothing.
+        "auto" tries what applies and takes what the evidence is for; see Notes. "prior" is for texts: word vectors are
+        pretrained on the texts of both domains and are the prior of :class:`TransferClassifier`. "prior+denoising" is
+        the mean of that model's decisions and of those on :class:`MarginalizedDenoising` features,
+        "none+denoising" that of the model without adaptation and these. A transformer of ``transferkit.adaptation``,
+        or one with the same `fit_transform`, is cloned and used. None adapts nothing.
     cv : int, default=3
         Number of folds of labelled rows that C and candidates are judged on, at least 2.
     device : str, default="auto"
@@ -80,7 +91,8 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
     encoder_ : transformer
         The encoder in use.
     adaptation_ : transformer or None
-        The adaptation in use; None without one, and with "prior".
+        The adaptation in use; None without one, and with "prior". With the means it puts the denoised features behind
+        the encoder's, and `head_` has weights for both.
     head_ : classifier
         The fitted head.
     classes_ : ndarray of shape (n_classes,)
@@ -105,10 +117,10 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
 
     Notes
     -----
-    "auto" tries, for texts: :class:`MarginalizedDenoising`, :class:`ImportanceWeighting` and "prior"; for sparse rows:
-    the first two; for dense rows: :class:`CORAL`, :class:`LinearTransport` (with ``reflection="auto"``),
-    :class:`SubspaceAlignment` and :class:`ImportanceWeighting`; and always no adaptation. No target label is looked at:
-    each candidate's error rate in the target is estimated by
+    "auto" tries, for texts: "prior" and "prior+denoising"; for sparse rows: "none+denoising"; for dense rows:
+    :class:`CORAL`, :class:`LinearTransport` (with ``reflection="auto"``), :class:`SubspaceAlignment` and
+    :class:`ImportanceWeighting`; and always no adaptation. No target label is looked at: each candidate's error rate in
+    the target is estimated by
 
     - "iwv": errors on held-out source rows, weighed by how likely each is in the target [1]_, which is told from the
       features;
@@ -119,9 +131,11 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
 
     Weighted criteria do not vote where the effective sample size of their weights is below 20 % of the source rows. A
     candidate is taken if the error rate falls by more than 0.75 points and by more than one standard error, by the
-    median of the criteria, and at least half of them see it fall; of several the one with the largest gain. All four
-    can be wrong together, and all can miss a gain: that is the price of having no labels. With some target labels,
-    compare on those.
+    median of the criteria, and at least half of them see it fall; of several the one with the largest gain. With the
+    two means the burden of proof is the other way round: features that are made alike in both domains move neither
+    towards the other, and half of the model is as it was, so they are taken unless the error rate rises by so much.
+    All four criteria can be wrong together, and all can miss a gain: that is the price of having no labels. With some
+    target labels, compare on those.
 
     CORAL, LinearTransport and ImportanceWeighting leave target rows as they are, so that predictions need no step more
     than without adaptation.
@@ -154,7 +168,7 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
     _parameter_constraints: dict = {
         "encoder": [str, os.PathLike, HasMethods(["fit", "transform"]), None],
         "head": [HasMethods(["fit", "predict"]), None],
-        "adaptation": [StrOptions({"auto", "prior"}), HasMethods(["fit_transform", "transform"]), None],
+        "adaptation": [StrOptions({"auto", PRIOR, *BLENDS}), HasMethods(["fit_transform", "transform"]), None],
         "cv": [Interval(Integral, 2, None, closed="left")],
         "device": [str],
         "random_state": ["random_state"],
@@ -282,15 +296,17 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
 
     def _fit_candidates(self, domains):
         """Return the candidate in use, and the rows of the table."""
-        settings = {"device": self.device}
+
+        def fit(name, adaptation=None, known=(), judge=False):
+            given = name, self._make_encoder(domains), adaptation, self.head, domains
+            return fit_candidate(*given, device=self.device, judge=judge, known=known)
+
         if not (isinstance(self.adaptation, str) and self.adaptation == "auto"):
-            name = self.adaptation if isinstance(self.adaptation, str) else _name(self.adaptation)
-            if name == "prior":
-                self._check_prior(domains)
-            adaptation = None if name == "prior" else self.adaptation
-            fitted = fit_candidate(
-                name, self._make_encoder(domains), adaptation, self.head, domains, judge=False, **settings
-            )
+            name, adaptation = _name(self.adaptation), self.adaptation
+            if isinstance(adaptation, str):
+                self._check_named(name, domains)
+                adaptation = None
+            fitted = fit(name, adaptation)
             return fitted, [make_row_of_one(name, fitted.seconds)]
         if not (is_logistic(self.head) or hasattr(self.head, "predict_proba")):
             raise ValueError(
@@ -299,46 +315,35 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
             )
         if not domains.folds:
             warn_too_few_labels(np.unique(domains.y, return_counts=True)[1])
-            fitted = fit_candidate(
-                "none", self._make_encoder(domains), None, self.head, domains, judge=False, **settings
-            )
+            fitted = fit("none")
             return fitted, [make_row_of_one("none", fitted.seconds)]
         shared = self._make_encoder(domains).fit_transform(stack(domains.labelled, domains.unlabelled))
         n_labelled = len(domains.y)
         weights = density_ratio(select_rows(shared[:n_labelled], domains.is_source), shared[n_labelled:])
-        kept, names, estimates, seconds = [], [], [], []
+        candidates = []
         for name, adaptation in self._list_candidates(domains, shared):
-            fitted = fit_candidate(
-                name, self._make_encoder(domains), adaptation, self.head, domains, judge=True, **settings
-            )
-            names.append(name)
-            estimates.append(judge(fitted, domains, weights))
-            seconds.append(fitted.seconds)
-            fitted.held_out = fitted.target = fitted.reverse = None
-            kept.append(fitted)
-        best, rows = choose(names, estimates)
-        for row, needed in zip(rows, seconds, strict=True):
-            row["seconds"] = needed
-        return kept[best], rows
+            candidates.append(fit(name, adaptation, candidates, judge=True))
+        best, rows = choose(candidates, [judge(fitted, domains, weights) for fitted in candidates])
+        return candidates[best], rows
 
     def _list_candidates(self, domains, features):
         """Return names and adaptations to try, the first of which is none."""
         if isinstance(features, np.ndarray):
             found = [CORAL(), LinearTransport(reflection="auto"), SubspaceAlignment(), ImportanceWeighting()]
+        elif not is_logistic(self.head):
+            found = [MarginalizedDenoising()]
         else:
-            found = [MarginalizedDenoising(), ImportanceWeighting()]
-        candidates = [("none", None), *((_name(adaptation), adaptation) for adaptation in found)]
-        if domains.is_text and self.encoder is None and is_logistic(self.head):
-            candidates.append(("prior", None))
-        return candidates
+            names = [PRIOR, "prior+denoising"] if domains.is_text and self.encoder is None else ["none+denoising"]
+            return [(name, None) for name in ("none", *names)]
+        return [("none", None), *((_name(adaptation), adaptation) for adaptation in found)]
 
-    def _check_prior(self, domains):
-        if not domains.is_text:
-            raise ValueError("adaptation='prior' works on the words of texts, and X holds rows of numbers.")
+    def _check_named(self, name, domains):
+        if name != "none+denoising" and not domains.is_text:
+            raise ValueError(f"adaptation={name!r} works on the words of texts, and X holds rows of numbers.")
         if not is_logistic(self.head):
             raise ValueError(
-                "adaptation='prior' trains logistic regression: head must be None, a LogisticHead or a LogisticHeadCV "
-                f"without a prior of its own. Got {self.head!r}."
+                f"adaptation={name!r} trains logistic regression: head must be None, a LogisticHead or a "
+                f"LogisticHeadCV without a prior of its own. Got {self.head!r}."
             )
 
     def _make_encoder(self, domains):
@@ -374,4 +379,6 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
 
 
 def _name(adaptation):
+    if isinstance(adaptation, str):
+        return adaptation
     return "none" if adaptation is None else type(adaptation).__name__

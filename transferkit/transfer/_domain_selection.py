@@ -12,7 +12,7 @@ from transferkit._algorithms.domain_validation import (
 )
 from transferkit._algorithms.importance_weights import effective_sample_size
 from transferkit.heads import LogisticHead
-from transferkit.transfer._domain_candidates import stack
+from transferkit.transfer._domain_candidates import BLENDS, stack
 
 CRITERIA = ("iwv", "dev", "circular", "entropy")
 SOURCE_CRITERIA = CRITERIA[:3]
@@ -43,7 +43,9 @@ def judge(fitted, domains, shared_weights):
     own_weights = density_ratio(_to_scores(held_out), _to_scores(fitted.target))
     if is_supported(own_weights):
         found["dev"] = deep_embedded_risk(is_wrong, own_weights)
-    found["circular"] = weighted_risk((fitted.reverse != truth).astype(np.float64), np.ones(len(truth)))
+    pseudo = classes[fitted.target.argmax(1)]
+    reverse = np.unique(pseudo)[fitted.learn_back(pseudo).argmax(1)]
+    found["circular"] = weighted_risk((reverse != truth).astype(np.float64), np.ones(len(truth)))
     found["entropy"] = confidence_risk(held_out, is_wrong, fitted.target)
     return found
 
@@ -62,26 +64,28 @@ def is_supported(weights):
     return effective_sample_size(weights) >= FEWEST_EFFECTIVE * len(weights)
 
 
-def choose(names, estimates):
+def choose(candidates, estimates):
     """Return the position of the candidate to take, and the rows of the table.
 
     The first candidate is none. Another one takes its place where the estimates, by the median of the criteria that
-    both have, fall by more than 0.75 points and one standard error, and half of the criteria at least see it; of
-    several the one with the largest gain.
+    both have, fall by more than 0.75 points and one standard error, and half of the criteria at least see it. With a
+    blend the burden of proof is the other way round: it is taken unless they rise by so much. Of several, the one with
+    the largest gain.
     """
-    rows, best, largest = [], 0, 0.0
-    for position, (name, found) in enumerate(zip(names, estimates, strict=True)):
+    rows, best, largest = [], 0, -np.inf
+    for position, (candidate, found) in enumerate(zip(candidates, estimates, strict=True)):
         shared = [criterion for criterion in CRITERIA if criterion in found and criterion in estimates[0]]
         before = {criterion: estimates[0][criterion] for criterion in shared}
         after = {criterion: found[criterion] for criterion in shared}
         gain, error, n_in_favour = agreed_gain(before, after, SOURCE_CRITERIA)
-        is_clear = gain > max(LEAST_GAIN, LEAST_ERRORS * error) and 2 * n_in_favour >= len(shared)
-        if position > 0 and is_clear and gain > largest:
+        least = max(LEAST_GAIN, LEAST_ERRORS * error)
+        is_taken = gain > -least if candidate.name in BLENDS else gain > least and 2 * n_in_favour >= len(shared)
+        if position > 0 and is_taken and gain > largest:
             best, largest = position, gain
         values = {criterion: found[criterion].value if criterion in found else np.nan for criterion in CRITERIA}
         median = float(np.median([estimate.value for estimate in after.values()]))
-        row = {"adaptation": name, "median": median, "gain": gain, "standard_error": error, "n_in_favour": n_in_favour}
-        rows.append(row | values)
+        row = {"adaptation": candidate.name, "median": median, "gain": gain, "standard_error": error}
+        rows.append(row | values | {"n_in_favour": n_in_favour, "seconds": candidate.seconds})
     for position, row in enumerate(rows):
         row["chosen"] = position == best
     return best, rows
