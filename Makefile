@@ -48,8 +48,8 @@ test-lowest: .venv/bin/python
 	$(PYTHON) -m venv --clear .venv-lowest
 	$(BIN)/python tests/lowest.py > .venv-lowest/lowest.txt
 	$(LOWEST)/pip install --quiet --disable-pip-version-check --constraint .venv-lowest/lowest.txt \
-		".[text,plot]" codespell httpx hypothesis numpydoc pandas polars pytest
-	$(LOWEST)/pytest -o filterwarnings=default tests
+		".[text,plot]" codespell httpx hypothesis numpydoc pandas polars pytest pytest-xdist
+	OMP_NUM_THREADS=1 $(LOWEST)/pytest --numprocesses auto --dist worksteal -o filterwarnings=default tests
 
 dist: .venv/bin/python
 	$(PIP) build
