@@ -9,8 +9,6 @@ following the metric is the accuracy of its first choice below that of the best 
 """
 
 import argparse
-import csv
-import gzip
 import json
 import time
 from pathlib import Path
@@ -20,6 +18,7 @@ from machine import describe_machine
 from scipy.stats import weightedtau
 
 from transferkit import LogisticHeadCV, LSAEncoder, PretrainedEncoder, WordVectorEncoder, rank_encoders
+from transferkit.datasets import load_corpus, load_labelled_csv
 
 RESULTS = Path(__file__).parent / "results" / "bench_selection.json"
 TASKS = ("ag_news_subset", "sst2", "trec")
@@ -28,14 +27,12 @@ PER_CLASS = 64
 
 
 def read_task(folder, name, part):
-    with gzip.open(folder / name / f"{part}.csv.gz", "rt", encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [row["text"] for row in rows], np.array([row["label"] for row in rows])
+    table = load_labelled_csv(folder / name / f"{part}.csv.gz")
+    return table.data, table.target
 
 
 def read_wiki(folder):
-    with gzip.open(folder / "wiki_en_sample/wiki_en_sample.txt.gz", "rt", encoding="utf-8", newline="\n") as file:
-        return file.read().rstrip("\n").split("\n")[:6000]
+    return load_corpus(folder / "wiki_en_sample/wiki_en_sample.txt.gz")[:6000]
 
 
 def pretrain(wiki, reviews):

@@ -103,9 +103,7 @@ def measure_smaller_files(model, data_folder):
     report = {"accuracy_float32": round(float(accuracy), 5)}
     report["points_lost"] = round(100 * float(accuracy - small_accuracy), 3)
     with tempfile.TemporaryDirectory() as folder:
-        paths = {
-            name: Path(folder) / f"{name}.tk" for name in ("float16", "float16, compressed", "float32, compressed")
-        }
+        paths = {name: Path(folder) / f"{name}.tk" for name in SMALLER}
         for name, path in paths.items():
             save(model if "float32" in name else small, path, compress="compressed" in name)
         report["file_mb"] = {name: round(path.stat().st_size / 1e6, 2) for name, path in paths.items()}

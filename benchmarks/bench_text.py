@@ -9,7 +9,6 @@ then times both in alternation with float32 rows; every run adds its medians to
 """
 
 import argparse
-import gc
 import json
 import os
 import statistics
@@ -19,7 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from machine import describe_machine
+from machine import describe_machine, forget_peak, peak_mb
 from sklearn.datasets import fetch_20newsgroups
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -106,29 +105,18 @@ def measure_memory(arguments):
     return peaks
 
 
-def reset_peak():
-    """Forget the peak so far, which also holds what reading the input took."""
-    gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_mb():
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
-
-
 def run_child(options):
     """Print how many MB more a process takes when it fits (its input is there already)."""
     if options.stream:
         texts = load_corpus(options.stream)
-        reset_peak()
+        forget_peak()
         before = peak_mb()
         TfidfEncoder(n_jobs=2).fit(text for _ in range(options.times) for text in texts)
     else:
         texts = load(options.corpus, options.folder)
         TfidfVectorizer().fit(texts[:10])  # whatever is imported late
         TfidfEncoder().fit(texts[:10])
-        reset_peak()
+        forget_peak()
         before = peak_mb()
         rows = RIVALS[options.child](CASES[options.case]).fit_transform(texts)
         assert rows.nnz

@@ -23,15 +23,13 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 import torch
-from machine import describe_machine
+from bench_heads import load_dense, load_sparse
+from machine import describe_machine, forget_peak, peak_mb
 from scipy.special import expit
-from sklearn.datasets import fetch_20newsgroups
 from sklearn.linear_model import SGDClassifier
-from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 
-from transferkit import LSAEncoder, MLPHeadClassifier, TfidfEncoder
-from transferkit.datasets import load_docstrings
+from transferkit import MLPHeadClassifier
 
 RESULTS = Path(__file__).parent / "results"
 RATE = 3e-3  # with 1e-3 these epochs end far from the optimum, where accuracies hang on the seed
@@ -221,7 +219,7 @@ def print_memory(name, folder, device, batch):
         "skorch": lambda: make_skorch([50, 8, 20], batch, 1, device).fit(small, few_labels),
     }
     fit_small[name]()
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far, and that of the process that began this one
+    forget_peak()
     before = peak_mb()
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats()
@@ -235,26 +233,11 @@ def print_memory(name, folder, device, batch):
         print(peak_mb() - before)
 
 
-def load_dense():
-    bunch = load_docstrings()
-    labels, counts = np.unique(bunch.target, return_counts=True)
-    kept = np.isin(bunch.target, labels[np.argsort(-counts)[:40]])
-    texts = [text for text, keep in zip(bunch.data, kept, strict=True) if keep]
-    X = np.asarray(LSAEncoder(n_components=256, random_state=0).fit_transform(texts), dtype=np.float32)
-    y = np.unique(np.asarray(bunch.target)[kept], return_inverse=True)[1]
-    return train_test_split(X, y, test_size=0.2, random_state=0)
-
-
-def load_sparse(data_home):
-    train, test = (fetch_20newsgroups(subset=part, data_home=data_home) for part in ("train", "test"))
-    encoder = TfidfEncoder(sublinear_tf=True).fit(train.data)
-    X, T = (sp.csr_matrix(encoder.transform(part.data)) for part in (train, test))
-    return X, T, train.target, test.target
-
-
-def peak_mb():
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
+def load_numbered():
+    """Return the dense rows of bench_heads.py with classes as numbers, as torch takes them."""
+    X, T, y, truth = load_dense()
+    names, y = np.unique(y, return_inverse=True)
+    return X, T, y, np.searchsorted(names, truth)
 
 
 def main():
@@ -276,7 +259,7 @@ def main():
     output = arguments.output or RESULTS / f"bench_training-{device.partition(':')[0]}.json"
     results = json.loads(output.read_text()) if output.exists() else {}
     results["machine"] = describe_machine(device) | {"threads": torch.get_num_threads()}
-    dense = load_dense() if set(arguments.cases) - {"sparse"} else None
+    dense = load_numbered() if set(arguments.cases) - {"sparse"} else None
     for case in arguments.cases:
         if case == "sparse":
             results[case] = compare_sparse(arguments.data, device, arguments.batch, arguments.repeats)

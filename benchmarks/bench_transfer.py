@@ -26,8 +26,6 @@ fastText was ahead on TREC, to trying pairs of words (settled on the training te
 """
 
 import argparse
-import csv
-import gzip
 import json
 import os
 import statistics
@@ -45,7 +43,7 @@ from sklearn.pipeline import make_pipeline
 
 import transferkit
 from transferkit import TransferClassifier, WordVectorEncoder
-from transferkit.datasets import load_docstrings
+from transferkit.datasets import load_corpus, load_docstrings, load_labelled_csv
 
 RESULTS = Path(__file__).parent / "results" / "bench_transfer.json"
 TASKS = ("ag_news_subset", "sst2", "trec", "mr", "mpqa", "20newsgroups", "docstrings")
@@ -55,22 +53,20 @@ CS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 N_THREADS = os.cpu_count()
 
 
-def read_csv(path):
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return np.array([row["text"] for row in rows], dtype=object), np.array([row["label"] for row in rows])
+def read_table(path):
+    table = load_labelled_csv(path)
+    return np.array(table.data, dtype=object), table.target
 
 
 def read_wiki(folder, quick):
-    with gzip.open(folder / "wiki_en_sample/wiki_en_sample.txt.gz", "rt", encoding="utf-8", newline="\n") as file:
-        texts = file.read().rstrip("\n").split("\n")
+    texts = load_corpus(folder / "wiki_en_sample/wiki_en_sample.txt.gz")
     return texts[:2000] if quick else texts
 
 
 def read_task(folder, name):
     """Return training texts and labels, test texts and labels."""
     if name in ("mr", "mpqa"):
-        texts, labels = read_csv(folder / name / "all.csv.gz")
+        texts, labels = read_table(folder / name / "all.csv.gz")
         parts = train_test_split(texts, labels, test_size=0.2, random_state=0, stratify=labels)
         return parts[0], parts[2], parts[1], parts[3]
     if name == "20newsgroups":
@@ -84,7 +80,7 @@ def read_task(folder, name):
         texts, labels = np.array(docstrings.data, dtype=object)[kept], docstrings.target[kept]
         parts = train_test_split(texts, labels, test_size=0.3, random_state=0, stratify=labels)
         return parts[0], parts[2], parts[1], parts[3]
-    return *read_csv(folder / name / "train.csv.gz"), *read_csv(folder / name / "test.csv.gz")
+    return *read_table(folder / name / "train.csv.gz"), *read_table(folder / name / "test.csv.gz")
 
 
 def draw(labels, size, seed):

@@ -148,7 +148,8 @@ def measure_autoencoder(device):
         schedule = LRScheduler(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=50)
         rival = NeuralNetRegressor(
             network, optimizer=torch.optim.Adam, lr=2e-3, batch_size=128, max_epochs=50, train_split=None, verbose=0,
-            iterator_train__shuffle=True, callbacks=[schedule], device="cuda" if device == "cuda" else "cpu",
+            iterator_train__shuffle=True, callbacks=[schedule],
+            device=("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device,
         )  # fmt: skip
         return rival.fit(X, X)
 

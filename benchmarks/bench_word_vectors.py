@@ -33,6 +33,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
 from transferkit import WordVectorEncoder
+from transferkit.datasets import load_corpus, load_labelled_csv
 
 RESULTS = Path(__file__).parent / "results"
 SIMILARITY = ("wordsim353", "simlex999", "men3000", "mturk771", "rarewords")
@@ -41,16 +42,6 @@ DRAWS, PER_CLASS, FREQUENT = 4, (8, 64), 30_000
 N_THREADS = os.cpu_count()
 RIVAL = "gensim Word2Vec"
 METHODS = ("ppmi-svd", "glove", "sgns")
-
-
-def read_csv(path):
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def read_corpus(folder):
-    with gzip.open(folder / "wiki_en_sample/wiki_en_sample.txt.gz", "rt", encoding="utf-8", newline="\n") as file:
-        return file.read().rstrip("\n").split("\n")
 
 
 def train_gensim(texts):
@@ -64,8 +55,8 @@ def train_gensim(texts):
 
 
 def read_pairs(folder, name):
-    rows = read_csv(folder / f"wordsim/{name}.csv.gz")
-    return [(row["word1"].lower(), row["word2"].lower(), float(row["score"])) for row in rows]
+    with gzip.open(folder / f"wordsim/{name}.csv.gz", "rt", encoding="utf-8", newline="") as file:
+        return [(row["word1"].lower(), row["word2"].lower(), float(row["score"])) for row in csv.DictReader(file)]
 
 
 def similarity_scores(encoder, folder):
@@ -108,8 +99,8 @@ def analogy_accuracy(encoder, folder):
 
 def few_label_accuracy(encoder, task, folder, continued=False):
     """Return the accuracy of a linear model on pooled rows, for each number of labels a class."""
-    sides = [read_csv(folder / task / f"{side}.csv.gz") for side in ("train", "test")]
-    (train, y), (test, y_test) = (([r["text"] for r in rows], np.array([r["label"] for r in rows])) for rows in sides)
+    sides = [load_labelled_csv(folder / task / f"{side}.csv.gz") for side in ("train", "test")]
+    (train, y), (test, y_test) = ((side.data, side.target) for side in sides)
     encoder = copy.copy(encoder)
     if continued:
         encoder.continue_fit(train)
@@ -169,7 +160,7 @@ def main(arguments):
     folder = arguments.data
     on_gpu = arguments.device not in ("auto", "cpu")
     output = arguments.output or RESULTS / f"bench_word_vectors{'_gpu' if on_gpu else ''}.json"
-    texts = read_corpus(folder)
+    texts = load_corpus(folder / "wiki_en_sample/wiki_en_sample.txt.gz")
     report = {"machine": describe_machine(arguments.device)}
     if on_gpu:
         start_cuda(arguments.device)

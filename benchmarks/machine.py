@@ -1,5 +1,6 @@
-"""The machine, versions and commit that a measurement was made with, described in one way for all benchmarks."""
+"""What all benchmarks say and ask of the machine in one way: what it is, with versions and commit, and peak memory."""
 
+import gc
 import importlib.metadata
 import os
 import platform
@@ -25,6 +26,18 @@ def describe_machine(device="auto"):
         "versions": {name: version for name in (*PACKAGES, *RIVALS) if (version := _version(name)) is not None},
         "commit": _commit(),
     }
+
+
+def forget_peak():
+    """Let `peak_mb` start anew: reading the input, and the process that began this one, may have taken more."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_mb():
+    """Return the largest resident size of this process so far, in MiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
 
 
 def _processor():
