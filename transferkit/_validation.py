@@ -1,4 +1,4 @@
-"""Input checks, and the one door to scikit-learn's private helpers."""
+"""Input checks, and the door through which estimators take scikit-learn's private helpers."""
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
