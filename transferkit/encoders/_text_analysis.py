@@ -3,8 +3,7 @@
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from threading import Lock
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
@@ -15,8 +14,8 @@ from transferkit._algorithms.text_bytes import TextBytes, encode_documents, stri
 from transferkit._algorithms.tokens import NGrams, Tokens, character_ngrams, find_words, pad, word_ngrams
 from transferkit._algorithms.vocabulary import Vocabulary, decode_terms, find_terms
 from transferkit._validation import warn_for_unused_text_parameters
+from transferkit.encoders._stems import Stems, make_stems, stemming_analyzer
 from transferkit.encoders._text_device import choose_text_device
-from transferkit.exceptions import MissingExtraError
 
 DEFAULT_TOKEN_PATTERN = r"(?u)\b\w\w+\b"
 # Characters in a block: its arrays should fit into the cache, and still be worth the calls.
@@ -38,12 +37,11 @@ class TextAnalysis:
     accents: str | None
     ngram_range: tuple[int, int]
     stop_words: tuple[np.ndarray, np.ndarray] | None
-    stem: Callable[[Sequence[str]], list[str]] | None
+    stems: Stems | None
     analyze: Callable[[str], Sequence[str]]
     decode: Callable[[object], str]
     holds_text: bool
     device: object = None
-    _stems: dict[str, str] = field(default_factory=dict)
 
     @property
     def by_word(self) -> bool:
@@ -76,7 +74,7 @@ class TextAnalysis:
         if self.device is not None:
             from transferkit._training.text_counts import count_on_device
 
-            stem = None if self.stem is None else self._stem_spans
+            stem = None if self.stems is None else self._stem_spans
             return count_on_device(text, self.unit, self.ngram_range, self.stop_words, stem, self.device)
         if self.unit == "char":
             ngrams = character_ngrams(text, text.starts, text.ends, self.ngram_range, keep_short=False)
@@ -107,7 +105,7 @@ class TextAnalysis:
         tokens = find_words(text, min_characters=2)
         if self.stop_words is not None:
             tokens = tokens.select(find_terms(*self.stop_words, tokens.hashes, tokens.checks) < 0)
-        return tokens if self.stem is None else self._stemmed(tokens, n_rows)
+        return tokens if self.stems is None else self._stemmed(tokens, n_rows)
 
     def _stemmed(self, tokens: Tokens, n_rows: int) -> Tokens:
         """Replace each token by its stem, which is asked for once for each distinct word."""
@@ -118,21 +116,7 @@ class TextAnalysis:
         return Tokens(hashes[word], checks[word], tokens.rows, text, starts[word], lengths[word])
 
     def _stem_spans(self, words: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return _join_texts(self.stems_of(words))
-
-    def stems_of(self, words: list[str]) -> list[str]:
-        """Return the stem of each word; no word is asked for twice."""
-        new = [word for word in words if word not in self._stems]
-        if new:
-            stems = self.stem(new)
-            for word, stem in zip(new, stems, strict=True):
-                if not isinstance(stem, str) or any(map(str.isspace, stem)):
-                    raise ValueError(
-                        "The 'stemmer' must turn a word into one word (a str without white space). "
-                        f"Got {stem!r} for {word!r}."
-                    )
-            self._stems.update(zip(new, stems, strict=True))
-        return [self._stems[word] for word in words]
+        return _join_texts(self.stems(words))
 
     def _plain_terms(self, documents: Sequence[str]) -> NGrams:
         """Call the analyzer for each document, and hash each distinct term once."""
@@ -177,29 +161,27 @@ def make_analysis(encoder, requires_device: bool = False) -> TextAnalysis:
     """
     vectorizer = _as_vectorizer(encoder)
     unit = choose_unit(encoder)
-    stem = make_stemmer(encoder.stemmer)
-    if stem is not None and encoder.analyzer != "word":
+    stems = make_stems(encoder.stemmer)
+    if stems is not None and encoder.analyzer != "word":
         raise ValueError(f"The 'stemmer' parameter needs analyzer='word'. Got analyzer={encoder.analyzer!r}.")
     stop_words = None
     if unit == "word" and encoder.stop_words is not None:
         hashes, checks = hash_strings(sorted(vectorizer.get_stop_words()) or [""], by_word=False)
         order = np.lexsort((checks, hashes))
         stop_words = hashes[order], checks[order]
-    analysis = TextAnalysis(
+    analyze = vectorizer.build_analyzer()  # also warns of stop words that it would not find
+    return TextAnalysis(
         unit=unit,
         lowercase=bool(encoder.lowercase),
         accents=encoder.strip_accents if unit != "plain" else None,
         ngram_range=tuple(encoder.ngram_range),
         stop_words=stop_words,
-        stem=stem,
-        analyze=vectorizer.build_analyzer(),
+        stems=stems,
+        analyze=analyze if stems is None else stemming_analyzer(vectorizer, stems),
         decode=vectorizer.decode,
         holds_text=encoder.input == "content",
         device=choose_text_device(encoder.device, requires_device) if unit != "plain" else None,
     )
-    if stem is not None:
-        analysis.analyze = _stemming_analyzer(vectorizer, analysis)
-    return analysis
 
 
 def sort_given_vocabulary(vocabulary, analysis: TextAnalysis, lowercase: bool) -> tuple[Vocabulary, np.ndarray]:
@@ -276,44 +258,3 @@ def choose_unit(encoder) -> str:
     if encoder.analyzer == "word" and (encoder.tokenizer is not None or encoder.token_pattern != DEFAULT_TOKEN_PATTERN):
         return "plain"
     return encoder.analyzer
-
-
-def _stemming_analyzer(vectorizer: CountVectorizer, analysis: TextAnalysis) -> Callable[[str], list[str]]:
-    """Return what :meth:`TextAnalysis.count` does with one document, in plain Python."""
-    preprocess, tokenize = vectorizer.build_preprocessor(), vectorizer.build_tokenizer()
-    stop_words = vectorizer.get_stop_words() or ()
-    lowest, highest = vectorizer.ngram_range
-
-    def analyze(document: str) -> list[str]:
-        words = [word for word in tokenize(preprocess(vectorizer.decode(document))) if word not in stop_words]
-        stems = analysis.stems_of(words)
-        return [
-            " ".join(stems[first : first + n])
-            for n in range(lowest, highest + 1)
-            for first in range(len(stems) - n + 1)
-        ]
-
-    return analyze
-
-
-def make_stemmer(stemmer) -> Callable[[Sequence[str]], list[str]] | None:
-    """Return a function from words to stems, for a language or for a function on one word."""
-    if stemmer is None:
-        return None
-    if callable(stemmer):
-        return lambda words: [stemmer(word) for word in words]
-    try:
-        import Stemmer
-    except ImportError as error:
-        raise MissingExtraError(f"stemmer={stemmer!r}", "text") from error
-    if stemmer not in Stemmer.algorithms(aliases=True):
-        raise ValueError(
-            f"The 'stemmer' parameter must be a callable or one of {Stemmer.algorithms()}. Got {stemmer!r} instead."
-        )
-    snowball, lock = Stemmer.Stemmer(stemmer), Lock()
-
-    def stem(words: Sequence[str]) -> list[str]:
-        with lock:  # a Stemmer keeps a cache that is not made for threads
-            return snowball.stemWords(words)
-
-    return stem
