@@ -209,8 +209,8 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
         from transferkit._training.logistic_search import LogisticSearch
 
         candidates = Candidates(read_candidates(self.Cs), None)
-        n_candidates = len(candidates.Cs) * (1 if self.block_scales is None else len(self.block_scales))
-        progress = FitProgress(self, n_candidates, "candidate")
+        n_scales = 1 if self.block_scales is None else len(self.block_scales)
+        progress = FitProgress(self, len(candidates.Cs) * n_scales, "candidate")
         with unchanged_on_error(self):
             X, y = validate_features(self, X, y, multi_output=True)
             progress.begin(X, y, sample_weight)
@@ -234,9 +234,8 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
             )
             in_scoring = None if sample_weight is None else weights
             scorer = FoldScorer(self.scoring, X, y, targets, in_scoring, classes, multilabel, folds)
-            held_out = None
-            if self.store_oof or self.refit == "average":
-                held_out = HeldOut(folds, targets, weights, multilabel)
+            keeps = self.store_oof or self.refit == "average"
+            held_out = HeldOut(folds, targets, weights, multilabel) if keeps else None
             found = score_candidates(search, candidates, scorer, held_out, progress, self.store_oof)
             began = time.perf_counter()
             row_weights = weigh_targets(self, X, classes, targets, multilabel, weights)
