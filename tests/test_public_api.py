@@ -1,5 +1,6 @@
 """The public names are what they say, load nothing heavy, and are documented."""
 
+import ast
 import importlib
 import inspect
 import subprocess
@@ -82,6 +83,16 @@ def test_all_is_true_and_sorted(room):
 def test_lazy_names_and_all_agree():
     assert {*transferkit._ROOM_OF_NAME, "datasets"} == set(transferkit.__all__)
     assert set(transferkit.__all__) <= set(dir(transferkit))
+
+
+@pytest.mark.parametrize("room", ["", ".encoders", ".heads", ".persistence", ".transfer"])
+def test_type_checkers_see_the_names_that_are_imported_when_asked(room):
+    module = importlib.import_module(f"transferkit{room}")
+    [block] = [node for node in ast.parse(Path(module.__file__).read_text()).body if isinstance(node, ast.If)]
+    found = {alias.name: node.module for node in block.body for alias in node.names}
+    assert set(found) == set(module.__all__)
+    for name, source in found.items():
+        assert getattr(importlib.import_module(source), name) is getattr(module, name)
 
 
 def test_unknown_name_is_an_attribute_error():

@@ -1,7 +1,50 @@
 """Transfer learning with scikit-learn's API: pretrain once, fine-tune many small tasks."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
+    from transferkit import datasets
+    from transferkit.adaptation import (
+        CORAL,
+        FeatureAugmentation,
+        ImportanceWeighting,
+        LinearTransport,
+        MarginalizedDenoising,
+        StructuralCorrespondence,
+        SubspaceAlignment,
+    )
+    from transferkit.encoders import (
+        AutoencoderEncoder,
+        KMeansEncoder,
+        LSAEncoder,
+        PretrainedEncoder,
+        SentenceEncoder,
+        SOMEncoder,
+        TfidfEncoder,
+        TorchEncoder,
+        WordVectorEncoder,
+    )
+    from transferkit.export import to_onnx, to_sklearn
+    from transferkit.heads import (
+        FeatureBlocks,
+        LogisticHead,
+        LogisticHeadCV,
+        MLPHeadClassifier,
+        MLPHeadRegressor,
+        RidgeHead,
+    )
+    from transferkit.inspection import (
+        DomainGapDisplay,
+        EmbeddingMapDisplay,
+        TransferCurveDisplay,
+        domain_gap,
+        explain,
+        top_terms,
+    )
+    from transferkit.persistence import describe, load, save
+    from transferkit.selection import rank_encoders
+    from transferkit.transfer import DomainTransferClassifier, MultiTaskTransfer, TransferClassifier, TransferRegressor
 
 __version__ = "0.1.0"
 

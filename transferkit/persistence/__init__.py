@@ -1,6 +1,17 @@
 """Model files: arrays and plain data, no code."""
 
+from typing import TYPE_CHECKING
+
 from transferkit._lazy import import_when_asked
+
+if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
+    from transferkit.persistence._attributes import is_attribute_of
+    from transferkit.persistence._describe import ModelDescription, describe
+    from transferkit.persistence._fingerprint import fingerprint
+    from transferkit.persistence._model_file import load, save
+    from transferkit.persistence._probe import make_probe
+    from transferkit.persistence._shared import load_shared
+    from transferkit.persistence._vector_files import read_vectors
 
 __getattr__, __dir__ = import_when_asked(
     __name__,

@@ -1,6 +1,14 @@
 """Transfer: an encoder and a head as one estimator on raw input."""
 
+from typing import TYPE_CHECKING
+
 from transferkit._lazy import import_when_asked
+
+if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
+    from transferkit.transfer._classifier import TransferClassifier
+    from transferkit.transfer._domain_classifier import DomainTransferClassifier
+    from transferkit.transfer._multitask import EncoderReference, MultiTaskTransfer
+    from transferkit.transfer._regressor import TransferRegressor
 
 __getattr__, __dir__ = import_when_asked(
     __name__,
