@@ -18,7 +18,7 @@ from transferkit.exceptions import ShardError, WorkerLostError
 
 ENCODERS = {
     "tfidf": TfidfEncoder(min_df=2, ngram_range=(1, 2)),
-    "lsa": LSAEncoder(16),
+    "lsa": LSAEncoder(16, n_iter=2),
     "words": WordVectorEncoder(16, min_count=3),
 }
 
