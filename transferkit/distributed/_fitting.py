@@ -272,7 +272,7 @@ def _drop_statistics(encoder, keep):
     if keep or type(encoder) not in _WAYS:
         return encoder
     if isinstance(encoder, LSAEncoder):
-        _drop_statistics(encoder.tfidf_, keep)
+        _drop_statistics(encoder.tfidf_, keep=False)
     for name in ("_keeps_all", "_keeps_counts"):
         if hasattr(encoder, name):
             setattr(encoder, name, False)
