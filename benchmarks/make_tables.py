@@ -11,9 +11,11 @@ import re
 import sys
 from pathlib import Path
 
+import scale_tables
+
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
-PAGES = ("README.md", "docs/figures.md")
+PAGES = ("README.md", "docs/figures.md", "docs/scale.md")
 MARKED = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 NEWS = "11,314 x 130,107 sparse rows, 20 classes"
 DOCSTRINGS = "6,443 x 256 dense rows, 40 classes"
@@ -350,6 +352,11 @@ def write_load(results):
     )
 
 
+def write_scale(make):
+    """Return a function that writes a table of how pretraining by shards scales."""
+    return lambda results: make(results.get("scale")) if results.get("scale") else "Not measured yet."
+
+
 def write_machine(*files):
     """Return a function that writes on what machine files of results were made, and with what command."""
 
@@ -394,9 +401,25 @@ TABLES = {
     "serving-notes": write_notes("serving"),
     "files": write_files,
     "load": write_load,
+    "scale": write_scale(scale_tables.table_of_speeds),
+    "scale-runs": write_scale(scale_tables.table_of_runs),
+    "scale-time": write_scale(scale_tables.table_of_time),
+    "scale-check": write_scale(scale_tables.table_of_checks),
+    "scale-constants": write_scale(scale_tables.table_of_constants),
+    "scale-paper": write_scale(scale_tables.table_of_paper),
+    "scale-machine": lambda results: f"Measured on: {describe(results, 'scale')}",
     "machine": lambda results: f"Measured with `make bench DATA=folder` on: {describe(results, 'heads')}",
     "machines": write_machine(
-        "text", "heads", "training", "unsupervised", "word_vectors", "serving", "selection", "adaptation", "transfer"
+        "text",
+        "heads",
+        "training",
+        "unsupervised",
+        "word_vectors",
+        "serving",
+        "selection",
+        "adaptation",
+        "scale",
+        "transfer",
     ),
     "machines-gpu": write_machine("text_h100", "heads_h100", "training_h100"),
 }

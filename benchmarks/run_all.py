@@ -56,7 +56,7 @@ BENCHMARKS = {
     ),
     "selection": ([["DATA", "--output", "OUT"]], [], [WIKI, "sst2", "trec"]),
     "adaptation": ([["DATA"]], [], ["amazon_reviews", NEWS]),
-    "scale": ([["DATA"]], [], [WIKI]),
+    "scale": ([["DATA", "--output", "OUT"]], [["--quick", "--output", "OUT"]], [WIKI]),
     "transfer": ([["DATA", "--output", "OUT"]], [], [WIKI, "sst2", "trec"]),
     "fuzz": ([["--output", "OUT"]], [["--cases", "300", "--output", "OUT"]], []),
 }

@@ -56,6 +56,15 @@ def test_new_numbers_keep_the_counts(documents, order, dropped):
     np.testing.assert_array_equal(renamed.toarray(), symmetric[np.ix_(kept, kept)])
 
 
+@given(documents=DOCUMENTS, new=st.sets(st.integers(0, 11), min_size=7, max_size=7).map(sorted))
+def test_new_words_move_the_others_up(documents, new):
+    pairs, expected = count_pairs(*to_tokens(documents), 3, 7), np.zeros((12, 12), np.int64)
+    expected[np.ix_(new, new)] = pairs.toarray()
+    moved = relabel_pairs(pairs, np.array(new, np.int32), 12)
+    np.testing.assert_array_equal(moved.toarray(), expected)
+    assert moved.has_canonical_format
+
+
 def test_rarest_pairs_are_dropped_first():
     pairs = sparse.csr_array(np.triu(np.random.RandomState(0).randint(0, 9, (30, 30))))
     kept = drop_rare_pairs(pairs, 100)

@@ -1,8 +1,13 @@
 """One small cluster for all tests of this room, and a corpus in shards."""
 
+import multiprocessing
+
 import pytest
 
 from transferkit.datasets import load_docstrings
+
+# What tests have workers import, imported once, in a process that all workers are forked from.
+PRELOADED = ["distributed", "pandas", "transferkit.distributed", "transferkit.heads", "transferkit._training.kmeans"]
 
 
 @pytest.fixture(scope="session")
@@ -10,7 +15,9 @@ def cluster():
     """Two worker processes of one thread each, which a task may kill once but not twice."""
     dask = pytest.importorskip("dask")
     distributed = pytest.importorskip("distributed")
+    can_fork = "forkserver" in multiprocessing.get_all_start_methods()
     settings = {
+        "distributed.worker.multiprocessing-method": "forkserver" if can_fork else "spawn",
         "distributed.scheduler.allowed-failures": 1,
         "distributed.comm.timeouts.connect": "120s",  # machines that run tests may be busy with other things
         "distributed.comm.timeouts.tcp": "120s",
@@ -18,13 +25,12 @@ def cluster():
         "distributed.worker.memory.spill": False,
         "distributed.worker.memory.pause": False,
     }
-    with (
-        dask.config.set(settings),
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, memory_limit="2GB", dashboard_address=":0"
-        ) as cluster,
-    ):
-        yield cluster
+    with dask.config.set(settings):
+        distributed.utils.get_mp_context().set_forkserver_preload(PRELOADED)
+        with distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, memory_limit="1GB", dashboard_address=":0"
+        ) as cluster:
+            yield cluster
 
 
 @pytest.fixture
@@ -39,7 +45,7 @@ def client(cluster):
 
 @pytest.fixture(scope="session")
 def texts():
-    return load_docstrings(["joblib", "scipy"]).data[:700]
+    return load_docstrings(["joblib", "numpy"]).data[:700]
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from transferkit.exceptions import ShardError, WorkerLostError
 
 ENCODERS = {
     "tfidf": TfidfEncoder(min_df=2, ngram_range=(1, 2)),
-    "lsa": LSAEncoder(16),
+    "lsa": LSAEncoder(16, n_iter=2),
     "words": WordVectorEncoder(16, min_count=3),
 }
 
@@ -74,12 +74,16 @@ def test_runs_on_backends_of_joblib(backend, shards, whole, texts):
 
 
 def test_runs_on_ray(shards, whole, texts):
-    pytest.importorskip("ray")
+    ray = pytest.importorskip("ray")
     from ray.util.joblib import register_ray
 
     register_ray()
-    with joblib.parallel_config(backend="ray", n_jobs=2):
-        assert_equal(fit_sharded(copies()["tfidf"], shards), whole["tfidf"], texts)
+    ray.init(num_cpus=2, include_dashboard=False)
+    try:
+        with joblib.parallel_config(backend="ray", n_jobs=2):
+            assert_equal(fit_sharded(copies()["tfidf"], shards), whole["tfidf"], texts)
+    finally:
+        ray.shutdown()
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,9 @@ def count_pairs(words: np.ndarray, rows: np.ndarray, window: int, n_words: int) 
     pairs = joined[first]
     columns = (pairs & _ID_MASK).astype(np.int32)
     indptr = np.searchsorted(pairs, np.arange(n_words + 1, dtype=np.uint64) << _ID_BITS)
-    return sparse.csr_array((counts, columns, indptr.astype(np.int64)), shape=(n_words, n_words))
+    # Indices of eight bytes, which larger ones of rows would bring, take a third more of memory and its traffic.
+    indptr = indptr.astype(np.int32 if len(counts) < 2**31 else np.int64)
+    return sparse.csr_array((counts, columns, indptr), shape=(n_words, n_words))
 
 
 def add_pairs(left: sparse.csr_array, right: sparse.csr_array) -> sparse.csr_array:
@@ -94,8 +96,12 @@ def _grow(pairs: sparse.csr_array, n_words: int) -> sparse.csr_array:
 
 def relabel_pairs(pairs: sparse.csr_array, new: np.ndarray, n_words: int) -> sparse.csr_array:
     """Give the words new numbers, each but once, and drop pairs of words numbered -1."""
+    new_of_row = new[: pairs.shape[0]]
+    if len(new_of_row) and new_of_row[0] >= 0 and (new_of_row[1:] > new_of_row[:-1]).all():  # all stays in order
+        n_before = np.searchsorted(new_of_row, np.arange(n_words + 1))
+        return sparse.csr_array((pairs.data, new.take(pairs.indices), pairs.indptr[n_before]), shape=(n_words, n_words))
     kept = np.flatnonzero(new.take(pairs.indices) >= 0)
-    rows = np.repeat(new[: pairs.shape[0]], np.diff(np.searchsorted(kept, pairs.indptr)))
+    rows = np.repeat(new_of_row, np.diff(np.searchsorted(kept, pairs.indptr)))
     columns = new.take(pairs.indices.take(kept))
     data = pairs.data.take(kept)
     if rows.min(initial=0) < 0:
@@ -115,7 +121,7 @@ def drop_rare_pairs(pairs: sparse.csr_array, n_most: int) -> sparse.csr_array:
         return pairs
     bound = np.partition(pairs.data, pairs.nnz - n_most - 1)[pairs.nnz - n_most - 1]
     kept = pairs.data > bound
-    n_kept = np.concatenate([[0], np.cumsum(kept)])[pairs.indptr]
+    n_kept = np.concatenate([[0], np.cumsum(kept)])[pairs.indptr].astype(pairs.indptr.dtype)
     return sparse.csr_array((pairs.data[kept], pairs.indices[kept], n_kept), shape=pairs.shape)
 
 

@@ -1,5 +1,6 @@
 """Encoding and predicting by shards: each becomes a parquet file."""
 
+import operator
 import os
 from typing import NamedTuple
 
@@ -139,7 +140,7 @@ def _apply(model, shards, method, name, out, client, errors, column, batch_size)
     output.prepare(len(found))
     runner = make_runner(client, merge_every=1)
     task = _Task(output, method, name, batch_size)
-    step = Step(_write_part, _join, errors == "skip", find=_find_part)
+    step = Step(_write_part, operator.add, errors == "skip", find=_find_part)
     written = runner.reduce(step, found, task, runner.share(model))
     used_shards(runner, written, found)
     partial = runner.fetch(written)
@@ -184,7 +185,3 @@ def _make_tables(data, task, model):
     for begin in range(0, n_rows_of(data), task.batch_size):
         rows = data.iloc if hasattr(data, "iloc") else data
         yield to_table(run(rows[begin : begin + task.batch_size]), task.name)
-
-
-def _join(a, b):
-    return a + b

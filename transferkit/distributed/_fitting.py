@@ -169,12 +169,17 @@ def _finish_tfidf(encoder, partial):
 
 
 def _fit_words(encoder, shards, runner, skips):
-    counted = runner.reduce(Step(_count_words, _WordMerger(encoder._bounds()), skips), shards, encoder)
+    step = Step(_count_words, _WordMerger(encoder._bounds()), skips, add=_count_more_words)
+    counted = runner.reduce(step, shards, encoder)
     return counted, runner.call(_finish_words, encoder, counted)
 
 
 def _count_words(texts, shard, encoder):
     return encoder._count(WordCounts(), texts)
+
+
+def _count_more_words(counts, texts, shard, encoder):
+    return encoder._count(counts, texts)
 
 
 class _WordMerger(NamedTuple):
@@ -198,7 +203,7 @@ def _fit_lsa(encoder, shards, runner, skips):
     if not used:
         return counted, encoder
     basis = runner.call(_draw_basis, encoder, tfidf)
-    multiply = Step(_multiply, np.add)
+    multiply = Step(_multiply, np.add, add=_add_products)
     for _ in range(encoder.n_iter):
         basis = runner.call(_next_basis, tfidf, runner.reduce(multiply, used, tfidf, basis))
     image = runner.reduce(multiply, used, tfidf, basis)
@@ -215,6 +220,11 @@ def _multiply(texts, shard, tfidf, basis):
     """Return X' X B of the TF-IDF rows X of a shard."""
     rows = tfidf.transform(texts)
     return rows.T @ (rows @ basis)
+
+
+def _add_products(products, texts, shard, tfidf, basis):
+    products += _multiply(texts, shard, tfidf, basis)
+    return products
 
 
 def _next_basis(tfidf, partial):
@@ -262,7 +272,7 @@ def _drop_statistics(encoder, keep):
     if keep or type(encoder) not in _WAYS:
         return encoder
     if isinstance(encoder, LSAEncoder):
-        _drop_statistics(encoder.tfidf_, keep)
+        _drop_statistics(encoder.tfidf_, keep=False)
     for name in ("_keeps_all", "_keeps_counts"):
         if hasattr(encoder, name):
             setattr(encoder, name, False)

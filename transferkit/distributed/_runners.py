@@ -19,13 +19,15 @@ class Step(NamedTuple):
     """What is done with each shard, and with the results of two.
 
     `learn(data, shard, *context)` returns statistics; `merge(a, b)` returns their sum as a new object, because a
-    cluster may ask for it twice.
+    cluster may ask for it twice. `add(statistics, data, shard, *context)` returns both, where that is cheaper than a
+    merge; it may change the statistics, unless it fails.
     """
 
     learn: Callable
     merge: Callable
     skips: bool = False  # leave out, and report, shards that cannot be read or learned
     find: Callable | None = None  # `find(shard, *context)` returns statistics that need no reading, or None
+    add: Callable | None = None
 
 
 class Partial(NamedTuple):
@@ -184,7 +186,9 @@ def learn_group(step, group, computed, context):
     """Return the statistics of a group of shards."""
     total = Partial()
     for shard, values in zip(group, computed, strict=True):
-        total = total.join(_learn_shard(step, shard, values, context), step.merge)
+        known = None if step.add is None else total.statistics
+        learned = _learn_shard(step, known, shard, values, context)
+        total = (total if known is None else total._replace(statistics=None)).join(learned, step.merge)
     return total
 
 
@@ -194,20 +198,24 @@ def _learn_group_alone(*arguments):
         return learn_group(*arguments)
 
 
-def _learn_shard(step, shard, values, context):
+def _learn_shard(step, known, shard, values, context):
+    """Return the statistics of a shard, together with known ones where there are any."""
     try:
-        known = None if step.find is None else step.find(shard, *context)
-        if known is not None:
-            return Partial(known, 0, 1)
+        found = None if step.find is None else step.find(shard, *context)
+        if found is not None:
+            return Partial(found, 0, 1)
         data = shard.read(values)
         n_rows = n_rows_of(data)
-        return Partial(step.learn(data, shard, *context) if n_rows else None, n_rows, 1)
+        if n_rows == 0:
+            return Partial(known, 0, 1)
+        learned = step.learn(data, shard, *context) if known is None else step.add(known, data, shard, *context)
+        return Partial(learned, n_rows, 1)
     except MemoryError as error:
         raise ShardError(shard.name, f"out of memory: {error!r}. Cut it into smaller shards") from error
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         if step.skips:
-            return Partial(skipped=((shard.name, reason),))
+            return Partial(known, skipped=((shard.name, reason),))
         raise ShardError(shard.name, reason) from error
 
 

@@ -31,8 +31,9 @@ class Bounds(NamedTuple):
 class WordCounts(NamedTuple):
     """All words met and their pairs: plain arrays that are never changed in place.
 
-    `ids` numbers the words of `terms` in the order in which they were met; `pairs` are upper triangles over
-    these numbers whose sum is the count of pairs, each larger than the next.
+    `pairs` are upper triangles over the numbers of words, whose sum is the count of pairs, each larger than the next.
+    `ids` are these numbers: the words' places in `terms`, so that new words move the others up and never past each
+    other, and nothing has to be sorted again (older counts, from files, may have other numbers).
     """
 
     terms: tuple | None = None
@@ -58,12 +59,10 @@ class WordCounts(NamedTuple):
 
     def merge(self, other, bounds, n_jobs=None):
         """Return the sum of two counts."""
-        ids, known, (theirs,) = self._meet([Vocabulary(*other.terms)], n_jobs)
-        new = np.empty(len(theirs), np.int32)
-        new[other.ids] = ids[theirs]  # their number -> ours
+        counts, (theirs,) = self._meet([Vocabulary(*other.terms)], n_jobs)
+        pairs = relabel_pairs(other.all_pairs(), _renumber(other.ids, theirs), len(counts.ids))
         n_documents, error = self.n_documents + other.n_documents, self.error + other.error
-        counts = self._replace(terms=known, ids=ids, n_documents=n_documents, error=error)
-        return counts._push(relabel_pairs(other.all_pairs(), new, len(ids)), bounds)
+        return counts._replace(n_documents=n_documents, error=error)._push(pairs, bounds)
 
     def times(self, factor):
         """Return the counts of the same documents given `factor` times."""
@@ -97,31 +96,31 @@ class WordCounts(NamedTuple):
         return pairs
 
     def _add_batch(self, batch, window, bounds, n_jobs):
-        ids, terms, places = self._meet([words for words, _, _ in batch], n_jobs)
+        counts, places = self._meet([words for words, _, _ in batch], n_jobs)
         tokens = np.concatenate(
-            [ids[place][word_of_token] for place, (_, word_of_token, _) in zip(places, batch, strict=True)]
+            [place[word_of_token] for place, (_, word_of_token, _) in zip(places, batch, strict=True)]
         )
         rows = np.concatenate([rows for _, _, rows in batch])
-        run, n_words = threaded_map(n_jobs), len(ids)
+        run, n_words = threaded_map(n_jobs), len(counts.ids)
         cuts = np.searchsorted(rows, rows[np.arange(1, _N_PARTS) * len(rows) // _N_PARTS]) if len(rows) else []
         spans = [slice(*span) for span in pairwise([0, *cuts, len(rows)])]
         parts = list(run(lambda span: count_pairs(tokens[span], rows[span], window, n_words), spans))
         while len(parts) > 1:
             parts = list(run(lambda two: add_pairs(*two), zip(parts[::2], parts[1::2], strict=True)))
-        return self._replace(terms=terms, ids=ids)._push(parts[0], bounds)
+        return counts._push(parts[0], bounds)
 
     def _meet(self, parts, n_jobs):
-        """Return numbers and text of all words, known or in the parts, and the places of the parts' words."""
+        """Return these counts with the words of the parts among the known ones, and the places of the parts' words."""
         run = threaded_map(n_jobs)
         known = [] if self.terms is None else [Vocabulary(*self.terms)]
         merged = merge_parts([*known, *parts], run)
         terms = to_vocabulary([*known, *parts], merged, run)
-        ids = np.full(len(terms.hashes), -1, np.int32)
+        n_words, pairs = len(terms.hashes), self.pairs
         if known:
-            ids[merged.terms_of[0]] = self.ids
-        new = ids < 0
-        ids[new] = np.arange(len(ids) - new.sum(), len(ids), dtype=np.int32)
-        return ids, tuple(terms), merged.terms_of[len(known) :]
+            new = _renumber(self.ids, merged.terms_of[0])
+            pairs = tuple(relabel_pairs(part, new, n_words) for part in pairs)
+        counts = self._replace(terms=tuple(terms), ids=np.arange(n_words, dtype=np.int32), pairs=pairs)
+        return counts, merged.terms_of[len(known) :]
 
     def _push(self, pairs, bounds):
         """Add pairs; parts are joined when they reach the size of their elders, and pruned when they are too many."""
@@ -142,6 +141,13 @@ class WordCounts(NamedTuple):
         new[self.ids[kept]] = ids = np.arange(len(kept), dtype=np.int32)
         pairs = tuple(relabel_pairs(part, new, len(kept)) for part in self.pairs)
         return self._replace(terms=tuple(terms.select(kept)), ids=ids, pairs=pairs, error=self.error + dropped)
+
+
+def _renumber(ids, places):
+    """Return the new number of each old one, for words numbered `ids` that are now at these places."""
+    new = np.empty(len(ids), np.int32)
+    new[ids] = places
+    return new
 
 
 def _index_block(analysis, block):

@@ -1,0 +1,142 @@
+"""One fit by shards, or on one machine, in a process of its own: time, memory, and whether the result is equal."""
+
+import gzip
+import json
+import logging
+import math
+import os
+import pickle
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import joblib
+import numpy as np
+from distributed.diagnostics.plugin import SchedulerPlugin
+from scale_model import MERGE_EVERY, group_size
+
+from transferkit import LSAEncoder, TfidfEncoder, WordVectorEncoder
+from transferkit.datasets import load_corpus, load_docstrings
+from transferkit.distributed import fit_sharded
+
+ENCODERS = {
+    "tfidf": TfidfEncoder(min_df=2),
+    "lsa": LSAEncoder(100, max_features=50_000, n_iter=1),
+    "words": WordVectorEncoder(100, max_features=30_000),
+}
+PASSES = {"tfidf": 1, "lsa": 3, "words": 1}  # over the shards
+# Dask has its workers give memory back at once, which makes NumPy's large temporary arrays slow; see docs/scale.md.
+MALLOC = {"MALLOC_TRIM_THRESHOLD_": 1 << 28, "MALLOC_MMAP_THRESHOLD_": 1 << 25}
+CLUSTER = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0", "silence_logs": logging.CRITICAL}
+WARM_UP = "import transferkit.distributed, transferkit.encoders, pandas"  # what a worker imports at its first task
+
+
+def load_sample(data):
+    """Return the texts of the Wikipedia sample, or, without a folder of data, docstrings."""
+    if data is None:
+        return [" ".join(text.split()) for text in load_docstrings().data]
+    with gzip.open(data / "wiki_en_sample" / "wiki_en_sample.txt.gz", "rt", encoding="utf-8", newline="\n") as file:
+        return file.read().rstrip("\n").split("\n")
+
+
+def write_shards(texts, folder, megabytes, n_shards):
+    """Write the texts, repeated or in part, as shards of about the same size; return the number of megabytes."""
+    n_letters = sum(map(len, texts))
+    n_times = max(round(megabytes * 1e6 / n_letters), 1)
+    texts = texts[: math.ceil(len(texts) * min(megabytes * 1e6 / n_letters, 1))]
+    lines = [json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts]
+    for number in range(n_shards):
+        begin, end = (k * len(lines) * n_times // n_shards for k in (number, number + 1))
+        with open(folder / f"texts-{number:02d}.jsonl", "w", encoding="utf-8") as file:
+            file.writelines(lines[k % len(lines)] for k in range(begin, end))
+    return sum(path.stat().st_size for path in folder.glob("*.jsonl")) / 1e6
+
+
+def make_encoder(name):
+    """Return a copy that is not fitted."""
+    return pickle.loads(pickle.dumps(ENCODERS[name]))
+
+
+def peak_megabytes():
+    """Return the largest resident size of this process so far."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
+
+
+def fit_reference(name, folder):
+    """Fit on one machine, as a user without a cluster would, and keep the result."""
+    encoder, paths = make_encoder(name), sorted(folder.glob("*.jsonl"))
+    start = time.perf_counter()
+    encoder.fit(text for path in paths for text in load_corpus(path))
+    seconds = time.perf_counter() - start
+    joblib.dump(encoder, folder / f"{name}.joblib")
+    return {"seconds": seconds, "peak_mb": peak_megabytes()}
+
+
+def compare(name, found, expected):
+    """Return the largest difference from one machine; counts must be equal."""
+    assert found.n_documents_ == expected.n_documents_
+    assert found.vocabulary_ == expected.vocabulary_
+    if name == "tfidf":
+        return float(np.abs(found.idf_ - expected.idf_).max())
+    if name == "lsa":
+        assert np.array_equal(found.tfidf_.idf_, expected.tfidf_.idf_)
+        return float(np.abs(found.singular_values_ / expected.singular_values_ - 1).max())
+    assert np.array_equal(found.frequency_, expected.frequency_)
+    return float(np.abs(found.vectors_ - expected.vectors_).max())
+
+
+class Watch(SchedulerPlugin):
+    """Adds up what the workers' time goes to, and kills one of them when half of the shards have been learned from."""
+
+    name = "watch"
+
+    def __init__(self, kill_after, pid):
+        self.kill_after, self.pid = kill_after, pid
+        self.n_learned, self.killed, self.seconds = 0, False, Counter()
+
+    def transition(self, key, start, finish, *args, startstops=(), **kwargs):  # noqa: D102
+        if start != "processing" or finish != "memory":
+            return
+        learns = str(key).startswith("learn_group")
+        task = "learning" if learns else "joining" if str(key).startswith("_join") else "other tasks"
+        for span in startstops:
+            kind = {"compute": task, "transfer": "fetching"}.get(span["action"], "other")
+            self.seconds[kind] += span["stop"] - span["start"]
+        self.n_learned += learns
+        if learns and self.n_learned == self.kill_after:
+            os.kill(self.pid, signal.SIGKILL)
+            self.killed = True
+
+
+def fit_on_cluster(name, folder, n_workers, n_shards, kill):
+    """Fit with workers of one thread, which share nothing but the folder."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    paths = sorted(folder.glob("*.jsonl"))
+    encoder, shards = make_encoder(name), paths[:n_shards]
+    settings = {"distributed.worker.memory.terminate": False, "distributed.worker.memory.pause": False}
+    settings |= {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in MALLOC.items()}
+    with (
+        dask.config.set(settings),
+        LocalCluster(n_workers=n_workers, **CLUSTER) as cluster,
+        Client(cluster) as client,
+    ):
+        client.run(exec, WARM_UP, {})
+        n_groups = math.ceil(n_shards / group_size(n_shards, n_workers))
+        pid = next(iter(client.run(os.getpid).values()))
+        watch = Watch(PASSES[name] * n_groups // 2 if kill else 0, pid)
+        cluster.scheduler.add_plugin(watch)
+        start = time.perf_counter()
+        fit_sharded(encoder, shards, client=client, merge_every=MERGE_EVERY)
+        seconds = time.perf_counter() - start
+        report = {"workers": n_workers, "shards": n_shards, "seconds": seconds, "client_mb": peak_megabytes()}
+        report["worker_mb"] = max(client.run(peak_megabytes).values())
+        report["seconds_of_workers"] = dict(watch.seconds)
+        assert watch.killed == kill, "the worker was to be killed before the end"
+    assert encoder.n_shards_ == n_shards
+    if len(shards) == len(paths):
+        report["difference"] = compare(name, encoder, joblib.load(folder / f"{name}.joblib"))
+    return report
