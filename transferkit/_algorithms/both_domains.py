@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-__all__ = ["for_both", "one_thread_for", "symmetric_power", "two_at_once"]
+__all__ = ["LARGEST_ALONE", "SMALLEST_SHARED", "for_both", "one_thread_for", "symmetric_power", "two_at_once"]
 
 SMALLEST_SHARED = 100  # rows of a matrix below which a second thread is not worth its start
 LARGEST_ALONE = 2_000  # up to which more threads cost a decomposition more time than they save

@@ -9,6 +9,7 @@ from sklearn.base import OneToOneFeatureMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
+from transferkit._algorithms.both_domains import SMALLEST_SHARED, one_thread_for
 from transferkit._algorithms.importance_weights import (
     effective_sample_size,
     entry_variance,
@@ -268,13 +269,14 @@ def _learn_kliep(estimator, source, target):
     if len(target) > estimator.n_centres:
         random = check_random_state(estimator.random_state)
         centres = target[np.sort(random.choice(len(target), estimator.n_centres, replace=False))]
-    source_means = mean_kernel(centres, source, gamma)
+    source_means = rbf_kernel(source, centres, gamma).mean(0, dtype=np.float64)
     if not (source_means > np.finfo(np.float32).tiny).any():
         raise ValueError(
             f"No source row is near a centre for gamma={gamma}: the weights would all be infinite. Use a smaller gamma."
         )
     kernel = rbf_kernel(target, centres, gamma)
-    coefficients, converged = fit_kliep(kernel, source_means, tol=estimator.tol, max_iter=estimator.max_iter)
+    with one_thread_for(SMALLEST_SHARED):
+        coefficients, converged = fit_kliep(kernel, source_means, tol=estimator.tol, max_iter=estimator.max_iter)
     if not converged:
         _warn_not_converged(estimator)
     return {"centres_": np.array(centres), "coefficients_": coefficients, "gamma_": gamma}, None
