@@ -128,6 +128,12 @@ def few_row(what, case):
     return what, "`GridSearchCV`", (*key, "seconds", "LogisticHeadCV"), (*key, "seconds", "GridSearchCV"), quality
 
 
+def adaptation_row(what, case, word, rival="skada", form="{:.2f}"):
+    key = ("adaptation", "speed", case)
+    quality = pair((*key, "judged", "ours"), (*key, "judged", "rival"), form, word)
+    return what, rival, (*key, "ours"), (*key, "rival"), quality
+
+
 def training_row(what, case, rival="skorch", file="training"):
     accuracy = (file, case, "accuracy")
     quality = pair((*accuracy, "transferkit"), (*accuracy, rival), "{:.1%}", "accuracy")
@@ -385,6 +391,17 @@ def describe(results, file):
     return ", ".join(words) + "." if words else "not measured yet."
 
 
+ADAPTATION = [
+    adaptation_row("CORAL, covariances as they are", "CORAL", "norm of the map less the identity"),
+    adaptation_row("CORAL, shrinkage of 0.1", "CORAL, shrinkage of 0.1", "norm of the map less the identity"),
+    adaptation_row("CORAL, shrinkage by Ledoit and Wolf", "CORAL, automatic shrinkage", "each with its own estimate"),
+    adaptation_row("linear transport", "transport", "norm of the map less the identity"),
+    adaptation_row("subspace alignment, 50 axes", "subspace, 50 axes", "variance along the axes", form="{:.4f}"),
+    adaptation_row("logistic weights", "weights, logistic", "objective", form="{:.1f}"),
+    adaptation_row("KMM", "weights, KMM", "objective", form="{:.1f}"),
+    adaptation_row("KLIEP", "weights, KLIEP", "mean log weight", form="{:.4f}"),
+    adaptation_row("KLIEP", "weights, KLIEP, by SciPy's SLSQP", "mean log weight", "SciPy's SLSQP", form="{:.4f}"),
+]
 TABLES = {
     "short": lambda results: write_speeds(results, SHORT),
     "text": lambda results: write_speeds(results, TEXT),
@@ -398,6 +415,7 @@ TABLES = {
     "digits": write_grid("unsupervised", "digits", first="features"),
     "selection": write_grid("selection", "mean", first="metric", form="{:.2f}"),
     "adaptation": write_adaptation,
+    "adaptation-speed": lambda results: write_speeds(results, ADAPTATION),
     "serving-notes": write_notes("serving"),
     "files": write_files,
     "load": write_load,

@@ -55,7 +55,11 @@ BENCHMARKS = {
         [],
     ),
     "selection": ([["DATA", "--output", "OUT"]], [], [WIKI, "sst2", "trec"]),
-    "adaptation": ([["DATA"]], [], ["amazon_reviews", NEWS]),
+    "adaptation": (
+        [["DATA", "--output", "OUT"]],
+        [["--quick", "--output", "OUT"]],
+        ["amazon_reviews", "amazon_reviews_bow", NEWS],
+    ),
     "scale": ([["DATA", "--output", "OUT"]], [["--quick", "--output", "OUT"]], [WIKI]),
     "transfer": ([["DATA", "--output", "OUT"]], [], [WIKI, "sst2", "trec"]),
     "fuzz": ([["--output", "OUT"]], [["--cases", "300", "--output", "OUT"]], []),

@@ -2,13 +2,23 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 from scipy.optimize import minimize
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics.pairwise import rbf_kernel as sklearn_rbf
 
 from transferkit import ImportanceWeighting, MarginalizedDenoising, StructuralCorrespondence, SubspaceAlignment
-from transferkit._algorithms.importance_weights import effective_sample_size, fit_kliep, fit_kmm, rbf_kernel
+from transferkit._algorithms.both_domains import for_both, symmetric_power
+from transferkit._algorithms.importance_weights import (
+    effective_sample_size,
+    entry_variance,
+    fit_kliep,
+    fit_kmm,
+    fit_odds,
+    mean_kernel,
+    rbf_kernel,
+)
 from transferkit._algorithms.marginalized_denoising import fit_layer
 from transferkit._algorithms.pivots import choose_pivots, find_correspondences, mutual_information
 
@@ -37,6 +47,16 @@ def test_logistic_weights_are_the_odds():
     np.testing.assert_allclose(weighting.sample_weight_[:60], odds / odds.mean(), rtol=0.02)
     assert not weighting.sample_weight_[60:].any()
     np.testing.assert_allclose(weighting.compute_weights(SOURCE), weighting.sample_weight_[:60])
+
+
+def test_the_classifier_of_domains_is_that_of_scikit_learn():
+    rows = RNG.normal(size=(400, 120)) @ RNG.normal(size=(120, 120)) + 1000
+    rows[250:] += RNG.normal(size=120)
+    coef, intercept, converged = fit_odds(rows[:250], rows[250:], 0.1, tol=1e-6, max_iter=200)
+    assert converged
+    trusted = LogisticRegression(C=0.1, tol=1e-8, max_iter=10_000).fit(rows - rows.mean(0), np.arange(400) >= 250)
+    expected = trusted.decision_function(rows - rows.mean(0))
+    assert np.abs(rows @ coef + intercept - expected).mean() < 0.02 * np.abs(expected).mean()
 
 
 def test_kmm_reaches_the_optimum_of_the_quadratic_programme():
@@ -84,7 +104,10 @@ def test_kliep_reaches_the_optimum():
 
 
 def test_kernel_is_scikit_learns():
-    np.testing.assert_allclose(rbf_kernel(SOURCE, TARGET, 0.3), sklearn_rbf(SOURCE, TARGET, gamma=0.3))
+    trusted = sklearn_rbf(SOURCE, TARGET, gamma=0.3)
+    np.testing.assert_allclose(rbf_kernel(SOURCE, TARGET, 0.3), trusted)
+    np.testing.assert_allclose(mean_kernel(SOURCE, TARGET, 0.3), trusted.mean(1))
+    assert entry_variance((SOURCE, TARGET)) == pytest.approx(X.var())
 
 
 @pytest.mark.parametrize("method", ["logistic", "kliep", "kmm"])
@@ -101,6 +124,11 @@ def test_weights_that_rest_on_few_rows_are_warned_of():
     far = np.vstack([SOURCE, SOURCE[:1] + 6 + 0.01 * RNG.normal(size=(50, 2))])
     with pytest.warns(UserWarning, match=r"effective sample size is .* of 60 source rows"):
         ImportanceWeighting(C=1e4).fit(far, sample_domain=DOMAIN)
+
+
+def test_domains_that_are_worlds_apart_are_weighted_all_the_same():
+    weights = ImportanceWeighting().fit(np.vstack([SOURCE, TARGET + 1e9]), sample_domain=DOMAIN).sample_weight_
+    assert np.isfinite(weights).all()
 
 
 def test_kmm_knows_no_other_rows():
@@ -179,6 +207,31 @@ def test_denoising_layer_is_the_mean_over_many_corruptions():
     gram.flat[::6] += 1e-3 * np.square(rows).sum(0).mean()
     expected = np.linalg.solve(gram, design.T @ copies / 20_000)
     np.testing.assert_allclose(np.vstack([weights, intercept]), expected, atol=0.02)
+
+
+@pytest.mark.parametrize("to_rows", [np.asarray, sparse.csr_matrix])
+def test_denoising_keeps_the_rows_when_asked(to_rows):
+    rows = to_rows(np.abs(RNG.normal(size=(40, 6))))
+    kept = MarginalizedDenoising(2, 3, keep_input=True).fit(rows, sample_domain=np.repeat([1, -1], 20))
+    alone = MarginalizedDenoising(2, 3).fit(rows, sample_domain=np.repeat([1, -1], 20))
+    mapped = kept.transform(rows)
+    assert sparse.issparse(mapped) == sparse.issparse(rows)
+    mapped, rows = (X.toarray() if sparse.issparse(X) else X for X in (mapped, rows))
+    np.testing.assert_allclose(mapped, np.hstack([rows, alone.transform(rows)]))
+    assert len(kept.get_feature_names_out()) == mapped.shape[1] == 12
+
+
+@pytest.mark.parametrize("size", [10, 150, 5000])
+def test_both_domains_at_once_come_back_in_order(size):
+    matrices = [np.diag(np.linspace(1, 2, 150)), np.diag(np.linspace(3, 4, 150))]
+    roots = for_both(size, symmetric_power, (matrices[0], 0.5), (matrices[1], -0.5))
+    np.testing.assert_allclose(np.diag(roots[0]) ** 2, np.linspace(1, 2, 150))
+    np.testing.assert_allclose(np.diag(roots[1]) ** -2, np.linspace(3, 4, 150))
+
+
+def test_errors_of_the_other_thread_are_raised():
+    with pytest.raises(np.linalg.LinAlgError):
+        for_both(150, np.linalg.cholesky, (np.eye(150),), (-np.eye(150),))
 
 
 def test_denoising_looks_at_the_most_frequent_features_only():

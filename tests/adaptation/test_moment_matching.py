@@ -147,3 +147,9 @@ def test_without_centring_means_count_as_zero():
     matcher = CORAL(shrinkage=None, centre=False).fit(X, sample_domain=DOMAIN)
     mapped = matcher.transform(SOURCE, sample_domain=np.ones(300))
     np.testing.assert_allclose(mapped.T @ mapped / 300, TARGET.T @ TARGET / 250, atol=1e-8)
+
+
+@pytest.mark.parametrize("cls", MATCHERS)
+def test_rows_that_do_not_vary_are_refused(cls):
+    with pytest.raises(ValueError, match=r"rows of the source are equal, and all of the target\. Got 1 and 1 of them"):
+        cls().fit(np.eye(2, 6), sample_domain=[1, -1])

@@ -4,12 +4,13 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
-__all__ = ["for_both", "one_thread_for", "symmetric_power", "two_at_once"]
+__all__ = ["LARGEST_ALONE", "SMALLEST_SHARED", "for_both", "one_thread_for", "symmetric_power", "two_at_once"]
 
 SMALLEST_SHARED = 100  # rows of a matrix below which a second thread is not worth its start
 LARGEST_ALONE = 2_000  # up to which more threads cost a decomposition more time than they save
@@ -40,7 +41,7 @@ def two_at_once(size: int) -> Iterator[Runner]:
         other = pool.submit(function, *second)
         return [function(*first), other.result()]
 
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(1) as pool:
+    with _libraries().limit(limits=1, user_api="blas"), ThreadPoolExecutor(1) as pool:
         yield run
 
 
@@ -50,8 +51,14 @@ def one_thread_for(size: int) -> Iterator[None]:
     if not SMALLEST_SHARED <= size <= LARGEST_ALONE:
         yield
         return
-    with threadpool_limits(1, user_api="blas"):
+    with _libraries().limit(limits=1, user_api="blas"):
         yield
+
+
+@cache
+def _libraries() -> Any:
+    """Return what knows the libraries of NumPy and SciPy; to look for them takes longer than a small fit."""
+    return ThreadpoolController()
 
 
 def symmetric_power(matrix: np.ndarray, exponent: float) -> np.ndarray:

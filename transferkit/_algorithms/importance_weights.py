@@ -11,6 +11,7 @@ __all__ = ["effective_sample_size", "entry_variance", "fit_kliep", "fit_kmm", "f
 
 _BLOCK_ROWS = 512  # whose kernel stays in the cache
 _LEAST_DENSITY = 1e-300
+_ROUNDING = 1e-4  # of float32 products, relative to the diagonal, beyond which no matrix is indefinite
 _SCALE = 1e6  # L-BFGS-B counts values below one as one
 _LEAST_RATE = 1e-6  # of a step
 _ROWS_A_FEATURE = 4  # that estimate a Hessian well enough to be the coordinates it is minimised in
@@ -92,7 +93,7 @@ def fit_odds(
         step = max(1, n_rows // (_ROWS_A_FEATURE * len(mean)))
         grams = run(lambda X: X[::step].T @ X[::step], (rows[0],), (rows[1],))
         hessian = (grams[0] + grams[1]).astype(np.float64) * (curvature * step)
-        hessian.flat[:: len(mean) + 1] += 1 / C
+        hessian.flat[:: len(mean) + 1] = hessian.diagonal() * (1 + _ROUNDING) + 1 / C
         factor, unit = np.linalg.cholesky(hessian), 1 / np.sqrt(curvature * n_rows)
 
         def weigh(point: np.ndarray) -> np.ndarray:

@@ -37,7 +37,7 @@ def positive_pmi(counts: sparse.csr_array, smoothing: float, run: Map = map) -> 
     totals = np.asarray(counts.sum(axis=1), np.float64).ravel()
     powers = totals**smoothing
     with np.errstate(divide="ignore"):  # a word without company has no entries
-        chance = np.log(powers) - np.log(powers.sum())
+        chance = np.log(powers) - np.log(powers.sum() or 1.0)
         own = chance + np.log(max(totals.sum(), 1))
 
     def weigh(numbered: tuple[sparse.csr_array, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

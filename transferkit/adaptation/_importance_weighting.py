@@ -9,6 +9,7 @@ from sklearn.base import OneToOneFeatureMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
+from transferkit._algorithms.both_domains import SMALLEST_SHARED, one_thread_for
 from transferkit._algorithms.importance_weights import (
     effective_sample_size,
     entry_variance,
@@ -20,7 +21,7 @@ from transferkit._algorithms.importance_weights import (
 )
 from transferkit._algorithms.linear_predictions import compute_scores
 from transferkit._validation import Interval, StrOptions, check_is_fitted
-from transferkit.adaptation._domains import DomainTransformer, read_domains
+from transferkit.adaptation._domains import DomainTransformer
 
 FEWEST_EFFECTIVE = 0.05  # of the source rows
 ODDS_TOL = 1e-5  # of the objective
@@ -44,17 +45,18 @@ class ImportanceWeighting(OneToOneFeatureMixin, DomainTransformer):
         space of a Gaussian kernel, with a weight for each row of its own [3]_.
     C : float, default=1.0
         "logistic": inverse strength of the penalty.
-    gamma : float, default=None
+    gamma : float or None, default=None
         "kliep" and "kmm": exponent of the kernel exp(-gamma ||x - z||^2); None is
         1 / (n_features * variance of all entries).
     n_centres : int, default=100
         "kliep": number of target rows that carry a Gaussian, drawn at random where there are more.
     bound : float, default=1000.0
         "kmm": largest weight before they are brought to mean 1.
-    slack : float, default=None
+    slack : float or None, default=None
         "kmm": how far the mean weight may be from 1; None is (sqrt(n) - 1) / sqrt(n) for n source rows.
     tol : float, default=1e-6
         "kliep": how far the mean log weight may be from its optimum. "kmm": relative change of the weights in a step.
+        "logistic" ends when a step lowers its objective by less than a hundred-thousandth.
     max_iter : int, default=1000
         Largest number of steps.
     random_state : int, RandomState instance or None, default=0
@@ -90,7 +92,8 @@ class ImportanceWeighting(OneToOneFeatureMixin, DomainTransformer):
     -----
     `fit` warns if the effective sample size is below 5 % of the source rows: then the weights rest on a few of them.
 
-    "logistic" takes sparse rows; the Gaussian kernels of the other two need dense ones.
+    "logistic" takes sparse rows; the Gaussian kernels of the other two need dense ones. Of dense rows the classifier of
+    "logistic" and the kernels of "kmm" are worked out in float32.
 
     skada's KMMReweightAdapter agrees with "kmm" with ``gamma=1 / n_features``, its default, to the tolerance of its
     solver; it does not bring weights to mean 1. KLIEPReweightAdapter of skada 0.6 takes steps of the size of the
@@ -169,7 +172,7 @@ class ImportanceWeighting(OneToOneFeatureMixin, DomainTransformer):
             The fitted estimator.
         """
         super().fit(X, sample_domain=sample_domain)
-        is_source = read_domains(self, X, sample_domain)
+        is_source = np.asarray(sample_domain) > 0
         weights = np.zeros(len(is_source))
         weights[is_source] = self.sample_weight_
         self.sample_weight_ = weights
@@ -266,13 +269,14 @@ def _learn_kliep(estimator, source, target):
     if len(target) > estimator.n_centres:
         random = check_random_state(estimator.random_state)
         centres = target[np.sort(random.choice(len(target), estimator.n_centres, replace=False))]
-    source_means = mean_kernel(centres, source, gamma)
+    source_means = rbf_kernel(source, centres, gamma).mean(0, dtype=np.float64)
     if not (source_means > np.finfo(np.float32).tiny).any():
         raise ValueError(
             f"No source row is near a centre for gamma={gamma}: the weights would all be infinite. Use a smaller gamma."
         )
     kernel = rbf_kernel(target, centres, gamma)
-    coefficients, converged = fit_kliep(kernel, source_means, tol=estimator.tol, max_iter=estimator.max_iter)
+    with one_thread_for(SMALLEST_SHARED):
+        coefficients, converged = fit_kliep(kernel, source_means, tol=estimator.tol, max_iter=estimator.max_iter)
     if not converged:
         _warn_not_converged(estimator)
     return {"centres_": np.array(centres), "coefficients_": coefficients, "gamma_": gamma}, None

@@ -40,6 +40,11 @@ class MomentMatcher(OneToOneFeatureMixin, DomainTransformer):
                 "dimensions first (LSAEncoder for texts, TruncatedSVD)."
             )
         basis = find_joint_basis(source, target, check_random_state(self.random_state))
+        if basis is not None and basis.shape[1] == 0:
+            raise ValueError(
+                f"{type(self).__name__} matches covariances, and there are none: all rows of the source are equal, and "
+                f"all of the target. Got {source.shape[0]} and {target.shape[0]} of them."
+            )
         estimate = partial(estimate_moments, shrinkage=self.shrinkage, ridge=self.ridge, centre=self.centre)
         size = source.shape[1] if basis is None else basis.shape[1]
         moments = for_both(size, estimate, (source, basis), (target, basis))
@@ -113,9 +118,10 @@ class MomentMatcher(OneToOneFeatureMixin, DomainTransformer):
 
 
 def _warn_singular(estimator, domain, X):
+    advice = "" if estimator.shrinkage == "auto" else " shrinkage='auto' does better."
     warnings.warn(
         f"The covariance of the {domain} rows is singular ({X.shape[0]} rows, {X.shape[1]} features), so a billionth "
-        "of the mean variance was added to all variances. shrinkage='auto' does better.",
+        f"of the mean variance was added to all variances.{advice}",
         UserWarning,
         stacklevel=6,
     )
