@@ -482,7 +482,7 @@ def draw_transfer(results, path):
         plt.Line2D([], [], color="#d55e00", marker="s", linestyle="", label="scratch"),
         plt.Line2D([], [], color="#0072b2", marker="o", linestyle="", label="with transfer"),
     ]
-    axes[1].legend(handles=handles, loc="upper left", frameon=False)
+    axes[0].legend(handles=handles, loc="lower right", frameon=False)
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
 
