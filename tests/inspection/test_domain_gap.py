@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.decomposition import TruncatedSVD
 
 from transferkit import DomainGapDisplay, LSAEncoder, domain_gap
 
@@ -79,3 +80,11 @@ def test_picture_shows_the_features_that_differ_most():
 def test_bad_input_is_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         domain_gap(**({"X_source": ROWS, "X_target": ROWS} | arguments))
+
+
+def test_sparse_rows_are_encoded_by_what_is_not_fitted_yet():
+    rows = sparse.random(80, 30, 0.3, format="csr", random_state=0)
+    gap = domain_gap(rows[:40], rows[40:], encoder=TruncatedSVD(3, random_state=0))
+    assert len(gap.drift) == 3
+    with pytest.raises(ValueError, match=r"must have the same features\. Got 30 and 29 of them"):
+        domain_gap(rows[:40], rows[40:, :29], encoder=TruncatedSVD(3))

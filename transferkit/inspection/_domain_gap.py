@@ -11,9 +11,10 @@ from sklearn.model_selection import StratifiedKFold
 
 from transferkit._algorithms.domain_shift import auc_with_interval, feature_drift
 from transferkit._pictures import import_pyplot
-from transferkit._validation import check_features, check_texts, count_rows, holds_texts
+from transferkit._validation import check_features, check_texts, holds_texts
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.heads import LogisticHead
+from transferkit.transfer._domain_candidates import stack
 from transferkit.transfer._estimator import is_frozen
 
 
@@ -248,8 +249,7 @@ def domain_gap(
     n_source, n_target = source.shape[0], target.shape[0]
     if min(n_source, n_target) < cv:
         raise ValueError(f"domain_gap needs cv={cv} rows of each domain at least. Got {n_source} and {n_target}.")
-    rows = sparse.vstack([source, target], format="csr") if sparse.issparse(source) else np.vstack([source, target])
-    rows = _standardise(rows)
+    rows = _standardise(stack(source, target))
     is_target = np.repeat([False, True], [n_source, n_target])
     scores = np.empty(len(is_target))
     splitter = StratifiedKFold(cv, shuffle=True, random_state=random_state)
@@ -271,6 +271,14 @@ def _check_numbers(C, cv, level):
         )
 
 
+def _check_same_features(source, target):
+    if source.shape[1] != target.shape[1]:
+        raise ValueError(
+            f"X_source and X_target must have the same features. Got {source.shape[1]} and {target.shape[1]} of them "
+            f"({source.shape[0]} and {target.shape[0]} rows)."
+        )
+
+
 def _encode(X_source, X_target, encoder):
     """Return features of both domains and their names."""
     is_text = holds_texts(X_source)
@@ -279,18 +287,16 @@ def _encode(X_source, X_target, encoder):
     if encoder is not None or is_text:
         encoder = TfidfEncoder(sublinear_tf=True) if encoder is None else encoder
         is_ready = isinstance(encoder, PretrainedEncoder) or is_frozen(encoder)
-        stacked = both[0] + both[1] if is_text else np.concatenate([check_features(X) for X in both])
+        if not is_text:
+            both = [check_features(X) for X in both]
+            _check_same_features(*both)
         encoder = PretrainedEncoder(encoder) if is_frozen(encoder) else encoder
-        encoder = encoder if is_ready else clone(encoder).fit(stacked)
+        encoder = encoder if is_ready else clone(encoder).fit(stack(*both))
         both = [encoder.transform(X) for X in both]
         has_names = hasattr(encoder, "get_feature_names_out")
         names = encoder.get_feature_names_out() if has_names else None
     source, target = [check_features(X) for X in both]
-    if source.shape[1] != target.shape[1]:
-        raise ValueError(
-            f"X_source and X_target must have the same features. Got {source.shape[1]} and {target.shape[1]} of them "
-            f"({count_rows(X_source)} and {count_rows(X_target)} rows)."
-        )
+    _check_same_features(source, target)
     if sparse.issparse(source) != sparse.issparse(target):
         source, target = sparse.csr_matrix(source), sparse.csr_matrix(target)
     names = [f"x{i}" for i in range(source.shape[1])] if names is None else names
