@@ -26,7 +26,9 @@ from transferkit import (
     load,
     save,
 )
-from transferkit.transfer._domain_candidates import make_folds
+from transferkit._algorithms.domain_validation import Estimate
+from transferkit.transfer._domain_candidates import Fitted, make_folds
+from transferkit.transfer._domain_selection import choose
 
 RNG = np.random.default_rng(0)
 DIGITS, LABELS = load_digits(n_class=5, return_X_y=True)
@@ -229,3 +231,23 @@ def test_bad_input_is_named_and_changes_nothing(arguments, message):
 def test_bad_parameters_are_named(parameters, message):
     with pytest.raises(ValueError, match=message):
         DomainTransferClassifier(**parameters).fit(SOURCE, Y, X_target=TARGET)
+
+
+@pytest.mark.parametrize(
+    ("name", "errors", "is_taken"),
+    [
+        ("CORAL", 60, True),  # of 1,000 rows, where none has 100
+        ("CORAL", 97, False),
+        ("none+denoising", 97, True),
+        ("none+denoising", 103, True),
+        ("none+denoising", 140, False),
+    ],
+)
+def test_evidence_must_be_for_an_adaptation_and_against_a_blend(name, errors, is_taken):
+    found = []
+    for n_wrong in (100, errors):
+        terms = (np.arange(1000) < n_wrong).astype(float)
+        found.append({criterion: Estimate(terms.mean(), terms) for criterion in ("iwv", "circular", "entropy")})
+    best, rows = choose([Fitted("none", None, None, None), Fitted(name, None, None, None)], found)
+    assert best == is_taken
+    assert [row["chosen"] for row in rows] == [not is_taken, is_taken]
