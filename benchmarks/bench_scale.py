@@ -16,12 +16,14 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import dask
+from distributed.utils import get_mp_context
 from machine import describe_machine
 from scale_constants import measure_growth, measure_tasks, measure_transfer
-from scale_model import group_size, predict_large, predict_run
+from scale_model import TOKENS, group_size, predict_large, predict_run
 from scale_runs import ENCODERS, MALLOC, fit_on_cluster, fit_reference, load_sample, write_shards
 from threadpoolctl import threadpool_limits
 
@@ -95,7 +97,8 @@ def measure(arguments, folder, report):
     for piece in arguments.pieces:
         if piece == "model":
             growth = measure_growth(texts)
-            found = {"constants": growth, "table": predict_large(growth)}
+            sizes = TOKENS[:2] if arguments.quick else TOKENS  # the largest takes half a minute
+            found = {"constants": growth, "table": predict_large(growth, sizes)}
         else:
             found = {"megabytes": round(megabytes), "shards": n_shards}
             found |= measure_piece(piece, folder, n_shards, n_few, arguments.repeats, run)
@@ -130,9 +133,16 @@ def main():
     if arguments.data is None and not arguments.quick:
         parser.error("the folder of the data is missing")
     report = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
-    quickly = {"distributed.worker.multiprocessing-method": "forkserver"} if arguments.quick else {}
-    with threadpool_limits(1), dask.config.set(quickly), tempfile.TemporaryDirectory() as folder:
+    with quickly() if arguments.quick else nullcontext(), tempfile.TemporaryDirectory() as folder:
         measure(arguments, Path(folder), report)
+
+
+@contextmanager
+def quickly():
+    """Have workers forked from one process, which imports what they need once, and BLAS use one thread."""
+    with threadpool_limits(1), dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+        get_mp_context().set_forkserver_preload(["distributed", "pandas", "scale_runs"])
+        yield
 
 
 if __name__ == "__main__":

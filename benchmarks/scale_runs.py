@@ -35,7 +35,7 @@ WARM_UP = "import transferkit.distributed, transferkit.encoders, pandas"  # what
 def load_sample(data):
     """Return the texts of the Wikipedia sample, or, without a folder of data, docstrings."""
     if data is None:
-        return [" ".join(text.split()) for text in load_docstrings().data]
+        return [" ".join(text.split()) for text in load_docstrings(["numpy"]).data]
     with gzip.open(data / "wiki_en_sample" / "wiki_en_sample.txt.gz", "rt", encoding="utf-8", newline="\n") as file:
         return file.read().rstrip("\n").split("\n")
 
