@@ -22,18 +22,18 @@ from pathlib import Path
 import dask
 from distributed.utils import get_mp_context
 from machine import describe_machine
-from scale_constants import measure_growth, measure_tasks, measure_transfer
+from scale_constants import measure_counting, measure_growth, measure_tasks, measure_transfer
 from scale_model import TOKENS, group_size, predict_large, predict_run
-from scale_runs import ENCODERS, MALLOC, fit_on_cluster, fit_reference, load_sample, write_shards
+from scale_runs import ENCODERS, MALLOC, MALLOC_OF_DASK, fit_on_cluster, fit_reference, load_sample, write_shards
 from threadpoolctl import threadpool_limits
 
 RESULTS = Path(__file__).parent / "results" / "bench_scale.json"
 
 
-def in_own_process(*task, copies=1):
+def in_own_process(*task, copies=1, malloc=MALLOC):
     """Return the results of a task in a fresh process, or in several at a time, with one thread of BLAS as workers."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    environment = {**os.environ, **threads, **{name: str(value) for name, value in MALLOC.items()}}
+    environment = {**os.environ, **threads, **{name: str(value) for name, value in malloc.items()}}
     command = [sys.executable, __file__, "--task", json.dumps(task)]
     processes = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(copies)]
     outputs = [process.communicate()[0] for process in processes]
@@ -42,13 +42,14 @@ def in_own_process(*task, copies=1):
     return [json.loads(output.splitlines()[-1]) for output in outputs]
 
 
-def in_this_process(*task, copies=1):
+def in_this_process(*task, copies=1, malloc=MALLOC):
     """Return the result of a task without starting Python anew, for quick runs."""
     return [run_task(*task)]
 
 
 def run_task(task, name, folder, *arguments):
     tasks = {"reference": fit_reference, "cluster": fit_on_cluster, "tasks": measure_tasks}
+    tasks["counting"] = measure_counting
     return tasks[task](name, Path(folder), *arguments)
 
 
@@ -98,7 +99,11 @@ def measure(arguments, folder, report):
         if piece == "model":
             growth = measure_growth(texts)
             sizes = TOKENS[:2] if arguments.quick else TOKENS  # the largest takes half a minute
-            found = {"constants": growth, "table": predict_large(growth, sizes)}
+            found = {"constants": growth, "table": predict_large(growth, sizes), "transfer": transfer}
+            settings = {"Dask's": MALLOC_OF_DASK, "these": MALLOC}
+            found["allocator"] = {
+                name: run("counting", "tfidf", str(folder), malloc=malloc)[0] for name, malloc in settings.items()
+            }
         else:
             found = {"megabytes": round(megabytes), "shards": n_shards}
             found |= measure_piece(piece, folder, n_shards, n_few, arguments.repeats, run)
