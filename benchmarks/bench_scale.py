@@ -16,22 +16,24 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import dask
+from distributed.utils import get_mp_context
 from machine import describe_machine
-from scale_constants import measure_growth, measure_tasks, measure_transfer
-from scale_model import group_size, predict_large, predict_run
-from scale_runs import ENCODERS, MALLOC, fit_on_cluster, fit_reference, load_sample, write_shards
+from scale_constants import measure_counting, measure_growth, measure_tasks, measure_transfer
+from scale_model import TOKENS, group_size, predict_large, predict_run
+from scale_runs import ENCODERS, MALLOC, MALLOC_OF_DASK, fit_on_cluster, fit_reference, load_sample, write_shards
 from threadpoolctl import threadpool_limits
 
 RESULTS = Path(__file__).parent / "results" / "bench_scale.json"
 
 
-def in_own_process(*task, copies=1):
+def in_own_process(*task, copies=1, malloc=MALLOC):
     """Return the results of a task in a fresh process, or in several at a time, with one thread of BLAS as workers."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    environment = {**os.environ, **threads, **{name: str(value) for name, value in MALLOC.items()}}
+    environment = {**os.environ, **threads, **{name: str(value) for name, value in malloc.items()}}
     command = [sys.executable, __file__, "--task", json.dumps(task)]
     processes = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(copies)]
     outputs = [process.communicate()[0] for process in processes]
@@ -40,13 +42,14 @@ def in_own_process(*task, copies=1):
     return [json.loads(output.splitlines()[-1]) for output in outputs]
 
 
-def in_this_process(*task, copies=1):
+def in_this_process(*task, copies=1, malloc=MALLOC):
     """Return the result of a task without starting Python anew, for quick runs."""
     return [run_task(*task)]
 
 
 def run_task(task, name, folder, *arguments):
     tasks = {"reference": fit_reference, "cluster": fit_on_cluster, "tasks": measure_tasks}
+    tasks["counting"] = measure_counting
     return tasks[task](name, Path(folder), *arguments)
 
 
@@ -95,7 +98,12 @@ def measure(arguments, folder, report):
     for piece in arguments.pieces:
         if piece == "model":
             growth = measure_growth(texts)
-            found = {"constants": growth, "table": predict_large(growth)}
+            sizes = TOKENS[:2] if arguments.quick else TOKENS  # the largest takes half a minute
+            found = {"constants": growth, "table": predict_large(growth, sizes), "transfer": transfer}
+            settings = {"Dask's": MALLOC_OF_DASK, "these": MALLOC}
+            found["allocator"] = {
+                name: run("counting", "tfidf", str(folder), malloc=malloc)[0] for name, malloc in settings.items()
+            }
         else:
             found = {"megabytes": round(megabytes), "shards": n_shards}
             found |= measure_piece(piece, folder, n_shards, n_few, arguments.repeats, run)
@@ -130,9 +138,16 @@ def main():
     if arguments.data is None and not arguments.quick:
         parser.error("the folder of the data is missing")
     report = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
-    quickly = {"distributed.worker.multiprocessing-method": "forkserver"} if arguments.quick else {}
-    with threadpool_limits(1), dask.config.set(quickly), tempfile.TemporaryDirectory() as folder:
+    with quickly() if arguments.quick else nullcontext(), tempfile.TemporaryDirectory() as folder:
         measure(arguments, Path(folder), report)
+
+
+@contextmanager
+def quickly():
+    """Have workers forked from one process, which imports what they need once, and BLAS use one thread."""
+    with threadpool_limits(1), dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+        get_mp_context().set_forkserver_preload(["distributed", "pandas", "scale_runs"])
+        yield
 
 
 if __name__ == "__main__":

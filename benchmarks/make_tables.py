@@ -424,6 +424,7 @@ TABLES = {
     "scale-time": write_scale(scale_tables.table_of_time),
     "scale-check": write_scale(scale_tables.table_of_checks),
     "scale-constants": write_scale(scale_tables.table_of_constants),
+    "scale-allocator": write_scale(scale_tables.table_of_allocators),
     "scale-paper": write_scale(scale_tables.table_of_paper),
     "scale-machine": lambda results: f"Measured on: {describe(results, 'scale')}",
     "machine": lambda results: f"Measured with `make bench DATA=folder` on: {describe(results, 'heads')}",

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import resource
 import statistics
 import time
 
@@ -65,6 +66,17 @@ class _Recorder(JoblibRunner):
         return result
 
 
+def measure_counting(name, folder):
+    """Return seconds and page faults of counting the terms of a shard, as the environment has memory given back."""
+    encoder, [shard, *_] = make_encoder(name), find_shards(f"{folder}/*.jsonl", "text")
+    texts, seconds, faults = shard.read({}), [], []
+    for _ in range(9):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        seconds.append(timed(_fitting._count_terms, texts, None, encoder)[1])
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    return {"seconds": statistics.median(seconds), "page_faults": statistics.median(faults)}
+
+
 def measure_transfer():
     """Return bytes a second from one worker process of this machine to another, and seconds a task."""
     from distributed import Client, LocalCluster
@@ -91,18 +103,24 @@ def measure_growth(texts):
     words = [timed(_fitting._count_words, part, None, WordVectorEncoder()) for part in halves]
     n_tokens = int(counts[0][0].terms.total.sum())
     speeds = {"TF-IDF": n_tokens / counts[0][1], "word pairs": n_tokens / words[0][1]}
+    lsa_seconds, share = _measure_products(texts, halves[0])
     return {
-        "tokens_per_second": speeds | {"LSA, a pass": n_tokens / _time_products(texts, halves[0])},
+        "tokens_per_second": speeds | {"LSA, a pass": n_tokens / lsa_seconds},
+        "bytes_of_rows_per_byte": share,
         **_measure_merging(*(result for result, _ in counts), *(result for result, _ in words)),
         "seconds_per_added_number": _time_adding(),
         **_fit_laws(texts),
     }
 
 
-def _time_products(texts, part):
+def _measure_products(texts, part):
+    """Return the seconds of a pass over a part, and how large its TF-IDF rows are beside the text."""
     tfidf = TfidfEncoder(min_df=2).fit(texts)
     basis = np.random.RandomState(0).normal(size=(len(tfidf.idf_), LSA_VECTORS)).astype(np.float32)
-    return timed(_fitting._multiply, part, None, tfidf, basis)[1]
+    rows = tfidf.transform(part)
+    n_bytes = rows.data.nbytes + rows.indices.nbytes + rows.indptr.nbytes
+    seconds = timed(_fitting._multiply, part, None, tfidf, basis)[1]
+    return seconds, n_bytes / sum(len(text.encode()) for text in part)
 
 
 def _time_adding():

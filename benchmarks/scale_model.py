@@ -171,7 +171,7 @@ class Paper:
         return GROUP_TOKENS / self.growth["tokens_per_second"][kind]
 
 
-def predict_large(growth):
+def predict_large(growth, sizes=TOKENS):
     """Return the table of the paper: time, memory and bytes moved of each encoder, corpus and cluster."""
     paper = Paper(growth)
     kinds = {
@@ -182,7 +182,7 @@ def predict_large(growth):
     return [
         predict_case(kind, tasks, n_tokens, n_workers)
         for kind, tasks in kinds.items()
-        for n_tokens in TOKENS
+        for n_tokens in sizes
         for n_workers in WORKERS
     ]
 

@@ -1,6 +1,5 @@
 """One fit by shards, or on one machine, in a process of its own: time, memory, and whether the result is equal."""
 
-import gzip
 import json
 import logging
 import math
@@ -9,11 +8,11 @@ import pickle
 import signal
 import time
 from collections import Counter
-from pathlib import Path
 
 import joblib
 import numpy as np
 from distributed.diagnostics.plugin import SchedulerPlugin
+from machine import peak_mb
 from scale_model import MERGE_EVERY, group_size
 
 from transferkit import LSAEncoder, TfidfEncoder, WordVectorEncoder
@@ -27,6 +26,7 @@ ENCODERS = {
 }
 PASSES = {"tfidf": 1, "lsa": 3, "words": 1}  # over the shards
 # Dask has its workers give memory back at once, which makes NumPy's large temporary arrays slow; see docs/scale.md.
+MALLOC_OF_DASK = {"MALLOC_TRIM_THRESHOLD_": 1 << 16}
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": 1 << 28, "MALLOC_MMAP_THRESHOLD_": 1 << 25}
 CLUSTER = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0", "silence_logs": logging.CRITICAL}
 WARM_UP = "import transferkit.distributed, transferkit.encoders, pandas"  # what a worker imports at its first task
@@ -35,9 +35,8 @@ WARM_UP = "import transferkit.distributed, transferkit.encoders, pandas"  # what
 def load_sample(data):
     """Return the texts of the Wikipedia sample, or, without a folder of data, docstrings."""
     if data is None:
-        return [" ".join(text.split()) for text in load_docstrings().data]
-    with gzip.open(data / "wiki_en_sample" / "wiki_en_sample.txt.gz", "rt", encoding="utf-8", newline="\n") as file:
-        return file.read().rstrip("\n").split("\n")
+        return [" ".join(text.split()) for text in load_docstrings(["numpy"]).data]
+    return load_corpus(data / "wiki_en_sample" / "wiki_en_sample.txt.gz")
 
 
 def write_shards(texts, folder, megabytes, n_shards):
@@ -58,12 +57,6 @@ def make_encoder(name):
     return pickle.loads(pickle.dumps(ENCODERS[name]))
 
 
-def peak_megabytes():
-    """Return the largest resident size of this process so far."""
-    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) / 1024
-
-
 def fit_reference(name, folder):
     """Fit on one machine, as a user without a cluster would, and keep the result."""
     encoder, paths = make_encoder(name), sorted(folder.glob("*.jsonl"))
@@ -71,7 +64,7 @@ def fit_reference(name, folder):
     encoder.fit(text for path in paths for text in load_corpus(path))
     seconds = time.perf_counter() - start
     joblib.dump(encoder, folder / f"{name}.joblib")
-    return {"seconds": seconds, "peak_mb": peak_megabytes()}
+    return {"seconds": seconds, "peak_mb": peak_mb()}
 
 
 def compare(name, found, expected):
@@ -132,8 +125,8 @@ def fit_on_cluster(name, folder, n_workers, n_shards, kill):
         start = time.perf_counter()
         fit_sharded(encoder, shards, client=client, merge_every=MERGE_EVERY)
         seconds = time.perf_counter() - start
-        report = {"workers": n_workers, "shards": n_shards, "seconds": seconds, "client_mb": peak_megabytes()}
-        report["worker_mb"] = max(client.run(peak_megabytes).values())
+        report = {"workers": n_workers, "shards": n_shards, "seconds": seconds, "client_mb": peak_mb()}
+        report["worker_mb"] = max(client.run(peak_mb).values())
         report["seconds_of_workers"] = dict(watch.seconds)
         assert watch.killed == kill, "the worker was to be killed before the end"
     assert encoder.n_shards_ == n_shards

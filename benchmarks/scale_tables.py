@@ -106,12 +106,25 @@ def table_of_constants(report):
     rows += [
         ["bytes of a distinct term", f"{growth['bytes_per_term']:.0f}"],
         ["bytes of a pair of words", f"{growth['bytes_per_pair']:.1f}"],
+        ["bytes of TF-IDF rows for each byte of text", f"{growth['bytes_of_rows_per_byte']:.2f}"],
         ["joining, for each term of either side", f"{1e9 * growth['seconds_per_merged_term']:.0f} ns"],
         ["joining, for each pair of either side", f"{1e9 * growth['seconds_per_merged_pair']:.0f} ns"],
         ["distinct terms of n tokens", f"{growth['terms']['factor']:.3g} n^{growth['terms']['power']:.2f}"],
         ["distinct pairs of n tokens", f"{growth['pairs']['factor']:.3g} n^{growth['pairs']['power']:.2f}"],
     ]
+    transfer = report["model"]["transfer"]
+    rows.append(["a task of the scheduler", f"{1000 * transfer['task_seconds']:.1f} ms"])
+    rows.append(["from worker to worker of this machine", f"{transfer['bytes_per_second'] / 1e9:.1f} GB/s"])
     return _to_markdown(["constant", "measured"], rows)
+
+
+def table_of_allocators(report):
+    """Return what counting a shard costs with Dask's settings of the allocator, and with those advised."""
+    rows = [
+        [f"{name} settings", f"{1000 * found['seconds']:.0f} ms", f"{found['page_faults']:,.0f}"]
+        for name, found in report["model"]["allocator"].items()
+    ]
+    return _to_markdown(["", "counting a shard", "page faults"], rows)
 
 
 def table_of_paper(report):

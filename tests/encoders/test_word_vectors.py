@@ -12,6 +12,7 @@ from sklearn.exceptions import NotFittedError
 
 import transferkit
 from transferkit import TfidfEncoder, WordVectorEncoder
+from transferkit._algorithms.cooccurrence import relabel_pairs
 from transferkit._algorithms.vocabulary import decode_terms
 from transferkit.datasets import load_docstrings
 from transferkit.encoders._word_counts import WordCounts
@@ -101,6 +102,20 @@ def test_trained_vectors_are_the_same_for_a_seed(corpus, trained):
     np.testing.assert_array_equal(trained.fit(corpus[:500]).vectors_, first)
     other = trained.set_params(random_state=1).fit(corpus[:500]).vectors_
     assert np.array_equal(other, first) == (trained.method == "glove")  # which draws no negative samples
+
+
+def test_counts_of_an_older_version_with_other_numbers_are_merged(corpus):
+    parts = [corpus[:100], corpus[100:200], corpus[200:300]]
+    mine, theirs = (WordVectorEncoder(8).partial_fit(part) for part in parts[:2])
+    for encoder in (mine, theirs):  # as if the words had been numbered in the order in which they were met
+        counts = WordCounts(*encoder._counts)
+        met = np.random.RandomState(0).permutation(len(counts.ids)).astype(np.int32)
+        pairs = tuple(relabel_pairs(part, met, len(met)) for part in counts.pairs)
+        encoder._counts = tuple(counts._replace(ids=met, pairs=pairs))
+    mine.merge(theirs).partial_fit(parts[2])
+    expected = WordVectorEncoder(8).fit(corpus[:300])
+    np.testing.assert_array_equal(mine.frequency_, expected.frequency_)
+    np.testing.assert_allclose(mine.vectors_, expected.vectors_, atol=1e-4)
 
 
 def test_trained_vectors_are_streamed_merged_and_continued(corpus, trained):

@@ -1,8 +1,12 @@
 """Encoding and predicting by shards: each becomes a parquet file."""
 
+from __future__ import annotations
+
 import operator
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from sklearn.base import BaseEstimator
 
 from transferkit._validation import check_is_fitted
 from transferkit.distributed._parts import Output, to_table
@@ -10,10 +14,22 @@ from transferkit.distributed._runners import Step, make_runner, used_shards, war
 from transferkit.distributed._shards import as_rows, find_shards, import_parquet, n_rows_of
 from transferkit.persistence import fingerprint, load_shared
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 _METHODS = ("predict", "predict_proba", "decision_function")
 
 
-def encode_sharded(model, shards, *, out, client=None, errors="raise", column="text", batch_size=4096):
+def encode_sharded(
+    model: str | os.PathLike[str] | BaseEstimator,
+    shards: Any,
+    *,
+    out: str | os.PathLike[str],
+    client: Client | None = None,
+    errors: Literal["raise", "skip"] = "raise",
+    column: str = "text",
+    batch_size: int = 4096,
+) -> list[str]:
     """Encode a corpus in shards, each into a parquet file.
 
     Parameters
@@ -75,8 +91,16 @@ def encode_sharded(model, shards, *, out, client=None, errors="raise", column="t
 
 
 def predict_sharded(
-    model, shards, *, out, method="predict", client=None, errors="raise", column="text", batch_size=4096
-):
+    model: str | os.PathLike[str] | BaseEstimator,
+    shards: Any,
+    *,
+    out: str | os.PathLike[str],
+    method: Literal["predict", "predict_proba", "decision_function"] = "predict",
+    client: Client | None = None,
+    errors: Literal["raise", "skip"] = "raise",
+    column: str = "text",
+    batch_size: int = 4096,
+) -> list[str]:
     """Predict for a corpus in shards, each into a parquet file.
 
     Parameters

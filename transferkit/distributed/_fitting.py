@@ -1,11 +1,13 @@
 """Pretraining by shards: the statistics of each are added up where they are."""
 
+from __future__ import annotations
+
 from copy import copy
 from numbers import Integral
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.truncated_svd import (
@@ -23,8 +25,22 @@ from transferkit.encoders._text_blocks import TermStatistics
 from transferkit.encoders._word_counts import WordCounts
 from transferkit.exceptions import ShardError
 
+if TYPE_CHECKING:
+    from distributed import Client
 
-def fit_sharded(encoder, shards, *, client=None, merge_every=8, errors="raise", column="text", keep_statistics=False):
+Estimator = TypeVar("Estimator", bound=BaseEstimator)
+
+
+def fit_sharded(
+    encoder: Estimator,
+    shards: Any,
+    *,
+    client: Client | None = None,
+    merge_every: int = 8,
+    errors: Literal["raise", "skip"] = "raise",
+    column: str = "text",
+    keep_statistics: bool = False,
+) -> Estimator:
     """Fit an encoder to a corpus in shards, on a Dask cluster or with joblib.
 
     Workers read the shards and learn from each; what they learned is added up on the workers, two and two, and one of

@@ -137,7 +137,9 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
     All four criteria can be wrong together, and all can miss a gain: that is the price of having no labels. With some
     target labels, compare on those.
 
-    Models with denoised features are not linear in the words, so :func:`~transferkit.inspection.explain` refuses them; "prior" it takes apart.
+    Models with denoised features are not linear in the words, so :func:`~transferkit.inspection.explain` refuses them;
+    "prior" it takes apart.
+
     CORAL, LinearTransport and ImportanceWeighting leave target rows as they are, so that predictions need no step more
     than without adaptation.
 
