@@ -82,7 +82,7 @@ def test_information_is_measured_against_smoothed_chance():
 
 
 def test_large_matrix_is_decomposed_as_by_arpack():
-    rng = np.random.RandomState(0)
+    rng = np.random.default_rng(0)
     n = 3000
     matrix = sparse.random_array((n, n), density=0.003, rng=rng, dtype=np.float32)
     strengths = np.concatenate([np.linspace(200, 30, 30), [-90, -60]])

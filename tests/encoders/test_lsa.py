@@ -19,7 +19,7 @@ def corpus():
 
 
 def test_finds_the_leading_singular_vectors(corpus):
-    encoder = LSAEncoder(n_components=20, n_iter=8).fit(corpus)
+    encoder = LSAEncoder(n_components=20, n_iter=16).fit(corpus)
     rows = encoder.tfidf_.transform(corpus)
     _, values, vectors = svds(rows.astype(np.float64), k=20, random_state=0)
     np.testing.assert_allclose(encoder.singular_values_, values[::-1], rtol=5e-3)
