@@ -308,19 +308,35 @@ def write_grid(file, *keys, first, form="{:.1f}"):
     return write
 
 
-def write_adaptation(results):
-    """Return accuracies without adaptation, with what is chosen, and with target labels, means over pairs."""
-    summary = results.get("adaptation", "summary", optional=True)
-    if not summary:
-        return "Not measured yet."
-    columns = list(dict.fromkeys(method for values in summary.values() for method in values["mean"]))
-    lines = ["| pairs of domains | n | " + " | ".join(columns) + " | gain of auto | worst |"]
-    lines.append("|---|--:|" + "--:|" * (len(columns) + 2))
-    for name, values in summary.items():
-        cells = [f"{values['mean'][c]:.1f}" if c in values["mean"] else "" for c in columns]
-        cells += [f"{values['gain']:+.1f}", f"{values['worst']:+.1f}"]
-        lines.append(f"| {name} | {values['n_pairs']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def write_adaptation(*parts):
+    """Return a function that writes accuracies without adaptation, with what is chosen, and with target labels."""
+
+    def write(results):
+        summary = results.get("adaptation", "summary", optional=True) or {}
+        summary = {name: values for name, values in summary.items() if name.partition(",")[0] in parts}
+        columns = list(dict.fromkeys(method for values in summary.values() for method in values["mean"]))
+        lines = ["| pairs of domains | n | " + " | ".join(columns) + " | gain of auto | worst |"]
+        lines.append("|---|--:|" + "--:|" * (len(columns) + 2))
+        for name, values in summary.items():
+            cells = [f"{values['mean'][c]:.1f}" if c in values["mean"] else "" for c in columns]
+            cells += [f"{values['gain']:+.1f}", f"{values['worst']:+.1f}"]
+            lines.append(f"| {name} | {values['n_pairs']} | " + " | ".join(cells) + " |")
+        return "\n".join(lines) if summary else "Not measured yet."
+
+    return write
+
+
+def write_choices(results):
+    """Return the mean accuracy on shifted digits of what skada's scorers choose, beside ours."""
+    found = {"transferkit, auto": [], "no adaptation": []}
+    for shift in results.get("adaptation", "digits", optional=True) or {}:
+        for name, method in (("transferkit, auto", "auto"), ("no adaptation", "none")):
+            found[name].append(results.get("adaptation", "digits", shift, method, "accuracy"))
+    for methods in (results.get("adaptation", "skada", optional=True) or {}).values():
+        for method, values in methods.items():
+            found.setdefault(f"skada, {method}", []).append(values["accuracy"])
+    lines = [f"| {name} | {sum(values) / len(values):.1f} |" for name, values in found.items() if values]
+    return "\n".join(["| digits, all shifts | accuracy |", "|---|--:|", *lines])
 
 
 def write_notes(file):
@@ -414,7 +430,9 @@ TABLES = {
     "transfer-all": write_transfer("all"),
     "digits": write_grid("unsupervised", "digits", first="features"),
     "selection": write_grid("selection", "mean", first="metric", form="{:.2f}"),
-    "adaptation": write_adaptation,
+    "adaptation-words": write_adaptation("text", "newsgroups", "bow"),
+    "adaptation-rows": write_adaptation("digits"),
+    "adaptation-choices": write_choices,
     "adaptation-speed": lambda results: write_speeds(results, ADAPTATION),
     "serving-notes": write_notes("serving"),
     "files": write_files,
