@@ -80,8 +80,9 @@ class ShardError(TransferkitError, RuntimeError):
     """
 
     def __init__(self, name: str, reason: str) -> None:
+        said = reason.rstrip(".")
         super().__init__(
-            f"{name!r} failed: {reason}. With errors='skip' such shards are left out and reported in skipped_shards_."
+            f"{name!r} failed: {said}. With errors='skip' such shards are left out and reported in skipped_shards_."
         )
         self.name, self.reason = name, reason
 
