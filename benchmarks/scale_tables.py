@@ -34,7 +34,7 @@ def table_of_runs(report):
                 speed_up(piece),
                 f"{limit_of(piece['constants']):.2f}",
                 f"{killed['seconds']:.0f} s",
-                f"{max(run['difference'] for run in [*piece['runs'], killed]):.1g}",
+                f"{max(run['difference'] for run in [*piece['runs'], killed] if 'difference' in run):.1g}",
                 *(f"{few[key]:.0f} / {two[key]:.0f} MB" for key in ("worker_mb", "client_mb")),
             ]
         )
