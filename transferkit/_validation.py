@@ -14,6 +14,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils._array_api import _convert_to_numpy, _is_numpy_namespace, get_namespace
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _num_samples as count_rows
 from sklearn.utils.validation import check_array, validate_data
@@ -27,6 +28,7 @@ __all__ = [
     "Interval",
     "StrOptions",
     "check_can_merge",
+    "check_feature_names_in",
     "check_features",
     "check_has_classes",
     "check_is_fitted",

@@ -152,6 +152,15 @@ def read_domains(estimator, X, sample_domain, *, needs_both=True):
     return is_source
 
 
+def stack_rows(first, second):
+    """Return rows of both one below the other: lists of texts, arrays or sparse matrices."""
+    if isinstance(first, list):
+        return first + second
+    if sparse.issparse(first):
+        return sparse.vstack([first, second], format="csr")
+    return np.concatenate([first, second])
+
+
 def split_rows(X, is_source):
     """Return the rows of the source and those of the target, without a copy where each are in one piece."""
     changes = np.flatnonzero(np.diff(is_source))

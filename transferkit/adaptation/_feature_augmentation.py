@@ -4,9 +4,8 @@ from numbers import Real
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
 
-from transferkit._validation import Interval, check_is_fitted
+from transferkit._validation import Interval, check_feature_names_in, check_is_fitted
 from transferkit.adaptation._domains import DomainTransformer
 
 

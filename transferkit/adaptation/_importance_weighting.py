@@ -21,7 +21,7 @@ from transferkit._algorithms.importance_weights import (
 )
 from transferkit._algorithms.linear_predictions import compute_scores
 from transferkit._validation import Interval, StrOptions, check_is_fitted
-from transferkit.adaptation._domains import DomainTransformer
+from transferkit.adaptation._domains import DomainTransformer, stack_rows
 
 FEWEST_EFFECTIVE = 0.05  # of the source rows
 ODDS_TOL = 1e-5  # of the objective
@@ -257,7 +257,7 @@ def _fit_odds(estimator, source, target):
             return coef[None].astype(source.dtype), np.array([intercept], source.dtype)
     from transferkit._training.linear_classifier import train_linear_classifier
 
-    rows = sparse.vstack([source, target], format="csr") if sparse.issparse(source) else np.vstack([source, target])
+    rows = stack_rows(source, target)
     is_target = np.repeat([0, 1], [source.shape[0], target.shape[0]])
     model = train_linear_classifier(rows, is_target, np.ones((len(is_target), 1), rows.dtype), estimator.C, n_outputs=1)
     return model.coef, model.intercept

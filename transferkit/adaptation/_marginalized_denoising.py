@@ -9,7 +9,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from transferkit._algorithms.marginalized_denoising import encode, fit_layer
 from transferkit._algorithms.pivots import count_rows
 from transferkit._validation import Interval
-from transferkit.adaptation._domains import DomainTransformer
+from transferkit.adaptation._domains import DomainTransformer, stack_rows
 
 
 class MarginalizedDenoising(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
@@ -92,7 +92,7 @@ class MarginalizedDenoising(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
         self.keep_input = keep_input
 
     def _learn(self, source, target, y):
-        rows = sparse.vstack([source, target], format="csr") if sparse.issparse(source) else np.vstack([source, target])
+        rows = stack_rows(source, target)
         features = np.argsort(-count_rows(rows), kind="stable")[: self.max_features]
         found = {"features_": features, "weights_": [], "intercepts_": [], "means_": [], "scales_": []}
         hidden = rows[:, features]

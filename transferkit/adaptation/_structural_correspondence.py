@@ -4,11 +4,10 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
 
 from transferkit._algorithms.pivots import choose_pivots, find_correspondences
-from transferkit._validation import Interval, check_is_fitted
-from transferkit.adaptation._domains import DomainTransformer
+from transferkit._validation import Interval, check_feature_names_in, check_is_fitted
+from transferkit.adaptation._domains import DomainTransformer, stack_rows
 
 
 class StructuralCorrespondence(DomainTransformer):
@@ -116,7 +115,7 @@ class StructuralCorrespondence(DomainTransformer):
                 f"No feature occurs in min_count={self.min_count} rows of each domain, so there are no pivots. Lower "
                 "min_count, or give features that the domains share."
             )
-        rows = sparse.vstack([source, target], format="csr") if sparse.issparse(source) else np.vstack([source, target])
+        rows = stack_rows(source, target)
         directions = find_correspondences(rows, pivots, min(self.n_components, len(pivots)), self.alpha)
         added = np.asarray(rows @ directions)
         mean = added.mean(0)

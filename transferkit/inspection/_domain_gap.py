@@ -12,9 +12,9 @@ from sklearn.model_selection import StratifiedKFold
 from transferkit._algorithms.domain_shift import auc_with_interval, feature_drift
 from transferkit._pictures import import_pyplot
 from transferkit._validation import check_features, check_texts, holds_texts
+from transferkit.adaptation._domains import stack_rows
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.heads import LogisticHead
-from transferkit.transfer._domain_candidates import stack
 from transferkit.transfer._estimator import is_frozen
 
 
@@ -249,7 +249,7 @@ def domain_gap(
     n_source, n_target = source.shape[0], target.shape[0]
     if min(n_source, n_target) < cv:
         raise ValueError(f"domain_gap needs cv={cv} rows of each domain at least. Got {n_source} and {n_target}.")
-    rows = _standardise(stack(source, target))
+    rows = _standardise(stack_rows(source, target))
     is_target = np.repeat([False, True], [n_source, n_target])
     scores = np.empty(len(is_target))
     splitter = StratifiedKFold(cv, shuffle=True, random_state=random_state)
@@ -291,7 +291,7 @@ def _encode(X_source, X_target, encoder):
             both = [check_features(X) for X in both]
             _check_same_features(*both)
         encoder = PretrainedEncoder(encoder) if is_frozen(encoder) else encoder
-        encoder = encoder if is_ready else clone(encoder).fit(stack(*both))
+        encoder = encoder if is_ready else clone(encoder).fit(stack_rows(*both))
         both = [encoder.transform(X) for X in both]
         has_names = hasattr(encoder, "get_feature_names_out")
         names = encoder.get_feature_names_out() if has_names else None

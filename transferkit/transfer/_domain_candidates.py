@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from scipy.special import logsumexp
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -16,6 +15,7 @@ from transferkit._algorithms.linear_predictions import to_probabilities
 from transferkit._algorithms.term_prior import make_blocks
 from transferkit._validation import take_rows
 from transferkit.adaptation import FeatureAugmentation, ImportanceWeighting, MarginalizedDenoising
+from transferkit.adaptation._domains import stack_rows
 from transferkit.encoders import WordVectorEncoder
 from transferkit.encoders._term_projection import find_projection, join_terms
 from transferkit.heads import LogisticHead, LogisticHeadCV
@@ -119,7 +119,7 @@ def _fit_adapted(name, encoder, adaptation, head, domains, device, judge, is_enc
         unlabelled = encoder.transform(domains.unlabelled)
         weights = None
     else:
-        rows = stack(domains.labelled, domains.unlabelled)
+        rows = stack_rows(domains.labelled, domains.unlabelled)
         rows = encoder.transform(rows) if is_encoder_fitted else encoder.fit_transform(rows)
         adaptation = clone(adaptation)
         labels = np.concatenate([domains.y, np.full(domains.n_unlabelled, domains.y[0])])  # those are not looked at
@@ -148,7 +148,7 @@ def _fit_adapted(name, encoder, adaptation, head, domains, device, judge, is_enc
 
 def _fit_prior(head, domains, device, judge):
     """Return word vectors of both domains as a prior, the average that TransferClassifier makes of it."""
-    texts = stack(domains.labelled, domains.unlabelled)
+    texts = stack_rows(domains.labelled, domains.unlabelled)
     vectors = WordVectorEncoder(N_COMPONENTS, min_count=MIN_COUNT, random_state=0).fit(texts)
     model = TransferClassifier(vectors, head, strategy="prior", cv=domains.folds or 3, device=device)
     model.fit(domains.labelled, domains.y)
@@ -248,15 +248,6 @@ def _learn_back(head, target, pseudo, source):
 def predict_probabilities(head, features):
     """Return probabilities (n_rows, n_classes) of a fitted head."""
     return np.asarray(head.predict_proba(features), np.float64)
-
-
-def stack(first, second):
-    """Return rows of both one below the other: lists of texts, arrays or sparse matrices."""
-    if isinstance(first, list):
-        return first + second
-    if sparse.issparse(first):
-        return sparse.vstack([first, second], format="csr")
-    return np.concatenate([first, second])
 
 
 def select_rows(X, mask):

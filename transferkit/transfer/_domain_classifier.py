@@ -30,7 +30,7 @@ from transferkit.adaptation import (
     MarginalizedDenoising,
     SubspaceAlignment,
 )
-from transferkit.adaptation._domains import read_domains
+from transferkit.adaptation._domains import read_domains, stack_rows
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.heads import LogisticHead
 from transferkit.transfer._domain_candidates import (
@@ -41,7 +41,6 @@ from transferkit.transfer._domain_candidates import (
     is_logistic,
     make_folds,
     select_rows,
-    stack,
 )
 from transferkit.transfer._domain_selection import (
     choose,
@@ -51,15 +50,7 @@ from transferkit.transfer._domain_selection import (
     tabulate,
     warn_too_few_labels,
 )
-from transferkit.transfer._estimator import is_frozen
-
-
-def _head_has(method):
-    def check(self):
-        head = getattr(self, "head_", self.head)
-        return hasattr(LogisticHead if head is None else head, method)
-
-    return check
+from transferkit.transfer._estimator import head_has, is_frozen
 
 
 class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
@@ -168,6 +159,7 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
     ('LinearTransport', True)
     """
 
+    _default_head = LogisticHead
     _parameter_constraints: dict = {
         "encoder": [str, os.PathLike, HasMethods(["fit", "transform"]), None],
         "head": [HasMethods(["fit", "predict"]), None],
@@ -232,7 +224,7 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
         """
         return self.head_.predict(self._encode(X))
 
-    @available_if(_head_has("predict_proba"))
+    @available_if(head_has("predict_proba"))
     def predict_proba(self, X):
         """Return the probability of each class for rows of the target; there when the head has it.
 
@@ -248,7 +240,7 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
         """
         return self.head_.predict_proba(self._encode(X))
 
-    @available_if(_head_has("decision_function"))
+    @available_if(head_has("decision_function"))
     def decision_function(self, X):
         """Return the head's decision values for rows of the target; there when the head has them.
 
@@ -320,7 +312,7 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
             warn_too_few_labels(np.unique(domains.y, return_counts=True)[1])
             fitted = fit("none")
             return fitted, [make_row_of_one("none", fitted.seconds)]
-        shared = self._make_encoder(domains).fit_transform(stack(domains.labelled, domains.unlabelled))
+        shared = self._make_encoder(domains).fit_transform(stack_rows(domains.labelled, domains.unlabelled))
         n_labelled = len(domains.y)
         weights = density_ratio(select_rows(shared[:n_labelled], domains.is_source), shared[n_labelled:])
         candidates = []

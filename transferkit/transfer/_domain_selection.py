@@ -11,8 +11,9 @@ from transferkit._algorithms.domain_validation import (
     weighted_risk,
 )
 from transferkit._algorithms.importance_weights import effective_sample_size
+from transferkit.adaptation._domains import stack_rows
 from transferkit.heads import LogisticHead
-from transferkit.transfer._domain_candidates import BLENDS, stack
+from transferkit.transfer._domain_candidates import BLENDS
 
 CRITERIA = ("iwv", "dev", "circular", "entropy")
 SOURCE_CRITERIA = CRITERIA[:3]
@@ -53,7 +54,7 @@ def judge(fitted, domains, shared_weights):
 def density_ratio(source, target, C=1.0):
     """Return p_target / p_source of source rows (n_source,), from the odds of logistic regression."""
     domain = np.repeat([0, 1], [source.shape[0], target.shape[0]])
-    head = LogisticHead(C, device="cpu").fit(stack(source, target), domain)
+    head = LogisticHead(C, device="cpu").fit(stack_rows(source, target), domain)
     scores = np.asarray(head.decision_function(source), np.float64)
     ratio = np.clip(scores, -_MOST_LOG_RATIO, _MOST_LOG_RATIO) + np.log(source.shape[0] / target.shape[0])
     return np.exp(ratio)
