@@ -1,11 +1,12 @@
 """How far the ranking of encoders agrees with what heads reach on them, and how much sooner it is there.
 
 Run ``python benchmarks/bench_selection.py FOLDER [--draws 3]``; FOLDER holds the labelled sets and the Wikipedia sample
-(see datasets/). Ten encoders (LSA and word vectors of several sizes, pretrained on part of the Wikipedia sample, on the
-task's own training texts without labels, or on product reviews) encode each task. A metric sees 64 labels a class.
-The truth is the mean test accuracy over the same draws of LogisticHeadCV trained on them. Agreement is the weighted
-Kendall tau of metric and truth over the encoders (1 is the same order; the best count most); what a person loses by
-following the metric is the accuracy of its first choice below that of the best encoder.
+(see datasets/). ``--quick`` takes one task and six encoders, all from docstrings, and no FOLDER. Ten encoders (LSA and
+word vectors of several sizes, pretrained on part of the Wikipedia sample, on the task's own training texts without
+labels, or on product reviews) encode each task. A metric sees 64 labels a class. The truth is the mean test accuracy
+over the same draws of LogisticHeadCV trained on them. Agreement is the weighted Kendall tau of metric and truth over
+the encoders (1 is the same order; the best count most); what a person loses by following the metric is the accuracy of
+its first choice below that of the best encoder.
 """
 
 import argparse
@@ -16,9 +17,10 @@ from pathlib import Path
 import numpy as np
 from machine import describe_machine
 from scipy.stats import weightedtau
+from sklearn.model_selection import train_test_split
 
 from transferkit import LogisticHeadCV, LSAEncoder, PretrainedEncoder, WordVectorEncoder, rank_encoders
-from transferkit.datasets import load_corpus, load_labelled_csv
+from transferkit.datasets import load_corpus, load_docstrings, load_labelled_csv
 
 RESULTS = Path(__file__).parent / "results" / "bench_selection.json"
 TASKS = ("ag_news_subset", "sst2", "trec")
@@ -35,9 +37,24 @@ def read_wiki(folder):
     return load_corpus(folder / "wiki_en_sample/wiki_en_sample.txt.gz")[:6000]
 
 
-def pretrain(wiki, reviews):
-    encoders = {f"LSA {size}, Wikipedia": LSAEncoder(size, min_df=3).fit(wiki) for size in (16, 100, 300)}
-    encoders |= {f"words {size}, Wikipedia": WordVectorEncoder(size).fit(wiki) for size in (16, 100, 300)}
+def read_docstrings():
+    """Return a task of docstrings, of which sub-package each is, and the texts of one package to pretrain on."""
+    docstrings = load_docstrings(remove_examples=True)
+    names, counts = np.unique(docstrings.target, return_counts=True)
+    kept = np.isin(docstrings.target, names[counts >= 2 * PER_CLASS])
+    texts, labels = [text for text, keep in zip(docstrings.data, kept, strict=True) if keep], docstrings.target[kept]
+    train, test, y, y_test = train_test_split(texts, labels, test_size=0.3, random_state=0, stratify=labels)
+    return train, y, test, y_test, load_docstrings(["scipy"]).data
+
+
+def pretrain(texts, name, sizes):
+    encoders = {f"LSA {size}, {name}": LSAEncoder(size, min_df=3).fit(texts) for size in sizes}
+    return encoders | {f"words {size}, {name}": WordVectorEncoder(size).fit(texts) for size in sizes}
+
+
+def pretrain_all(folder):
+    reviews = read_task(folder, "amazon_reviews", "books")[0] + read_task(folder, "amazon_reviews", "dvd")[0]
+    encoders = pretrain(read_wiki(folder), "Wikipedia", (16, 100, 300))
     return encoders | {"LSA 100, reviews": LSAEncoder(100).fit(reviews), "words 100, reviews": fit_words(reviews)}
 
 
@@ -52,9 +69,7 @@ def draw(labels, seed):
     )
 
 
-def measure_task(folder, name, encoders, draws):
-    texts, labels = read_task(folder, name, "train")
-    test_texts, test_labels = read_task(folder, name, "test")
+def measure_task(texts, labels, test_texts, test_labels, encoders, draws):
     encoders = encoders | {"LSA 100, task": LSAEncoder(100).fit(texts), "words 100, task": fit_words(texts)}
     scores = {metric: [] for metric in METRICS}
     seconds = dict.fromkeys((*METRICS, "training"), 0.0)
@@ -93,15 +108,20 @@ def measure_task(folder, name, encoders, draws):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--quick", action="store_true")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
-    reviews = (
-        read_task(options.folder, "amazon_reviews", "books")[0] + read_task(options.folder, "amazon_reviews", "dvd")[0]
-    )
-    encoders = pretrain(read_wiki(options.folder), reviews)
-    tasks = {name: measure_task(options.folder, name, encoders, options.draws) for name in TASKS}
+    if options.quick:
+        *task, unlabelled = read_docstrings()
+        tasks = {"docstrings": measure_task(*task, pretrain(unlabelled, "SciPy", (16, 64)), draws=1)}
+    else:
+        encoders = pretrain_all(options.folder)
+        tasks = {}
+        for name in TASKS:
+            task = (*read_task(options.folder, name, "train"), *read_task(options.folder, name, "test"))
+            tasks[name] = measure_task(*task, encoders, options.draws)
     mean = {
         metric: {
             key: float(np.mean([task["agreement"][metric][key] for task in tasks.values()]))

@@ -1,11 +1,11 @@
 """What does serving a model cost? Load, file, one short text, a whole process, a server under load.
 
 Run ``python benchmarks/bench_serving.py FOLDER`` (FOLDER holds 20 Newsgroups as scikit-learn caches it; see
-datasets/). The model is TF-IDF and a logistic head, 130,107 terms and 20 classes, trained once. Beside it the same
-weights in scikit-learn's own classes (`to_sklearn`, which must give the same probabilities; coef_ in the order that
-scikit-learn's fit leaves it), saved with joblib, and with skops if it is installed. Times are medians of alternating
-runs. ``--load-test 60`` serves the model on loopback instead and asks for that many seconds. The memory of
-processes that share a file is measured by bench_shared_vectors.py.
+datasets/). The model is TF-IDF and a logistic head, 130,107 terms and 20 classes, trained once; without FOLDER it is
+one of docstrings. Beside it the same weights in scikit-learn's own classes (`to_sklearn`, which must give the same
+probabilities; coef_ in the order that scikit-learn's fit leaves it), saved with joblib, and with skops if it is
+installed. Times are medians of alternating runs. ``--load-test 60`` serves the model on loopback instead and asks for
+that many seconds. The memory of processes that share a file is measured by bench_shared_vectors.py.
 """
 
 import argparse
@@ -28,6 +28,7 @@ from sklearn.pipeline import Pipeline
 
 from transferkit import LogisticHead, TfidfEncoder, load, save, to_sklearn
 from transferkit.compression import quantise
+from transferkit.datasets import load_docstrings
 
 RESULTS = Path(__file__).parent / "results" / "bench_serving.json"
 TEXT = "The new graphics card draws windows much faster than the old one, but the driver crashes when two games start"
@@ -60,13 +61,21 @@ def answer_in_turn(answers, rounds=7, calls=50):
     return {name: round(statistics.median(values), 3) for name, values in times.items()}
 
 
+def read(folder, part):
+    """Return texts and labels of the training or the test part of 20 Newsgroups; without a folder, of docstrings."""
+    if folder is None:
+        docstrings = load_docstrings()
+        one = slice(0, None, 2) if part == "train" else slice(1, None, 2)
+        return docstrings.data[one], docstrings.target[one]
+    news = fetch_20newsgroups(data_home=folder, subset=part, download_if_missing=False)
+    return news.data, np.array(news.target_names)[news.target]
+
+
 def train(folder, kept=None):
     """Return the model, from the file in which an earlier run kept it if there is one."""
     if kept is not None and kept.exists():
         return load(kept)
-    news = fetch_20newsgroups(data_home=folder, subset="train", download_if_missing=False)
-    labels = np.array(news.target_names)[news.target]
-    model = Pipeline([("encoder", TfidfEncoder()), ("head", LogisticHead(C=10.0))]).fit(news.data, labels)
+    model = Pipeline([("encoder", TfidfEncoder()), ("head", LogisticHead(C=10.0))]).fit(*read(folder, "train"))
     if kept is not None:
         save(model, kept)
     return model
@@ -95,10 +104,9 @@ def write_files(model, folder):
 
 def measure_smaller_files(model, data_folder):
     """Return what float16 weights and compressed terms save, and what they cost in points of accuracy and time."""
-    news = fetch_20newsgroups(data_home=data_folder, subset="test", download_if_missing=False)
-    labels = np.array(news.target_names)[news.target]
+    texts, labels = read(data_folder, "test")
     small = Pipeline([("encoder", model[0]), ("head", quantise(model[1], "float16"))])
-    rows = model[0].transform(news.data)
+    rows = model[0].transform(texts)
     accuracy, small_accuracy = (np.mean(head.predict(rows) == labels) for head in (model[1], small[1]))
     report = {"accuracy_float32": round(float(accuracy), 5)}
     report["points_lost"] = round(100 * float(accuracy - small_accuracy), 3)
@@ -162,7 +170,7 @@ def proportional_set_size(pid):
 
 def try_load(model, data_folder, seconds, n_clients=4):
     """Serve the model in its own process and ask for a while; return rates, latencies, errors and memory."""
-    news = fetch_20newsgroups(data_home=data_folder, subset="test", download_if_missing=False).data[:2000]
+    texts = read(data_folder, "test")[0][:2000]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tk"
         save(model, path)
@@ -173,7 +181,7 @@ def try_load(model, data_folder, seconds, n_clients=4):
             latencies, errors, memory = [], [], []
             stop = time.monotonic() + seconds
             with ThreadPoolExecutor(n_clients) as pool:
-                clients = [pool.submit(ask, url, news, client, stop, latencies, errors) for client in range(n_clients)]
+                clients = [pool.submit(ask, url, texts, client, stop, latencies, errors) for client in range(n_clients)]
                 while time.monotonic() < stop:
                     time.sleep(min(5, seconds / 6))
                     memory.append(round(proportional_set_size(server.pid), 1))
@@ -191,12 +199,12 @@ def try_load(model, data_folder, seconds, n_clients=4):
     }  # fmt: skip
 
 
-def ask(url, news, seed, stop, latencies, errors):
+def ask(url, texts, seed, stop, latencies, errors):
     """Ask for predictions of random texts until the clock says `stop`; add milliseconds and answers that are errors."""
     connection = http.client.HTTPConnection(url.removeprefix("http://"))
     random, headers = np.random.RandomState(seed), {"content-type": "application/json"}
     while time.monotonic() < stop:
-        body = json.dumps({"texts": [news[random.randint(len(news))][:1000]]})
+        body = json.dumps({"texts": [texts[random.randint(len(texts))][:1000]]})
         start = time.perf_counter()
         connection.request("POST", "/predict", body, headers)
         answer = connection.getresponse()
@@ -208,7 +216,7 @@ def ask(url, news, seed, stop, latencies, errors):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--load-test", type=float, metavar="SECONDS")
     parser.add_argument("--model", type=Path, help="keep the trained model in this file, for the next run")
     parser.add_argument("--output", type=Path, default=RESULTS)

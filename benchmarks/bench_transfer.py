@@ -12,11 +12,13 @@ beside it. fastText is the supervised classifier; gensim is the mean of Word2Vec
 components, trained once on the Wikipedia sample and the training texts of all tasks) and logistic regression. MR and
 MPQA have no test part: a fifth of them, drawn once, is held out. 20 Newsgroups is without headers, footers and quotes.
 
+Without FOLDER there is one task, docstrings, whose texts are all that is pretrained on.
+
 ``--together`` times what the tasks cost together: one encoder pretrained on the texts of all, and one fit of "auto" for
 each with 64 labels a class.
 
-What is measured is kept in a file beside the results after each draw, so the script may be stopped and started again;
-``--seconds`` ends it by itself.
+What is measured is kept after each draw, with its commit, in a folder beside the results, so the script may be stopped
+and started again; ``--seconds`` ends it by itself.
 
 No test label influences a choice within a run. The method itself was developed on SST-5, TREC's fine classes, long film
 reviews, product reviews and other draws; but AG News, SST-2 and TREC had been run with an earlier version, and what was
@@ -29,6 +31,7 @@ more than a quarter of MPQA's held-out phrases are among its training phrases (a
 import argparse
 import json
 import os
+import shutil
 import statistics
 import time
 import warnings
@@ -60,6 +63,8 @@ def read_table(path):
 
 
 def read_wiki(folder, quick):
+    if folder is None:
+        return []
     texts = load_corpus(folder / "wiki_en_sample/wiki_en_sample.txt.gz")
     return texts[:2000] if quick else texts
 
@@ -191,12 +196,15 @@ class Run:
 
     def __init__(self, arguments):
         self.arguments, self.began = arguments, time.perf_counter()
-        self.folder = Path(arguments.folder)
+        self.folder = arguments.folder and Path(arguments.folder)
         self.output = Path(arguments.output)
-        self.cache = Path(arguments.cache)
+        self.cache = self.output.with_name(f"{self.output.stem}_parts")
+        if arguments.quick:
+            shutil.rmtree(self.cache, ignore_errors=True)
         self.cache.mkdir(parents=True, exist_ok=True)
-        self.parts_path = self.cache / ("parts_quick.json" if arguments.quick else "parts.json")
+        self.parts_path = self.cache / "parts.json"
         self.parts = json.loads(self.parts_path.read_text()) if self.parts_path.exists() else {}
+        self.commit = describe_machine()["commit"]
 
     def is_over(self):
         """Return whether nothing new is to begin."""
@@ -209,7 +217,7 @@ class Run:
 
     def encoder(self, task, texts):
         """Return the task's pretrained encoder, made once."""
-        path = self.cache / f"{'quick_' if self.arguments.quick else ''}{task}.tk"
+        path = self.cache / f"{task}.tk"
         if not path.exists():
             wiki, began = read_wiki(self.folder, self.arguments.quick), time.perf_counter()
             options = {"min_count": 3, "token_pattern": PATTERN, "n_jobs": N_THREADS}
@@ -248,7 +256,7 @@ class Run:
                     model = self.train(column, task, texts, texts[chosen], labels[chosen])
                     seconds = time.perf_counter() - began
                     accuracy = round(100 * float(model.score(test_texts, test_labels)), 2)
-                    value = {"accuracy": accuracy, "seconds": round(seconds, 2)}
+                    value = {"accuracy": accuracy, "seconds": round(seconds, 2), "commit": self.commit}
                     if column == "auto":
                         value["strategy"] = model.strategy_
                     self.keep(key, value)
@@ -288,12 +296,13 @@ class Run:
         """Write means over the draws, and the summary that the targets are about."""
         means, seconds = {}, {}
         for key, value in self.parts.items():
-            if key != "together" and not key.startswith("pretraining"):
+            if is_cell(key):
                 task, size, _, column = key.split(" ", 3)
                 means.setdefault(size, {}).setdefault(task, {}).setdefault(column, []).append(value["accuracy"])
                 seconds.setdefault(size, {}).setdefault(task, {}).setdefault(column, []).append(value["seconds"])
         report = {
             "machine": describe_machine(self.arguments.device),
+            "commits": sorted({value["commit"] for key, value in self.parts.items() if is_cell(key)}),
             "pretraining seconds": {
                 key.removeprefix("pretraining "): value
                 for key, value in self.parts.items()
@@ -313,6 +322,10 @@ class Run:
         report["summary"] = summarise(report["accuracy"])
         self.output.write_text(json.dumps(report, indent=1) + "\n")
         print(json.dumps(report["accuracy"], indent=1), json.dumps(report["summary"], indent=1))
+
+
+def is_cell(key):
+    return key != "together" and not key.startswith("pretraining")
 
 
 def average(table):
@@ -346,7 +359,7 @@ def summarise(accuracy):
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder")
+    parser.add_argument("folder", nargs="?")
     parser.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS)
     parser.add_argument("--labels", nargs="+", default=["8", "64", "all"])
     columns = ("scratch", "scikit-learn", "frozen", "prior", "finetune", "auto", "fastText", "gensim")
@@ -355,10 +368,11 @@ def parse():
     parser.add_argument("--quick", action="store_true", help="two draws, little unlabelled text")
     parser.add_argument("--seconds", type=float, default=np.inf, help="begin nothing new after so long")
     parser.add_argument("--together", action="store_true", help="time one encoder for all tasks instead")
-    parser.add_argument("--cache", default=str(Path.home() / ".cache" / "bench_transfer"))
     parser.add_argument("--output", default=str(RESULTS))
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
+    if arguments.folder is None:
+        arguments.tasks = ["docstrings"]
     if arguments.quick:
         arguments.draws = min(arguments.draws, 2)
     return arguments

@@ -40,28 +40,40 @@ BENCHMARKS = {
         [["--cases", "dense", "multilabel", "--output", "OUT"]],
         [NEWS],
     ),
-    "heads_search": ([["--data-home", f"DATA/{NEWS}", "--output", "OUT"]], [], [NEWS]),  # adds to the file of heads
+    "heads_search": ([["--output", "OUT"]], [["--cases", "search-fair", "--output", "OUT"]], []),  # adds to heads' file
     "training": (
         [["--data", f"DATA/{NEWS}", "--output", "OUT"]],
         [["--cases", "linear-1024", "--repeats", "1", "--output", "OUT"]],
         [NEWS],
     ),
     "unsupervised": ([["--output", "OUT"]], [["--cases", "som", "--output", "OUT"]], []),
-    "word_vectors": ([["--data", "DATA", "--output", "OUT"]], [], [WIKI]),
-    "serving": ([["DATA", "--load-test", "60", "--output", "OUT"]], [], [NEWS]),
+    "word_vectors": (
+        [["--data", "DATA", "--output", "OUT"]],
+        [["--methods", "ppmi-svd", "--rounds", "1", "--output", "OUT"]],
+        [WIKI],
+    ),
+    "serving": (
+        [[f"DATA/{NEWS}", "--output", "OUT"], [f"DATA/{NEWS}", "--load-test", "60", "--output", "OUT"]],
+        [["--output", "OUT"], ["--load-test", "5", "--output", "OUT"]],
+        [NEWS],
+    ),
     "shared_vectors": (
         [["--output", "OUT"]],
         [["--words", "20000", "--components", "50", "--processes", "2", "--output", "OUT"]],
         [],
     ),
-    "selection": ([["DATA", "--output", "OUT"]], [], [WIKI, "sst2", "trec"]),
+    "selection": ([["DATA", "--output", "OUT"]], [["--quick", "--output", "OUT"]], [WIKI, "sst2", "trec"]),
     "adaptation": (
         [["DATA", "--output", "OUT"]],
         [["--quick", "--output", "OUT"]],
         ["amazon_reviews", "amazon_reviews_bow", NEWS],
     ),
     "scale": ([["DATA", "--output", "OUT"]], [["--quick", "--output", "OUT"]], [WIKI]),
-    "transfer": ([["DATA", "--output", "OUT"]], [], [WIKI, "sst2", "trec"]),
+    "transfer": (
+        [["DATA", "--output", "OUT"], ["DATA", "--together", "--output", "OUT"]],
+        [["--quick", "--labels", "8", "--columns", "scratch", "prior", "auto", "--output", "OUT"]],
+        [WIKI, "sst2", "trec"],
+    ),
     "fuzz": ([["--output", "OUT"]], [["--cases", "300", "--output", "OUT"]], []),
 }
 
