@@ -18,15 +18,16 @@ import scipy.sparse as sp
 import torch
 from machine import describe_machine
 from scipy.special import log_expit, log_softmax
-from sklearn.datasets import fetch_20newsgroups
+from sklearn.datasets import fetch_20newsgroups, load_digits
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from transferkit import LogisticHead, LogisticHeadCV, LSAEncoder, TfidfEncoder
+from transferkit import KMeansEncoder, LogisticHead, LogisticHeadCV, LSAEncoder, TfidfEncoder
 from transferkit.datasets import load_docstrings
 
 RESULTS = Path(__file__).parent / "results" / "bench_heads.json"
@@ -124,12 +125,15 @@ def compare_searches(X, y, device):
 
 
 def compare_small_searches(S, labels, repeats):
-    """Time whole searches on few labelled rows: dense with more features than rows, and sparse."""
-    rng = np.random.default_rng(0)
-    y = np.arange(100) % 10
-    X = np.maximum(rng.normal(size=(100, 512)) + 2 * rng.normal(size=(10, 512))[y] * (rng.random(512) < 0.1), 0)
-    rows = np.concatenate([np.flatnonzero(labels == label)[:8] for label in np.unique(labels)])
-    problems = {"dense": (((X - X.mean(0)) / X.std(0)).astype(np.float32), y), "sparse": (S[rows], labels[rows])}
+    """Time whole searches on few labelled rows: digits encoded with more features than rows, and sparse texts."""
+    pixels, y = load_digits(return_X_y=True)
+    X = KMeansEncoder(128, patches=(3, 1), image_shape=(8, 8), random_state=0).fit_transform(pixels / 16)
+    digits, texts = (
+        np.concatenate([np.flatnonzero(classes == label)[:n] for label in np.unique(classes)])
+        for classes, n in ((y, 10), (labels, 8))
+    )
+    dense = StandardScaler().fit_transform(X[digits]).astype(np.float32)
+    problems = {"dense": (dense, y[digits]), "sparse": (S[texts], labels[texts])}
     Cs, results = np.logspace(-4, 4, 10), {}
     for name, (features, classes) in problems.items():
         makers = {
