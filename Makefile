@@ -84,5 +84,5 @@ clean:
 	touch $@
 
 .venv/bench-ready: pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) --editable ".[bench,plot,serve]"
+	$(PIP) --editable ".[bench,dask,plot,serve]"
 	touch $@

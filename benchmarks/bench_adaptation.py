@@ -40,7 +40,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from machine import describe_machine
+from machine import describe_machine, is_installed
 from scipy.ndimage import rotate
 from scipy.optimize import minimize, minimize_scalar
 from sklearn.datasets import fetch_20newsgroups, load_digits, load_svmlight_file
@@ -421,6 +421,8 @@ def main():
         results = read(options.output)
         write({name: values for name, values in results.items() if name not in options.parts}, options.output)
     for part in options.parts:
+        if part in ("skada", "speed") and not is_installed("skada"):
+            continue
         if part in ("skada", "speed") and not options.in_this_process:
             words = ["--parts", part, "--output", str(options.output), *(["--quick"] if options.quick else [])]
             subprocess.run([sys.executable, __file__, *words, "--in-this-process"], check=True)

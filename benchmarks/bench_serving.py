@@ -22,7 +22,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-from machine import describe_machine
+from machine import describe_machine, is_installed
 from sklearn.datasets import fetch_20newsgroups
 from sklearn.pipeline import Pipeline
 
@@ -92,10 +92,10 @@ def write_files(model, folder):
     save(model, paths["transferkit"])
     joblib.dump(rival, paths["joblib"])
     loaders = {"transferkit": lambda: load(paths["transferkit"]), "joblib": lambda: joblib.load(paths["joblib"])}
-    try:
-        import skops.io
-    except ImportError:
+    if not is_installed("skops"):
         return loaders, paths
+    import skops.io
+
     paths["skops"] = folder / "model.skops"
     skops.io.dump(rival, paths["skops"])
     known = skops.io.get_untrusted_types(file=paths["skops"])

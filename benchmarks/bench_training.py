@@ -24,7 +24,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from bench_heads import load_dense, load_sparse
-from machine import describe_machine, forget_peak, peak_mb
+from machine import describe_machine, forget_peak, is_installed, peak_mb
 from scipy.special import expit
 from sklearn.linear_model import SGDClassifier
 from sklearn.neural_network import MLPClassifier
@@ -90,14 +90,6 @@ def make_skorch(sizes, batch, epochs, device, seed=0):
     )  # fmt: skip
 
 
-def has_skorch():
-    try:
-        import skorch  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
 def time_alternating(makers, repeats):
     """Return the median seconds and all results of each maker, run in turns after one run that is not timed."""
     times, results = {name: [] for name in makers}, {name: [] for name in makers}
@@ -118,7 +110,7 @@ def compare_dense(data, network, batch, device, repeats):
         "transferkit": lambda seed: fit_ours(X, y, hidden, batch, epochs, device, seed),
         "bare loop": lambda seed: BareLoop(hidden, batch, epochs, device, seed).fit(X, y),
     }
-    if has_skorch():
+    if is_installed("skorch"):
         makers["skorch"] = lambda seed: make_skorch(sizes, batch, epochs, device, seed).fit(X, y)
     if hidden and device == "cpu":
         makers["MLPClassifier"] = lambda seed: MLPClassifier(
@@ -182,7 +174,7 @@ def compare_sparse(data_home, device, batch, repeats):
     """
     X, T, y, truth = load_sparse(data_home)
     seconds, accuracy = {}, {}
-    if has_skorch():
+    if is_installed("skorch"):
         makers = {"skorch": lambda seed: make_skorch([X.shape[1], 128, 20], batch, 1, device, seed).fit(X, y)}
         time_and_score(makers, repeats, (T, truth), seconds, accuracy)
     for epochs in SPARSE_EPOCHS:

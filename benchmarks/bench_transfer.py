@@ -38,7 +38,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from machine import describe_machine
+from machine import describe_machine, is_installed
 from sklearn.datasets import fetch_20newsgroups
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegressionCV
@@ -371,6 +371,8 @@ def parse():
     parser.add_argument("--output", default=str(RESULTS))
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
+    missing = {rival for rival in ("fastText", "gensim") if not is_installed(rival.lower())}
+    arguments.columns = [column for column in arguments.columns if column not in missing]
     if arguments.folder is None:
         arguments.tasks = ["docstrings"]
     if arguments.quick:

@@ -2,8 +2,9 @@
 
 Run ``python benchmarks/bench_unsupervised.py [--cases kmeans som digits autoencoder] [--device cuda] [--output FILE]``.
 
-kmeans: 100,000 x 256 float32 blobs around 256 centres; KMeansEncoder against scikit-learn's KMeans and MiniBatchKMeans
-(batches of 4,096), with the sum of squared distances beside the time. som: batch SOMEncoder against MiniSom (if it is
+kmeans: 256 centres of 100,000 patches, 9 x 9 in three colours, of scikit-learn's two photographs, float32, each less
+its mean; KMeansEncoder against scikit-learn's KMeans and MiniBatchKMeans (batches of 4,096), each with three seeds in
+turn, with the sum of squared distances beside the time. som: batch SOMEncoder against MiniSom (if it is
 installed) on the digits; MiniSom's radius ends at one, so SOMEncoder is also timed with that, and with so few epochs
 that its quantisation error is still below MiniSom's. digits: accuracy of
 LogisticHeadCV with few labels a class on raw pixels and on encoders that saw the other images without labels; five
@@ -19,10 +20,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from machine import describe_machine
+from machine import describe_machine, is_installed
 from sklearn.cluster import KMeans, MiniBatchKMeans
-from sklearn.datasets import load_digits, make_blobs
+from sklearn.datasets import load_digits, load_sample_images
 from sklearn.decomposition import PCA
+from sklearn.feature_extraction.image import extract_patches_2d
 
 from transferkit import AutoencoderEncoder, KMeansEncoder, LogisticHeadCV, SOMEncoder
 
@@ -41,29 +43,37 @@ def median_seconds(make, repeats):
     return runs[-1][0], float(np.median([seconds for _, seconds in runs]))
 
 
+def load_patches():
+    """Return 100,000 x 243 patches of two photographs."""
+    patches = [
+        extract_patches_2d(image, (9, 9), max_patches=50_000, random_state=0).reshape(50_000, -1)
+        for image in load_sample_images().images
+    ]
+    X = np.concatenate(patches).astype(np.float32) / 255
+    return X - X.mean(axis=1, keepdims=True)
+
+
 def measure_kmeans(device):
-    X = make_blobs(100_000, 256, centers=256, random_state=0)[0].astype(np.float32)
+    X = load_patches()
     KMeansEncoder(4, device=device).fit(X[:2000])  # the first use of torch and the device loads them
-    ours = [timed(lambda seed=seed: KMeansEncoder(256, device=device, random_state=seed).fit(X)) for seed in range(3)]
-    result = {
-        "KMeansEncoder": {
-            "seconds": float(np.median([seconds for _, seconds in ours])),
-            "inertia": [encoder.inertia_ for encoder, _ in ours],
-        }
+    makers = {
+        "KMeansEncoder": lambda seed: KMeansEncoder(256, device=device, random_state=seed),
+        "MiniBatchKMeans(4096)": lambda seed: MiniBatchKMeans(256, batch_size=4096, n_init=1, random_state=seed),
+        "KMeans": lambda seed: KMeans(256, n_init=1, random_state=seed),
+        "KMeans(init='random')": lambda seed: KMeans(256, init="random", n_init=1, random_state=seed),
     }
-    rivals = {
-        "MiniBatchKMeans(4096)": MiniBatchKMeans(256, batch_size=4096, n_init=1, random_state=0),
-        "KMeans": KMeans(256, n_init=1, random_state=0),
-        "KMeans(init='random')": KMeans(256, init="random", n_init=1, random_state=0),
-    }
-    for name, rival in rivals.items():
-        fitted, seconds = timed(lambda rival=rival: rival.fit(X))
-        result[name] = {"seconds": seconds, "inertia": float(fitted.inertia_)}
+    runs = {name: [] for name in makers}
+    for seed in range(3):
+        for name, make in makers.items():
+            fitted, seconds = timed(lambda make=make, seed=seed: make(seed).fit(X))
+            runs[name].append((seconds, float(fitted.inertia_)))
+    medians = {name: np.median(values, axis=0).tolist() for name, values in runs.items()}
+    result = {name: dict(zip(("seconds", "inertia"), values, strict=True)) for name, values in medians.items()}
     ours = result["KMeansEncoder"]
-    for name in rivals:
+    for name in list(makers)[1:]:
         result[name]["times_slower"] = result[name]["seconds"] / ours["seconds"]
-        result[name]["its_inertia_over_ours"] = result[name]["inertia"] / float(np.median(ours["inertia"]))
-    return result
+        result[name]["its_inertia_over_ours"] = result[name]["inertia"] / ours["inertia"]
+    return {"shape": [*X.shape, 256], **result}
 
 
 def measure_som():
@@ -77,10 +87,10 @@ def measure_som():
     for name, parameters in settings.items():
         encoder, seconds = median_seconds(lambda parameters=parameters: SOMEncoder((12, 12), **parameters).fit(X), 3)
         result[name] = {"seconds": seconds, "quantisation_error": encoder.quantisation_error_}
-    try:
-        from minisom import MiniSom
-    except ImportError:
-        return result | {"MiniSom": None}
+    if not is_installed("minisom"):
+        return result
+    from minisom import MiniSom
+
     for n_epochs in (5, 20, 50):
         rival = MiniSom(12, 12, X.shape[1], sigma=3.0, learning_rate=0.5, random_seed=0)
         rival.pca_weights_init(X)
@@ -135,11 +145,10 @@ def measure_autoencoder(device):
     encoder, seconds = median_seconds(lambda: AutoencoderEncoder(**options, device=device).fit(X), 3)
     error = float(np.square(encoder.inverse_transform(encoder.transform(X)) - X).mean())
     result = {"AutoencoderEncoder": {"seconds": seconds, "mean_squared_error": error}}
-    try:
-        from skorch import NeuralNetRegressor
-        from skorch.callbacks import LRScheduler
-    except ImportError:
-        return result | {"skorch": None}
+    if not is_installed("skorch"):
+        return result
+    from skorch import NeuralNetRegressor
+    from skorch.callbacks import LRScheduler
 
     def fit_rival():
         torch.manual_seed(0)

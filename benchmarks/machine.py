@@ -2,6 +2,7 @@
 
 import gc
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import subprocess
@@ -26,6 +27,14 @@ def describe_machine(device="auto"):
         "versions": {name: version for name in (*PACKAGES, *RIVALS) if (version := _version(name)) is not None},
         "commit": _commit(),
     }
+
+
+def is_installed(rival):
+    """Return whether there is a module of this name; if not, say so: what it would fill stays empty."""
+    found = importlib.util.find_spec(rival) is not None
+    if not found:
+        print(f'{rival} is not installed (pip install "transferkit[bench]"), its cells stay empty', flush=True)
+    return found
 
 
 def forget_peak():

@@ -64,8 +64,8 @@ BENCHMARKS = {
     ),
     "selection": ([["DATA", "--output", "OUT"]], [["--quick", "--output", "OUT"]], [WIKI, "sst2", "trec"]),
     "adaptation": (
-        [["DATA", "--output", "OUT"]],
-        [["--quick", "--output", "OUT"]],
+        [["DATA", "--fresh", "--output", "OUT"]],
+        [["--quick", "--fresh", "--output", "OUT"]],
         ["amazon_reviews", "amazon_reviews_bow", NEWS],
     ),
     "scale": ([["DATA", "--output", "OUT"]], [["--quick", "--output", "OUT"]], [WIKI]),
