@@ -23,8 +23,9 @@ __all__ = [
     "update_clusters",
 ]
 
-_SEED_ROWS = 40  # for each cluster, seeds are sought among so many rows
+_SEED_ROWS = 120  # for each cluster, seeds are sought among so many rows; fewer would miss what is rare
 _CANDIDATES = 16  # for each seed, the best of which is taken: on a sample they are cheap
+_TRIAL_STEPS = 5  # of the centres, after which tries are compared; more would fit them to the sample
 _MOST_FAR = 8  # rows that a shard offers to clusters without any
 _SLACK = 1e-5  # of a distance, for the rounding of float32
 
@@ -45,7 +46,7 @@ def find_clusters(
     *,
     weights: np.ndarray | None = None,
     init: str = "k-means++",
-    n_init: int = 3,
+    n_init: int = 1,
     max_iter: int = 100,
     tol: float = 1e-4,
     batch_size: int = 16384,
@@ -54,7 +55,7 @@ def find_clusters(
 ) -> Clusters:
     """Cluster rows so that the sum of squared distances to the nearest centre is (locally) least.
 
-    Seeds are found, and refined, on a sample of the rows; the best of `n_init` goes on with all rows.
+    Seeds are found on a sample of the rows; the best of `n_init`, after a few steps on it, goes on with all rows.
 
     Parameters
     ----------
@@ -89,8 +90,8 @@ def find_clusters(
     rows = make_rows(X, weights, place, batch_size)
     limit = tol * rows.mean_variance()
     chosen, random = _draw_sample(rows.n_rows, n_clusters, seed)
-    best = _best_start(rows.select(chosen), n_clusters, init, n_init, max_iter, limit, random)
-    return _to_numpy(best if len(chosen) == rows.n_rows else _iterate(rows, best.centres, max_iter, limit))
+    start = _best_start(rows.select(chosen), n_clusters, init, n_init, limit, random)
+    return _to_numpy(_iterate(rows, start, max_iter, limit))
 
 
 def choose_sample(n_rows: int, n_clusters: int, seed: int) -> np.ndarray:
@@ -105,7 +106,6 @@ def start_centres(
     *,
     init: str,
     n_init: int,
-    max_iter: int,
     limit: float,
     batch_size: int,
     device: str,
@@ -114,7 +114,7 @@ def start_centres(
     """Return the centres with which :func:`find_clusters` goes over all rows, from those of :func:`choose_sample`."""
     rows = make_rows(sample, None, choose_device(device), batch_size)
     _, random = _draw_sample(n_rows, n_clusters, seed)
-    return _best_start(rows, n_clusters, init, n_init, max_iter, limit, random).centres.cpu().numpy()
+    return _best_start(rows, n_clusters, init, n_init, limit, random).cpu().numpy()
 
 
 @dataclass
@@ -209,15 +209,14 @@ def _draw_sample(n_rows: int, n_clusters: int, seed: int) -> tuple[Tensor, torch
     return torch.randperm(n_rows, generator=random)[:n_sample], random
 
 
-def _best_start(
-    sample: Rows, n_clusters: int, init: str, n_init: int, max_iter: int, limit: float, random: torch.Generator
-) -> _Result:
-    """Return the best of some clusterings of a sample."""
-    tries = [
-        _iterate(sample, _seed_centres(sample, n_clusters, init, random), max_iter, limit)
-        for _ in range(max(n_init, 1))
-    ]
-    return min(tries, key=lambda found: found.inertia)
+def _best_start(sample: Rows, n_clusters: int, init: str, n_init: int, limit: float, random: torch.Generator) -> Tensor:
+    """Return the best of some seeds, judged after a few steps on the sample; a single try is not refined."""
+    seeds = [_seed_centres(sample, n_clusters, init, random) for _ in range(n_init)]
+    if n_init == 1:
+        return seeds[0]
+    return min(
+        (_iterate(sample, tried, _TRIAL_STEPS, limit) for tried in seeds), key=lambda found: found.inertia
+    ).centres
 
 
 def _seed_centres(rows: Rows, n_clusters: int, init: str, random: torch.Generator) -> Tensor:

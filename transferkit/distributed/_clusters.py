@@ -130,7 +130,6 @@ def _start(encoder, plan, partial):
         encoder.n_clusters,
         init=encoder.init,
         n_init=encoder.n_init,
-        max_iter=encoder.max_iter,
         limit=plan.limit,
         batch_size=encoder.batch_size,
         device=encoder.device,

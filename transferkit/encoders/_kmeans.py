@@ -39,9 +39,10 @@ class KMeansEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, Transform
         "distance": the distances. "soft": shares that add up to one, exp(-d^2 / (2 s)) with s the mean squared distance
         of the training rows to their centre. "onehot": a one for the nearest cluster (a CSR matrix).
     init : {"k-means++", "random"}, default="k-means++"
-        How seeds are drawn, on a sample of the rows.
-    n_init : int, default=3
-        Times that is tried; the best goes on with all rows.
+        How seeds are drawn, on a sample of 120 rows for each cluster.
+    n_init : int, default=1
+        Times that is tried; the best, after five steps on the sample, goes on with all rows. With few clusters a few
+        tries are worth their time.
     max_iter : int, default=100
         Most passes over all rows.
     tol : float, default=1e-4
@@ -140,7 +141,7 @@ class KMeansEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, Transform
         *,
         activation="triangle",
         init="k-means++",
-        n_init=3,
+        n_init=1,
         max_iter=100,
         tol=1e-4,
         batch_size=16384,
