@@ -228,7 +228,7 @@ def main():
     else:
         report["table"] = measure_table(model)
         report["smaller_files"] = measure_smaller_files(model, args.folder)
-    kept = {name: report[name] for name in ("load_test", "table", "smaller_files", "notes") if name in report}
+    kept = {name: report[name] for name in ("load_test", "table", "smaller_files") if name in report}
     report = kept | {"machine": describe_machine("cpu")}
     print(json.dumps(report, indent=1))
     args.output.write_text(json.dumps(report, indent=1) + "\n")

@@ -342,15 +342,6 @@ def write_choices(results):
     return "\n".join(["| digits, all shifts | accuracy |", "|---|--:|", *lines])
 
 
-def write_notes(file):
-    """Return a function that writes what a file of results says about its own measurements."""
-
-    def write(results):
-        return "\n".join(f"- {note}" for note in results.get(file, "notes", optional=True) or ())
-
-    return write
-
-
 def write_files(results):
     """Return sizes of the files of one model."""
     sizes = dict(results.get("serving", "table", "file_mb"))
@@ -382,17 +373,25 @@ def write_scale(make):
     return lambda results: make(results.get("scale")) if results.get("scale") else "Not measured yet."
 
 
-def write_machine(*files):
-    """Return a function that writes on what machine files of results were made, and with what command."""
+def write_machines(*files):
+    """Return a function that writes on what machines, and at what commits, files of results were made."""
 
     def write(results):
-        return "\n".join(f"- `bench_{file.removesuffix('_h100')}.py`: {describe(results, file)}" for file in files)
+        scripts = {}
+        for file in files:
+            words, commit = describe(results, file)
+            script = f"`bench_{file.removesuffix('_h100')}.py`"
+            scripts.setdefault(", ".join(words), []).append(f"{script} at {commit}" if commit else script)
+        return "\n".join(f"- {machine}: {', '.join(found)}." for machine, found in scripts.items())
 
     return write
 
 
-def describe(results, file):
-    """Return machine and versions in a line; files from before there was one way to say it say less."""
+def describe(results, file, versions_of=None):
+    """Return what machine and versions a file was made with, and the commit; older files say less.
+
+    `versions_of` are the packages to name, all if not given.
+    """
     machine = results.get(file, "run", optional=True) or results.get(file, optional=True) or {}
     if isinstance(machine.get("machine"), dict):
         machine = machine["machine"]
@@ -405,9 +404,18 @@ def describe(results, file):
     words += [f"{machine['cores']} cores"] if machine.get("cores") else []
     words += [str(device)] if device and device not in ("cpu", machine.get("processor"), "x86_64") else []
     words += [f"Python {machine['python']}"] if machine.get("python") else []
-    words += [f"{name} {version}" for name, version in versions.items()]
-    words += [f"commit {machine['commit']}"] if machine.get("commit") else []
-    return ", ".join(words) + "." if words else "not measured yet."
+    words += [f"{name} {version}" for name, version in versions.items() if versions_of is None or name in versions_of]
+    return words or ["not measured yet"], machine.get("commit")
+
+
+def write_machine(start, file, versions_of=None):
+    """Return a function that writes a line on one machine."""
+
+    def write(results):
+        words, commit = describe(results, file, versions_of)
+        return f"{start} {', '.join(words)}{f', at commit {commit}' if commit else ''}."
+
+    return write
 
 
 ADAPTATION = [
@@ -437,7 +445,6 @@ TABLES = {
     "adaptation-rows": write_adaptation("digits"),
     "adaptation-choices": write_choices,
     "adaptation-speed": lambda results: write_speeds(results, ADAPTATION),
-    "serving-notes": write_notes("serving"),
     "files": write_files,
     "load": write_load,
     "scale": write_scale(scale_tables.table_of_speeds),
@@ -447,9 +454,11 @@ TABLES = {
     "scale-constants": write_scale(scale_tables.table_of_constants),
     "scale-allocator": write_scale(scale_tables.table_of_allocators),
     "scale-paper": write_scale(scale_tables.table_of_paper),
-    "scale-machine": lambda results: f"Measured on: {describe(results, 'scale')}",
-    "machine": lambda results: f"Measured with `make bench DATA=folder` on: {describe(results, 'heads')}",
-    "machines": write_machine(
+    "scale-machine": write_machine("Measured on", "scale", ("numpy", "scipy", "dask")),
+    "machine": write_machine(
+        "Measured with `make bench DATA=folder` on", "heads", ("numpy", "scikit-learn", "torch", "gensim")
+    ),
+    "machines": write_machines(
         "text",
         "heads",
         "training",
@@ -461,7 +470,7 @@ TABLES = {
         "scale",
         "transfer",
     ),
-    "machines-gpu": write_machine("text_h100", "heads_h100", "training_h100"),
+    "machines-gpu": write_machines("text_h100", "heads_h100", "training_h100"),
 }
 
 
