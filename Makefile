@@ -11,9 +11,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 demo: .venv/demo-ready
 	$(BIN)/transferkit demo
 
-# A process of tests for each core, each with one thread, since threads of several processes wait for each other.
+# A process of tests for each core, each with one thread, since threads of several processes wait for each other. They
+# begin many more, which would each compile the package again where writing bytecode is switched off.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: .venv/test-ready
 	$(BIN)/ruff check
