@@ -12,7 +12,9 @@ from transferkit.cli._demo import run_demo
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
-    return folder, run_demo(folder, quiet=True, labels_a_class=(4, 16), packages=["joblib", "sklearn"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_demo, "_N_DRAWS", 1)
+        return folder, run_demo(folder, quiet=True, labels_a_class=(4, 16), packages=["joblib", "sklearn"])
 
 
 def test_demo_compares_three_tasks_and_leaves_its_files(demo):
