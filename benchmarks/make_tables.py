@@ -201,14 +201,13 @@ HEADS = [
     ),
     training_row("network on 130,107 sparse features, to the accuracy of one epoch of skorch", "sparse"),
 ]
+INERTIA = ("inertia", "inertia", "{:,.0f}")
 UNSUPERVISED = [
     words_row("factorised", "ppmi-svd"),
     words_row("GloVe", "glove"),
     words_row("skip-gram", "sgns"),
-    unsupervised_row(
-        "k-means of 100,000 image patches x 243, k = 256", "kmeans", "KMeansEncoder", "KMeans", "inertia", "inertia"
-    ),
-    unsupervised_row("the same", "kmeans", "KMeansEncoder", "MiniBatchKMeans(4096)", "inertia", "inertia"),
+    unsupervised_row("k-means of 100,000 image patches x 243, k = 256", "kmeans", "KMeansEncoder", "KMeans", *INERTIA),
+    unsupervised_row("the same", "kmeans", "KMeansEncoder", "MiniBatchKMeans(4096)", *INERTIA),
     unsupervised_row(
         "self-organising map of the digits, 12 x 12, ending at radius 1",
         "som",
