@@ -40,7 +40,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from machine import describe_machine, is_installed
+from machine import choose_output, describe_machine, is_installed
 from scipy.ndimage import rotate
 from scipy.optimize import minimize, minimize_scalar
 from sklearn.datasets import fetch_20newsgroups, load_digits, load_svmlight_file
@@ -464,8 +464,7 @@ def read_arguments():
         options.parts = ["digits", "speed"] if options.quick else list(PARTS)
     if options.folder is None and set(options.parts) & {"text", "bow", "newsgroups"}:
         parser.error("these parts need the folder of data sets")
-    if options.quick and options.output == RESULTS:
-        options.output = RESULTS.parent / "quick" / RESULTS.name
+    options.output = choose_output(options.output, RESULTS, options.quick)
     return options
 
 

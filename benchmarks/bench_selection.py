@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from machine import describe_machine
+from machine import choose_output, describe_machine
 from scipy.stats import weightedtau
 from sklearn.model_selection import train_test_split
 
@@ -113,6 +113,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
+    options.output = choose_output(options.output, RESULTS, options.quick)
     if options.quick:
         *task, unlabelled = read_docstrings()
         tasks = {"docstrings": measure_task(*task, pretrain(unlabelled, "SciPy", (16, 64)), draws=1)}

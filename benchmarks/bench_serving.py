@@ -22,7 +22,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-from machine import describe_machine, is_installed
+from machine import choose_output, describe_machine, is_installed
 from sklearn.datasets import fetch_20newsgroups
 from sklearn.pipeline import Pipeline
 
@@ -221,6 +221,7 @@ def main():
     parser.add_argument("--model", type=Path, help="keep the trained model in this file, for the next run")
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
+    args.output = choose_output(args.output, RESULTS, args.folder is None)
     model = train(args.folder, args.model)
     report = json.loads(args.output.read_text()) if args.output.exists() else {}
     if args.load_test:

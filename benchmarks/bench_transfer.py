@@ -38,7 +38,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from machine import describe_machine, is_installed
+from machine import choose_output, describe_machine, is_installed
 from sklearn.datasets import fetch_20newsgroups
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegressionCV
@@ -197,7 +197,7 @@ class Run:
     def __init__(self, arguments):
         self.arguments, self.began = arguments, time.perf_counter()
         self.folder = arguments.folder and Path(arguments.folder)
-        self.output = Path(arguments.output)
+        self.output = choose_output(arguments.output, RESULTS, arguments.quick or arguments.folder is None)
         self.cache = self.output.with_name(f"{self.output.stem}_parts")
         if arguments.quick:
             shutil.rmtree(self.cache, ignore_errors=True)
@@ -368,7 +368,7 @@ def parse():
     parser.add_argument("--quick", action="store_true", help="two draws, little unlabelled text")
     parser.add_argument("--seconds", type=float, default=np.inf, help="begin nothing new after so long")
     parser.add_argument("--together", action="store_true", help="time one encoder for all tasks instead")
-    parser.add_argument("--output", default=str(RESULTS))
+    parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
     missing = {rival for rival in ("fastText", "gensim") if not is_installed(rival.lower())}

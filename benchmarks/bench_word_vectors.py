@@ -28,7 +28,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from machine import describe_machine, is_installed
+from machine import choose_output, describe_machine, is_installed
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -160,7 +160,8 @@ def parse_arguments():
 def main(arguments):
     folder = arguments.data
     on_gpu = arguments.device not in ("auto", "cpu")
-    output = arguments.output or RESULTS / f"bench_word_vectors{'_gpu' if on_gpu else ''}.json"
+    kept = RESULTS / f"bench_word_vectors{'_gpu' if on_gpu else ''}.json"
+    output = choose_output(arguments.output or kept, kept, folder is None)
     texts = load_corpus(folder / "wiki_en_sample/wiki_en_sample.txt.gz") if folder else load_docstrings().data
     report = {"machine": describe_machine(arguments.device)}
     if on_gpu:

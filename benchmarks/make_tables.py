@@ -411,8 +411,8 @@ def write_machine(start, file, versions_of=None):
     """Return a function that writes a line on one machine."""
 
     def write(results):
-        words, commit = describe(results, file, versions_of)
-        return f"{start} {', '.join(words)}{f', at commit {commit}' if commit else ''}."
+        words, _ = describe(results, file, versions_of)
+        return f"{start} {', '.join(words)}."
 
     return write
 
