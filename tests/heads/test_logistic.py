@@ -304,3 +304,30 @@ def test_rows_that_pass_quickly_are_still_checked(make):
         head.predict(make(X[:, :3]))
     with pytest.raises(ValueError, match=r"0 sample\(s\)"):
         head.predict(make(X[:0]))
+
+
+def repeated_rows(seed):
+    """Return few unit vectors, each many times, and labels that contradict some of them."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(6, 5)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index = rng.integers(0, 6, 40)
+    return vectors[index], np.where(rng.random(40) < 0.2, 0, index % 3)
+
+
+@pytest.mark.parametrize("C", [1e2, 1e3, 1e4])
+@pytest.mark.parametrize("seed", range(4))
+def test_few_float32_rows_give_the_result_of_float64(seed, C):
+    X, y = repeated_rows(seed)
+    single, double = LogisticHead(C=C).fit(X, y), LogisticHead(C=C).fit(X.astype(np.float64), y)
+    assert single.coef_.dtype == single.intercept_.dtype == np.float32
+    np.testing.assert_allclose(single.coef_, double.coef_, rtol=1e-4, atol=1e-4)
+    assert single.n_iter_ == double.n_iter_
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_fit_ends_when_rounding_hides_all_progress(seed, monkeypatch):
+    monkeypatch.setattr("transferkit._training.linear_classifier.SMALL_PROBLEM", 0)  # stays in float32
+    X, y = repeated_rows(seed)
+    head = LogisticHead(C=1e5, tol=1e-9).fit(X, y)  # a tolerance that float32 cannot reach, and no warning
+    assert head.n_iter_[0] < 300

@@ -21,6 +21,7 @@ NEGLIGIBLE_LOSS = 1e-6  # of a row: objectives below it count as such, or a perf
 STEPS_UNWATCHED = 4  # on a GPU: asking which problems are done makes it wait for the CPU
 FEW_DONE = 4  # a quarter of the problems: for fewer it is not worth copying what the others remember
 STEPS_TO_JUDGE = 3
+STEPS_REMEMBERED = 10  # of which the objectives are kept
 SLOWEST_RATE = 0.95  # of gain from one five steps to the next; irregular progress is taken for slow
 
 
@@ -52,7 +53,8 @@ def minimise(
     A problem ends when what its objective may still lose is proven (see `bound_gap`) to be less than the fraction
     `tol` both of the objective and of what training has gained, or when that is estimated: by the slopes along its
     last five directions (half of one is the gain of a Newton step; five times that allows for what L-BFGS does not
-    see) and by the rate at which its last ten steps gained. It also ends when rounding hides all progress.
+    see) and by the rate at which its last ten steps gained. It also ends when rounding hides all progress: when no
+    lower point is found, or when the last ten steps together have not lowered the objective by more than its rounding.
     `on_iteration(run)` is called after each iteration; a true answer stops all problems.
 
     Parameters
@@ -149,8 +151,15 @@ class Run:
         gaps = torch.maximum(5 * steepest, extrapolate_gain(self.past) / size)
         plausible = (proven <= 30 * self.tol) | (steepest <= max(self.tol / 1000, self.noise))
         plausible &= self.hessian is not None or len(self.past) > STEPS_TO_JUDGE  # the first slopes have no scale
-        done = (proven <= self.tol) | (gaps <= max(self.tol / 2, self.noise)) & plausible
+        done = (proven <= self.tol) | (gaps <= max(self.tol / 2, self.noise)) & plausible | self._is_stalled()
         return done, torch.minimum(gaps, proven)
+
+    def _is_stalled(self) -> Tensor:
+        """Return for which problems the last ten steps together lowered the objective by no more than its rounding."""
+        before, *after = self.past
+        if len(after) < STEPS_REMEMBERED:
+            return torch.zeros_like(self.values, dtype=torch.bool)
+        return before - torch.stack(after).amin(0) <= self.noise * before
 
     def advance(self, direction: Vector, slope: Tensor) -> Tensor | None:
         """Step along the direction; return which problems found no lower point and stay where they are, if any."""
@@ -177,7 +186,7 @@ class Run:
         self.memory.add(direction.times(-found.rate), change_of_gradient, self.hessian)
         self.values, self.square, self.scores = values, found.square, scores
         self.residuals, self.gradient = found.residuals, gradient
-        self.past = [*self.past, values][-11:]
+        self.past = [*self.past, values][-STEPS_REMEMBERED - 1 :]
         return failed
 
     def _search_line(self, direction: Vector, change: Tensor, slope: Tensor) -> "LinePoint":

@@ -1,7 +1,7 @@
 """Training of penalised linear classifiers: NumPy and SciPy in, NumPy out, torch in between."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from transferkit._training.losses import LogisticLoss, Loss, SoftmaxLoss
 
 __all__ = ["LinearModel", "make_loss", "make_offset", "to_model", "torch_dtype", "train_linear_classifier"]
 
+SMALL_PROBLEM = 100_000  # entries times outputs; up to here float64 costs no time, as calls take longer than sums
+
 
 @dataclass
 class LinearModel:
@@ -24,6 +26,11 @@ class LinearModel:
     intercept: np.ndarray  # (n_outputs,)
     n_iter: int
     converged: bool
+
+    def astype(self, dtype: Any) -> "LinearModel":
+        """Return the model with weights of another type."""
+        coef, intercept = self.coef.astype(dtype, copy=False), self.intercept.astype(dtype, copy=False)
+        return replace(self, coef=coef, intercept=intercept)
 
 
 def train_linear_classifier(
@@ -43,6 +50,9 @@ def train_linear_classifier(
     on_step: Callable[[Callable[[], LinearModel] | None], bool] | None = None,
 ) -> LinearModel:
     """Minimise sum(row_weights * loss) + ||coef - prior||^2 / (2 C).
+
+    Small problems are solved in float64, so that their result does not depend on how a processor rounds float32; the
+    model has the type of X.
 
     Parameters
     ----------
@@ -65,7 +75,9 @@ def train_linear_classifier(
     kept = (row_weights > 0).any(1)
     if not kept.all():
         X, targets, row_weights = X[kept], targets[kept], row_weights[kept]
-    place = choose_device(device)
+    place, dtype = choose_device(device), X.dtype
+    if len(targets) * min(X.shape) * n_outputs <= SMALL_PROBLEM:
+        X = X.astype(np.float64)
     loss, n_problems = make_loss(targets, row_weights, n_outputs, X.dtype, place)
     geometry = find_geometry(X, row_weights.mean(1), fit_intercept, place, block_scales)
     strengths = torch.full((n_problems,), C, dtype=torch_dtype(X.dtype), device=place)
@@ -80,13 +92,14 @@ def train_linear_classifier(
 
     def report(run: Run) -> bool:
         def read() -> LinearModel:
-            return to_model(*geometry.weights(run.coordinates, run.point), prior, 1, False)
+            return to_model(*geometry.weights(run.coordinates, run.point), prior, 1, False).astype(dtype)
 
         return on_step is not None and on_step(read if len(run.problems) == n_problems else None)
 
     solution = minimise(coordinates, loss, point, offset=offset, tol=tol, max_iter=max_iter, on_iteration=report)
     weights, intercepts = geometry.weights(coordinates, solution.point)
-    return to_model(weights, intercepts, prior, int(solution.n_iter.max()), bool(solution.converged.all()))
+    model = to_model(weights, intercepts, prior, int(solution.n_iter.max()), bool(solution.converged.all()))
+    return model.astype(dtype)
 
 
 def make_loss(
