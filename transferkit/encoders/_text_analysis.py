@@ -16,6 +16,7 @@ from transferkit._algorithms.vocabulary import Vocabulary, decode_terms, find_te
 from transferkit._validation import warn_for_unused_text_parameters
 from transferkit.encoders._stems import Stems, make_stems, stemming_analyzer
 from transferkit.encoders._text_device import choose_text_device
+from transferkit.encoders._user_functions import guard_functions
 
 DEFAULT_TOKEN_PATTERN = r"(?u)\b\w\w+\b"
 # Characters in a block: its arrays should fit into the cache, and still be worth the calls.
@@ -126,9 +127,6 @@ class TextAnalysis:
             terms = self.analyze(document)
             occurrences.extend([places.setdefault(term, len(places)) for term in terms])
             counts.append(len(occurrences))
-        for term in places:
-            if not isinstance(term, str):
-                raise TypeError(f"The analyzer must give terms that are str. Got {term!r} ({type(term).__name__}).")
         text, starts, lengths = _join_texts(list(places))
         hashes, checks = hash_spans(text, starts, lengths)
         term = np.array(occurrences, np.intp)
@@ -242,9 +240,8 @@ def warn_for_unused(encoder) -> None:
 def _as_vectorizer(encoder) -> CountVectorizer:
     vectorizer = CountVectorizer()
     names = vectorizer.get_params()
-    return vectorizer.set_params(
-        **{name: value for name, value in encoder.get_params(deep=False).items() if name in names}
-    )
+    parameters = {name: value for name, value in encoder.get_params(deep=False).items() if name in names}
+    return vectorizer.set_params(**guard_functions(parameters))
 
 
 def choose_unit(encoder) -> str:

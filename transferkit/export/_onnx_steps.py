@@ -107,7 +107,7 @@ def make_tokeniser(first):
     analyze = words.build_analyzer()
 
     def tokenise(texts):
-        rows = [analyze(text) for text in texts]
+        rows = [list(analyze(text)) for text in texts]  # a tokenizer may return a generator
         width = max([1, *map(len, rows)])
         return np.array([row + [""] * (width - len(row)) for row in rows], dtype=object)
 
