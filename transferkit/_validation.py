@@ -43,6 +43,7 @@ __all__ = [
     "fit_context",
     "holds_texts",
     "is_fitted",
+    "skip_check_of_stop_words",
     "take_rows",
     "to_numpy",
     "unchanged_on_error",
@@ -331,3 +332,8 @@ def unchanged_on_error(estimator):
 def warn_for_unused_text_parameters(vectorizer):
     """Warn, in scikit-learn's words, when parameters of a text vectorizer shut each other out."""
     vectorizer._warn_for_unused_params()
+
+
+def skip_check_of_stop_words(vectorizer):
+    """Keep a text vectorizer from warning, in each function that it builds, of stop words that are split up."""
+    vectorizer._stop_words_id = id(vectorizer.stop_words)

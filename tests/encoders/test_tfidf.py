@@ -4,12 +4,14 @@
 import io
 import pickle
 import re
+import warnings
 from copy import copy
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import GridSearchCV
@@ -17,7 +19,7 @@ from sklearn.naive_bayes import ComplementNB
 from sklearn.pipeline import make_pipeline
 
 import transferkit
-from transferkit import TfidfEncoder
+from transferkit import TfidfEncoder, WordVectorEncoder
 from transferkit._algorithms import hashing
 from transferkit.datasets import load_docstrings
 from transferkit.encoders import _short_texts, _text_analysis
@@ -32,6 +34,9 @@ CHARACTERS = st.one_of(st.sampled_from(TRICKY), st.sampled_from("ab "), st.chara
 DOCUMENTS = st.lists(st.text(CHARACTERS, max_size=25), min_size=1, max_size=8)
 PLAIN = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
+ABOUT_WORDS = pytest.mark.filterwarnings(
+    "ignore:(The words|Most words) of these texts:UserWarning", "ignore:No text of this batch:UserWarning"
+)
 NOTHING_LEARNED = r"empty vocabulary|no terms remain|fewer documents"
 NGRAM_RANGES = st.sampled_from([(1, 1), (1, 2), (2, 2), (1, 3), (2, 4), (3, 3)])
 OPTIONS = st.fixed_dictionaries(
@@ -97,6 +102,7 @@ def assert_equal_to_reference(documents, **parameters):
     assert_same_rows(fitted.transform(documents[:1]), expected_rows[:1])
 
 
+@ABOUT_WORDS
 @PLAIN
 @given(DOCUMENTS, OPTIONS)
 @example(["ΟΔΟΣ", "Σ", "ΑΣ Σ. ΑΣ\u0301 a"], {"analyzer": "word", "ngram_range": (1, 2)})
@@ -108,14 +114,15 @@ def test_equals_scikit_learn_on_any_text_and_setting(documents, options):
     assert_equal_to_reference(documents, **options)
 
 
+@ABOUT_WORDS
+@pytest.mark.filterwarnings("ignore:Some stop words stay:UserWarning", "ignore:Your stop_words:UserWarning")
 @PLAIN
 @given(DOCUMENTS, NGRAM_RANGES, st.lists(st.sampled_from(["ab", "a", "ba", "", "AB", "the"]), max_size=4))
 def test_stop_words_go_before_ngrams_are_made(documents, ngram_range, stop_words):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("warnings.warn", lambda *args, **kwargs: None)
-        assert_equal_to_reference(documents, ngram_range=ngram_range, stop_words=stop_words)
+    assert_equal_to_reference(documents, ngram_range=ngram_range, stop_words=stop_words)
 
 
+@ABOUT_WORDS
 @pytest.mark.parametrize(
     ("parameters", "step"),
     [({}, 1), ({"lowercase": False}, 11), ({"analyzer": "char_wb", "ngram_range": (2, 2)}, 11)],
@@ -139,6 +146,7 @@ PLAIN_WAYS = [
 ]
 
 
+@ABOUT_WORDS
 @pytest.mark.parametrize("parameters", PLAIN_WAYS)
 @settings(PLAIN, max_examples=30)
 @given(documents=DOCUMENTS)
@@ -284,6 +292,7 @@ def test_stems_of_a_language_and_of_a_function_join_words():
         TfidfEncoder(stemmer="klingon").fit(texts)
 
 
+@ABOUT_WORDS
 @settings(PLAIN, max_examples=40)
 @given(DOCUMENTS, NGRAM_RANGES)
 def test_stemmer_equals_a_stemming_tokenizer(documents, ngram_range):
@@ -449,11 +458,93 @@ def test_inverse_transform_names_the_terms():
     assert [terms.tolist() for terms in encoder.inverse_transform(rows.toarray())] == [["aa", "bb"], [], ["cc"]]
 
 
+def test_inverse_transform_leaves_its_argument_as_it_is():
+    encoder = TfidfEncoder(norm=None, use_idf=False).fit(["ab cd", "cd ef"])
+    rows = sparse.csr_matrix((np.array([0.0, 1, 1]), np.array([0, 2, 1]), np.array([0, 1, 3])), shape=(2, 3))
+    arrays = [array.copy() for array in (rows.data, rows.indices, rows.indptr)]
+    for writeable in (True, False):
+        for array in (rows.data, rows.indices, rows.indptr):
+            array.setflags(write=writeable)
+        assert [terms.tolist() for terms in encoder.inverse_transform(rows)] == [[], ["cd", "ef"]]
+        for array, before in zip((rows.data, rows.indices, rows.indptr), arrays, strict=True):
+            np.testing.assert_array_equal(array, before)
+
+
+@pytest.mark.parametrize("given", [{"vocabulary": ["dog", "cat"]}, {"max_vocabulary": 100}, {}])
+@pytest.mark.parametrize("make", [list, iter])
+def test_open_files_and_streams_are_read_once(given, make):
+    texts = ["cat dog", "dog dog bird"]
+    _, expected = reference(texts, vocabulary=given.get("vocabulary"))
+    files = [io.BytesIO(text.encode()) for text in texts]
+    assert_same_rows(TfidfEncoder(input="file", **given).fit_transform(make(files)), expected)
+    assert_same_rows(TfidfEncoder(**given).fit_transform(make(texts)), expected)
+
+
+def test_functions_are_those_of_scikit_learn():
+    parameters = {"stop_words": ["the", "and"], "strip_accents": "unicode"}
+    encoder, vectorizer = TfidfEncoder(**parameters), TfidfVectorizer(**parameters)
+    text = "The Café and THE cats"
+    assert encoder.get_stop_words() == vectorizer.get_stop_words()
+    assert TfidfEncoder(stop_words="english").get_stop_words() == TfidfVectorizer(stop_words="english").get_stop_words()
+    assert TfidfEncoder().get_stop_words() is None
+    assert encoder.build_preprocessor()(text) == vectorizer.build_preprocessor()(text) == "the cafe and the cats"
+    assert encoder.build_tokenizer()(text) == vectorizer.build_tokenizer()(text)
+    assert encoder.build_analyzer()(text) == vectorizer.build_analyzer()(text) == ["cafe", "cats"]
+    assert TfidfEncoder(encoding="latin-1").decode("né".encode("latin-1")) == "né"
+    assert TfidfEncoder().fit([text]).fixed_vocabulary_ is False
+    assert TfidfEncoder(vocabulary=["cats"]).fit([text]).fixed_vocabulary_ is True
+    missing = {name for name in set(dir(TfidfVectorizer())) - set(dir(TfidfEncoder())) if not name.startswith("_")}
+    assert not missing
+
+
+def test_stop_words_that_the_tokenizer_changes_are_warned_of_once():
+    texts = ["we don't know", "they don't care"]
+    with pytest.warns(UserWarning, match=r"words that are not in 'stop_words', such as \['don'\]") as seen:
+        encoder = TfidfEncoder(stop_words=["don't", "we"]).fit(texts)
+    assert len(seen) == 1
+    with warnings.catch_warnings(action="always", record=True) as seen:
+        encoder.transform(texts)
+        encoder.transform(texts * 20)
+        encoder.build_analyzer()
+    assert not seen
+    assert "don" in encoder.vocabulary_
+    with pytest.warns(UserWarning, match=r"such as \['don'\]"):
+        WordVectorEncoder(2, min_count=1, stop_words=["don't"]).fit(texts)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8])
+def test_types_of_whole_numbers_give_float64_with_a_warning(dtype, tmp_path):
+    texts = ["aa bb", "bb cc"]
+    expected = TfidfEncoder(dtype=np.float64).fit_transform(texts)
+    with pytest.warns(UserWarning, match=r"should be np\.float32 or np\.float64.*: rows will be float64"):
+        encoder = TfidfEncoder(dtype=dtype).fit(texts)
+    transferkit.save(encoder, tmp_path / "encoder.tk")
+    for fitted in (encoder, transferkit.load(tmp_path / "encoder.tk")):
+        assert_same_rows(fitted.transform(texts), expected)
+        assert_same_rows(fitted.transform(texts * 20)[:2], expected)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "length"),
+    [({}, 300), ({"analyzer": "char", "ngram_range": (1, 9)}, 150), ({"token_pattern": r"\S+"}, 300)],
+)
+def test_texts_too_long_for_the_offsets_are_refused(parameters, length, monkeypatch):
+    monkeypatch.setattr(_text_analysis, "_MOST_POSITIONS", 1000)
+    texts = ["aa bb", "cc " * (length // 3)]
+    encoder = TfidfEncoder(**parameters).fit(texts[:1])
+    for use in (encoder.fit, encoder.fit_transform, encoder.partial_fit):
+        with pytest.raises(ValueError, match=rf"position 1 is too long to be counted at once: it has {length} char"):
+            use(texts)
+    with pytest.raises(ValueError, match="position 20 is too long"):
+        encoder.transform(texts[:1] * 20 + texts[1:])
+    assert encoder.transform(["aa " * 30] * 20).nnz
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
         ({"ngram_range": (2, 1)}, "must be .min_n, max_n. with min_n <= max_n"),
-        ({"dtype": np.int64}, "must be np.float32 or np.float64"),
+        ({"dtype": "U4"}, "must be np.float32 or np.float64"),
         ({"norm": "l3"}, "'norm' parameter of TfidfEncoder"),
         ({"min_df": 3, "max_df": 1}, "fewer documents than min_df"),
     ],

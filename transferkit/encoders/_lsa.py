@@ -13,6 +13,7 @@ from transferkit._algorithms.vocabulary import find_terms
 from transferkit._validation import Interval, check_can_merge, check_is_fitted, fit_context, is_fitted
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._fine_tuning import LinearLayer, Network, UnitRowsLayer
+from transferkit.encoders._lost_words import warn_of_unknown_texts
 from transferkit.encoders._shard_record import ShardRecordMixin
 from transferkit.encoders._term_projection import TermProjection
 from transferkit.encoders._text_device import choose_text_device
@@ -268,7 +269,9 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
             Rows of unit length; zeros for a text without a known term.
         """
         check_is_fitted(self)
-        return self._project(self.tfidf_.transform(X))
+        rows, n_unknown = self.tfidf_._encode(X)
+        warn_of_unknown_texts(self, n_unknown)
+        return self._project(rows)
 
     @property
     def components_(self):
@@ -292,7 +295,9 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
 
     def _to_network(self, X):
         """Return the TF-IDF rows of texts and the layers that make their features."""
-        return Network(self.tfidf_.transform(X), [LinearLayer(self._projection), UnitRowsLayer()])
+        rows, n_unknown = self.tfidf_._encode(X)
+        warn_of_unknown_texts(self, n_unknown)
+        return Network(rows, [LinearLayer(self._projection), UnitRowsLayer()])
 
     def _with_layers(self, layers):
         """Return a copy with other projections of the terms."""

@@ -68,6 +68,6 @@ def unpack_array(encoder, name):
 
 def _make_idf(encoder, packed):
     frequency = widen(packed.document_frequency, packed.large_document_frequency)
-    settings = {"use_idf": encoder.use_idf, "smooth": encoder.smooth_idf, "dtype": encoder.dtype}
+    settings = {"use_idf": encoder.use_idf, "smooth": encoder.smooth_idf, "dtype": encoder._row_dtype}
     with np.errstate(divide="ignore"):  # terms given that are in no document
         return weigh_columns(frequency, packed.columns, encoder.n_documents_, **settings)

@@ -10,6 +10,7 @@ from transferkit._algorithms.vocabulary import find_terms
 from transferkit._algorithms.vocabulary_merging import to_vocabulary
 from transferkit._validation import is_fitted
 from transferkit.encoders._pretrained import PretrainedEncoder
+from transferkit.encoders._text_analysis import make_analysis
 from transferkit.encoders._tfidf import TfidfEncoder
 
 
@@ -88,10 +89,10 @@ def join_terms(projection, texts, pairs=False):
     }
     blank = clone(projection.words).set_params(**settings, use_idf=True, norm="l2", sublinear_tf=True)
     known, columns = _kept_terms(projection.words)
-    found = [known, clone(blank).fit(texts)._terms()]
+    found = [known, _count(clone(blank), texts)._terms()]
     if pairs:
         blank.set_params(ngram_range=(1, 2))
-        found.append(_kept_terms(clone(blank).set_params(min_df=2).fit(texts))[0])
+        found.append(_kept_terms(_count(clone(blank).set_params(min_df=2), texts))[0])
     terms = to_vocabulary(found)
     places = find_terms(known.hashes, known.checks, terms.hashes, terms.checks)
     is_new = places < 0
@@ -102,6 +103,12 @@ def join_terms(projection, texts, pairs=False):
     encoder = blank._set_terms(terms, joined, projection.words.n_documents_)
     encoder._idf = idf
     return Terms(encoder, projection.vectors)
+
+
+def _count(words, texts):
+    """Fit without the warnings about texts: the encoder that the words are joined to gave them when it was fitted."""
+    words._store(words._learn(make_analysis(words), texts), keeps_all=False)
+    return words
 
 
 def _kept_terms(words):

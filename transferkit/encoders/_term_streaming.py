@@ -2,6 +2,7 @@
 
 from transferkit._algorithms.vocabulary_merging import Tally
 from transferkit._validation import check_can_merge, fit_context, is_fitted
+from transferkit.encoders._lost_words import warn_of_lost_words
 from transferkit.encoders._text_blocks import TermStatistics
 from transferkit.encoders._text_workings import find_workings
 
@@ -33,7 +34,10 @@ class TermStreamingMixin:
         known = is_fitted(self)
         if known:
             self._check_can_learn_on()
-        self._add(self._learn(find_workings(self).analysis if known else self._prepare_fit(), X))
+        analysis = find_workings(self).analysis if known else self._prepare_fit()
+        self._add(self._learn(analysis, X))
+        if not known:
+            warn_of_lost_words(self, analysis.sample)
         return self
 
     def merge(self, other):

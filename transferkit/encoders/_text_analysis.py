@@ -3,7 +3,7 @@
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
@@ -13,7 +13,7 @@ from transferkit._algorithms.term_counts import TermCounts, count_terms, count_t
 from transferkit._algorithms.text_bytes import TextBytes, encode_documents, strip_accents
 from transferkit._algorithms.tokens import NGrams, Tokens, character_ngrams, find_words, pad, word_ngrams
 from transferkit._algorithms.vocabulary import Vocabulary, decode_terms, find_terms
-from transferkit._validation import warn_for_unused_text_parameters
+from transferkit._validation import skip_check_of_stop_words, warn_for_unused_text_parameters
 from transferkit.encoders._stems import Stems, make_stems, stemming_analyzer
 from transferkit.encoders._text_device import choose_text_device
 from transferkit.encoders._user_functions import guard_functions
@@ -22,6 +22,23 @@ DEFAULT_TOKEN_PATTERN = r"(?u)\b\w\w+\b"
 # Characters in a block: its arrays should fit into the cache, and still be worth the calls.
 _BLOCK_SIZE = {"word": 1 << 18, "char": 1 << 17, "char_wb": 1 << 21, "plain": 1 << 20}
 _BLOCK_SIZE_ON_DEVICE = 1 << 22  # a device has no use for small ones
+# Bytes and n-grams of one text. Arrays number those of a block in four bytes, and other texts of it need as much again.
+_MOST_POSITIONS = 1 << 30
+_MOST_BYTES = 4  # of a character
+_MOST_TEXTS, _TEXTS_PER_BLOCK, _MOST_CHARACTERS = 1024, 64, 500  # of a sample
+
+
+class TextSample:
+    """Some of the texts that an encoder is fitted to, the first characters of each, taken evenly from every block."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def add(self, block: Sequence[str]) -> None:
+        """Take a few texts of a block."""
+        if len(self.texts) < _MOST_TEXTS:
+            step = -(-len(block) // _TEXTS_PER_BLOCK)
+            self.texts += [text[:_MOST_CHARACTERS] for text in block[::step]]
 
 
 @dataclass
@@ -30,7 +47,8 @@ class TextAnalysis:
 
     `unit` is 'word', 'char_wb' or 'char' where arrays do the work, and 'plain' where the user's functions or
     pattern have to be called for each document; `analyze` gives the terms of one document in any case.
-    `holds_text` is False where documents are files. `device` is a torch device, or None where NumPy counts.
+    `holds_text` is False where documents are files. `device` is a torch device, or None where NumPy counts. `sample`
+    takes some of the texts that are split, for what is to be said about them.
     """
 
     unit: str
@@ -43,6 +61,7 @@ class TextAnalysis:
     decode: Callable[[object], str]
     holds_text: bool
     device: object = None
+    sample: TextSample | None = None
 
     @property
     def by_word(self) -> bool:
@@ -57,15 +76,31 @@ class TextAnalysis:
         """Decode the documents and yield them in blocks."""
         block: list[str] = []
         size, limit = 0, _BLOCK_SIZE[self.unit] if self.device is None else _BLOCK_SIZE_ON_DEVICE
-        for document in documents:
+        n_sizes = self.ngram_range[1] - self.ngram_range[0] + 1
+        for position, document in enumerate(documents):
             text = document if self.holds_text and type(document) is str else self.decode(document)
+            if len(text) * max(_MOST_BYTES, min(n_sizes, len(text))) > _MOST_POSITIONS:
+                raise ValueError(
+                    f"The text at position {position} is too long to be counted at once: it has {len(text)} characters "
+                    f"(with ngram_range={self.ngram_range}). Cut it into several texts."
+                )
             block.append(text)
             size += len(text) + 1
             if size >= limit:
+                self._take_sample(block)
                 yield block
                 block, size = [], 0
         if block:
+            self._take_sample(block)
             yield block
+
+    def _take_sample(self, block: Sequence[str]) -> None:
+        if self.sample is not None:
+            self.sample.add(block)
+
+    def with_texts(self) -> "TextAnalysis":
+        """Return the same analysis for documents that have been read and decoded."""
+        return replace(self, holds_text=True)
 
     def count(self, documents: Sequence[str]) -> TermCounts:
         """Count the terms of a block of documents."""
@@ -157,7 +192,7 @@ def make_analysis(encoder, requires_device: bool = False) -> TextAnalysis:
     analysis : TextAnalysis
         The analysis.
     """
-    vectorizer = _as_vectorizer(encoder)
+    vectorizer = make_vectorizer(encoder)
     unit = choose_unit(encoder)
     stems = make_stems(encoder.stemmer)
     if stems is not None and encoder.analyzer != "word":
@@ -167,7 +202,7 @@ def make_analysis(encoder, requires_device: bool = False) -> TextAnalysis:
         hashes, checks = hash_strings(sorted(vectorizer.get_stop_words()) or [""], by_word=False)
         order = np.lexsort((checks, hashes))
         stop_words = hashes[order], checks[order]
-    analyze = vectorizer.build_analyzer()  # also warns of stop words that it would not find
+    analyze = vectorizer.build_analyzer()
     return TextAnalysis(
         unit=unit,
         lowercase=bool(encoder.lowercase),
@@ -232,16 +267,35 @@ def sort_given_vocabulary(vocabulary, analysis: TextAnalysis, lowercase: bool) -
     return terms.select(order), columns[order].astype(np.int32)
 
 
-def warn_for_unused(encoder) -> None:
-    """Warn as scikit-learn does when parameters shut each other out."""
-    warn_for_unused_text_parameters(_as_vectorizer(encoder))
+def warn_for_parameters(encoder) -> None:
+    """Warn when parameters shut each other out, as scikit-learn does, or the tokenizer changes stop words."""
+    vectorizer = make_vectorizer(encoder)
+    warn_for_unused_text_parameters(vectorizer)
+    stop_words = vectorizer.get_stop_words() if encoder.analyzer == "word" else None
+    if not stop_words:
+        return
+    preprocess, tokenize = vectorizer.build_preprocessor(), vectorizer.build_tokenizer()
+    try:
+        made = {token for word in stop_words for token in tokenize(preprocess(word))}
+    except Exception:  # the user's functions may be made for whole texts
+        return
+    if missing := sorted(made - set(stop_words)):
+        warnings.warn(
+            "Some stop words stay in the texts: the preprocessor and tokenizer turn them into words that are not in "
+            f"'stop_words', such as {missing[:5]}. Add these, or give stop words as the tokenizer returns them.",
+            UserWarning,
+            stacklevel=5,
+        )
 
 
-def _as_vectorizer(encoder) -> CountVectorizer:
+def make_vectorizer(encoder) -> CountVectorizer:
+    """Return a vectorizer of scikit-learn with the encoder's parameters, for the functions that it builds."""
     vectorizer = CountVectorizer()
     names = vectorizer.get_params()
     parameters = {name: value for name, value in encoder.get_params(deep=False).items() if name in names}
-    return vectorizer.set_params(**guard_functions(parameters))
+    vectorizer.set_params(**guard_functions(parameters))
+    skip_check_of_stop_words(vectorizer)  # `fit` checks them, once
+    return vectorizer
 
 
 def choose_unit(encoder) -> str:

@@ -50,7 +50,7 @@ def find_workings(encoder) -> Workings:
         analysis, short_texts = make_analysis(encoder), None
         if "_idf" in vars(encoder):
             search = _choose_search(encoder, analysis)
-            short_texts = ShortTexts(analysis, search, len(encoder._idf), encoder.dtype)
+            short_texts = ShortTexts(analysis, search, len(encoder._idf), encoder._row_dtype)
         workings = _known[encoder] = Workings(key, analysis, short_texts)
     return workings
 

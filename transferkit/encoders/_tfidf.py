@@ -1,5 +1,7 @@
 """TF-IDF: term counts weighed by how few documents hold the term."""
 
+import warnings
+from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
@@ -25,11 +27,22 @@ from transferkit._validation import (
     is_fitted,
 )
 from transferkit._versioning import VersionedEstimator
+from transferkit.encoders._lost_words import (
+    count_texts,
+    describe_empty_vocabulary,
+    warn_of_lost_words,
+    warn_of_unknown_texts,
+)
 from transferkit.encoders._shard_record import ShardRecordMixin
 from transferkit.encoders._short_texts import are_few
 from transferkit.encoders._term_files import LEFT_OUT_OF_FILES, TERM_ARRAYS, complete_state, pack_state, unpack_array
 from transferkit.encoders._term_streaming import TermStreamingMixin
-from transferkit.encoders._text_analysis import make_analysis, sort_given_vocabulary, warn_for_unused
+from transferkit.encoders._text_analysis import (
+    TextSample,
+    make_analysis,
+    sort_given_vocabulary,
+    warn_for_parameters,
+)
 from transferkit.encoders._text_blocks import (
     TermStatistics,
     check_documents,
@@ -39,6 +52,7 @@ from transferkit.encoders._text_blocks import (
     tally_terms,
     threaded_map,
 )
+from transferkit.encoders._text_functions import TextFunctionsMixin
 from transferkit.encoders._text_workings import find_workings
 
 # Shared with every encoder that starts from TF-IDF rows and passes these parameters on.
@@ -67,7 +81,7 @@ TEXT_PARAMETER_CONSTRAINTS = {
 }
 
 
-class TfidfEncoder(TermStreamingMixin, ShardRecordMixin, TransformerMixin, VersionedEstimator):
+class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, TransformerMixin, VersionedEstimator):
     r"""Encode texts as sparse TF-IDF rows.
 
     The parameters, the vocabulary, the order of columns and the numbers are those of scikit-learn's
@@ -109,7 +123,7 @@ class TfidfEncoder(TermStreamingMixin, ShardRecordMixin, TransformerMixin, Versi
     binary : bool, default=False
         Count a term once a document.
     dtype : {np.float32, np.float64}, default=np.float32
-        Type of the numbers in the rows.
+        Type of the numbers in the rows. Types of whole numbers give float64 and a warning, as in scikit-learn.
     norm : {'l1', 'l2'} or None, default='l2'
         Norm that every row is divided by.
     use_idf : bool, default=True
@@ -137,6 +151,8 @@ class TfidfEncoder(TermStreamingMixin, ShardRecordMixin, TransformerMixin, Versi
     ----------
     vocabulary_ : dict of str to int
         Column of each term.
+    fixed_vocabulary_ : bool
+        Whether the terms were given by `vocabulary`.
     idf_ : ndarray of shape (n_terms,)
         Inverse document frequency of each term; ones when `use_idf` is False.
     n_documents_ : int
@@ -275,8 +291,10 @@ class TfidfEncoder(TermStreamingMixin, ShardRecordMixin, TransformerMixin, Versi
         self : TfidfEncoder
             The fitted encoder.
         """
-        self._store(self._learn(self._prepare_fit(), X), keeps_all=False)
+        analysis = self._prepare_fit()
+        self._store(self._learn(analysis, X), keeps_all=False, sample=analysis.sample)
         self._forget_shards()
+        warn_of_lost_words(self, analysis.sample)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -295,11 +313,20 @@ class TfidfEncoder(TermStreamingMixin, ShardRecordMixin, TransformerMixin, Versi
         rows : CSR matrix of shape (n_texts, n_terms)
             TF-IDF rows.
         """
-        analysis = self._prepare_fit()
+        analysis, documents = self._prepare_fit(), self._check_documents(X)
+        rows = self._learn_and_encode(analysis, documents)
+        self._forget_shards()
+        warn_of_lost_words(self, analysis.sample)
+        return rows
+
+    def _learn_and_encode(self, analysis, documents):
+        """Become fitted to the documents, and return their rows."""
         if self.vocabulary is not None or self.max_vocabulary is not None:
-            documents = list(self._check_documents(X))
-            return self.fit(documents).transform(documents)
-        blocks = count_blocks(analysis, self._check_documents(X), self.n_jobs)
+            texts = [text for block in analysis.split(documents) for text in block]  # files and streams are read once
+            analysis = analysis.with_texts()
+            self._store(self._tally_documents(analysis, texts), keeps_all=False, sample=analysis.sample)
+            return self._encode_blocks(analysis, texts)[0]
+        blocks = count_blocks(analysis, documents, self.n_jobs)
         run = threaded_map(self.n_jobs)
         merged = merge_parts(blocks, run)
         terms, terms_of = to_vocabulary(blocks, merged, run), merged.terms_of
@@ -307,12 +334,11 @@ class TfidfEncoder(TermStreamingMixin, ShardRecordMixin, TransformerMixin, Versi
         del merged
         for k, block in enumerate(blocks):  # from here on only the counts are needed
             blocks[k] = block._replace(hashes=None, checks=None, text=None, starts=None, lengths=None)
-        self._store(TermStatistics(terms, n_documents), keeps_all=False)
-        self._forget_shards()
+        self._store(TermStatistics(terms, n_documents), keeps_all=False, sample=analysis.sample)
 
         def take_rows(k):
             block, blocks[k] = blocks[k], None  # its memory is free once the rows are made
-            return self._weigh(counts_by_row(block, self._columns[terms_of[k]], self.dtype))
+            return self._weigh(counts_by_row(block, self._columns[terms_of[k]], self._row_dtype))
 
         return stack_rows(list(map_blocks(take_rows, range(len(blocks)), self.n_jobs)), len(self._idf))
 
@@ -330,19 +356,43 @@ class TfidfEncoder(TermStreamingMixin, ShardRecordMixin, TransformerMixin, Versi
             A text without a known term gives a row of zeros.
         """
         check_is_fitted(self)
+        rows, n_unknown = self._encode(X)
+        warn_of_unknown_texts(self, n_unknown)
+        return rows
+
+    def _encode(self, X):
+        """Return the rows of the texts and, where all are zeros, the number of texts that are not blank, else 0."""
         self._settle()
         documents, workings = self._check_documents(X), find_workings(self)
-        if are_few(documents):
-            return workings.short_texts.encode(documents, self._weigh)
-        analysis, terms = workings.analysis, self._terms()
+        if not are_few(documents):
+            return self._encode_blocks(workings.analysis, documents)
+        rows = workings.short_texts.encode(documents, self._weigh)
+        return rows, 0 if rows.nnz else count_texts(documents)
+
+    def _encode_blocks(self, analysis, documents):
+        terms, n_unknown = self._terms(), []
 
         def make_rows(block):
-            counts = analysis.count(block)
-            places = find_terms(terms.hashes, terms.checks, counts.hashes, counts.checks)
-            columns = np.where(places >= 0, self._columns[places], np.int32(-1))
-            return self._weigh(counts_by_row(counts, columns, self.dtype))
+            rows = self._rows_of(analysis.count(block), terms)
+            if len(rows.data) == 0:
+                n_unknown.append(count_texts(block))
+            return rows
 
-        return stack_rows(list(map_blocks(make_rows, analysis.split(documents), self.n_jobs)), len(self._idf))
+        blocks = list(map_blocks(make_rows, analysis.split(documents), self.n_jobs))
+        rows = stack_rows(blocks, len(self._idf))
+        return rows, 0 if rows.nnz else sum(n_unknown)
+
+    def _rows_of(self, counts, terms):
+        """Return the rows of a block of counted documents."""
+        places = find_terms(terms.hashes, terms.checks, counts.hashes, counts.checks)
+        columns = np.where(places >= 0, self._columns[places], np.int32(-1))
+        return self._weigh(counts_by_row(counts, columns, self._row_dtype))
+
+    @property
+    def fixed_vocabulary_(self):
+        """Whether the terms were given by `vocabulary`."""
+        check_is_fitted(self)
+        return self.vocabulary is not None
 
     @property
     def idf_(self):
@@ -383,16 +433,6 @@ class TfidfEncoder(TermStreamingMixin, ShardRecordMixin, TransformerMixin, Versi
         names = decode_terms(self._term_text, self._term_starts[order], self._term_lengths[order])
         return np.array(names, dtype=object)
 
-    def build_analyzer(self):
-        """Return the function that turns one document into its terms, repeated as often as they occur.
-
-        Returns
-        -------
-        analyzer : callable
-            From a document to a list of str.
-        """
-        return make_analysis(self).analyze
-
     def inverse_transform(self, X):
         """Return the terms that have an entry in each row.
 
@@ -406,7 +446,7 @@ class TfidfEncoder(TermStreamingMixin, ShardRecordMixin, TransformerMixin, Versi
         terms : list of ndarray of str objects
             Terms of each row.
         """
-        names, rows = self.get_feature_names_out(), sparse.csr_array(X)
+        names, rows = self.get_feature_names_out(), sparse.csr_array(X, copy=True)  # not to change the argument
         rows.eliminate_zeros()
         rows.sort_indices()
         return [names[rows.indices[a:b]] for a, b in zip(rows.indptr[:-1], rows.indptr[1:], strict=True)]
@@ -433,7 +473,14 @@ class TfidfEncoder(TermStreamingMixin, ShardRecordMixin, TransformerMixin, Versi
 
     def _prepare_fit(self):
         """Check what the declared constraints cannot, and return the analysis of texts."""
-        if np.dtype(self.dtype) not in (np.float32, np.float64):
+        if np.dtype(self.dtype).kind in "iub":
+            warnings.warn(
+                f"The 'dtype' parameter of TfidfEncoder should be np.float32 or np.float64, because weights are no "
+                f"whole numbers. Got {self.dtype!r}: rows will be float64.",
+                UserWarning,
+                stacklevel=4,
+            )
+        elif np.dtype(self.dtype) not in (np.float32, np.float64):
             raise ValueError(
                 f"The 'dtype' parameter of TfidfEncoder must be np.float32 or np.float64. Got {self.dtype!r} instead."
             )
@@ -443,39 +490,46 @@ class TfidfEncoder(TermStreamingMixin, ShardRecordMixin, TransformerMixin, Versi
                 "The 'ngram_range' parameter of TfidfEncoder must be (min_n, max_n) with min_n <= max_n. "
                 f"Got {self.ngram_range!r} instead."
             )
-        warn_for_unused(self)
-        return make_analysis(self, requires_device=True)
+        warn_for_parameters(self)
+        return replace(make_analysis(self, requires_device=True), sample=TextSample())
 
     def _learn(self, analysis, X):
         """Return the statistics of the texts."""
-        documents = self._check_documents(X)
+        return self._tally_documents(analysis, self._check_documents(X))
+
+    def _tally_documents(self, analysis, documents):
         if self.vocabulary is None:
             return tally_terms(analysis, documents, self.n_jobs, self.max_vocabulary)
         given, _ = sort_given_vocabulary(self.vocabulary, analysis, self.lowercase)
         return count_given_terms(analysis, given, documents, self.n_jobs)
 
-    def _store(self, statistics, keeps_all):
-        """Become fitted with the terms that the parameters choose."""
-        columns = self._choose_columns(statistics.terms, statistics.n_documents)
+    def _store(self, statistics, keeps_all, sample=None):
+        """Become fitted with the terms that the parameters choose; a sample of the texts tells why there are none."""
+        columns = self._choose_columns(statistics.terms, statistics.n_documents, sample)
         self._set_state(statistics, columns, keeps_all)
 
     def _set_state(self, statistics, columns, keeps_all):
         terms, n_documents, error = statistics
-        settings = {"use_idf": self.use_idf, "smooth": self.smooth_idf, "dtype": self.dtype}
+        settings = {"use_idf": self.use_idf, "smooth": self.smooth_idf, "dtype": self._row_dtype}
         idf = weigh_columns(terms.document_frequency, columns, n_documents, **settings)
         vars(self).update(zip(TERM_ARRAYS, terms, strict=True))
         self._columns, self._idf, self.n_documents_, self._packed = columns, idf, n_documents, None
         self._tally, self._keeps_all, self._is_complete, self._vocabulary_error = None, keeps_all, True, error
 
-    def _choose_columns(self, terms, n_documents):
+    @property
+    def _row_dtype(self):
+        """The type of the rows, which is `dtype` unless that is for whole numbers."""
+        return np.float64 if np.dtype(self.dtype).kind in "iub" else self.dtype
+
+    def _choose_columns(self, terms, n_documents, sample):
         if self.vocabulary is not None:
             return sort_given_vocabulary(self.vocabulary, make_analysis(self), self.lowercase)[1]
         if len(terms.hashes) == 0:
-            raise ValueError("empty vocabulary; perhaps the documents only contain stop words")
+            raise ValueError(describe_empty_vocabulary(self, sample))
         is_kept = within_bounds(terms.document_frequency, n_documents, self.min_df, self.max_df)
         if not is_kept.any():
             raise ValueError("After pruning, no terms remain. Try a lower min_df or a higher max_df.")
-        return choose_columns(terms, is_kept, self.max_features, self.binary, self.dtype)
+        return choose_columns(terms, is_kept, self.max_features, self.binary, self._row_dtype)
 
     def _terms(self):
         self._settle()

@@ -22,9 +22,7 @@ def guard_functions(parameters: dict) -> dict:
         The same, functions replaced. They can be pickled where the user's functions can.
     """
     wrappers = {"analyzer": _list_terms, "tokenizer": _list_terms}
-    if (
-        parameters.get("tokenizer") is None
-    ):  # a tokenizer of the user's may take what a preprocessor of the user's gives
+    if parameters.get("tokenizer") is None:  # the user's tokenizer may take whatever the user's preprocessor returns
         wrappers |= {"preprocessor": _make_text, "strip_accents": _make_text}
     return {
         name: partial(wrappers[name], function=value, name=name) if name in wrappers and callable(value) else value

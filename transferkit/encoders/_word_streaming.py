@@ -1,11 +1,13 @@
 """Learning on: more texts, other encoders, a domain's own texts."""
 
+from dataclasses import replace
 from numbers import Integral
 
 from transferkit._algorithms.pooling import rotation_onto
 from transferkit._algorithms.vocabulary import find_terms
 from transferkit._validation import check_can_merge, check_is_fitted, fit_context, is_fitted
-from transferkit.encoders._text_analysis import make_analysis, warn_for_unused
+from transferkit.encoders._lost_words import warn_of_lost_words
+from transferkit.encoders._text_analysis import TextSample, make_analysis, warn_for_parameters
 from transferkit.encoders._text_blocks import check_documents
 from transferkit.encoders._word_counts import Bounds, WordCounts
 
@@ -34,8 +36,11 @@ class WordStreamingMixin:
         ValueError
             If the encoder holds no counts: its vectors were loaded, or it was fitted with `fit` and then loaded.
         """
-        counts = self._count(self._known_counts() if is_fitted(self) else WordCounts(), X)
+        known, sample = is_fitted(self), TextSample()
+        counts = self._count(self._known_counts() if known else WordCounts(), X, sample)
         vars(self).update(_counts=tuple(counts), _keeps_counts=True, _is_stale=True)
+        if not known:
+            warn_of_lost_words(self, sample)
         return self
 
     def merge(self, other):
@@ -118,11 +123,12 @@ class WordStreamingMixin:
         vars(self).update(learned, _counts=tuple(counts), _keeps_counts=True)
         return self
 
-    def _count(self, counts, X):
+    def _count(self, counts, X, sample=None):
         words = self._make_words()
-        warn_for_unused(words)
+        warn_for_parameters(words)
         documents = check_documents(X, (str,))
-        return counts.add(make_analysis(words), documents, self.window, self._bounds(), self.n_jobs)
+        analysis = replace(make_analysis(words), sample=sample)
+        return counts.add(analysis, documents, self.window, self._bounds(), self.n_jobs)
 
     def _bounds(self):
         return Bounds(self.max_pairs, self.max_vocabulary)

@@ -1,5 +1,6 @@
 """Word vectors, trained on unlabelled text or loaded, and pooled to one row a text."""
 
+import warnings
 from copy import copy
 from numbers import Integral, Real
 
@@ -21,9 +22,15 @@ from transferkit._progress import FitProgress
 from transferkit._validation import Interval, StrOptions, check_is_fitted, fit_context, is_fitted, unchanged_on_error
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._fine_tuning import LinearLayer, Network, UnitRowsLayer
+from transferkit.encoders._lost_words import (
+    count_inner_frames,
+    describe_empty_vocabulary,
+    warn_of_lost_words,
+    warn_of_unknown_texts,
+)
 from transferkit.encoders._shard_record import ShardRecordMixin
 from transferkit.encoders._term_projection import TermProjection
-from transferkit.encoders._text_analysis import make_analysis
+from transferkit.encoders._text_analysis import TextSample, make_analysis
 from transferkit.encoders._text_blocks import check_documents, count_given_terms
 from transferkit.encoders._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
 from transferkit.encoders._word_counts import WordCounts
@@ -317,13 +324,32 @@ class WordVectorEncoder(
         progress = FitProgress(self, 1 if self.method == "ppmi-svd" else self.max_iter, "epoch")
         with unchanged_on_error(self):
             progress.begin(X, y, None)
-            counts = self._count(WordCounts(), X)
-            learned = self._learn(counts, progress.step)
+            counts = self._count(WordCounts(), X, sample := TextSample())
+            learned = self._learn(counts, progress.step, sample)
         learned.update(_counts=tuple(counts), _keeps_counts=False)
         vars(self).update(learned)
         self._forget_shards()
         progress.end(learned)
+        warn_of_lost_words(self, sample)
         return self
+
+    def fit_transform(self, X, y=None):
+        """Learn word vectors from the texts and return their rows.
+
+        Parameters
+        ----------
+        X : iterable of str, length n_texts
+            Texts: list, NumPy array, generator, pandas or polars Series.
+        y : None
+            Ignored; here for scikit-learn's API.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_texts, n_features), float32
+            Rows.
+        """
+        texts = list(check_documents(X, (str,)))  # a generator is read once
+        return self.fit(texts, y).transform(texts)
 
     def adapt_idf(self, X):
         """Weigh words as they occur in these texts, and leave the vectors as they are.
@@ -347,7 +373,9 @@ class WordVectorEncoder(
         total = counted.total[order]
         frequency = total / max(total.sum(), 1)
         weights = smooth_inverse_frequency(frequency, self.sif_weight)
-        rows = mean_rows(self._words.transform(documents), weights, self._vectors)
+        words, n_unknown = self._words._encode(documents)
+        warn_of_unknown_texts(self, n_unknown)
+        rows = mean_rows(words, weights, self._vectors)
         self._idf = inverse_document_frequency(counted.document_frequency[order], n_documents, True, np.float32)
         self._frequency, self._common = frequency, common_direction(rows)
         return self
@@ -368,10 +396,12 @@ class WordVectorEncoder(
         check_is_fitted(self)
         self._settle()
         documents = list(check_documents(X, (str,))) if self.subword else X
-        bag = BagOfVectors(self._words.transform(documents), self._vectors, self._idf, self._frequency)
+        words, n_unknown = self._words._encode(documents)
+        bag = BagOfVectors(words, self._vectors, self._idf, self._frequency)
         if self.subword:
             bag = add_unseen_words(self, documents, bag)
         parts = [bag.pool(pooling, self.sif_weight, self._common) for pooling in self.pooling.split("+")]
+        warn_of_unknown_texts(self, n_unknown if not parts[0].any() else 0)  # a spelling may be known
         if self.norm is not None:
             parts = [unit_rows(part) for part in parts]
         return parts[0] if len(parts) == 1 else np.hstack(parts)
@@ -389,11 +419,11 @@ class WordVectorEncoder(
         self._settle()
         return getattr(self, "_vocabulary_error", 0)  # which loaded vectors and earlier files lack
 
-    def _learn(self, counts, on_epoch=lambda read: False):
+    def _learn(self, counts, on_epoch=lambda read: False, sample=None):
         """Return the attributes that follow from the counts."""
         terms = Vocabulary(*counts.terms)
         if len(terms.hashes) == 0:
-            raise ValueError("empty vocabulary; perhaps the documents only contain stop words")
+            raise ValueError(describe_empty_vocabulary(self, sample))
         chosen = counts.choose(self.min_count, self.max_features)
         if len(chosen) == 0:
             raise ValueError(f"No word occurs min_count={self.min_count} times. Use a lower min_count or more texts.")
@@ -412,7 +442,9 @@ class WordVectorEncoder(
             }
 
         pairs = both_directions(counts.pairs_of(chosen))
-        return attributes(*learn_vectors(self, pairs, lambda read: on_epoch(lambda: attributes(read()))))
+        vectors, losses = learn_vectors(self, pairs, lambda read: on_epoch(lambda: attributes(read())))
+        _warn_of_words_alone(vectors)
+        return attributes(vectors, losses)
 
     def _describe(self, words, vectors, frequency, idf):
         # Texts of independent words agree most along the mean of the weighted vectors.
@@ -446,7 +478,9 @@ class WordVectorEncoder(
     def _to_network(self, X):
         """Return the weighted words of texts, whose products with the vectors are pooled rows, and the layers."""
         self._settle()
-        rows = share_rows(self._words.transform(X), self._idf if self.pooling == "tfidf" else None)
+        words, n_unknown = self._words._encode(X)
+        warn_of_unknown_texts(self, n_unknown)
+        rows = share_rows(words, self._idf if self.pooling == "tfidf" else None)
         return Network(rows, [LinearLayer(self._vectors), *([UnitRowsLayer()] if self.norm == "l2" else [])])
 
     def _with_layers(self, layers):
@@ -488,3 +522,15 @@ class WordVectorEncoder(
         tags.input_tags.two_d_array = False
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _warn_of_words_alone(vectors):
+    n_alone = int((~vectors.any(axis=1)).sum())
+    if n_alone > len(vectors) / 2:
+        warnings.warn(
+            f"{n_alone} of {len(vectors)} words have vectors of zeros, because no word stands near them more often "
+            "than by chance. Vectors are learned from the words of a text that stand near each other: texts of one "
+            "word give none.",
+            UserWarning,
+            stacklevel=count_inner_frames(),
+        )
