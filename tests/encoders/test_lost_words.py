@@ -144,14 +144,20 @@ def test_empty_vocabulary_names_stop_words_functions_and_lengths():
 def test_batches_without_a_known_term_are_warned_of(encoder):
     fitted = clone(encoder).fit(["rows of a matrix", "rows of a vector"])
     message = f"No text of this batch holds a term that the {type(encoder).__name__} knows"
-    for texts in (["zzz", "yyy"], ["zzz", "", "yyy"], ["zzz", "yyy"] * 20, (text for text in ["zzz", "yyy"])):
+    for texts in (["zzz", "yyy", "xxx"], ["zzz", "", "yyy", "xxx"], ["zzz", "yyy"] * 20, iter(["zzz", "yyy", "xxx"])):
         with pytest.warns(UserWarning, match=message) as seen:
             rows = fitted.transform(texts)
         assert not (rows if isinstance(rows, np.ndarray) else rows.toarray()).any()
         assert len(seen) == 1
         assert seen[0].filename == __file__
     with warnings.catch_warnings(action="error"):
-        for texts in (["zzz"], ["zzz", "", " \n"], ["", ""] * 20, ["zzz", "yyy", "rows"], ["zzz"] * 30 + ["rows"]):
+        for texts in (
+            ["zzz"],
+            ["zzz", "yyy", "", " \n"],
+            ["", ""] * 20,
+            ["zzz", "yyy", "rows"],
+            ["zzz"] * 30 + ["rows"],
+        ):
             fitted.transform(texts)
 
 
@@ -159,7 +165,7 @@ def test_words_known_by_their_spelling_are_known():
     encoder = WordVectorEncoder(3, min_count=1, subword=True).fit(["rows of a matrix", "rows of a vector"])
     assert encoder.transform(["matrixes", "vectors"]).any()
     with pytest.warns(UserWarning, match="No text of this batch"):
-        encoder.transform(["zzzz", "yyyy"])
+        encoder.transform(["zzzz", "yyyy", "xxxx"])
 
 
 def test_texts_of_one_word_are_warned_of():

@@ -393,7 +393,7 @@ def test_continuing_needs_counts_and_a_weight(fitted, corpus):
 def test_texts_without_known_words_can_be_adapted_to(fitted):
     encoder = pickle.loads(pickle.dumps(fitted)).set_params(pooling="sif")
     with pytest.warns(UserWarning, match="No text of this batch holds a term that the WordVectorEncoder knows"):
-        encoder.adapt_idf(["zzz", "yyy"])
+        encoder.adapt_idf(["zzz", "yyy", "xxx"])
     assert not encoder.frequency_.any()
     rows, plain = encoder.transform(["array"]), encoder.set_params(pooling="mean").transform(["array"])
     np.testing.assert_allclose(rows, plain, atol=1e-6)

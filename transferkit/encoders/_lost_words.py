@@ -8,6 +8,7 @@ from transferkit._algorithms.word_shapes import WordProblem, find_problem, split
 from transferkit.encoders._text_analysis import DEFAULT_TOKEN_PATTERN, TextSample, make_vectorizer
 
 _MOST_PREPARED = 100  # texts on which a function of the user's is called once more
+_SEVERAL = 3  # texts
 _SHOWN = 30  # characters of a text that a message quotes
 
 _CAUSES = {
@@ -55,8 +56,11 @@ def describe_empty_vocabulary(encoder, sample: TextSample | None) -> str:
 
 
 def warn_of_unknown_texts(encoder, n_texts: int) -> None:
-    """Warn when all of several texts, blank ones not counted, gave rows of zeros. One such text is not unusual."""
-    if n_texts > 1:
+    """Warn when all of `_SEVERAL` texts or more, blank ones not counted, gave rows of zeros.
+
+    One or two such texts are not unusual: a server is asked about one at a time, and folds of small searches are small.
+    """
+    if n_texts >= _SEVERAL:
         warnings.warn(
             f"No text of this batch holds a term that the {type(encoder).__name__} knows, so all its rows are zeros "
             "and predictions from them say nothing. Compare the texts with those of fit: their language, and how "

@@ -353,7 +353,8 @@ class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, Tra
         Returns
         -------
         rows : CSR matrix of shape (n_texts, n_terms)
-            A text without a known term gives a row of zeros.
+            A text without a known term gives a row of zeros; a warning is given when that is so for a whole batch of
+            three texts or more.
         """
         check_is_fitted(self)
         rows, n_unknown = self._encode(X)
