@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.metrics import roc_auc_score
 
 from transferkit._algorithms.domain_shift import auc_with_interval, feature_drift
@@ -56,6 +57,16 @@ def test_confidence_risk_rises_where_predictions_are_less_sure():
     assert confidence_risk(held_out, wrong, np.vstack([sure[:10], unsure[:40]])).value > 0.7
 
 
+def test_confidence_risk_shares_ties_out():
+    equal = np.tile([0.7, 0.3], (40, 1))  # as models of a few binary features predict
+    wrong = np.repeat([0.0, 1.0], [30, 10])
+    assert confidence_risk(equal, wrong, equal[:7]).value == pytest.approx(0.25)
+    swapped = np.vstack([equal, np.tile([0.9, 0.1], (40, 1))])  # ten of the 40 least certain are wrong
+    assert confidence_risk(swapped, np.r_[wrong, np.zeros(40)], equal).value == pytest.approx(0.25)
+    assert confidence_risk(equal, np.zeros(40), equal).value == 0
+    assert confidence_risk(equal, np.ones(40), equal).value == 1
+
+
 def test_entropy_of_certainty_is_zero():
     np.testing.assert_allclose(entropy(np.array([[1.0, 0], [0.5, 0.5]])), [0, np.log(2)], atol=1e-12)
 
@@ -73,6 +84,26 @@ def test_gain_knows_that_criteria_on_the_same_rows_are_no_more_evidence():
     assert (in_favour, again[2]) == (1, 2)
 
 
+def test_error_of_a_gain_is_that_of_the_criterion_in_the_middle():
+    quiet = Estimate(0.5, np.tile([0.4, 0.6], 50))
+    none = Estimate(0.0, np.zeros(100))
+    loud = [Estimate(mean, mean + np.tile([-5.0, 5.0], 50)) for mean in (0.1, 0.9)]
+    before = {"iwv": loud[0], "dev": quiet, "entropy": loud[1]}
+    gain, error, _ = agreed_gain(before, dict.fromkeys(before, none), ("iwv", "dev"))
+    assert gain == 0.5
+    assert error == pytest.approx(quiet.terms.std(ddof=1) / 10)
+
+
+def test_error_of_a_gain_between_two_criteria_is_that_of_their_mean():
+    a, b = RNG.normal(0.4, 1, 300), RNG.normal(0.6, 1, 300)
+    before = {"iwv": Estimate(a.mean(), a), "entropy": Estimate(b.mean(), b)}
+    after = {name: Estimate(0.0, np.zeros(300)) for name in before}
+    gain, error, _ = agreed_gain(before, after, ("iwv",))
+    assert gain == pytest.approx((a.mean() + b.mean()) / 2)
+    assert error == pytest.approx(np.sqrt(a.var(ddof=1) / 300 + b.var(ddof=1) / 300) / 2)  # of independent rows
+    assert agreed_gain(before, after, ("iwv", "entropy"))[1] == pytest.approx(((a + b) / 2).std(ddof=1) / np.sqrt(300))
+
+
 def test_area_is_scikit_learns_and_the_interval_covers():
     covered = 0
     for _ in range(200):
@@ -82,6 +113,17 @@ def test_area_is_scikit_learns_and_the_interval_covers():
         assert area == pytest.approx(roc_auc_score(is_target, scores))
         covered += low < 0.7602 < high  # Phi(1 / sqrt(2))
     assert 165 <= covered <= 195
+
+
+def test_interval_of_a_cross_validation_is_wider_than_that_of_one_classifier():
+    scores = np.r_[RNG.normal(size=200), RNG.normal(0.5, 1, size=200)]
+    is_target = np.repeat([False, True], 200)
+    area, low, high = auc_with_interval(scores, is_target, 0.95)
+    same_area, lower, higher = auc_with_interval(scores, is_target, 0.95, n_folds=5)
+    assert same_area == area
+    # sqrt(1 + 5 / 4) times as wide, on the logit scale
+    widths = [np.log(b / (1 - b)) - np.log(a / (1 - a)) for a, b in ((low, high), (lower, higher))]
+    assert widths[1] / widths[0] == pytest.approx(1.5)
 
 
 @pytest.mark.parametrize(("shift", "area"), [(5, 1.0), (-5, 0.0)])
@@ -99,3 +141,9 @@ def test_drift_is_in_standard_deviations():
     np.testing.assert_allclose(drift, [2, 0], atol=0.1)
     constant = feature_drift(np.ones((5, 2)), np.ones((5, 2)) * [1, 2])
     np.testing.assert_array_equal(constant, [0, np.inf])
+
+
+@pytest.mark.parametrize("convert", [np.asarray, sparse.csr_matrix])
+def test_drift_of_equal_constants_is_zero_in_single_precision(convert):
+    source, target = (convert(np.full((n, 1), 0.1, np.float32)) for n in (23, 1001))
+    np.testing.assert_array_equal(feature_drift(source, target), [0])

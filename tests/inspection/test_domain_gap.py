@@ -17,6 +17,39 @@ def test_same_domain_has_no_gap():
     assert abs(np.mean([gap.auc for gap in areas]) - 0.5) < 0.05
 
 
+TIED = {
+    "two binary features": lambda random, n: random.integers(0, 2, size=(n, 2)).astype(float),
+    "one-hot": lambda random, n: np.eye(3)[random.integers(0, 3, size=n)],
+    "counts, sparse": lambda random, n: sparse.csr_matrix(random.poisson(0.3, size=(n, 4)).astype(float)),
+    "texts of one word": lambda random, n: [["yes", "no", "maybe"][k] for k in random.integers(0, 3, size=n)],
+}
+
+
+@pytest.mark.parametrize("kind", TIED)
+def test_ties_are_no_shift(kind):
+    random = np.random.default_rng(1)
+    gaps = [domain_gap(TIED[kind](random, 100), TIED[kind](random, 150), cv=3) for _ in range(30)]
+    assert sum(gap.is_shifted for gap in gaps) <= 2
+    assert abs(np.mean([gap.auc for gap in gaps]) - 0.5) < 0.02
+
+
+def test_rows_that_are_all_the_same_have_no_gap():
+    for source, target in ((np.ones((101, 2)), np.ones((57, 2))), (["the same"] * 23, ["the same"] * 31)):
+        gap = domain_gap(source, target)
+        assert gap.auc == 0.5
+        assert not gap.is_shifted
+        assert gap.top(1)[0][1] == 0
+
+
+def test_shift_of_tied_features_is_found():
+    random = np.random.default_rng(0)
+    source, target = random.random((400, 2)) < 0.5, random.random((400, 2)) < [0.5, 0.9]
+    gap = domain_gap(source.astype(float), target.astype(float))
+    assert gap.is_shifted
+    assert gap.top(1)[0][0] == "x1"
+    assert gap.auc == pytest.approx(0.7, abs=0.06)  # 0.5 + (0.9 - 0.5) / 2
+
+
 def test_shifted_feature_is_found_and_named():
     gap = domain_gap(ROWS[:200], np.add(ROWS[200:], [0, 0, 3, 0]))
     assert gap.is_shifted
@@ -43,6 +76,8 @@ def test_texts(encoder):
     pans = [f"{word} of the pan" for word in ("lid", "handle", "coating", "rim", "base", "grip")]
     gap = domain_gap(books, pans, encoder=encoder, cv=3)
     assert gap.auc == 1
+    mixed = domain_gap(books[0::2] + pans[0::2], books[1::2] + pans[1::2], encoder=encoder, cv=3)
+    assert not mixed.is_shifted  # each has words of both
     if encoder is None:
         assert {name for name, _ in gap.top(4)} == {"book", "in", "of", "pan"}
 

@@ -8,21 +8,37 @@ from scipy import sparse, special, stats
 __all__ = ["auc_with_interval", "feature_drift"]
 
 
-def auc_with_interval(scores: np.ndarray, is_target: np.ndarray, level: float) -> tuple[float, float, float]:
+def auc_with_interval(
+    scores: np.ndarray, is_target: np.ndarray, level: float, n_folds: int | None = None
+) -> tuple[float, float, float]:
     """Return the area under the ROC curve of scores for the target, and its confidence interval.
 
     The area is the probability that a random target row scores higher than a random source row, ties counting half.
 
+    Parameters
+    ----------
+    scores : ndarray of shape (n_rows,)
+        One score per row.
+    is_target : ndarray of bool of shape (n_rows,)
+        Which rows are of the target.
+    level : float
+        Confidence level of the interval.
+    n_folds : int, default=None
+        Number of folds of the cross-validation that gave the scores; None if one classifier gave them all, and saw
+        none of the rows.
+
     Notes
     -----
     The variance is that of DeLong [1]_, from the placements of each row among those of the other domain; the interval
-    is that of a normal logit, which stays within 0 and 1. At an area of 0 or 1, where that variance is nil, half a
-    pair is taken to be on the other side.
+    is that of a normal logit, which stays within 0 and 1. At an area of 0 or 1, where that variance is zero, half a
+    pair is taken to be on the other side. The classifiers of a cross-validation share training rows, so their errors
+    are correlated: the variance is multiplied by 1 + n_folds / (n_folds - 1) [2]_.
 
     References
     ----------
     .. [1] E. DeLong, D. DeLong, D. Clarke-Pearson, "Comparing the areas under two or more correlated receiver operating
        characteristic curves: a nonparametric approach", Biometrics 44 (1988), 837-845.
+    .. [2] C. Nadeau, Y. Bengio, "Inference for the generalization error", Machine Learning 52 (2003), 239-281.
     """
     source, target = scores[~is_target], scores[is_target]
     n_source, n_target = len(source), len(target)
@@ -31,6 +47,8 @@ def auc_with_interval(scores: np.ndarray, is_target: np.ndarray, level: float) -
     of_source = 1 - (ranks[n_target:] - stats.rankdata(source)) / n_target
     area = float(of_target.mean())
     variance = of_target.var(ddof=1) / n_target + of_source.var(ddof=1) / n_source
+    if n_folds is not None:
+        variance *= 1 + n_folds / (n_folds - 1)
     half = 0.5 / (n_source * n_target)
     inner = min(max(area, half), 1 - half)
     error = max(float(np.sqrt(variance)), half) / (inner * (1 - inner))
@@ -51,10 +69,11 @@ def feature_drift(source: Any, target: Any) -> np.ndarray:
     """
     means, variances = [], []
     for X in (source, target):
-        mean = np.asarray(X.mean(axis=0), np.float64).ravel()
-        squares = X.multiply(X) if sparse.issparse(X) else np.square(X, dtype=np.float64)
+        X = X.astype(np.float64)  # in float32 the mean of equal numbers differs with how many they are
+        mean = np.asarray(X.mean(axis=0)).ravel()
+        squares = X.multiply(X) if sparse.issparse(X) else np.square(X)
         means.append(mean)
-        variances.append(np.maximum(np.asarray(squares.mean(axis=0), np.float64).ravel() - mean**2, 0))
+        variances.append(np.maximum(np.asarray(squares.mean(axis=0)).ravel() - mean**2, 0))
     difference = means[1] - means[0]
     spread = np.sqrt((variances[0] + variances[1]) / 2)
     scale = np.maximum(np.abs(means[0]), np.abs(means[1]))

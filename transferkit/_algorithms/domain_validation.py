@@ -55,7 +55,8 @@ def confidence_risk(held_out: np.ndarray, is_wrong: np.ndarray, target: np.ndarr
     """Return the share of target predictions whose entropy is beyond what the source's error rate calls wrong [1]_.
 
     The threshold is the entropy that as many held-out source predictions exceed as are wrong (average thresholded
-    confidence), so that classifiers which are sure of everything do not look good for it.
+    confidence), so that classifiers which are sure of everything do not look good for it. Of predictions at the
+    threshold itself the same share counts as wrong as of the held-out ones there.
 
     Parameters
     ----------
@@ -71,8 +72,11 @@ def confidence_risk(held_out: np.ndarray, is_wrong: np.ndarray, target: np.ndarr
     .. [1] S. Garg, S. Balakrishnan, Z. Lipton, B. Neyshabur, H. Sedghi, "Leveraging unlabeled data to predict
        out-of-distribution performance", ICLR (2022).
     """
-    threshold = np.quantile(entropy(held_out), 1 - is_wrong.mean())
-    terms = (entropy(target) > threshold).astype(np.float64)
+    certain, asked = (entropy(rows).round(12) for rows in (held_out, target))  # rounding errors part no ties
+    threshold = np.quantile(certain, 1 - is_wrong.mean(), method="inverted_cdf")
+    beyond, at = (certain > threshold).mean(), (certain == threshold).mean()
+    share = np.clip((is_wrong.mean() - beyond) / at, 0, 1)
+    terms = (asked > threshold) + share * (asked == threshold)
     return Estimate(float(terms.mean()), terms)
 
 
@@ -87,7 +91,8 @@ def agreed_gain(
 ) -> tuple[float, float, int]:
     """Return by how much the risk falls by the median criterion, its standard error, and how many criteria see it fall.
 
-    One criterion that is fooled, as each can be, does not move the median far.
+    One criterion that is misled, as each can be, does not move the median far. The standard error is that of the
+    criterion in the middle, or of the mean of the two in the middle.
 
     Parameters
     ----------
@@ -98,10 +103,13 @@ def agreed_gain(
         rows are independent, criteria on the same rows are not.
     """
     differences = {name: before[name].terms - after[name].terms for name in before}
-    gains = [float(before[name].value - after[name].value) for name in before]
+    gains = {name: float(before[name].value - after[name].value) for name in before}
+    in_order = sorted(gains, key=gains.__getitem__)
+    middle = in_order[(len(gains) - 1) // 2 : len(gains) // 2 + 1]
     variance = 0.0
-    for names in ([n for n in before if n in source_criteria], [n for n in before if n not in source_criteria]):
+    for names in ([n for n in middle if n in source_criteria], [n for n in middle if n not in source_criteria]):
         if names:
             total = np.sum([differences[name] for name in names], axis=0)
             variance += float(total.var(ddof=1)) / len(total) if len(total) > 1 else 0.0
-    return float(np.median(gains)), float(np.sqrt(variance)) / len(gains), sum(gain > 0 for gain in gains)
+    gain = float(np.median(list(gains.values())))
+    return gain, float(np.sqrt(variance)) / len(middle), sum(gain > 0 for gain in gains.values())
