@@ -28,6 +28,7 @@ __all__ = [
     "Interval",
     "StrOptions",
     "check_can_merge",
+    "check_count",
     "check_feature_names_in",
     "check_features",
     "check_has_classes",
@@ -203,6 +204,14 @@ def check_sizes(estimator, name, lengths=None):
         raise ValueError(
             f"The {name!r} parameter of {type(estimator).__name__} must be a tuple of {expected}positive integers"
             f"{or_none}. Got {value!r} instead."
+        )
+
+
+def check_count(name, value, function, least=0):
+    """Raise ValueError unless an argument of a function or method is a whole number, of a least size."""
+    if not isinstance(value, Integral) or value < least:
+        raise ValueError(
+            f"The {name!r} argument of {function} must be an int in the range [{least}, inf). Got {value!r} instead."
         )
 
 

@@ -299,6 +299,14 @@ def test_similar_words_are_near(fitted):
     assert by_vector[1][0] == word
 
 
+@pytest.mark.parametrize("n", [-1, 2.5, None])
+def test_number_of_similar_words_is_checked(fitted, n):
+    assert fitted.most_similar("array", n=0) == []
+    for name, words in (("most_similar", ["array"]), ("analogy", ["row", "rows", "column"])):
+        with pytest.raises(ValueError, match=rf"The 'n' argument of {name} must be an int in the range .*Got {n}"):
+            getattr(fitted, name)(*words, n=n)
+
+
 def test_analogy_is_vector_arithmetic_without_its_question(fitted):
     question = ["row", "rows", "column"]
     a, b, c = (fitted.vectors_[fitted.vocabulary_[word]] for word in question)

@@ -123,3 +123,12 @@ def test_sparse_rows_are_encoded_by_what_is_not_fitted_yet():
     assert len(gap.drift) == 3
     with pytest.raises(ValueError, match=r"must have the same features\. Got 30 and 29 of them"):
         domain_gap(rows[:40], rows[40:, :29], encoder=TruncatedSVD(3))
+
+
+@pytest.mark.parametrize("n", [-1, 2.5, None])
+def test_number_of_features_is_checked(n):
+    gap = domain_gap(ROWS[:200], ROWS[200:])
+    assert gap.top(0) == []
+    for call, name in ((gap.top, "top"), (lambda n: gap.plot(n=n), "plot")):
+        with pytest.raises(ValueError, match=rf"The 'n' argument of {name} must be an int in the range .*Got {n}"):
+            call(n)

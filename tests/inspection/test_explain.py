@@ -208,3 +208,19 @@ def test_wrong_input_is_named():
         explain(LogisticHead().fit(np.eye(4), [0, 1, 0, 1]), TEXT)
     with pytest.raises(TypeError, match="no text encoder with a head"):
         top_terms(TfidfEncoder().fit(TEXTS))
+
+
+@pytest.mark.parametrize("n", [-1, 2.5, None])
+def test_number_of_terms_is_checked(n):
+    model = make_pipeline(TfidfEncoder(), LogisticHead()).fit(["a good film", "a bad film"], ["up", "down"])
+    explanation = explain(model, "good")
+    assert explanation.top(0) == []
+    assert top_terms(model, 0) == {"down": [], "up": []}
+    calls = {
+        "top": explanation.top,
+        "to_html": lambda n: explanation.to_html(n=n),
+        "top_terms": lambda n: top_terms(model, n),
+    }
+    for name, call in calls.items():
+        with pytest.raises(ValueError, match=rf"The 'n' argument of {name} must be an int in the range .*Got {n}"):
+            call(n)

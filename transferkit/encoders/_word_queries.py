@@ -3,7 +3,7 @@
 import numpy as np
 
 from transferkit._algorithms.vocabulary import find_terms
-from transferkit._validation import check_is_fitted
+from transferkit._validation import check_count, check_is_fitted
 from transferkit.encoders._text_analysis import make_analysis
 from transferkit.encoders._word_subwords import spell_vectors
 
@@ -65,7 +65,10 @@ class WordQueriesMixin:
         ------
         KeyError
             If the word is not in the vocabulary (with `subword`, if none of its n-grams is known either).
+        ValueError
+            If `n` is negative or not a whole number.
         """
+        check_count("n", n, "most_similar")
         check_is_fitted(self)
         self._settle()
         if isinstance(word, str):
@@ -92,7 +95,10 @@ class WordQueriesMixin:
         ------
         KeyError
             If a word is not in the vocabulary (with `subword`, if none of its n-grams is known either).
+        ValueError
+            If `n` is negative or not a whole number.
         """
+        check_count("n", n, "analogy")
         check_is_fitted(self)
         self._settle()
         rows, vectors = self._look_up(a, b, c)

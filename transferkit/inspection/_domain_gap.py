@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from transferkit._algorithms.domain_shift import auc_with_interval, feature_drift
 from transferkit._pictures import import_pyplot
-from transferkit._validation import check_features, check_texts, holds_texts
+from transferkit._validation import check_count, check_features, check_texts, holds_texts
 from transferkit.adaptation._domains import stack_rows
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.heads import LogisticHead
@@ -62,6 +62,7 @@ class DomainGap:
         features : list of tuple (name, drift)
             Largest difference first, of either sign.
         """
+        check_count("n", n, "top")
         order = np.argsort(-np.abs(self.drift), kind="stable")[:n]
         return [(str(self.feature_names[i]), float(self.drift[i])) for i in order]
 
@@ -128,7 +129,7 @@ class DomainGapDisplay:
         X_target : iterable of str, array-like or sparse matrix of shape (n_target, n_features)
             Rows of the target.
         n : int, default=20
-            Number of features to draw.
+            Number of features to draw, at least 1.
         ax : matplotlib Axes, default=None
             Where to draw; None for a new figure.
         **parameters : dict
@@ -157,6 +158,7 @@ class DomainGapDisplay:
         display : DomainGapDisplay
             The display.
         """
+        check_count("n", n, "plot", least=1)
         if ax is None:
             ax = import_pyplot("DomainGapDisplay").subplots()[1]
         names, drift = zip(*reversed(self.gap.top(n)), strict=True)
@@ -224,12 +226,12 @@ def domain_gap(
 
     Notes
     -----
-    A classifier two-sample test [1]_: if the domains are the same, no classifier tells held-out rows apart, and the
-    area under its ROC curve is 0.5. Rows that the classifier cannot distinguish count half. The interval is DeLong's, on
-    the logit scale, widened because the folds share training rows [2]_: domains that are the same are called shifted
-    in at most ``1 - level`` of all cases. The classifier is logistic regression: a shift of the means, or of what an encoder makes of
-    the rows, is found; one that leaves all means as they are is not. A small area says that the inputs are alike, not
-    that labels mean the same in both domains.
+    A classifier two-sample test [1]_: if the domains are the same, no classifier can distinguish held-out rows, and the
+    area under its ROC curve is 0.5. Pairs of rows with equal scores count half. The interval is DeLong's on the logit
+    scale, widened because the folds share training rows [2]_, so that domains that are the same are called shifted in
+    at most ``1 - level`` of all cases. The classifier is logistic regression: it finds a shift of the means, or of the
+    means of encoded rows, and no shift that leaves all means as they are. A small area says that the inputs are alike,
+    not that labels mean the same in both domains.
 
     References
     ----------

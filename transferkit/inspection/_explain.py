@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
-from transferkit._validation import check_is_fitted
+from transferkit._validation import check_count, check_is_fitted
 from transferkit.inspection._explanation import Explanation
 from transferkit.inspection._term_parts import NotLinearError, pull_back, split_features, text_encoder
 from transferkit.inspection._term_spans import find_spans
@@ -84,7 +84,7 @@ def top_terms(model: BaseEstimator | str | os.PathLike[str], n: int = 10) -> dic
     model : fitted estimator or path
         What :func:`explain` takes.
     n : int, default=10
-        How many terms a class.
+        Number of terms per class.
 
     Returns
     -------
@@ -97,6 +97,8 @@ def top_terms(model: BaseEstimator | str | os.PathLike[str], n: int = 10) -> dic
     ------
     TypeError
         If the model is not linear in terms.
+    ValueError
+        If `n` is negative or not a whole number.
 
     See Also
     --------
@@ -111,6 +113,7 @@ def top_terms(model: BaseEstimator | str | os.PathLike[str], n: int = 10) -> dic
     >>> {label: terms[0][0] for label, terms in top_terms(model, n=1).items()}
     {'down': 'bad', 'up': 'good'}
     """
+    check_count("n", n, "top_terms")
     model, encoder, head = _take_apart(model, "top_terms")
     coef, _, labels = _read_head(head, "top_terms")
     terms, weights = _or_refuse("top_terms", model, lambda: pull_back(encoder, coef))

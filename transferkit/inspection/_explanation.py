@@ -6,6 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from transferkit._validation import check_count
+
 _POSITIVE, _NEGATIVE = "0,114,178", "213,94,0"  # blue and orange: told apart by the colour-blind
 _CELL = 'style="text-align:right;padding:0 .6em"'
 
@@ -66,6 +68,7 @@ class Explanation:
         terms : list of tuple (term, contribution)
             Largest contribution first, by absolute value.
         """
+        check_count("n", n, "top")
         column = self._column(label)
         values = self.contributions[:, column]
         return [(self.terms[i], float(values[i])) for i in np.argsort(-np.abs(values), kind="stable")[:n]]
@@ -85,6 +88,7 @@ class Explanation:
         html : str
             Markup in the text is escaped. Blue speaks for the label, orange against it.
         """
+        check_count("n", n, "to_html")
         column = self._column(label)
         title = f"<b>{escape(str(self.labels[column]))}</b>: decision value {self.decision[column]:.3f}"
         return (
