@@ -3,12 +3,12 @@
 import glob
 import os
 from collections.abc import Iterable
-from pathlib import Path
 
 import joblib
 import numpy as np
 
 from transferkit.datasets import load_corpus
+from transferkit.datasets._text_files import kind_of
 from transferkit.exceptions import MissingExtraError
 
 KINDS = ("txt", "csv", "tsv", "jsonl", "parquet", "npy")
@@ -153,11 +153,6 @@ def split_url(url):
     except ImportError as error:
         raise MissingExtraError(f"Reaching {url!r}", "dask") from error
     return url_to_fs(url)
-
-
-def kind_of(path):
-    """Return the ending of a file's name, without that of its compression."""
-    return Path(path.removesuffix(".gz")).suffix.removeprefix(".").lower()
 
 
 def open_binary(path):

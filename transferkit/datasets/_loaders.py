@@ -1,0 +1,235 @@
+"""Corpora and labelled texts from files."""
+
+import json
+import os
+import unicodedata
+import warnings
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from transferkit.datasets._tables import JSON_KINDS, TAB_KINDS, read_table
+from transferkit.datasets._text_files import kind_of, name_of, read_lines
+
+
+def load_labelled_csv(
+    path: str | os.PathLike[str],
+    *,
+    text: str = "text",
+    label: str = "label",
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    quoting: bool | None = None,
+) -> Bunch:
+    """Load texts and their labels from a table.
+
+    Parameters
+    ----------
+    path : str or path
+        A ``.csv`` file, or ``.tsv`` with tabs, with a line of column names; or a ``.jsonl`` file with one object per
+        line. Gzipped when it ends in ``.gz``. Or a URL of one, where fsspec is installed.
+    text : str, default="text"
+        Name of the column, or key, of texts.
+    label : str, default="label"
+        Name of the column, or key, of labels.
+    encoding : str, default="utf-8"
+        Encoding of the file, such as "latin-1". A file that begins with the byte order mark of UTF-8, UTF-16 or UTF-32
+        is read as that.
+    errors : str, default="strict"
+        What to do about bytes that are not of that encoding: "strict" raises an error that names the first one,
+        "replace" and "ignore" are those of :meth:`bytes.decode`.
+    quoting : bool, default=None
+        Whether double quotes enclose fields that hold separators, quotes or line breaks. By default they do in tables
+        with commas, as spreadsheets write them, and not in those with tabs, where a quote is a character like any
+        other and each line is a row.
+
+    Returns
+    -------
+    bunch : Bunch
+        data : list of str, the texts;
+        target : ndarray of str, the labels without blanks around them, numbers and truth values of JSON as they are
+        written there;
+        target_names : list of str, the sorted distinct labels.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing (the columns are listed) or there twice, a label is empty, a row has too many or too few
+        fields, a quote is not closed, a line is not JSON (each time the line is named), the bytes are not of the
+        encoding, or there are no rows.
+
+    Warns
+    -----
+    UserWarning
+        If labels differ in case, inner blanks or Unicode form alone, since they are different classes; and if a quoted
+        text of several lines looks like rows of the table, since a quote may be missing.
+    """
+    table = read_table(path, [text, label], encoding=encoding, errors=errors, quoting=quoting)
+    places = enumerate(zip(table.rows, table.lines, strict=True), 1)
+    labels = [
+        _write_label(value, f"data row {row} of {os.fspath(path)!r}, line {line},")
+        for row, ((_, value), line) in places
+    ]
+    names = sorted(set(labels))
+    _warn_of_variants(names, path)
+    if quoting or (quoting is None and kind_of(path) not in (*TAB_KINDS, *JSON_KINDS)):
+        _warn_of_swallowed_rows(table, set(names), path)
+    return Bunch(data=[row[0] for row in table.rows], target=np.array(labels), target_names=names)
+
+
+def _write_label(value, where):
+    """Return a label as a string that is not empty."""
+    is_number = isinstance(value, (bool, int)) or (isinstance(value, float) and np.isfinite(value))
+    value = json.dumps(value) if is_number else value
+    if not (value is None or isinstance(value, str)):
+        raise ValueError(f"The label in {where} is {value!r}. A label is a string, a number, true or false.")
+    if not value or not value.strip():
+        raise ValueError(f"The label in {where} is empty.")
+    return value.strip()
+
+
+def _warn_of_variants(names, path):
+    """Warn of labels that a reader would take for one."""
+    variants = defaultdict(list)
+    for name in names:
+        variants[" ".join(unicodedata.normalize("NFKC", name).casefold().split())].append(name)
+    pairs = [found for found in variants.values() if len(found) > 1]
+    if pairs:
+        warnings.warn(
+            f"Labels of {os.fspath(path)!r} differ in case, blanks or Unicode form alone, and are different classes: "
+            f"{', '.join(map(str, pairs[:5]))}. Write them alike if they are meant to be one.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _warn_of_swallowed_rows(table, labels, path):
+    """Warn of a quoted text whose lines end with labels, or have them before the text, as rows do."""
+    separator = "\t" if kind_of(path) in TAB_KINDS else ","
+    for (text, _), number in zip(table.rows, table.lines, strict=True):
+        *lines, last = text.splitlines() if "\n" in text else [text]
+        after = [separator in line and line.rpartition(separator)[2].strip() in labels for line in lines]
+        before = [not labels.isdisjoint(line.split(separator)[:-1]) for line in [*lines, last][1:]]
+        if lines and (all(after) or all(before)):
+            warnings.warn(
+                f"The row that begins on line {number} of {os.fspath(path)!r} has a quoted text of several lines, "
+                "which look like rows of the table. Is a quote missing? If quotes are characters of the texts, say "
+                "quoting=False (on the command line --no-quoting).",
+                UserWarning,
+                stacklevel=3,
+            )
+            return
+
+
+def load_corpus(
+    path: str | os.PathLike[str],
+    *,
+    text: str = "text",
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    quoting: bool | None = None,
+) -> list[str]:
+    """Load unlabelled texts.
+
+    Parameters
+    ----------
+    path : str or path
+        A ``.txt`` file with one text per line, a ``.csv`` or ``.tsv`` table with a line of column names, or a
+        ``.jsonl`` file with one object per line; gzipped when it ends in ``.gz``. Or a URL of one, where fsspec is
+        installed.
+    text : str, default="text"
+        Name of the column or key of texts.
+    encoding : str, default="utf-8"
+        Encoding of the file, such as "latin-1". A file that begins with the byte order mark of UTF-8, UTF-16 or UTF-32
+        is read as that.
+    errors : str, default="strict"
+        What to do about bytes that are not of that encoding: "strict" raises an error that names the first one,
+        "replace" and "ignore" are those of :meth:`bytes.decode`.
+    quoting : bool, default=None
+        Whether double quotes enclose fields of a table; by default with commas and not with tabs, as in
+        :func:`load_labelled_csv`.
+
+    Returns
+    -------
+    texts : list of str
+        The texts in the order of the file; blank lines are left out. Lines of ``.txt`` and ``.jsonl`` files end with
+        newlines, before which a carriage return is dropped, and with nothing else.
+
+    Raises
+    ------
+    ValueError
+        If the kind of file is unknown, the column or key is missing (those there are listed), a row or line cannot be
+        read (its number is named), the bytes are not of the encoding, or there are no texts.
+    """
+    return read_texts(path, text, encoding=encoding, errors=errors, quoting=quoting).texts
+
+
+class Texts(NamedTuple):
+    """Texts and what stands beside them."""
+
+    texts: list[str]
+    others: list[list[str]]  # values of the columns that were asked for, for each text
+    n_blank: int  # blank lines that were left out
+
+
+def read_texts(
+    source: str | os.PathLike[str] | BinaryIO,
+    text: str = "text",
+    others: Sequence[str] = (),
+    *,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    quoting: bool | None = None,
+    kind: str | None = None,
+    keep_blank: bool = False,
+) -> Texts:
+    """Read texts and other columns of a file.
+
+    Parameters
+    ----------
+    source : str, path or binary file
+        What `load_corpus` reads, or an open file of that kind.
+    text : str, default="text"
+        Name of the column or key of texts.
+    others : sequence of str, default=()
+        Names of other columns or keys.
+    encoding, errors, quoting : str, str, bool
+        As in `load_corpus`.
+    kind : str, default=None
+        Ending that says how to read; by default that of the file.
+    keep_blank : bool, default=False
+        Whether a blank line of a ``.txt`` file, or of a table of one column, is a text.
+
+    Returns
+    -------
+    texts : Texts
+        At least one text.
+
+    Raises
+    ------
+    ValueError
+        As `load_corpus` does.
+    """
+    kind, name = kind_of(name_of(source)) if kind is None else kind, name_of(source)
+    if kind != "txt":
+        if kind not in ("csv", *TAB_KINDS, *JSON_KINDS):
+            raise ValueError(f"A corpus is a .txt, .csv, .tsv or .jsonl file, or one of these with .gz. Got {name!r}.")
+        table = read_table(
+            source, [text, *others], encoding=encoding, errors=errors, quoting=quoting, kind=kind, keep_blank=keep_blank
+        )
+        beside = [[_write_value(value) for value in row[1:]] for row in table.rows]
+        return Texts([row[0] for row in table.rows], beside, table.n_blank)
+    if others:
+        raise ValueError(f"{name!r} has one text per line and no column {others[0]!r}.")
+    found = [line.removesuffix("\n").removesuffix("\r") for line in read_lines(source, encoding, errors)]
+    texts = found if keep_blank else [line for line in found if line.strip()]
+    if not texts:
+        raise ValueError(f"The file {name!r} holds no texts.")
+    return Texts(texts, [[]] * len(texts), len(found) - len(texts))
+
+
+def _write_value(value):
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,200 @@
+"""Tables: .csv, .tsv and .jsonl files as rows, each with the line it begins on."""
+
+import csv
+import json
+import os
+import threading
+from collections.abc import Sequence
+from contextlib import contextmanager
+from typing import Any, BinaryIO, NamedTuple
+
+from transferkit.datasets._text_files import kind_of, name_of, read_lines
+
+JSON_KINDS, TAB_KINDS = ("jsonl", "ndjson"), ("tsv", "tab")  # all other tables have commas
+_LONGEST_FIELD = 2**31 - 1  # what a C long holds everywhere
+_QUOTING_HINT = "If quotes enclose its fields, say quoting=True (on the command line --quoting)."
+
+
+class Table(NamedTuple):
+    """Some columns of a table."""
+
+    rows: list[list[Any]]  # the values of each row, str except in JSON
+    lines: list[int]  # the line on which each row begins, from 1
+    n_blank: int  # blank lines, which are no rows
+
+
+def read_table(
+    source: str | os.PathLike[str] | BinaryIO,
+    columns: Sequence[str],
+    *,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    quoting: bool | None = None,
+    kind: str | None = None,
+    keep_blank: bool = False,
+) -> Table:
+    """Read columns of a table.
+
+    Parameters
+    ----------
+    source : str, path or binary file
+        A table: ``.jsonl`` with one object per line, ``.tsv`` with tabs, and else with commas; the two with a line of
+        column names.
+    columns : sequence of str
+        Names of the columns, or keys. The first one is that of the texts.
+    encoding, errors : str
+        As `read_lines` takes them.
+    quoting : bool, default=None
+        Whether double quotes enclose fields that hold separators, quotes or line breaks; by default in all tables but
+        those with tabs, where a quote is a character like any other.
+    kind : str, default=None
+        Ending that says how to read; by default that of the file.
+    keep_blank : bool, default=False
+        Whether a blank line below a header of one column is a row with an empty field.
+
+    Returns
+    -------
+    table : Table
+        The columns in the order of `columns`.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing or there twice, if a row has another number of fields than there are columns, or if a
+        line is not CSV or JSON. The line is named.
+    """
+    kind, name = kind_of(name_of(source)) if kind is None else kind, name_of(source)
+    if kind in JSON_KINDS:
+        return _read_objects(read_lines(source, encoding, errors), columns, name, errors)
+    has_tabs = kind in TAB_KINDS
+    quoting = not has_tabs if quoting is None else quoting
+    lines = read_lines(source, encoding, errors, any_end=quoting)
+    with _unlimited_fields():
+        rows = _split_quoted(lines, "\t" if has_tabs else ",", name) if quoting else _split_plain(lines, has_tabs)
+        return _choose_columns(rows, columns, name, quoting, keep_blank)
+
+
+def _split_plain(lines, has_tabs):
+    """Yield the line number and the fields of each row, quotes being characters like any other."""
+    for number, line in enumerate(lines, 1):
+        line = line.removesuffix("\n").removesuffix("\r")
+        yield number, line.split("\t" if has_tabs else ",") if line else []
+
+
+def _split_quoted(lines, delimiter, name):
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        start = reader.line_num + 1
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            if "unexpected end of data" in str(error):
+                raise ValueError(
+                    f"The row that begins on line {start} of {name!r} is not CSV: a quote is opened in it and never "
+                    "closed. Write a quote within a quoted field twice, or read the file without quoting."
+                ) from None
+            raise ValueError(
+                f"Line {reader.line_num} of {name!r} is not CSV: {error} (the row begins on line {start})."
+            ) from None
+        if row is None:
+            return
+        yield start, row
+
+
+def _choose_columns(rows, columns, name, quoting, keep_blank):
+    names = next((row for _, row in rows if row), [])
+    for column in columns:
+        if column not in names:
+            hint = "" if quoting or not any('"' in found for found in names) else f" {_QUOTING_HINT}"
+            raise ValueError(f"The file {name!r} has no column {column!r}. Its columns are: {names}.{hint}")
+        if names.count(column) > 1:
+            raise ValueError(f"The file {name!r} has {names.count(column)} columns {column!r}: rename all but one.")
+    places = [names.index(column) for column in columns]
+    found, starts, n_blank = [], [], 0
+    for number, row in rows:
+        if not row and not (keep_blank and len(names) == 1):
+            n_blank += 1
+            continue
+        row = row or [""]
+        if len(row) != len(names):
+            hint = f" {_QUOTING_HINT}" if not quoting and any(field.startswith('"') for field in row) else ""
+            raise ValueError(f"Line {number} of {name!r} has {len(row)} fields; the header has {len(names)}.{hint}")
+        found.append([row[place] for place in places])
+        starts.append(number)
+    if not found:
+        raise ValueError(f"The file {name!r} holds no rows below its column names.")
+    return Table(found, starts, n_blank)
+
+
+def _read_objects(lines, columns, name, errors):
+    found, starts, n_blank = [], [], 0
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            n_blank += 1
+            continue
+        where = f"Line {number} of {name!r}"
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{where} is not JSON: {error}.") from None
+        row = [_take(record, column, "text" if place == 0 else "value", where) for place, column in enumerate(columns)]
+        if not isinstance(row[0], str):
+            raise ValueError(f"{where} has {_short(row[0])} under {columns[0]!r}, where a text is expected.")
+        found.append([_check_characters(value, errors, where) for value in row] if "\\u" in line else row)
+        starts.append(number)
+    if not found:
+        raise ValueError(f"The file {name!r} holds no rows.")
+    return Table(found, starts, n_blank)
+
+
+def _take(record, column, role, where):
+    if not isinstance(record, dict):
+        raise ValueError(f"{where} has no {role} under {column!r}. It has: {type(record).__name__}.")
+    if column not in record:
+        raise ValueError(f"{where} has no {role} under {column!r}. It has: {list(record)}.")
+    return record[column]
+
+
+def _short(value):
+    written = json.dumps(value)
+    return written if len(written) <= 40 else f"{written[:40]}..."
+
+
+def _check_characters(value, errors, where):
+    """Return a string that can be encoded: JSON can name halves of characters, which other programs cut apart."""
+    if not isinstance(value, str):
+        return value
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        if errors == "strict":
+            half = f"\\u{ord(value[error.start]):04x}"
+            raise ValueError(
+                f"{where} holds {half}, which is half a character. Take errors='replace' or repair it."
+            ) from None
+        value = value.encode("utf-16", "surrogatepass").decode("utf-16", errors)
+    return value
+
+
+_readers, _lock, _limit_before = 0, threading.Lock(), 0
+
+
+@contextmanager
+def _unlimited_fields():
+    """Let texts be longer than the csv module's 131,072 characters.
+
+    It keeps the limit for the whole process, so that it is raised while anybody reads: the first thread raises it, and
+    the last one gives back what was found, unless it was set to something else meanwhile.
+    """
+    global _readers, _limit_before
+    with _lock:
+        if _readers == 0:
+            _limit_before = csv.field_size_limit(_LONGEST_FIELD)
+        _readers += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _readers -= 1
+            if _readers == 0 and csv.field_size_limit() == _LONGEST_FIELD:
+                csv.field_size_limit(_limit_before)
