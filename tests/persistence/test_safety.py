@@ -28,6 +28,7 @@ from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, TfidfEncode
 from transferkit.exceptions import ModelFileError, ModelVersionWarning
 from transferkit.persistence import _container, _model_file
 from transferkit.persistence._attributes import is_attribute_of
+from transferkit.transfer import EncoderReference
 
 TEXTS = ["a matrix has rows", "rows of a matrix", "a vector has entries", "entries of a vector", "naïve Ω"] * 4
 LABELS = ["matrix", "matrix", "vector", "vector", "other"] * 4
@@ -169,6 +170,15 @@ def test_path_in_a_file_is_not_opened(path, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("name", ["shared-0.pkl", "../shared-0.tk", "/tmp/shared-0.tk", "..\\shared-0.tk", "", 1])
+def test_task_refers_to_no_file_but_a_model_file_beside_it(name, path):
+    transferkit.save(EncoderReference("shared-0.tk", "0" * 64), path)
+    assert transferkit.load(path).name == "shared-0.tk"
+    rewrite(path, lambda m, a: m["estimators"][0]["state"].update(name=name))
+    with pytest.raises(ModelFileError, match="names another file .*which is not opened"):
+        transferkit.load(path)
+
+
 def test_paths_of_the_author_are_not_in_the_file(path, tmp_path):
     transferkit.save(LogisticHead().fit(X, Y), tmp_path / "source.tk")
     head = LogisticHead(prior=str(tmp_path / "source.tk")).fit(X, Y)
@@ -189,7 +199,7 @@ def test_names_of_files_are_not_opened_by_the_probe(path, tmp_path):
         metadata["probe"]["dict"][0][1] = [str(tmp_path / "waits for ever")]
 
     rewrite(path, change)
-    assert transferkit.load(path).input == "filename"
+    assert transferkit.load(path, allow_file_input=True).input == "filename"
 
 
 def test_endless_regular_expression_is_not_run_by_the_probe(path):

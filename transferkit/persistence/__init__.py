@@ -7,6 +7,7 @@ from transferkit._lazy import import_when_asked
 if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
     from transferkit.persistence._attributes import is_attribute_of
     from transferkit.persistence._describe import ModelDescription, describe
+    from transferkit.persistence._file_input import reads_files
     from transferkit.persistence._fingerprint import fingerprint
     from transferkit.persistence._model_file import load, save
     from transferkit.persistence._probe import make_probe
@@ -24,6 +25,7 @@ __getattr__, __dir__ = import_when_asked(
         "load_shared": "._shared",
         "make_probe": "._probe",
         "read_vectors": "._vector_files",
+        "reads_files": "._file_input",
         "save": "._model_file",
     },
 )
@@ -37,5 +39,6 @@ __all__ = [
     "load_shared",
     "make_probe",
     "read_vectors",
+    "reads_files",
     "save",
 ]

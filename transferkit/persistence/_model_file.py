@@ -117,6 +117,7 @@ def load(
     mmap: bool = True,
     verify: Literal["probe", "full"] | None = "probe",
     verify_key: bytes | None = None,
+    allow_file_input: bool = False,
 ) -> Any:
     """Read an estimator from a model file, without running code of the file.
 
@@ -136,6 +137,9 @@ def load(
         compares every byte with the stored digest, which reads the whole file.
     verify_key : bytes, default=None
         Refuse the file unless it was signed with this secret; reads the whole file.
+    allow_file_input : bool, default=False
+        Load models whose input names files, such as ``TfidfEncoder(input="filename")``. Whoever sends texts to such a
+        model chooses which files of this machine it reads, so allow it only where all input is your own.
 
     Returns
     -------
@@ -146,7 +150,7 @@ def load(
     ------
     ModelFileError
         If the file is missing, damaged, foreign, newer than this version of transferkit can read, holds a class
-        that may not be loaded, is not signed with `verify_key`, or gives other results than when it was saved.
+        that may not be loaded, reads files that its input names, is not signed with `verify_key`, or gives other results than when it was saved.
 
     Warns
     -----
@@ -171,7 +175,7 @@ def load(
         arrays = read_arrays(file, header, mmap=mmap)
         status = os.fstat(file.fileno())
     try:
-        unpacker = Unpacker(arrays, metadata["estimators"], trusted_classes)
+        unpacker = Unpacker(arrays, metadata["estimators"], trusted_classes, allow_file_input=allow_file_input)
         estimator = unpacker.unpack(metadata["root"])
         if not isinstance(estimator, BaseEstimator):
             raise ValueError(f"its root is a {type(estimator).__name__}")

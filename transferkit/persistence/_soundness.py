@@ -4,13 +4,14 @@ import numpy as np
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 
 from transferkit.exceptions import ModelFileError
+from transferkit.persistence._file_input import has_file_input
 
 # Parameters of transferkit's classes that may be a path in Python. In a file they must not: the file would choose what
 # else is opened, and paths that end in .joblib or .pkl are code.
 PATH_PARAMETERS = ("source", "encoder", "prior")
 
 
-def check_estimator(estimator, name):
+def check_estimator(estimator, name, *, allow_file_input=False):
     """Raise ModelFileError (or ValueError) unless an estimator that was just built is safe to use.
 
     Parameters
@@ -19,8 +20,16 @@ def check_estimator(estimator, name):
         Its state is set.
     name : str
         Public name of its class.
+    allow_file_input : bool, default=False
+        Whether the caller lets the model open files that its input names.
     """
     state = vars(estimator)
+    if has_file_input(state) and not allow_file_input:
+        raise ModelFileError(
+            f"The model file holds a {name} with input={state['input']!r}: its input names files, so whoever sends "
+            "texts to the model chooses which files of this machine are read. If all input is your own, say "
+            "load(path, allow_file_input=True)."
+        )
     if name.startswith("transferkit."):
         for parameter in PATH_PARAMETERS:
             if isinstance(state.get(parameter), str):

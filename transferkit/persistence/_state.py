@@ -175,8 +175,9 @@ def _refuse(value, where, reason):
 class Unpacker:
     """Turns nodes back into values; builds allowed classes only, and runs no code of the file."""
 
-    def __init__(self, arrays, estimators, trusted=None):
+    def __init__(self, arrays, estimators, trusted=None, *, allow_file_input=False):
         self._arrays = arrays
+        self._allow_file_input = allow_file_input
         self._trusted = trusted or Trusted(None, "load")
         self._depth = 0
         self._inflated, self._n_inflated = {}, 0  # arrays by name; their bytes
@@ -215,7 +216,7 @@ class Unpacker:
         estimator = object.__new__(cls)  # and not cls.__new__, which could be anyone's code
         vars(estimator).update(_default_parameters(cls))  # the file may be older than a parameter
         vars(estimator).update({key: self.unpack(node) for key, node in state.items()})
-        check_estimator(estimator, name)
+        check_estimator(estimator, name, allow_file_input=self._allow_file_input)
         if name.startswith("transferkit.") and hasattr(estimator, "_finish_loading"):
             estimator._finish_loading(self._trusted)  # what needs classes or names that the caller trusts
         return estimator

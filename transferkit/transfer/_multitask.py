@@ -244,6 +244,12 @@ class EncoderReference(TransformerMixin, VersionedEstimator):
             )
         return load_shared(path)
 
+    def _check_state_from_file(self):
+        """Refuse to follow a file to anything but a model file beside it: other endings are loaded as pickles."""
+        name = self.name
+        if type(name) is not str or Path(name).name != name or "\\" in name or not name.endswith(".tk"):
+            raise ModelFileError(f"The model file names another file ({name!r}), which is not opened.")
+
     def __sklearn_is_fitted__(self):
         return True
 
