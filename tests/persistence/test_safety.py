@@ -175,7 +175,7 @@ def test_task_refers_to_no_file_but_a_model_file_beside_it(name, path):
     transferkit.save(EncoderReference("shared-0.tk", "0" * 64), path)
     assert transferkit.load(path).name == "shared-0.tk"
     rewrite(path, lambda m, a: m["estimators"][0]["state"].update(name=name))
-    with pytest.raises(ModelFileError, match="names another file .*which is not opened"):
+    with pytest.raises(ModelFileError, match=r"names another file .*which is not opened"):
         transferkit.load(path)
 
 

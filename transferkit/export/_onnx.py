@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from transferkit.exceptions import ExportError, MissingExtraError
 from transferkit.export._onnx_steps import NATIVE, Graph, append_step, make_tokeniser
 from transferkit.export._sameness import agree
 from transferkit.export._sklearn import convert, list_steps
-from transferkit.persistence import make_probe
+from transferkit.persistence import make_probe, write_whole
 
 _OPSET = 17
 _IR_VERSION = 9  # what runtimes of the last years read
@@ -36,7 +35,7 @@ def to_onnx(model: BaseEstimator, path: str | os.PathLike[str]) -> Callable[[Any
         encoders with the word analyzer that are linear up to the length of rows (TfidfEncoder, LSAEncoder,
         WordVectorEncoder with mean, tfidf or sif pooling).
     path : str or path
-        Name of the file, by convention ending in ``.onnx``.
+        Name of the file, by convention ending in ``.onnx``. A file of that name is replaced as a whole, as by `save`.
 
     Returns
     -------
@@ -97,7 +96,8 @@ def to_onnx(model: BaseEstimator, path: str | os.PathLike[str]) -> Callable[[Any
         return {"tokens": tokenise(X)} if tokenise is not None else {"X": np.asarray(X, dtype)}
 
     _check_agreement(model, onnxruntime, text, make_inputs)
-    _write(path, text)
+    with write_whole(path, "ONNX file") as temporary:
+        temporary.write_bytes(text)
     return make_inputs
 
 
@@ -145,13 +145,3 @@ def _check_agreement(model, onnxruntime, content, make_inputs):
     [output] = session.run([wanted], make_inputs(probe["X"]))
     if not agree(output, probe["output"], rtol=1e-5, atol=1e-5):
         raise ExportError(f"The ONNX graph of the {type(model).__name__} would not agree with it, so there is none.")
-
-
-def _write(path, content):
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

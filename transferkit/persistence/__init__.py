@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
     from transferkit.persistence._fingerprint import fingerprint
     from transferkit.persistence._model_file import load, save
     from transferkit.persistence._probe import make_probe
+    from transferkit.persistence._replacing import write_whole
     from transferkit.persistence._shared import load_shared
     from transferkit.persistence._vector_files import read_vectors
 
@@ -27,6 +28,7 @@ __getattr__, __dir__ = import_when_asked(
         "read_vectors": "._vector_files",
         "reads_files": "._file_input",
         "save": "._model_file",
+        "write_whole": "._replacing",
     },
 )
 
@@ -41,4 +43,5 @@ __all__ = [
     "read_vectors",
     "reads_files",
     "save",
+    "write_whole",
 ]

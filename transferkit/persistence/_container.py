@@ -6,12 +6,12 @@ import json
 import math
 import os
 import secrets
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from transferkit.exceptions import ModelFileError
+from transferkit.persistence._replacing import write_whole
 from transferkit.persistence._seal import LENGTH, compute_seals, find_places
 
 _DTYPES = {
@@ -46,26 +46,18 @@ class Header(NamedTuple):
 
 
 def write_container(path, arrays, metadata, *, sign_key=None):
-    """Write arrays (by name) and metadata (JSON data) so that `path` is the old or the new file, never half of one."""
+    """Write arrays (by name) and metadata (JSON data) to a model file, which is replaced whole."""
     from safetensors import SafetensorError  # here, because reading needs neither
     from safetensors.numpy import save_file
 
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"The model file {os.fspath(path)!r} cannot be written: a folder has that name.")
-    if not path.absolute().parent.is_dir():
-        raise FileNotFoundError(f"The model file {os.fspath(path)!r} cannot be written: its folder does not exist.")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     placeholders = {name: secrets.token_hex(LENGTH // 2) for name in _SEALS}
-    try:
-        _create(temporary, path)
-        mode = temporary.stat().st_mode  # what the user's umask allows; the writer makes its file private
+    texts = {_METADATA_KEY: json.dumps(metadata, allow_nan=False), **placeholders}
+    with write_whole(path, "model file") as temporary:
         try:
-            save_file(contiguous, temporary, {_METADATA_KEY: json.dumps(metadata, allow_nan=False), **placeholders})
+            save_file(contiguous, temporary, texts)
         except SafetensorError as error:
             raise OSError(f"The model file {os.fspath(path)!r} could not be written: {error}") from error
-        temporary.chmod(mode)
         with open(temporary, "rb+") as file:
             length = int.from_bytes(file.read(8), "little")
             file.seek(0)
@@ -73,19 +65,6 @@ def write_container(path, arrays, metadata, *, sign_key=None):
             for name, value in compute_seals(file, places, key=sign_key).items():
                 file.seek(places[name])
                 file.write(value.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-
-
-def _create(temporary, path):
-    try:
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    except OSError as error:  # a folder that is read-only, a name that is too long
-        raise type(error)(f"The model file {os.fspath(path)!r} cannot be written: {error.strerror}.") from error
 
 
 @contextlib.contextmanager

@@ -45,8 +45,9 @@ def save(
         A fitted estimator of transferkit, or one of scikit-learn's whose state is plain arrays (linear models,
         scalers, PCA, naive Bayes ...), or a Pipeline or FeatureUnion of these.
     path : str or path
-        Name of the file, by convention ending in ``.tk``. A file of that name is replaced, and it is replaced
-        whole: after a crash or on a full disk the old file is still there.
+        Name of the file, by convention ending in ``.tk``. A file of that name is replaced as a whole: after a crash or
+        on a full disk the old file is still there. The new one has the mode of the old one. A link stays a link, and
+        its target is replaced; into devices and pipes the content is copied.
     card : dict, default=None
         Whatever should be known about the model, as JSON data: metrics, notes, licence. `describe` shows it.
     sign_key : bytes, default=None
@@ -150,7 +151,8 @@ def load(
     ------
     ModelFileError
         If the file is missing, damaged, foreign, newer than this version of transferkit can read, holds a class
-        that may not be loaded, reads files that its input names, is not signed with `verify_key`, or gives other results than when it was saved.
+        that may not be loaded, reads files that its input names, is not signed with `verify_key`, or gives other
+        results than when it was saved.
 
     Warns
     -----

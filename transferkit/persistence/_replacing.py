@@ -1,0 +1,151 @@
+"""Files that are replaced whole: whoever looks finds the old content or the new, never half of one."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+_LONGEST_PREFIX = 40  # characters of the name that a temporary file is recognised by; names have 255 bytes at most
+
+
+@contextlib.contextmanager
+def write_whole(path, what="file"):
+    """Give the name of a temporary file to write, which takes the place of `path` when the block ends without an error.
+
+    A file that is replaced passes its mode on, and its owner where the system allows that; a new file gets the mode
+    that the umask leaves. A link stays a link: the file that it leads to is replaced, or made. Into devices
+    and pipes, such as ``/dev/null`` and ``/dev/stdout``, the content is copied when it is complete. After an error the
+    old file is there as it was, and the temporary one is gone.
+
+    Parameters
+    ----------
+    path : str or path
+        Where the content belongs.
+    what : str, default="file"
+        What kind of file it is, for error messages.
+
+    Yields
+    ------
+    temporary : Path
+        An empty file, which the block may fill or replace.
+
+    Raises
+    ------
+    IsADirectoryError
+        If `path` is a folder.
+    FileNotFoundError
+        If its folder does not exist.
+    OSError
+        If the file cannot be written, or `path` is a disk or a socket.
+    """
+    path = Path(path)
+    status = _status_of(path, what)
+    if status is not None and _is_stream(path, status):
+        with tempfile.TemporaryDirectory() as folder:
+            temporary = Path(folder) / "content"
+            temporary.touch()
+            with _naming(path, what, only=temporary):
+                yield temporary
+            with _naming(path, what):
+                _copy_into(path, temporary)
+        return
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"The {what} {os.fspath(path)!r} cannot be written: its folder does not exist.")
+    temporary = target.with_name(f".{target.name[:_LONGEST_PREFIX]}.{secrets.token_hex(8)}.tmp")
+    with _naming(path, what):  # nobody else may read what replaces a file that nobody else may read
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if status is None else 0o600))
+    mode = stat.S_IMODE(temporary.stat().st_mode)
+    try:
+        with _naming(path, what, only=temporary):
+            yield temporary
+        with _naming(path, what):
+            _flush_to_disk(temporary)
+            temporary.chmod(mode if status is None else _keep_owner(temporary, status))
+            os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _status_of(path, what):
+    """Return the status of what is at the end of all links, None where there is nothing, if it can be written."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:  # links in a circle, a folder that may not be entered, a name that is too long
+        raise _name_error(path, what, error) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(f"The {what} {os.fspath(path)!r} cannot be written: a folder has that name.")
+    if stat.S_ISBLK(status.st_mode) or stat.S_ISSOCK(status.st_mode):
+        kind = "disk" if stat.S_ISBLK(status.st_mode) else "socket"
+        raise OSError(f"The {what} {os.fspath(path)!r} cannot be written: a {kind} has that name.")
+    return status
+
+
+def _is_stream(path, status):
+    return not stat.S_ISREG(status.st_mode) or _descriptor_of(path) is not None
+
+
+def _descriptor_of(path):
+    """Return the number of the open file of this process that a name such as /dev/stdout stands for, else None."""
+    for _ in range(40):  # as many links as systems follow
+        folder = os.path.realpath(path.parent)
+        if folder in ("/dev/fd", f"/proc/{os.getpid()}/fd", os.path.realpath("/proc/thread-self/fd")):
+            return int(path.name) if path.name.isdecimal() else None
+        if not path.is_symlink():
+            return None
+        path = Path(folder) / os.readlink(path)
+    return None
+
+
+def _copy_into(path, content):
+    descriptor = _descriptor_of(path)
+    if descriptor is not None:  # opened by its name it would be cut off, and written from its start
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    with open(content, "rb") as source, open(path if descriptor is None else os.dup(descriptor), "wb") as target:
+        shutil.copyfileobj(source, target)
+
+
+def _keep_owner(temporary, status):
+    """Give a file the owner and group of the one it replaces, and return the mode that keeps its readers the same."""
+    mode = stat.S_IMODE(status.st_mode)
+    if not hasattr(os, "chown"):
+        return mode
+    with contextlib.suppress(OSError):
+        os.chown(temporary, -1, status.st_gid)
+    with contextlib.suppress(OSError):
+        os.chown(temporary, status.st_uid, -1)
+    found = temporary.stat()
+    if found.st_gid != status.st_gid:  # another group gets no more than everybody has
+        mode &= ~0o070 | (mode & 0o007) << 3
+    if (found.st_uid, found.st_gid) != (status.st_uid, status.st_gid):
+        mode &= 0o777
+    return mode
+
+
+def _flush_to_disk(path):
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _naming(path, what, only=None):
+    """Raise errors of the system with the name that the user gave; `only` those about one file, or about none."""
+    try:
+        yield
+    except OSError as error:
+        concerns_others = error.errno is None or error.filename not in (None, os.fspath(only or path))
+        if only is not None and concerns_others:
+            raise
+        raise _name_error(path, what, error) from error
+
+
+def _name_error(path, what, error):
+    return type(error)(f"The {what} {os.fspath(path)!r} cannot be written: {error.strerror or error}.")
