@@ -27,6 +27,7 @@ SCRIPTS = {
     "Russian": (["и я в доме с ним и его книгой", "мне очень нравится эта книга, а он её не читал"], None),
     "French": (["une fenêtre ouverte à côté de l'été"] * 2, None),
     "English": (["I have a cat", "a dog is a dog, says 中文 once in a while, and İstanbul"], None),
+    "half of few words": (["a cow", "a bond"], None),
     "emoji": (["a good film 👍 ❤️", "a bad film 👎🏽"], None),
     "short Chinese words": (["北京", "上海"], None),
 }

@@ -11,7 +11,7 @@ _PHRASE_LENGTH = 3.0  # mean characters of a word of these scripts, above which 
 _UNSPACED_SHARE = 0.2  # of the characters of all words
 _MARKED_SHARE = 0.1  # of words; fewer are loan words and names
 _FEWEST_MARKED = 2
-_SINGLE_SHARE = 0.5  # of words; running text in European languages has up to 0.2
+_SINGLE_SHARE = 0.5  # of words; running text in European languages has up to 0.2, "a cow" has half
 _SINGLE_SHARE_UNSPACED = 0.25  # of words, where they are of an unspaced script; Chinese has 0.4
 
 Problem = Literal["marks", "phrases", "letters"]
@@ -40,8 +40,8 @@ def find_problem(texts: Iterable[str]) -> WordProblem | None:
     -------
     problem : WordProblem or None
         The first that holds of: a tenth of the words (and at least two) hold combining marks; a fifth of the
-        characters are in words of scripts without spaces whose mean length is that of phrases; half of the words (a
-        quarter where they are of such scripts) have one letter.
+        characters are in words of scripts without spaces whose mean length is that of phrases; more than half of the
+        words (a quarter where they are of such scripts) have one letter.
     """
     words, marks = split_words(texts)
     if not words:
@@ -57,7 +57,7 @@ def find_problem(texts: Iterable[str]) -> WordProblem | None:
     single_unspaced = [word for word in single if _UNSPACED.match(word)]
     if len(single_unspaced) >= max(1, _SINGLE_SHARE_UNSPACED * len(words)):
         return WordProblem("letters", single_unspaced[0])
-    return WordProblem("letters", single[0]) if len(single) >= _SINGLE_SHARE * len(words) else None
+    return WordProblem("letters", single[0]) if len(single) > _SINGLE_SHARE * len(words) else None
 
 
 def split_words(texts: Iterable[str]) -> tuple[list[str], frozenset[str]]:
