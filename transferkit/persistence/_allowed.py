@@ -119,6 +119,12 @@ class Trusted:
         return next((name for name in same_ending if self.class_of(name) is cls), None)
 
 
+def how_to_trust(*names):
+    """Return how a caller says that names are trusted, in Python and on the command line."""
+    options = " ".join(f"--trusted {name}" for name in names)
+    return f"trusted={list(names)} in Python, {options} on the command line"
+
+
 def _full_name(cls):
     return f"{cls.__module__}.{cls.__qualname__}"
 

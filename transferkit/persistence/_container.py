@@ -5,12 +5,15 @@ import hmac
 import json
 import math
 import os
+import re
 import secrets
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from transferkit.exceptions import ModelFileError
+from transferkit.persistence._bounds import check_json, is_shape
 from transferkit.persistence._replacing import write_whole
 from transferkit.persistence._seal import LENGTH, compute_seals, find_places
 
@@ -31,6 +34,7 @@ _DTYPES = {
 STORABLE_DTYPES = frozenset(np.dtype(dtype) for dtype in _DTYPES.values())
 _METADATA_KEY = "transferkit"
 _SEALS = ("digest", "signature")
+_SEAL = re.compile(rf"[0-9a-f]{{{LENGTH}}}")
 _LARGEST_HEADER = 100_000_000  # the limit of the safetensors format
 
 
@@ -43,6 +47,7 @@ class Header(NamedTuple):
     seals: dict
     places: dict  # offset of each seal
     n_bytes: int
+    json_cost: int  # bytes that the lists and objects of the metadata take at most
 
 
 def write_container(path, arrays, metadata, *, sign_key=None):
@@ -52,7 +57,9 @@ def write_container(path, arrays, metadata, *, sign_key=None):
 
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     placeholders = {name: secrets.token_hex(LENGTH // 2) for name in _SEALS}
-    texts = {_METADATA_KEY: json.dumps(metadata, allow_nan=False), **placeholders}
+    text = json.dumps(metadata, allow_nan=False)
+    check_json(text, len(text) + sum(array.nbytes for array in contiguous.values()))
+    texts = {_METADATA_KEY: text, **placeholders}
     with write_whole(path, "model file") as temporary:
         try:
             save_file(contiguous, temporary, texts)
@@ -88,15 +95,21 @@ def read_header(file):
         raise _foreign(file.name)
     head += file.read(length)
     try:
+        check_json(head, n_bytes)  # and below, because the text in this text may be spelled otherwise
         table = json.loads(head[8:])
         texts = table.pop("__metadata__")
+        cost = check_json(texts[_METADATA_KEY], n_bytes)
         metadata = json.loads(texts[_METADATA_KEY])
         seals = {name: texts[name] for name in _SEALS}
+        if not all(type(value) is str and _SEAL.fullmatch(value) for value in seals.values()):
+            raise ValueError("no digest, or no signature")
         places = find_places(head, seals)
+    except ModelFileError as error:
+        raise ModelFileError(f"{error} (file {os.fspath(file.name)!r})") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _foreign(file.name) from error
     _check_table(file.name, table, 8 + length, n_bytes)
-    return Header(metadata, table, 8 + length, seals, places, n_bytes)
+    return Header(metadata, table, 8 + length, seals, places, n_bytes, cost)
 
 
 def read_arrays(file, header, *, mmap):
@@ -122,7 +135,7 @@ def check_seals(file, header, *, digest, key):
     seals = compute_seals(file, header.places, key=key, signature=header.seals["signature"])
     if digest and seals["digest"] != header.seals["digest"]:
         raise ModelFileError(f"The model file {file.name!r} is damaged: its content does not match its digest.")
-    if key is not None and not hmac.compare_digest(seals["signature"], str(header.seals["signature"])):
+    if key is not None and not hmac.compare_digest(seals["signature"], header.seals["signature"]):
         raise ModelFileError(f"The model file {file.name!r} is not signed with the given key.")
 
 
@@ -136,13 +149,16 @@ def _check_table(path, table, start, n_bytes):
     try:
         for entry in table.values():
             (begin, end), shape = entry["data_offsets"], entry["shape"]
-            whole = all(type(number) is int and number >= 0 for number in [begin, end, *shape])
+            whole = is_shape(shape) and is_shape([begin, end])
             item = np.dtype(_DTYPES[entry["dtype"]]).itemsize
             fits = whole and math.prod(shape) * item == end - begin and start + end <= n_bytes
             if not fits or (start + begin) % item:
                 raise ModelFileError(
                     f"The model file {os.fspath(path)!r} is damaged or cut off: its arrays do not fit."
                 )
+        places = sorted(entry["data_offsets"] for entry in table.values())
+        if any(end > begin for (_, end), (begin, _) in pairwise(places)):
+            raise ModelFileError(f"The model file {os.fspath(path)!r} is damaged: its arrays overlap.")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, ModelFileError):
             raise

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from transferkit.exceptions import ModelFileError, ModelVersionWarning
 from transferkit.persistence._allowed import Trusted
+from transferkit.persistence._bounds import Budget
 from transferkit.persistence._container import check_seals, open_container, read_arrays, read_header, write_container
 from transferkit.persistence._fingerprint import remember_fingerprint
 from transferkit.persistence._probe import agrees_with_probe, make_probe, may_run_long
@@ -108,6 +109,7 @@ def save(
         "estimators": packer.estimators,
         "probe": packer.pack(probe, "probe"),
     }
+    packer.check_size(sum(array.nbytes for array in packer.arrays.values()))
     write_container(path, packer.arrays, metadata, sign_key=sign_key)
 
 
@@ -177,7 +179,9 @@ def load(
         arrays = read_arrays(file, header, mmap=mmap)
         status = os.fstat(file.fileno())
     try:
-        unpacker = Unpacker(arrays, metadata["estimators"], trusted_classes, allow_file_input=allow_file_input)
+        budget = Budget(header.n_bytes)
+        budget.spend_on_json(header.json_cost)
+        unpacker = Unpacker(arrays, metadata["estimators"], budget, trusted_classes, allow_file_input=allow_file_input)
         estimator = unpacker.unpack(metadata["root"])
         if not isinstance(estimator, BaseEstimator):
             raise ValueError(f"its root is a {type(estimator).__name__}")

@@ -14,8 +14,9 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 
 from transferkit.exceptions import ModelFileError
-from transferkit.persistence._allowed import Trusted, class_of_name, name_of_class
+from transferkit.persistence._allowed import Trusted, class_of_name, how_to_trust, name_of_class
 from transferkit.persistence._attributes import is_attribute_of
+from transferkit.persistence._bounds import Budget, check_ends, check_keys, count_entries, is_out_of_proportion
 from transferkit.persistence._container import STORABLE_DTYPES
 from transferkit.persistence._soundness import PATH_PARAMETERS, check_estimator
 
@@ -26,8 +27,9 @@ _SESSION_KEYS = frozenset(
 _DEEPEST = 100  # values within values
 # Counted as often as they are met, because whoever walks through the model meets them so often.
 _MOST_ESTIMATORS = 100_000
-_LARGEST_TEXTS = 1 << 26  # bytes of an array of strings that need not stand in proportion to their text
 _SMALLEST_DEFLATED = 1 << 12  # bytes of an array that are worth it
+_MOST_INFLATED = 32  # times the bytes of a stream: what grows more is stored as it is, so that files stay in bounds
+_DTYPES_BY_NAME = {dtype.name: dtype for dtype in STORABLE_DTYPES}
 _SPARSE_FORMATS = {
     ("csr", "matrix"): sparse.csr_matrix,
     ("csr", "array"): sparse.csr_array,
@@ -41,10 +43,11 @@ class Packer:
 
     def __init__(self, trusted=None, *, compress=False):
         self._compress = compress
+        self._budget = Budget(math.inf)
         self._trusted = trusted or Trusted(None, "save")
         self.arrays = {}
         self.estimators = []
-        self._names_of_arrays = {}
+        self._names_of_arrays, self._names_of_deflated = {}, {}
         self._indices_of_estimators = {}
         self._alive = []  # ids stay unique only while their objects live
 
@@ -77,6 +80,7 @@ class Packer:
         if sparse.issparse(value) and value.format in ("csr", "csc"):
             kind = "array" if isinstance(value, sparse.sparray) else "matrix"
             parts = [self.pack(getattr(value, part), where) for part in ("data", "indices", "indptr")]
+            self._budget.spend(sum(getattr(value, part).nbytes for part in ("data", "indices", "indptr")))
             return {"sparse": [value.format, kind, list(value.shape), *parts]}
         if isinstance(value, np.str_):
             return str(value)
@@ -88,15 +92,19 @@ class Packer:
 
     def _pack_array(self, array, where):
         if self._compress and array.dtype.kind in "iu" and array.nbytes >= _SMALLEST_DEFLATED:
-            return {"deflated": [array.dtype.name, list(array.shape), self._add_deflated(array)]}
+            name = self._add_deflated(array)
+            if name is not None:
+                return {"deflated": [array.dtype.name, list(array.shape), name]}
         if array.dtype in STORABLE_DTYPES:
             return {"transposed" if array.flags.fnc else "array": self._add_array(array)}
         if array.dtype.kind in "UO" and all(type(item) in (str, np.str_) for item in array.flat):
             texts = [str(item).encode("utf-8", "surrogatepass") for item in array.flat]
             ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
-            if array.dtype.kind == "U" and _is_out_of_proportion(len(texts), array.itemsize // 4, ends[-1:].sum()):
+            if array.dtype.kind == "U" and is_out_of_proportion(len(texts), array.itemsize // 4, ends[-1:].sum()):
                 raise _refuse(array, where, "one long string in an array of many short ones takes too much memory")
             text = np.frombuffer(b"".join(texts), np.uint8)
+            self._budget.spend_on_strings(len(texts), len(text))
+            self._budget.spend(array.nbytes)
             return {"strings": [array.dtype.kind, list(array.shape), self._add_array(text), self._add_array(ends)]}
         if array.dtype.kind == "O":
             return {"items": [list(array.shape), self._pack_all(list(array.flat), where)]}
@@ -108,14 +116,21 @@ class Packer:
             # Fortran order is a layout chosen so that products copy nothing: the transpose keeps it
             self.arrays[name] = array.T if array.flags.fnc else array
             self._alive.append(array)
+        else:
+            self._budget.spend_on_repeat(array)
         return self._names_of_arrays[id(array)]
 
     def _add_deflated(self, array):
-        if id(array) not in self._names_of_arrays:
+        """Return the name of the compressed array, or None where it would grow too much when it is read."""
+        if id(array) not in self._names_of_deflated:
             stream = np.frombuffer(zlib.compress(array.tobytes()), np.uint8)
-            self._names_of_arrays[id(array)] = self._add_array(stream)
+            fits = array.nbytes <= _MOST_INFLATED * len(stream)
+            self._names_of_deflated[id(array)] = self._add_array(stream) if fits else None
+            self._budget.spend(array.nbytes if fits else 0)
             self._alive.append(array)
-        return self._names_of_arrays[id(array)]
+        elif self._names_of_deflated[id(array)] is not None:
+            self._budget.spend_on_repeat(array)
+        return self._names_of_deflated[id(array)]
 
     def _pack_estimator(self, value, where):
         if id(value) not in self._indices_of_estimators:
@@ -131,10 +146,15 @@ class Packer:
                         "model file. Delete it, or save it with the model: save(..., card={...})."
                     )
             packed = {key: self.pack(item, f"{where}.{key}") for key, item in state.items()}
+            self._budget.spend_on_estimator()
             self._indices_of_estimators[id(value)] = len(self.estimators)
             self.estimators.append({"class": name, "state": packed})
             self._alive.append(value)
         return {"estimator": self._indices_of_estimators[id(value)]}
+
+    def check_size(self, n_bytes):
+        """Raise ModelFileError if a file of so many bytes would be refused because its values take too much memory."""
+        Budget(n_bytes).spend(self._budget.spent)
 
 
 def get_state(estimator):
@@ -158,11 +178,6 @@ def _load_shared(path):
     return load_shared(path)
 
 
-def _is_out_of_proportion(n_texts, longest, n_bytes):
-    """Return whether an array of strings, each as long as the longest, is much larger than its text."""
-    return 4 * n_texts * longest > max(_LARGEST_TEXTS, 64 * int(n_bytes))
-
-
 def _refuse(value, where, reason):
     advice = (
         "If it is random, give random_state as an int."
@@ -175,18 +190,27 @@ def _refuse(value, where, reason):
 class Unpacker:
     """Turns nodes back into values; builds allowed classes only, and runs no code of the file."""
 
-    def __init__(self, arrays, estimators, trusted=None, *, allow_file_input=False):
+    def __init__(self, arrays, estimators, budget, trusted=None, *, allow_file_input=False):
         self._arrays = arrays
+        self._budget = budget
+        self._met = set()  # names of arrays
         self._allow_file_input = allow_file_input
         self._trusted = trusted or Trusted(None, "load")
         self._depth = 0
-        self._inflated, self._n_inflated = {}, 0  # arrays by name; their bytes
+        self._inflated = {}  # arrays by name
         self._n_met, self._sizes = 0, []  # estimators met while one is unpacked; what each counts for in all
+        self._nesting, self._nestings = 0, []  # levels of estimators in the one that is unpacked; in each
         self.estimators = []
         for entry in estimators:  # in the order of dependence: an estimator follows those inside it
-            self._n_met = 1
+            self._n_met, self._nesting = 1, 1
             self.estimators.append(self._build(entry["class"], entry["state"]))
             self._sizes.append(self._n_met)
+            self._nestings.append(self._nesting)
+
+    @property
+    def n_repeats(self):
+        """How many more estimators a walk through the last one meets than there are."""
+        return (self._sizes[-1] if self._sizes else 0) - len(self._sizes)
 
     def unpack(self, node):
         """Return the value of a node."""
@@ -208,8 +232,9 @@ class Unpacker:
         if cls is None:
             raise ModelFileError(
                 f"The model file holds a {name!r}, which is not among the classes that may be loaded. If you know "
-                f"this class and trust its code, name it: trusted=[{name!r}]."
+                f"this class and trust its code, name it: {how_to_trust(name)}."
             )
+        self._budget.spend_on_estimator()
         for key in state:
             if key in _SESSION_KEYS or not is_attribute_of(cls, key):
                 raise ModelFileError(f"The model file sets {key!r}, which is not part of the state of a {name}.")
@@ -225,13 +250,17 @@ class Unpacker:
         return tuple(self.unpack(items))
 
     def _unpack_set(self, items):
-        return set(self.unpack(items))
+        keys = self.unpack(items)
+        check_keys(keys)
+        return set(keys)
 
     def _unpack_slice(self, items):
         return slice(*self.unpack(items))
 
     def _unpack_dict(self, items):
-        return {self.unpack(key): self.unpack(value) for key, value in items}
+        pairs = [(self.unpack(key), self.unpack(value)) for key, value in items]
+        check_keys([key for key, _ in pairs])
+        return dict(pairs)
 
     def _unpack_float(self, text):
         return float(text)
@@ -239,7 +268,7 @@ class Unpacker:
     def _unpack_number(self, content):
         name, text = content
         dtype = _storable_dtype(name)
-        return dtype.type(text == "True" if dtype.kind == "b" else text)
+        return dtype.type(text == "True" if dtype.kind == "b" else str(text))
 
     def _unpack_dtype(self, content):
         name, is_type = content
@@ -247,32 +276,44 @@ class Unpacker:
         return dtype.type if is_type else dtype
 
     def _unpack_array(self, name):
+        if name in self._met:
+            self._budget.spend_on_repeat(self._arrays[name])
+        self._met.add(name)
         return self._arrays[name]
+
+    def _unpack_transposed(self, name):
+        return self._unpack_array(name).T
 
     def _unpack_deflated(self, content):
         name, shape, stream = content
         dtype = _storable_dtype(name)
+        n_bytes = count_entries(shape) * dtype.itemsize
         if stream not in self._inflated:
-            n_bytes = math.prod(shape) * dtype.itemsize
-            self._n_inflated += n_bytes
-            if self._n_inflated > max(_LARGEST_TEXTS, 64 * max(array.nbytes for array in self._arrays.values())):
-                raise ValueError("compressed arrays out of proportion")
-            self._inflated[stream] = _inflate(self._arrays[stream].tobytes(), n_bytes)
-        return np.frombuffer(self._inflated[stream], dtype).reshape(shape)
-
-    def _unpack_transposed(self, name):
-        return self._arrays[name].T
+            self._budget.spend(n_bytes)
+            self._inflated[stream] = _inflate(self._arrays[stream], n_bytes)
+        else:
+            self._budget.spend_on_repeat(self._inflated[stream])
+        return self._inflated[stream].view(dtype).reshape(shape)
 
     def _unpack_strings(self, content):
         kind, shape, text, ends = content
-        text, ends = self._arrays[text].tobytes(), self._arrays[ends].tolist()
+        text, ends = self._arrays[text], self._arrays[ends]
+        check_ends(ends, count_entries(shape), text.nbytes)
+        self._budget.spend_on_strings(len(ends), text.nbytes)
+        text, ends = text.tobytes(), ends.tolist()
         texts = [text[a:b].decode("utf-8", "surrogatepass") for a, b in zip([0, *ends[:-1]], ends, strict=True)]
-        if kind != "O" and _is_out_of_proportion(len(texts), max(map(len, texts), default=0), len(text)):
+        if kind == "O":
+            return np.array(texts, dtype=object).reshape(shape)
+        longest = max(map(len, texts), default=0)
+        if is_out_of_proportion(len(texts), longest, len(text)):
             raise ValueError("strings out of proportion")
-        return np.array(texts, dtype=object if kind == "O" else np.str_).reshape(shape)
+        self._budget.spend(4 * len(texts) * longest)
+        return np.array(texts, dtype=np.str_).reshape(shape)
 
     def _unpack_items(self, content):
         shape, items = content
+        if count_entries(shape) != len(items):
+            raise ValueError("an array of objects has another size than its shape")
         array = np.empty(len(items), dtype=object)
         for position, item in enumerate(items):
             array[position] = self.unpack(item)
@@ -280,7 +321,9 @@ class Unpacker:
 
     def _unpack_sparse(self, content):
         form, kind, shape, *parts = content
+        count_entries(shape)
         data, indices, indptr = (self.unpack(part) for part in parts)
+        self._budget.spend(data.nbytes + indices.nbytes + indptr.nbytes)
         _check_sparse(data, indices, indptr, shape if form == "csr" else shape[::-1])
         return _SPARSE_FORMATS[form, kind]((data, indices, indptr), shape=tuple(shape))
 
@@ -288,7 +331,8 @@ class Unpacker:
         if type(index) is not int or not 0 <= index < len(self.estimators):
             raise ValueError(f"no such estimator: {index!r}")
         self._n_met += self._sizes[index]
-        if self._n_met > _MOST_ESTIMATORS:
+        self._nesting = max(self._nesting, 1 + self._nestings[index])
+        if self._n_met > _MOST_ESTIMATORS or self._nesting > _DEEPEST:
             raise ModelFileError("The model file holds estimators within estimators too often.")
         return self.estimators[index]
 
@@ -315,16 +359,15 @@ def _check_sparse(data, indices, indptr, shape):
 def _inflate(stream, n_bytes):
     inflater = zlib.decompressobj()
     try:
-        content = inflater.decompress(stream, n_bytes + 1)
+        content = inflater.decompress(stream.tobytes(), n_bytes + 1)
     except zlib.error as error:
         raise ValueError(f"a compressed array is damaged: {error}") from None
     if len(content) != n_bytes or not inflater.eof:
         raise ValueError("a compressed array has another size than it should")
-    return content
+    return np.frombuffer(content, np.uint8)
 
 
 def _storable_dtype(name):
-    dtype = np.dtype(str(name))
-    if dtype not in STORABLE_DTYPES:
+    if type(name) is not str or name not in _DTYPES_BY_NAME:
         raise ValueError(f"no such type of numbers: {name!r}")
-    return dtype
+    return _DTYPES_BY_NAME[name]
