@@ -34,7 +34,7 @@ def run(capsys, monkeypatch):
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "corpus.txt").write_text("\n".join(UNLABELLED))
-    rows = [("the cat is here", "pet"), ("a cow", "pet"), ("the stock, again", "money"), ("a bond", "money")]
+    rows = [("the cat is here", "pet"), ("the cow", "pet"), ("the stock, again", "money"), ("the bond", "money")]
     with open(tmp_path / "labelled.csv", "w", newline="") as file:
         csv.writer(file).writerows([("text", "label"), *rows])
     (tmp_path / "other.csv").write_text("body,sentiment\na cat,pet\n")
