@@ -1,6 +1,8 @@
 """A served model answers, within limits, and goes on when its file is replaced by a better or by a broken one."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -9,6 +11,8 @@ import urllib.request
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 
@@ -24,11 +28,18 @@ TEXTS = ["a matrix has rows", "rows of a matrix", "a vector has entries", "entri
 LABELS = ["matrix", "matrix", "vector", "vector", "other"] * 4
 
 
-@pytest.fixture
-def path(tmp_path):
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.tk"
     model = TransferClassifier(LSAEncoder(3).fit(TEXTS), strategy="frozen").fit(TEXTS, LABELS)
-    transferkit.save(model, tmp_path / "model.tk", card={"task": "test"})
-    return tmp_path / "model.tk"
+    transferkit.save(model, path, card={"task": "test"})
+    return path
+
+
+@pytest.fixture
+def path(model_file, tmp_path):
+    """A copy that a test may change."""
+    return shutil.copy2(model_file, tmp_path / "model.tk")
 
 
 @pytest.fixture
@@ -88,6 +99,79 @@ def test_body_without_a_length_is_limited_too(client):
     answer = client.post("/predict", content=(b"x" * 500 for _ in range(10)))
     assert answer.status_code == 413
     assert client.post("/predict", content=b"{").status_code == 422
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"texts":[NaN]}',
+        b'{"texts":[1e999]}',
+        b'{"texts":["\\ud83d"]}',  # half of an emoji
+        b'{"text":"\\udc00"}',
+        b'{"text":"a","n":-Infinity}',
+        b'{"\\ud83d":1}',
+        b'{"texts":["\xff"]}',
+        b"\x89PNG",
+        b'{"texts":' + b"9" * 1900 + b"}",
+        b"[" * 2000,
+        b"",
+    ],
+)
+@pytest.mark.parametrize("content_type", ["application/json", "image/png", "application/json; charset=\xff"])
+@pytest.mark.parametrize("route", ["/predict", "/explain"])
+def test_what_cannot_be_answered_in_json_is_refused(client, route, body, content_type):
+    answer = client.post(route, content=body, headers={"content-type": content_type.encode("latin-1")})
+    assert 400 <= answer.status_code < 500
+    assert "detail" in answer.json()
+
+
+def test_refusal_names_the_place_and_repeats_nothing(client):
+    answer = client.post("/predict", json={"texts": ["secret" * 20, 7, None, "a"]})
+    assert [problem["loc"] for problem in answer.json()["detail"]] == [["body", "texts", i] for i in range(3)]
+    assert all(set(problem) == {"type", "loc", "msg"} for problem in answer.json()["detail"])
+    assert "secret" not in answer.text
+
+
+def test_refusal_names_ten_problems_at_most(path):
+    from fastapi.testclient import TestClient
+
+    answer = TestClient(make_app(path)).post("/predict", json={"texts": [None] * 50})
+    assert len(answer.json()["detail"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("length", "status"), [("9" * 5000, 413), ("-1", 400), ("1e3", 400), ("0" * 5000 + "15", 200), ("2001", 413)]
+)
+def test_announced_length_is_a_number_within_the_limit(client, length, status):
+    headers = {"content-type": "application/json", "content-length": length}
+    answer = client.post("/predict", content=b'{"texts":["a"]}', headers=headers)
+    assert answer.status_code == status
+    assert ("detail" in answer.json()) == (status != 200)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=20),
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(st.characters(), max_size=5), inner),
+    max_leaves=10,
+)
+bodies = st.one_of(
+    st.binary(max_size=200),
+    json_values.map(json.dumps),
+    st.fixed_dictionaries({"texts": st.lists(json_values, max_size=6) | json_values}).map(json.dumps),
+    st.fixed_dictionaries({"text": json_values}, optional={"n": json_values}).map(json.dumps),
+)
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    route=st.sampled_from(["/predict", "/explain"]),
+    body=bodies,
+    content_type=st.just(b"application/json") | st.binary(max_size=20),
+)
+def test_whatever_is_sent_gets_an_answer_in_json(client, route, body, content_type):
+    answer = client.post(route, content=body, headers={"content-type": content_type})
+    assert answer.status_code in (200, 400, 413, 422)
+    assert isinstance(json.loads(answer.content), dict)
 
 
 def replace(path, model):

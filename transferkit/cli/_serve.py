@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from transferkit.cli._requests import BodyLimit, answer_invalid_request
 from transferkit.exceptions import MissingExtraError, ModelFileError
 from transferkit.persistence import describe, load
 
@@ -61,6 +62,7 @@ def make_app(
     """
     try:
         from fastapi import FastAPI, HTTPException
+        from fastapi.exceptions import RequestValidationError
         from pydantic import BaseModel, Field, StringConstraints
     except ImportError as error:
         raise MissingExtraError("transferkit serve", "serve") from error
@@ -68,7 +70,8 @@ def make_app(
     model_file = ModelFile(path, mmap, verify_key)
     app = FastAPI(title="transferkit", summary=f"Predictions of {Path(path).name}")
     app.state.model_file = model_file
-    app.add_middleware(_BodyLimit, max_body=max_body)
+    app.add_middleware(BodyLimit, max_body=max_body)
+    app.add_exception_handler(RequestValidationError, answer_invalid_request)
     text_type = Annotated[str, StringConstraints(max_length=max_characters)]
 
     class Texts(BaseModel):
@@ -192,45 +195,6 @@ def _switch_caches_off(value):
             value.cache_size = 0
         for item in vars(value).values():
             _switch_caches_off(item)
-
-
-class _BodyLimit:
-    """Refuses requests of more bytes than allowed before they are read, or as soon as they turn out to be."""
-
-    def __init__(self, app, max_body):
-        self.app, self.max_body = app, max_body
-
-    async def __call__(self, scope, receive, send):
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if not announced.isdigit() or int(announced) > self.max_body:
-            return await self._refuse(send)
-        messages, n_bytes = [], 0
-        while True:
-            message = await receive()
-            messages.append(message)
-            n_bytes += len(message.get("body", b""))
-            if n_bytes > self.max_body:
-                return await self._refuse(send)
-            if message["type"] != "http.request" or not message.get("more_body"):
-                break
-        messages.reverse()
-
-        async def replay():
-            return messages.pop() if messages else await receive()
-
-        return await self.app(scope, replay, send)
-
-    async def _refuse(self, send):
-        body = b'{"detail":"A request may have at most %d bytes."}' % self.max_body
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-            (b"connection", b"close"),
-        ]
-        await send({"type": "http.response.start", "status": 413, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
 
 
 def run_server(app, host, port, say):
