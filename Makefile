@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c "$(IS_NEW_ENOUGH)" 2>/dev/nu
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint format docs docs-test bench tables test-serving test-lowest dist clean
+.PHONY: demo test test-kernels lint format docs docs-test bench tables test-serving test-lowest dist clean
 
 demo: .venv/demo-ready
 	$(BIN)/transferkit demo
@@ -15,6 +15,11 @@ demo: .venv/demo-ready
 # begin many more, which would each compile the package again where writing bytecode is switched off.
 test: lint
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python tests/kernels.py --quick
+
+# The numerical tests under the kernels that other processors would choose, with one thread and two: many minutes.
+test-kernels: .venv/test-ready
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python tests/kernels.py
 
 lint: .venv/test-ready
 	$(BIN)/ruff check

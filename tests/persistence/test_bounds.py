@@ -1,5 +1,6 @@
 """Small files that would fill the memory are refused before they do, in a process that has little of it."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -30,16 +31,22 @@ def strings(kind, text, ends, size=None):
     return change
 
 
+@functools.cache
+def zeros(n_bytes):
+    """Return a stream that inflates to so many zeros."""
+    return np.frombuffer(zlib.compress(bytes(n_bytes)), np.uint8)
+
+
 def deflated(shape, n_bytes):
     def change(state, arrays):
-        arrays["stream"] = np.frombuffer(zlib.compress(bytes(n_bytes), 9), np.uint8)
+        arrays["stream"] = zeros(n_bytes)
         state["stop_words"] = {"deflated": ["uint8", shape, "stream"]}
 
     return change
 
 
 def inflated_often(state, arrays):
-    arrays["stream"] = np.frombuffer(zlib.compress(bytes(4_000_000), 9), np.uint8)
+    arrays["stream"] = zeros(4_000_000)
     node = {"deflated": ["uint8", [4_000_000], "stream"]}
     state["stop_words"] = [{"strings": ["O", [1], "stream", "stream"]}, *[node] * 1000]
 
