@@ -561,9 +561,9 @@ def test_equals_scikit_learn_on_real_text(name, parameters, shared_data):
         from sklearn.datasets import fetch_20newsgroups
 
         folder = shared_data / "20newsgroups"
-        texts = fetch_20newsgroups(data_home=folder, subset="test", download_if_missing=False).data[::8]
+        texts = fetch_20newsgroups(data_home=folder, subset="test", download_if_missing=False).data[::24]
     else:
-        texts = transferkit.datasets.load_corpus(shared_data / "wiki_en_sample" / "wiki_en_sample.txt.gz")[::30]
+        texts = transferkit.datasets.load_corpus(shared_data / "wiki_en_sample" / "wiki_en_sample.txt.gz")[::90]
     assert_equal_to_reference(list(texts), **parameters)
 
 
