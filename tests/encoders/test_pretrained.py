@@ -5,6 +5,7 @@ import os
 import pickle
 import threading
 import time
+from functools import partial
 
 import joblib
 import numpy as np
@@ -157,6 +158,93 @@ def test_failure_in_one_thread_is_not_the_failure_of_another():
     second.join(5)
     assert errors == ["bad row"]
     assert rows[0].tolist() == [[4]]
+
+
+class Wrong(TransformerMixin, BaseEstimator):
+    """Returns what a function makes of its input."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def fit(self, X, y=None):
+        self.fitted_ = True
+        return self
+
+    def transform(self, X):
+        return self.answer(X)
+
+
+def _finishes(function):
+    """Return whether a call ends: one that waits for rows nobody encodes never does."""
+    thread = threading.Thread(target=function, daemon=True)
+    thread.start()
+    thread.join(5)
+    return not thread.is_alive()
+
+
+@pytest.mark.parametrize("cache_size", [0, 1])
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda X: np.zeros((len(X) - 1, 2)), "The transform of Wrong returned 2 rows for 3 rows"),
+        (lambda X: sparse.csr_matrix((len(X) + 1, 2)), "The transform of Wrong returned 4 rows for 3 rows"),
+        (lambda X: None, "The transform of Wrong returned a NoneType for 3 rows"),
+        (lambda X: np.float32(1), "The transform of Wrong returned a float32 for 3 rows"),
+    ],
+)
+@pytest.mark.parametrize("X", [["a", "b", "c"], np.eye(3)], ids=["texts", "numbers"])
+def test_wrong_number_of_rows_is_an_error_each_time(X, answer, message, cache_size):
+    encoder = PretrainedEncoder(Wrong(answer).fit(None), cache_size=cache_size)
+    errors = []
+
+    def encode():
+        with pytest.raises(ValueError, match=message) as error:
+            encoder.transform(X)
+        errors.append(error.value)
+
+    assert _finishes(encode)
+    assert _finishes(encode)
+    assert len(errors) == 2
+    assert _row_cache._CACHE._in_flight == {}
+
+
+@pytest.mark.parametrize("step", ["_split", "_count_bytes", "dict"])
+def test_rows_can_be_encoded_after_any_error(step, monkeypatch):
+    def fail(*_):
+        raise MemoryError(step)
+
+    rows = ["a", "bb", "ccc"]
+    encode = partial(_row_cache.encode_once, CountingEncoder().transform, "f", rows, 1e9)
+    with monkeypatch.context() as patched:
+        patched.setattr(_row_cache, step, fail, raising=False)
+        with pytest.raises(MemoryError, match=step):
+            encode()
+    assert _finishes(encode)
+    np.testing.assert_array_equal(encode(), CountingEncoder().transform(rows))
+
+
+def test_wrong_rows_in_one_thread_are_encoded_by_the_other():
+    started, go_on, rows = threading.Event(), threading.Event(), []
+
+    def too_few(X):
+        started.set()
+        go_on.wait(5)
+        return np.zeros((len(X) - 1, 1))
+
+    def encode_wrongly():
+        with pytest.raises(ValueError, match="zip"):
+            _row_cache.encode_once(too_few, "f", ["a", "bb"], 1e9)
+
+    first = threading.Thread(target=encode_wrongly, daemon=True)
+    first.start()
+    started.wait(5)
+    right = partial(_row_cache.encode_once, CountingEncoder().transform, "f", ["bb", "ccc"], 1e9)
+    second = threading.Thread(target=lambda: rows.append(right()), daemon=True)
+    second.start()
+    go_on.set()
+    second.join(5)
+    first.join(5)
+    np.testing.assert_array_equal(rows[0], CountingEncoder().transform(["bb", "ccc"]))
 
 
 def test_child_processes_start_with_an_empty_cache(counting_path):

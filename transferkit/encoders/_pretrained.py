@@ -2,6 +2,7 @@
 
 import copy
 import os
+from functools import partial
 from numbers import Real
 
 from sklearn.base import TransformerMixin
@@ -12,6 +13,7 @@ from transferkit._validation import (
     HasMethods,
     Interval,
     check_texts,
+    count_rows,
     holds_texts,
     is_fitted,
     validate_parameter_constraints,
@@ -112,13 +114,19 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         -------
         rows : ndarray or CSR matrix of shape (n_samples, n_features_out)
             Encoded rows.
+
+        Raises
+        ------
+        ValueError
+            If the pretrained encoder does not return one row for each that it is given.
         """
         encoder = self.encoder_
         if holds_texts(X):
             X = check_texts(X, accept=(str, bytes))
+        encode = partial(_encode_rows, encoder)
         if self.cache_size == 0:
-            return encoder.transform(X)
-        return encode_once(encoder.transform, fingerprint(encoder), X, 1e6 * self.cache_size)
+            return encode(X)
+        return encode_once(encode, fingerprint(encoder), X, 1e6 * self.cache_size)
 
     @property
     def encoder_(self):
@@ -194,3 +202,17 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         tags.transformer_tags.preserves_dtype = []
         tags.input_tags = get_tags(self.encoder_).input_tags
         return tags
+
+
+def _encode_rows(encoder, X):
+    rows = encoder.transform(X)
+    try:
+        found = f"{count_rows(rows)} rows"
+    except TypeError:  # None or a number, for example
+        found = f"a {type(rows).__name__}"
+    if found != f"{count_rows(X)} rows":
+        raise ValueError(
+            f"The transform of {type(encoder).__name__} returned {found} for {count_rows(X)} rows. PretrainedEncoder "
+            "needs a transformer that returns one row for each."
+        )
+    return rows

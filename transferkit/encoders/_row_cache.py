@@ -54,11 +54,11 @@ def encode_once(transform, fingerprint, X, max_bytes):
 def _encode_claimed(transform, X, claimed, positions, max_bytes):
     try:
         encoded = _split(transform(take_rows(X, sorted(positions[key] for key in claimed))))
-    except BaseException as error:
+        rows = dict(zip(sorted(claimed, key=positions.get), encoded, strict=True))
+        _CACHE.keep(rows, max_bytes)
+    except BaseException as error:  # whatever it is, others may be waiting for these rows
         _CACHE.abandon(claimed, error)
         raise
-    rows = dict(zip(sorted(claimed, key=positions.get), encoded, strict=True))
-    _CACHE.keep(rows, max_bytes)
     return rows
 
 
@@ -94,17 +94,18 @@ class _RowCache:
         """Take in encoded rows, hand them to those who wait, and drop the least recently used."""
         with self._lock:
             for key, row in rows.items():
-                self._rows[key] = row
                 self._n_bytes += _count_bytes(row)
+                self._rows[key] = row
                 self._in_flight.pop(key).set_result(row)
             while self._n_bytes > max_bytes and self._rows:
                 self._n_bytes -= _count_bytes(self._rows.popitem(last=False)[1])
 
     def abandon(self, keys, error):
-        """Tell those who wait that these rows could not be encoded."""
+        """Tell those who wait that these rows could not be encoded; rows that were handed out already are left."""
         with self._lock:
             for key in keys:
-                self._in_flight.pop(key).set_exception(error)
+                if (future := self._in_flight.pop(key, None)) is not None:
+                    future.set_exception(error)
 
 
 _CACHE = _RowCache()
