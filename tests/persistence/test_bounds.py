@@ -164,6 +164,17 @@ def test_ends_ascend_to_the_end_of_the_text(ends):
         _bounds.check_ends(np.array(ends), 3, 3)
 
 
+@pytest.mark.parametrize("texts", [[], [""], ["", ""], ["a", ""]])
+@pytest.mark.parametrize("dtype", [object, np.str_])
+def test_few_and_empty_strings_come_back(texts, dtype, tmp_path):
+    encoder = TfidfEncoder().fit(["one text", "another text"])
+    encoder.stop_words = np.array(texts, dtype=dtype)
+    transferkit.save(encoder, tmp_path / "model.tk")
+    loaded = transferkit.load(tmp_path / "model.tk", verify=None).stop_words
+    assert loaded.tolist() == texts
+    assert loaded.dtype.kind == encoder.stop_words.dtype.kind
+
+
 @pytest.mark.parametrize("shape", [[-1], [1.0], [True], "3", None, [1 << 63], [1] * 65])
 def test_shapes_are_short_lists_of_natural_numbers(shape):
     assert _bounds.count_entries([2, 3]) == 6

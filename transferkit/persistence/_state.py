@@ -8,6 +8,7 @@ import math
 import os
 import zlib
 from inspect import signature
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
@@ -301,7 +302,7 @@ class Unpacker:
         check_ends(ends, count_entries(shape), text.nbytes)
         self._budget.spend_on_strings(len(ends), text.nbytes)
         text, ends = text.tobytes(), ends.tolist()
-        texts = [text[a:b].decode("utf-8", "surrogatepass") for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+        texts = [text[a:b].decode("utf-8", "surrogatepass") for a, b in pairwise([0, *ends])]
         if kind == "O":
             return np.array(texts, dtype=object).reshape(shape)
         longest = max(map(len, texts), default=0)
