@@ -50,6 +50,19 @@ def test_components_are_clipped_to_what_the_corpus_allows():
     np.testing.assert_allclose(np.abs(repeated.transform(["cat stock"])), [[1, 0]], atol=1e-6)
 
 
+def test_texts_beyond_the_leading_vectors_have_rows_of_zeros():
+    texts = ["cat dog cow"] * 9 + ["cat dog"] * 9 + ["stock bond"] * 3 + ["bond fund stock"] * 3
+    encoder = LSAEncoder(n_components=2)
+    rows = encoder.fit_transform(texts)
+    assert rows[:18].any(axis=1).all()
+    encoder = LSAEncoder(n_components=1)
+    rows = encoder.fit_transform(texts)
+    np.testing.assert_allclose(np.abs(rows[:18]), 1, atol=1e-6)
+    assert not rows[18:].any()
+    assert not encoder.transform(texts[18:]).any()
+    assert not encoder.components_[:, encoder.vocabulary_["bond"]].any()
+
+
 def test_random_state_makes_it_repeatable(corpus):
     first = LSAEncoder(n_components=8).fit(corpus).transform(corpus)
     np.testing.assert_array_equal(LSAEncoder(n_components=8).fit(corpus).transform(corpus), first)

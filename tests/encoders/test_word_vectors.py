@@ -289,6 +289,39 @@ def test_pruning_bounds_the_pairs_and_keeps_the_frequent_ones(corpus):
     assert np.mean(overlap) > 1  # of 10; chance would give 0.005
 
 
+@pytest.mark.parametrize("method", ["ppmi-svd", "glove", "sgns"])
+@pytest.mark.parametrize("n_alone", [40, 1100])  # few words are decomposed densely, many in a Krylov space
+def test_words_without_pairs_have_vectors_of_zeros(method, n_alone):
+    rng = np.random.RandomState(0)
+    sentences = [" ".join(f"word{k}" for k in rng.randint(0, 30, 8)) for _ in range(100)]
+    titles = [f"title{k}" for k in range(n_alone)]
+    encoder = WordVectorEncoder(20, method=method, min_count=1, max_iter=1, device="cpu")
+    with pytest.warns(UserWarning, match=f"{n_alone} of {n_alone + 30} words have vectors of zeros"):
+        encoder.fit(sentences + titles)
+    lengths = np.linalg.norm(encoder.vectors_, axis=1)
+    is_title = np.array([word.startswith("title") for word in encoder.vocabulary_])
+    assert not lengths[is_title].any()
+    np.testing.assert_allclose(lengths[~is_title], 1, atol=1e-5)
+    assert encoder.similarity("title1", "title2") == 0
+
+
+def test_words_beyond_the_leading_components_have_vectors_of_zeros():
+    rng = np.random.RandomState(0)
+    groups = [[f"{name}{k}" for k in range(size)] for name, size in [("large", 12), ("small", 3)]]
+    texts = [" ".join(rng.permutation(group)) for group in groups for _ in range(20)]
+    with pytest.warns(UserWarning, match="12 of 15 words have vectors of zeros.* beyond the n_components=1 leading"):
+        encoder = WordVectorEncoder(1, min_count=1).fit(texts)
+    is_zero = {word: length == 0 for word, length in zip(encoder.vocabulary_, encoder._lengths, strict=True)}
+    assert is_zero == {word: word.startswith("large") for group in groups for word in group}
+
+
+def test_texts_along_the_common_direction_have_rows_of_zeros(corpus):
+    encoder = WordVectorEncoder(20, pooling="sif").fit(corpus[:300])
+    for word in list(encoder.vocabulary_)[:20]:
+        assert not encoder.adapt_idf([word]).transform([word, f"{word} {word}"]).any()
+        assert encoder.transform([f"{word} array rows"]).any()
+
+
 def test_similar_words_are_near(fitted):
     assert {word for word, _ in fitted.most_similar("rows", n=5)} & {"columns", "column", "row"}
     (word, cosine), *_ = fitted.most_similar("array", n=3)

@@ -4,6 +4,7 @@ import numpy as np
 from scipy import sparse
 
 _BLOCK_ENTRIES = 1 << 14  # word vectors that are gathered at a time
+_ROUNDING = 10 * np.finfo(np.float32).eps  # relative length
 
 
 def mean_rows(counts: sparse.csr_matrix, weights: np.ndarray | None, vectors: np.ndarray) -> np.ndarray:
@@ -85,6 +86,26 @@ def unit_rows(rows: np.ndarray) -> np.ndarray:
     """Return the rows divided by their length; rows of zeros stay."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(lengths > 0, lengths, np.float32(1))
+
+
+def drop_rounding(rows: np.ndarray, scale: np.ndarray | float | None = None) -> np.ndarray:
+    """Return the rows with zeros in place of those that hold nothing but rounding errors.
+
+    Parameters
+    ----------
+    rows : ndarray of float32 of shape (n_rows, n_columns)
+        Rows.
+    scale : float or ndarray of shape (n_rows,), default=None
+        Length of the numbers that each row was computed from; None for the length of the longest row.
+
+    Returns
+    -------
+    rows : ndarray of float32 of shape (n_rows, n_columns)
+        The array itself where there is no such row.
+    """
+    lengths = np.linalg.norm(rows, axis=1)
+    is_rounding = lengths <= _ROUNDING * (lengths.max(initial=0) if scale is None else scale)
+    return np.where(is_rounding[:, None], np.float32(0), rows) if is_rounding.any() else rows
 
 
 def rotation_onto(rows: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from scipy import sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 
+from transferkit._algorithms.pooling import drop_rounding
 from transferkit._algorithms.truncated_svd import N_SPARE, RightVectors, RowProducts, leading_vectors
 from transferkit._algorithms.vocabulary import find_terms
 from transferkit._validation import Interval, check_can_merge, check_is_fitted, fit_context, is_fitted
@@ -72,7 +73,7 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
     Notes
     -----
     With TF-IDF rows S and their truncated SVD U diag(s) V', a text's features are S V divided by their
-    length. A text without any known term gives a row of zeros.
+    length. A text without any known term, or with none that the leading vectors contain, gives a row of zeros.
 
     `fit` holds the sparse rows of the corpus, about 8 bytes for each distinct term of each text, and no dense matrix
     larger than `n_components` columns. `partial_fit` and `merge` need memory for one batch: earlier texts are
@@ -334,7 +335,8 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
 
     def _store(self, tfidf, found):
         self.tfidf_ = tfidf
-        self._projection = np.ascontiguousarray(found.vectors[:, : self.n_components])
+        # Terms beyond the leading vectors would otherwise give texts of such terms rows of unit length.
+        self._projection = drop_rounding(np.ascontiguousarray(found.vectors[:, : self.n_components]))
         self.singular_values_ = found.values[: self.n_components].copy()
 
     def _project(self, weights):

@@ -6,7 +6,7 @@ from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
 from transferkit._algorithms.eigenvectors import SMALL, leading_eigenvectors
-from transferkit._algorithms.pooling import unit_rows
+from transferkit._algorithms.pooling import drop_rounding, unit_rows
 from transferkit._algorithms.ppmi import positive_pmi
 from transferkit.encoders._text_blocks import threaded_map
 
@@ -28,19 +28,21 @@ def learn_vectors(encoder, pairs, on_epoch):
     Returns
     -------
     vectors : ndarray of float32 of shape (n_words, n_components)
-        Word vectors.
+        Word vectors; zeros for words without co-occurrences and, with 'ppmi-svd', for words
+        that occur with none more often than by chance or have no share in the leading components.
     losses : list of float
         The objective.
     """
     random_state = check_random_state(encoder.random_state)
-    vectors, values = _decompose(
-        encoder, positive_pmi(pairs, encoder.smoothing, threaded_map(encoder.n_jobs)), random_state
-    )
+    ppmi = positive_pmi(pairs, encoder.smoothing, threaded_map(encoder.n_jobs))
+    vectors, values = _decompose(encoder, ppmi, random_state)
     sizes = np.abs(values)
     sizes[sizes <= np.finfo(np.float32).eps * len(sizes) * sizes.max(initial=0)] = 0
     if encoder.method == "ppmi-svd":
         scales = np.where(sizes > 0, sizes**encoder.eigenvalue_weight, 0)
-        return unit_rows(vectors * scales.astype(np.float32)), []
+        vectors[np.diff(ppmi.indptr) == 0] = 0
+        return unit_rows(drop_rounding(vectors * scales.astype(np.float32))), []
+    vectors[np.diff(pairs.indptr) == 0] = 0  # which training leaves as they are
     from transferkit._training.word_vectors import GloVe, SkipGram, train_word_vectors
 
     make_objective = {

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from transferkit._algorithms.pooling import max_rows, mean_rows, smooth_inverse_frequency
+from transferkit._algorithms.pooling import drop_rounding, max_rows, mean_rows, smooth_inverse_frequency
 
 
 class BagOfVectors(NamedTuple):
@@ -21,5 +21,5 @@ class BagOfVectors(NamedTuple):
             return max_rows(self.counts, self.vectors)
         if pooling == "sif":
             rows = mean_rows(self.counts, smooth_inverse_frequency(self.frequency, sif_weight), self.vectors)
-            return rows - np.outer(rows @ common, common)
+            return drop_rounding(rows - np.outer(rows @ common, common), np.linalg.norm(rows, axis=1))
         return mean_rows(self.counts, self.idf if pooling == "tfidf" else None, self.vectors)

@@ -443,7 +443,7 @@ class WordVectorEncoder(
 
         pairs = both_directions(counts.pairs_of(chosen))
         vectors, losses = learn_vectors(self, pairs, lambda read: on_epoch(lambda: attributes(read())))
-        _warn_of_words_alone(vectors)
+        _warn_of_words_alone(vectors, self.n_components)
         return attributes(vectors, losses)
 
     def _describe(self, words, vectors, frequency, idf):
@@ -524,13 +524,13 @@ class WordVectorEncoder(
         return tags
 
 
-def _warn_of_words_alone(vectors):
+def _warn_of_words_alone(vectors, n_components):
     n_alone = int((~vectors.any(axis=1)).sum())
     if n_alone > len(vectors) / 2:
         warnings.warn(
-            f"{n_alone} of {len(vectors)} words have vectors of zeros, because no word stands near them more often "
-            "than by chance. Vectors are learned from the words of a text that stand near each other: texts of one "
-            "word give none.",
+            f"{n_alone} of {len(vectors)} words have vectors of zeros: no word stands near them more often than by "
+            f"chance, or their co-occurrences lie beyond the n_components={n_components} leading components. Vectors "
+            "are learned from the words of a text that stand near each other: texts of one word give none.",
             UserWarning,
             stacklevel=count_inner_frames(),
         )
