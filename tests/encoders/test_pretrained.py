@@ -103,6 +103,38 @@ def test_cache_stays_below_its_bound():
     assert len(_row_cache._CACHE._rows) <= kept + 1
 
 
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize(
+    ("seconds_per_row", "n_rows", "is_kept"), [(1e-6, 4096, False), (1e-6, 4095, True), (1e-4, 4096, True)]
+)
+def test_many_rows_of_numbers_are_kept_only_where_encoding_takes_longer(
+    seconds_per_row, n_rows, is_kept, form, monkeypatch
+):
+    seconds, n_encoded = [0.0], []
+    monkeypatch.setattr(_row_cache, "perf_counter", lambda: seconds[0])
+
+    def transform(X):
+        seconds[0] += 0.1 * (not n_encoded) + seconds_per_row * X.shape[0]  # the first call loads something
+        n_encoded.append(X.shape[0])
+        return X * 2
+
+    X = np.arange(n_rows * 2.0).reshape(n_rows, 2)
+    for _ in range(3):
+        rows = _row_cache.encode_once(transform, "f", form(X), 1e9)
+        np.testing.assert_array_equal(rows.toarray() if sparse.issparse(rows) else rows, X * 2)
+    assert (len(_row_cache._CACHE._rows) == n_rows) == is_kept
+    assert n_encoded.count(n_rows) == (1 if is_kept else 3)
+    assert sum(n_encoded) <= n_encoded.count(n_rows) * n_rows + n_rows / 10
+
+
+def test_many_texts_are_kept_however_fast_they_are_encoded(monkeypatch):
+    monkeypatch.setattr(_row_cache, "perf_counter", lambda: 0.0)
+    texts = [str(number) for number in range(5000)]
+    for _ in range(2):
+        _row_cache.encode_once(CountingEncoder().transform, "f", texts, 1e9)
+    assert len(CountingEncoder.encoded) == 5000
+
+
 def test_threads_share_the_work_and_get_the_right_rows():
     class Slow(CountingEncoder):
         def transform(self, X):

@@ -5,18 +5,24 @@ import os
 from collections import OrderedDict
 from concurrent.futures import Future
 from threading import Lock
+from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
-from transferkit._validation import take_rows
+from transferkit._validation import count_rows, take_rows
 
 _BYTES_PER_ENTRY = 400  # the key and the Python objects of one row, about
+_MANY = 4096  # rows of numbers in one call: with fewer, nobody minds what keeping them costs
+_TRIED = 128  # rows that are encoded to see how long that takes
+_SECONDS_TO_KEEP = 2e-5  # per row, about: to digest, copy, look up and stack it
 
 
 def encode_once(transform, fingerprint, X, max_bytes):
     """Return ``transform(X)``, calling it only on rows that this process has not encoded before.
+
+    Many rows of numbers are not kept, but encoded each time, where that takes less time than to keep them.
 
     Parameters
     ----------
@@ -35,6 +41,8 @@ def encode_once(transform, fingerprint, X, max_bytes):
         Encoded rows in the order of X.
     """
     X = X.tocsr() if sparse.issparse(X) else X
+    if _costs_less_than_keeping(transform, fingerprint, X):
+        return transform(X)
     digests = _digest_rows(X)
     if not digests:  # rows without a stable content, or none
         return transform(X)
@@ -49,6 +57,20 @@ def encode_once(transform, fingerprint, X, max_bytes):
         # When another thread failed on a row that we need too, the next round claims it for us.
         rows |= {key: future.result() for key, future in awaited.items() if future.exception() is None}
     return _stack([rows[key] for key in keys])
+
+
+def _costs_less_than_keeping(transform, fingerprint, X):
+    """Return whether to encode rows of numbers anew each time; encodes a few of them once to know."""
+    if isinstance(X, list) or count_rows(X) < _MANY:
+        return False
+    if fingerprint not in _CACHE.costs:
+        few = take_rows(X, list(range(_TRIED)))
+        times = [perf_counter()]
+        for _ in range(2):  # the first call may load libraries
+            transform(few)
+            times.append(perf_counter())
+        _CACHE.costs[fingerprint] = float(np.diff(times).min()) / _TRIED
+    return _CACHE.costs[fingerprint] < _SECONDS_TO_KEEP
 
 
 def _encode_claimed(transform, X, claimed, positions, max_bytes):
@@ -74,6 +96,7 @@ class _RowCache:
         self._rows = OrderedDict()
         self._in_flight = {}
         self._n_bytes = 0
+        self.costs = {}  # seconds per row of numbers, by the encoder's fingerprint
 
     def claim(self, keys):
         """Return rows that are there, keys the caller must now encode, and futures of rows others encode."""
