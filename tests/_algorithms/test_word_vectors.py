@@ -1,5 +1,7 @@
 """Counting pairs, decomposing large matrices, pooling: against plain computations."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,7 +17,7 @@ from transferkit._algorithms.cooccurrence import (
     relabel_pairs,
 )
 from transferkit._algorithms.eigenvectors import leading_eigenvectors
-from transferkit._algorithms.pooling import max_rows
+from transferkit._algorithms.pooling import max_rows, row_lengths, sum_of_rows
 from transferkit._algorithms.ppmi import positive_pmi
 
 DOCUMENTS = st.lists(st.lists(st.integers(0, 6), max_size=12), max_size=6)
@@ -115,3 +117,16 @@ def test_largest_entries_are_found_across_blocks():
     for k in (0, 1, 2, 500, 898, 899):
         known = counts[k].indices
         np.testing.assert_array_equal(rows[k], vectors[known].max(axis=0) if len(known) else np.zeros(3))
+
+
+def test_lengths_and_sums_of_many_rows_need_no_copy_of_them():
+    rows = np.random.default_rng(0).standard_normal((40_000, 50)).astype(np.float32)
+    weights = np.random.default_rng(1).random(40_000)
+    tracemalloc.start()
+    lengths, total = row_lengths(rows), sum_of_rows(weights, rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(lengths, np.linalg.norm(rows, axis=1))
+    np.testing.assert_allclose(total, weights @ rows, rtol=1e-9)
+    assert peak < rows.nbytes
+    assert row_lengths(rows[:0]).shape == (0,)

@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import transferkit
 from transferkit import WordVectorEncoder
 from transferkit.exceptions import ModelFileError
+from transferkit.persistence import _vector_binary, read_vectors
 
 WORDS = ["the", "naïve", "cat", "dog"]
 VECTORS = np.array([[0.5, -1, 2e-3], [1, 2, 3], [0.25, 0.5, -0.125], [0.25, 0.5, 0]], np.float32)
@@ -92,6 +94,71 @@ def test_malformed_files_are_refused_with_the_line(tmp_path, content, message, z
     path.write_bytes(gzip.compress(content) if zipped and content[:2] != b"\x1f\x8b" else content)
     with pytest.raises(ModelFileError, match=message):
         WordVectorEncoder.from_file(path)
+
+
+def test_long_binary_files_are_read_across_chunks(tmp_path, monkeypatch):
+    monkeypatch.setattr(_vector_binary, "_CHUNK", 100)
+    vectors = np.random.default_rng(0).standard_normal((300, 7)).astype("<f4")
+    words = ["x" * (k % 50) + str(k) for k in range(300)]
+    entries = [word.encode() + b" " + row.tobytes() + b"\n" for word, row in zip(words, vectors, strict=True)]
+    path = tmp_path / "vectors"
+    path.write_bytes(b"300 7\n" + b"".join(entries))
+    read, ranks, rows = read_vectors(path)
+    assert read == words
+    assert ranks.tolist() == list(range(1, 301))
+    np.testing.assert_array_equal(rows, vectors)
+    read, ranks, rows = read_vectors(path, wanted=set(words[5::50]))
+    assert read == words[5::50]
+    assert ranks.tolist() == list(range(6, 301, 50))
+    np.testing.assert_array_equal(rows, vectors[5::50])
+
+
+def _measure_peak(function):
+    tracemalloc.start()
+    result = function()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return result, peak
+
+
+@pytest.mark.parametrize("form", ["text", "headerless text", "binary"])
+def test_reading_needs_little_more_memory_than_the_vectors(tmp_path, form):
+    n_words, n_components, path = 10_000, 100, tmp_path / "vectors"
+    line = b" 0.25" * n_components if "text" in form else b" " + np.full(n_components, 0.25, "<f4").tobytes()
+    header = b"" if form == "headerless text" else f"{n_words} {n_components}\n".encode()
+    path.write_bytes(header + b"".join(b"word%d%s\n" % (k, line) for k in range(n_words)))
+    (_, _, vectors), peak = _measure_peak(lambda: read_vectors(path))
+    n_bytes = 4 * n_words * n_components
+    assert vectors.nbytes == n_bytes
+    assert peak < 1.25 * n_bytes + 5e6  # growth, and the words, lines and chunks that are read at a time
+    _, peak = _measure_peak(lambda: read_vectors(path, wanted={"word7", "word9999"}))
+    assert peak < 0.5 * n_bytes + 5e6
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"1000000000000 3\nthe 1 2 3\n", "announces 1000000000000 words, but 1 lines follow"),
+        (b"1000000000000 1\nthe \0\0\0\0", "Word 2 of .* is cut off"),
+        (b"1 900000\nthe \0\0\0\0", "Word 1 of .* is cut off"),
+        (b"1 1000001\nthe \0\0\0\0", "Line 1 of .* announces more words or longer vectors than can be: '1 1000001'"),
+        (b"1 " + b"9" * 19 + b"\nthe 1", "Line 1 of .* announces more words or longer vectors than can be"),
+        (b"9" * 5000 + b" 1\nthe 1", "Line 1 of .* announces more words or longer vectors than can be: '9{20} 1'"),
+        (b"2 3\nthe 1 2 3\n" + b"x" * 30_000_000, r"Line 3 of .* must hold a word and 3 numbers\. Got 0"),
+        (b"x" * 30_000_000, "Line 1 of .* holds neither a header nor a word"),
+        (b"2 3\n\0" + b"x" * 30_000_000, "Word 1 of .* is cut off"),
+    ],
+)
+def test_memory_is_bounded_whatever_a_file_claims(tmp_path, content, message, zipped):
+    path = tmp_path / "vectors"
+    path.write_bytes(gzip.compress(content, 1) if zipped else content)
+
+    def read():
+        with pytest.raises(ModelFileError, match=message):
+            read_vectors(path)
+
+    assert _measure_peak(read)[1] < 60e6
 
 
 def test_line_of_an_error_is_right_in_long_files(tmp_path):

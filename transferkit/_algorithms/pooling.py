@@ -82,6 +82,20 @@ def common_direction(rows: np.ndarray) -> np.ndarray:
     return (direction * np.sign(direction[np.abs(direction).argmax()])).astype(np.float32)
 
 
+def row_lengths(rows: np.ndarray) -> np.ndarray:
+    """Return the length of each row; memory is needed for a block of the squares alone."""
+    blocks = range(0, len(rows), _BLOCK_ENTRIES)
+    return np.concatenate([np.linalg.norm(rows[k : k + _BLOCK_ENTRIES], axis=1) for k in blocks] or [rows[:0, 0]])
+
+
+def sum_of_rows(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the weighted sum of the rows; memory is needed for a block of them alone in the type of the weights."""
+    total = np.zeros(rows.shape[1])
+    for k in range(0, len(rows), _BLOCK_ENTRIES):
+        total += weights[k : k + _BLOCK_ENTRIES] @ rows[k : k + _BLOCK_ENTRIES]
+    return total
+
+
 def unit_rows(rows: np.ndarray) -> np.ndarray:
     """Return the rows divided by their length; rows of zeros stay."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)

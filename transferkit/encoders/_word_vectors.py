@@ -12,8 +12,10 @@ from transferkit._algorithms.cooccurrence import MAX_WINDOW, both_directions
 from transferkit._algorithms.pooling import (
     common_direction,
     mean_rows,
+    row_lengths,
     share_rows,
     smooth_inverse_frequency,
+    sum_of_rows,
     unit_rows,
 )
 from transferkit._algorithms.tfidf import inverse_document_frequency
@@ -448,14 +450,14 @@ class WordVectorEncoder(
 
     def _describe(self, words, vectors, frequency, idf):
         # Texts of independent words agree most along the mean of the weighted vectors.
-        mean = (frequency * smooth_inverse_frequency(frequency, self.sif_weight)) @ vectors
+        mean = sum_of_rows(frequency * smooth_inverse_frequency(frequency, self.sif_weight), vectors)
         buckets, ngram_vectors = learn_subwords(self, words, vectors)
         return {
             "_ngram_buckets": buckets,
             "_ngram_vectors": ngram_vectors,
             "_words": words,
             "_vectors": vectors,
-            "_lengths": np.linalg.norm(vectors, axis=1),
+            "_lengths": row_lengths(vectors),
             "_frequency": frequency,
             "_idf": idf,
             "_common": unit_rows(mean[None])[0].astype(np.float32),

@@ -2,16 +2,21 @@
 
 import gzip
 import os
-import warnings
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from transferkit.exceptions import ModelFileError
+from transferkit.persistence._vector_binary import read_binary
+from transferkit.persistence._vector_table import VectorTable
 
 _LINES = 1024  # that are parsed at a time
+_LONGEST_LINE = 1 << 24  # bytes: a longer one is cut, and then refused
+_MOST_DIGITS = 19  # of a number in a header: with fewer, it fits into 64 bits
+_MOST_COMPONENTS = 1_000_000
 _PEEK = 4096
 _TEXT_CONTROLS = frozenset(b"\t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85")
 
@@ -43,8 +48,7 @@ def read_vectors(path, wanted=None):
     name = os.fspath(path)
     try:
         with _open(path) as file:
-            entries, n_components = _read_entries(file, name, wanted)
-            return _collect(entries, n_components, name)
+            return _read(file, name, wanted).finish()
     except (EOFError, gzip.BadGzipFile) as error:
         raise ModelFileError(f"The file {name!r} is damaged: {error}.") from error
 
@@ -61,21 +65,45 @@ def _open(path):
             yield raw
 
 
-def _read_entries(file, name, wanted):
-    """Return (word, rank, numbers) of each wanted word as they are read, and the number of components."""
-    first = file.readline()
+def _read(file, name, wanted):
+    """Return a table of the wanted words."""
+    first = file.readline(_LONGEST_LINE)
     header = first.split()
     if len(header) == 2 and all(field.isdigit() for field in header):
-        n_words, n_components = map(int, header)
-        if n_components == 0:
-            raise ModelFileError(f"Line 1 of {name!r} announces vectors of length 0.")
+        n_words, n_components = _check_header(header, name)
         if _is_binary(file.peek(_PEEK)[:_PEEK]):
-            return _read_binary(file, name, wanted, n_words, n_components), n_components
-        return _read_text(file, name, wanted, n_components, first_line=2, n_words=n_words), n_components
+            most_rows = _bound_rows(file, wanted, n_words, 4 * n_components + 1)
+            table = VectorTable(name, n_components, most_rows)
+            read_binary(file, table, n_words, _decode, wanted)
+            return table
+        table = VectorTable(name, n_components, _bound_rows(file, wanted, n_words, 2 * n_components + 1))
+        _read_text(_lines(file), table, wanted, first_line=2, n_words=n_words)
+        return table
     n_components = len(first.rstrip().split(b" ")) - 1
-    if n_components < 1:
+    if n_components < 1 or len(first) == _LONGEST_LINE:
         raise ModelFileError(f"Line 1 of {name!r} holds neither a header nor a word and its numbers: {first[:60]!r}.")
-    return _read_text(chain([first], file), name, wanted, n_components, first_line=1, n_words=None), n_components
+    table = VectorTable(name, n_components, None)
+    _read_text(chain([first], _lines(file)), table, wanted, first_line=1, n_words=None)
+    return table
+
+
+def _check_header(fields, name):
+    n_words, n_components = (int(field[:_MOST_DIGITS]) for field in fields)
+    if n_components == 0:
+        raise ModelFileError(f"Line 1 of {name!r} announces vectors of length 0.")
+    if max(map(len, fields)) >= _MOST_DIGITS or n_components > _MOST_COMPONENTS:
+        shown = b" ".join(field[:20] for field in fields).decode()
+        raise ModelFileError(f"Line 1 of {name!r} announces more words or longer vectors than can be: {shown!r}.")
+    return n_words, n_components
+
+
+def _bound_rows(file, wanted, n_words, n_bytes_per_row):
+    """Return how many rows there can be, whatever the header says; None for a compressed file, which may hold any."""
+    if isinstance(file, gzip.GzipFile):
+        return None
+    n_bytes = os.fstat(file.fileno()).st_size
+    most = n_words if wanted is None else min(n_words, len(wanted))
+    return min(most, n_bytes // n_bytes_per_row)
 
 
 def _is_binary(start):
@@ -83,7 +111,12 @@ def _is_binary(start):
     return any(byte < 32 and byte not in _TEXT_CONTROLS for byte in start)
 
 
-def _read_text(lines, name, wanted, n_components, first_line, n_words):
+def _lines(file):
+    return iter(partial(file.readline, _LONGEST_LINE), b"")
+
+
+def _read_text(lines, table, wanted, first_line, n_words):
+    name, n_components = table.name, table.n_components
     n_read, pending = 0, []
     for number, line in enumerate(lines, first_line):
         fields = line.rstrip(b" \r\n")
@@ -97,9 +130,9 @@ def _read_text(lines, name, wanted, n_components, first_line, n_words):
         if wanted is None or word in wanted:
             pending.append((word, number - first_line + 1, numbers, number))
         if len(pending) == _LINES:
-            yield from _parse(pending, name, n_components)
+            _parse(pending, table)
             pending = []
-    yield from _parse(pending, name, n_components)
+    _parse(pending, table)
     if n_words is not None and n_read != n_words:
         raise ModelFileError(f"The header of {name!r} announces {n_words} words, but {n_read} lines follow.")
 
@@ -124,76 +157,30 @@ def _decode(word, where):
         raise ModelFileError(f"{where} begins with a word that is not valid UTF-8: {word[:60]!r}.") from None
 
 
-def _parse(pending, name, n_components):
-    """Yield the entries of some lines, parsed together."""
+def _parse(pending, table):
+    """Add the words of some lines, whose numbers are parsed together, to a table."""
     if not pending:
         return
+    words, ranks, texts, numbers = zip(*pending, strict=True)
     try:
-        rows = _to_numbers([numbers for *_, numbers, _ in pending], n_components)
+        rows = _to_numbers(texts, table.n_components)
     except ValueError:
-        for *_, numbers, line in pending:  # one of them is malformed: which one?
+        for text, number in zip(texts, numbers, strict=True):  # one of them is malformed: which one?
             try:
-                _to_numbers([numbers], n_components)
+                _to_numbers([text], table.n_components)
             except ValueError as error:
-                raise ModelFileError(f"Line {line} of {name!r} must hold a word and numbers: {error}.") from None
+                raise ModelFileError(
+                    f"Line {number} of {table.name!r} must hold a word and numbers: {error}."
+                ) from None
         raise
-    for (word, rank, _, _), row in zip(pending, rows, strict=True):
-        yield word, rank, row
+    table.add(words, ranks, rows)
 
 
 def _to_numbers(lines, n_components):
     texts = [line.decode("ascii") for line in lines]
     rows = np.loadtxt(texts, dtype=np.float32, delimiter=" ", comments=None, ndmin=2)
-    if rows.shape[1] != n_components:
-        raise ValueError(f"{rows.shape[1]} numbers instead of {n_components}")
+    if rows.shape != (len(lines), n_components):
+        raise ValueError(f"{rows.shape[1] if rows.size else 0} numbers instead of {n_components}")
     if not np.isfinite(rows).all():
         raise ValueError("a number is not finite")
     return rows
-
-
-def _read_binary(file, name, wanted, n_words, n_components):
-    size = 4 * n_components
-    buffer = b""
-    for rank in range(1, n_words + 1):
-        where = f"Word {rank} of {name!r}"
-        while True:
-            space = buffer.find(b" ")
-            if space >= 0 and len(buffer) > space + size:
-                break
-            more = file.read(max(1 << 20, size))
-            if not more:
-                break
-            buffer += more
-        if space < 0 or len(buffer) < space + 1 + size:
-            raise ModelFileError(f"{where} is cut off: the header announces {n_words} words of length {n_components}.")
-        word = _decode(buffer[:space].lstrip(b"\n"), where)
-        if wanted is None or word in wanted:
-            row = np.frombuffer(buffer, "<f4", n_components, space + 1)
-            if not np.isfinite(row).all():
-                raise ModelFileError(f"{where}, {word!r}, has a vector with a number that is not finite.")
-            yield word, rank, row
-        buffer = buffer[space + 1 + size :]
-
-
-def _collect(entries, n_components, name):
-    words, ranks, blocks, block = {}, [], [], []
-    n_repeated = 0
-    for word, rank, row in entries:
-        if word in words:
-            n_repeated += 1
-            continue
-        words[word] = len(words)
-        ranks.append(rank)
-        block.append(row)
-        if len(block) == _LINES:
-            blocks.append(np.stack(block))
-            block = []
-    if block:
-        blocks.append(np.stack(block))
-    if not words:
-        raise ModelFileError(f"None of the wanted words is in {name!r}.")
-    if n_repeated:
-        warnings.warn(
-            f"{n_repeated} words of {name!r} occur again; their first vectors are kept.", UserWarning, stacklevel=4
-        )
-    return list(words), np.array(ranks, np.int64), np.concatenate(blocks).astype(np.float32, copy=False)
