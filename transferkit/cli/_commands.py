@@ -257,7 +257,10 @@ def describe(model, as_json):
 @click.option("--key-file", help="File that holds the secret which the model must be signed with.")
 def verify(model, key_file):
     """Compare a model file with its digest, its signature with a key, and its answers; exit code 2 if it is damaged."""
-    transferkit.load(model, verify="full", verify_key=_read_key(key_file))
+    from transferkit.persistence import load_with_outcome
+
+    _, not_compared = load_with_outcome(model, verify="full", verify_key=_read_key(key_file))
+    answers = "answers as when it was saved" if not_compared is None else f"not compared: {not_compared}"
     description = transferkit.describe(model)
     signed = (
         "signed with that key"
@@ -266,7 +269,7 @@ def verify(model, key_file):
         if description.signed
         else "not signed"
     )
-    click.echo(f"{model}: whole, answers as when it was saved, {signed}, digest {description.digest}")
+    click.echo(f"{model}: whole, {answers}, {signed}, digest {description.digest}")
 
 
 @commands.command()

@@ -9,7 +9,7 @@ if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
     from transferkit.persistence._describe import ModelDescription, describe
     from transferkit.persistence._file_input import reads_files
     from transferkit.persistence._fingerprint import fingerprint
-    from transferkit.persistence._model_file import load, save
+    from transferkit.persistence._model_file import load, load_with_outcome, save
     from transferkit.persistence._probe import make_probe
     from transferkit.persistence._replacing import write_whole
     from transferkit.persistence._shared import load_shared
@@ -24,6 +24,7 @@ __getattr__, __dir__ = import_when_asked(
         "is_attribute_of": "._attributes",
         "load": "._model_file",
         "load_shared": "._shared",
+        "load_with_outcome": "._model_file",
         "make_probe": "._probe",
         "read_vectors": "._vector_files",
         "reads_files": "._file_input",
@@ -39,6 +40,7 @@ __all__ = [
     "is_attribute_of",
     "load",
     "load_shared",
+    "load_with_outcome",
     "make_probe",
     "read_vectors",
     "reads_files",

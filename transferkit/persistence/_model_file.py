@@ -21,7 +21,7 @@ from transferkit.persistence._allowed import Trusted
 from transferkit.persistence._bounds import Budget
 from transferkit.persistence._container import check_seals, open_container, read_arrays, read_header, write_container
 from transferkit.persistence._fingerprint import remember_fingerprint
-from transferkit.persistence._probe import agrees_with_probe, make_probe, may_run_long
+from transferkit.persistence._probe import agrees_with_probe, find_reason_not_to_run, make_probe
 from transferkit.persistence._state import Packer, Unpacker, get_state
 
 FORMAT = 2
@@ -136,8 +136,9 @@ def load(
         Map the arrays from the file, read-only: they load when they are touched, and processes share them.
         Otherwise they are read into memory.
     verify : {"probe", "full", None}, default="probe"
-        "probe" compares what the model says to a few stored rows with what it said when it was saved; "full" also
-        compares every byte with the stored digest, which reads the whole file.
+        "probe" compares what the model returns for a few stored rows with what it returned when it was saved, unless
+        the file could make that endless (docs/model-files.md lists when); "full" also compares every byte with the
+        stored digest, which reads the whole file.
     verify_key : bytes, default=None
         Refuse the file unless it was signed with this secret; reads the whole file.
     allow_file_input : bool, default=False
@@ -165,6 +166,29 @@ def load(
     --------
     save : Write the file.
     """
+    options = {"trusted": trusted, "mmap": mmap, "verify": verify, "verify_key": verify_key}
+    return load_with_outcome(path, **options, allow_file_input=allow_file_input, stacklevel=4)[0]
+
+
+def load_with_outcome(
+    path, *, trusted=None, mmap=True, verify="probe", verify_key=None, allow_file_input=False, stacklevel=3
+):
+    """Load as `load` does, and return whether the self-test ran.
+
+    Parameters
+    ----------
+    path, trusted, mmap, verify, verify_key, allow_file_input
+        As in :func:`load`.
+    stacklevel : int, default=3
+        Of the warnings, as this function's helpers see it.
+
+    Returns
+    -------
+    estimator : estimator
+        The fitted estimator.
+    not_compared : str or None
+        Why the model's output was not compared with that of the day it was saved; None where it was, and agreed.
+    """
     if verify not in ("probe", "full", None):
         raise ValueError(f"The 'verify' parameter of load must be 'probe', 'full' or None. Got {verify!r} instead.")
     _check_key(verify_key, "verify_key of load")
@@ -173,7 +197,7 @@ def load(
         header = read_header(file)
         metadata = header.metadata
         check_format(path, metadata)
-        _warn_if_newer(path, metadata)
+        _warn_if_newer(path, metadata, stacklevel)
         if verify == "full" or verify_key is not None:
             check_seals(file, header, digest=verify == "full", key=verify_key)
         arrays = read_arrays(file, header, mmap=mmap)
@@ -194,15 +218,14 @@ def load(
         raise ModelFileError(f"{error} (file {os.fspath(path)!r})") from None
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
         raise ModelFileError(f"The model file {os.fspath(path)!r} is damaged: {error!r}.") from error
-    if verify is None or probe is None or any(map(may_run_long, unpacker.estimators)):
-        return estimator
-    if not _passes(estimator, probe):
+    not_compared = _find_reason_not_to_compare(verify, probe, unpacker.estimators)
+    if not_compared is None and not _passes(estimator, probe):
         raise ModelFileError(
             f"The model in {os.fspath(path)!r} gives other results than when it was saved: the file is damaged, or the "
             f"installed versions differ too much from {metadata.get('versions')}. "
             "load(path, verify=None) loads it anyway."
         )
-    return estimator
+    return estimator, not_compared
 
 
 def check_format(path, metadata):
@@ -217,7 +240,7 @@ def check_format(path, metadata):
         )
 
 
-def _warn_if_newer(path, metadata):
+def _warn_if_newer(path, metadata, stacklevel):
     """Warn when the file comes from a scikit-learn whose models this one may read wrongly."""
     versions = metadata.get("versions")
     written = str(versions.get("scikit-learn")).partition(".")[0] if isinstance(versions, dict) else ""
@@ -227,7 +250,7 @@ def _warn_if_newer(path, metadata):
             f"and {sklearn.__version__} is installed, which may read it wrongly. Upgrade: "
             "pip install --upgrade scikit-learn.",
             ModelVersionWarning,
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
 
 
@@ -243,6 +266,14 @@ def _check_card(card):
 def _check_key(key, name):
     if key is not None and (not isinstance(key, bytes) or not key):
         raise ValueError(f"The {name} must be non-empty bytes. Got {type(key).__name__} instead.")
+
+
+def _find_reason_not_to_compare(verify, probe, estimators):
+    if verify is None:
+        return "verify=None leaves the self-test out"
+    if probe is None:
+        return "the file holds no self-test, because no rows could be made for the model when it was saved"
+    return next(filter(None, map(find_reason_not_to_run, estimators)), None)
 
 
 def _passes(estimator, probe):

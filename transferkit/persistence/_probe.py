@@ -1,5 +1,8 @@
 """A few rows made from the model itself, and what it said to them when it was saved."""
 
+import contextlib
+import re
+
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import get_tags
@@ -8,7 +11,9 @@ _METHODS = ("predict_proba", "decision_function", "transform", "predict")
 _N_ROWS = 3
 _N_TERMS = 24
 _FEW_ITERATIONS = 10_000
-_WORDS = r"(?u)\b\w\w+\b"  # the default of every text encoder
+_DEFAULT_PATTERN = r"(?u)\b\w\w+\b"  # of every text encoder
+# One repetition, after which nothing can fail, so no text is read twice: \w+, \S+, the default and what is like it.
+_HARMLESS_PATTERN = re.compile(r"(\(\?u\))?(\\b)?(\\[wS]){0,9}(\\w\+(\\b)?|\\S\+)")
 
 
 def make_probe(estimator):
@@ -20,25 +25,29 @@ def make_probe(estimator):
     X = _make_rows(estimator)
     if X is None or method is None:
         return None
-    try:
-        return {"X": X, "method": method, "output": getattr(estimator, method)(X)}
-    except (TypeError, ValueError, OSError):  # takes input of another kind than its tags say, such as names of files
-        return None
+    for rows in [X] if isinstance(X, list) else [X, X.astype(np.float64)]:  # NMF takes rows of its own type alone
+        with contextlib.suppress(TypeError, ValueError, OSError):  # takes other input than its tags say, such as files
+            return {"X": rows, "method": method, "output": getattr(estimator, method)(rows)}
+    return None
 
 
-def may_run_long(estimator):
-    """Return whether a file could choose how long an estimator's methods take, or what they open.
+def find_reason_not_to_run(estimator):
+    """Return why a self-test that uses the estimator is not run, or None where nothing speaks against it.
 
-    That are regular expressions of the file (some take for ever on short texts), solvers that iterate in `transform`,
-    names of files as input, and networks. Such models are loaded without a look at the probe.
+    A file must not choose how long loading takes, or what it opens. It could with regular expressions (some take
+    forever on short texts), solvers that iterate in `transform`, names of files as input, and networks.
     """
-    state = vars(estimator)
-    if type(estimator).__name__ in ("TorchEncoder", "SentenceEncoder"):
-        return True
-    if type(estimator).__name__ == "NMF":  # by name, because to import the class takes long
-        return not (type(estimator.max_iter) is int and estimator.max_iter <= _FEW_ITERATIONS)
-    choices = [(state.get("token_pattern", _WORDS), _WORDS), (state.get("input", "content"), "content")]
-    return any(type(choice) is not str or choice != default for choice, default in choices)
+    state, name = vars(estimator), type(estimator).__name__
+    if name in ("TorchEncoder", "SentenceEncoder"):
+        return f"the model holds a {name}, whose network is not run while it is loaded"
+    if name == "NMF" and not (type(estimator.max_iter) is int and estimator.max_iter <= _FEW_ITERATIONS):
+        return f"the model holds an NMF that may iterate more than {_FEW_ITERATIONS:,} times"
+    pattern, kind = state.get("token_pattern", _DEFAULT_PATTERN), state.get("input", "content")
+    if type(pattern) is not str or not _HARMLESS_PATTERN.fullmatch(pattern):
+        return f"the model holds a {name} with a token_pattern of its own, which could take forever"
+    if type(kind) is not str or kind != "content":
+        return f"the model holds a {name} whose input names files"
+    return None
 
 
 def agrees_with_probe(estimator, probe):
@@ -54,7 +63,7 @@ def agrees_with_probe(estimator, probe):
 
 
 def _make_rows(estimator):
-    if get_tags(estimator).input_tags.string:
+    if _takes_texts(estimator):
         terms = list(_find_vocabulary(estimator) or ())
         chosen = terms[:: max(1, len(terms) // _N_TERMS)][:_N_TERMS]
         return [" ".join(chosen[start::_N_ROWS]) for start in range(_N_ROWS)] if chosen else None
@@ -63,6 +72,16 @@ def _make_rows(estimator):
         return None
     rows, columns = np.mgrid[1 : _N_ROWS + 1, 1 : n_features + 1]
     return (rows * columns * 2654435761 % 1024 / 1024).astype(np.float32)
+
+
+def _takes_texts(estimator):
+    """Return whether an estimator takes texts; Pipelines and FeatureUnions do not pass that tag on."""
+    if not isinstance(estimator, BaseEstimator):  # "drop", "passthrough"
+        return False
+    if get_tags(estimator).input_tags.string:
+        return True
+    parts = getattr(estimator, "steps", ())[:1] or getattr(estimator, "transformer_list", ())
+    return any(_takes_texts(part) for _, part in parts)
 
 
 def _find_vocabulary(value):

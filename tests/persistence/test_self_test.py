@@ -1,0 +1,126 @@
+"""The self-test of a model file finds what a digest cannot, and says where it was not run."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from sklearn.decomposition import NMF
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.preprocessing import StandardScaler
+
+import transferkit
+from transferkit import LogisticHead, TfidfEncoder, TorchEncoder
+from transferkit.cli._commands import commands
+from transferkit.exceptions import ModelFileError
+from transferkit.persistence import _container, load_with_outcome
+
+TEXTS, LABELS = ["a matrix has rows", "rows of a matrix", "a vector has entries", "entries of a vector"], list("mmvv")
+X = np.random.RandomState(0).rand(20, 3)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.tk"
+
+
+def fit_words(**parameters):
+    return make_pipeline(TfidfEncoder(**parameters), LogisticHead()).fit(TEXTS, LABELS)
+
+
+def turn_signs(path):
+    """Give every weight the wrong sign, and the file a digest that is right."""
+    with _container.open_container(path) as file:
+        header = _container.read_header(file)
+        arrays = {k: a.copy() for k, a in _container.read_arrays(file, header, mmap=False).items()}
+    for array in arrays.values():
+        if array.dtype.kind == "f" and array.ndim == 2:
+            array *= -1
+    _container.write_container(path, arrays, header.metadata)
+
+
+def verify(path):
+    result = CliRunner().invoke(commands, ["verify", str(path)])
+    return result.output if result.exception is None else str(result.exception)
+
+
+def fit_network():
+    import torch
+
+    return TorchEncoder(torch.nn.Linear(3, 2)).fit(X.astype(np.float32))
+
+
+NOT_COMPARED = {
+    "token_pattern": (lambda: fit_words(token_pattern=r"[a-z]+"), "a TfidfEncoder with a token_pattern of its own"),
+    "nothing after": (lambda: fit_words(token_pattern=r"\S+\b"), "a TfidfEncoder with a token_pattern of its own"),
+    "iterations": (lambda: NMF(2, max_iter=10_001).fit(X), "an NMF that may iterate more than 10,000 times"),
+    "names": (lambda: StandardScaler().fit(pd.DataFrame(X, columns=list("abc"))), "the file holds no self-test"),
+    "network": (fit_network, "the model holds a TorchEncoder, whose network"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_COMPARED)
+def test_what_was_not_compared_is_not_called_good(name, path):
+    make_model, reason = NOT_COMPARED[name]
+    transferkit.save(make_model(), path)
+    assert reason in load_with_outcome(path)[1]
+    said = verify(path)
+    assert f"not compared: {reason}" in said or f"not compared: the model holds {reason}" in said
+    assert "answers" not in said
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"(?u)\b\w\w+\b", r"\w+", r"\S+", r"(?u)\b\w+\b", r"\b\w\w\w+", r"(?u)\w+", r"\S\S+"]
+)
+def test_wrong_weights_are_found_with_patterns_that_cannot_run_long(pattern, path):
+    transferkit.save(fit_words(token_pattern=pattern), path)
+    assert load_with_outcome(path)[1] is None
+    assert "answers as when it was saved" in verify(path)
+    turn_signs(path)
+    with pytest.raises(ModelFileError, match="gives other results than when it was saved"):
+        transferkit.load(path)
+    assert "gives other results than when it was saved" in verify(path)
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"(a|a)+$", r"\S+\b", r"(\w+)+\b", r"\w+\w+", "\\w" * 20 + "+", r"\w{9}+", ".+a", ""]
+)
+def test_patterns_that_could_run_long_are_not_run(pattern, path, monkeypatch):
+    transferkit.save(TfidfEncoder().fit(TEXTS), path)
+    with _container.open_container(path) as file:
+        header = _container.read_header(file)
+        arrays = {k: a.copy() for k, a in _container.read_arrays(file, header, mmap=False).items()}
+    header.metadata["estimators"][0]["state"]["token_pattern"] = pattern
+    _container.write_container(path, arrays, header.metadata)
+    assert "token_pattern of its own, which could take forever" in load_with_outcome(path)[1]
+
+
+@pytest.mark.parametrize(
+    "make_encoder",
+    [lambda: make_pipeline(TfidfEncoder()), lambda: make_pipeline(make_union("drop", TfidfEncoder())),
+     lambda: make_pipeline(make_pipeline(TfidfEncoder()), "passthrough")],
+)  # fmt: skip
+def test_text_encoders_within_other_estimators_are_compared(make_encoder, path):
+    transferkit.save(make_pipeline(make_encoder(), LogisticHead()).fit(TEXTS, LABELS), path)
+    assert load_with_outcome(path)[1] is None
+    turn_signs(path)
+    with pytest.raises(ModelFileError, match="gives other results than when it was saved"):
+        transferkit.load(path)
+
+
+def test_outcome_without_a_self_test(path):
+    transferkit.save(fit_words(), path)
+    assert load_with_outcome(path, verify=None)[1] == "verify=None leaves the self-test out"
+    assert load_with_outcome(path, verify="full")[1] is None
+
+
+def test_warning_of_a_newer_version_names_the_line_that_loads(path):
+    transferkit.save(StandardScaler().fit(X), path)
+    with _container.open_container(path) as file:
+        header = _container.read_header(file)
+        arrays = {k: a.copy() for k, a in _container.read_arrays(file, header, mmap=False).items()}
+    header.metadata["versions"]["scikit-learn"] = "99.1"
+    _container.write_container(path, arrays, header.metadata)
+    for load in (transferkit.load, load_with_outcome):
+        with pytest.warns(match="99") as caught:
+            load(path)
+        assert caught[0].filename == __file__
