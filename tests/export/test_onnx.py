@@ -1,6 +1,7 @@
 """ONNX graphs agree with the models they come from, and what has no exact counterpart is refused."""
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -194,6 +195,56 @@ def test_what_has_no_exact_counterpart_is_refused_by_name(make_model, message, t
     with pytest.raises(ExportError, match=message):
         to_onnx(make_model(), tmp_path / "model.onnx")
     assert os.listdir(tmp_path) == []
+
+
+def split_all(text):
+    return re.split(r"\W+", text)
+
+
+def split_lazily(text):
+    yield from text.split()
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"tokenizer": split_all, "token_pattern": None},
+        {"token_pattern": r"\w*"},
+        {"vocabulary": ["", "rows"]},
+        {"vocabulary": ["has  rows", "rows"], "ngram_range": (1, 2)},
+        {"vocabulary": ["rows ", "rows"], "ngram_range": (1, 2)},
+        {"vocabulary": [" rows", "rows"], "ngram_range": (2, 2)},
+    ],
+)
+@pytest.mark.parametrize("head", [None, LogisticHead()])
+def test_empty_terms_which_would_count_the_padding_are_refused(parameters, head, tmp_path):
+    model = make_pipeline(TfidfEncoder(**parameters), head or "passthrough").fit([*TEXTS, "rows!"], [*LABELS, "other"])
+    with pytest.raises(ExportError, match=r"fills rows of tokens with empty strings, and the term '.*' of the vocab"):
+        to_onnx(model, tmp_path / "model.onnx")
+    assert os.listdir(tmp_path) == []
+
+
+def test_term_of_more_words_than_are_counted_is_refused(tmp_path):
+    encoder = TfidfEncoder(vocabulary=["rows", "matrix has rows"], ngram_range=(1, 2)).fit(TEXTS)
+    with pytest.raises(ExportError, match="n-grams of up to 2 words, and the term 'matrix has rows' is longer"):
+        to_onnx(encoder, tmp_path / "model.onnx")
+
+
+def test_empty_tokens_that_are_no_terms_are_not_counted(tmp_path):
+    encoder = TfidfEncoder(tokenizer=split_all, token_pattern=None, vocabulary=["rows", "matrix"]).fit(TEXTS)
+    make_inputs, texts = to_onnx(encoder, tmp_path / "model.onnx"), ["!rows!", "a matrix has many rows, and more"]
+    for batch in (texts, texts[:1]):
+        found = run(tmp_path / "model.onnx", make_inputs(batch))["features"]
+        np.testing.assert_allclose(found, encoder.transform(batch).toarray(), atol=1e-6)
+
+
+@pytest.mark.parametrize("stop_words", [None, ["has"]])
+def test_tokenizer_may_return_a_generator(stop_words, tmp_path):
+    encoder = TfidfEncoder(tokenizer=split_lazily, token_pattern=None, stop_words=stop_words)
+    model = make_pipeline(encoder, LogisticHead()).fit(TEXTS, LABELS)
+    make_inputs = to_onnx(model, tmp_path / "model.onnx")
+    found = run(tmp_path / "model.onnx", make_inputs(NEW))["probabilities"]
+    np.testing.assert_allclose(found, model.predict_proba(NEW), atol=1e-5)
 
 
 def test_missing_onnx_is_named_with_its_extra(monkeypatch, tmp_path):

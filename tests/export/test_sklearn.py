@@ -206,3 +206,16 @@ def test_what_cannot_be_exported_is_refused_by_name(model, message):
 def test_unfitted_model_is_refused():
     with pytest.raises(NotFittedError):
         to_sklearn(LogisticHead())
+
+
+def split_lazily(text):
+    yield from text.split()
+
+
+def test_tokenizer_that_scikit_learn_cannot_use_is_named():
+    tokens = {"tokenizer": split_lazily, "token_pattern": None}
+    encoder = TfidfEncoder(**tokens).fit(TEXTS)
+    difference = to_sklearn(encoder).transform(TEXTS) - encoder.transform(TEXTS)
+    assert abs(difference).max() < 1e-6
+    with pytest.raises(ExportError, match=r"cannot be used: object of type 'generator' .* return a list of str"):
+        to_sklearn(TfidfEncoder(**tokens, ngram_range=(1, 2)).fit(TEXTS))

@@ -42,8 +42,9 @@ def to_onnx(model: BaseEstimator, path: str | os.PathLike[str]) -> Callable[[Any
     make_inputs : callable
         From what `model` takes to the inputs of the graph: ``session.run(None, make_inputs(texts))``. Inputs are
         "X", numbers of shape (n_rows, n_features), or "tokens", strings of shape (n_texts, n_tokens), shorter rows
-        filled with "". Outputs are "probabilities" (where the model has them), "scores" and "labels" of a classifier,
-        "predictions" of a regressor, "features" of a transformer. Numbers are float32 where the model's weights are.
+        filled with "", which therefore cannot be a term. Outputs are "probabilities" (where the model has them),
+        "scores" and "labels" of a classifier, "predictions" of a regressor, "features" of a transformer. Numbers are
+        float32 where the model's weights are.
 
     Raises
     ------
@@ -59,6 +60,10 @@ def to_onnx(model: BaseEstimator, path: str | os.PathLike[str]) -> Callable[[Any
     Notes
     -----
     The written graph is run in onnxruntime on rows made from the model itself, and must agree to 1e-5.
+
+    Counts of terms are dense in the graph, because ONNX's TfIdfVectorizer gives nothing else: each text takes four
+    bytes for each term of the vocabulary (and eight more where the model's weights are float64). With a large
+    vocabulary give the graph few texts at a time.
 
     Examples
     --------

@@ -27,6 +27,7 @@ from transferkit.heads import MLPHeadClassifier, MLPHeadRegressor
 _SPLITTING = (
     "input", "encoding", "strip_accents", "lowercase", "preprocessor", "tokenizer", "stop_words", "token_pattern"
 )  # fmt: skip
+_PADDING = ""  # fills rows of tokens, so no term may be that
 
 
 class Graph:
@@ -109,7 +110,7 @@ def make_tokeniser(first):
     def tokenise(texts):
         rows = [list(analyze(text)) for text in texts]  # a tokenizer may return a generator
         width = max([1, *map(len, rows)])
-        return np.array([row + [""] * (width - len(row)) for row in rows], dtype=object)
+        return np.array([row + [_PADDING] * (width - len(row)) for row in rows], dtype=object)
 
     return tokenise
 
@@ -131,6 +132,7 @@ def _append_tfidf(graph, vectorizer, tokens):
         raise ExportError(f"to_onnx needs analyzer='word'. Got analyzer={vectorizer.analyzer!r}.")
     if highest > 1 and (vectorizer.token_pattern != DEFAULT_TOKEN_PATTERN or vectorizer.tokenizer is not None):
         raise ExportError("to_onnx counts n-grams of words that hold no spaces: it needs the default token_pattern.")
+    _check_terms(vectorizer.vocabulary_, highest)
     terms = sorted(vectorizer.vocabulary_.items(), key=lambda item: (item[0].count(" "), item[1]))
     sizes = np.array([term.count(" ") if highest > 1 else 0 for term, _ in terms])
     pool = [word for term, _ in terms for word in (term.split(" ") if highest > 1 else [term])]
@@ -161,6 +163,20 @@ def _append_tfidf(graph, vectorizer, tokens):
     if weights.use_idf:
         value = graph.add("Mul", value, weights.idf_)
     return value if weights.norm is None else _normalise(graph, value, weights.norm)
+
+
+def _check_terms(terms, highest):
+    """Refuse terms that the graph would find elsewhere: in the padding of rows, or in parts of other n-grams."""
+    for term in terms:
+        words = term.split(" ") if highest > 1 else [term]
+        if _PADDING in words:
+            raise ExportError(
+                f"to_onnx fills rows of tokens with empty strings, and the term {term!r} of the vocabulary "
+                f"{'is one' if term == _PADDING else 'holds one'}. Fit with a tokenizer, token_pattern or vocabulary "
+                "that gives no empty strings."
+            )
+        if len(words) > highest > 1:
+            raise ExportError(f"to_onnx counts n-grams of up to {highest} words, and the term {term!r} is longer.")
 
 
 def _normalise(graph, value, norm):

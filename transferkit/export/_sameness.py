@@ -12,7 +12,13 @@ def check_same(model, exported):
     if probe is None or not hasattr(exported, probe["method"]):
         return
     expected = getattr(model, probe["method"])(probe["X"])
-    output = getattr(exported, probe["method"])(probe["X"])
+    try:
+        output = getattr(exported, probe["method"])(probe["X"])
+    except (AttributeError, TypeError) as error:
+        raise ExportError(
+            f"The exported {type(model).__name__} cannot be used: {error}. If it has a tokenizer of its own, let that "
+            "return a list of str; scikit-learn takes nothing else with n-grams."
+        ) from error
     is_numbers = expected.dtype.kind == "f" and 0 not in expected.shape
     largest = np.abs(expected).max() if is_numbers else 0
     if not agree(output, expected, rtol=1e-4, atol=1e-5 * max(1, largest)):
