@@ -331,3 +331,15 @@ def test_a_fit_ends_when_rounding_hides_all_progress(seed, monkeypatch):
     X, y = repeated_rows(seed)
     head = LogisticHead(C=1e5, tol=1e-9).fit(X, y)  # a tolerance that float32 cannot reach, and no warning
     assert head.n_iter_[0] < 300
+
+
+def test_weak_penalties_on_many_classes_need_few_steps():
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(8, 12))
+    index = rng.integers(0, 8, 120)
+    X = centres[index] + 0.01 * rng.normal(size=(120, 12))
+    y = np.where(rng.random(120) < 0.1, rng.integers(0, 4, 120), index % 4)
+    head = LogisticHead(C=1e5).fit(X, y)
+    exact = LogisticHead(C=1e5, tol=1e-8, max_iter=5000).fit(X, y)
+    assert head.n_iter_[0] < 250  # a thousand are not enough without the blocks of the Hessian
+    np.testing.assert_allclose(head.predict_proba(X), exact.predict_proba(X), atol=0.02)
