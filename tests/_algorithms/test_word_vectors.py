@@ -67,12 +67,34 @@ def test_new_words_move_the_others_up(documents, new):
     assert moved.has_canonical_format
 
 
-def test_rarest_pairs_are_dropped_first():
-    pairs = sparse.csr_array(np.triu(np.random.RandomState(0).randint(0, 9, (30, 30))))
-    kept = drop_rare_pairs(pairs, 100)
-    assert 0 < kept.nnz <= 100
-    assert kept.data.min() > np.setdiff1d(pairs.data, kept.data).max()
-    np.testing.assert_array_equal(kept.toarray(), np.where(pairs.toarray() >= kept.data.min(), pairs.toarray(), 0))
+@pytest.mark.parametrize("n_most", [0, 1, 60, 100, 399])
+@pytest.mark.parametrize("n_counts", [1, 8])  # with one count, all pairs are tied
+def test_rarest_pairs_are_dropped_first(n_most, n_counts):
+    rng = np.random.RandomState(0)
+    pairs = sparse.csr_array(np.triu(rng.randint(0, n_counts + 1, (30, 30))))
+    n_most = min(n_most, pairs.nnz - 1)
+    kept, error = drop_rare_pairs(pairs, n_most, rng.randint(0, 2**62, 30).astype(np.uint64))
+    dropped = (pairs - kept).toarray()
+    assert kept.nnz == n_most
+    assert error == dropped.max()
+    assert kept.data.min(initial=99) >= error
+    assert not dropped[kept.toarray() > 0].any()
+
+
+def test_no_pair_is_dropped_below_the_bound():
+    pairs = sparse.csr_array(np.triu(np.ones((3, 3), np.int64)))
+    kept, error = drop_rare_pairs(pairs, 6, np.arange(3, dtype=np.uint64))
+    np.testing.assert_array_equal(kept.toarray(), pairs.toarray())
+    assert error == 0
+
+
+@given(order=st.permutations(range(9)))
+def test_dropped_pairs_depend_on_the_words_and_not_on_their_numbers(order):
+    pairs = sparse.csr_array(np.triu(np.ones((9, 9), np.int64)))
+    hashes = np.arange(9, dtype=np.uint64)
+    kept = both_directions(drop_rare_pairs(pairs, 20, hashes)[0]).toarray()
+    renamed = drop_rare_pairs(pairs, 20, hashes[order])[0]
+    np.testing.assert_array_equal(both_directions(renamed).toarray(), kept[np.ix_(order, order)])
 
 
 def test_information_is_measured_against_smoothed_chance():

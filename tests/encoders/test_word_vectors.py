@@ -281,12 +281,27 @@ def test_pruning_bounds_the_pairs_and_keeps_the_frequent_ones(corpus):
     encoder = WordVectorEncoder(50, max_pairs=20_000)
     for k in range(6):
         encoder.partial_fit(corpus[k::6])
-        assert sum(pairs.nnz for pairs in encoder._counts[2]) <= 20_000
+        assert 10_000 <= sum(pairs.nnz for pairs in encoder._counts[2]) <= 20_000
     exact = WordVectorEncoder(50).fit(corpus)
+    assert exact.pair_error_ == 0
+    missing = WordCounts(*exact._counts).all_pairs() - WordCounts(*encoder._counts).all_pairs()
+    assert 0 < missing.max() <= encoder.pair_error_ == pickle.loads(pickle.dumps(encoder)).pair_error_
     assert encoder.vocabulary_ == exact.vocabulary_
     words = list(exact.vocabulary_)[:200]
     overlap = [len({w for w, _ in encoder.most_similar(x)} & {w for w, _ in exact.most_similar(x)}) for x in words]
-    assert np.mean(overlap) > 1  # of 10; chance would give 0.005
+    assert np.mean(overlap) > 2  # of 10; chance would give 0.005
+
+
+def test_errors_of_counts_add_up_and_multiply(corpus):
+    bounded = {"max_pairs": 1000, "max_vocabulary": 200}
+    mine, theirs = (WordVectorEncoder(8, **bounded).partial_fit(part) for part in (corpus[:50], corpus[50:100]))
+    pair_errors, errors = zip(*((e.pair_error_, e.vocabulary_error_) for e in (mine, theirs)), strict=True)
+    assert min(*pair_errors, *errors) > 0
+    tripled = WordCounts(*mine._counts).times(3)
+    assert (tripled.pair_error, tripled.error) == (3 * pair_errors[0], 3 * errors[0])
+    mine.merge(theirs)
+    assert mine.pair_error_ >= sum(pair_errors)
+    assert mine.vocabulary_error_ >= sum(errors)
 
 
 @pytest.mark.parametrize("method", ["ppmi-svd", "glove", "sgns"])

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 
+from transferkit._algorithms.hashing import mix
 from transferkit._algorithms.term_counts import group_equal
 from transferkit._algorithms.tokens import Tokens, copy_spans, pad
 from transferkit._algorithms.vocabulary import Vocabulary
@@ -112,17 +113,38 @@ def relabel_pairs(pairs: sparse.csr_array, new: np.ndarray, n_words: int) -> spa
     return renamed.tocsc().tocsr()
 
 
-def drop_rare_pairs(pairs: sparse.csr_array, n_most: int) -> sparse.csr_array:
+def drop_rare_pairs(pairs: sparse.csr_array, n_most: int, hashes: np.ndarray) -> tuple[sparse.csr_array, int]:
     """Drop the pairs with the lowest counts, so that at most `n_most` are left.
 
-    The bound is a count, and all pairs up to it go, so that what is kept does not depend on the order of words.
+    Parameters
+    ----------
+    pairs : CSR array of int64 of shape (n_words, n_words)
+        Counts of unordered pairs.
+    n_most : int
+        How many are left; all where there are no more.
+    hashes : ndarray of uint64 of shape (n_words,)
+        Hash of each word. Of pairs with equal counts, those of the lowest hashes are kept, so that the choice depends
+        neither on the order of words nor on how they are numbered.
+
+    Returns
+    -------
+    kept : CSR array of int64 of shape (n_words, n_words)
+        The other pairs, with their counts.
+    error : int
+        The highest count that was dropped; 0 where none was.
     """
-    if pairs.nnz <= n_most:
-        return pairs
-    bound = np.partition(pairs.data, pairs.nnz - n_most - 1)[pairs.nnz - n_most - 1]
+    n_dropped = pairs.nnz - n_most
+    if n_dropped <= 0:
+        return pairs, 0
+    bound = np.partition(pairs.data, n_dropped - 1)[n_dropped - 1]
     kept = pairs.data > bound
+    tied = np.flatnonzero(pairs.data == bound)
+    rows = np.searchsorted(pairs.indptr, tied, side="right") - 1
+    keys = mix(mix(hashes[rows]) + mix(hashes[pairs.indices[tied]]))  # of both words alike, whichever comes first
+    n_more = n_most - np.count_nonzero(kept)
+    kept[tied[np.argpartition(keys, n_more)[:n_more]]] = True
     n_kept = np.concatenate([[0], np.cumsum(kept)])[pairs.indptr].astype(pairs.indptr.dtype)
-    return sparse.csr_array((pairs.data[kept], pairs.indices[kept], n_kept), shape=pairs.shape)
+    return sparse.csr_array((pairs.data[kept], pairs.indices[kept], n_kept), shape=pairs.shape), int(bound)
 
 
 def both_directions(pairs: sparse.csr_array) -> sparse.csr_array:

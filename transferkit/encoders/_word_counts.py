@@ -41,6 +41,7 @@ class WordCounts(NamedTuple):
     pairs: tuple = ()
     n_documents: int = 0
     error: int = 0  # by which the number of a word's occurrences may be too low
+    pair_error: int = 0  # by which the count of a pair may be too low
 
     def add(self, analysis, documents, window, bounds, n_jobs):
         """Return the counts with those of more documents added."""
@@ -61,15 +62,16 @@ class WordCounts(NamedTuple):
         """Return the sum of two counts."""
         counts, (theirs,) = self._meet([Vocabulary(*other.terms)], n_jobs)
         pairs = relabel_pairs(other.all_pairs(), _renumber(other.ids, theirs), len(counts.ids))
-        n_documents, error = self.n_documents + other.n_documents, self.error + other.error
-        return counts._replace(n_documents=n_documents, error=error)._push(pairs, bounds)
+        sums = {name: getattr(self, name) + getattr(other, name) for name in ("n_documents", "error", "pair_error")}
+        return counts._replace(**sums)._push(pairs, bounds)
 
     def times(self, factor):
         """Return the counts of the same documents given `factor` times."""
         terms = Vocabulary(*self.terms)
         terms = terms._replace(document_frequency=terms.document_frequency * factor, total=terms.total * factor)
         pairs = tuple(part * factor for part in self.pairs)
-        return self._replace(terms=tuple(terms), pairs=pairs, n_documents=self.n_documents * factor)
+        products = {name: getattr(self, name) * factor for name in ("n_documents", "error", "pair_error")}
+        return self._replace(terms=tuple(terms), pairs=pairs, **products)
 
     def all_pairs(self):
         """Return the counts of pairs as one upper triangle."""
@@ -128,9 +130,12 @@ class WordCounts(NamedTuple):
         parts = [*self.pairs, pairs]
         while len(parts) > 1 and (2 * parts[-1].nnz >= parts[-2].nnz or sum(p.nnz for p in parts) > max_pairs):
             parts[-2:] = [add_pairs(*parts[-2:])]
+        dropped = 0
         if parts[0].nnz > max_pairs:
-            parts[0] = drop_rare_pairs(parts[0], max_pairs // 2)
-        counts = self._replace(pairs=tuple(parts))
+            hashes = np.empty(len(self.ids), np.uint64)
+            hashes[self.ids] = Vocabulary(*self.terms).hashes
+            parts[0], dropped = drop_rare_pairs(parts[0], max_pairs // 2, hashes)
+        counts = self._replace(pairs=tuple(parts), pair_error=self.pair_error + dropped)
         return counts if bounds.words is None or len(self.ids) <= bounds.words else counts._drop_rare(bounds.words // 2)
 
     def _drop_rare(self, n_most):

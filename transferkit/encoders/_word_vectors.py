@@ -114,8 +114,10 @@ class WordVectorEncoder(
         N-grams are hashed into that many buckets, of which those are kept that occur (``4 * n_components`` bytes
         each). With fewer, more n-grams share a vector.
     max_pairs : int, default=100_000_000
-        Most pairs of words that are kept while counting (12 to 16 bytes each). When there are more, those
-        with the lowest counts go until half are left; up to there counts are exact.
+        Most pairs of words that are kept while counting (12 to 16 bytes each). When there are more, those with the
+        lowest counts are dropped until half as many are left, and they begin at zero if they come again. A hash of the
+        two words decides between pairs with equal counts, most of which are of pairs seen once. Counts are exact until
+        the bound is reached; after that, they are too low by at most `pair_error_`.
     max_vocabulary : int, default=None
         Most distinct words that are counted, whatever is kept of them in the end. When there are more, those that
         occur the least go until half are left, and their pairs with them; up to there counts are exact.
@@ -147,6 +149,9 @@ class WordVectorEncoder(
     vocabulary_error_ : int
         Number of occurrences by which the count of a word may be too low, and no word that is missing occurs oftener;
         0 unless `max_vocabulary` was reached.
+    pair_error_ : int
+        Number by which the count of a pair, in which neighbours count `window`, may be too low because of `max_pairs`,
+        and no pair that is missing has a higher one; 0 unless it was reached. What `max_vocabulary` drops is not in it.
     n_shards_ : int
         Number of shards learned from, after :func:`transferkit.distributed.fit_sharded` only.
     skipped_shards_ : list of str
@@ -421,6 +426,13 @@ class WordVectorEncoder(
         self._settle()
         return getattr(self, "_vocabulary_error", 0)  # which loaded vectors and earlier files lack
 
+    @property
+    def pair_error_(self):
+        """Number by which the count of a pair may be too low."""
+        check_is_fitted(self)
+        self._settle()
+        return getattr(self, "_pair_error", 0)  # which loaded vectors and earlier files lack
+
     def _learn(self, counts, on_epoch=lambda read: False, sample=None):
         """Return the attributes that follow from the counts."""
         terms = Vocabulary(*counts.terms)
@@ -441,6 +453,7 @@ class WordVectorEncoder(
                 **self._describe(words, vectors, frequency, idf),
                 "_losses": list(losses),
                 "_vocabulary_error": counts.error,
+                "_pair_error": counts.pair_error,
             }
 
         pairs = both_directions(counts.pairs_of(chosen))
