@@ -12,6 +12,8 @@ from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 
 import transferkit
@@ -26,6 +28,7 @@ from transferkit import (
     explain,
 )
 from transferkit.encoders._term_projection import find_projection, join_terms
+from transferkit.encoders._text_settings import find_text_settings
 
 SUBJECTS = {
     "pet": ["cat", "dog", "fur", "paw", "tail", "cow", "milk", "barn"],
@@ -352,3 +355,52 @@ def test_bad_input_is_named_and_changes_nothing(encoder, parameters, X, message)
 def test_sparse_indicators_are_taken(encoder):
     y = sparse.csr_matrix(np.stack([LABELS == "pet", LABELS != "pet"], axis=1).astype(int))
     assert TransferClassifier(encoder, strategy="prior", cv=2).fit(TEXTS, y).predict(TEXTS).shape == (24, 2)
+
+
+ONE_LETTER_TEXTS, ONE_LETTER_LABELS = ["我 书", "好 书"] * 3, [0, 1] * 3
+
+
+def split_at_spaces(text):
+    yield from text.split()
+
+
+def make_splitting_encoders():
+    """Return encoders that find words of one letter, each in its own way."""
+    words = {"min_count": 1, "n_components": 2}
+    return {
+        "token_pattern": WordVectorEncoder(token_pattern=r"\S+", **words),
+        "tokenizer": WordVectorEncoder(tokenizer=split_at_spaces, token_pattern=None, **words),
+        "tokenizer of TF-IDF": TfidfEncoder(tokenizer=split_at_spaces, token_pattern=None),
+        "analyzer of characters": LSAEncoder(2, min_df=1, analyzer="char", ngram_range=(1, 2)),
+        "analyzer": LSAEncoder(2, min_df=1, analyzer=str.split),
+        "scikit-learn's": TfidfVectorizer(token_pattern=r"\S+", dtype=np.float32),
+        "in a union": FeatureUnion([("words", TfidfEncoder(token_pattern=r"\S+"))]),
+        "in a pipeline": make_pipeline(TfidfEncoder(token_pattern=r"\S+"), FunctionTransformer(accept_sparse=True)),
+    }
+
+
+@pytest.mark.parametrize("name", make_splitting_encoders())
+@pytest.mark.parametrize("strategy", ["auto", "scratch"])
+@pytest.mark.parametrize("wrap", [lambda fitted: fitted, PretrainedEncoder])
+def test_baseline_splits_texts_as_the_encoder_does(name, strategy, wrap):
+    encoder = wrap(make_splitting_encoders()[name].fit(ONE_LETTER_TEXTS))
+    model = TransferClassifier(encoder, LogisticHead(), strategy=strategy, cv=3)
+    assert model.fit(ONE_LETTER_TEXTS, ONE_LETTER_LABELS).score(ONE_LETTER_TEXTS, ONE_LETTER_LABELS) == 1
+
+
+def test_baseline_splits_texts_as_an_encoder_in_a_file_does(tmp_path):
+    transferkit.save(make_splitting_encoders()["token_pattern"].fit(ONE_LETTER_TEXTS), tmp_path / "words.tk")
+    model = TransferClassifier(tmp_path / "words.tk", LogisticHead(), strategy="scratch")
+    assert model.fit(ONE_LETTER_TEXTS, ONE_LETTER_LABELS).encoder_.token_pattern == r"\S+"
+
+
+def test_baseline_normalises_texts_as_the_encoder_does():
+    texts = ["Tür rot", "tur blau"] * 3
+    encoder = TfidfEncoder(lowercase=False, strip_accents="unicode", ngram_range=(1, 2), stop_words=["rot"]).fit(texts)
+    baseline = TransferClassifier(encoder, LogisticHead(), strategy="scratch").fit(texts, [0, 1] * 3).encoder_
+    assert sorted(baseline.vocabulary_) == ["Tur", "blau", "rot", "tur"]  # neither pairs nor stop words of the encoder
+
+
+def test_baseline_of_an_encoder_without_text_parameters_has_the_defaults():
+    assert find_text_settings(PCA()) == {}
+    assert find_text_settings(None) == {}

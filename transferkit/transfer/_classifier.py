@@ -48,7 +48,8 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         "target only" and "transfer" are compared in `strategy_scores_`; "transfer" is taken unless "target only" is
         clearly better. Only with ``strategy="auto"``. Never refitted; `clone` keeps it as it is.
     strategy : {"auto", "prior", "frozen", "finetune", "scratch"}, default="auto"
-        "scratch" is the head without transfer: on TF-IDF of the labelled texts alone, or on the features as they are
+        "scratch" is the head without transfer: on TF-IDF of the labelled texts alone (normalised and split as the
+        encoder's parameters say), or on the features as they are
         when X is rows of numbers. "frozen" trains the head on the encoder's features. "prior" trains it on the words
         themselves, such that words with similar pretrained vectors get similar weights: for texts and encoders that
         project term weights linearly (:class:`WordVectorEncoder`, :class:`LSAEncoder`). "finetune" starts as "frozen"

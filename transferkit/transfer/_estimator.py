@@ -8,6 +8,7 @@ from sklearn.utils import get_tags
 
 from transferkit._validation import check_is_fitted, is_fitted
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
+from transferkit.encoders._text_settings import find_text_settings
 
 
 class TransferMixin:
@@ -66,7 +67,7 @@ class TransferMixin:
         """Return the encoder of a strategy, not yet fitted unless it is pretrained."""
         strategy = self.strategy if strategy is None else strategy
         if strategy == "scratch":
-            return TfidfEncoder(sublinear_tf=True) if is_text else FunctionTransformer(accept_sparse=True)
+            return self._make_baseline() if is_text else FunctionTransformer(accept_sparse=True)
         if self.encoder is None:
             raise ValueError(
                 f"{type(self).__name__} with strategy={strategy!r} needs an encoder: a model file, or a transformer "
@@ -76,6 +77,12 @@ class TransferMixin:
         if isinstance(self.encoder, PretrainedEncoder):
             return clone(self.encoder)
         return PretrainedEncoder(self.encoder) if is_frozen(self.encoder) else clone(self.encoder)
+
+    def _make_baseline(self):
+        """Return TF-IDF of texts that are split as the encoder splits them."""
+        is_path = isinstance(self.encoder, (str, os.PathLike))
+        settings = find_text_settings(PretrainedEncoder(self.encoder) if is_path else self.encoder)
+        return TfidfEncoder(sublinear_tf=True, **settings)
 
     def _has_frozen_encoder(self):
         return isinstance(self.encoder, PretrainedEncoder) or is_frozen(self.encoder)
