@@ -7,7 +7,7 @@ import joblib
 import numpy as np
 import pytest
 from scipy import sparse
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -399,6 +399,16 @@ def test_baseline_normalises_texts_as_the_encoder_does():
     encoder = TfidfEncoder(lowercase=False, strip_accents="unicode", ngram_range=(1, 2), stop_words=["rot"]).fit(texts)
     baseline = TransferClassifier(encoder, LogisticHead(), strategy="scratch").fit(texts, [0, 1] * 3).encoder_
     assert sorted(baseline.vocabulary_) == ["Tur", "blau", "rot", "tur"]  # neither pairs nor stop words of the encoder
+
+
+class OnlyPattern(BaseEstimator):
+    def __init__(self, token_pattern=r"\S+"):
+        self.token_pattern = token_pattern
+
+
+def test_baseline_takes_over_what_an_encoder_of_the_users_has():
+    settings = find_text_settings(OnlyPattern())
+    assert settings == {**find_text_settings(TfidfEncoder()), "token_pattern": r"\S+"}
 
 
 def test_baseline_of_an_encoder_without_text_parameters_has_the_defaults():

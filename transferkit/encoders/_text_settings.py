@@ -3,6 +3,7 @@
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from transferkit.encoders._pretrained import PretrainedEncoder
+from transferkit.encoders._tfidf import TfidfEncoder
 
 _NORMALISATION = ("strip_accents", "lowercase", "preprocessor")
 
@@ -40,4 +41,4 @@ def _list_text_params(encoder):
         for _, part in encoder.steps if isinstance(encoder, Pipeline) else encoder.transformer_list:
             yield from _list_text_params(part)
     elif hasattr(encoder, "token_pattern") and hasattr(encoder, "get_params"):
-        yield encoder.get_params(deep=False)
+        yield {**TfidfEncoder().get_params(), **encoder.get_params(deep=False)}  # others may have fewer
