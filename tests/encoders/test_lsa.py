@@ -133,3 +133,16 @@ def test_saved_and_loaded_gives_the_same(corpus, tmp_path):
     transferkit.save(encoder, tmp_path / "encoder.tk")
     for loaded in (pickle.loads(pickle.dumps(encoder)), transferkit.load(tmp_path / "encoder.tk")):
         np.testing.assert_array_equal(loaded.transform(corpus), expected)
+
+
+@pytest.mark.parametrize("method", ["partial_fit", "merge", "be merged"])
+def test_encoder_without_its_rare_terms_says_so_in_its_own_name(corpus, method):
+    whole = LSAEncoder(n_components=4).partial_fit(corpus[:50])
+    loaded = pickle.loads(pickle.dumps(LSAEncoder(n_components=4).fit(corpus[:50])))
+    call = {
+        "partial_fit": lambda: loaded.partial_fit(corpus[50:60]),
+        "merge": lambda: loaded.merge(whole),
+        "be merged": lambda: whole.merge(loaded),
+    }[method]
+    with pytest.raises(ValueError, match="This LSAEncoder was fitted with fit .* Fit it with partial_fit"):
+        call()

@@ -223,6 +223,8 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         """
         texts = list(X) if hasattr(X, "__next__") else X
         known = is_fitted(self)
+        if known:
+            self.tfidf_._check_can_learn_on("LSAEncoder")
         tfidf = copy(self.tfidf_) if known else self._make_tfidf()  # a batch that fails changes nothing
         rows = tfidf.partial_fit(texts).transform(texts)
         self._store(tfidf, self._decompose(rows, self._summary(tfidf) if known else None))
@@ -249,6 +251,8 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
             If `other` is no LSAEncoder.
         """
         check_can_merge(self, other, ["n_components"])
+        for encoder in (self, other):
+            encoder.tfidf_._check_can_learn_on("LSAEncoder")
         tfidf = copy(self.tfidf_).merge(other.tfidf_)
         mine, theirs = self._summary(tfidf), other._summary(tfidf)
         both = RightVectors(np.hstack([mine.vectors, theirs.vectors]), np.concatenate([mine.values, theirs.values]))

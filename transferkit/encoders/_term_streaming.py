@@ -88,10 +88,11 @@ class TermStreamingMixin:
         terms = self._terms()
         return TermStatistics(terms, self.n_documents_, getattr(self, "_vocabulary_error", 0))
 
-    def _check_can_learn_on(self):
+    def _check_can_learn_on(self, name="TfidfEncoder"):
+        """Raise if terms are missing, in the name of the encoder that the user has."""
         if not self._is_complete:
             raise ValueError(
-                "This TfidfEncoder was fitted with fit and then pickled or saved, which leaves out the terms "
+                f"This {name} was fitted with fit and then pickled or saved, which leaves out the terms "
                 "that min_df, max_df or max_features exclude, so it cannot learn on exactly. Fit it with partial_fit, "
                 "which keeps them."
             )
