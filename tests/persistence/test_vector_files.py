@@ -3,9 +3,12 @@
 import gzip
 import struct
 import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import transferkit
 from transferkit import WordVectorEncoder
@@ -33,6 +36,19 @@ CONTENTS = {
     "word2vec binary, lines": binary(newline=True),
     "GloVe": text_lines().encode(),
     "GloVe, Windows": text_lines().replace("\n", "\r\n").encode(),
+    "word2vec text, byte order mark": b"\xef\xbb\xbf4 3\n" + text_lines().encode(),
+    "GloVe, byte order mark": b"\xef\xbb\xbf" + text_lines().encode(),
+    "GloVe, blank last lines": text_lines().encode() + b"\n \r\n\n",
+    "word2vec text, blank last line": ("4 3\n" + text_lines()).encode() + b"\n",
+    "tabs": text_lines().replace(" ", "\t").encode(),
+    "tabs, header": ("4 3\n" + text_lines()).replace(" ", "\t").encode(),
+    "tab after the word": "".join(line.replace(" ", "\t", 1) for line in text_lines().splitlines(True)).encode(),
+    "tab and space after the word": "".join(
+        line.replace(" ", "\t ", 1) for line in text_lines().splitlines(True)
+    ).encode(),
+    "tabs between numbers": "".join(
+        line.replace(" ", "\t").replace("\t", " ", 1) for line in text_lines().splitlines(True)
+    ).encode(),
     "fastText": ("4 3\n" + text_lines(end=" ")).encode(),
 }
 
@@ -62,9 +78,14 @@ def test_only_wanted_words_are_read(tmp_path, form, wanted):
     np.testing.assert_allclose(encoder.frequency_[0] / encoder.frequency_[1], 2)
 
 
-def test_words_may_hold_spaces(tmp_path):
+@pytest.mark.parametrize("separator", [" ", "\t", "  "])
+def test_words_may_hold_spaces(tmp_path, separator):
     path = tmp_path / "vectors"
-    path.write_text(text_lines(["the", ". . .", "new york", "dog"]), encoding="utf-8")
+    words = ["the", ". . .", "new york", "dog"]
+    lines = [
+        f"{word}{separator}{' '.join(map(repr, row))}\n" for word, row in zip(words, VECTORS.tolist(), strict=True)
+    ]
+    path.write_text("".join(lines), encoding="utf-8")
     encoder = WordVectorEncoder.from_file(path)
     assert list(encoder.vocabulary_) == ["the", ". . .", "new york", "dog"]
     np.testing.assert_array_equal(encoder.vectors_, VECTORS)
@@ -78,6 +99,10 @@ def test_words_may_hold_spaces(tmp_path):
         (b"the 1 2 3\ncat 1 x 3\ndog 1 2 3\n", r"Line 2 of .* must hold a word and numbers"),
         (b"the 1 2 3\ncat 1 nan 3\n", "Line 2 of .* a number is not finite"),
         (b"the 1 2 3\n\ncat 1 2 3\n", "Line 2 of .* is empty"),
+        (b"the 1 2 3\ncat 1 2 3\n\t\n\n\ndog 1 2 3\n\n", "Line 3 of .* is empty"),
+        (b"2 1\nthe 1\ncat\n", r"Line 3 of .* must hold a word and 1 numbers\. Got 0 numbers"),
+        (b"the\t1 2 3\ncat\t1 2\n", r"Line 2 of .* must hold a word and 3 numbers\. Got 2 numbers"),
+        (b"the\t1\t2\t3\ncat\t1\t2\t3\t4\n", r"Line 2 of .* must hold a word and 3 numbers\. Got 4 numbers"),
         (b"the 1 2 3\nc\xff 1 2 3\n", r"Line 2 of .* not valid UTF-8: b'c\\xff'"),
         (b"3 3\nthe 1 2 3\ncat 1 2 3\n", "announces 3 words, but 2 lines follow"),
         (b"1 3\nthe 1 2 3\ncat 1 2 3\n", "announces 1 words, but 2 lines follow"),
@@ -170,6 +195,39 @@ def test_line_of_an_error_is_right_in_long_files(tmp_path):
         path.write_bytes(written)
         with pytest.raises(ModelFileError, match="Line 2501 of"):
             WordVectorEncoder.from_file(path)
+
+
+@pytest.mark.parametrize("place", [10, 20, -8, -4])
+def test_damaged_gzip_is_called_so(tmp_path, place):
+    zipped = bytearray(gzip.compress(text_lines().encode() * 100, mtime=0))
+    zipped[place : place + 4 or None] = b"\xff" * 4
+    path = tmp_path / "vectors"
+    path.write_bytes(zipped)
+    with pytest.raises(ModelFileError, match=r"The file '.*vectors' is damaged: "):
+        read_vectors(path)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_bytes_are_read_or_refused(tmp_path, data):
+    content = data.draw(st.one_of(st.binary(max_size=200), st.sampled_from(sorted(CONTENTS.values()))))
+    if data.draw(st.booleans()):
+        content = gzip.compress(content, mtime=0)
+    for _ in range(data.draw(st.integers(0, 3))):
+        begin = data.draw(st.integers(0, len(content)))
+        content = content[:begin] + data.draw(st.binary(max_size=4)) + content[begin + data.draw(st.integers(0, 4)) :]
+    path = tmp_path / "vectors"
+    path.write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "[0-9]+ words of .* occur again")
+        try:
+            words, ranks, vectors = read_vectors(path)
+        except ModelFileError:
+            pass
+        else:
+            assert len(set(words)) == len(words) == len(ranks) == len(vectors) > 0
+            assert (np.diff(ranks) > 0).all()
+            assert np.isfinite(vectors).all()
 
 
 def test_missing_file_and_missing_words_are_named(tmp_path):

@@ -1,7 +1,9 @@
 """Word vectors in the usual files: word2vec (text and binary), GloVe, fastText."""
 
+import codecs
 import gzip
 import os
+import zlib
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
@@ -18,6 +20,7 @@ _LONGEST_LINE = 1 << 24  # bytes: a longer one is cut, and then refused
 _MOST_DIGITS = 19  # of a number in a header: with fewer, it fits into 64 bits
 _MOST_COMPONENTS = 1_000_000
 _PEEK = 4096
+_BLANKS = b" \t\r\n"  # at the end of a line
 _TEXT_CONTROLS = frozenset(b"\t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85")
 
 
@@ -49,7 +52,7 @@ def read_vectors(path, wanted=None):
     try:
         with _open(path) as file:
             return _read(file, name, wanted).finish()
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ModelFileError(f"The file {name!r} is damaged: {error}.") from error
 
 
@@ -67,7 +70,7 @@ def _open(path):
 
 def _read(file, name, wanted):
     """Return a table of the wanted words."""
-    first = file.readline(_LONGEST_LINE)
+    first = file.readline(_LONGEST_LINE).removeprefix(codecs.BOM_UTF8)
     header = first.split()
     if len(header) == 2 and all(field.isdigit() for field in header):
         n_words, n_components = _check_header(header, name)
@@ -79,12 +82,29 @@ def _read(file, name, wanted):
         table = VectorTable(name, n_components, _bound_rows(file, wanted, n_words, 2 * n_components + 1))
         _read_text(_lines(file), table, wanted, first_line=2, n_words=n_words)
         return table
-    n_components = len(first.rstrip().split(b" ")) - 1
+    n_components = _count_numbers(first.rstrip(_BLANKS))
     if n_components < 1 or len(first) == _LONGEST_LINE:
         raise ModelFileError(f"Line 1 of {name!r} holds neither a header nor a word and its numbers: {first[:60]!r}.")
     table = VectorTable(name, n_components, None)
     _read_text(chain([first], _lines(file)), table, wanted, first_line=1, n_words=None)
     return table
+
+
+def _count_numbers(line):
+    """Return how many numbers follow the word, which may hold spaces before a tab."""
+    word, tab, numbers = line.partition(b"\t")
+    _, space, last = word.rpartition(b" ")
+    if not tab or (space and _is_number(last)):  # a space, and not the tab, ends the word
+        numbers = line.replace(b"\t", b" ").partition(b" ")[2]
+    return len(numbers.split())
+
+
+def _is_number(field):
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_header(fields, name):
@@ -119,13 +139,16 @@ def _read_text(lines, table, wanted, first_line, n_words):
     name, n_components = table.name, table.n_components
     n_read, pending = 0, []
     for number, line in enumerate(lines, first_line):
-        fields = line.rstrip(b" \r\n")
-        if not fields:
-            raise ModelFileError(f"Line {number} of {name!r} is empty.")
+        fields = line.rstrip(_BLANKS)
+        if not fields:  # which the last lines may be
+            continue
         n_read += 1
-        word, _, numbers = fields.partition(b" ")
-        if numbers.count(b" ") != n_components - 1:
-            word, numbers = _split_at_numbers(fields, n_components, f"Line {number} of {name!r}")
+        if number != n_read + first_line - 1:
+            raise ModelFileError(f"Line {n_read + first_line - 1} of {name!r} is empty.")
+        word, _, numbers = fields.partition(b"\t" if b"\t" in fields else b" ")
+        numbers = numbers.replace(b"\t", b" ").lstrip(b" ")
+        if not numbers or numbers.count(b" ") != n_components - 1:
+            word, numbers = _split_at_numbers(fields.replace(b"\t", b" "), n_components, f"Line {number} of {name!r}")
         word = _decode(word, f"Line {number} of {name!r}")
         if wanted is None or word in wanted:
             pending.append((word, number - first_line + 1, numbers, number))
@@ -142,10 +165,8 @@ def _split_at_numbers(fields, n_components, where):
     parts = fields.rsplit(b" ", n_components)
     if len(parts) != n_components + 1:
         raise ModelFileError(f"{where} must hold a word and {n_components} numbers. Got {len(parts) - 1} numbers.")
-    try:
-        float(parts[0].rpartition(b" ")[2])
-    except ValueError:
-        return parts[0], b" ".join(parts[1:])
+    if not _is_number(parts[0].rpartition(b" ")[2]):
+        return parts[0].rstrip(b" "), b" ".join(parts[1:])
     n_numbers = fields.count(b" ")
     raise ModelFileError(f"{where} must hold a word and {n_components} numbers. Got {n_numbers} numbers.")
 
