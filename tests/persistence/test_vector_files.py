@@ -1,9 +1,15 @@
 """Word vectors from files and from gensim."""
 
+import bz2
 import gzip
+import io
+import lzma
+import pickle
 import struct
+import tarfile
 import tracemalloc
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -195,6 +201,65 @@ def test_line_of_an_error_is_right_in_long_files(tmp_path):
         path.write_bytes(written)
         with pytest.raises(ModelFileError, match="Line 2501 of"):
             WordVectorEncoder.from_file(path)
+
+
+def _write(writer, *arguments):
+    file = io.BytesIO()
+    writer(file, *arguments)
+    return file.getvalue()
+
+
+def _zip(file):
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("vectors.txt", text_lines())
+
+
+def _tar(file):
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("vectors.txt"))
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize(
+    ("content", "kind", "remedy"),
+    [
+        (_write(_zip), "a zip archive, as .zip, .npz and .pt", "Unpack it"),
+        (_write(np.savez, VECTORS), "a zip archive, as .zip, .npz and .pt", "Unpack it"),
+        (_write(_tar), "a tar archive", "Unpack it"),
+        (bz2.compress(text_lines().encode()), "compressed by bzip2", "Unpack it"),
+        (lzma.compress(text_lines().encode()), "compressed by xz", "Unpack it"),
+        (b"\x28\xb5\x2f\xfd\x24\0", "compressed by Zstandard", "Unpack it"),
+        (b"7z\xbc\xaf\x27\x1c\0\4", "a 7z archive", "Unpack it"),
+        (struct.pack("<ii", 793712314, 12), "a model of fastText", r"the \.vec file .*from_gensim"),
+        (pickle.dumps({"a": VECTORS}, protocol=2), "a Python pickle", r"KeyedVectors\.load .*from_gensim"),
+        (pickle.dumps({"a": VECTORS}, protocol=5), "a Python pickle", r"KeyedVectors\.load .*from_gensim"),
+        (_write(np.save, VECTORS), "a NumPy array", "Give a text file"),
+        (b"\x89HDF\r\n\x1a\n\0\0", "an HDF5 file", "Write its words"),
+        (b"SQLite format 3\0\x10", "an SQLite database", "Give the vectors"),
+        (struct.pack("<Q", 10) + b'{"a":{}}  ', "a safetensors or transferkit model file", r"transferkit\.load"),
+        (b"\n<!DOCTYPE HTML><html>", "a web page", "The download failed"),
+        (b'<html lang="en">', "a web page", "The download failed"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS", "git lfs pull"),
+        (text_lines().encode("utf-16"), "text in UTF-16", "Save it as UTF-8"),
+    ],
+)
+def test_other_kinds_of_files_are_named_with_the_remedy(tmp_path, content, kind, remedy, zipped):
+    path = tmp_path / "vectors"
+    path.write_bytes(gzip.compress(content) if zipped else content)
+    with pytest.raises(ModelFileError, match=f"'.*vectors' holds no word vectors .* It is {kind}.*{remedy}"):
+        read_vectors(path)
+
+
+def test_folder_is_named(tmp_path):
+    with pytest.raises(ModelFileError, match="is a folder: give the file in it"):
+        read_vectors(tmp_path)
+
+
+@pytest.mark.parametrize("word", ["PK", "BZh9", "<html", "version", "7z", "\x93"])
+def test_words_may_look_a_little_like_other_files(tmp_path, word):
+    path = tmp_path / "vectors"
+    path.write_text(f"{word} 1 2 3\n", encoding="utf-8")
+    assert read_vectors(path)[0] == [word]
 
 
 @pytest.mark.parametrize("place", [10, 20, -8, -4])

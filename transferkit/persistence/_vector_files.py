@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from transferkit.exceptions import ModelFileError
+from transferkit.persistence._file_kinds import N_BYTES, describe_kind
 from transferkit.persistence._vector_binary import read_binary
 from transferkit.persistence._vector_table import VectorTable
 
@@ -58,6 +59,8 @@ def read_vectors(path, wanted=None):
 
 @contextmanager
 def _open(path):
+    if Path(path).is_dir():
+        raise ModelFileError(f"{os.fspath(path)!r} is a folder: give the file in it that holds the word vectors.")
     if not Path(path).is_file():
         raise ModelFileError(f"There is no file {os.fspath(path)!r}.")
     with Path(path).open("rb") as raw:
@@ -70,6 +73,9 @@ def _open(path):
 
 def _read(file, name, wanted):
     """Return a table of the wanted words."""
+    kind = describe_kind(file.peek(N_BYTES)[:N_BYTES])
+    if kind is not None:
+        raise ModelFileError(f"The file {name!r} holds no word vectors that can be read here. {kind}")
     first = file.readline(_LONGEST_LINE).removeprefix(codecs.BOM_UTF8)
     header = first.split()
     if len(header) == 2 and all(field.isdigit() for field in header):
