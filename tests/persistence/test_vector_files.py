@@ -350,6 +350,29 @@ def test_vectors_of_gensim_are_taken_over():
     np.testing.assert_allclose(encoder.transform(["naïve"]), VECTORS[1:2])
 
 
+@pytest.mark.parametrize("counts", [[4, 3, 2, 1], [4.0, 3.0, 2.0, 1.0], [0, 0, 0, 0], [6, 3, 2, -1], [], None])
+def test_counts_that_gensim_makes_up_are_none(tmp_path, counts):
+    (tmp_path / "vectors").write_bytes(CONTENTS["GloVe"])
+    expected = WordVectorEncoder.from_file(tmp_path / "vectors")
+    keyed_vectors = KeyedVectors()
+    keyed_vectors.expandos = {} if counts is None else {"count": np.array(counts)}
+    encoder = WordVectorEncoder.from_gensim(keyed_vectors)
+    np.testing.assert_array_equal(encoder.frequency_, expected.frequency_)
+    np.testing.assert_array_equal(encoder.idf_, expected.idf_)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_file_read_by_gensim_gives_the_same_encoder(tmp_path, binary):
+    models = pytest.importorskip("gensim.models", exc_type=ImportError)
+    path = tmp_path / "vectors"
+    path.write_bytes(CONTENTS["word2vec binary" if binary else "word2vec text"])
+    ours = WordVectorEncoder.from_file(path)
+    theirs = WordVectorEncoder.from_gensim(models.KeyedVectors.load_word2vec_format(path, binary=binary))
+    assert ours.vocabulary_ == theirs.vocabulary_
+    np.testing.assert_array_equal(ours.idf_, theirs.idf_)
+    np.testing.assert_array_equal(ours.transform(["the cat", "dog"]), theirs.transform(["the cat", "dog"]))
+
+
 def test_real_gensim_is_taken_over(tmp_path):
     models = pytest.importorskip("gensim.models", exc_type=ImportError)
     model = models.Word2Vec(

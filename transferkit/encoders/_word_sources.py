@@ -60,16 +60,13 @@ class WordSourcesMixin:
         -------
         encoder : WordVectorEncoder
             A fitted encoder. Shares of words come from gensim's counts where it has them, and are otherwise those of
-            :meth:`from_file`.
+            :meth:`from_file`: counts of n, n - 1, ..., 1, which gensim makes up for vectors from a file, are none.
         """
         encoder = cls(**parameters)
         encoder._validate_params()
         keyed_vectors = getattr(keyed_vectors, "wv", keyed_vectors)
         words = list(keyed_vectors.index_to_key)
-        if "count" in keyed_vectors.expandos:
-            shares = np.asarray(keyed_vectors.expandos["count"], np.float64)
-        else:
-            shares = 1.0 / np.arange(1, len(words) + 1)
+        shares = _shares_of_counts(keyed_vectors.expandos.get("count"), len(words))
         return encoder._take_vectors(words, np.array(keyed_vectors.vectors, np.float32), shares)
 
     def _wanted_words(self, restrict_to):
@@ -90,3 +87,12 @@ class WordSourcesMixin:
         described = self._describe(encoder_of_words, vectors, frequency, idf)
         vars(self).update(described, _losses=[], _counts=None, _keeps_counts=False)
         return self
+
+
+def _shares_of_counts(counts, n_words):
+    """Return what words' shares are in proportion to: gensim's counts if it has real ones, else Zipf's law."""
+    counts = np.empty(0) if counts is None else np.asarray(counts, np.float64)
+    ranks = np.arange(1, n_words + 1)
+    if len(counts) != n_words or not (counts > 0).all() or np.array_equal(counts, ranks[::-1]):
+        return 1.0 / ranks
+    return counts
