@@ -373,6 +373,40 @@ def test_file_read_by_gensim_gives_the_same_encoder(tmp_path, binary):
     np.testing.assert_array_equal(ours.transform(["the cat", "dog"]), theirs.transform(["the cat", "dog"]))
 
 
+def _stem(word):
+    return word.removesuffix("s")
+
+
+@pytest.mark.parametrize("subword", [False, True])
+@pytest.mark.parametrize(
+    ("asked", "parameters"),
+    [
+        ("Cat", {}),
+        ("CAT!", {}),
+        ("cät", {"strip_accents": "unicode"}),
+        ("Cats", {"stemmer": _stem}),
+        ("cat_1", {"preprocessor": lambda text: text.partition("_")[0]}),
+    ],
+)
+def test_words_are_looked_up_as_they_are_found_in_texts(tmp_path, asked, parameters, subword):
+    path = tmp_path / "vectors"
+    path.write_text(text_lines(["the", "fish", "cat", "dog"]))
+    encoder = WordVectorEncoder.from_file(path, subword=subword, **parameters)
+    assert encoder.similarity(asked, "cat") == pytest.approx(1)
+    assert encoder.most_similar(asked) == encoder.most_similar("cat")
+    assert encoder.analogy(asked, "dog", "the") == encoder.analogy("cat", "dog", "the")
+
+
+def test_word_that_is_known_as_it_is_written_comes_first(tmp_path):
+    path = tmp_path / "vectors"
+    path.write_text(text_lines(["us", "US", "the", "dog"]))
+    with pytest.warns(UserWarning, match="Upper case characters"):
+        encoder = WordVectorEncoder.from_file(path)
+    assert encoder.similarity("US", "us") == pytest.approx(VECTORS[0] @ VECTORS[1] / 14**0.5 / 1.25**0.5, rel=1e-3)
+    with pytest.raises(KeyError, match="The word 'the dog' is not in the vocabulary"):
+        encoder.similarity("the dog", "dog")
+
+
 def test_real_gensim_is_taken_over(tmp_path):
     models = pytest.importorskip("gensim.models", exc_type=ImportError)
     model = models.Word2Vec(

@@ -52,7 +52,8 @@ class WordQueriesMixin:
         Parameters
         ----------
         word : str or array-like of shape (n_components,)
-            A known word, which is left out of the answer, or any vector.
+            A known word, which is left out of the answer, or any vector. A word that is not known as it is written is
+            looked up as a text would be split into words: in lower case, for example.
         n : int, default=10
             Number of words.
 
@@ -82,7 +83,8 @@ class WordQueriesMixin:
         Parameters
         ----------
         a, b, c : str
-            Known words, which are left out of the answer: "man", "king", "woman" ask for "queen".
+            Known words, looked up as in :meth:`most_similar` and left out of the answer: "man", "king", "woman" ask
+            for "queen".
         n : int, default=10
             Number of words.
 
@@ -111,7 +113,7 @@ class WordQueriesMixin:
         Parameters
         ----------
         a, b : str
-            Known words.
+            Known words, looked up as in :meth:`most_similar`.
 
         Returns
         -------
@@ -131,11 +133,18 @@ class WordQueriesMixin:
     def _look_up(self, *words):
         """Return the rows of the words (-1 for one that only its spelling tells about), and their vectors."""
         rows = find_rows(self._words, words)
+        names = list(words)
+        unknown = [k for k, row in enumerate(rows) if row < 0]
+        if unknown:
+            analyze = make_analysis(self._words).analyze
+            for k in unknown:  # as the word would be found in a text
+                tokens = analyze(words[k])
+                names[k] = tokens[0] if len(tokens) == 1 else words[k].lower() if self.lowercase else words[k]
+            rows = find_rows(self._words, names)
         vectors = [self._vectors[row] for row in rows]
         unseen = [k for k, row in enumerate(rows) if row < 0]
         if unseen and self.subword:
-            names = [words[k].lower() if self.lowercase else words[k] for k in unseen]
-            for k, vector in zip(unseen, spell_vectors(self, names), strict=True):
+            for k, vector in zip(unseen, spell_vectors(self, [names[k] for k in unseen]), strict=True):
                 vectors[k] = vector
         for k in unseen:
             if not self.subword or not vectors[k].any():
