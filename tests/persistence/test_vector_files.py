@@ -407,6 +407,65 @@ def test_word_that_is_known_as_it_is_written_comes_first(tmp_path):
         encoder.similarity("the dog", "dog")
 
 
+LOST_WORDS = [
+    (["我", "好", "书", "the"], {"token_pattern": r"\S+"}),
+    (["हिन्दी", "में", "है", "the"], {"token_pattern": r"\S+"}),
+    (["new-york", "los-angeles", "e.g.", "the"], {"token_pattern": r"\S+"}),
+    (["New York", "Los Angeles", "San Jose", "the"], {"tokenizer": lambda text: [text], "token_pattern": None}),
+]
+
+
+@pytest.mark.parametrize(("words", "remedy"), LOST_WORDS)
+def test_words_that_no_text_gives_are_warned_of(tmp_path, words, remedy):
+    path = tmp_path / "vectors"
+    path.write_text("4 3\n" + text_lines(words), encoding="utf-8")
+    keyed_vectors = KeyedVectors()
+    keyed_vectors.index_to_key = words
+    for make in (
+        lambda **parameters: WordVectorEncoder.from_file(path, lowercase=False, **parameters),
+        lambda **parameters: WordVectorEncoder.from_gensim(keyed_vectors, lowercase=False, **parameters),
+    ):
+        message = rf"3 of the first 4 words cannot be found .* {words[0]!r}.* token_pattern=r'\\S\+' .* tokenizer"
+        with pytest.warns(UserWarning, match=message) as warned:
+            make()
+        assert warned[0].filename == __file__
+        assert make(**remedy).transform([words[0]]).any()
+
+
+@pytest.mark.parametrize(
+    ("words", "parameters"),
+    [
+        (["我", "好", "the", "dog"], {}),  # half of them
+        (["with", "from", "that", "dog"], {"stop_words": "english"}),
+        (["with_from", "naïve", "Ünder", "dog"], {"lowercase": False}),
+    ],
+)
+def test_words_that_texts_give_are_not_warned_of(tmp_path, words, parameters):
+    path = tmp_path / "vectors"
+    path.write_text(text_lines(words), encoding="utf-8")
+    assert list(WordVectorEncoder.from_file(path, **parameters).vocabulary_) == words
+
+
+def test_pure_differences_of_case_are_warned_of_as_such_only(tmp_path):
+    path = tmp_path / "vectors"
+    path.write_text(text_lines(["The", "Cat", "New", "dog"]))
+    with pytest.warns(UserWarning, match="Upper case") as warned:
+        WordVectorEncoder.from_file(path)
+    assert len(warned) == 1
+
+
+def test_wanted_words_that_are_there_are_not_called_missing(tmp_path):
+    path = tmp_path / "vectors"
+    path.write_text(text_lines(["我", "好", "书", "the"]), encoding="utf-8")
+    for texts in (["我 好 书"], ["我好"]):
+        with pytest.raises(ValueError, match=r"Words of restrict_to are in .*, '我' .* Set token_pattern"):
+            WordVectorEncoder.from_file(path, restrict_to=texts)
+    encoder = WordVectorEncoder.from_file(path, restrict_to=["我 书"], token_pattern=r"\S+")
+    assert list(encoder.vocabulary_) == ["我", "书"]
+    with pytest.raises(ModelFileError, match="None of the wanted words is in"):
+        WordVectorEncoder.from_file(path, restrict_to=["a horse"])
+
+
 def test_real_gensim_is_taken_over(tmp_path):
     models = pytest.importorskip("gensim.models", exc_type=ImportError)
     model = models.Word2Vec(

@@ -1,10 +1,21 @@
 """Word vectors from files and other packages."""
 
+import os
+import warnings
+
 import numpy as np
 
+from transferkit.encoders._lost_words import count_inner_frames
 from transferkit.encoders._text_analysis import make_analysis, sort_given_vocabulary
 from transferkit.encoders._text_blocks import check_documents
+from transferkit.exceptions import ModelFileError
 from transferkit.persistence import read_vectors
+
+_SAMPLED = 1000  # words that are looked at
+_REMEDY = (
+    "Set token_pattern=r'\\S+' if spaces separate the words of texts, else tokenizer=... to a function that splits "
+    "a text into such words; and check strip_accents and stemmer."
+)
 
 
 class WordSourcesMixin:
@@ -34,6 +45,12 @@ class WordSourcesMixin:
         ValueError
             If a line is malformed (its number is named), or no word of `restrict_to` is in the file.
 
+        Warns
+        -----
+        UserWarning
+            If texts of most of the words are split into other tokens, so that they cannot be found: words of one letter
+            or with combining marks, for example. Set `token_pattern` or `tokenizer` then.
+
         Notes
         -----
         Such files hold no counts, but list words from the most to the least frequent. Until :meth:`adapt_idf` is
@@ -42,8 +59,16 @@ class WordSourcesMixin:
         """
         encoder = cls(**parameters)
         encoder._validate_params()
-        words, ranks, vectors = read_vectors(path, encoder._wanted_words(restrict_to))
-        return encoder._take_vectors(words, vectors, 1.0 / ranks)
+        if restrict_to is None:
+            return encoder._take_vectors(*_with_zipf_shares(read_vectors(path)))
+        texts = _take_texts(restrict_to)
+        wanted = encoder._wanted_words(texts)
+        try:
+            read = read_vectors(path, wanted)
+        except ModelFileError as error:
+            encoder._explain_missing_words(path, texts, wanted, error)
+            raise
+        return encoder._take_vectors(*_with_zipf_shares(read))
 
     @classmethod
     def from_gensim(cls, keyed_vectors, **parameters):
@@ -69,16 +94,26 @@ class WordSourcesMixin:
         shares = _shares_of_counts(keyed_vectors.expandos.get("count"), len(words))
         return encoder._take_vectors(words, np.array(keyed_vectors.vectors, np.float32), shares)
 
-    def _wanted_words(self, restrict_to):
-        if restrict_to is None:
-            return None
-        given = list(restrict_to) if isinstance(restrict_to, (dict, set, frozenset)) else restrict_to
-        texts = list(check_documents(given, (str,)))
+    def _wanted_words(self, texts):
         analyze = make_analysis(self._make_words()).analyze
         return {word for text in texts for word in [text, *analyze(text)]}
 
+    def _explain_missing_words(self, path, texts, wanted, error):
+        """Raise ValueError if the words of texts are in a file, and only the tokens of these texts are not."""
+        others = {piece for text in texts for piece in [*text.split(), *text]} - wanted
+        try:
+            found = read_vectors(path, others)[0] if others else []
+        except ModelFileError:
+            return
+        if found:
+            raise ValueError(
+                f"Words of restrict_to are in {os.fspath(path)!r}, {found[0]!r} for example, but the tokens of its "
+                f"texts are not. {_REMEDY}"
+            ) from error
+
     def _take_vectors(self, words, vectors, shares):
         """Become an encoder with these vectors, and words of shares in proportion to those given."""
+        self._warn_of_words_no_text_gives(words)
         terms, rows = sort_given_vocabulary(words, make_analysis(self._make_words()), self.lowercase)
         frequency = shares / shares.sum()
         idf = (1 + np.log(shares.max() / np.maximum(shares, np.finfo(np.float64).tiny))).astype(np.float32)
@@ -87,6 +122,30 @@ class WordSourcesMixin:
         described = self._describe(encoder_of_words, vectors, frequency, idf)
         vars(self).update(described, _losses=[], _counts=None, _keeps_counts=False)
         return self
+
+    def _warn_of_words_no_text_gives(self, words):
+        """Warn when most of the first words, which are the most frequent ones, are not found in a text of them."""
+        analyze = make_analysis(self._make_words().set_params(stop_words=None)).analyze
+        first = words[:_SAMPLED]
+        lost = [word for word in first if [token.lower() for token in analyze(word)] != [word.lower()]]
+        if len(lost) > len(first) / 2:
+            examples = ", ".join(map(repr, lost[:3]))
+            warnings.warn(
+                f"{len(lost)} of the first {len(first)} words cannot be found in texts, because they are split into "
+                f"other tokens: {examples}. {_REMEDY}",
+                UserWarning,
+                stacklevel=count_inner_frames(),
+            )
+
+
+def _take_texts(restrict_to):
+    given = list(restrict_to) if isinstance(restrict_to, (dict, set, frozenset)) else restrict_to
+    return list(check_documents(given, (str,)))
+
+
+def _with_zipf_shares(read):
+    words, ranks, vectors = read
+    return words, vectors, 1.0 / ranks
 
 
 def _shares_of_counts(counts, n_words):
