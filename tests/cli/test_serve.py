@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import transferkit
 from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, TfidfEncoder, TransferClassifier
-from transferkit.cli import _serve, make_app
+from transferkit.cli import _serve, main, make_app
 from transferkit.exceptions import MissingExtraError, ModelFileError
 
 pytest.importorskip("fastapi", reason="FastAPI is not installed: pip install 'transferkit[serve]'")
@@ -214,12 +215,58 @@ def test_server_keeps_no_rows(path, tmp_path):
     assert served[0].cache_size == 0
 
 
-def test_what_cannot_be_served_is_refused(tmp_path, monkeypatch):
+def numbers():
+    return np.random.RandomState(0).rand(20, 4), ["a", "b"] * 10
+
+
+def reader_of_files(folder):
+    for i, text in enumerate(TEXTS[:4]):
+        (folder / f"{i}.txt").write_text(text)
+    paths = [str(folder / f"{i}.txt") for i in range(4)]
+    return make_pipeline(TfidfEncoder(input="filename"), LogisticHead()).fit(paths, LABELS[:4])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda folder: PCA(2).fit(np.eye(4)), "is a PCA, which predicts nothing"),
+        (lambda folder: LogisticHead().fit(*numbers()), "is a LogisticHead, which takes rows of numbers, not texts"),
+        (
+            lambda folder: make_pipeline(StandardScaler(), LogisticHead()).fit(*numbers()),
+            "is a Pipeline, which takes rows of numbers, not texts",
+        ),
+        (
+            lambda folder: TransferClassifier(strategy="scratch").fit(*numbers()),
+            "is a TransferClassifier, which takes rows of numbers, not texts",
+        ),
+        (reader_of_files, "its input names files"),
+    ],
+    ids=["no predictions", "head", "pipeline", "transfer", "files"],
+)
+def test_model_that_predicts_no_texts_is_refused_at_the_start(make, message, tmp_path, path, monkeypatch, capsys):
+    other = tmp_path / "other.tk"
+    transferkit.save(make(tmp_path), other)
+    with pytest.raises(ModelFileError, match=message):
+        make_app(other)
+    (tmp_path / "t.csv").write_text("text,label\na,b\n")
+    for command, *table in (["serve"], ["evaluate", tmp_path / "t.csv"], ["predict", tmp_path / "t.csv"]):
+        with pytest.raises(SystemExit, match="2"):
+            main([command, str(other), *map(str, table)])
+        error = capsys.readouterr().err
+        assert error.startswith("Error: ")
+        assert message.replace("nothing", "no classes" if command == "evaluate" else "nothing") in error
+        assert error.count("\n") == 1
+    monkeypatch.setattr(_serve, "_SECONDS_BETWEEN_LOOKS", 0.0)
+    app = make_app(path)  # and the old model goes on when such a file takes its place
+    os.replace(other, path)
+    app.state.model_file.current()
+    assert message in app.state.model_file.description["problem_with_newer_file"]
+    assert app.state.model_file.current().predict(TEXTS[:1]).tolist() == ["matrix"]
+
+
+def test_missing_file_and_missing_fastapi_are_named(tmp_path, monkeypatch):
     with pytest.raises(ModelFileError, match="There is no model file"):
         make_app(tmp_path / "none.tk")
-    transferkit.save(PCA(2).fit(np.eye(4)), tmp_path / "pca.tk")
-    with pytest.raises(ModelFileError, match="is a PCA, which predicts nothing"):
-        make_app(tmp_path / "pca.tk")
     monkeypatch.setitem(sys.modules, "fastapi", None)
     with pytest.raises(MissingExtraError, match=r"transferkit\[serve\]"):
         make_app(tmp_path / "pca.tk")

@@ -9,6 +9,7 @@ import click
 
 import transferkit
 from transferkit.cli._progress import show_progress
+from transferkit.cli._text_models import load_text_model, predict_texts
 
 _quiet = click.option("--quiet", "-q", is_flag=True, help="Show no progress and no summary.")
 _text = click.option("--text-column", default="text", show_default=True, help="Column or key that holds the texts.")
@@ -139,7 +140,7 @@ def finetune(labelled, encoder, output, strategy, C, class_weight, cv, text_colu
 @_json
 def evaluate(model, labelled, text_column, label_column, as_json):
     """Print accuracy, macro F1, precision and recall of each class, and the confusion matrix."""
-    fitted = _load_classifier(model)
+    fitted = load_text_model(model, classes=True)
     data = transferkit.datasets.load_labelled_csv(labelled, text=text_column, label=label_column)
     report = _evaluate(data.target, fitted.predict(data.data).astype(str))
     click.echo(json.dumps(report, indent=2) if as_json else _format_report(report))
@@ -196,7 +197,7 @@ def predict(model, texts, output, text_column, quiet):
     """Predict texts of a file (.txt, .csv, .tsv, .jsonl), or of standard input, one a line: CSV out."""
     if output:
         _check_writable(output)
-    fitted = _load_classifier(model)
+    fitted = load_text_model(model)
     rows = transferkit.datasets.load_corpus(texts, text=text_column) if texts != "-" else _read_lines(sys.stdin)
     lines, batch = [], 1000
     with show_progress(f"predicting {len(rows):,} texts", -(-len(rows) // batch), quiet=quiet) as advance:
@@ -210,12 +211,12 @@ def predict(model, texts, output, text_column, quiet):
 
 
 def _predict_batch(model, texts):
-    labels = model.predict(texts).tolist()
-    if not hasattr(model, "predict_proba"):
-        return [list(row) for row in zip(texts, labels, strict=True)]
-    probabilities = model.predict_proba(texts)
+    labels, _, probabilities = predict_texts(model, texts)
+    if probabilities is None:
+        return [list(row) for row in zip(texts, labels.tolist(), strict=True)]
     return [
-        [text, label, *(f"{p:.6f}" for p in row)] for text, label, row in zip(texts, labels, probabilities, strict=True)
+        [text, label, *(f"{p:.6f}" for p in row)]
+        for text, label, row in zip(texts, labels.tolist(), probabilities, strict=True)
     ]
 
 
@@ -326,13 +327,6 @@ def demo(output, quiet):
     from transferkit.cli._demo import run_demo
 
     run_demo(Path(output), quiet=quiet)
-
-
-def _load_classifier(path):
-    model = transferkit.load(path)
-    if not hasattr(model, "predict") or not hasattr(model, "classes_"):
-        raise ValueError(f"The model in {path!r} is a {type(model).__name__}, which predicts no classes.")
-    return model
 
 
 def _check_writable(path):

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from transferkit.cli._requests import BodyLimit, answer_invalid_request
-from transferkit.exceptions import MissingExtraError, ModelFileError
-from transferkit.persistence import describe, load
+from transferkit.cli._text_models import load_text_model, predict_texts
+from transferkit.exceptions import MissingExtraError
+from transferkit.persistence import describe
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -30,7 +31,7 @@ def make_app(
     ``POST /predict`` takes ``{"texts": [...]}`` and returns predictions and, where the model has them, probabilities;
     ``POST /explain`` takes ``{"text": "...", "n": 10}`` and returns the terms that mattered; ``GET /model`` says what
     the model is. A file that is replaced is loaded within a second of the next request; if the new one is
-    damaged, the old model goes on, and ``GET /model`` says why.
+    damaged or no model of texts, the old one goes on, and ``GET /model`` says why.
 
     Parameters
     ----------
@@ -56,7 +57,8 @@ def make_app(
     Raises
     ------
     ModelFileError
-        If the file is missing or damaged, or its model does not predict.
+        If the file is missing or damaged, or its model predicts nothing, takes something else than texts (a trial
+        prediction is made), or reads files that its input names.
     MissingExtraError
         If FastAPI is not installed.
     """
@@ -83,13 +85,14 @@ def make_app(
 
     @app.post("/predict")
     def predict(request: Texts):
-        model = model_file.current()
-        if not hasattr(model, "predict_proba"):
-            return {"predictions": model.predict(request.texts).tolist()}
-        probabilities = model.predict_proba(request.texts)
-        predictions = model.predict(request.texts)
-        classes = [str(label) for label in model.classes_]
-        return {"predictions": predictions.tolist(), "classes": classes, "probabilities": probabilities.tolist()}
+        answer = predict_texts(model_file.current(), request.texts)
+        if answer.classes is None:
+            return {"predictions": answer.predictions.tolist()}
+        return {
+            "predictions": answer.predictions.tolist(),
+            "classes": [str(label) for label in answer.classes],
+            "probabilities": answer.probabilities.tolist(),
+        }
 
     @app.post("/explain")
     def explain_one(request: OneText):
@@ -163,15 +166,11 @@ class ModelFile:
         try:
             self._model, self._description = self._read()
             self._problem = None
-        except (ModelFileError, OSError) as error:
+        except Exception as error:  # whatever is wrong with it, the old model can answer
             self._problem = str(error).replace(os.fspath(self._path), self._path.name)
 
     def _read(self):
-        model = load(self._path, mmap=self._mmap, verify_key=self._verify_key)
-        if not hasattr(model, "predict"):
-            raise ModelFileError(
-                f"The model in {os.fspath(self._path)!r} is a {type(model).__name__}, which predicts nothing."
-            )
+        model = load_text_model(self._path, mmap=self._mmap, verify_key=self._verify_key)
         _switch_caches_off(model)
         description = describe(self._path).to_dict()
         del description["path"]  # where files lie is nobody's business
