@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -213,3 +215,41 @@ def test_convert_goes_both_ways_and_warns_of_code(folder, model_path, run):
     expected = transferkit.load(model_path).predict_proba(texts)
     np.testing.assert_allclose(transferkit.load(folder / "back.tk").predict_proba(texts), expected, atol=1e-6)
     assert "must end in .joblib or .pkl" in run("convert", model_path, folder / "other.tk")[2]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX files")
+@pytest.mark.parametrize(
+    ("arguments", "target"),
+    [(("predict", "model.tk", "corpus.txt", "-o"), "o.csv"), (("convert", "model.tk"), "o.joblib")],
+)
+def test_output_keeps_links_modes_and_devices(arguments, target, model_path, run, monkeypatch):
+    monkeypatch.chdir(model_path.parent)
+    target = Path(target)
+    private, link = target.with_stem("private"), target
+    private.write_bytes(b"old")
+    private.chmod(0o600)
+    link.symlink_to(private)
+    assert run(*arguments, link)[0] == 0
+    assert link.is_symlink()
+    assert private.stat().st_mode & 0o777 == 0o600
+    assert private.stat().st_size > 3
+    if arguments[0] == "predict":
+        assert run(*arguments, "/dev/null")[0] == 0
+        assert Path("/dev/null").is_char_device()
+
+
+def test_failed_conversion_leaves_the_old_file(model_path, run, monkeypatch):
+    import joblib
+
+    def fail(model, path):
+        Path(path).write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(joblib, "dump", fail)
+    old = model_path.with_suffix(".joblib")
+    old.write_bytes(b"old")
+    code, _, error = run("convert", model_path, old)
+    assert code == 2
+    assert "No space left" in error
+    assert old.read_bytes() == b"old"
+    assert not list(model_path.parent.glob("*.tmp"))

@@ -10,6 +10,7 @@ import click
 import transferkit
 from transferkit.cli._progress import show_progress
 from transferkit.cli._text_models import load_text_model, predict_texts
+from transferkit.persistence import write_whole
 
 _quiet = click.option("--quiet", "-q", is_flag=True, help="Show no progress and no summary.")
 _text = click.option("--text-column", default="text", show_default=True, help="Column or key that holds the texts.")
@@ -227,12 +228,8 @@ def _write_csv(rows, output):
     buffer = io.StringIO(newline="")
     csv.writer(buffer, lineterminator="\n").writerows(rows)
     if output:
-        temporary = Path(output).with_name(f".{Path(output).name}.tmp")
-        try:
-            temporary.write_text(buffer.getvalue(), encoding="utf-8")
-            temporary.replace(output)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with write_whole(output, "output") as temporary:
+            temporary.write_bytes(buffer.getvalue().encode())
     else:
         click.echo(buffer.getvalue(), nl=False)
 
@@ -287,7 +284,8 @@ def convert(source, output, trust_code):
         raise ValueError(f"One of {source!r} and {output!r} must end in .joblib or .pkl, the other is the model file.")
     if writes:
         model = transferkit.load(source, verify="full", mmap=False)
-        joblib.dump(model, output)
+        with write_whole(output, "output") as temporary:
+            joblib.dump(model, temporary)
         click.echo(
             f"{source} -> {output} ({_megabytes(output)}). Whoever loads it must trust it: joblib files are code."
         )
