@@ -253,3 +253,50 @@ def test_failed_conversion_leaves_the_old_file(model_path, run, monkeypatch):
     assert "No space left" in error
     assert old.read_bytes() == b"old"
     assert not list(model_path.parent.glob("*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("classes", "written"),
+    [
+        ([0, 1], ["0", "1"]),
+        ([0, 1], ["0.0", "1.0"]),
+        ([0.0, 1.0], ["0", "1"]),
+        ([2.0, 1e3], ["+2.00", "1e3"]),
+        ([2**53, 2**53 + 1], ["09007199254740992", "09007199254740993"]),  # the same as floats
+        ([False, True], ["false", "TRUE"]),
+        ([False, True], ["0", "1"]),
+        (["1.0", "1"], ["1.0", "1"]),
+    ],
+)
+def test_labels_of_the_file_are_read_as_the_classes_of_the_model(classes, written, folder, run):
+    texts = ["the cat is here", "the stock again"] * 5
+    model = transferkit.TransferClassifier(strategy="scratch").fit(texts, np.array([*classes] * 5))
+    transferkit.save(model, folder / "model.tk")
+    rows = "".join(f"{text},{written[i % 2]}\n" for i, text in enumerate(texts))
+    (folder / "t.csv").write_text("text,label\n" + rows)
+    code, out, error = run("evaluate", folder / "model.tk", folder / "t.csv", "--json")
+    assert (code, error) == (0, "")
+    assert json.loads(out)["accuracy"] == 1
+    assert list(json.loads(out)["classes"]) == sorted(str(label) for label in model.classes_)
+
+
+def test_labels_that_are_no_classes_are_named(folder, model_path, run):
+    (folder / "t.csv").write_text("text,label\nthe cat,0\nthe cow,1\n")
+    code, out, error = run("evaluate", model_path, folder / "t.csv")
+    assert (code, out) == (2, "")
+    assert f"None of the labels in '{folder / 't.csv'}', ['0', '1'], is a class of the model: ['money', 'pet']" in error
+    (folder / "t.csv").write_text("text,label\nthe cat,pet\nthe cow,wild\n")
+    code, out, error = run("evaluate", model_path, folder / "t.csv")
+    assert code == 0
+    assert "that are no classes of the model: ['wild']" in error
+    assert "accuracy  0.5000" in out
+
+
+def test_model_of_several_labels_is_not_evaluated(folder, run):
+    texts = ["the cat is here", "the stock again"] * 5
+    model = transferkit.TransferClassifier(strategy="scratch").fit(texts, np.array([[0, 1], [1, 0]] * 5))
+    transferkit.save(model, folder / "model.tk")
+    (folder / "t.csv").write_text("text,label\nthe cat,0\nthe stock,1\n")
+    code, _, error = run("evaluate", folder / "model.tk", folder / "t.csv")
+    assert code == 2
+    assert "predicts several labels per text" in error

@@ -6,8 +6,10 @@ import time
 from pathlib import Path
 
 import click
+import numpy as np
 
 import transferkit
+from transferkit.cli._labels import read_labels, write_labels
 from transferkit.cli._progress import show_progress
 from transferkit.cli._text_models import load_text_model, predict_texts
 from transferkit.persistence import write_whole
@@ -143,7 +145,15 @@ def evaluate(model, labelled, text_column, label_column, as_json):
     """Print accuracy, macro F1, precision and recall of each class, and the confusion matrix."""
     fitted = load_text_model(model, classes=True)
     data = transferkit.datasets.load_labelled_csv(labelled, text=text_column, label=label_column)
-    report = _evaluate(data.target, fitted.predict(data.data).astype(str))
+    truth, unknown = read_labels(data.target, fitted, labelled)
+    predicted = fitted.predict(data.data)
+    if predicted.ndim > 1:
+        raise ValueError(
+            f"The model in {model!r} predicts several labels per text, and a table has one: evaluate it in Python."
+        )
+    if unknown:
+        click.echo(f"Labels of {labelled!r} that are no classes of the model: {write_labels(unknown)}.", err=True)
+    report = _evaluate(truth, np.array([str(label) for label in predicted]))
     click.echo(json.dumps(report, indent=2) if as_json else _format_report(report))
 
 
