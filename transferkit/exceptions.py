@@ -20,6 +20,12 @@ class ModelFileError(TransferkitError, ValueError):
     """A model file is missing, damaged, foreign, or holds what cannot be saved or loaded."""
 
 
+def how_to_trust(*names: str) -> str:
+    """Return how a caller of `load` says that names are trusted, in Python and on the command line, for messages."""
+    options = " ".join(f"--trusted {name}" for name in names)
+    return f"trusted={list(names)} in Python, {options} on the command line"
+
+
 class ExportError(TransferkitError, ValueError):
     """A model cannot be expressed exactly in another form."""
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from transferkit._training.device import as_writable
 from transferkit._training.module_features import is_program
-from transferkit.exceptions import ModelFileError
+from transferkit.exceptions import ModelFileError, how_to_trust
 
 __all__ = ["describe_module", "list_classes", "rebuild_module", "to_picklable"]
 
@@ -245,7 +245,7 @@ def _find(name: str, class_of: Callable[[str], type | None]) -> Any:
 def _refuse_classes(names: list[str], why: str) -> ModelFileError:
     return ModelFileError(
         f"The model file holds torch modules of the classes {names}, and {why}. If you know them and trust their code, "
-        f"name them: trusted={names}."
+        f"name them: {how_to_trust(*names)}."
     )
 
 

@@ -15,7 +15,7 @@ from sklearn.callback import CallbackSupportMixin
 from transferkit._progress import FitProgress
 from transferkit._validation import HasMethods, Interval, check_texts, fit_context, validate_parameter_constraints
 from transferkit._versioning import VersionedEstimator
-from transferkit.exceptions import MissingExtraError, ModelFileError
+from transferkit.exceptions import MissingExtraError, ModelFileError, how_to_trust
 
 _MOST_MODELS = 4  # that a process keeps loaded
 _BATCHES_A_STEP = 4  # of the progress that callbacks see
@@ -218,7 +218,7 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         if not trusted.names(self.model):
             raise ModelFileError(
                 f"The model file uses the sentence model {self.model!r}, which is not in it and would be loaded from "
-                f"there. If you trust it, name it: trusted=[{self.model!r}]."
+                f"there. If you trust it, name it: {how_to_trust(self.model)}."
             )
 
     def __sklearn_tags__(self):

@@ -1,4 +1,4 @@
-"""The classes that a model file may hold."""
+"""The classes that a model file may hold, and the functions that it may name."""
 
 import importlib
 
@@ -78,23 +78,23 @@ ALLOWED = {
 
 
 class Trusted:
-    """The classes that a caller trusts beside those above.
+    """The classes that a caller trusts beside those above, and functions.
 
     Parameters
     ----------
-    names : iterable of str or class, or None
-        Full names, such as "my_package.MyTransformer", or the classes themselves.
+    names : iterable of str, class or function, or None
+        Full names, such as "my_package.MyTransformer" or "my_package.cut", or the classes and functions themselves.
     function : str
         Name of the function they were given to, for error messages.
     """
 
     def __init__(self, names, function):
-        if isinstance(names, (str, type)) or not all(isinstance(name, (str, type)) for name in names or ()):
+        if isinstance(names, str) or callable(names) or not all(map(_is_name_or_code, names or ())):
             raise ValueError(
-                f"The 'trusted' parameter of {function} must be a list of full names of classes, such as "
-                f"['my_package.MyTransformer'], or of classes. Got {names!r} instead."
+                f"The 'trusted' parameter of {function} must be a list of full names of classes and functions, such as "
+                f"['my_package.MyTransformer', 'my_package.cut'], or of classes and functions. Got {names!r} instead."
             )
-        self._names = {_full_name(name) if isinstance(name, type) else name for name in names or ()}
+        self._names = {name if isinstance(name, str) else full_name(name) for name in names or ()}
 
     def names(self, name):
         """Return whether the caller listed this name."""
@@ -104,29 +104,53 @@ class Trusted:
         """Return the class of that name if the caller listed it, else None; only listed names are imported."""
         if name not in self._names:
             return None
-        module, _, class_name = name.rpartition(".")
-        try:
-            found = getattr(importlib.import_module(module), class_name)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ModelFileError(f"The trusted class {name!r} cannot be imported: {error}.") from error
+        found = _import(name, "class")
         if not isinstance(found, type):
             raise ModelFileError(f"The trusted name {name!r} is a {type(found).__name__}, not a class.")
         return found
 
+    def function_of(self, name):
+        """Return the function of that name if the caller listed it, else None; only listed names are imported."""
+        if name not in self._names:
+            return None
+        found = _import(name, "function")
+        if not is_function(found):
+            raise ModelFileError(f"The trusted name {name!r} is a {type(found).__name__}, not a function.")
+        return found
+
     def name_of(self, cls):
         """Return the name under which the caller listed a class, or None."""
-        same_ending = sorted(name for name in self._names if name.rpartition(".")[2] == cls.__name__)
-        return next((name for name in same_ending if self.class_of(name) is cls), None)
+        return self._find_name(cls, self.class_of)
+
+    def name_of_function(self, function):
+        """Return the name under which the caller listed a function, and that imports this very object, or None."""
+        return self._find_name(function, self.function_of)
+
+    def _find_name(self, value, import_name):
+        same_ending = sorted(name for name in self._names if name.rpartition(".")[2] == value.__name__)
+        return next((name for name in same_ending if import_name(name) is value), None)
 
 
-def how_to_trust(*names):
-    """Return how a caller says that names are trusted, in Python and on the command line."""
-    options = " ".join(f"--trusted {name}" for name in names)
-    return f"trusted={list(names)} in Python, {options} on the command line"
+def is_function(value):
+    """Return whether a value is a function by name: of Python, compiled, or one of NumPy's kinds."""
+    return callable(value) and not isinstance(value, type) and isinstance(getattr(value, "__name__", None), str)
 
 
-def _full_name(cls):
-    return f"{cls.__module__}.{cls.__qualname__}"
+def full_name(value):
+    """Return the import path of a class or function, as it says itself."""
+    return f"{value.__module__}.{getattr(value, '__qualname__', value.__name__)}"
+
+
+def _is_name_or_code(value):
+    return isinstance(value, (str, type)) or is_function(value)
+
+
+def _import(name, kind):
+    module, _, last = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), last)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ModelFileError(f"The trusted {kind} {name!r} cannot be imported: {error}.") from error
 
 
 def name_of_class(cls):

@@ -7,7 +7,7 @@ import os
 import platform
 import reprlib
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Literal
 
 import joblib
@@ -17,7 +17,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from transferkit.exceptions import ModelFileError, ModelVersionWarning
-from transferkit.persistence._allowed import Trusted
+from transferkit.persistence._allowed import Trusted, full_name, is_function
 from transferkit.persistence._bounds import Budget
 from transferkit.persistence._container import check_seals, open_container, read_arrays, read_header, write_container
 from transferkit.persistence._fingerprint import remember_fingerprint
@@ -35,7 +35,7 @@ def save(
     *,
     card: dict[str, Any] | None = None,
     sign_key: bytes | None = None,
-    trusted: Collection[str | type] | None = None,
+    trusted: Collection[str | Callable[..., Any]] | None = None,
     compress: bool = False,
 ) -> None:
     """Write a fitted estimator to a model file: its arrays and plain data, no code.
@@ -53,9 +53,10 @@ def save(
         Whatever should be known about the model, as JSON data: metrics, notes, licence. `describe` shows it.
     sign_key : bytes, default=None
         Secret with which the file is signed (HMAC-SHA256), for ``load(path, verify_key=...)``.
-    trusted : list of str or class, default=None
+    trusted : list of str, class or function, default=None
         Other classes that the file may hold, such as your own transformer: "my_package.MyTransformer". Their
-        attributes must be plain data; their code is not in the file. Whoever loads it must name them, too.
+        attributes must be plain data; their code is not in the file. Also functions at the top level of a module, such
+        as a tokenizer: "my_package.cut"; the file holds their import path. Whoever loads it must name them, too.
     compress : bool, default=False
         Deflate arrays of whole numbers, such as the spelling of terms: a file half a megabyte smaller for each 100,000
         terms, which loads some milliseconds later and whose terms processes do not share. Weights stay as they are.
@@ -67,7 +68,8 @@ def save(
     NotFittedError
         If the estimator is not fitted.
     ModelFileError
-        If it holds something other than plain data, such as a function or a tree; the place is named.
+        If it holds something other than plain data, such as a tree or a function that is not trusted or cannot be
+        imported (a lambda, a functools.partial, a function of ``__main__``); the place is named.
     OSError
         If the file cannot be written.
 
@@ -116,7 +118,7 @@ def save(
 def load(
     path: str | os.PathLike[str],
     *,
-    trusted: Collection[str | type] | None = None,
+    trusted: Collection[str | Callable[..., Any]] | None = None,
     mmap: bool = True,
     verify: Literal["probe", "full"] | None = "probe",
     verify_key: bytes | None = None,
@@ -128,10 +130,11 @@ def load(
     ----------
     path : str or path
         A file written by :func:`save`.
-    trusted : list of str or class, default=None
-        Other classes that the file may hold, such as "my_package.MyTransformer". They are imported, which runs the code
-        of their modules, and using the model runs their methods; so name only code that you would run anyway. Nothing
-        else of them runs in loading, and the file sets only attributes that their code mentions.
+    trusted : list of str, class or function, default=None
+        Other classes that the file may hold, such as "my_package.MyTransformer", and functions that it may name, such
+        as "my_package.cut". They are imported, which runs the code of their modules, and using the model runs them, as
+        the self-test does; so name only code that you would run anyway. No constructor runs in loading, and the file
+        sets only attributes that the code of a class mentions.
     mmap : bool, default=True
         Map the arrays from the file, read-only: they load when they are touched, and processes share them.
         Otherwise they are read into memory.
@@ -305,6 +308,8 @@ class _Names(reprlib.Repr):
     """Short texts; inner estimators by name alone, because their own parameters may name the user's files."""
 
     def repr_instance(self, x, level):
+        if is_function(x):
+            return full_name(x)  # and not its address
         return f"{type(x).__name__}(...)" if isinstance(x, BaseEstimator) else super().repr_instance(x, level)
 
 

@@ -7,6 +7,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import get_tags
 
+from transferkit.persistence._allowed import is_function
+
 _METHODS = ("predict_proba", "decision_function", "transform", "predict")
 _N_ROWS = 3
 _N_TERMS = 24
@@ -43,6 +45,8 @@ def find_reason_not_to_run(estimator):
     if name == "NMF" and not (type(estimator.max_iter) is int and estimator.max_iter <= _FEW_ITERATIONS):
         return f"the model holds an NMF that may iterate more than {_FEW_ITERATIONS:,} times"
     pattern, kind = state.get("token_pattern", _DEFAULT_PATTERN), state.get("input", "content")
+    if is_function(state.get("tokenizer")) or is_function(state.get("analyzer")):  # of the caller, instead of a pattern
+        pattern = _DEFAULT_PATTERN
     if type(pattern) is not str or not _HARMLESS_PATTERN.fullmatch(pattern):
         return f"the model holds a {name} with a token_pattern of its own, which could take forever"
     if type(kind) is not str or kind != "content":

@@ -4,18 +4,20 @@ A value is written as itself when JSON has it (None, bool, int, finite float, st
 with one key that says what it is; docs/model-files.md lists them.
 """
 
+import functools
 import math
 import os
 import zlib
 from inspect import signature
 from itertools import pairwise
+from types import MethodType
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
-from transferkit.exceptions import ModelFileError
-from transferkit.persistence._allowed import Trusted, class_of_name, how_to_trust, name_of_class
+from transferkit.exceptions import ModelFileError, how_to_trust
+from transferkit.persistence._allowed import Trusted, class_of_name, full_name, is_function, name_of_class
 from transferkit.persistence._attributes import is_attribute_of
 from transferkit.persistence._bounds import Budget, check_ends, check_keys, count_entries, is_out_of_proportion
 from transferkit.persistence._container import STORABLE_DTYPES
@@ -89,7 +91,33 @@ class Packer:
             return {"number": [value.dtype.name, repr(value.item())]}
         if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
             return {"dtype": [np.dtype(value).name, isinstance(value, type)]}
+        if is_function(value) or isinstance(value, functools.partial):
+            return {"function": self._name_function(value, where)}
         return self._pack_estimator(value, where)
+
+    def _name_function(self, function, where):
+        """Return the import path of a function that the caller trusts; raise ModelFileError where it has none."""
+        kind = type(function).__name__
+        if isinstance(function, (functools.partial, MethodType)):
+            raise ModelFileError(
+                f"{where} is a {kind}, and a model file holds the import paths of functions alone. Write a function of "
+                "a module that calls it, or save the model with joblib.dump instead."
+            )
+        path = full_name(function)
+        if path.startswith("__main__.") or "<" in path:
+            where_from = "of __main__" if path.startswith("__main__.") else "that no import finds"
+            raise ModelFileError(
+                f"{where} is a {kind} {where_from} ({path}), and a model file holds the import paths of functions "
+                "alone. Define it with 'def' at the top level of a module, and name it in trusted=[...]; or save the "
+                "model with joblib.dump instead."
+            )
+        name = self._trusted.name_of_function(function)
+        if name is None:
+            raise ModelFileError(
+                f"{where} is a {kind}. A model file can hold its import path, if whoever loads it trusts that: "
+                f"save(..., trusted=[{path!r}]), if that imports this very function, and the same in load."
+            )
+        return name
 
     def _pack_array(self, array, where):
         if self._compress and array.dtype.kind in "iu" and array.nbytes >= _SMALLEST_DEFLATED:
@@ -262,6 +290,15 @@ class Unpacker:
         pairs = [(self.unpack(key), self.unpack(value)) for key, value in items]
         check_keys([key for key, _ in pairs])
         return dict(pairs)
+
+    def _unpack_function(self, name):
+        function = self._trusted.function_of(name) if type(name) is str else None
+        if function is None:
+            raise ModelFileError(
+                f"The model file uses the function {name!r}, which is not in it and would be imported. If you know it "
+                f"and trust its code, name it: {how_to_trust(str(name))}."
+            )
+        return function
 
     def _unpack_float(self, text):
         return float(text)
