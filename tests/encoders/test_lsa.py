@@ -144,5 +144,5 @@ def test_encoder_without_its_rare_terms_says_so_in_its_own_name(corpus, method):
         "merge": lambda: loaded.merge(whole),
         "be merged": lambda: whole.merge(loaded),
     }[method]
-    with pytest.raises(ValueError, match="This LSAEncoder was fitted with fit .* Fit it with partial_fit"):
+    with pytest.raises(ValueError, match=r"This LSAEncoder was fitted with fit .* Fit it with partial_fit"):
         call()
