@@ -1,8 +1,11 @@
 """A served model answers, within limits, and goes on when its file is replaced by a better or by a broken one."""
 
+import asyncio
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 
 import transferkit
 from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, TfidfEncoder, TransferClassifier
-from transferkit.cli import _serve, main, make_app
+from transferkit.cli import _requests, _serve, main, make_app
 from transferkit.exceptions import MissingExtraError, ModelFileError
 
 pytest.importorskip("fastapi", reason="FastAPI is not installed: pip install 'transferkit[serve]'")
@@ -315,3 +318,41 @@ def test_command_serves_on_loopback_until_it_is_interrupted(path):
         process.terminate()
         _, errors = process.communicate(timeout=30)
     assert errors == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="stops the server with POSIX signals")
+def test_request_that_never_ends_does_not_keep_the_server_from_stopping(path):
+    pytest.importorskip("uvicorn")
+    code = "from transferkit.cli import _requests, _serve, main; _serve._SECONDS_TO_FINISH_REQUESTS = 1; main()"
+    command = [sys.executable, "-u", "-c", code, "serve", str(path), "--port", "0"]
+    for signals in ([signal.SIGTERM], [signal.SIGINT, signal.SIGINT]):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        port = int(process.stdout.readline().split()[2].rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 90\r\n\r\n{")
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/model", timeout=30):
+                pass  # so the request before has begun
+            for sent in signals:
+                process.send_signal(sent)
+                time.sleep(0.2)
+            try:
+                _, errors = process.communicate(timeout=30)
+            finally:
+                process.kill()
+        assert "Traceback" not in errors
+        assert "CancelledError" not in errors
+
+
+def test_request_that_does_not_arrive_in_time_is_answered_408(monkeypatch):
+    monkeypatch.setattr(_requests, "_SECONDS_FOR_A_BODY", 0.01)
+    sent = []
+
+    async def never():
+        await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(_requests.BodyLimit(None, 10)({"type": "http", "headers": []}, never, send))
+    assert sent[0]["status"] == 408
+    assert "did not arrive" in json.loads(sent[1]["body"])["detail"]

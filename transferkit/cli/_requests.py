@@ -1,7 +1,9 @@
 """What of an HTTP request is refused before a model sees it, and how the refusal is worded."""
 
+import asyncio
 import json
 
+_SECONDS_FOR_A_BODY = 30.0  # a client that has sent no whole request by then keeps its connection no longer
 _MOST_PROBLEMS = 10  # that one answer names
 
 
@@ -30,7 +32,9 @@ async def answer_invalid_request(request, error):
 
 
 class BodyLimit:
-    """Middleware that refuses requests of more bytes than allowed: announced ones at once, others as soon as they are.
+    """Middleware that refuses requests of more bytes than allowed, and those whose body does not arrive in time.
+
+    Announced sizes are refused at once, others as soon as they are too large.
 
     Parameters
     ----------
@@ -52,21 +56,33 @@ class BodyLimit:
             return await _refuse(send, 400, "The content-length of a request must be a number of bytes.")
         if self._is_more_than_allowed(announced):
             return await self._refuse_size(send)
-        messages, n_bytes = [], 0
-        while True:
-            message = await receive()
-            messages.append(message)
-            n_bytes += len(message.get("body", b""))
-            if n_bytes > self.max_body:
-                return await self._refuse_size(send)
-            if message["type"] != "http.request" or not message.get("more_body"):
-                break
+        try:
+            async with asyncio.timeout(_SECONDS_FOR_A_BODY):
+                messages = await self._read(receive)
+        except TimeoutError:
+            return await _refuse(send, 408, f"The request did not arrive within {_SECONDS_FOR_A_BODY:g} seconds.")
+        except asyncio.CancelledError:  # raised further it would be a traceback for each open request
+            return await _refuse(send, 503, "The server is stopping.")
+        if messages is None:
+            return await self._refuse_size(send)
         messages.reverse()
 
         async def replay():
             return messages.pop() if messages else await receive()
 
         return await self.app(scope, replay, send)
+
+    async def _read(self, receive):
+        """Return the messages of a body, None as soon as they have too many bytes."""
+        messages, n_bytes = [], 0
+        while True:
+            message = await receive()
+            messages.append(message)
+            n_bytes += len(message.get("body", b""))
+            if n_bytes > self.max_body:
+                return None
+            if message["type"] != "http.request" or not message.get("more_body"):
+                return messages
 
     def _is_more_than_allowed(self, digits):
         digits = digits.lstrip(b"0") or b"0"  # Python refuses to convert thousands of digits, whatever their value

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 _SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_TO_FINISH_REQUESTS = 5  # once the server is told to stop; less than what orchestrators wait before they kill
 
 
 def make_app(
@@ -220,4 +221,7 @@ def run_server(app, host, port, say):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         shown = f"[{host}]" if ":" in host else host
         say(f"serving on http://{shown}:{listener.getsockname()[1]} (see /docs)")
-        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
+        config = uvicorn.Config(
+            app, log_level="warning", lifespan="off", timeout_graceful_shutdown=_SECONDS_TO_FINISH_REQUESTS
+        )
+        uvicorn.Server(config).run(sockets=[listener])
