@@ -25,7 +25,7 @@ def run(capsys, monkeypatch):
     """Return a function that runs the command line and returns exit code, output and errors."""
 
     def run(*args, stdin=""):
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         with pytest.raises(SystemExit) as stop:
             main([str(arg) for arg in args])
         return stop.value.code, *capsys.readouterr()
@@ -63,7 +63,7 @@ def test_pretrain_finetune_evaluate_predict_describe(folder, run):
     code, out, _ = run("evaluate", folder / "model.tk", folder / "labelled.csv")
     assert code == 0
     assert "accuracy  1.0000" in out
-    code, out, _ = run("predict", folder / "model.tk", "-", stdin="the dog\n\nthe fund\n")
+    code, out, _ = run("predict", folder / "model.tk", "-", stdin="the dog\nthe fund\n")
     assert code == 0
     rows = list(csv.reader(io.StringIO(out)))
     assert rows[0] == ["text", "prediction", "probability of money", "probability of pet"]
@@ -150,7 +150,7 @@ def test_quiet_says_nothing(folder, run):
         (("finetune", "labelled.csv", "-e", "encoder.tk", "-o", "m.tk", "--cv", "9"), "n_splits=9"),
         (("evaluate", "encoder.tk", "labelled.csv"), "which predicts no classes"),
         (("evaluate", "model.tk", "other.csv"), "has no column 'text'"),
-        (("predict", "model.tk"), "Standard input holds no texts"),
+        (("predict", "model.tk"), "'standard input' holds no texts"),
         (("predict", "model.tk", "missing.txt", "-o", "out.csv"), "No such file"),
         (("describe", "missing.tk"), "There is no model file 'missing.tk'"),
         (("describe", "labelled.csv"), "is not a transferkit model file"),
@@ -300,3 +300,17 @@ def test_model_of_several_labels_is_not_evaluated(folder, run):
     code, _, error = run("evaluate", folder / "model.tk", folder / "t.csv")
     assert code == 2
     assert "predicts several labels per text" in error
+
+
+@pytest.mark.parametrize("name", ["t.txt", "t.csv", "-"])
+def test_each_line_has_its_prediction(name, folder, model_path, run):
+    lines = ["", "the dog", "  ", "the\x0bfund\u2028again", ""]
+    content = "\n".join(lines) + "\n"
+    source = folder / name if name != "-" else name
+    if name != "-":
+        source.write_text(("text\n" if name == "t.csv" else "") + content, newline="")
+    code, out, error = run("predict", model_path, source, stdin=content)
+    assert (code, error) == (0, "")
+    rows = list(csv.reader(io.StringIO(out, newline="")))
+    assert [row[0] for row in rows[1:]] == lines
+    assert all(row[1] in ("money", "pet") for row in rows[1:])

@@ -12,6 +12,7 @@ import transferkit
 from transferkit.cli._labels import read_labels, write_labels
 from transferkit.cli._progress import show_progress
 from transferkit.cli._text_models import load_text_model, predict_texts
+from transferkit.datasets._loaders import read_texts
 from transferkit.persistence import write_whole
 
 _quiet = click.option("--quiet", "-q", is_flag=True, help="Show no progress and no summary.")
@@ -205,11 +206,15 @@ def _format_report(report):
 @_text
 @_quiet
 def predict(model, texts, output, text_column, quiet):
-    """Predict texts of a file (.txt, .csv, .tsv, .jsonl), or of standard input, one a line: CSV out."""
+    """Predict texts of a file (.txt, .csv, .tsv, .jsonl), or of standard input, one per line: CSV out.
+
+    Each line has its row, blank lines as well: they are empty texts.
+    """
     if output:
         _check_writable(output)
     fitted = load_text_model(model)
-    rows = transferkit.datasets.load_corpus(texts, text=text_column) if texts != "-" else _read_lines(sys.stdin)
+    source = {"source": texts} if texts != "-" else {"source": sys.stdin.buffer, "kind": "txt"}
+    rows = read_texts(**source, text=text_column, keep_blank=True).texts
     lines, batch = [], 1000
     with show_progress(f"predicting {len(rows):,} texts", -(-len(rows) // batch), quiet=quiet) as advance:
         for start in range(0, len(rows), batch):
@@ -242,13 +247,6 @@ def _write_csv(rows, output):
             temporary.write_bytes(buffer.getvalue().encode())
     else:
         click.echo(buffer.getvalue(), nl=False)
-
-
-def _read_lines(stream):
-    lines = [line.rstrip("\r\n") for line in stream if line.strip()]
-    if not lines:
-        raise ValueError("Standard input holds no texts: give one text a line.")
-    return lines
 
 
 @commands.command()
