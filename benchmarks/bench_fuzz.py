@@ -2,11 +2,12 @@
 
 Run ``python benchmarks/bench_fuzz.py --cases 100000 --seeds 0 1 2 3``; with ``--append`` runs with other seeds add up
 in the results file. Bits and bytes are changed, files cut and spliced, the table of arrays and the JSON metadata
-edited (values replaced, copied, deleted, wrapped; odd sizes, names of classes, names of files), and numbers in arrays
-made extreme. After such edits the digest is made right again, as an attacker would. Every file is loaded with
-verify="probe", "full" or None and, if it loads, used. A failure is a crash of the process, any error other than
-ModelFileError, a file that passes "full" but answers differently, or more time or memory than the bounds for one file
-of a few kB (they are in tests/persistence/mutations.py).
+edited (values replaced, copied, deleted, wrapped; odd sizes, names of classes, names of files), numbers in arrays made
+extreme, and values added that are small in the file and would be large in memory (streams, ends of strings, shapes,
+many references, deep and wide nesting). After such edits the digest is made right again, as an attacker would.
+Every file is loaded with verify="probe", "full" or None and, if it loads, used. A failure is a crash of the process,
+any error other than ModelFileError, a file that passes "full" but answers differently, or more time or memory than the
+bounds for one file (they are in tests/persistence/mutations.py; on Linux the process cannot get more memory).
 """
 
 import argparse
@@ -41,6 +42,9 @@ def work(seed, first, last, folder):
     signal.signal(signal.SIGALRM, mutations.raise_timeout)
     corpus, counts, failures = mutations.make_corpus(folder), {"loaded": 0, "refused": 0}, []
     slowest = 0.0
+    for case in corpus:
+        mutations.read_broken_file(folder / "broken.tk", case, case.content, False, "full")  # imports what it needs
+    mutations.limit_memory()
     with open(folder / "current", "wb", buffering=0) as current:
         for number in range(first, last):
             os.pwrite(current.fileno(), b"%020d" % number, 0)
