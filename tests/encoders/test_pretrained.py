@@ -328,6 +328,26 @@ def test_encoder_that_is_fitted_again_is_another_encoder():
     assert frozen.transform(["one three"]).toarray().tolist() == encoder.transform(["one three"]).toarray().tolist()
 
 
+def test_encoder_that_is_changed_in_place_is_another_one_after_refresh():
+    encoder = StandardScaler().fit(np.arange(6.0).reshape(3, 2))
+    frozen = PretrainedEncoder(encoder)
+    twin, before = clone(frozen), frozen.transform([[1.0, 2.0]])
+    encoder.mean_[:] += 1
+    assert frozen.refresh() is frozen
+    for each in (frozen, twin):
+        np.testing.assert_array_equal(each.transform([[1.0, 2.0]]), encoder.transform([[1.0, 2.0]]))
+    assert not np.array_equal(frozen.transform([[1.0, 2.0]]), before)
+
+
+def test_sparse_rows_of_more_entries_than_indices_can_count_are_stacked():
+    rows = _row_cache._split(sparse.csr_matrix(np.eye(3, dtype=np.int8)))
+    narrow = [row._replace(indices=row.indices.astype(np.int8), data=np.tile(row.data, 100)) for row in rows]
+    narrow = [row._replace(indices=np.tile(row.indices, 100)) for row in narrow]
+    stacked = _row_cache._stack(narrow)  # 300 entries, which int8 cannot count
+    assert stacked.indptr.tolist() == [0, 100, 200, 300]
+    assert stacked.toarray().tolist() == (100 * np.eye(3)).astype(np.int8).tolist()
+
+
 def test_encoder_that_learned_on_is_another_encoder():
     for encoder in (TfidfEncoder(), LSAEncoder(2, min_df=1), WordVectorEncoder(2, min_count=1)):
         frozen = PretrainedEncoder(encoder.partial_fit(["one two", "two three"]))

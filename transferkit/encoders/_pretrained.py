@@ -20,7 +20,7 @@ from transferkit._validation import (
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._row_cache import encode_once
-from transferkit.persistence import fingerprint, load_shared
+from transferkit.persistence import fingerprint, forget_fingerprint, load_shared
 
 
 class PretrainedEncoder(TransformerMixin, VersionedEstimator):
@@ -51,6 +51,11 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
 
     Notes
     -----
+    Each row of the output must depend on its own row of the input alone, as is so for nearly all fitted transformers;
+    one that computes with the rows it is given together (that centres each batch, say) gives other rows here than by
+    itself. A transformer whose arrays or dicts are changed in place, by other means than `fit` or `partial_fit`, is
+    noticed only after :meth:`refresh`.
+
     Rows are kept under a digest of the encoder's state and of the row's content: an encoder that is fitted
     again, or a file that is replaced, is another encoder, and texts are not kept. Of 4096 or more rows of numbers in
     one call, a few are encoded twice to see how long that takes: they are not kept where encoding is faster than
@@ -129,6 +134,17 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         if self.cache_size == 0:
             return encode(X)
         return encode_once(encode, fingerprint(encoder), X, 1e6 * self.cache_size)
+
+    def refresh(self):
+        """Look at the state of the source anew: call this after you changed a part of it in place.
+
+        Returns
+        -------
+        self : PretrainedEncoder
+            The encoder, which encodes all rows anew if the state of the source is another one.
+        """
+        forget_fingerprint(self.encoder_)
+        return self
 
     @property
     def encoder_(self):

@@ -194,7 +194,7 @@ def _stack(rows):
         return np.stack(rows)
     ends = np.cumsum([len(row.data) for row in rows])
     data, indices = (np.concatenate(parts) for parts in zip(*[row[:2] for row in rows], strict=True))
-    indptr = np.concatenate([[0], ends]).astype(indices.dtype)
+    indptr = np.concatenate([[0], ends])  # int64; SciPy narrows it where that is possible
     return rows[0].like((data, indices, indptr), shape=(len(rows), rows[0].n_columns))
 
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
     from transferkit.persistence._attributes import is_attribute_of
     from transferkit.persistence._describe import ModelDescription, describe
     from transferkit.persistence._file_input import reads_files
-    from transferkit.persistence._fingerprint import fingerprint
+    from transferkit.persistence._fingerprint import fingerprint, forget_fingerprint
     from transferkit.persistence._model_file import load, load_with_outcome, save
     from transferkit.persistence._probe import make_probe
     from transferkit.persistence._replacing import write_whole
@@ -21,6 +21,7 @@ __getattr__, __dir__ = import_when_asked(
         "ModelDescription": "._describe",
         "describe": "._describe",
         "fingerprint": "._fingerprint",
+        "forget_fingerprint": "._fingerprint",
         "is_attribute_of": "._attributes",
         "load": "._model_file",
         "load_shared": "._shared",
@@ -37,6 +38,7 @@ __all__ = [
     "ModelDescription",
     "describe",
     "fingerprint",
+    "forget_fingerprint",
     "is_attribute_of",
     "load",
     "load_shared",

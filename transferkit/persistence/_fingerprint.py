@@ -37,6 +37,11 @@ def remember_fingerprint(estimator, name):
     _known[estimator] = (list(_leaves(estimator)), name)
 
 
+def forget_fingerprint(estimator):
+    """Compute the name of an estimator again when it is next asked for."""
+    _known.pop(estimator, None)
+
+
 def _name(estimator):
     try:
         return joblib.hash(estimator)
