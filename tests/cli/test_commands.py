@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.pipeline import make_pipeline
 
 import transferkit
-from transferkit.cli import main
+from transferkit.cli import main, make_app
 
 ANIMALS, PAPERS, VERBS = ("cat", "dog", "cow", "horse"), ("stock", "bond", "fund", "share"), ("here", "there", "again")
 UNLABELLED = [f"the {noun} is {verb}" for noun in ANIMALS + PAPERS for verb in VERBS] + [
@@ -314,3 +315,22 @@ def test_each_line_has_its_prediction(name, folder, model_path, run):
     rows = list(csv.reader(io.StringIO(out, newline="")))
     assert [row[0] for row in rows[1:]] == lines
     assert all(row[1] in ("money", "pet") for row in rows[1:])
+
+
+def test_models_with_trusted_classes_can_be_used(folder, run):
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    pytest.importorskip("fastapi")
+    name, path = "sklearn.feature_extraction.text.CountVectorizer", folder / "own.tk"
+    model = make_pipeline(CountVectorizer(), transferkit.LogisticHead())
+    model.fit(["the cat is here", "the stock"], ["pet", "money"])
+    transferkit.save(model, path, trusted=[name])
+    for command in ("evaluate", "predict", "verify", "convert"):
+        others = {"verify": [], "convert": [folder / "own.joblib"]}.get(command, [folder / "labelled.csv"])
+        assert "trusted=" in run(command, path, *others)[2]
+        code, _, error = run(command, path, *others, "--trusted", name)
+        assert (code, error) == (0, "")
+    back = ("convert", folder / "own.joblib", folder / "back.tk", "--trust-code")
+    assert run(*back)[0] == 2
+    assert run(*back, "--trusted", name)[0] == 0
+    assert make_app(path, trusted=[name]).state.model_file.current().predict(["cat"]).tolist() == ["pet"]

@@ -18,6 +18,9 @@ from transferkit.persistence import write_whole
 _quiet = click.option("--quiet", "-q", is_flag=True, help="Show no progress and no summary.")
 _text = click.option("--text-column", default="text", show_default=True, help="Column or key that holds the texts.")
 _label = click.option("--label-column", default="label", show_default=True, help="Column that holds the labels.")
+_trusted = click.option(
+    "--trusted", multiple=True, metavar="NAME", help="Class or sentence model that the model file may use; repeatable."
+)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -142,9 +145,10 @@ def finetune(labelled, encoder, output, strategy, C, class_weight, cv, text_colu
 @_text
 @_label
 @_json
-def evaluate(model, labelled, text_column, label_column, as_json):
+@_trusted
+def evaluate(model, labelled, text_column, label_column, as_json, trusted):
     """Print accuracy, macro F1, precision and recall of each class, and the confusion matrix."""
-    fitted = load_text_model(model, classes=True)
+    fitted = load_text_model(model, classes=True, trusted=trusted)
     data = transferkit.datasets.load_labelled_csv(labelled, text=text_column, label=label_column)
     truth, unknown = read_labels(data.target, fitted, labelled)
     predicted = fitted.predict(data.data)
@@ -205,14 +209,15 @@ def _format_report(report):
 @click.option("--output", "-o", help="CSV file to write; the terminal by default.")
 @_text
 @_quiet
-def predict(model, texts, output, text_column, quiet):
+@_trusted
+def predict(model, texts, output, text_column, quiet, trusted):
     """Predict texts of a file (.txt, .csv, .tsv, .jsonl), or of standard input, one per line: CSV out.
 
     Each line has its row, blank lines as well: they are empty texts.
     """
     if output:
         _check_writable(output)
-    fitted = load_text_model(model)
+    fitted = load_text_model(model, trusted=trusted)
     source = {"source": texts} if texts != "-" else {"source": sys.stdin.buffer, "kind": "txt"}
     rows = read_texts(**source, text=text_column, keep_blank=True).texts
     lines, batch = [], 1000
@@ -261,11 +266,12 @@ def describe(model, as_json):
 @commands.command()
 @click.argument("model", metavar="FILE")
 @click.option("--key-file", help="File that holds the secret which the model must be signed with.")
-def verify(model, key_file):
+@_trusted
+def verify(model, key_file, trusted):
     """Compare a model file with its digest, its signature with a key, and its answers; exit code 2 if it is damaged."""
     from transferkit.persistence import load_with_outcome
 
-    _, not_compared = load_with_outcome(model, verify="full", verify_key=_read_key(key_file))
+    _, not_compared = load_with_outcome(model, verify="full", verify_key=_read_key(key_file), trusted=trusted)
     answers = "answers as when it was saved" if not_compared is None else f"not compared: {not_compared}"
     description = transferkit.describe(model)
     signed = (
@@ -282,7 +288,8 @@ def verify(model, key_file):
 @click.argument("source", metavar="IN")
 @click.argument("output", metavar="OUT")
 @click.option("--trust-code", is_flag=True, help="Load a .joblib or .pkl file although that runs the code in it.")
-def convert(source, output, trust_code):
+@_trusted
+def convert(source, output, trust_code, trusted):
     """Turn a .joblib or .pkl file into a model file (.tk), or back."""
     import joblib
 
@@ -291,7 +298,7 @@ def convert(source, output, trust_code):
     if reads == writes:
         raise ValueError(f"One of {source!r} and {output!r} must end in .joblib or .pkl, the other is the model file.")
     if writes:
-        model = transferkit.load(source, verify="full", mmap=False)
+        model = transferkit.load(source, verify="full", mmap=False, trusted=trusted)
         with write_whole(output, "output") as temporary:
             joblib.dump(model, temporary)
         click.echo(
@@ -303,7 +310,7 @@ def convert(source, output, trust_code):
             f"{source!r} is code: to load it runs whatever its author put in. If you made it or trust who did, say "
             "--trust-code."
         )
-    transferkit.save(joblib.load(source), output)
+    transferkit.save(joblib.load(source), output, trusted=trusted)
     click.echo(f"{source} -> {output} ({_megabytes(output)})")
 
 
@@ -314,11 +321,14 @@ def convert(source, output, trust_code):
 @click.option("--mmap", is_flag=True, help="Share memory between servers; then never overwrite the file in place.")
 @click.option("--max-texts", default=100, show_default=True, help="Most texts of one request.")
 @click.option("--key-file", help="File that holds the secret which the model must be signed with.")
-def serve(model, port, host, mmap, max_texts, key_file):
+@_trusted
+def serve(model, port, host, mmap, max_texts, key_file, trusted):
     """Answer HTTP requests: POST /predict and /explain, GET /model. A file that is replaced is loaded again."""
     from transferkit.cli._serve import make_app, run_server
 
-    run_server(make_app(model, mmap=mmap, max_texts=max_texts, verify_key=_read_key(key_file)), host, port, click.echo)
+    key = _read_key(key_file)
+    app = make_app(model, mmap=mmap, max_texts=max_texts, verify_key=key, trusted=trusted)
+    run_server(app, host, port, click.echo)
 
 
 def _read_key(path):

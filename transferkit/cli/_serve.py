@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +24,7 @@ def make_app(
     *,
     mmap: bool = False,
     verify_key: bytes | None = None,
+    trusted: Collection[str | type] | None = None,
     max_texts: int = 100,
     max_characters: int = 100_000,
     max_body: int = 1_000_000,
@@ -43,6 +45,8 @@ def make_app(
         `save` and ``mv`` do it: one that is overwritten in place, as ``cp`` does, ends the process.
     verify_key : bytes, default=None
         Refuse files that are not signed with this secret, as `load` does.
+    trusted : list of str or class, default=None
+        Other classes and sentence models that the file may use, as `load` takes them.
     max_texts : int, default=100
         Most texts of one request.
     max_characters : int, default=100_000
@@ -70,7 +74,7 @@ def make_app(
     except ImportError as error:
         raise MissingExtraError("transferkit serve", "serve") from error
 
-    model_file = ModelFile(path, mmap, verify_key)
+    model_file = ModelFile(path, mmap, verify_key, trusted)
     app = FastAPI(title="transferkit", summary=f"Predictions of {Path(path).name}")
     app.state.model_file = model_file
     app.add_middleware(BodyLimit, max_body=max_body)
@@ -136,10 +140,13 @@ class ModelFile:
         Whether its arrays are mapped.
     verify_key : bytes, default=None
         Secret that it must be signed with.
+    trusted : list of str or class, default=None
+        Other classes that it may hold.
     """
 
-    def __init__(self, path, mmap, verify_key=None):
+    def __init__(self, path, mmap, verify_key=None, trusted=None):
         self._path, self._mmap, self._verify_key = Path(path), mmap, verify_key
+        self._trusted = trusted
         self._lock = threading.Lock()
         self._looked = time.monotonic()
         self._seen = self._status()
@@ -171,7 +178,7 @@ class ModelFile:
             self._problem = str(error).replace(os.fspath(self._path), self._path.name)
 
     def _read(self):
-        model = load_text_model(self._path, mmap=self._mmap, verify_key=self._verify_key)
+        model = load_text_model(self._path, mmap=self._mmap, verify_key=self._verify_key, trusted=self._trusted)
         _switch_caches_off(model)
         description = describe(self._path).to_dict()
         del description["path"]  # where files lie is nobody's business
