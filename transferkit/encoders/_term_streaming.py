@@ -1,10 +1,14 @@
 """Learning on: more texts, and what other encoders have counted."""
 
+from threading import RLock
+
 from transferkit._algorithms.vocabulary_merging import Tally
 from transferkit._validation import check_can_merge, fit_context, is_fitted
 from transferkit.encoders._lost_words import warn_of_lost_words
 from transferkit.encoders._text_blocks import TermStatistics
 from transferkit.encoders._text_workings import find_workings
+
+_settling = RLock()  # one for all encoders: a lock of their own could not be pickled
 
 
 class TermStreamingMixin:
@@ -80,9 +84,12 @@ class TermStreamingMixin:
 
     def _settle(self):
         """Choose columns and weights, if texts were added since that was last done."""
-        if self._tally is not None:
-            terms = self._tally.vocabulary()
-            self._store(TermStatistics(terms, self.n_documents_, self._tally.error), keeps_all=True)
+        if self._tally is None:
+            return
+        with _settling:
+            if self._tally is not None:  # another thread may have done it meanwhile
+                terms = self._tally.vocabulary()
+                self._store(TermStatistics(terms, self.n_documents_, self._tally.error), keeps_all=True)
 
     def _statistics(self):
         terms = self._terms()

@@ -515,7 +515,8 @@ class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, Tra
         idf = weigh_columns(terms.document_frequency, columns, n_documents, **settings)
         vars(self).update(zip(TERM_ARRAYS, terms, strict=True))
         self._columns, self._idf, self.n_documents_, self._packed = columns, idf, n_documents, None
-        self._tally, self._keeps_all, self._is_complete, self._vocabulary_error = None, keeps_all, True, error
+        self._keeps_all, self._is_complete, self._vocabulary_error = keeps_all, True, error
+        self._tally = None  # at last, as other threads take the encoder for settled from here on
 
     @property
     def _row_dtype(self):

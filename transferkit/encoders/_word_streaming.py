@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from numbers import Integral
+from threading import RLock
 
 from transferkit._algorithms.pooling import rotation_onto
 from transferkit._algorithms.vocabulary import find_terms
@@ -10,6 +11,8 @@ from transferkit.encoders._lost_words import warn_of_lost_words
 from transferkit.encoders._text_analysis import TextSample, make_analysis, warn_for_parameters
 from transferkit.encoders._text_blocks import check_documents
 from transferkit.encoders._word_counts import Bounds, WordCounts
+
+_settling = RLock()  # one for all encoders: a lock of their own could not be pickled
 
 
 class WordStreamingMixin:
@@ -122,6 +125,16 @@ class WordStreamingMixin:
                 learned["_ngram_vectors"] = learned["_ngram_vectors"] @ rotation
         vars(self).update(learned, _counts=tuple(counts), _keeps_counts=True)
         return self
+
+    def _settle(self):
+        """Compute the vectors, if texts were added since that was last done."""
+        if self._is_stale:
+            with _settling:
+                if self._is_stale:  # another thread may have done it meanwhile
+                    learned = self._learn(WordCounts(*self._counts))
+                    is_stale = learned.pop("_is_stale")
+                    vars(self).update(learned)
+                    self._is_stale = is_stale  # at last, as other threads take the vectors for current from here on
 
     def _count(self, counts, X, sample=None):
         words = self._make_words()

@@ -477,11 +477,6 @@ class WordVectorEncoder(
             "_is_stale": False,
         }
 
-    def _settle(self):
-        """Compute the vectors, if texts were added since that was last done."""
-        if self._is_stale:
-            vars(self).update(self._learn(WordCounts(*self._counts)))
-
     def _term_projection(self):
         """Return what carries knowledge from term to term: for strategies that train on the terms themselves."""
         self._settle()
