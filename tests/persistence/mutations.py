@@ -287,7 +287,7 @@ def _make_sizes():
         "large": np.frombuffer(stream, np.uint8),
         "stream": np.frombuffer(zlib.compress(bytes(_STREAM)), np.uint8),
         "text": np.full(3 * n, ord("a"), np.uint8),
-        "to and fro": np.tile(np.array([3 * n, 0]), n // 2),
+        "back and forth": np.tile(np.array([3 * n, 0]), n // 2),
         "back": np.arange(n)[::-1] * 3,
         "beyond": np.full(n, 1 << 40),
         "below": np.tile(np.array([-1, 3 * n]), n // 2),
@@ -333,7 +333,7 @@ def _deflated(random):
 
 
 def _strings(random):
-    ends = ["to and fro", "back", "beyond", "below", "last"][random.randint(5)]
+    ends = ["back and forth", "back", "beyond", "below", "last"][random.randint(5)]
     shape = [[20_000], [100, 200], [-1], [10**9], [-100, -200]][random.randint(5)]
     return {"strings": ["UO"[random.randint(2)], shape, "text", ends]}
 
