@@ -407,6 +407,32 @@ def test_word_that_is_known_as_it_is_written_comes_first(tmp_path):
         encoder.similarity("the dog", "dog")
 
 
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("form", CONTENTS)
+def test_limit_reads_the_first_words_alone(tmp_path, form, zipped):
+    path = tmp_path / "vectors"
+    path.write_bytes(gzip.compress(CONTENTS[form]) if zipped else CONTENTS[form])
+    for limit in (1, 3, 4, 5):
+        encoder = WordVectorEncoder.from_file(path, limit=limit)
+        assert list(encoder.vocabulary_) == WORDS[:limit]
+        np.testing.assert_array_equal(encoder.vectors_, VECTORS[:limit])
+    assert list(WordVectorEncoder.from_file(path, limit=3, restrict_to=["cat", "dog"]).vocabulary_) == ["cat"]
+    with pytest.raises(ModelFileError, match="None of the wanted words"):
+        WordVectorEncoder.from_file(path, limit=3, restrict_to=["dog"])
+    for limit in (0, -1, 2.5, "3"):
+        with pytest.raises(ValueError, match="The 'limit' argument of from_file must be an int in the range"):
+            WordVectorEncoder.from_file(path, limit=limit)
+
+
+def test_nothing_is_read_behind_the_limit(tmp_path):
+    path = tmp_path / "vectors"
+    for content in (b"3 2\nthe 1 2\ncat 3 4\nbad", b"the 1 2\ncat 3 4\nbad", CONTENTS["word2vec binary"][:-3]):
+        path.write_bytes(content)
+        assert list(WordVectorEncoder.from_file(path, limit=2).vocabulary_) in (["the", "cat"], WORDS[:2])
+        with pytest.raises(ModelFileError):
+            WordVectorEncoder.from_file(path)
+
+
 LOST_WORDS = [
     (["我", "好", "书", "the"], {"token_pattern": r"\S+"}),
     (["हिन्दी", "में", "है", "the"], {"token_pattern": r"\S+"}),

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 
+from transferkit._validation import check_count
 from transferkit.encoders._lost_words import count_inner_frames
 from transferkit.encoders._text_analysis import make_analysis, sort_given_vocabulary
 from transferkit.encoders._text_blocks import check_documents
@@ -22,7 +23,7 @@ class WordSourcesMixin:
     """Makes fitted encoders of word vectors that others have trained."""
 
     @classmethod
-    def from_file(cls, path, *, restrict_to=None, **parameters):
+    def from_file(cls, path, *, restrict_to=None, limit=None, **parameters):
         """Return an encoder with the word vectors of a file.
 
         Parameters
@@ -32,6 +33,9 @@ class WordSourcesMixin:
         restrict_to : iterable of str, default=None
             Words, or texts whose words are meant: only their vectors are read. The file is streamed, so
             memory is needed for these alone.
+        limit : int, default=None
+            Read only that many words from the beginning of the file, which are the most frequent ones, whether
+            `restrict_to` names them or not; None reads all.
         **parameters : any
             Parameters of the encoder, such as `pooling` or ``lowercase=False`` for vectors of cased words.
 
@@ -57,16 +61,18 @@ class WordSourcesMixin:
         called, the share of the word in rank r is therefore taken to be in proportion to 1 / r
         (Zipf's law), and its `idf_` to be 1 + log(r).
         """
+        if limit is not None:
+            check_count("limit", limit, "from_file", least=1)
         encoder = cls(**parameters)
         encoder._validate_params()
         if restrict_to is None:
-            return encoder._take_vectors(*_with_zipf_shares(read_vectors(path)))
+            return encoder._take_vectors(*_with_zipf_shares(read_vectors(path, limit=limit)))
         texts = _take_texts(restrict_to)
         wanted = encoder._wanted_words(texts)
         try:
-            read = read_vectors(path, wanted)
+            read = read_vectors(path, wanted, limit)
         except ModelFileError as error:
-            encoder._explain_missing_words(path, texts, wanted, error)
+            encoder._explain_missing_words(path, limit, texts, wanted, error)
             raise
         return encoder._take_vectors(*_with_zipf_shares(read))
 
@@ -98,11 +104,11 @@ class WordSourcesMixin:
         analyze = make_analysis(self._make_words()).analyze
         return {word for text in texts for word in [text, *analyze(text)]}
 
-    def _explain_missing_words(self, path, texts, wanted, error):
+    def _explain_missing_words(self, path, limit, texts, wanted, error):
         """Raise ValueError if the words of texts are in a file, and only the tokens of these texts are not."""
         others = {piece for text in texts for piece in [*text.split(), *text]} - wanted
         try:
-            found = read_vectors(path, others)[0] if others else []
+            found = read_vectors(path, others, limit)[0] if others else []
         except ModelFileError:
             return
         if found:

@@ -6,7 +6,7 @@ import os
 import zlib
 from contextlib import contextmanager
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ _BLANKS = b" \t\r\n"  # at the end of a line
 _TEXT_CONTROLS = frozenset(b"\t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85")
 
 
-def read_vectors(path, wanted=None):
+def read_vectors(path, wanted=None, limit=None):
     """Read word vectors, line by line.
 
     Parameters
@@ -34,6 +34,8 @@ def read_vectors(path, wanted=None):
         word2vec (text or binary), GloVe (text) or fastText (``.vec``), plain or gzip-compressed; recognised by content.
     wanted : set of str, default=None
         Words to keep; None keeps all.
+    limit : int, default=None
+        Number of words at the beginning of the file, wanted or not, behind which nothing is read; None reads all.
 
     Returns
     -------
@@ -52,7 +54,7 @@ def read_vectors(path, wanted=None):
     name = os.fspath(path)
     try:
         with _open(path) as file:
-            return _read(file, name, wanted).finish()
+            return _read(file, name, wanted, limit).finish()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ModelFileError(f"The file {name!r} is damaged: {error}.") from error
 
@@ -71,7 +73,7 @@ def _open(path):
             yield raw
 
 
-def _read(file, name, wanted):
+def _read(file, name, wanted, limit):
     """Return a table of the wanted words."""
     kind = describe_kind(file.peek(N_BYTES)[:N_BYTES])
     if kind is not None:
@@ -80,19 +82,22 @@ def _read(file, name, wanted):
     header = first.split()
     if len(header) == 2 and all(field.isdigit() for field in header):
         n_words, n_components = _check_header(header, name)
+        is_cut = limit is not None and limit < n_words
+        n_words = limit if is_cut else n_words
         if _is_binary(file.peek(_PEEK)[:_PEEK]):
             most_rows = _bound_rows(file, wanted, n_words, 4 * n_components + 1)
             table = VectorTable(name, n_components, most_rows)
             read_binary(file, table, n_words, _decode, wanted)
             return table
         table = VectorTable(name, n_components, _bound_rows(file, wanted, n_words, 2 * n_components + 1))
-        _read_text(_lines(file), table, wanted, first_line=2, n_words=n_words)
+        lines = islice(_lines(file), limit) if is_cut else _lines(file)
+        _read_text(lines, table, wanted, first_line=2, n_words=n_words)
         return table
     n_components = _count_numbers(first.rstrip(_BLANKS))
     if n_components < 1 or len(first) == _LONGEST_LINE:
         raise ModelFileError(f"Line 1 of {name!r} holds neither a header nor a word and its numbers: {first[:60]!r}.")
     table = VectorTable(name, n_components, None)
-    _read_text(chain([first], _lines(file)), table, wanted, first_line=1, n_words=None)
+    _read_text(islice(chain([first], _lines(file)), limit), table, wanted, first_line=1, n_words=None)
     return table
 
 
