@@ -356,3 +356,18 @@ def test_request_that_does_not_arrive_in_time_is_answered_408(monkeypatch):
     asyncio.run(_requests.BodyLimit(None, 10)({"type": "http", "headers": []}, never, send))
     assert sent[0]["status"] == 408
     assert "did not arrive" in json.loads(sent[1]["body"])["detail"]
+
+
+@pytest.mark.parametrize("in_pipeline", [True, False])
+def test_texts_are_encoded_once_and_classes_have_the_type_of_predictions(in_pipeline, tmp_path, monkeypatch):
+    from fastapi.testclient import TestClient
+
+    y = [2, 1] * 10
+    model = make_pipeline(TfidfEncoder(), LogisticHead()) if in_pipeline else TransferClassifier(strategy="scratch")
+    transferkit.save(model.fit(TEXTS, y), tmp_path / "m.tk")
+    client, calls, transform = TestClient(make_app(tmp_path / "m.tk")), [], TfidfEncoder.transform
+    monkeypatch.setattr(TfidfEncoder, "transform", lambda self, X: calls.append(X) or transform(self, X))
+    answer = client.post("/predict", json={"texts": TEXTS[:3]}).json()
+    assert calls == [TEXTS[:3]]
+    assert answer["classes"] == [1, 2]
+    assert answer["predictions"] == model.predict(TEXTS[:3]).tolist()

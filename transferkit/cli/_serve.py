@@ -95,7 +95,7 @@ def make_app(
             return {"predictions": answer.predictions.tolist()}
         return {
             "predictions": answer.predictions.tolist(),
-            "classes": [str(label) for label in answer.classes],
+            "classes": answer.classes.tolist(),
             "probabilities": answer.probabilities.tolist(),
         }
 

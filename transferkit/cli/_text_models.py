@@ -5,9 +5,11 @@ import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import load
+from transferkit.transfer import TransferClassifier, TransferRegressor
 
 _TRIAL = ["a text", "another one, of more words"]
 
@@ -76,13 +78,23 @@ def predict_texts(model, texts):
     Returns
     -------
     predictions : Predictions
-        Those of `model.predict` and `model.predict_proba`.
+        Those of `model.predict` and `model.predict_proba`; pipelines and transfer estimators encode the texts once.
     """
     classes = _classes_of(model)
+    model, rows = _encode(model, texts)
     if classes is None:
-        return Predictions(model.predict(texts), None, None)
-    return Predictions(model.predict(texts), classes, model.predict_proba(texts))
+        return Predictions(model.predict(rows), None, None)
+    return Predictions(model.predict(rows), classes, model.predict_proba(rows))
 
 
 def _classes_of(model) -> Any:
     return getattr(model, "classes_", None) if hasattr(model, "predict_proba") else None
+
+
+def _encode(model, texts):
+    """Return the part of a model that predicts, and the features that it takes."""
+    if isinstance(model, Pipeline) and len(model) > 1:
+        return model[-1], model[:-1].transform(texts)
+    if isinstance(model, (TransferClassifier, TransferRegressor)):
+        return model.head_, model.encoder_.transform(texts)
+    return model, texts
