@@ -14,7 +14,13 @@ from sklearn.preprocessing import FunctionTransformer
 from transferkit import FeatureBlocks, LogisticHead, LogisticHeadCV, RidgeHead
 
 # few rows; more rows than features; more rows than are decomposed; wide and long; wide blocks, both sparse
-SHAPES = {"few": (150, 400, 10), "tall": (900, 100, 20), "large": (2550, 2500, 10), "wide": (1250, 1500, 10)}
+SHAPES = {"few": (150, 400, 10), "tall": (900, 100, 20), "large": (560, 500, 10), "wide": (1250, 1500, 10)}
+
+
+@pytest.fixture(autouse=True)
+def small_decompositions(monkeypatch):
+    """Let the large problem, and no other, be larger than what is decomposed."""
+    monkeypatch.setattr("transferkit._training.white_geometry.MAX_DECOMPOSED", 400)
 
 
 def make_problem(name, n_classes=3, dtype=np.float64):
