@@ -4,7 +4,8 @@ CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14 python
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c "$(IS_NEW_ENOUGH)" 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# What is imported is compiled then; compiling all of torch, SciPy and the others takes a minute.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
 .PHONY: demo test test-kernels lint format docs docs-test bench tables test-serving test-lowest dist clean
 
