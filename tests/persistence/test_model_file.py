@@ -1,6 +1,7 @@
 """Model files hold every estimator, run no code, and are whole or named as damaged."""
 
 import contextlib
+import functools
 import json
 import os
 import stat
@@ -43,33 +44,38 @@ LABELS = ["matrix", "matrix", "vector", "vector", "other"] * 4
 X, Y = np.random.RandomState(0).rand(40, 6), np.arange(40) % 3
 
 
-def fit_text_models():
-    lsa = LSAEncoder(n_components=3).fit(TEXTS)
-    yield "tfidf", TfidfEncoder(ngram_range=(1, 2), stop_words=["of"]).fit(TEXTS)
-    yield "lsa", lsa
-    yield "frozen", PretrainedEncoder(lsa)
-    yield "transfer", TransferClassifier(lsa).fit(TEXTS, LABELS)
-    yield "scratch", TransferClassifier(strategy="scratch").fit(TEXTS, LABELS)
-    yield "transfer with svc", TransferClassifier(lsa, LinearSVC()).fit(TEXTS, LABELS)
-    yield "pipeline", make_pipeline(PretrainedEncoder(lsa), StandardScaler(), LogisticHead()).fit(TEXTS, LABELS)
-    yield (
-        "union",
-        make_pipeline(make_union(TfidfEncoder(), LSAEncoder(2)), ComplementNB(norm=True), verbose=False)[:1].fit(TEXTS),
-    )
-    yield "tfidf and ridge", make_pipeline(TfidfEncoder(), RidgeClassifier()).fit(TEXTS, LABELS)
+TEXT_MODELS = {
+    "tfidf": lambda: TfidfEncoder(ngram_range=(1, 2), stop_words=["of"]).fit(TEXTS),
+    "lsa": lambda: LSAEncoder(n_components=3).fit(TEXTS),
+    "frozen": lambda: PretrainedEncoder(fit_model("lsa")),
+    "transfer": lambda: TransferClassifier(fit_model("lsa")).fit(TEXTS, LABELS),
+    "scratch": lambda: TransferClassifier(strategy="scratch").fit(TEXTS, LABELS),
+    "transfer with svc": lambda: TransferClassifier(fit_model("lsa"), LinearSVC()).fit(TEXTS, LABELS),
+    "pipeline": lambda: make_pipeline(PretrainedEncoder(fit_model("lsa")), StandardScaler(), LogisticHead()).fit(
+        TEXTS, LABELS
+    ),
+    "union": lambda: make_pipeline(make_union(TfidfEncoder(), LSAEncoder(2)), ComplementNB())[:1].fit(TEXTS),
+    "tfidf and ridge": lambda: make_pipeline(TfidfEncoder(), RidgeClassifier()).fit(TEXTS, LABELS),
+}
+NUMBER_MODELS = {
+    "head": lambda: LogisticHead().fit(X, Y),
+    "head on sparse": lambda: LogisticHead().fit(sparse.csr_matrix(X), Y),
+    "logistic regression": lambda: make_pipeline(StandardScaler(), PCA(3), LogisticRegression()).fit(X, Y),
+    "ridge": lambda: make_pipeline(MinMaxScaler(), Ridge()).fit(X, X[:, :2]),
+    "svd": lambda: make_pipeline(MaxAbsScaler(), TruncatedSVD(2, random_state=0), RobustScaler()).fit(X),
+    "nmf": lambda: NMF(2, init="nndsvda", max_iter=2000).fit(X),
+    "k-means": lambda: KMeans(3, n_init=1, random_state=0).fit(X),
+    "calibrated, sigmoid": lambda: CalibratedClassifierCV(LogisticHead(), method="sigmoid").fit(X, Y),
+    "calibrated, isotonic": lambda: CalibratedClassifierCV(LogisticHead(), method="isotonic").fit(X, Y),
+    "calibrated, temperature": lambda: CalibratedClassifierCV(LogisticHead(), method="temperature").fit(X, Y),
+    "scratch on numbers": lambda: TransferClassifier(PCA(2).fit(X), strategy="frozen").fit(X, Y),
+}
 
 
-def fit_number_models():
-    yield "head", LogisticHead().fit(X, Y)
-    yield "head on sparse", LogisticHead().fit(sparse.csr_matrix(X), Y)
-    yield "logistic regression", make_pipeline(StandardScaler(), PCA(3), LogisticRegression()).fit(X, Y)
-    yield "ridge", make_pipeline(MinMaxScaler(), Ridge()).fit(X, X[:, :2])
-    yield "svd", make_pipeline(MaxAbsScaler(), TruncatedSVD(2, random_state=0), RobustScaler()).fit(X)
-    yield "nmf", NMF(2, init="nndsvda", max_iter=2000).fit(X)
-    yield "k-means", KMeans(3, n_init=1, random_state=0).fit(X)
-    for method in ("sigmoid", "isotonic", "temperature"):
-        yield f"calibrated, {method}", CalibratedClassifierCV(LogisticHead(), method=method).fit(X, Y)
-    yield "scratch on numbers", TransferClassifier(PCA(2).fit(X), strategy="frozen").fit(X, Y)
+@functools.cache
+def fit_model(name):
+    """Return the model of that name, fitted when a test first needs it; tests only read it."""
+    return {**TEXT_MODELS, **NUMBER_MODELS}[name]()
 
 
 def predict(model, rows):
@@ -80,10 +86,10 @@ def predict(model, rows):
     raise AssertionError
 
 
-@pytest.mark.parametrize(("name", "model"), [*fit_text_models(), *fit_number_models()])
+@pytest.mark.parametrize("name", [*TEXT_MODELS, *NUMBER_MODELS])
 @pytest.mark.parametrize("mmap", [True, False])
-def test_loaded_model_predicts_the_same(name, model, mmap, tmp_path):
-    rows = X if name in dict(fit_number_models()) else [*TEXTS[:5], "", "unknown words"]
+def test_loaded_model_predicts_the_same(name, mmap, tmp_path):
+    model, rows = fit_model(name), X if name in NUMBER_MODELS else [*TEXTS[:5], "", "unknown words"]
     transferkit.save(model, tmp_path / "model.tk")
     loaded = transferkit.load(tmp_path / "model.tk", mmap=mmap)
     assert type(loaded) is type(model)
@@ -213,17 +219,21 @@ class Foreign(BaseEstimator):
 
 
 @pytest.mark.parametrize(
-    ("model", "message"),
+    ("make_model", "message"),
     [
-        (RandomForestClassifier(n_estimators=2).fit(X, Y), "RandomForestClassifier is a RandomForestClassifier"),
-        (Foreign().fit(X), "only plain data and estimators"),
-        (FunctionTransformer(np.log1p).fit(X), r"FunctionTransformer.func is a ufunc"),
-        (PCA(2, random_state=np.random.RandomState(0)).fit(X), "give random_state as an int"),
-        (make_pipeline(PCA(2), RandomForestClassifier(2)).fit(X, Y), r"Pipeline.steps\[1\]\[1\]"),
-        ({"not": "an estimator"}, "Only estimators can be saved"),
+        (
+            lambda: RandomForestClassifier(n_estimators=2).fit(X, Y),
+            "RandomForestClassifier is a RandomForestClassifier",
+        ),
+        (lambda: Foreign().fit(X), "only plain data and estimators"),
+        (lambda: FunctionTransformer(np.log1p).fit(X), r"FunctionTransformer.func is a ufunc"),
+        (lambda: PCA(2, random_state=np.random.RandomState(0)).fit(X), "give random_state as an int"),
+        (lambda: make_pipeline(PCA(2), RandomForestClassifier(2)).fit(X, Y), r"Pipeline.steps\[1\]\[1\]"),
+        (lambda: {"not": "an estimator"}, "Only estimators can be saved"),
     ],
 )
-def test_what_is_not_plain_data_is_refused_by_place(model, message, tmp_path):
+def test_what_is_not_plain_data_is_refused_by_place(make_model, message, tmp_path):
+    model = make_model()
     with pytest.raises(ModelFileError, match=message):
         transferkit.save(model, tmp_path / "model.tk")
     assert list(tmp_path.iterdir()) == []
@@ -466,8 +476,9 @@ def test_every_public_estimator_may_be_stored():
     assert estimators == stored - {"EncoderReference"}
 
 
-@pytest.mark.parametrize(("name", "model"), list(fit_text_models()))
-def test_joblib_and_pickle_files_predict_the_same(name, model, tmp_path):
+@pytest.mark.parametrize("name", TEXT_MODELS)
+def test_joblib_and_pickle_files_predict_the_same(name, tmp_path):
+    model = fit_model(name)
     joblib.dump(model, tmp_path / "model.joblib")
     loaded = joblib.load(tmp_path / "model.joblib")
     np.testing.assert_array_equal(predict(loaded, TEXTS), predict(model, TEXTS))
