@@ -13,25 +13,12 @@ import pytest
 from sklearn.pipeline import make_pipeline
 
 import transferkit
-from transferkit.cli import main, make_app
+from transferkit.cli import make_app
 
 ANIMALS, PAPERS, VERBS = ("cat", "dog", "cow", "horse"), ("stock", "bond", "fund", "share"), ("here", "there", "again")
 UNLABELLED = [f"the {noun} is {verb}" for noun in ANIMALS + PAPERS for verb in VERBS] + [
     f"the {a} and the {b}" for group in (ANIMALS, PAPERS) for a in group for b in group if a != b
 ]
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Return a function that runs the command line and returns exit code, output and errors."""
-
-    def run(*args, stdin=""):
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
-        with pytest.raises(SystemExit) as stop:
-            main([str(arg) for arg in args])
-        return stop.value.code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture
@@ -148,7 +135,6 @@ def test_quiet_says_nothing(folder, run):
             "The 'C' parameter of LogisticHead",
         ),
         (("finetune", "one.csv", "-e", "encoder.tk", "-o", "m.tk"), "labels of at least 2 classes"),
-        (("finetune", "labelled.csv", "-e", "encoder.tk", "-o", "m.tk", "--cv", "9"), "n_splits=9"),
         (("evaluate", "encoder.tk", "labelled.csv"), "which predicts no classes"),
         (("evaluate", "model.tk", "other.csv"), "has no column 'text'"),
         (("predict", "model.tk"), "'standard input' holds no texts"),

@@ -104,14 +104,15 @@ def make_encoder(name="vectors", n_components=256, min_df=2, max_ngram=1):
 )
 @click.option("-C", "C", type=float, help="Inverse strength of the L2 penalty.  [default: found on held-out labels]")
 @click.option("--class-weight", type=click.Choice(["balanced"]), help="Give rare classes as much weight as others.")
-@click.option("--cv", default=0, show_default=True, help="Also report the accuracy in this many folds.")
+@click.option("--cv", default=0, show_default=True, help="Also report the accuracy in this many folds; 0 for none.")
 @_text
 @_label
 @_quiet
 def finetune(labelled, encoder, output, strategy, C, class_weight, cv, text_column, label_column, quiet):
     """Train a head on labelled texts and save encoder and head as one model."""
-    from sklearn.model_selection import cross_val_score
+    from transferkit.cli._folds import check_folds, check_number_of_folds, score_folds
 
+    check_number_of_folds(cv)
     _check_writable(output)
     head = None
     if C is not None:
@@ -121,15 +122,16 @@ def finetune(labelled, encoder, output, strategy, C, class_weight, cv, text_colu
     model = transferkit.TransferClassifier(encoder, head, strategy=strategy)
     with show_progress("reading", 4 if cv else 3, quiet=quiet) as advance:
         data = transferkit.datasets.load_labelled_csv(labelled, text=text_column, label=label_column)
+        check_folds(cv, data.target, labelled)
         advance(f"training on {len(data.data):,} texts")
         start = time.perf_counter()
         model.fit(data.data, data.target)
         seconds = time.perf_counter() - start
-        if cv:
-            advance(f"checking in {cv} folds")
-            scores = cross_val_score(model, data.data, data.target, cv=cv)
         advance("saving")
         transferkit.save(model, output)
+        if cv:
+            advance(f"scoring in {cv} folds")
+            scores = score_folds(model, data.data, data.target, cv)
     _say(
         f"fine-tuned on {len(data.data):,} texts of {len(data.target_names)} classes in {seconds:.1f} s "
         f"with strategy {model.strategy_!r} -> {output} ({_megabytes(output)})",
