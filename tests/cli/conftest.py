@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+import transferkit
 from transferkit.cli import main
 
 
@@ -20,3 +21,13 @@ def run(capsys, monkeypatch):
         return stop.value.code, *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def saved_model(tmp_path_factory):
+    """The path of a model of classes "pet" and "money", which tests only read."""
+    path = tmp_path_factory.mktemp("saved") / "model.tk"
+    texts, labels = ["the cat is here", "the stock again", "the cow is there", "the bond"], ["pet", "money"] * 2
+    model = transferkit.TransferClassifier(head=transferkit.LogisticHead(), strategy="scratch")
+    transferkit.save(model.fit(texts, labels), path)
+    return path

@@ -9,19 +9,12 @@ import click
 import numpy as np
 
 import transferkit
+from transferkit.cli import _options
 from transferkit.cli._labels import read_labels, write_labels
 from transferkit.cli._progress import show_progress
 from transferkit.cli._text_models import load_text_model, predict_texts
 from transferkit.datasets._loaders import read_texts
 from transferkit.persistence import write_whole
-
-_quiet = click.option("--quiet", "-q", is_flag=True, help="Show no progress and no summary.")
-_text = click.option("--text-column", default="text", show_default=True, help="Column or key that holds the texts.")
-_label = click.option("--label-column", default="label", show_default=True, help="Column that holds the labels.")
-_trusted = click.option(
-    "--trusted", multiple=True, metavar="NAME", help="Class or sentence model that the model file may use; repeatable."
-)
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,13 +34,13 @@ def commands():
 @click.option(
     "--max-ngram", default=1, show_default=True, help="Longest n-gram that counts as a term (not of vectors)."
 )
-@_text
-@_quiet
-def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, text_column, quiet):
+@_options.reading
+@_options.quiet
+def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, reading, quiet):
     """Learn an encoder from unlabelled texts (.txt, .csv, .tsv or .jsonl files, also with .gz)."""
     _check_writable(output)
     with show_progress("reading", 3, quiet=quiet) as advance:
-        texts = [text for path in corpora for text in transferkit.datasets.load_corpus(path, text=text_column)]
+        texts = [text for path in corpora for text in transferkit.datasets.load_corpus(path, **reading)]
         advance(f"pretraining on {len(texts):,} texts")
         start = time.perf_counter()
         fitted = make_encoder(encoder, n_components, min_df, max_ngram).fit(texts)
@@ -105,10 +98,10 @@ def make_encoder(name="vectors", n_components=256, min_df=2, max_ngram=1):
 @click.option("-C", "C", type=float, help="Inverse strength of the L2 penalty.  [default: found on held-out labels]")
 @click.option("--class-weight", type=click.Choice(["balanced"]), help="Give rare classes as much weight as others.")
 @click.option("--cv", default=0, show_default=True, help="Also report the accuracy in this many folds; 0 for none.")
-@_text
-@_label
-@_quiet
-def finetune(labelled, encoder, output, strategy, C, class_weight, cv, text_column, label_column, quiet):
+@_options.reading
+@_options.label_column
+@_options.quiet
+def finetune(labelled, encoder, output, strategy, C, class_weight, cv, reading, label_column, quiet):
     """Train a head on labelled texts and save encoder and head as one model."""
     from transferkit.cli._folds import check_folds, check_number_of_folds, score_folds
 
@@ -121,7 +114,7 @@ def finetune(labelled, encoder, output, strategy, C, class_weight, cv, text_colu
         head = transferkit.LogisticHeadCV(Cs=[0.1, 1, 10, 100, 1000], class_weight=class_weight)
     model = transferkit.TransferClassifier(encoder, head, strategy=strategy)
     with show_progress("reading", 4 if cv else 3, quiet=quiet) as advance:
-        data = transferkit.datasets.load_labelled_csv(labelled, text=text_column, label=label_column)
+        data = transferkit.datasets.load_labelled_csv(labelled, label=label_column, **reading)
         check_folds(cv, data.target, labelled)
         advance(f"training on {len(data.data):,} texts")
         start = time.perf_counter()
@@ -144,14 +137,14 @@ def finetune(labelled, encoder, output, strategy, C, class_weight, cv, text_colu
 @commands.command()
 @click.argument("model", metavar="MODEL.tk")
 @click.argument("labelled", metavar="LABELLED.csv")
-@_text
-@_label
-@_json
-@_trusted
-def evaluate(model, labelled, text_column, label_column, as_json, trusted):
+@_options.reading
+@_options.label_column
+@_options.as_json
+@_options.trusted
+def evaluate(model, labelled, reading, label_column, as_json, trusted):
     """Print accuracy, macro F1, precision and recall of each class, and the confusion matrix."""
     fitted = load_text_model(model, classes=True, trusted=trusted)
-    data = transferkit.datasets.load_labelled_csv(labelled, text=text_column, label=label_column)
+    data = transferkit.datasets.load_labelled_csv(labelled, label=label_column, **reading)
     truth, unknown = read_labels(data.target, fitted, labelled)
     predicted = fitted.predict(data.data)
     if predicted.ndim > 1:
@@ -209,10 +202,10 @@ def _format_report(report):
 @click.argument("model", metavar="MODEL.tk")
 @click.argument("texts", metavar="[TEXTS]", default="-")
 @click.option("--output", "-o", help="CSV file to write; the terminal by default.")
-@_text
-@_quiet
-@_trusted
-def predict(model, texts, output, text_column, quiet, trusted):
+@_options.reading
+@_options.quiet
+@_options.trusted
+def predict(model, texts, output, reading, quiet, trusted):
     """Predict texts of a file (.txt, .csv, .tsv, .jsonl), or of standard input, one per line: CSV out.
 
     Each line has its row, blank lines as well: they are empty texts.
@@ -221,7 +214,7 @@ def predict(model, texts, output, text_column, quiet, trusted):
         _check_writable(output)
     fitted = load_text_model(model, trusted=trusted)
     source = {"source": texts} if texts != "-" else {"source": sys.stdin.buffer, "kind": "txt"}
-    rows = read_texts(**source, text=text_column, keep_blank=True).texts
+    rows = read_texts(**source, **reading, keep_blank=True).texts
     lines, batch = [], 1000
     with show_progress(f"predicting {len(rows):,} texts", -(-len(rows) // batch), quiet=quiet) as advance:
         for start in range(0, len(rows), batch):
@@ -258,7 +251,7 @@ def _write_csv(rows, output):
 
 @commands.command()
 @click.argument("model", metavar="MODEL.tk")
-@_json
+@_options.as_json
 def describe(model, as_json):
     """Print what a model file holds, without loading it."""
     description = transferkit.describe(model)
@@ -268,7 +261,7 @@ def describe(model, as_json):
 @commands.command()
 @click.argument("model", metavar="FILE")
 @click.option("--key-file", help="File that holds the secret which the model must be signed with.")
-@_trusted
+@_options.trusted
 def verify(model, key_file, trusted):
     """Compare a model file with its digest, its signature with a key, and its answers; exit code 2 if it is damaged."""
     from transferkit.persistence import load_with_outcome
@@ -290,7 +283,7 @@ def verify(model, key_file, trusted):
 @click.argument("source", metavar="IN")
 @click.argument("output", metavar="OUT")
 @click.option("--trust-code", is_flag=True, help="Load a .joblib or .pkl file although that runs the code in it.")
-@_trusted
+@_options.trusted
 def convert(source, output, trust_code, trusted):
     """Turn a .joblib or .pkl file into a model file (.tk), or back."""
     import joblib
@@ -323,7 +316,7 @@ def convert(source, output, trust_code, trusted):
 @click.option("--mmap", is_flag=True, help="Share memory between servers; then never overwrite the file in place.")
 @click.option("--max-texts", default=100, show_default=True, help="Most texts of one request.")
 @click.option("--key-file", help="File that holds the secret which the model must be signed with.")
-@_trusted
+@_options.trusted
 def serve(model, port, host, mmap, max_texts, key_file, trusted):
     """Answer HTTP requests: POST /predict and /explain, GET /model. A file that is replaced is loaded again."""
     from transferkit.cli._serve import make_app, run_server
@@ -339,7 +332,7 @@ def _read_key(path):
 
 @commands.command()
 @click.option("--output", "-o", default="demo-output", show_default=True, help="Folder for models, picture, figures.")
-@_quiet
+@_options.quiet
 def demo(output, quiet):
     """Watch it work: pretrain on docstrings, fine-tune four tasks with few labels, compare with scratch."""
     from transferkit.cli._demo import run_demo

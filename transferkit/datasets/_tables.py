@@ -13,6 +13,7 @@ from transferkit.datasets._text_files import kind_of, name_of, read_lines
 JSON_KINDS, TAB_KINDS = ("jsonl", "ndjson"), ("tsv", "tab")  # all other tables have commas
 _LONGEST_FIELD = 2**31 - 1  # what a C long holds everywhere
 _QUOTING_HINT = "If quotes enclose its fields, say quoting=True (on the command line --quoting)."
+_NO_QUOTING_HINT = "If quotes are characters of the texts, say quoting=False (on the command line --no-quoting)."
 
 
 class Table(NamedTuple):
@@ -91,10 +92,11 @@ def _split_quoted(lines, delimiter, name):
             if "unexpected end of data" in str(error):
                 raise ValueError(
                     f"The row that begins on line {start} of {name!r} is not CSV: a quote is opened in it and never "
-                    "closed. Write a quote within a quoted field twice, or read the file without quoting."
+                    f"closed. Write a quote within a quoted field twice. {_NO_QUOTING_HINT}"
                 ) from None
             raise ValueError(
-                f"Line {reader.line_num} of {name!r} is not CSV: {error} (the row begins on line {start})."
+                f"Line {reader.line_num} of {name!r} is not CSV: {error} (the row begins on line {start}). "
+                f"{_NO_QUOTING_HINT}"
             ) from None
         if row is None:
             return
@@ -170,7 +172,8 @@ def _check_characters(value, errors, where):
         if errors == "strict":
             half = f"\\u{ord(value[error.start]):04x}"
             raise ValueError(
-                f"{where} holds {half}, which is half a character. Take errors='replace' or repair it."
+                f"{where} holds {half}, which is half a character. Repair it, or take errors='replace' "
+                "(--encoding-errors replace)."
             ) from None
         value = value.encode("utf-16", "surrogatepass").decode("utf-16", errors)
     return value
