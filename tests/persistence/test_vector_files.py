@@ -5,6 +5,7 @@ import gzip
 import io
 import lzma
 import pickle
+import re
 import struct
 import tarfile
 import tracemalloc
@@ -504,3 +505,164 @@ def test_real_gensim_is_taken_over(tmp_path):
     np.testing.assert_array_equal(WordVectorEncoder.from_file(tmp_path / "vectors.bin").vectors_, model.wv.vectors)
     answers = [(word, pytest.approx(cosine, abs=1e-5)) for word, cosine in model.wv.most_similar("cat", topn=3)]
     assert encoder.most_similar("cat", n=3) == answers
+
+
+def _binary_entry(word, *numbers):
+    return word + b" " + struct.pack(f"<{len(numbers)}f", *numbers)
+
+
+BAD_BYTES = {  # Each has words of 'the', 'caf\xe9' and 'dog', the second of which is not UTF-8
+    "text": b"3 2\nthe 1 2\ncaf\xe9 3 4\ndog 5 6\n",
+    "headerless text": b"the 1 2\ncaf\xe9 3 4\ndog 5 6\n",
+    "tabs": b"3 2\nthe\t1\t2\ncaf\xe9\t3\t4\ndog\t5\t6\n",
+    "binary": b"3 2\n" + _binary_entry(b"the", 1, 2) + _binary_entry(b"caf\xe9", 3, 4) + _binary_entry(b"dog", 5, 6),
+}
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("form", BAD_BYTES)
+def test_encoding_and_errors_decide_about_bad_bytes(tmp_path, form, zipped):
+    path = tmp_path / "vectors"
+    path.write_bytes(gzip.compress(BAD_BYTES[form]) if zipped else BAD_BYTES[form])
+    place = {"binary": "Word 2", "headerless text": "Line 2"}.get(form, "Line 3")
+    with pytest.raises(
+        ModelFileError, match=rf"{place} of '.*vectors' begins with .* UTF-8: b'caf\\xe9'.* encoding='latin-1' .*'skip'"
+    ):
+        WordVectorEncoder.from_file(path)
+    for options, word in [
+        ({"encoding": "latin-1"}, "café"),
+        ({"encoding": "latin-1", "errors": "skip"}, "café"),
+        ({"encoding": "cp1252", "errors": "replace"}, "café"),
+        ({"errors": "replace"}, "caf\ufffd"),
+        ({"errors": "ignore"}, "caf"),
+    ]:
+        words, ranks, vectors = read_vectors(path, **options)
+        assert words == ["the", word, "dog"]
+        assert ranks.tolist() == [1, 2, 3]
+        assert vectors.tolist() == [[1, 2], [3, 4], [5, 6]]
+    assert list(WordVectorEncoder.from_file(path, encoding="latin-1", restrict_to=["café"]).vocabulary_) == ["café"]
+    with pytest.warns(UserWarning, match=rf"^1 lines or words of '.*' could not be read\. {place} of "):
+        encoder = WordVectorEncoder.from_file(path, errors="skip")
+    assert list(encoder.vocabulary_) == ["the", "dog"]
+    np.testing.assert_allclose(encoder.frequency_, [3 / 4, 1 / 4])  # ranks are places in the file
+    with pytest.raises(ModelFileError, match="begins with a word that is not valid ascii"):
+        read_vectors(path, encoding="ascii")
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize(
+    ("content", "words", "warning"),
+    [
+        (b"3 2\nthe 1 2\ncat 3\ndog 5 6\n", ["the", "dog"], "1 lines or words .* Line 3 .* Got 1 numbers"),
+        (b"the 1 2\ncat 3 4 5\nfox x 4\n\nbee nan 1\ndog 5 6\n\n", ["the", "dog"], "^4 lines .* Line 2 .* Got 3"),
+        (b"1 2\nthe 1 2\ndog 5 6\n", ["the", "dog"], r"^The header of '.*' announces 1 words, but 2 lines follow\."),
+        (b"9 2\nthe 1 2\ndog 5 6\n", ["the", "dog"], "^The header of '.*' announces 9 words, but 2 lines follow"),
+        (b"2 2\nthe 1 2\ndog 5 6\nca", ["the", "dog"], "^1 lines or words .* announces 2 words, but 3 lines follow"),
+        (b"x" * 99 + b" 1 y\nthe 1 2\n", ["the"], "^1 lines or words .* Line 1 of .* could not convert"),
+        (
+            b"9 2\n" + _binary_entry(b"the", 1, 2) + _binary_entry(b"dog", 5, 6) + b"cat \0",
+            ["the", "dog"],
+            "^Word 3 of '.*' is cut off: the header announces 9 words of length 2",
+        ),
+        (
+            b"4 2\n"
+            + b"".join(_binary_entry(w, 1, x) for w, x in [(b"the", 2), (b"a", np.nan), (b"\xff", 1), (b"dog", 6)]),
+            ["the", "dog"],
+            "^2 lines or words .* Word 3 of .* not valid UTF-8",
+        ),
+        (b"1 1\n" + b"4 1\n", ["4"], None),
+    ],
+)
+def test_what_cannot_be_read_is_skipped_with_one_warning(tmp_path, content, words, warning, zipped):
+    path = tmp_path / "vectors"
+    path.write_bytes(gzip.compress(content) if zipped else content)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        read, _, vectors = read_vectors(path, errors="skip")
+    assert read == words
+    assert len(vectors) == len(words)
+    assert [bool(re.search(warning, str(one.message))) for one in caught] == [True] * (warning is not None)
+    if warning is not None:
+        with pytest.raises(ModelFileError, match=r"errors='skip'|'skip', which leaves such words out"):
+            read_vectors(path)
+
+
+def test_file_of_which_nothing_can_be_read_is_refused_with_the_first_problem(tmp_path):
+    path = tmp_path / "vectors"
+    for content in (b"2 3\nthe 1 2\ndog 3 4\n", b"2 1\n" + _binary_entry(b"\xff", 1) + _binary_entry(b"a", np.inf)):
+        path.write_bytes(content)
+        with pytest.raises(ModelFileError, match=r"2 lines or words of '.*' could not be read\. (Line 2|Word 1) of"):
+            read_vectors(path, errors="skip")
+
+
+def test_words_that_become_equal_are_counted(tmp_path):
+    path = tmp_path / "vectors"
+    path.write_bytes(b"caf 1 2\ncaf\xe9 3 4\n")
+    with pytest.warns(UserWarning, match="1 words of '.*' occur again"):
+        assert read_vectors(path, errors="ignore")[0] == ["caf"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"errors": "surrogateescape"}, "The 'errors' argument .* 'strict', 'replace', 'ignore', 'skip'. Got 'surrog"),
+        ({"errors": None}, "The 'errors' argument .* Got None instead"),
+        ({"encoding": "no-such"}, "There is no encoding 'no-such' of text"),
+        ({"encoding": None}, "There is no encoding None of text"),
+        ({"encoding": "rot13"}, "There is no encoding 'rot13' of text"),
+        ({"encoding": "utf-16"}, "in the encoding 'utf-16' cannot be read.* Save the file as UTF-8"),
+        ({"encoding": "cp500"}, "in the encoding 'cp500' cannot be read"),
+    ],
+)
+def test_unknown_encodings_and_errors_are_named(tmp_path, options, message):
+    path = tmp_path / "vectors"
+    path.write_bytes(CONTENTS["GloVe"])
+    with pytest.raises(ValueError, match=message):
+        WordVectorEncoder.from_file(path, **options)
+
+
+_TEXT_PIECES = [
+    b"the",
+    b"caf\xe9",
+    b" ",
+    b"\t",
+    b"\n",
+    b"\r",
+    b"1",
+    b"-2.5",
+    b"1e39",
+    b"nan",
+    b"\0",
+    b"\x0c",
+    b"\xef\xbb\xbf",
+]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    header=st.sampled_from([b"", b"2 2\n", b"3 1\n", b"0 1\n", b"99999999999 2\n", b"1 999999\n"]),
+    pieces=st.one_of(st.lists(st.sampled_from(_TEXT_PIECES), max_size=40).map(b"".join), st.binary(max_size=60)),
+    is_binary=st.booleans(),
+    zipped=st.booleans(),
+    cut=st.integers(0, 3),
+    errors=st.sampled_from(["strict", "replace", "ignore", "skip"]),
+    encoding=st.sampled_from(["utf-8", "latin-1", "gb18030"]),
+    limit=st.sampled_from([None, 1, 2]),
+)
+def test_each_parser_reads_or_refuses_any_bytes(
+    tmp_path, header, pieces, is_binary, zipped, cut, errors, encoding, limit
+):
+    content = header + (_binary_entry(b"a", 1, 0) if is_binary else b"") + pieces
+    content = gzip.compress(content, mtime=0) if zipped else content
+    path = tmp_path / "vectors"
+    path.write_bytes(content[: len(content) - cut])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "[0-9]+ words of .* occur again")
+        warnings.filterwarnings("ignore", ".*What could be read is used")
+        try:
+            words, ranks, vectors = read_vectors(path, limit=limit, encoding=encoding, errors=errors)
+        except ModelFileError:
+            return
+    assert len(set(words)) == len(words) == len(ranks) == len(vectors) > 0
+    assert limit is None or ranks[-1] <= limit
+    assert np.isfinite(vectors).all()

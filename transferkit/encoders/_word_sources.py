@@ -23,7 +23,7 @@ class WordSourcesMixin:
     """Makes fitted encoders of word vectors that others have trained."""
 
     @classmethod
-    def from_file(cls, path, *, restrict_to=None, limit=None, **parameters):
+    def from_file(cls, path, *, restrict_to=None, limit=None, encoding="utf-8", errors="strict", **parameters):
         """Return an encoder with the word vectors of a file.
 
         Parameters
@@ -36,6 +36,13 @@ class WordSourcesMixin:
         limit : int, default=None
             Read only that many words from the beginning of the file, which are the most frequent ones, whether
             `restrict_to` names them or not; None reads all.
+        encoding : str, default="utf-8"
+            Encoding of the words, such as "latin-1". A byte order mark of UTF-8 is left out in any case.
+        errors : {'strict', 'replace', 'ignore', 'skip'}, default='strict'
+            What to do about bytes of a word that are not of that encoding: raise an error; put U+FFFD in place of them;
+            leave these bytes out; or leave out the word. 'skip' also leaves out all other lines (of a binary file,
+            words) that cannot be read, such as those with too few numbers, and accepts a header with a wrong number of
+            words, so that a file that was cut off can be used. The first line must say how long vectors are.
         **parameters : any
             Parameters of the encoder, such as `pooling` or ``lowercase=False`` for vectors of cased words.
 
@@ -47,11 +54,14 @@ class WordSourcesMixin:
         Raises
         ------
         ValueError
-            If a line is malformed (its number is named), or no word of `restrict_to` is in the file.
+            If a line is malformed (its number is named), no word of `restrict_to` is in the file, or there is no such
+            encoding.
 
         Warns
         -----
         UserWarning
+            If 'skip' left something out, with the number of lines and the first problem; if a word occurs again, and
+            its first vector is kept (words may become equal by 'replace' and 'ignore').
             If texts of most of the words are split into other tokens, so that they cannot be found: words of one letter
             or with combining marks, for example. Set `token_pattern` or `tokenizer` then.
 
@@ -63,16 +73,17 @@ class WordSourcesMixin:
         """
         if limit is not None:
             check_count("limit", limit, "from_file", least=1)
+        reading = {"limit": limit, "encoding": encoding, "errors": errors}
         encoder = cls(**parameters)
         encoder._validate_params()
         if restrict_to is None:
-            return encoder._take_vectors(*_with_zipf_shares(read_vectors(path, limit=limit)))
+            return encoder._take_vectors(*_with_zipf_shares(read_vectors(path, **reading)))
         texts = _take_texts(restrict_to)
         wanted = encoder._wanted_words(texts)
         try:
-            read = read_vectors(path, wanted, limit)
+            read = read_vectors(path, wanted, **reading)
         except ModelFileError as error:
-            encoder._explain_missing_words(path, limit, texts, wanted, error)
+            encoder._explain_missing_words(path, reading, texts, wanted, error)
             raise
         return encoder._take_vectors(*_with_zipf_shares(read))
 
@@ -104,11 +115,12 @@ class WordSourcesMixin:
         analyze = make_analysis(self._make_words()).analyze
         return {word for text in texts for word in [text, *analyze(text)]}
 
-    def _explain_missing_words(self, path, limit, texts, wanted, error):
+    def _explain_missing_words(self, path, reading, texts, wanted, error):
         """Raise ValueError if the words of texts are in a file, and only the tokens of these texts are not."""
         others = {piece for text in texts for piece in [*text.split(), *text]} - wanted
         try:
-            found = read_vectors(path, others, limit)[0] if others else []
+            with warnings.catch_warnings(action="ignore"):
+                found = read_vectors(path, others, **reading)[0] if others else []
         except ModelFileError:
             return
         if found:

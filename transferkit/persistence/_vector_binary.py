@@ -2,14 +2,12 @@
 
 import numpy as np
 
-from transferkit.exceptions import ModelFileError
-
 _CHUNK = 1 << 20  # bytes that are read at a time
 _LONGEST_WORD = 1 << 16  # bytes
 
 
-def read_binary(file, table, n_words, decode, wanted):
-    """Read all vectors that a header announces into a table.
+def read_binary(file, table, n_words, wanted):
+    """Read the vectors behind a header into a table.
 
     Parameters
     ----------
@@ -19,8 +17,6 @@ def read_binary(file, table, n_words, decode, wanted):
         Takes the vectors.
     n_words : int
         Number of words to read.
-    decode : callable
-        From the bytes of a word, and the words that name its place, to a str.
     wanted : set of str or None
         Words to keep; None keeps all.
     """
@@ -34,8 +30,8 @@ def read_binary(file, table, n_words, decode, wanted):
             if space < 0 or space + 1 + size > len(buffer):
                 break
             rank += 1
-            word = decode(buffer[position:space].lstrip(b"\n"), f"Word {rank} of {table.name!r}")
-            if wanted is None or word in wanted:
+            word = table.decode(buffer[position:space].lstrip(b"\n"), "Word", rank)
+            if word is not None and (wanted is None or word in wanted):
                 words.append(word)
                 ranks.append(rank)
                 starts.append(space + 1)
@@ -44,10 +40,11 @@ def read_binary(file, table, n_words, decode, wanted):
             _add(table, words, ranks, _gather(buffer, starts, size))
         more = file.read(_CHUNK) if rank < n_words else b""
         if rank < n_words and (not more or (space < 0 and len(buffer) - position > _LONGEST_WORD)):
-            raise ModelFileError(
-                f"Word {rank + 1} of {table.name!r} is cut off: the header announces {n_words} words of length "
-                f"{table.n_components}."
+            table.refuse_count(
+                f"Word {rank + 1} of {table.name!r} is cut off: the header announces {table.n_announced} words of "
+                f"length {table.n_components}."
             )
+            return
         buffer = buffer[position:] + more
 
 
@@ -59,9 +56,12 @@ def _gather(buffer, starts, size):
 
 def _add(table, words, ranks, rows):
     is_finite = np.isfinite(rows).all(axis=1)
-    if not is_finite.all():
-        bad = int(np.argmin(is_finite))
-        raise ModelFileError(
+    if is_finite.all():
+        table.add(words, ranks, rows)
+        return
+    for bad in np.flatnonzero(~is_finite):
+        table.refuse(
             f"Word {ranks[bad]} of {table.name!r}, {words[bad]!r}, has a vector with a number that is not finite."
         )
-    table.add(words, ranks, rows)
+    good = np.flatnonzero(is_finite)
+    table.add([words[k] for k in good], [ranks[k] for k in good], rows[good])

@@ -9,23 +9,22 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
-import numpy as np
-
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence._file_kinds import N_BYTES, describe_kind
 from transferkit.persistence._vector_binary import read_binary
 from transferkit.persistence._vector_table import VectorTable
+from transferkit.persistence._vector_text import count_numbers, read_text
 
-_LINES = 1024  # that are parsed at a time
 _LONGEST_LINE = 1 << 24  # bytes: a longer one is cut, and then refused
 _MOST_DIGITS = 19  # of a number in a header: with fewer, it fits into 64 bits
 _MOST_COMPONENTS = 1_000_000
 _PEEK = 4096
-_BLANKS = b" \t\r\n"  # at the end of a line
+_ERRORS = ("strict", "replace", "ignore", "skip")
+_MARKUP = b"\t\n\r 0123456789+-.einfaNIFAE"  # what surrounds the words of a file
 _TEXT_CONTROLS = frozenset(b"\t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85")
 
 
-def read_vectors(path, wanted=None, limit=None):
+def read_vectors(path, wanted=None, limit=None, encoding="utf-8", errors="strict"):
     """Read word vectors, line by line.
 
     Parameters
@@ -36,6 +35,12 @@ def read_vectors(path, wanted=None, limit=None):
         Words to keep; None keeps all.
     limit : int, default=None
         Number of words at the beginning of the file, wanted or not, behind which nothing is read; None reads all.
+    encoding : str, default="utf-8"
+        Encoding of the words.
+    errors : {'strict', 'replace', 'ignore', 'skip'}, default='strict'
+        What to do about a word whose bytes are not of that encoding: raise an error, put U+FFFD in place of them, leave
+        these bytes out, or leave the word out; "skip" also leaves out all other lines that cannot be read, and accepts
+        a wrong number of words in the header, with one warning.
 
     Returns
     -------
@@ -50,13 +55,39 @@ def read_vectors(path, wanted=None, limit=None):
     ------
     ModelFileError
         If the file is missing, damaged, malformed (the line is named), or holds none of the wanted words.
+    ValueError
+        If there is no such encoding or no such value of `errors`.
+
+    Warns
+    -----
+    UserWarning
+        If words occur again, or if ``errors="skip"`` left something out.
     """
     name = os.fspath(path)
+    _check_encoding(encoding, errors)
     try:
         with _open(path) as file:
-            return _read(file, name, wanted, limit).finish()
+            return _read(file, name, wanted, limit, encoding, errors).finish()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ModelFileError(f"The file {name!r} is damaged: {error}.") from error
+
+
+def _check_encoding(encoding, errors):
+    if errors not in _ERRORS:
+        raise ValueError(
+            f"The 'errors' argument must be one of {', '.join(map(repr, _ERRORS))}. Got {errors!r} instead."
+        )
+    try:
+        keeps_markup = _MARKUP.decode(encoding, "replace") == _MARKUP.decode("ascii")
+    except (LookupError, TypeError, ValueError):
+        raise ValueError(
+            f"There is no encoding {encoding!r} of text. Encodings are, for example, 'utf-8' and 'latin-1'."
+        ) from None
+    if not keeps_markup:
+        raise ValueError(
+            f"Word vectors in the encoding {encoding!r} cannot be read, because its digits and spaces are not those of "
+            "ASCII. Save the file as UTF-8."
+        )
 
 
 @contextmanager
@@ -73,49 +104,32 @@ def _open(path):
             yield raw
 
 
-def _read(file, name, wanted, limit):
+def _read(file, name, wanted, limit, encoding, errors):
     """Return a table of the wanted words."""
     kind = describe_kind(file.peek(N_BYTES)[:N_BYTES])
     if kind is not None:
         raise ModelFileError(f"The file {name!r} holds no word vectors that can be read here. {kind}")
     first = file.readline(_LONGEST_LINE).removeprefix(codecs.BOM_UTF8)
+    table = VectorTable(name, encoding, errors)
     header = first.split()
     if len(header) == 2 and all(field.isdigit() for field in header):
-        n_words, n_components = _check_header(header, name)
-        is_cut = limit is not None and limit < n_words
-        n_words = limit if is_cut else n_words
-        if _is_binary(file.peek(_PEEK)[:_PEEK]):
-            most_rows = _bound_rows(file, wanted, n_words, 4 * n_components + 1)
-            table = VectorTable(name, n_components, most_rows)
-            read_binary(file, table, n_words, _decode, wanted)
-            return table
-        table = VectorTable(name, n_components, _bound_rows(file, wanted, n_words, 2 * n_components + 1))
-        lines = islice(_lines(file), limit) if is_cut else _lines(file)
-        _read_text(lines, table, wanted, first_line=2, n_words=n_words)
+        n_announced, n_components = _check_header(header, name)
+        is_cut = limit is not None and limit < n_announced
+        n_words = limit if is_cut else n_announced
+        is_binary = _is_binary(file.peek(_PEEK)[:_PEEK])
+        n_least_bytes = (4 if is_binary else 2) * n_components + 1
+        table.begin(n_components, _bound_rows(file, wanted, n_words, n_least_bytes), n_announced)
+        if is_binary:
+            read_binary(file, table, n_words, wanted)
+        else:
+            read_text(islice(_lines(file), limit) if is_cut else _lines(file), table, wanted, 2, n_words)
         return table
-    n_components = _count_numbers(first.rstrip(_BLANKS))
+    n_components = count_numbers(first)
     if n_components < 1 or len(first) == _LONGEST_LINE:
         raise ModelFileError(f"Line 1 of {name!r} holds neither a header nor a word and its numbers: {first[:60]!r}.")
-    table = VectorTable(name, n_components, None)
-    _read_text(islice(chain([first], _lines(file)), limit), table, wanted, first_line=1, n_words=None)
+    table.begin(n_components, None, None)
+    read_text(islice(chain([first], _lines(file)), limit), table, wanted, 1, None)
     return table
-
-
-def _count_numbers(line):
-    """Return how many numbers follow the word, which may hold spaces before a tab."""
-    word, tab, numbers = line.partition(b"\t")
-    _, space, last = word.rpartition(b" ")
-    if not tab or (space and _is_number(last)):  # a space, and not the tab, ends the word
-        numbers = line.replace(b"\t", b" ").partition(b" ")[2]
-    return len(numbers.split())
-
-
-def _is_number(field):
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return True
 
 
 def _check_header(fields, name):
@@ -144,75 +158,3 @@ def _is_binary(start):
 
 def _lines(file):
     return iter(partial(file.readline, _LONGEST_LINE), b"")
-
-
-def _read_text(lines, table, wanted, first_line, n_words):
-    name, n_components = table.name, table.n_components
-    n_read, pending = 0, []
-    for number, line in enumerate(lines, first_line):
-        fields = line.rstrip(_BLANKS)
-        if not fields:  # which the last lines may be
-            continue
-        n_read += 1
-        if number != n_read + first_line - 1:
-            raise ModelFileError(f"Line {n_read + first_line - 1} of {name!r} is empty.")
-        word, _, numbers = fields.partition(b"\t" if b"\t" in fields else b" ")
-        numbers = numbers.replace(b"\t", b" ").lstrip(b" ")
-        if not numbers or numbers.count(b" ") != n_components - 1:
-            word, numbers = _split_at_numbers(fields.replace(b"\t", b" "), n_components, f"Line {number} of {name!r}")
-        word = _decode(word, f"Line {number} of {name!r}")
-        if wanted is None or word in wanted:
-            pending.append((word, number - first_line + 1, numbers, number))
-        if len(pending) == _LINES:
-            _parse(pending, table)
-            pending = []
-    _parse(pending, table)
-    if n_words is not None and n_read != n_words:
-        raise ModelFileError(f"The header of {name!r} announces {n_words} words, but {n_read} lines follow.")
-
-
-def _split_at_numbers(fields, n_components, where):
-    """Split a line whose word holds spaces."""
-    parts = fields.rsplit(b" ", n_components)
-    if len(parts) != n_components + 1:
-        raise ModelFileError(f"{where} must hold a word and {n_components} numbers. Got {len(parts) - 1} numbers.")
-    if not _is_number(parts[0].rpartition(b" ")[2]):
-        return parts[0].rstrip(b" "), b" ".join(parts[1:])
-    n_numbers = fields.count(b" ")
-    raise ModelFileError(f"{where} must hold a word and {n_components} numbers. Got {n_numbers} numbers.")
-
-
-def _decode(word, where):
-    try:
-        return word.decode("utf-8")
-    except UnicodeDecodeError:
-        raise ModelFileError(f"{where} begins with a word that is not valid UTF-8: {word[:60]!r}.") from None
-
-
-def _parse(pending, table):
-    """Add the words of some lines, whose numbers are parsed together, to a table."""
-    if not pending:
-        return
-    words, ranks, texts, numbers = zip(*pending, strict=True)
-    try:
-        rows = _to_numbers(texts, table.n_components)
-    except ValueError:
-        for text, number in zip(texts, numbers, strict=True):  # one of them is malformed: which one?
-            try:
-                _to_numbers([text], table.n_components)
-            except ValueError as error:
-                raise ModelFileError(
-                    f"Line {number} of {table.name!r} must hold a word and numbers: {error}."
-                ) from None
-        raise
-    table.add(words, ranks, rows)
-
-
-def _to_numbers(lines, n_components):
-    texts = [line.decode("ascii") for line in lines]
-    rows = np.loadtxt(texts, dtype=np.float32, delimiter=" ", comments=None, ndmin=2)
-    if rows.shape != (len(lines), n_components):
-        raise ValueError(f"{rows.shape[1] if rows.size else 0} numbers instead of {n_components}")
-    if not np.isfinite(rows).all():
-        raise ValueError("a number is not finite")
-    return rows

@@ -6,6 +6,8 @@ import numpy as np
 
 from transferkit.exceptions import ModelFileError
 
+_SKIP = "errors='skip' leaves out what cannot be read."
+
 
 class VectorTable:
     """Words, their ranks, and their vectors in one array that grows in place.
@@ -14,26 +16,69 @@ class VectorTable:
     ----------
     name : str
         The file, for messages.
-    n_components : int
-        Length of the vectors.
-    most_rows : int or None
-        Bound on the number of rows, all of which get memory at once; None where there is none.
+    encoding : str
+        Encoding of the words.
+    errors : {'strict', 'replace', 'ignore', 'skip'}
+        What to do about bytes that are not of that encoding; "skip" leaves out all entries that cannot be read.
     """
 
-    def __init__(self, name, n_components, most_rows):
+    def __init__(self, name, encoding, errors):
         self.name = name
-        self.n_components = n_components
-        self.n_repeated = 0
+        self._encoding = encoding
+        self._skips = errors == "skip"
+        self._errors = "strict" if self._skips else errors
+        self._n_skipped = self._n_repeated = 0
+        self._first_problem = self._wrong_count = None
         self._words = {}
         self._ranks = []
+
+    def begin(self, n_components, most_rows, n_announced):
+        """Get ready for vectors.
+
+        Parameters
+        ----------
+        n_components : int
+            Length of the vectors.
+        most_rows : int or None
+            Bound on the number of rows, all of which get memory at once; None where there is none.
+        n_announced : int or None
+            Number of words in the header; None where there is no header.
+        """
+        self.n_components, self.n_announced = n_components, n_announced
         self._vectors = np.empty((most_rows or 0, n_components), np.float32)
+
+    def decode(self, word, place, number):
+        """Return a word as a str, or None where it is to be left out; line or word, and its number, name its place."""
+        try:
+            return word.decode(self._encoding, self._errors)
+        except UnicodeError:
+            name = "UTF-8" if self._encoding.lower() in ("utf-8", "utf8") else self._encoding
+        self.refuse(
+            f"{place} {number} of {self.name!r} begins with a word that is not valid {name}: {word[:60]!r}.",
+            "Give the encoding of the file, encoding='latin-1' for example, or errors='replace', 'ignore' or 'skip', "
+            "which leaves such words out.",
+        )
+        return None
+
+    def refuse(self, problem, remedy=_SKIP):
+        """Raise ModelFileError about one entry, or count it where such entries are to be left out."""
+        if not self._skips:
+            raise ModelFileError(f"{problem} {remedy}")
+        self._n_skipped += 1
+        self._first_problem = self._first_problem or problem
+
+    def refuse_count(self, problem):
+        """Raise ModelFileError about a wrong number of words in the header, or note it where that is accepted."""
+        if not self._skips:
+            raise ModelFileError(f"{problem} errors='skip' reads those that are there.")
+        self._wrong_count = problem
 
     def add(self, words, ranks, rows):
         """Take in words of a block in the order of the file; of a word that occurs again, the first row is kept."""
         new = []
         for place, (word, rank) in enumerate(zip(words, ranks, strict=True)):
             if word in self._words:
-                self.n_repeated += 1
+                self._n_repeated += 1
             else:
                 self._words[word] = len(self._words)
                 self._ranks.append(rank)
@@ -44,12 +89,18 @@ class VectorTable:
         self._vectors[end - len(new) : end] = rows if len(new) == len(rows) else rows[new]
 
     def finish(self):
-        """Return words, ranks and vectors."""
+        """Return words, ranks and vectors, and warn of what was left out."""
+        left_out = ""
+        if self._n_skipped:
+            left_out = f"{self._n_skipped} lines or words of {self.name!r} could not be read. {self._first_problem}"
+        left_out = " ".join(filter(None, [left_out, self._wrong_count]))
         if not self._words:
-            raise ModelFileError(f"None of the wanted words is in {self.name!r}.")
-        if self.n_repeated:
+            raise ModelFileError(f"None of the wanted words is in {self.name!r}. {left_out}".rstrip())
+        if left_out:
+            warnings.warn(f"{left_out} What could be read is used.", UserWarning, stacklevel=4)
+        if self._n_repeated:
             warnings.warn(
-                f"{self.n_repeated} words of {self.name!r} occur again; their first vectors are kept.",
+                f"{self._n_repeated} words of {self.name!r} occur again; their first vectors are kept.",
                 UserWarning,
                 stacklevel=4,
             )
