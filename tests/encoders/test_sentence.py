@@ -130,34 +130,14 @@ def test_package_is_chosen_by_the_folder(fake_packages, tmp_path):
     static.mkdir()
     (static / "config.json").write_text(json.dumps({"model_type": "model2vec"}))
     assert isinstance(SentenceEncoder(static)._load(), FakeStaticModel)
+    both = tmp_path / "both"
+    both.mkdir()
+    (both / "config.json").write_text(json.dumps({"model_type": "model2vec"}))
+    (both / "modules.json").write_text("[]")
+    assert isinstance(SentenceEncoder(both)._load(), FakeSentenceTransformer)
     fake_packages.remove("sentence_transformers")
+    assert isinstance(SentenceEncoder(both, device="cpu")._load(), FakeStaticModel)
     assert isinstance(SentenceEncoder("minishlab/some")._load(), FakeStaticModel)
-
-
-@pytest.mark.parametrize(
-    ("config", "modules", "is_static"),
-    [
-        ({"model_type": "model2vec"}, ["StaticEmbedding"], True),
-        ({"model_type": "model2vec"}, ["StaticEmbedding", "Normalize"], True),
-        ({}, ["StaticEmbedding"], True),
-        ({"model_type": "bert"}, ["Transformer", "Pooling"], False),
-        ({"model_type": "bert"}, ["StaticEmbedding", "Dense"], False),
-        ({"model_type": "bert"}, [], False),
-    ],
-)
-def test_static_models_are_read_by_model2vec_whatever_else_is_installed(
-    config, modules, is_static, fake_packages, tmp_path
-):
-    kinds = [{"type": f"sentence_transformers.models.{kind}"} for kind in modules]
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    (tmp_path / "modules.json").write_text(json.dumps(kinds))
-    expected = FakeStaticModel if is_static else FakeSentenceTransformer
-    assert isinstance(SentenceEncoder(tmp_path)._load(), expected)
-    fake_packages.remove("sentence_transformers" if is_static else "model2vec")
-    assert isinstance(SentenceEncoder(tmp_path, device="cpu")._load(), expected)
-    fake_packages.symmetric_difference_update({"sentence_transformers", "model2vec"})
-    if is_static:  # nothing else is there to read it
-        assert isinstance(SentenceEncoder(tmp_path, device="cuda")._load(), FakeSentenceTransformer)
 
 
 def test_missing_package_is_named(fake_packages):

@@ -50,10 +50,9 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
 
     Notes
     -----
-    Needs ``pip install "transferkit[sentence]"``. The folder of a static model is loaded by model2vec where that is
-    installed, and other folders by sentence-transformers; a name on the hub by sentence-transformers, where that is
-    installed. Code that comes with a model is not run (``trust_remote_code`` stays off): load such a model yourself
-    and give the object.
+    Needs ``pip install "transferkit[sentence]"``. A folder with a ``modules.json`` is loaded by sentence-transformers,
+    another one by model2vec; a name on the hub by sentence-transformers, where that is installed. Code that comes with
+    a model is not run (``trust_remote_code`` stays off): load such a model yourself and give the object.
 
     `fit` learns nothing and need not be called. ``set_callbacks(ProgressBar())`` shows how far ``fit_transform`` is.
 
@@ -250,20 +249,12 @@ def _load_model(name, device):
 
 
 def _is_static(folder):
-    """Return whether model2vec reads a folder: a static model, unless only sentence-transformers is there to read it.
-
-    The two packages treat unknown tokens differently, so what is installed beside model2vec must not matter.
-    """
+    """Return whether a folder holds a model that only model2vec reads, or that it reads while the other is missing."""
     if not (folder / "config.json").exists():
         return False
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    modules = folder / "modules.json"
-    if modules.exists():
-        types = {module["type"].rpartition(".")[2] for module in json.loads(modules.read_text(encoding="utf-8"))}
-        is_static = "StaticEmbedding" in types <= {"StaticEmbedding", "Normalize"}
-    else:
-        is_static = config.get("model_type") == "model2vec"
-    return is_static and (_is_installed("model2vec") or not _is_installed("sentence_transformers"))
+    if (folder / "modules.json").exists() and _is_installed("sentence_transformers"):
+        return False
+    return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type") == "model2vec"
 
 
 def _is_installed(package):
