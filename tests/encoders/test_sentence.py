@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from transferkit import LogisticHead, PretrainedEncoder, SentenceEncoder, TransferClassifier, load, save
-from transferkit.encoders import _sentence
+from transferkit.encoders import _sentence, _sentence_loading
 from transferkit.exceptions import MissingExtraError, ModelFileError
 
 WORDS = ["the", "a", "cat", "dog", "sat", "ran", "on", "mat", "stock", "bond", "rose", "fell", "in", "market"]
@@ -58,9 +58,9 @@ FakeSentenceTransformer.__module__ = "sentence_transformers.fake"
 
 class FakeStaticModel(Counts):
     @classmethod
-    def from_pretrained(cls, name):
+    def from_pretrained(cls, name, **options):
         model = cls()
-        model.name = name
+        model.name, model.options = name, options
         return model
 
 
@@ -77,7 +77,7 @@ def fake_packages(monkeypatch):
         setattr(module, {"model2vec": "StaticModel"}.get(name, "SentenceTransformer"), cls)
         monkeypatch.setitem(sys.modules, name, module)
     installed = {"sentence_transformers", "model2vec"}
-    monkeypatch.setattr(_sentence, "_is_installed", installed.__contains__)
+    monkeypatch.setattr(_sentence_loading, "_is_installed", installed.__contains__)
     return installed
 
 
@@ -125,19 +125,113 @@ def test_length_is_set_for_the_call_alone():
     assert static.calls[0][1] == {"batch_size": 32, "use_multiprocessing": False, "max_length": 3}
 
 
-def test_package_is_chosen_by_the_folder(fake_packages, tmp_path):
-    static = tmp_path / "static"
-    static.mkdir()
-    (static / "config.json").write_text(json.dumps({"model_type": "model2vec"}))
-    assert isinstance(SentenceEncoder(static)._load(), FakeStaticModel)
-    both = tmp_path / "both"
-    both.mkdir()
-    (both / "config.json").write_text(json.dumps({"model_type": "model2vec"}))
-    (both / "modules.json").write_text("[]")
-    assert isinstance(SentenceEncoder(both)._load(), FakeSentenceTransformer)
+def write_model(folder, modules, config, vectors_in="."):
+    """Write the files of a model by which its package is chosen."""
+    (folder / vectors_in).mkdir(parents=True)
+    (folder / "tokenizer.json").write_text("{}")
+    (folder / vectors_in / "model.safetensors").write_bytes(b"")
+    if modules is not None:
+        names = [f"sentence_transformers.models.{name}" for name in modules]
+        described = [{"type": name, "path": vectors_in} for name in names]
+        (folder / "modules.json").write_text(json.dumps(described))
+    if config is not None:
+        (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+MODEL2VEC = {"model_type": "model2vec"}
+INT8 = {"embedding_dtype": "int8"}
+
+
+@pytest.mark.parametrize(
+    ("modules", "config", "vectors_in", "is_static", "options"),
+    [
+        (None, MODEL2VEC, ".", True, {}),
+        (None, {"max_length": 512}, ".", True, {}),
+        ([], MODEL2VEC, ".", True, {}),
+        (["StaticEmbedding"], MODEL2VEC, ".", True, {}),
+        (["StaticEmbedding"], {"max_length": 512}, ".", True, {}),
+        (["StaticEmbedding"], INT8, ".", True, {}),
+        (["StaticEmbedding", "Normalize"], MODEL2VEC, ".", True, {"normalize": True}),
+        (["StaticEmbedding.StaticEmbedding"], None, "0_StaticEmbedding", True, {}),
+        (["StaticEmbedding"], None, "elsewhere", False, {}),
+        (["StaticEmbedding", "Dense"], MODEL2VEC, ".", False, {}),
+        (["Transformer", "Pooling"], {"model_type": "bert"}, ".", False, {}),
+        (None, {"model_type": "bert"}, ".", False, {}),
+        (None, {"architectures": ["BertModel"]}, ".", False, {}),
+        (None, None, ".", False, {}),
+    ],
+)
+def test_static_models_are_loaded_by_model2vec_whatever_else_is_installed(
+    fake_packages, tmp_path, modules, config, vectors_in, is_static, options
+):
+    folder = write_model(tmp_path / "model", modules, config, vectors_in)
+    for packages in ({"model2vec", "sentence_transformers"}, {"model2vec"}):
+        fake_packages.clear()
+        fake_packages.update(packages)
+        _sentence._loaded.clear()
+        if is_static:
+            model = SentenceEncoder(folder)._load()
+            assert isinstance(model, FakeStaticModel)
+            assert model.options == options
+        elif "sentence_transformers" in packages:
+            assert isinstance(SentenceEncoder(folder)._load(), FakeSentenceTransformer)
+        else:
+            with pytest.raises(MissingExtraError, match="model' needs an optional dependency"):
+                SentenceEncoder(folder)._load()
+
+
+def test_other_package_loads_a_static_model_with_a_warning(fake_packages, tmp_path):
+    fake_packages.remove("model2vec")
+    static = write_model(tmp_path / "static", ["StaticEmbedding"], MODEL2VEC)
+    with pytest.warns(UserWarning, match="'.*static' is loaded by sentence-transformers, .* Install it here") as caught:
+        SentenceEncoder(static).transform(TEXTS)
+    assert caught[0].filename == __file__
+    for number, (modules, config) in enumerate([(None, MODEL2VEC), (["StaticEmbedding"], INT8)]):
+        folder = write_model(tmp_path / str(number), modules, config)
+        with pytest.raises(MissingExtraError, match="needs an optional dependency"):
+            SentenceEncoder(folder).transform(TEXTS)
+    transformer = write_model(tmp_path / "bert", ["Transformer", "Pooling"], {"model_type": "bert"})
+    SentenceEncoder(transformer).transform(TEXTS)
+
+
+def test_package_for_a_name_on_the_hub_is_chosen_by_its_files(fake_packages, monkeypatch, tmp_path):
+    files = {
+        "some/static": write_model(tmp_path / "static", ["StaticEmbedding"], MODEL2VEC),
+        "some/bert": write_model(tmp_path / "bert", ["Transformer", "Pooling"], {"model_type": "bert"}),
+    }
+
+    def download(name, file):
+        if not (files[name] / file).is_file():  # a KeyError for a name that is unknown
+            raise OSError(file)
+        return str(files[name] / file)
+
+    hub = types.ModuleType("huggingface_hub")
+    hub.hf_hub_download = download
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    fake_packages.add("huggingface_hub")
+    assert isinstance(SentenceEncoder("some/static")._load(), FakeStaticModel)
+    assert isinstance(SentenceEncoder("some/bert")._load(), FakeSentenceTransformer)
+    assert isinstance(SentenceEncoder("some/unknown")._load(), FakeSentenceTransformer)
     fake_packages.remove("sentence_transformers")
-    assert isinstance(SentenceEncoder(both, device="cpu")._load(), FakeStaticModel)
     assert isinstance(SentenceEncoder("minishlab/some")._load(), FakeStaticModel)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("modules.json", "["),
+        ("modules.json", "{}"),
+        ("modules.json", "[1]"),
+        ("config.json", "{"),
+        ("config.json", "7"),
+    ],
+)
+def test_damaged_files_of_a_model_are_named(fake_packages, tmp_path, file, content):
+    folder = write_model(tmp_path / "model", None, MODEL2VEC)
+    (folder / file).write_text(content)
+    with pytest.raises(ValueError, match=f"The file '.*{file}' of a sentence model is damaged"):
+        SentenceEncoder(folder).transform(TEXTS)
 
 
 def test_missing_package_is_named(fake_packages):
@@ -237,6 +331,13 @@ def test_model2vec_model(tmp_path):
     model.save_pretrained(tmp_path / "static")
     by_name = SentenceEncoder(tmp_path / "static", normalize=False)
     np.testing.assert_allclose(by_name.transform(TEXTS), rows, atol=1e-6)
+    unknown = ["unheard words and the cat", "unheard"]
+    np.testing.assert_allclose(by_name.transform(unknown), [vectors[[5, 7]].mean(axis=0), [0] * 6], atol=1e-6)
+    quantized = model2vec.StaticModel.from_pretrained(tmp_path / "static", quantize_to="int8")
+    quantized.save_pretrained(tmp_path / "int8")
+    np.testing.assert_array_equal(
+        SentenceEncoder(tmp_path / "int8").transform(TEXTS), SentenceEncoder(quantized).transform(TEXTS)
+    )
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -256,8 +357,8 @@ def test_sentence_transformers_model(kind, tmp_path):
         special = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
         fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special, mask_token="[MASK]")
         fast.save_pretrained(tmp_path / "bert")
-        words = package.models.Transformer(str(tmp_path / "bert"))
-        modules = [words, package.models.Pooling(8)]
+        words = package.sentence_transformer.modules.Transformer(str(tmp_path / "bert"))
+        modules = [words, package.sentence_transformer.modules.Pooling(8)]
     model = package.SentenceTransformer(modules=modules, device="cpu")
     expected = model.encode(TEXTS)
     rows = SentenceEncoder(model, batch_size=2, normalize=False).transform(TEXTS)

@@ -1,11 +1,9 @@
 """Sentence embedding models that others trained, as frozen encoders of texts."""
 
-import json
 import os
 from collections import OrderedDict
 from contextlib import suppress
 from numbers import Integral
-from pathlib import Path
 from threading import RLock
 
 import numpy as np
@@ -15,7 +13,8 @@ from sklearn.callback import CallbackSupportMixin
 from transferkit._progress import FitProgress
 from transferkit._validation import HasMethods, Interval, check_texts, fit_context, validate_parameter_constraints
 from transferkit._versioning import VersionedEstimator
-from transferkit.exceptions import MissingExtraError, ModelFileError, how_to_trust
+from transferkit.encoders._sentence_loading import load_sentence_model
+from transferkit.exceptions import ModelFileError, how_to_trust
 
 _MOST_MODELS = 4  # that a process keeps loaded
 _BATCHES_A_STEP = 4  # of the progress that callbacks see
@@ -50,9 +49,11 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
 
     Notes
     -----
-    Needs ``pip install "transferkit[sentence]"``. A folder with a ``modules.json`` is loaded by sentence-transformers,
-    another one by model2vec; a name on the hub by sentence-transformers, where that is installed. Code that comes with
-    a model is not run (``trust_remote_code`` stays off): load such a model yourself and give the object.
+    Needs ``pip install "transferkit[sentence]"``. A static model, which has a vector for each token and nothing else,
+    is loaded by model2vec wherever that is installed, so that its rows do not depend on whether sentence-transformers
+    is, too: tokens that the model does not know are left out. (sentence-transformers counts their vector in, and is
+    used with a warning where model2vec is missing.) All other models are loaded by sentence-transformers. Code that
+    comes with a model is not run (``trust_remote_code`` stays off): load such a model yourself and give the object.
 
     `fit` learns nothing and need not be called. ``set_callbacks(ProgressBar())`` shows how far ``fit_transform`` is.
 
@@ -176,7 +177,7 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
             return self.model
         key = (os.fspath(self.model), self.device)
         if key not in _loaded:
-            _loaded[key] = _load_model(*key)
+            _loaded[key] = load_sentence_model(*key)
         _loaded.move_to_end(key)
         while len(_loaded) > _MOST_MODELS:
             _loaded.popitem(last=False)
@@ -226,41 +227,6 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         tags.requires_fit = False
         tags.input_tags.string, tags.input_tags.two_d_array = True, False
         return tags
-
-
-def _load_model(name, device):
-    """Load a model by its name or folder."""
-    if not Path(name).is_dir():
-        if name.startswith((".", "~", "/")) or name.count("/") > 1:
-            raise ValueError(f"There is no folder {name!r} with a sentence model.")
-        static = not _is_installed("sentence_transformers") and _is_installed("model2vec")
-    else:
-        static = _is_static(Path(name))
-    package = "model2vec" if static else "sentence_transformers"
-    if not _is_installed(package):
-        raise MissingExtraError(f"Loading the sentence model {name!r}", "sentence")
-    if static:
-        from model2vec import StaticModel
-
-        return StaticModel.from_pretrained(name)
-    from sentence_transformers import SentenceTransformer
-
-    return SentenceTransformer(name, device=None if device == "auto" else device)
-
-
-def _is_static(folder):
-    """Return whether a folder holds a model that only model2vec reads, or that it reads while the other is missing."""
-    if not (folder / "config.json").exists():
-        return False
-    if (folder / "modules.json").exists() and _is_installed("sentence_transformers"):
-        return False
-    return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type") == "model2vec"
-
-
-def _is_installed(package):
-    from importlib.util import find_spec
-
-    return find_spec(package) is not None
 
 
 def _encode(model, texts, batch_size, device, max_length):
