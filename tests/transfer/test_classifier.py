@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
@@ -17,7 +18,14 @@ from sklearn.pipeline import make_pipeline, make_union
 from sklearn.svm import LinearSVC
 
 import transferkit
-from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, TfidfEncoder, TransferClassifier
+from transferkit import (
+    DomainTransferClassifier,
+    LogisticHead,
+    LSAEncoder,
+    PretrainedEncoder,
+    TfidfEncoder,
+    TransferClassifier,
+)
 
 UNLABELLED = [f"the {animal} {verb}" for animal in ("cat", "dog", "cow") for verb in ("sat", "ran", "ate")] + [
     f"the {paper} {verb}" for paper in ("stock", "bond", "fund") for verb in ("rose", "fell", "paid")
@@ -167,6 +175,19 @@ def test_pickle_and_joblib_files_predict_the_same(encoder, tmp_path):
     joblib.dump(model, tmp_path / "model.joblib")
     for loaded in (pickle.loads(pickle.dumps(model)), joblib.load(tmp_path / "model.joblib")):
         np.testing.assert_array_equal(loaded.predict_proba(TEXTS), model.predict_proba(TEXTS))
+
+
+@pytest.mark.parametrize("by_path", [False, True])
+@pytest.mark.parametrize("kind", [TransferClassifier, DomainTransferClassifier])
+def test_model_that_holds_it_as_a_parameter_is_saved(kind, by_path, encoder, tmp_path):
+    transferkit.save(encoder, tmp_path / "encoder.tk")
+    inner = kind(tmp_path / "encoder.tk" if by_path else encoder)
+    model = CalibratedClassifierCV(TransferClassifier(encoder, strategy="frozen"), cv=2).fit(TEXTS, LABELS)
+    model.estimator = inner
+    transferkit.save(model, tmp_path / "model.tk")
+    loaded = transferkit.load(tmp_path / "model.tk")
+    np.testing.assert_array_equal(loaded.predict_proba(TEXTS), model.predict_proba(TEXTS))
+    assert loaded.estimator.encoder.transform(TEXTS).shape == (6, encoder.transform(TEXTS).shape[1])
 
 
 def test_frozen_encoder_may_be_given_as_one(encoder):

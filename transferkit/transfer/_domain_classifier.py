@@ -361,7 +361,8 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
     def _get_state_for_file(self):
         """Return the state to write: the encoder in use in place of its path."""
         state = self.__getstate__()
-        return state | {"encoder": self.encoder_} if isinstance(self.encoder, (str, os.PathLike)) else state
+        was_path = isinstance(self.encoder, (str, os.PathLike)) and hasattr(self, "encoder_")
+        return state | {"encoder": self.encoder_} if was_path else state
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

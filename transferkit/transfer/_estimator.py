@@ -101,6 +101,8 @@ class TransferMixin:
     def _get_state_for_file(self):
         """Return the state to write: the encoder in use in place of its path, or of the one it was made from."""
         state = self.__getstate__()
+        if not hasattr(self, "strategy_"):  # not fitted, as the parameter of another model
+            return state
         keeps = not isinstance(self.encoder, (str, os.PathLike)) and self.strategy_ == "frozen"
         state = state if keeps or self.encoder is None else state | {"encoder": self.encoder_}
         if state.get("source") is not None:  # its weights have done their part
