@@ -10,6 +10,7 @@ import numpy as np
 
 import transferkit
 from transferkit.cli import _options
+from transferkit.cli._encoders import make_encoder, make_scratch_encoder
 from transferkit.cli._labels import read_labels, write_labels
 from transferkit.cli._progress import show_progress
 from transferkit.cli._text_models import load_text_model, predict_texts
@@ -32,56 +33,26 @@ def commands():
 @click.option("--n-components", default=256, show_default=True, help="Length of word vectors, number of LSA features.")
 @click.option("--min-df", default=2, show_default=True, help="Leave out terms rarer than this.")
 @click.option(
-    "--max-ngram", default=1, show_default=True, help="Longest n-gram that counts as a term (not of vectors)."
+    "--max-ngram",
+    type=click.IntRange(min=1),
+    help="Longest n-gram that counts as a term (not of vectors).  [default: 1, of characters 3]",
 )
+@_options.splitting
 @_options.reading
 @_options.quiet
-def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, reading, quiet):
+def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, splitting, reading, quiet):
     """Learn an encoder from unlabelled texts (.txt, .csv, .tsv or .jsonl files, also with .gz)."""
     _check_writable(output)
+    unfitted = make_encoder(encoder, n_components, min_df, max_ngram, **splitting)
     with show_progress("reading", 3, quiet=quiet) as advance:
         texts = [text for path in corpora for text in transferkit.datasets.load_corpus(path, **reading)]
         advance(f"pretraining on {len(texts):,} texts")
         start = time.perf_counter()
-        fitted = make_encoder(encoder, n_components, min_df, max_ngram).fit(texts)
+        fitted = unfitted.fit(texts)
         seconds = time.perf_counter() - start
         advance("saving")
         transferkit.save(fitted, output)
     _say(f"pretrained on {len(texts):,} texts in {seconds:.1f} s -> {output} ({_megabytes(output)})", quiet)
-
-
-def make_encoder(name="vectors", n_components=256, min_df=2, max_ngram=1):
-    """Return the unfitted encoder of that name.
-
-    Parameters
-    ----------
-    name : {"vectors", "tfidf+lsa", "lsa", "tfidf"}, default="vectors"
-        Word vectors; sparse terms, dense features, or both side by side.
-    n_components : int, default=256
-        Number of dense features.
-    min_df : int, default=2
-        Leave out terms in fewer texts; for vectors words that occur less often.
-    max_ngram : int, default=1
-        Longest n-gram of words.
-
-    Returns
-    -------
-    encoder : transformer
-        Unfitted.
-    """
-    from sklearn.pipeline import make_union
-
-    if name == "vectors":
-        if max_ngram != 1:
-            raise ValueError("Word vectors are of single words: --max-ngram needs --encoder lsa or tfidf.")
-        return transferkit.WordVectorEncoder(n_components, min_count=min_df)
-    terms = {"min_df": min_df, "ngram_range": (1, max_ngram), "sublinear_tf": True}
-    encoders = {
-        "tfidf": transferkit.TfidfEncoder(**terms),
-        "lsa": transferkit.LSAEncoder(n_components, **terms),
-    }
-    parts = [encoders[part] for part in name.split("+")]
-    return make_union(*parts) if len(parts) > 1 else parts[0]
 
 
 @commands.command()
@@ -98,10 +69,11 @@ def make_encoder(name="vectors", n_components=256, min_df=2, max_ngram=1):
 @click.option("-C", "C", type=float, help="Inverse strength of the L2 penalty.  [default: found on held-out labels]")
 @click.option("--class-weight", type=click.Choice(["balanced"]), help="Give rare classes as much weight as others.")
 @click.option("--cv", default=0, show_default=True, help="Also report the accuracy in this many folds; 0 for none.")
+@_options.splitting
 @_options.reading
 @_options.label_column
 @_options.quiet
-def finetune(labelled, encoder, output, strategy, C, class_weight, cv, reading, label_column, quiet):
+def finetune(labelled, encoder, output, strategy, C, class_weight, cv, splitting, reading, label_column, quiet):
     """Train a head on labelled texts and save encoder and head as one model."""
     from transferkit.cli._folds import check_folds, check_number_of_folds, score_folds
 
@@ -112,7 +84,8 @@ def finetune(labelled, encoder, output, strategy, C, class_weight, cv, reading, 
         head = transferkit.LogisticHead(C=C, class_weight=class_weight)
     elif class_weight is not None:
         head = transferkit.LogisticHeadCV(Cs=[0.1, 1, 10, 100, 1000], class_weight=class_weight)
-    model = transferkit.TransferClassifier(encoder, head, strategy=strategy)
+    given = make_scratch_encoder(encoder, strategy, **splitting)
+    model = transferkit.TransferClassifier(given, head, strategy=strategy)
     with show_progress("reading", 4 if cv else 3, quiet=quiet) as advance:
         data = transferkit.datasets.load_labelled_csv(labelled, label=label_column, **reading)
         check_folds(cv, data.target, labelled)

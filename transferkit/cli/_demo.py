@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 import transferkit
-from transferkit.cli._commands import make_encoder
+from transferkit.cli._encoders import make_encoder
 from transferkit.cli._progress import show_progress
 from transferkit.exceptions import MissingExtraError
 

@@ -51,3 +51,36 @@ def reading(command):
         return command(*args, reading=options, **kwargs)
 
     return wrapped
+
+
+def splitting(command):
+    """Add the options on how texts are split into terms, which the command gets as one dict named `splitting`.
+
+    Parameters
+    ----------
+    command : callable
+        Function of a command. `splitting` holds parameters of `make_encoder`.
+
+    Returns
+    -------
+    command : callable
+        The function with the options.
+    """
+
+    @click.option(
+        "--analyzer",
+        type=click.Choice(["word", "char", "char_wb"]),
+        default="word",
+        show_default=True,
+        help="Terms are words, n-grams of characters, or those within words.",
+    )
+    @click.option(
+        "--token-pattern",
+        metavar="REGEX",
+        help="Regular expression of a word.  [default: two or more letters or digits]",
+    )
+    @functools.wraps(command)
+    def wrapped(*args, analyzer, token_pattern, **kwargs):
+        return command(*args, splitting={"analyzer": analyzer, "token_pattern": token_pattern}, **kwargs)
+
+    return wrapped
