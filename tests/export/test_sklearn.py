@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -45,19 +46,25 @@ def word_vectors(**parameters):
     return WordVectorEncoder(3, min_count=1, **parameters).fit(TEXTS)
 
 
+@cache
+def fit_lsa():
+    return LSAEncoder(3).fit(TEXTS)
+
+
 def encoders():
-    yield "tfidf", TfidfEncoder(ngram_range=(1, 2), sublinear_tf=True, stop_words=["of"]).fit(TEXTS)
-    yield "counts", TfidfEncoder(use_idf=False, norm=None, binary=True, dtype=np.float64).fit(TEXTS)
-    yield "characters", TfidfEncoder(analyzer="char_wb", ngram_range=(2, 3), min_df=2, norm="l1").fit(TEXTS)
-    yield "given terms", TfidfEncoder(vocabulary=["rows", "matrix"]).fit(TEXTS)
-    yield "own tokenizer", TfidfEncoder(tokenizer=str.split, token_pattern=None).fit(TEXTS)
-    yield "lsa", LSAEncoder(3).fit(TEXTS)
-    yield "frozen", PretrainedEncoder(LSAEncoder(3).fit(TEXTS))
+    """Yield names of encoders and functions that return them fitted."""
+    yield "tfidf", lambda: TfidfEncoder(ngram_range=(1, 2), sublinear_tf=True, stop_words=["of"]).fit(TEXTS)
+    yield "counts", lambda: TfidfEncoder(use_idf=False, norm=None, binary=True, dtype=np.float64).fit(TEXTS)
+    yield "characters", lambda: TfidfEncoder(analyzer="char_wb", ngram_range=(2, 3), min_df=2, norm="l1").fit(TEXTS)
+    yield "given terms", lambda: TfidfEncoder(vocabulary=["rows", "matrix"]).fit(TEXTS)
+    yield "own tokenizer", lambda: TfidfEncoder(tokenizer=str.split, token_pattern=None).fit(TEXTS)
+    yield "lsa", fit_lsa
+    yield "frozen", lambda: PretrainedEncoder(fit_lsa())
     for pooling in ("mean", "tfidf", "sif"):
         for norm in ("l2", None):
-            yield f"word vectors, {pooling}, {norm}", word_vectors(pooling=pooling, norm=norm)
-    yield "adapted", word_vectors(pooling="sif").adapt_idf(TEXTS)
-    yield "union", make_union(TfidfEncoder(), PretrainedEncoder(LSAEncoder(3).fit(TEXTS))).fit(TEXTS)
+            yield f"word vectors, {pooling}, {norm}", partial(word_vectors, pooling=pooling, norm=norm)
+    yield "adapted", lambda: word_vectors(pooling="sif").adapt_idf(TEXTS)
+    yield "union", lambda: make_union(TfidfEncoder(), PretrainedEncoder(fit_lsa())).fit(TEXTS)
 
 
 def network(**parameters):
@@ -65,57 +72,71 @@ def network(**parameters):
 
 
 def models():
+    """Yield names of models, functions that return them fitted, and the samples to compare them on."""
     for activation in ("relu", "tanh", "sigmoid", "identity"):
-        yield f"network, {activation}", network(activation=activation).fit(X, Y), X
-    yield "network, two classes", network(dropout=0.2, batch_norm=True).fit(X.astype(np.float32), Y > 0), X
-    yield "network, many labels", network().fit(X, MANY), X
-    yield "network, sparse", network(loss="focal").fit(sparse.csr_matrix(X), Y), sparse.csr_matrix(X)
-    yield "network, one layer", MLPHeadClassifier((), max_iter=5, random_state=0).fit(X, np.array(["a", "b"])[Y % 2]), X
-    yield "network, quantised", quantise(network().fit(X, Y), "int8"), X
-    yield "network, regression", MLPHeadRegressor(8, max_iter=20, random_state=0).fit(X, X[:, 0] ** 2), X
-    yield "network, targets", MLPHeadRegressor(8, max_iter=20, random_state=0).fit(X, X[:, :2] ** 2), X
+        yield f"network, {activation}", partial(network(activation=activation).fit, X, Y), X
+    yield "network, two classes", lambda: network(dropout=0.2, batch_norm=True).fit(X.astype(np.float32), Y > 0), X
+    yield "network, many labels", lambda: network().fit(X, MANY), X
+    yield "network, sparse", lambda: network(loss="focal").fit(sparse.csr_matrix(X), Y), sparse.csr_matrix(X)
+    one_layer, letters = MLPHeadClassifier((), max_iter=5, random_state=0), np.array(["a", "b"])[Y % 2]
+    yield "network, one layer", partial(one_layer.fit, X, letters), X
+    yield "network, quantised", lambda: quantise(network().fit(X, Y), "int8"), X
+    yield "network, regression", lambda: MLPHeadRegressor(8, max_iter=20, random_state=0).fit(X, X[:, 0] ** 2), X
+    yield "network, targets", lambda: MLPHeadRegressor(8, max_iter=20, random_state=0).fit(X, X[:, :2] ** 2), X
     for whiten in (False, True):
         clusters = KMeansEncoder(5, activation="distance", whiten=whiten)
-        yield f"clusters, whiten={whiten}", make_pipeline(clusters, LogisticHead()).fit(X, Y), X
-    lsa = LSAEncoder(3).fit(TEXTS)
-    yield "frozen", TransferClassifier(lsa, strategy="frozen").fit(TEXTS, LABELS), NEW
-    yield "prior", TransferClassifier(word_vectors(), strategy="prior").fit(TEXTS, LABELS), NEW
-    yield "default", TransferClassifier(lsa).fit(TEXTS, LABELS), NEW
-    yield "scratch", TransferClassifier(strategy="scratch").fit(TEXTS, LABELS), NEW
-    yield "two classes", TransferClassifier(lsa).fit(TEXTS, [label == "other" for label in LABELS]), NEW
-    yield "folded", TransferClassifier(word_vectors(norm=None), strategy="frozen").fit(TEXTS, LABELS), NEW
-    yield "folded sif", TransferClassifier(word_vectors(norm=None, pooling="sif")).fit(TEXTS, LABELS), NEW
-    yield "pipeline", make_pipeline(PretrainedEncoder(lsa), StandardScaler(), LogisticHead()).fit(TEXTS, LABELS), NEW
+        yield f"clusters, whiten={whiten}", partial(make_pipeline(clusters, LogisticHead()).fit, X, Y), X
+    yield "frozen", lambda: TransferClassifier(fit_lsa(), strategy="frozen").fit(TEXTS, LABELS), NEW
+    yield "prior", lambda: TransferClassifier(word_vectors(), strategy="prior").fit(TEXTS, LABELS), NEW
+    yield "default", lambda: TransferClassifier(fit_lsa()).fit(TEXTS, LABELS), NEW
+    yield "scratch", lambda: TransferClassifier(strategy="scratch").fit(TEXTS, LABELS), NEW
+    yield "two classes", lambda: TransferClassifier(fit_lsa()).fit(TEXTS, [label == "other" for label in LABELS]), NEW
+    yield "folded", lambda: TransferClassifier(word_vectors(norm=None), strategy="frozen").fit(TEXTS, LABELS), NEW
+    yield "folded sif", lambda: TransferClassifier(word_vectors(norm=None, pooling="sif")).fit(TEXTS, LABELS), NEW
+    yield (
+        "pipeline",
+        lambda: make_pipeline(PretrainedEncoder(fit_lsa()), StandardScaler(), LogisticHead()).fit(TEXTS, LABELS),
+        NEW,
+    )
     search = GridSearchCV(make_pipeline(TfidfEncoder(), LogisticHead()), {"logistichead__C": [1.0, 9.0]}, cv=2)
-    yield "search", search.fit(TEXTS, LABELS), NEW
-    yield "head on sparse", LogisticHead().fit(sparse.csr_matrix(X), Y), sparse.csr_matrix(X)
-    yield "head", LogisticHead().fit(X, Y), X
-    yield "searched head", LogisticHeadCV([1.0, 10.0], cv=2).fit(X, Y), X
-    yield "many labels", LogisticHead().fit(X, MANY), X
-    yield "ridge", RidgeHead(alphas=[0.1, 1.0]).fit(X, X[:, :2] ** 2), X
-    yield "ridge, one target", make_pipeline(StandardScaler(), RidgeHead()).fit(X, X[:, 0] ** 2), X
+    yield "search", lambda: search.fit(TEXTS, LABELS), NEW
+    yield "head on sparse", lambda: LogisticHead().fit(sparse.csr_matrix(X), Y), sparse.csr_matrix(X)
+    yield "head", lambda: LogisticHead().fit(X, Y), X
+    yield "searched head", lambda: LogisticHeadCV([1.0, 10.0], cv=2).fit(X, Y), X
+    yield "many labels", lambda: LogisticHead().fit(X, MANY), X
+    yield "ridge", lambda: RidgeHead(alphas=[0.1, 1.0]).fit(X, X[:, :2] ** 2), X
+    yield "ridge, one target", lambda: make_pipeline(StandardScaler(), RidgeHead()).fit(X, X[:, 0] ** 2), X
     columns = ColumnTransformer([("texts", TfidfEncoder(), 0), ("rest", "drop", [1])])
     rows = np.array([TEXTS, LABELS], dtype=object).T
-    yield "columns", make_pipeline(columns, LogisticHead()).fit(rows, LABELS), rows
-    yield "calibrated", CalibratedClassifierCV(LogisticHead(), cv=2).fit(X, Y), X
-    yield "scratch on numbers", TransferClassifier(strategy="scratch").fit(X, Y), X
-    yield "head of scikit-learn", TransferClassifier(lsa, LogisticRegression()).fit(TEXTS, LABELS), NEW
+    yield "columns", lambda: make_pipeline(columns, LogisticHead()).fit(rows, LABELS), rows
+    yield "calibrated", lambda: CalibratedClassifierCV(LogisticHead(), cv=2).fit(X, Y), X
+    yield "scratch on numbers", lambda: TransferClassifier(strategy="scratch").fit(X, Y), X
+    yield "head of scikit-learn", lambda: TransferClassifier(fit_lsa(), LogisticRegression()).fit(TEXTS, LABELS), NEW
+
+
+ENCODERS, MODELS = list(encoders()), list(models())
+
+
+@cache
+def build(make):
+    """Return what `make` fits, fitted once for all tests, which only read it."""
+    return make()
 
 
 def dense(rows):
     return rows.toarray() if sparse.issparse(rows) else rows
 
 
-@pytest.mark.parametrize(("name", "encoder"), list(encoders()), ids=lambda value: value if type(value) is str else "")
-def test_exported_encoder_gives_the_same_rows(name, encoder):
+@pytest.mark.parametrize("make_encoder", [pytest.param(make, id=name) for name, make in ENCODERS])
+def test_exported_encoder_gives_the_same_rows(make_encoder):
+    encoder = build(make_encoder)
     rows = dense(to_sklearn(encoder).transform(NEW))
     np.testing.assert_allclose(rows, dense(encoder.transform(NEW)), atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("name", "model", "rows"), list(models()), ids=lambda value: value if type(value) is str else ""
-)
-def test_exported_model_predicts_the_same(name, model, rows):
+@pytest.mark.parametrize(("make_model", "rows"), [pytest.param(*rest, id=name) for name, *rest in MODELS])
+def test_exported_model_predicts_the_same(make_model, rows):
+    model = build(make_model)
     exported = to_sklearn(model)
     if hasattr(model, "predict_proba"):
         np.testing.assert_allclose(exported.predict_proba(rows), model.predict_proba(rows), atol=1e-5)
@@ -141,8 +162,10 @@ print("same")
 
 
 def test_pickles_load_where_transferkit_cannot_be_imported():
-    cases = [(to_sklearn(encoder), "transform", NEW, dense(encoder.transform(NEW))) for _, encoder in encoders()]
-    for _, model, rows in models():
+    built = [build(make) for _, make in ENCODERS]
+    cases = [(to_sklearn(encoder), "transform", NEW, dense(encoder.transform(NEW))) for encoder in built]
+    for _, make, rows in MODELS:
+        model = build(make)
         method = "predict_proba" if hasattr(model, "predict_proba") else "predict"
         cases.append((to_sklearn(model), method, rows, getattr(model, method)(rows)))
     result = subprocess.run([sys.executable, "-c", BLOCK], input=pickle.dumps(cases), capture_output=True, check=False)
