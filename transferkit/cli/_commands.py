@@ -56,7 +56,7 @@ def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, splittin
 
 
 @commands.command()
-@click.argument("labelled", metavar="LABELLED.csv")
+@click.argument("labelled", metavar="LABELLED")
 @click.option("--encoder", "-e", help="Model file of a pretrained encoder. Without one, --strategy scratch.")
 @click.option("--output", "-o", required=True, help="Model file to write, for example model.tk.")
 @click.option(
@@ -74,7 +74,7 @@ def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, splittin
 @_options.label_column
 @_options.quiet
 def finetune(labelled, encoder, output, strategy, C, class_weight, cv, splitting, reading, label_column, quiet):
-    """Train a head on labelled texts and save encoder and head as one model."""
+    """Train a head on labelled texts (.csv, .tsv or .jsonl) and save encoder and head as one model."""
     from transferkit.cli._folds import check_folds, check_number_of_folds, score_folds
 
     check_number_of_folds(cv)
@@ -109,13 +109,16 @@ def finetune(labelled, encoder, output, strategy, C, class_weight, cv, splitting
 
 @commands.command()
 @click.argument("model", metavar="MODEL.tk")
-@click.argument("labelled", metavar="LABELLED.csv")
+@click.argument("labelled", metavar="LABELLED")
 @_options.reading
 @_options.label_column
 @_options.as_json
 @_options.trusted
 def evaluate(model, labelled, reading, label_column, as_json, trusted):
-    """Print accuracy, macro F1, precision and recall of each class, and the confusion matrix."""
+    """Evaluate a model on labelled texts (.csv, .tsv or .jsonl).
+
+    Prints accuracy, macro F1, precision and recall of each class, and the confusion matrix.
+    """
     fitted = load_text_model(model, classes=True, trusted=trusted)
     data = transferkit.datasets.load_labelled_csv(labelled, label=label_column, **reading)
     truth, unknown = read_labels(data.target, fitted, labelled)
@@ -175,10 +178,13 @@ def _format_report(report):
 @click.argument("model", metavar="MODEL.tk")
 @click.argument("texts", metavar="[TEXTS]", default="-")
 @click.option("--output", "-o", help="CSV file to write; the terminal by default.")
+@click.option(
+    "--keep", multiple=True, metavar="COLUMN", help="Column or key of the input to write beside each text; repeatable."
+)
 @_options.reading
 @_options.quiet
 @_options.trusted
-def predict(model, texts, output, reading, quiet, trusted):
+def predict(model, texts, output, keep, reading, quiet, trusted):
     """Predict texts of a file (.txt, .csv, .tsv, .jsonl), or of standard input, one per line: CSV out.
 
     Each line has its row, blank lines as well: they are empty texts.
@@ -187,16 +193,24 @@ def predict(model, texts, output, reading, quiet, trusted):
         _check_writable(output)
     fitted = load_text_model(model, trusted=trusted)
     source = {"source": texts} if texts != "-" else {"source": sys.stdin.buffer, "kind": "txt"}
-    rows = read_texts(**source, **reading, keep_blank=True).texts
+    header = _make_header(fitted, keep)
+    rows, kept, _ = read_texts(**source, **reading, others=keep, keep_blank=True)
     lines, batch = [], 1000
     with show_progress(f"predicting {len(rows):,} texts", -(-len(rows) // batch), quiet=quiet) as advance:
         for start in range(0, len(rows), batch):
             lines += _predict_batch(fitted, rows[start : start + batch])
             advance()
+    _write_csv([header, *(others + line for others, line in zip(kept, lines, strict=True))], output)
+
+
+def _make_header(model, keep):
     header = ["text", "prediction"]
-    if hasattr(fitted, "predict_proba"):
-        header += [f"probability of {name}" for name in fitted.classes_]
-    _write_csv([header, *lines], output)
+    if hasattr(model, "predict_proba"):
+        header += [f"probability of {name}" for name in model.classes_]
+    for place, name in enumerate(keep):
+        if name in header or name in keep[:place]:
+            raise ValueError(f"--keep {name}: the output has a column {name!r} already. Leave it out, or rename it.")
+    return [*keep, *header]
 
 
 def _predict_batch(model, texts):
