@@ -103,3 +103,16 @@ def test_names_that_are_no_file_names_are_refused(encoder, tmp_path):
     )
     with pytest.raises(ValueError, match="'a/b' cannot be saved under its name"):
         tasks.save_tasks(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["fitted", "path"])
+def test_all_tasks_in_one_file_predict_the_same_and_can_be_fitted_again(encoder, kind, tmp_path):
+    transferkit.save(encoder, tmp_path / "encoder.tk")
+    source = encoder if kind == "fitted" else tmp_path / "encoder.tk"
+    tasks = MultiTaskTransfer(TransferClassifier(source, LogisticHead(), strategy="frozen")).fit(TEXTS, LABELS)
+    transferkit.save(tasks, tmp_path / "tasks.tk")
+    (tmp_path / "encoder.tk").unlink()  # the file of the tasks holds the encoder
+    loaded = transferkit.load(tmp_path / "tasks.tk")
+    for again in (loaded, loaded.fit(TEXTS, LABELS)):
+        for task, found in again.predict(TEST_TEXTS).items():
+            np.testing.assert_array_equal(found, tasks.models_[task].head_.predict(encoder.transform(TEST_TEXTS)))

@@ -101,8 +101,9 @@ class TransferMixin:
     def _get_state_for_file(self):
         """Return the state to write: the encoder in use in place of its path, or of the one it was made from."""
         state = self.__getstate__()
-        if not hasattr(self, "strategy_"):  # not fitted, as the parameter of another model
-            return state
+        if not is_fitted(self):  # as the parameter of a MultiTaskTransfer, whose tasks hold what was fitted
+            is_path = isinstance(self.encoder, (str, os.PathLike))
+            return state | {"encoder": PretrainedEncoder(self.encoder)} if is_path else state
         keeps = not isinstance(self.encoder, (str, os.PathLike)) and self.strategy_ == "frozen"
         state = state if keeps or self.encoder is None else state | {"encoder": self.encoder_}
         if state.get("source") is not None:  # its weights have done their part
