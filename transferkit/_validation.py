@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
+from functools import wraps
 from numbers import Integral, Real
 
 import numpy as np
 from scipy.sparse import csr_array, csr_matrix, issparse
+from sklearn import config_context, get_config
 from sklearn.base import _fit_context as fit_context
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import _safe_indexing as take_rows
@@ -53,6 +55,7 @@ __all__ = [
     "validate_parameter_constraints",
     "validate_rows",
     "warn_for_unused_text_parameters",
+    "with_plain_outputs",
 ]
 
 FLOATS = [np.float64, np.float32]  # features of these types are taken as they are, others as the first
@@ -336,6 +339,23 @@ def unchanged_on_error(estimator):
         vars(estimator).clear()
         vars(estimator).update(state)
         raise
+
+
+def with_plain_outputs(function):
+    """Return the function such that transformers called in it return arrays, whatever scikit-learn is configured to do.
+
+    ``sklearn.set_config(transform_output="pandas")`` is about what users get. Steps inside an estimator are not
+    concerned, and sparse ones among them would raise.
+    """
+
+    @wraps(function)
+    def call(*args, **kwargs):
+        if get_config()["transform_output"] == "default":
+            return function(*args, **kwargs)
+        with config_context(transform_output="default"):
+            return function(*args, **kwargs)
+
+    return call
 
 
 def warn_for_unused_text_parameters(vectorizer):

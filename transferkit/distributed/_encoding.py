@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sklearn.base import BaseEstimator
 
-from transferkit._validation import check_is_fitted
+from transferkit._validation import check_is_fitted, with_plain_outputs
 from transferkit.distributed._parts import Output, to_table
 from transferkit.distributed._runners import Step, make_runner, used_shards, warn_of_skipped
 from transferkit.distributed._shards import as_rows, find_shards, import_parquet, n_rows_of
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _METHODS = ("predict", "predict_proba", "decision_function")
 
 
+@with_plain_outputs
 def encode_sharded(
     model: str | os.PathLike[str] | BaseEstimator,
     shards: Any,
@@ -90,6 +91,7 @@ def encode_sharded(
     return _apply(model, shards, "transform", "features", out, client, errors, column, batch_size)
 
 
+@with_plain_outputs
 def predict_sharded(
     model: str | os.PathLike[str] | BaseEstimator,
     shards: Any,

@@ -17,6 +17,7 @@ from transferkit._algorithms.truncated_svd import (
     orthonormal,
     vectors_of_image,
 )
+from transferkit._validation import with_plain_outputs
 from transferkit.distributed._clusters import fit_kmeans
 from transferkit.distributed._runners import Step, make_runner, used_shards, warn_of_skipped
 from transferkit.distributed._shards import find_shards
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 Estimator = TypeVar("Estimator", bound=BaseEstimator)
 
 
+@with_plain_outputs
 def fit_sharded(
     encoder: Estimator,
     shards: Any,

@@ -11,7 +11,14 @@ from sklearn.utils import check_random_state
 from transferkit._algorithms.pooling import drop_rounding
 from transferkit._algorithms.truncated_svd import N_SPARE, RightVectors, RowProducts, leading_vectors
 from transferkit._algorithms.vocabulary import find_terms
-from transferkit._validation import Interval, check_can_merge, check_is_fitted, fit_context, is_fitted
+from transferkit._validation import (
+    Interval,
+    check_can_merge,
+    check_is_fitted,
+    fit_context,
+    is_fitted,
+    with_plain_outputs,
+)
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._fine_tuning import LinearLayer, Network, UnitRowsLayer
 from transferkit.encoders._lost_words import warn_of_unknown_texts
@@ -179,6 +186,7 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
+    @with_plain_outputs
     def fit_transform(self, X, y=None):
         """Learn from the texts and return their rows.
 
@@ -201,6 +209,7 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         return self._project(rows)
 
     @fit_context(prefer_skip_nested_validation=True)
+    @with_plain_outputs
     def partial_fit(self, X, y=None):
         """Learn from more texts.
 

@@ -17,6 +17,7 @@ from transferkit._validation import (
     holds_texts,
     is_fitted,
     validate_parameter_constraints,
+    with_plain_outputs,
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._row_cache import encode_once
@@ -222,6 +223,7 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         return tags
 
 
+@with_plain_outputs
 def _encode_rows(encoder, X):
     rows = encoder.transform(X)
     try:

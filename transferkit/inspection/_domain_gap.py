@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from transferkit._algorithms.domain_shift import auc_with_interval, feature_drift
 from transferkit._pictures import import_pyplot
-from transferkit._validation import check_count, check_features, check_texts, holds_texts
+from transferkit._validation import check_count, check_features, check_texts, holds_texts, with_plain_outputs
 from transferkit.adaptation._domains import stack_rows
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.heads import LogisticHead
@@ -179,6 +179,7 @@ class DomainGapDisplay:
         return self
 
 
+@with_plain_outputs
 def domain_gap(
     X_source,
     X_target,

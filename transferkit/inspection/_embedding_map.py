@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.manifold import TSNE
 
 from transferkit._pictures import import_pyplot
-from transferkit._validation import check_labels, check_same_length, check_texts, holds_texts
+from transferkit._validation import check_labels, check_same_length, check_texts, holds_texts, with_plain_outputs
 from transferkit.encoders import PretrainedEncoder
 
 _MOST_LABELS = 20
@@ -49,6 +49,7 @@ class EmbeddingMapDisplay:
         self.name = name
 
     @classmethod
+    @with_plain_outputs
     def from_estimator(cls, encoder, X, y=None, *, projection="pca", random_state=0, ax=None):
         """Encode rows and draw them.
 

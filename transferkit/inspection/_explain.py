@@ -8,13 +8,14 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
-from transferkit._validation import check_count, check_is_fitted
+from transferkit._validation import check_count, check_is_fitted, with_plain_outputs
 from transferkit.inspection._explanation import Explanation
 from transferkit.inspection._term_parts import NotLinearError, pull_back, split_features, text_encoder
 from transferkit.inspection._term_spans import find_spans
 from transferkit.persistence import load_shared
 
 
+@with_plain_outputs
 def explain(model: BaseEstimator | str | os.PathLike[str], text: str) -> Explanation:
     """Explain a prediction by what each term of the text adds to each decision value.
 
@@ -76,6 +77,7 @@ def explain(model: BaseEstimator | str | os.PathLike[str], text: str) -> Explana
     return Explanation(text, terms, merged, intercept, labels, from_pretraining, spans)
 
 
+@with_plain_outputs
 def top_terms(model: BaseEstimator | str | os.PathLike[str], n: int = 10) -> dict[Any, list[tuple[str, float]]]:
     """Return the terms of highest weight for each class of a model that is linear in terms.
 

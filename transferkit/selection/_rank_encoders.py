@@ -27,6 +27,7 @@ from transferkit._validation import (
     holds_texts,
     take_rows,
     validate_parameter_constraints,
+    with_plain_outputs,
 )
 from transferkit.encoders import PretrainedEncoder
 from transferkit.heads import LogisticHeadCV, RidgeHead
@@ -35,6 +36,7 @@ from transferkit.persistence import load_shared
 _ALPHAS = np.logspace(-3, 4, 8)
 
 
+@with_plain_outputs
 def rank_encoders(
     encoders: Mapping[str, BaseEstimator | str | os.PathLike[str]],
     X,

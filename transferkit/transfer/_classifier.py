@@ -20,6 +20,7 @@ from transferkit._validation import (
     check_texts,
     fit_context,
     holds_texts,
+    with_plain_outputs,
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.heads import LogisticHead
@@ -192,6 +193,7 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         self.anchor_strength = anchor_strength
 
     @fit_context(prefer_skip_nested_validation=False)
+    @with_plain_outputs
     def fit(self, X, y, sample_weight=None, groups=None):
         """Find out how much to transfer, and train on all labels.
 
@@ -233,6 +235,7 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         return self
 
     @available_if(head_has("predict_proba"))
+    @with_plain_outputs
     def predict_proba(self, X):
         """Return the probability of each class for each row; there when the head has it.
 
@@ -250,6 +253,7 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         return self.head_.predict_proba(self.encoder_.transform(X))
 
     @available_if(head_has("decision_function"))
+    @with_plain_outputs
     def decision_function(self, X):
         """Return the head's decision values; there when the head has them.
 

@@ -21,6 +21,7 @@ from transferkit._validation import (
     check_texts,
     fit_context,
     holds_texts,
+    with_plain_outputs,
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.adaptation import (
@@ -178,6 +179,7 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
         self.random_state = random_state
 
     @fit_context(prefer_skip_nested_validation=False)
+    @with_plain_outputs
     def fit(self, X, y, *, X_target=None, sample_domain=None):
         """Learn from labelled rows of the source and unlabelled rows of the target.
 
@@ -209,6 +211,7 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
             self.n_features_in_ = domains.labelled.shape[1]
         return self
 
+    @with_plain_outputs
     def predict(self, X):
         """Return the predicted label of each row of the target.
 
@@ -225,6 +228,7 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
         return self.head_.predict(self._encode(X))
 
     @available_if(head_has("predict_proba"))
+    @with_plain_outputs
     def predict_proba(self, X):
         """Return the probability of each class for rows of the target; there when the head has it.
 
@@ -241,6 +245,7 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
         return self.head_.predict_proba(self._encode(X))
 
     @available_if(head_has("decision_function"))
+    @with_plain_outputs
     def decision_function(self, X):
         """Return the head's decision values for rows of the target; there when the head has them.
 

@@ -12,6 +12,7 @@ from transferkit._algorithms.domain_validation import (
 )
 from transferkit._algorithms.importance_weights import effective_sample_size
 from transferkit.adaptation._domains import stack_rows
+from transferkit.encoders._lost_words import count_inner_frames
 from transferkit.heads import LogisticHead
 from transferkit.transfer._domain_candidates import BLENDS
 
@@ -111,7 +112,7 @@ def warn_too_few_labels(counts):
         f"adaptation='auto' compares candidates on held-out labels, and a class has {counts.min()} of them: no "
         "adaptation is used. Give at least 2 labels a class, or name an adaptation.",
         UserWarning,
-        stacklevel=5,
+        stacklevel=count_inner_frames(),
     )
 
 

@@ -6,7 +6,7 @@ from sklearn.base import clone
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 
-from transferkit._validation import check_is_fitted, is_fitted
+from transferkit._validation import check_is_fitted, is_fitted, with_plain_outputs
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.encoders._text_settings import find_text_settings
 
@@ -14,6 +14,7 @@ from transferkit.encoders._text_settings import find_text_settings
 class TransferMixin:
     """An encoder and a head as one estimator. Subclasses say in `_default_head` what `head=None` stands for."""
 
+    @with_plain_outputs
     def predict(self, X):
         """Return the prediction for each row.
 

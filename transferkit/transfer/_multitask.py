@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sklearn.base import TransformerMixin, clone
 
-from transferkit._validation import check_is_fitted, check_texts, fit_context, holds_texts
+from transferkit._validation import check_is_fitted, check_texts, fit_context, holds_texts, with_plain_outputs
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._term_projection import find_projection, join_terms
 from transferkit.exceptions import ModelFileError
@@ -59,6 +59,7 @@ class MultiTaskTransfer(VersionedEstimator):
         self.estimator = estimator
 
     @fit_context(prefer_skip_nested_validation=False)
+    @with_plain_outputs
     def fit(self, X, y):
         """Learn every task.
 
@@ -95,6 +96,7 @@ class MultiTaskTransfer(VersionedEstimator):
         self.models_ = models
         return self
 
+    @with_plain_outputs
     def predict(self, X):
         """Return the predicted labels of every task.
 
@@ -110,6 +112,7 @@ class MultiTaskTransfer(VersionedEstimator):
         """
         return self._predict(X, "predict")
 
+    @with_plain_outputs
     def predict_proba(self, X):
         """Return the probabilities of the classes of every task.
 

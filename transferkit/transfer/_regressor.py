@@ -18,6 +18,7 @@ from transferkit._validation import (
     check_texts,
     fit_context,
     holds_texts,
+    with_plain_outputs,
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._term_projection import find_projection, join_terms
@@ -100,6 +101,7 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
         self.sharpness = sharpness
 
     @fit_context(prefer_skip_nested_validation=False)
+    @with_plain_outputs
     def fit(self, X, y, sample_weight=None):
         """Find out how much to transfer, and train on all labelled rows.
 

@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 
 from transferkit._validation import take_rows
 from transferkit.encoders._fine_tuning import find_trainable
+from transferkit.encoders._lost_words import count_inner_frames
 from transferkit.encoders._term_projection import find_projection, join_terms, may_pair
 from transferkit.transfer._finetune import Pace, fit_finetuned
 from transferkit.transfer._logistic import fit_logistic
@@ -223,5 +224,5 @@ def _warn_without_transfer(outcome):
         f"Transfer did not help on held-out labels: {how} (see strategy_scores_). An encoder pretrained on texts "
         "closer to the task may.",
         UserWarning,
-        stacklevel=5,
+        stacklevel=count_inner_frames(),
     )
