@@ -157,7 +157,10 @@ def test_file_is_loaded_once_a_process(client, model_file, shards, tmp_path):
 
         _shared._loaded.clear()
         _shared.loads, load = [], getattr(_shared, "plain_load", _shared.load)
-        _shared.plain_load, _shared.load = load, lambda path: _shared.loads.append(path) or load(path)
+        _shared.plain_load, _shared.load = (
+            load,
+            lambda *args, **options: _shared.loads.append(args) or load(*args, **options),
+        )
 
     def count_loads():
         from transferkit.persistence import _shared

@@ -19,7 +19,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import transferkit
-from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, TfidfEncoder, WordVectorEncoder
+from transferkit import (
+    LogisticHead,
+    LSAEncoder,
+    PretrainedEncoder,
+    SentenceEncoder,
+    TfidfEncoder,
+    WordVectorEncoder,
+)
 from transferkit.encoders import _row_cache
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import fingerprint
@@ -414,6 +421,72 @@ def test_pipeline_with_it_scores_like_one_without():
     with_it = cross_val_score(make_pipeline(PretrainedEncoder(encoder), LogisticHead()), TEXTS, LABELS, cv=3)
     without = cross_val_score(LogisticHead(), encoder.transform(TEXTS), LABELS, cv=3)
     np.testing.assert_allclose(with_it, without)
+
+
+def count_letters(text):
+    return list(text.replace(" ", ""))
+
+
+def test_file_with_trusted_parts_is_used_by_its_path(tmp_path):
+    save_path, names = tmp_path / "encoder.tk", [f"{CountingEncoder.__module__}.CountingEncoder"]
+    for encoder, trusted in [
+        (CountingEncoder().fit(TEXTS), [CountingEncoder]),
+        (TfidfEncoder(tokenizer=count_letters, token_pattern=None).fit(TEXTS), [count_letters]),
+        (SentenceEncoder("some/name"), ["some/name"]),
+    ]:
+        transferkit.save(encoder, save_path, trusted=trusted)
+        with pytest.raises(ModelFileError, match=r"name it: trusted="):
+            PretrainedEncoder(save_path).fit()
+        frozen = clone(PretrainedEncoder(save_path, trusted=trusted)).fit()
+        assert type(frozen.encoder_) is type(encoder)
+        assert frozen.encoder_ is frozen.encoder_
+        with pytest.raises(ModelFileError, match=r"name it: trusted="):  # trust of one caller is not that of another
+            PretrainedEncoder(save_path, trusted=["another.Name"]).fit()
+    transferkit.save(CountingEncoder().fit(TEXTS), save_path, trusted=names)
+    model = make_pipeline(PretrainedEncoder(save_path, trusted=names), LogisticHead()).fit(TEXTS, LABELS)
+    transferkit.save(model, tmp_path / "model.tk", trusted=names)
+    loaded = transferkit.load(tmp_path / "model.tk", trusted=names)
+    assert loaded[0].trusted is None  # the encoder itself is in the file
+    assert loaded.predict(TEXTS).tolist() == model.predict(TEXTS).tolist()
+
+
+@pytest.mark.parametrize("trusted", ["my_package.cut", 7])
+def test_trusted_must_be_a_list(trusted, tmp_path):
+    transferkit.save(TfidfEncoder().fit(TEXTS), tmp_path / "encoder.tk")
+    with pytest.raises(ValueError, match="The 'trusted' parameter of PretrainedEncoder must be"):
+        PretrainedEncoder(tmp_path / "encoder.tk", trusted=trusted).fit()
+
+
+def test_file_cannot_say_what_is_trusted(tmp_path, monkeypatch):
+    frozen = PretrainedEncoder(TfidfEncoder().fit(TEXTS))
+    monkeypatch.setattr(
+        PretrainedEncoder,
+        "_get_state_for_file",
+        lambda self: {"source": self.source, "cache_size": 1, "trusted": ["a"]},
+    )
+    transferkit.save(frozen, tmp_path / "encoder.tk")
+    with pytest.raises(ModelFileError, match="says itself what is to be trusted"):
+        transferkit.load(tmp_path / "encoder.tk")
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_rows_are_those_of_the_encoder_whatever_was_encoded_before(form):
+    X = np.random.RandomState(0).randint(0, 5, (60, 3)).astype(float)
+    encoder = FunctionTransformer(lambda X: X * 3, accept_sparse=True).fit(form(X))  # exact in any order
+    frozen = PretrainedEncoder(encoder)
+    for rows in ([5, 3, 5], [3], list(range(60))[::-1], [59, 0, 5]):
+        given = form(X[rows])
+        np.testing.assert_array_equal(*(sparse.csr_matrix(m).toarray() for m in (frozen.transform(given), 3 * given)))
+
+
+def test_cache_size_zero_gives_an_encoder_whole_batches():
+    centre = FunctionTransformer(lambda X: X - X.mean(axis=0)).fit(np.eye(2))
+    first, second = np.array([[1.0, 0], [3.0, 0]]), np.array([[1.0, 0], [5.0, 0]])
+    whole, kept = PretrainedEncoder(centre, cache_size=0), PretrainedEncoder(centre)
+    for batch in (first, second):
+        np.testing.assert_array_equal(whole.transform(batch), centre.transform(batch))
+    assert kept.transform(first)[:, 0].tolist() == [-1, 1]
+    assert kept.transform(second)[:, 0].tolist() == [-1, 0]  # that of the first batch, and the other one alone
 
 
 def test_texts_are_not_kept_in_memory(counting_path):

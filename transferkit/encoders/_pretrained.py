@@ -21,6 +21,7 @@ from transferkit._validation import (
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._row_cache import encode_once
+from transferkit.exceptions import ModelFileError
 from transferkit.persistence import fingerprint, forget_fingerprint, load_shared
 
 
@@ -39,6 +40,9 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
     cache_size : float, default=512
         Bound on the memory of encoded rows, in MB. The rows of all encoders of a process share it, the
         least recently used go first. 0 switches the cache off.
+    trusted : list of str, class or function, default=None
+        Other classes and functions that a model file of `source` may hold, and sentence models that it may name, as in
+        :func:`transferkit.load`: ``trusted=["sentence-transformers/all-MiniLM-L6-v2"]``, for example.
 
     Attributes
     ----------
@@ -52,9 +56,12 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
 
     Notes
     -----
-    Each row of the output must depend on its own row of the input alone, as is so for nearly all fitted transformers;
-    one that computes with the rows it is given together (that centres each batch, say) gives other rows here than by
-    itself. A transformer whose arrays or dicts are changed in place, by other means than `fit` or `partial_fit`, is
+    Each row of the output must depend on its own row of the input alone, as with nearly all fitted transformers. Then
+    the rows are those of the transformer itself, whatever was encoded before, up to rounding: rows that are encoded
+    alone and in a batch may differ in the last digits, where a matrix product sums in another order. A transformer that
+    computes with the rows it is given together (that centres each batch, say) gives other rows here: equal rows get the
+    result of the first batch that held them. Set ``cache_size=0`` for such a transformer, which hands each call through
+    as it is. A transformer whose arrays or dicts are changed in place, by other means than `fit` or `partial_fit`, is
     noticed only after :meth:`refresh`.
 
     Rows are kept under a digest of the encoder's state and of the row's content: an encoder that is fitted
@@ -79,11 +86,13 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
     _parameter_constraints: dict = {
         "source": [str, os.PathLike, HasMethods("transform")],
         "cache_size": [Interval(Real, 0, None, closed="left")],
+        "trusted": [list, tuple, set, frozenset, None],
     }
 
-    def __init__(self, source, *, cache_size=512):
+    def __init__(self, source, *, cache_size=512, trusted=None):
         self.source = source
         self.cache_size = cache_size
+        self.trusted = trusted
 
     def fit(self, X=None, y=None):
         """Check that the source can be used; nothing is learned.
@@ -103,7 +112,7 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         Raises
         ------
         ModelFileError
-            If the file is missing, damaged or foreign.
+            If the file is missing or damaged, or names a class, function or model that `trusted` does not list.
         NotFittedError
             If the source is not fitted.
         """
@@ -155,7 +164,7 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         if not is_plain:  # what is plainly valid need not be looked at for every text that is served
             validate_parameter_constraints(self._parameter_constraints, self.get_params(), type(self).__name__)
         if isinstance(encoder, (str, os.PathLike)):
-            encoder = load_shared(encoder)
+            encoder = load_shared(encoder, self.trusted)
             if not hasattr(encoder, "transform"):
                 raise TypeError(
                     f"The file {os.fspath(self.source)!r} holds a {type(encoder).__name__}, which cannot encode: "
@@ -212,8 +221,13 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         return True
 
     def _get_state_for_file(self):
-        """Return the state to write: the encoder itself in place of its path."""
+        """Return the state to write: the encoder itself in place of its path, and so nothing to trust."""
         return {"source": self.encoder_, "cache_size": self.cache_size}
+
+    def _check_state_from_file(self):
+        """Refuse names to trust from a file: that is for those who load it to decide."""
+        if self.trusted is not None:
+            raise ModelFileError("The model file says itself what is to be trusted (PretrainedEncoder.trusted).")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

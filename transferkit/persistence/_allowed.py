@@ -96,6 +96,11 @@ class Trusted:
             )
         self._names = {name if isinstance(name, str) else full_name(name) for name in names or ()}
 
+    @property
+    def all_names(self):
+        """What the caller listed, as a frozenset of str."""
+        return frozenset(self._names)
+
     def names(self, name):
         """Return whether the caller listed this name."""
         return name in self._names

@@ -8,6 +8,7 @@ from threading import Lock
 import joblib
 
 from transferkit.exceptions import ModelFileError
+from transferkit.persistence._allowed import Trusted
 from transferkit.persistence._model_file import load
 
 _MOST_FILES = 16
@@ -15,13 +16,16 @@ _loaded: OrderedDict = OrderedDict()
 _lock = Lock()
 
 
-def load_shared(path):
+def load_shared(path, trusted=None):
     """Return the estimator in a file, loaded once a process for as long as the file stays the same.
 
     Parameters
     ----------
     path : str or path
         A model file; names ending in ``.joblib``, ``.pkl`` or ``.pickle`` are loaded by joblib, which runs their code.
+    trusted : list of str, class or function, default=None
+        Other classes, functions and sentence models that a model file may name, as in :func:`transferkit.load`. What
+        one caller trusts is not handed to another: a file is loaded once for each such list.
 
     Returns
     -------
@@ -31,17 +35,19 @@ def load_shared(path):
     Raises
     ------
     ModelFileError
-        If the file is missing, damaged or foreign.
+        If the file is missing, damaged or foreign, or names what is not trusted.
     """
     path = Path(path)
+    names = Trusted(trusted, "load").all_names
     try:
         status = path.stat()
     except OSError:
         raise ModelFileError(f"There is no model file {os.fspath(path)!r}.") from None
-    key = (path.resolve(), status.st_ino, status.st_mtime_ns, status.st_size)
+    key = (path.resolve(), status.st_ino, status.st_mtime_ns, status.st_size, names)
     with _lock:  # two threads must not load the same file twice
         if key not in _loaded:
-            _loaded[key] = _load_pickled(path) if path.suffix in (".joblib", ".pkl", ".pickle") else load(path)
+            is_pickle = path.suffix in (".joblib", ".pkl", ".pickle")
+            _loaded[key] = _load_pickled(path) if is_pickle else load(path, trusted=trusted)
         _loaded.move_to_end(key)
         while len(_loaded) > _MOST_FILES:
             _loaded.popitem(last=False)
