@@ -134,6 +134,42 @@ def test_many_rows_of_numbers_are_kept_only_where_encoding_takes_longer(
     assert sum(n_encoded) <= n_encoded.count(n_rows) * n_rows + n_rows / 10
 
 
+@pytest.mark.parametrize("form", [np.asarray, np.ndarray.tolist, sparse.csr_matrix, sparse.csc_array])
+def test_result_is_the_same_whether_rows_are_kept_or_not(form, monkeypatch):
+    X = np.arange(8.0).reshape(4, 2)
+    results = []
+    for most_seconds, n_many in [(0.0, 2), (1e9, 2), (0.0, 5)]:  # kept, encoded anew, too few to ask
+        _row_cache._CACHE.clear()
+        monkeypatch.setattr(_row_cache, "_SECONDS_TO_KEEP", most_seconds)
+        monkeypatch.setattr(_row_cache, "_MANY", n_many)
+        monkeypatch.setattr(_row_cache, "_TRIED", 2)
+        results.append(_row_cache.encode_once(lambda rows: form(rows * 2), "f", X, 1e9))
+        assert (len(_row_cache._CACHE._rows) == 0) == (most_seconds > 0)
+    assert len({type(result) for result in results}) == 1
+    for result in results:
+        np.testing.assert_array_equal(result.toarray() if sparse.issparse(result) else result, X * 2)
+
+
+def test_costs_of_a_bounded_number_of_encoders_are_remembered(monkeypatch):
+    monkeypatch.setattr(_row_cache, "_MOST_COSTS", 3)
+    monkeypatch.setattr(_row_cache, "_MANY", 2)
+    monkeypatch.setattr(_row_cache, "_TRIED", 1)
+    monkeypatch.setattr(_row_cache, "perf_counter", lambda: 0.0)
+    calls = []
+
+    def transform(rows):
+        calls.append(len(rows))
+        return rows
+
+    X = np.eye(2)
+    for name in ["a", "b", "c", "a", "d"]:
+        _row_cache.encode_once(transform, name, X, 1e9)
+    assert list(_row_cache._CACHE._costs) == ["c", "a", "d"]  # "b" was asked for the longest time ago
+    before = len(calls)
+    _row_cache.encode_once(transform, "a", X, 1e9)
+    assert calls[before:] == [2]  # known: nothing is tried
+
+
 def test_many_texts_are_kept_however_fast_they_are_encoded(monkeypatch):
     monkeypatch.setattr(_row_cache, "perf_counter", lambda: 0.0)
     texts = [str(number) for number in range(5000)]

@@ -16,13 +16,15 @@ from transferkit._validation import count_rows, take_rows
 _BYTES_PER_ENTRY = 400  # the key and the Python objects of one row, about
 _MANY = 4096  # rows of numbers in one call: with fewer, nobody minds what keeping them costs
 _TRIED = 128  # rows that are encoded to see how long that takes
+_MOST_COSTS = 1024  # encoders of which a process remembers how long they take
 _SECONDS_TO_KEEP = 2e-5  # per row, about: to digest, copy, look up and stack it
 
 
 def encode_once(transform, fingerprint, X, max_bytes):
     """Return ``transform(X)``, calling it only on rows that this process has not encoded before.
 
-    Many rows of numbers are not kept, but encoded each time, where that takes less time than to keep them.
+    Many rows of numbers are not kept, but encoded each time, where that takes less time than to keep them. That depends
+    on the clock; the kind of array that is returned does not, and its values do by rounding at most.
 
     Parameters
     ----------
@@ -42,10 +44,10 @@ def encode_once(transform, fingerprint, X, max_bytes):
     """
     X = X.tocsr() if sparse.issparse(X) else X
     if _costs_less_than_keeping(transform, fingerprint, X):
-        return transform(X)
+        return _to_plain(transform(X))
     digests = _digest_rows(X)
     if not digests:  # rows without a stable content, or none
-        return transform(X)
+        return _to_plain(transform(X))
     keys = [(fingerprint, digest) for digest in digests]
     positions = {key: position for position, key in reversed(list(enumerate(keys)))}
     rows = {}
@@ -63,14 +65,16 @@ def _costs_less_than_keeping(transform, fingerprint, X):
     """Return whether to encode rows of numbers anew each time; encodes a few of them once to know."""
     if isinstance(X, list) or count_rows(X) < _MANY:
         return False
-    if fingerprint not in _CACHE.costs:
+    cost = _CACHE.cost_of(fingerprint)
+    if cost is None:
         few = take_rows(X, list(range(_TRIED)))
         times = [perf_counter()]
         for _ in range(2):  # the first call may load libraries
             transform(few)
             times.append(perf_counter())
-        _CACHE.costs[fingerprint] = float(np.diff(times).min()) / _TRIED
-    return _CACHE.costs[fingerprint] < _SECONDS_TO_KEEP
+        cost = float(np.diff(times).min()) / _TRIED
+        _CACHE.remember_cost(fingerprint, cost)
+    return cost < _SECONDS_TO_KEEP
 
 
 def _encode_claimed(transform, X, claimed, positions, max_bytes):
@@ -96,7 +100,21 @@ class _RowCache:
         self._rows = OrderedDict()
         self._in_flight = {}
         self._n_bytes = 0
-        self.costs = {}  # seconds per row of numbers, by the encoder's fingerprint
+        self._costs = OrderedDict()  # seconds per row of numbers, by the encoder's fingerprint
+
+    def cost_of(self, fingerprint):
+        """Return how many seconds an encoder takes per row of numbers, or None if that is not known."""
+        with self._lock:
+            if fingerprint in self._costs:
+                self._costs.move_to_end(fingerprint)
+            return self._costs.get(fingerprint)
+
+    def remember_cost(self, fingerprint, seconds):
+        """Note the cost of an encoder, and forget those that were asked for the longest time ago."""
+        with self._lock:
+            self._costs[fingerprint] = seconds
+            while len(self._costs) > _MOST_COSTS:
+                self._costs.popitem(last=False)
 
     def claim(self, keys):
         """Return rows that are there, keys the caller must now encode, and futures of rows others encode."""
@@ -187,6 +205,11 @@ def _split(encoded):
         _SparseRow(encoded.data[a:b].copy(), encoded.indices[a:b].copy(), type(encoded), encoded.shape[1])
         for a, b in zip(encoded.indptr[:-1], encoded.indptr[1:], strict=True)
     ]
+
+
+def _to_plain(encoded):
+    """Return encoded rows as `_stack` does: a CSR matrix, or an array, whatever the encoder returns."""
+    return encoded.tocsr() if sparse.issparse(encoded) else np.asarray(encoded)
 
 
 def _stack(rows):
