@@ -8,7 +8,7 @@ from scipy.stats import multivariate_normal
 from sklearn.covariance import ledoit_wolf
 from sklearn.neighbors import NearestNeighbors
 
-from transferkit._algorithms.transferability import find_spectrum, h_score, leep, log_evidence, nearest_neighbours
+from transferkit._algorithms.transferability import find_spectrum, h_score, leep, log_evidence, neighbour_means
 
 SHAPES = [(60, 7), (25, 80), (40, 40)]
 
@@ -98,5 +98,23 @@ def test_neighbours_are_those_of_sklearn(container, monkeypatch):
     monkeypatch.setattr("transferkit._algorithms.transferability._BLOCK_ENTRIES", 300)
     rows = make_rows((70, 8))
     expected = NearestNeighbors(n_neighbors=4, metric="cosine").fit(rows).kneighbors(return_distance=False)
-    found = nearest_neighbours(container(rows), 4)
-    np.testing.assert_array_equal(np.sort(found, axis=1), np.sort(expected, axis=1))
+    targets = np.random.default_rng(3).normal(size=(len(rows), 2))
+    found = neighbour_means(container(rows), targets, 4)
+    np.testing.assert_allclose(found, targets[expected].mean(axis=1), atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_tied_neighbours_share_their_places_in_any_order_of_rows(container, dtype):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(5, 3))[rng.integers(0, 5, 40)] * rng.uniform(0.1, 9, (40, 1))  # five directions
+    rows[:4] = 0
+    rows, targets = rows.astype(dtype), rng.normal(size=(40, 1))
+    means = neighbour_means(container(rows), targets, 3)
+    order = rng.permutation(40)
+    np.testing.assert_allclose(neighbour_means(container(rows[order]), targets[order], 3), means[order], atol=1e-11)
+    np.testing.assert_allclose(means[0], np.delete(targets, 0).mean())  # zeros are as near to each other as to all
+    tied = neighbour_means(
+        container(np.array([[1, 0], [2, 0], [3, 0], [0, 1]], dtype)), np.array([[1.0], [2], [4], [9]]), 1
+    )
+    np.testing.assert_allclose(tied.ravel(), [3, 2.5, 1.5, 7 / 3])

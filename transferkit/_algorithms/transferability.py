@@ -7,9 +7,10 @@ import scipy.sparse as sp
 
 from transferkit._algorithms.feature_blocks import to_dense
 
-__all__ = ["RowSpectrum", "find_spectrum", "h_score", "leep", "log_evidence", "nearest_neighbours"]
+__all__ = ["RowSpectrum", "find_spectrum", "h_score", "leep", "log_evidence", "neighbour_means"]
 
 _BLOCK_ENTRIES = 1 << 22  # of the distances that are held at a time
+_TIE = 32  # times the precision of the numbers: cosines that differ by less are equal but for rounding
 
 
 class RowSpectrum(NamedTuple):
@@ -172,25 +173,38 @@ def leep(probabilities: np.ndarray, classes: np.ndarray) -> float:
     return float(np.log((conditional[classes] * probabilities).sum(axis=1)).mean())
 
 
-def nearest_neighbours(rows: Any, n_neighbours: int) -> np.ndarray:
-    """Return the indices (n_samples, n_neighbours) of the other rows nearest to each, by cosine.
+def neighbour_means(rows: Any, targets: np.ndarray, n_neighbours: int) -> np.ndarray:
+    """Return the mean target of the other rows nearest to each, by cosine.
+
+    Rows that are tied for the last places share them, so that the means do not depend on the order of rows.
 
     Parameters
     ----------
     rows : ndarray or sparse matrix of shape (n_samples, n_features)
         Features; a row of zeros is as far from all others.
+    targets : ndarray of shape (n_samples, n_targets)
+        Numbers, or the indicators of classes.
     n_neighbours : int
         Fewer than there are rows.
+
+    Returns
+    -------
+    means : ndarray of shape (n_samples, n_targets), float64
+        Means, rounded to 12 digits, so that those that are equal but for rounding compare equal.
     """
     n_samples = rows.shape[0]
     squares = rows.multiply(rows) if sp.issparse(rows) else np.square(rows)
     lengths = np.sqrt(np.asarray(squares.sum(axis=1), np.float64)).ravel()
     scale = np.divide(1, lengths, out=np.zeros(n_samples), where=lengths > 0)
-    found = np.empty((n_samples, n_neighbours), np.intp)
+    rounding = _TIE * np.finfo(rows.dtype if rows.dtype.kind == "f" else np.float64).eps
+    means = np.empty(targets.shape)
     step = max(_BLOCK_ENTRIES // n_samples, 1)
     for begin in range(0, n_samples, step):
         block = slice(begin, min(begin + step, n_samples))
-        likeness = to_dense(rows[block] @ rows.T) * scale
+        likeness = to_dense(rows[block] @ rows.T) * scale * scale[block, None]
         likeness[np.arange(len(likeness)), np.arange(block.start, block.stop)] = -np.inf
-        found[block] = np.argpartition(-likeness, n_neighbours - 1, axis=1)[:, :n_neighbours]
-    return found
+        last = -np.partition(-likeness, n_neighbours - 1, axis=1)[:, n_neighbours - 1 : n_neighbours]
+        nearer, tied = likeness > last + rounding, np.abs(likeness - last) <= rounding
+        share = (n_neighbours - nearer.sum(axis=1)) / tied.sum(axis=1)
+        means[block] = (nearer + tied * share[:, None]) @ targets / n_neighbours
+    return means.round(12)

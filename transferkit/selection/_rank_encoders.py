@@ -15,7 +15,7 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import type_of_target
 
-from transferkit._algorithms.transferability import find_spectrum, h_score, leep, log_evidence, nearest_neighbours
+from transferkit._algorithms.transferability import find_spectrum, h_score, leep, log_evidence, neighbour_means
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -253,7 +253,7 @@ def _score_neighbours(features, targets, n_neighbors):
         raise ValueError(
             f"n_neighbors={n_neighbors} needs more than as many rows. Got {features.shape[0]}: give a smaller number."
         )
-    votes = targets.columns[nearest_neighbours(features, n_neighbors)].mean(axis=1)
+    votes = neighbour_means(features, targets.columns, n_neighbors)
     if targets.kind == "numbers":
         return float(r2_score(targets.columns, votes))
     if targets.kind == "labels":
