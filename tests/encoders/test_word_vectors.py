@@ -369,6 +369,15 @@ def test_more_neighbours_than_words_are_all_words():
     assert len(encoder.most_similar("cat", n=99)) == len(encoder.vocabulary_) - 1
 
 
+def test_first_of_equally_near_words_are_returned(tmp_path):
+    path = tmp_path / "vectors"
+    path.write_text("".join(f"w{k} {1 + k % 2} {2 * (k % 2)}\n" for k in range(200)))  # two directions
+    encoder = WordVectorEncoder.from_file(path)
+    assert [word for word, _ in encoder.most_similar("w199", n=5)] == ["w1", "w3", "w5", "w7", "w9"]
+    assert [word for word, _ in encoder.most_similar("w0", n=101)] == [f"w{k}" for k in [*range(2, 200, 2), 1, 3]]
+    assert encoder.most_similar("w0", n=0) == []
+
+
 def test_unknown_words_are_named_in_queries(fitted):
     for ask in (lambda: fitted.most_similar("zzz"), lambda: fitted.similarity("array", "zzz")):
         with pytest.raises(KeyError, match="The word 'zzz' is not in the vocabulary"):

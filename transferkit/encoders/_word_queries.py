@@ -176,15 +176,16 @@ def _nearest_rows(vectors, lengths, target, n, excluded=()):
     Returns
     -------
     rows, cosines : ndarrays of shape (n,)
-        Nearest first; rows of zeros have a cosine of 0.
+        Nearest first, and the first row first where several are as near; rows of zeros have a cosine of 0.
     """
     cosines = vectors @ target.astype(vectors.dtype)
     cosines /= np.where(lengths > 0, lengths, 1) * max(np.linalg.norm(target), np.finfo(np.float32).tiny)
     excluded = {row for row in excluded if row >= 0}
     cosines[list(excluded)] = -np.inf
     n = min(n, len(cosines) - len(excluded))
-    nearest = np.argpartition(-cosines, max(n - 1, 0))[:n]
-    nearest = nearest[np.lexsort((nearest, -cosines[nearest]))]
+    last = -np.partition(-cosines, max(n - 1, 0))[max(n - 1, 0)]
+    nearest = np.flatnonzero(cosines >= last)  # more than n, where some are tied for the last place
+    nearest = nearest[np.argsort(-cosines[nearest], kind="stable")][:n]
     return nearest, cosines[nearest]
 
 
