@@ -152,6 +152,24 @@ def test_announced_length_is_a_number_within_the_limit(client, length, status):
     assert ("detail" in answer.json()) == (status != 200)
 
 
+def test_limits_of_the_command_are_those_of_the_server(path, run, monkeypatch):
+    apps = []
+    monkeypatch.setattr(_serve, "run_server", lambda app, *_: apps.append(app))
+    assert run("serve", path, "--max-body", 50, "--max-texts", 2)[0] == 0
+    client = TestClient(apps[0])
+    for n_texts, n_letters, status in [(2, 5, 200), (3, 1, 422), (1, 60, 413)]:
+        assert client.post("/predict", json={"texts": ["a" * n_letters] * n_texts}).status_code == status
+
+
+@pytest.mark.parametrize(
+    "options", [("--max-body", 0), ("--max-body", -1), ("--max-texts", 0), ("--port", 65536), ("--port", -1)]
+)
+def test_limits_and_ports_that_cannot_be_are_refused(options, path, run):
+    code, out, error = run("serve", path, *options)
+    assert (code, out) == (2, "")
+    assert error.startswith(f"Error: Invalid value for '{options[0]}': {options[1]} is not in the range")
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=20),
     lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(st.characters(), max_size=5), inner),

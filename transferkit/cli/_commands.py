@@ -298,18 +298,28 @@ def convert(source, output, trust_code, trusted):
 
 @commands.command()
 @click.argument("model", metavar="MODEL.tk")
-@click.option("--port", default=8000, show_default=True, help="Port; 0 takes a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0: a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address; the default is this machine alone.")
 @click.option("--mmap", is_flag=True, help="Share memory between servers; then never overwrite the file in place.")
-@click.option("--max-texts", default=100, show_default=True, help="Most texts of one request.")
+@click.option(
+    "--max-texts", type=click.IntRange(min=1), default=100, show_default=True, help="Most texts of one request."
+)
+@click.option(
+    "--max-body",
+    type=click.IntRange(min=1),
+    default=1_000_000,
+    show_default=True,
+    metavar="BYTES",
+    help="Most bytes of one request.",
+)
 @click.option("--key-file", help="File that holds the secret which the model must be signed with.")
 @_options.trusted
-def serve(model, port, host, mmap, max_texts, key_file, trusted):
+def serve(model, port, host, mmap, max_texts, max_body, key_file, trusted):
     """Answer HTTP requests: POST /predict and /explain, GET /model. A file that is replaced is loaded again."""
     from transferkit.cli._serve import make_app, run_server
 
     key = _read_key(key_file)
-    app = make_app(model, mmap=mmap, max_texts=max_texts, verify_key=key, trusted=trusted)
+    app = make_app(model, mmap=mmap, max_texts=max_texts, max_body=max_body, verify_key=key, trusted=trusted)
     run_server(app, host, port, click.echo)
 
 
