@@ -292,8 +292,24 @@ def convert(source, output, trust_code, trusted):
             f"{source!r} is code: to load it runs whatever its author put in. If you made it or trust who did, say "
             "--trust-code."
         )
-    transferkit.save(joblib.load(source), output, trusted=trusted)
+    transferkit.save(_load_joblib(source), output, trusted=trusted)
     click.echo(f"{source} -> {output} ({_megabytes(output)})")
+
+
+def _load_joblib(path):
+    import joblib
+
+    try:
+        model = joblib.load(path)
+    except OSError:  # names the file
+        raise
+    except Exception as error:  # bytes that are no pickle lead to errors of any type
+        raise ValueError(
+            f"{path!r} cannot be loaded as a joblib or pickle file: {type(error).__name__}: {error}"
+        ) from error
+    if not hasattr(model, "get_params"):
+        raise ValueError(f"{path!r} holds a {type(model).__name__}, which is no estimator.")
+    return model
 
 
 @commands.command()
@@ -324,7 +340,12 @@ def serve(model, port, host, mmap, max_texts, max_body, key_file, trusted):
 
 
 def _read_key(path):
-    return None if path is None else Path(path).read_bytes().strip()
+    if path is None:
+        return None
+    key = Path(path).read_bytes().strip()
+    if not key:
+        raise ValueError(f"The key file {path!r} is empty.")
+    return key
 
 
 @commands.command()
