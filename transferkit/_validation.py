@@ -1,10 +1,11 @@
 """Input checks, and the door through which estimators take scikit-learn's private helpers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from functools import wraps
 from numbers import Integral, Real
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from scipy.sparse import csr_array, csr_matrix, issparse
@@ -57,6 +58,8 @@ __all__ = [
     "warn_for_unused_text_parameters",
     "with_plain_outputs",
 ]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 FLOATS = [np.float64, np.float32]  # features of these types are taken as they are, others as the first
 
@@ -341,7 +344,7 @@ def unchanged_on_error(estimator):
         raise
 
 
-def with_plain_outputs(function):
+def with_plain_outputs(function: F) -> F:
     """Return the function such that transformers called in it return arrays, whatever scikit-learn is configured to do.
 
     ``sklearn.set_config(transform_output="pandas")`` is about what users get. Steps inside an estimator are not
@@ -355,7 +358,7 @@ def with_plain_outputs(function):
         with config_context(transform_output="default"):
             return function(*args, **kwargs)
 
-    return call
+    return cast(F, call)
 
 
 def warn_for_unused_text_parameters(vectorizer):
