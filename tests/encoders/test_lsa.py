@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from scipy.sparse.linalg import svds
+from sklearn.base import clone
 
 import transferkit
 from transferkit import LSAEncoder, TfidfEncoder
@@ -146,3 +147,78 @@ def test_encoder_without_its_rare_terms_says_so_in_its_own_name(corpus, method):
     }[method]
     with pytest.raises(ValueError, match=r"This LSAEncoder was fitted with fit .* Fit it with partial_fit"):
         call()
+
+
+def stream(encoder, texts, size=100):
+    for begin in range(0, len(texts), size):
+        encoder.partial_fit(texts[begin : begin + size])
+    return encoder
+
+
+def test_batches_that_nobody_asks_about_equal_fitting_at_once(corpus):
+    texts, encoder = corpus[:1000], LSAEncoder(n_components=8)
+    expected = clone(encoder).fit(texts)
+    for found in (stream(clone(encoder), texts), pickle.loads(pickle.dumps(stream(clone(encoder), texts)))):
+        assert found.vocabulary_ == expected.vocabulary_
+        assert found.n_documents_ == 1000
+        np.testing.assert_allclose(found.singular_values_, expected.singular_values_, rtol=1e-5)
+        np.testing.assert_allclose(found.components_, expected.components_, atol=1e-5)
+        np.testing.assert_allclose(found.transform(texts), expected.transform(texts), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "attribute", ["components_", "singular_values_", "vocabulary_", "n_documents_", "tfidf_", "get_feature_names_out"]
+)
+def test_fitted_attributes_are_there_after_a_batch(corpus, attribute):
+    encoder = LSAEncoder(n_components=4)
+    assert not hasattr(encoder, "singular_values_")
+    encoder.partial_fit(corpus[:50])
+    assert hasattr(encoder, attribute)
+    assert len(encoder.get_feature_names_out()) == 4
+
+
+def test_many_batches_take_one_decomposition_and_one_analysis_of_each_text(corpus, monkeypatch):
+    seen, decompositions, original = [], [], LSAEncoder._decompose
+    monkeypatch.setattr(LSAEncoder, "_decompose", lambda *given: decompositions.append(1) or original(*given))
+    encoder = LSAEncoder(
+        4, tokenizer=lambda text: seen.append(text) or text.split(), token_pattern=None, lowercase=False
+    )
+    stream(encoder, corpus[:300], 20)
+    assert decompositions == []
+    assert encoder.components_.shape[0] == 4
+    assert decompositions == [1]
+    assert sorted(seen) == sorted(corpus[:300])
+
+
+def test_encoder_saved_between_batches_learns_as_the_one_that_was_not_saved(corpus, tmp_path):
+    encoder = LSAEncoder(n_components=8).partial_fit(corpus[:300])
+    transferkit.save(encoder, tmp_path / "encoder.tk")
+    others = [transferkit.load(tmp_path / "encoder.tk"), pickle.loads(pickle.dumps(encoder))]
+    rows = encoder.partial_fit(corpus[300:600]).transform(corpus[:50])
+    for other in others:
+        np.testing.assert_array_equal(other.partial_fit(corpus[300:600]).transform(corpus[:50]), rows)
+
+
+def test_rows_that_wait_are_bounded(corpus, monkeypatch):
+    monkeypatch.setattr("transferkit.encoders._lsa._MOST_WAITING", 5000)
+    encoder, waiting = LSAEncoder(n_components=8), []
+    for begin in range(0, 1000, 100):
+        encoder.partial_fit(corpus[begin : begin + 100])
+        waiting.append(vars(encoder)["_waiting"].n_entries if "_waiting" in vars(encoder) else 0)
+    assert max(waiting) <= 5000
+    assert 0 in waiting
+    assert encoder.n_documents_ == 1000
+
+
+@pytest.mark.parametrize("parameters", [{"max_vocabulary": 5000}, {"vocabulary": ["array", "value", "returns"]}])
+def test_batches_with_bounded_or_given_terms_are_learned(corpus, parameters):
+    encoder = stream(LSAEncoder(n_components=2, **parameters), corpus[:300])
+    assert encoder.n_documents_ == 300
+    assert encoder.transform(corpus[:5]).shape == (5, 2)
+
+
+def test_batch_without_enough_terms_can_be_followed_by_others():
+    encoder = LSAEncoder(n_components=1).partial_fit(["a single text"])
+    with pytest.raises(ValueError, match="no term can be kept"):
+        encoder.transform(["a single text"])
+    assert encoder.partial_fit(["a single text"]).transform(["a single text"]).any()

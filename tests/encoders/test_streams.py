@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 from sklearn.base import clone
 
-from transferkit import TfidfEncoder, WordVectorEncoder
+from transferkit import LSAEncoder, TfidfEncoder, WordVectorEncoder
 
 TEXTS = ["the cat sat on the mat", "the dog sat on the cat", "a mat and a dog and a cat"]
 
@@ -19,8 +19,12 @@ def dense(rows):
 
 @pytest.mark.parametrize(
     ("encoder", "finish"),
-    [(TfidfEncoder(), "_store"), (WordVectorEncoder(4, min_count=1), "_learn")],
-    ids=["TfidfEncoder", "WordVectorEncoder"],
+    [
+        (TfidfEncoder(), "_store"),
+        (WordVectorEncoder(4, min_count=1), "_learn"),
+        (LSAEncoder(2, min_df=1), "_decompose"),
+    ],
+    ids=["TfidfEncoder", "WordVectorEncoder", "LSAEncoder"],
 )
 def test_stream_is_finished_once_by_many_threads(encoder, finish, monkeypatch):
     original, calls = getattr(type(encoder), finish), []

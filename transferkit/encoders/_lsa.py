@@ -9,8 +9,10 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.pooling import drop_rounding
+from transferkit._algorithms.tfidf import stack_rows
 from transferkit._algorithms.truncated_svd import N_SPARE, RightVectors, RowProducts, leading_vectors
 from transferkit._algorithms.vocabulary import find_terms
+from transferkit._algorithms.vocabulary_merging import to_vocabulary
 from transferkit._validation import (
     Interval,
     check_can_merge,
@@ -21,11 +23,17 @@ from transferkit._validation import (
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._fine_tuning import LinearLayer, Network, UnitRowsLayer
-from transferkit.encoders._lost_words import warn_of_unknown_texts
+from transferkit.encoders._lost_words import warn_of_lost_words, warn_of_unknown_texts
 from transferkit.encoders._shard_record import ShardRecordMixin
 from transferkit.encoders._term_projection import TermProjection
+from transferkit.encoders._term_streaming import settling
+from transferkit.encoders._text_blocks import TermStatistics, count_blocks
 from transferkit.encoders._text_device import choose_text_device
+from transferkit.encoders._text_workings import find_workings
 from transferkit.encoders._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
+
+_COMPUTED = ("tfidf_", "_projection", "singular_values_")
+_MOST_WAITING = 1 << 22  # entries of sparse rows that wait for the SVD, about 8 bytes each
 
 
 class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
@@ -83,11 +91,13 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
     length. A text without any known term, or with none that the leading vectors contain, gives a row of zeros.
 
     `fit` holds the sparse rows of the corpus, about 8 bytes for each distinct term of each text, and no dense matrix
-    larger than `n_components` columns. `partial_fit` and `merge` need memory for one batch: earlier texts are
-    summed up by their leading singular vectors, times the singular values, and the SVD is that of this summary
-    and the new rows. The vocabulary and the document frequencies are then exact, whatever the batches; the
-    vectors are approximate, in two ways: what lies beyond the leading vectors of a batch is forgotten, and
-    earlier rows keep the weights (and the terms) of the time when they were seen. Large batches make both small.
+    larger than `n_components` columns. `partial_fit` counts the terms of a batch; the SVD is computed when a result is
+    asked for (an attribute, `transform`, a pickle), or when the rows that wait have about four million entries. Until
+    then the encoder equals that of `fit` on all texts. After that, and with `merge`, the earlier texts are summed up by
+    their leading singular vectors, times the singular values, and the next SVD is that of this summary and the new
+    rows. The vocabulary and the document frequencies remain exact, whatever the batches; the vectors are approximate,
+    in two ways: what lies beyond the leading vectors of an earlier SVD is forgotten, and earlier rows keep the weights
+    (and the terms) of that time. Asking rarely makes both small.
     Where the texts can be read more than once, :func:`transferkit.distributed.fit_sharded` finds the vectors of `fit`
     in memory for a shard at a time.
 
@@ -216,7 +226,7 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         Parameters
         ----------
         X : iterable of str, length n_texts
-            A batch of texts, best some thousands at a time.
+            A batch of texts.
         y : None
             Ignored; here for scikit-learn's API.
 
@@ -230,14 +240,60 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         ValueError
             If the encoder was fitted with `fit` and then loaded, so that terms are missing.
         """
-        texts = list(X) if hasattr(X, "__next__") else X
-        known = is_fitted(self)
-        if known:
+        waiting = vars(self).get("_waiting")
+        known = waiting is not None or is_fitted(self)
+        if known and waiting is None:
             self.tfidf_._check_can_learn_on("LSAEncoder")
+        if self.vocabulary is not None or self.max_vocabulary is not None:  # terms depend on more than the counts
+            return self._add_now(list(X) if hasattr(X, "__next__") else X, known)
+        if waiting is None:
+            before = (self.tfidf_, self._projection, self.singular_values_) if known else None
+            waiting = _Waiting(copy(self.tfidf_) if known else self._make_tfidf(), before)
+        analysis = find_workings(waiting.tfidf).analysis if known else waiting.tfidf._prepare_fit()
+        blocks = count_blocks(analysis, waiting.tfidf._check_documents(X), self.n_jobs)
+        with settling:  # a batch that fails changes nothing: all that can fail was done
+            if known and "_waiting" not in vars(self):  # another thread asked for the result meanwhile
+                waiting = _Waiting(copy(self.tfidf_), (self.tfidf_, self._projection, self.singular_values_))
+            waiting.add(blocks)
+            self._waiting = waiting
+            for name in _COMPUTED:
+                vars(self).pop(name, None)
+        if not known:
+            warn_of_lost_words(self, analysis.sample)
+        if waiting.n_entries > _MOST_WAITING:
+            self._settle()
+        return self
+
+    def _add_now(self, texts, known):
         tfidf = copy(self.tfidf_) if known else self._make_tfidf()  # a batch that fails changes nothing
-        rows = tfidf.partial_fit(texts).transform(texts)
+        rows = tfidf.partial_fit(texts)._encode(texts)[0]
         self._store(tfidf, self._decompose(rows, self._summary(tfidf) if known else None))
         return self
+
+    def _settle(self):
+        """Compute what was learned from the batches that wait."""
+        with settling:
+            waiting = vars(self).get("_waiting")
+            if waiting is None:  # another thread has done it
+                return
+            terms = waiting.tfidf._terms()
+            rows = [waiting.tfidf._rows_of(block, terms) for block in waiting.blocks]
+            rows = stack_rows(rows, len(waiting.tfidf.idf_))
+            before = None if waiting.before is None else _summarise(*waiting.before, waiting.tfidf)
+            self._store(waiting.tfidf, self._decompose(rows, before))
+
+    def __getattr__(self, name):
+        """Compute the fitted attributes when one of them is asked for and batches of texts wait."""
+        if name in _COMPUTED and "_waiting" in vars(self):
+            self._settle()
+        if name in vars(self):  # also where another thread has just computed it
+            return vars(self)[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __getstate__(self):
+        if "_waiting" in vars(self):
+            self._settle()
+        return super().__getstate__()
 
     def merge(self, other):
         """Take over what another encoder has learned.
@@ -337,20 +393,14 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
 
     def _summary(self, tfidf):
         """Return the vectors known, with their entries at the columns that their terms have in `tfidf`."""
-        mine, there = self.tfidf_._terms(), tfidf._terms()
-        places = find_terms(there.hashes, there.checks, mine.hashes, mine.checks)
-        kept = np.flatnonzero((self.tfidf_._columns >= 0) & (places >= 0))
-        columns = tfidf._columns[places[kept]]
-        kept, columns = kept[columns >= 0], columns[columns >= 0]
-        vectors = np.zeros((len(tfidf.idf_), self._n_features_out), np.float32)
-        vectors[columns] = self._projection[self.tfidf_._columns[kept]]
-        return RightVectors(vectors, self.singular_values_)
+        return _summarise(self.tfidf_, self._projection, self.singular_values_, tfidf)
 
     def _store(self, tfidf, found):
         self.tfidf_ = tfidf
         # Terms beyond the leading vectors would otherwise give texts of such terms rows of unit length.
         self._projection = drop_rounding(np.ascontiguousarray(found.vectors[:, : self.n_components]))
         self.singular_values_ = found.values[: self.n_components].copy()
+        vars(self).pop("_waiting", None)
 
     def _project(self, weights):
         rows = weights @ self._projection
@@ -364,7 +414,7 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         return self._projection.shape[1]
 
     def __sklearn_is_fitted__(self):
-        return hasattr(self, "_projection")
+        return "_projection" in vars(self) or "_waiting" in vars(self)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -372,3 +422,28 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         tags.input_tags.two_d_array = False
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+class _Waiting:
+    """Counted batches of texts, and what was known before: `tfidf` has the terms of all."""
+
+    def __init__(self, tfidf, before):
+        self.tfidf, self.before, self.blocks, self.n_entries = tfidf, before, [], 0
+
+    def add(self, blocks):
+        terms = to_vocabulary(blocks)
+        self.tfidf._add(TermStatistics(terms, sum(block.n_rows for block in blocks)))
+        self.blocks += [block._replace(text=None, starts=None, lengths=None) for block in blocks]
+        self.n_entries += sum(len(block.rows) for block in blocks)
+
+
+def _summarise(mine, projection, singular_values, tfidf):
+    """Return the vectors known, with their entries at the columns that their terms have in `tfidf`."""
+    known, there = mine._terms(), tfidf._terms()
+    places = find_terms(there.hashes, there.checks, known.hashes, known.checks)
+    kept = np.flatnonzero((mine._columns >= 0) & (places >= 0))
+    columns = tfidf._columns[places[kept]]
+    kept, columns = kept[columns >= 0], columns[columns >= 0]
+    vectors = np.zeros((len(tfidf.idf_), projection.shape[1]), np.float32)
+    vectors[columns] = projection[mine._columns[kept]]
+    return RightVectors(vectors, singular_values)

@@ -8,7 +8,7 @@ from transferkit.encoders._lost_words import warn_of_lost_words
 from transferkit.encoders._text_blocks import TermStatistics
 from transferkit.encoders._text_workings import find_workings
 
-_settling = RLock()  # one for all encoders: a lock of their own could not be pickled
+settling = RLock()  # one for all encoders: a lock of their own could not be pickled
 
 
 class TermStreamingMixin:
@@ -86,7 +86,7 @@ class TermStreamingMixin:
         """Choose columns and weights, if texts were added since that was last done."""
         if self._tally is None:
             return
-        with _settling:
+        with settling:
             if self._tally is not None:  # another thread may have done it meanwhile
                 terms = self._tally.vocabulary()
                 self._store(TermStatistics(terms, self.n_documents_, self._tally.error), keeps_all=True)
