@@ -1,6 +1,7 @@
 """The version of transferkit in the pickles of every estimator."""
 
 import warnings
+from inspect import signature
 
 from sklearn.base import BaseEstimator
 
@@ -26,4 +27,11 @@ class VersionedEstimator(BaseEstimator):
                 ModelVersionWarning,
                 stacklevel=2,
             )
-        super().__setstate__({name: value for name, value in state.items() if name != "_transferkit_version"})
+        state = {name: value for name, value in state.items() if name != "_transferkit_version"}
+        super().__setstate__(default_parameters(type(self)) | state)  # the pickle may be older than a parameter
+
+
+def default_parameters(cls):
+    """Return the defaults of the parameters of an estimator's class, as a dict of names and values."""
+    parameters = signature(cls).parameters.items()
+    return {name: parameter.default for name, parameter in parameters if parameter.default is not parameter.empty}

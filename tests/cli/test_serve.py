@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import transferkit
-from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, TfidfEncoder, TransferClassifier
+from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, RidgeHead, TfidfEncoder, TransferClassifier
 from transferkit.cli import _requests, _serve, main, make_app
 from transferkit.exceptions import MissingExtraError, ModelFileError
 
@@ -386,3 +386,26 @@ def test_texts_are_encoded_once_and_classes_have_the_type_of_predictions(in_pipe
     assert calls == [TEXTS[:3]]
     assert answer["classes"] == [1, 2]
     assert answer["predictions"] == model.predict(TEXTS[:3]).tolist()
+
+
+@pytest.mark.parametrize("head", [LogisticHead(), RidgeHead()])
+def test_model_that_predicts_nan_is_refused_by_name(head, tmp_path):
+    model = make_pipeline(TfidfEncoder(), head).fit(TEXTS, np.arange(len(TEXTS)) % 2)
+    model[-1].intercept_ = model[-1].intercept_ * np.nan
+    with pytest.warns(UserWarning, match="gives NaN"):
+        transferkit.save(model, tmp_path / "m.tk")
+    with pytest.raises(ModelFileError, match="cannot predict texts: The model predicts NaN or infinity"):
+        make_app(tmp_path / "m.tk")
+
+
+def test_answers_that_are_no_numbers_are_a_named_error(path):
+    app = make_app(path)
+    head = app.state.model_file.current().head_
+    head.intercept_ = head.intercept_ * np.nan  # as a text with a term of infinite weight would
+    client = TestClient(app)
+    answer = client.post("/predict", json={"texts": ["a matrix"]})
+    assert answer.status_code == 500
+    assert "The model predicts NaN or infinity" in answer.json()["detail"]
+    answer = client.post("/explain", json={"text": "a matrix"})
+    assert answer.status_code == 422
+    assert "which no sum of terms explains" in answer.json()["detail"]

@@ -401,6 +401,14 @@ def test_pickle_names_the_version_that_wrote_it(monkeypatch):
         pickle.loads(content)
 
 
+def test_pickle_that_is_older_than_a_parameter_has_its_default():
+    encoder = PretrainedEncoder(TfidfEncoder().fit(TEXTS))
+    del encoder.trusted
+    loaded = pickle.loads(pickle.dumps(encoder))
+    assert loaded.trusted is None
+    assert clone(loaded).transform(TEXTS).shape == encoder.transform(TEXTS).shape
+
+
 @pytest.mark.parametrize("name", [name for name in transferkit.__all__ if name[0].isupper()])
 def test_every_estimator_records_the_version(name):
     cls = getattr(transferkit, name)

@@ -27,15 +27,20 @@ def fit_words(**parameters):
     return make_pipeline(TfidfEncoder(**parameters), LogisticHead()).fit(TEXTS, LABELS)
 
 
-def turn_signs(path):
-    """Give every weight the wrong sign, and the file a digest that is right."""
+def change_weights(path, change):
+    """Change every matrix of weights, but not what the model said of its own rows, and give the file a right digest."""
     with _container.open_container(path) as file:
         header = _container.read_header(file)
         arrays = {k: a.copy() for k, a in _container.read_arrays(file, header, mmap=False).items()}
-    for array in arrays.values():
-        if array.dtype.kind == "f" and array.ndim == 2:
-            array *= -1
+    said = dict(header.metadata["probe"]["dict"])["output"]["array"]
+    for name, array in arrays.items():
+        if name != said and array.dtype.kind == "f" and array.ndim == 2:
+            array[:] = change(array)
     _container.write_container(path, arrays, header.metadata)
+
+
+def turn_signs(path):
+    change_weights(path, np.negative)
 
 
 def verify(path):
@@ -124,3 +129,18 @@ def test_warning_of_a_newer_version_names_the_line_that_loads(path):
         with pytest.warns(match="99") as caught:
             load(path)
         assert caught[0].filename == __file__
+
+
+def test_model_that_gives_nan_is_warned_of_and_not_called_damaged(path):
+    model = fit_words()
+    model[-1].intercept_ = model[-1].intercept_ * np.nan
+    with pytest.warns(UserWarning, match="This Pipeline gives NaN for ordinary input"):
+        transferkit.save(model, path)
+    assert np.isnan(transferkit.load(path).predict_proba(TEXTS)).all()
+
+
+def test_nan_that_was_not_there_is_damage(path):
+    transferkit.save(fit_words(), path)
+    change_weights(path, lambda weights: np.nan)
+    with pytest.raises(ModelFileError, match="gives other results than when it was saved"):
+        transferkit.load(path)

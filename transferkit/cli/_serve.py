@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from transferkit.cli._requests import BodyLimit, answer_invalid_request
-from transferkit.cli._text_models import load_text_model, predict_texts
+from transferkit.cli._text_models import NotANumberError, load_text_model, predict_texts
 from transferkit.exceptions import MissingExtraError
 from transferkit.persistence import describe
 
@@ -90,7 +90,10 @@ def make_app(
 
     @app.post("/predict")
     def predict(request: Texts):
-        answer = predict_texts(model_file.current(), request.texts)
+        try:
+            answer = predict_texts(model_file.current(), request.texts)
+        except NotANumberError as error:
+            raise HTTPException(500, str(error)) from None
         if answer.classes is None:
             return {"predictions": answer.predictions.tolist()}
         return {
@@ -105,7 +108,7 @@ def make_app(
 
         try:
             return _write_explanation(explain(model_file.current(), request.text), request.n)
-        except TypeError as error:  # the model is not linear in terms
+        except (TypeError, ValueError) as error:  # the model is not linear in terms, or its answer is no number
             raise HTTPException(422, str(error)) from None
 
     @app.get("/model")

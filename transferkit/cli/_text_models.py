@@ -14,6 +14,10 @@ from transferkit.transfer import TransferClassifier, TransferRegressor
 _TRIAL = ["a text", "another one, of more words"]
 
 
+class NotANumberError(ValueError):
+    """A model predicts NaN or infinity."""
+
+
 class Predictions(NamedTuple):
     """What a model predicts for some texts."""
 
@@ -79,12 +83,21 @@ def predict_texts(model, texts):
     -------
     predictions : Predictions
         Those of `model.predict` and `model.predict_proba`; pipelines and transfer estimators encode the texts once.
+
+    Raises
+    ------
+    NotANumberError
+        If a prediction or a probability is NaN or infinite.
     """
     classes = _classes_of(model)
     model, rows = _encode(model, texts)
     if classes is None:
-        return Predictions(model.predict(rows), None, None)
-    return Predictions(model.predict(rows), classes, model.predict_proba(rows))
+        predictions = model.predict(rows)
+        _check_numbers(predictions)
+        return Predictions(predictions, None, None)
+    probabilities = model.predict_proba(rows)
+    _check_numbers(probabilities)
+    return Predictions(model.predict(rows), classes, probabilities)
 
 
 def _classes_of(model) -> Any:
@@ -98,3 +111,12 @@ def _encode(model, texts):
     if isinstance(model, (TransferClassifier, TransferRegressor)):
         return model.head_, model.encoder_.transform(texts)
     return model, texts
+
+
+def _check_numbers(values):
+    """Raise where a model answers with NaN or infinity, which is no answer and cannot be written as JSON."""
+    if getattr(values, "dtype", np.dtype(object)).kind == "f" and not np.isfinite(values).all():
+        raise NotANumberError(
+            "The model predicts NaN or infinity for at least one of the texts: its weights or its training data hold "
+            "such values. Train it again."
+        )

@@ -39,6 +39,8 @@ def explain(model: BaseEstimator | str | os.PathLike[str], text: str) -> Explana
     ------
     TypeError
         If the model is not linear in terms (the step is named), or `text` is not a str.
+    ValueError
+        If the model's answer is NaN or infinite.
 
     See Also
     --------
@@ -182,6 +184,8 @@ def _check_sum(model, text, decision):
     """Refuse an explanation that does not add up to what the model says."""
     predict = getattr(model, "decision_function", None) or model.predict
     expected = np.asarray(predict([text]), np.float64).ravel()
+    if not np.isfinite(expected).all():
+        raise ValueError(f"The model says {expected.tolist()!r} of this text, which no sum of terms explains.")
     if not np.allclose(decision, expected, rtol=1e-4, atol=1e-4 * (1 + np.abs(expected).max())):
         raise TypeError(
             _refusal("explain", f"the terms add up to {decision.tolist()!r}, the model says {expected.tolist()!r}")

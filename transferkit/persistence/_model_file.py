@@ -21,7 +21,7 @@ from transferkit.persistence._allowed import Trusted, full_name, is_function
 from transferkit.persistence._bounds import Budget
 from transferkit.persistence._container import check_seals, open_container, read_arrays, read_header, write_container
 from transferkit.persistence._fingerprint import remember_fingerprint
-from transferkit.persistence._probe import agrees_with_probe, find_reason_not_to_run, make_probe
+from transferkit.persistence._probe import agrees_with_probe, find_reason_not_to_run, gives_nan, make_probe
 from transferkit.persistence._state import Packer, Unpacker, get_state
 
 FORMAT = 2
@@ -73,6 +73,11 @@ def save(
     OSError
         If the file cannot be written.
 
+    Warns
+    -----
+    UserWarning
+        If the estimator gives NaN for rows of ordinary numbers, or for texts of its own terms.
+
     See Also
     --------
     load : Read the file.
@@ -101,6 +106,12 @@ def save(
     packer = Packer(Trusted(trusted, "save"), compress=compress)
     root = packer.pack(estimator, type(estimator).__name__)
     probe = make_probe(estimator)
+    if probe is not None and gives_nan(probe):
+        warnings.warn(
+            f"This {type(estimator).__name__} gives NaN for ordinary input. It is saved as it is; its weights or its "
+            "training data probably hold NaN.",
+            stacklevel=2,
+        )
     metadata = {
         "format": FORMAT,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

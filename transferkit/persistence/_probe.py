@@ -63,7 +63,15 @@ def agrees_with_probe(estimator, probe):
     if np.asarray(expected).dtype.kind != "f":
         return np.array_equal(output, expected)
     # other processors and BLAS builds round otherwise; damage is larger
-    return np.allclose(output, expected, rtol=1e-3, atol=1e-4 * max(np.abs(expected).max(), 1e-30))
+    scale = np.abs(expected[np.isfinite(expected)]).max(initial=1e-30)
+    return np.allclose(output, expected, rtol=1e-3, atol=1e-4 * scale, equal_nan=True)
+
+
+def gives_nan(probe):
+    """Return whether the model answered with NaN."""
+    output = probe["output"]
+    output = np.asarray(output.data if hasattr(output, "toarray") else output)
+    return output.dtype.kind == "f" and bool(np.isnan(output).any())
 
 
 def _make_rows(estimator):

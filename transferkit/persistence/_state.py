@@ -8,7 +8,6 @@ import functools
 import math
 import os
 import zlib
-from inspect import signature
 from itertools import pairwise
 from types import MethodType
 
@@ -16,6 +15,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
+from transferkit._versioning import default_parameters
 from transferkit.exceptions import ModelFileError, how_to_trust
 from transferkit.persistence._allowed import Trusted, class_of_name, full_name, is_function, name_of_class
 from transferkit.persistence._attributes import is_attribute_of
@@ -268,7 +268,8 @@ class Unpacker:
             if key in _SESSION_KEYS or not is_attribute_of(cls, key):
                 raise ModelFileError(f"The model file sets {key!r}, which is not part of the state of a {name}.")
         estimator = object.__new__(cls)  # and not cls.__new__, which could be anyone's code
-        vars(estimator).update(_default_parameters(cls))  # the file may be older than a parameter
+        if isinstance(estimator, BaseEstimator):
+            vars(estimator).update(default_parameters(cls))  # the file may be older than a parameter
         vars(estimator).update({key: self.unpack(node) for key, node in state.items()})
         check_estimator(estimator, name, allow_file_input=self._allow_file_input)
         if name.startswith("transferkit.") and hasattr(estimator, "_finish_loading"):
@@ -373,11 +374,6 @@ class Unpacker:
         if self._n_met > _MOST_ESTIMATORS or self._nesting > _DEEPEST:
             raise ModelFileError("The model file holds estimators within estimators too often.")
         return self.estimators[index]
-
-
-def _default_parameters(cls):
-    parameters = signature(cls.__init__).parameters.items() if issubclass(cls, BaseEstimator) else ()
-    return {name: parameter.default for name, parameter in parameters if parameter.default is not parameter.empty}
 
 
 def _check_sparse(data, indices, indptr, shape):
