@@ -320,3 +320,19 @@ def test_models_with_trusted_classes_can_be_used(folder, run):
     assert run(*back)[0] == 2
     assert run(*back, "--trusted", name)[0] == 0
     assert make_app(path, trusted=[name]).state.model_file.current().predict(["cat"]).tolist() == ["pet"]
+
+
+def test_encoder_with_a_trusted_class_can_be_fine_tuned(folder, run):
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    name, encoder, output = "sklearn.feature_extraction.text.CountVectorizer", folder / "own.tk", folder / "tuned.tk"
+    transferkit.save(make_pipeline(CountVectorizer()).fit(["the cat is here", "the stock"]), encoder, trusted=[name])
+    command = ("finetune", folder / "labelled.csv", "-e", encoder, "-o", output, "--strategy", "frozen")
+    code, _, error = run(*command)
+    assert code == 2
+    assert f"trusted=[{name!r}]" in error
+    assert not output.exists()
+    assert run(*command, "--trusted", name)[0] == 0
+    with pytest.raises(transferkit.exceptions.ModelFileError, match="trusted="):
+        transferkit.load(output)
+    assert transferkit.load(output, trusted=[name]).predict(["cat"]).tolist() == ["pet"]

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.pipeline import make_pipeline
 
 import transferkit
 from tests.transfer.test_strategies import TEST_LABELS, TEST_TEXTS, UNLABELLED, make_texts
@@ -62,6 +64,20 @@ def test_saved_tasks_share_one_encoder_when_loaded(tasks, tmp_path):
     tasks.save_tasks(tmp_path / "whole", embed=True)
     assert transferkit.load(tmp_path / "whole" / "third.tk").predict(["cat"]).tolist() == ["pet"]
     assert (tmp_path / "whole" / "third.tk").stat().st_size > sizes["third"]
+
+
+@pytest.mark.parametrize("embed", [False, True])
+def test_tasks_with_a_trusted_class_are_saved_and_loaded_where_it_is_named(embed, tmp_path):
+    encoder = make_pipeline(CountVectorizer()).fit(UNLABELLED)
+    tasks = MultiTaskTransfer(TransferClassifier(encoder, LogisticHead(), strategy="frozen")).fit(TEXTS, LABELS)
+    with pytest.raises(ModelFileError, match="trusted="):
+        tasks.save_tasks(tmp_path)
+    tasks.save_tasks(tmp_path, embed=embed, trusted=[CountVectorizer])
+    with pytest.raises(ModelFileError, match="trusted="):
+        MultiTaskTransfer.load_tasks(tmp_path)
+    loaded = MultiTaskTransfer.load_tasks(tmp_path, trusted=[CountVectorizer])
+    for task, found in loaded.predict(TEST_TEXTS).items():
+        np.testing.assert_array_equal(found, tasks.predict(TEST_TEXTS)[task])
 
 
 def test_task_file_without_its_encoder_says_so(tasks, tmp_path):

@@ -73,7 +73,10 @@ def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, splittin
 @_options.reading
 @_options.label_column
 @_options.quiet
-def finetune(labelled, encoder, output, strategy, C, class_weight, cv, splitting, reading, label_column, quiet):
+@_options.trusted
+def finetune(
+    labelled, encoder, output, strategy, C, class_weight, cv, splitting, reading, label_column, quiet, trusted
+):
     """Train a head on labelled texts (.csv, .tsv or .jsonl) and save encoder and head as one model."""
     from transferkit.cli._folds import check_folds, check_number_of_folds, score_folds
 
@@ -84,6 +87,8 @@ def finetune(labelled, encoder, output, strategy, C, class_weight, cv, splitting
         head = transferkit.LogisticHead(C=C, class_weight=class_weight)
     elif class_weight is not None:
         head = transferkit.LogisticHeadCV(Cs=[0.1, 1, 10, 100, 1000], class_weight=class_weight)
+    if encoder is not None:
+        encoder = transferkit.PretrainedEncoder(encoder, trusted=trusted or None)
     given = make_scratch_encoder(encoder, strategy, **splitting)
     model = transferkit.TransferClassifier(given, head, strategy=strategy)
     with show_progress("reading", 4 if cv else 3, quiet=quiet) as advance:
@@ -94,7 +99,7 @@ def finetune(labelled, encoder, output, strategy, C, class_weight, cv, splitting
         model.fit(data.data, data.target)
         seconds = time.perf_counter() - start
         advance("saving")
-        transferkit.save(model, output)
+        transferkit.save(model, output, trusted=trusted)
         if cv:
             advance(f"scoring in {cv} folds")
             scores = score_folds(model, data.data, data.target, cv)

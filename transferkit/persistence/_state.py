@@ -208,11 +208,14 @@ def _load_shared(path):
 
 
 def _refuse(value, where, reason):
-    advice = (
-        "If it is random, give random_state as an int."
-        if isinstance(value, (np.random.RandomState, np.random.Generator))
-        else "Save it with joblib.dump or skops.io.dump instead."
-    )
+    advice = "Save it with joblib.dump or skops.io.dump instead."
+    if isinstance(value, (np.random.RandomState, np.random.Generator)):
+        advice = "If it is random, give random_state as an int."
+    elif isinstance(value, BaseEstimator):
+        advice = (
+            f"If its state is arrays and plain data, name it: {how_to_trust(full_name(type(value)))}. Otherwise save "
+            "it with joblib.dump or skops.io.dump."
+        )
     return ModelFileError(f"{where} is a {type(value).__name__}, and {reason} in a model file. {advice}")
 
 

@@ -128,7 +128,7 @@ class MultiTaskTransfer(VersionedEstimator):
         """
         return self._predict(X, "predict_proba")
 
-    def save_tasks(self, folder, *, embed=False):
+    def save_tasks(self, folder, *, embed=False, trusted=None):
         """Write one file a task, and one for each encoder that tasks share.
 
         Parameters
@@ -137,6 +137,8 @@ class MultiTaskTransfer(VersionedEstimator):
             Where to write; made if it does not exist. Files of the same names are replaced.
         embed : bool, default=False
             Whether each task file holds its encoder itself.
+        trusted : list of str, class or function, default=None
+            Other classes and functions that the models may hold, as in :func:`transferkit.save`.
 
         Raises
         ------
@@ -155,13 +157,13 @@ class MultiTaskTransfer(VersionedEstimator):
             if not embed:
                 if id(encoder) not in references:
                     name = _SHARED.format(len(references))
-                    save(encoder, folder / name)
+                    save(encoder, folder / name, trusted=trusted)
                     references[id(encoder)] = EncoderReference(name, describe(folder / name).digest)
                 twin.encoder_ = twin.encoder = references[id(encoder)]
-            save(twin, folder / f"{task}.tk")
+            save(twin, folder / f"{task}.tk", trusted=trusted)
 
     @classmethod
-    def load_tasks(cls, folder, tasks=None):
+    def load_tasks(cls, folder, tasks=None, *, trusted=None):
         """Read tasks that `save_tasks` wrote; those that share an encoder share one object in memory.
 
         Parameters
@@ -170,6 +172,8 @@ class MultiTaskTransfer(VersionedEstimator):
             Where they are.
         tasks : list of str, default=None
             Names of the tasks to load; all if None.
+        trusted : list of str, class or function, default=None
+            Other classes and functions that the files may hold, as in :func:`transferkit.load`.
 
         Returns
         -------
@@ -188,9 +192,9 @@ class MultiTaskTransfer(VersionedEstimator):
             raise ModelFileError(f"The folder {os.fspath(folder)!r} holds no tasks.")
         models = {}
         for task in tasks:
-            model = load(folder / f"{task}.tk")
+            model = load(folder / f"{task}.tk", trusted=trusted)
             if isinstance(model.encoder_, EncoderReference):
-                model.encoder_ = model.encoder = model.encoder_.resolve(folder)
+                model.encoder_ = model.encoder = model.encoder_.resolve(folder, trusted)
             models[task] = model
         found = cls(clone(next(iter(models.values()))))
         found.models_ = models
@@ -236,7 +240,7 @@ class EncoderReference(TransformerMixin, VersionedEstimator):
             "MultiTaskTransfer.load_tasks(folder)."
         )
 
-    def resolve(self, folder):
+    def resolve(self, folder, trusted=None):
         """Return the encoder, the same object for all who ask, if it is the one that was meant."""
         path = Path(folder) / self.name
         found = describe(path).digest
@@ -245,7 +249,7 @@ class EncoderReference(TransformerMixin, VersionedEstimator):
                 f"The file {os.fspath(path)!r} is not the encoder that the task was saved with: its digest is {found}, "
                 f"not {self.digest}."
             )
-        return load_shared(path)
+        return load_shared(path, trusted)
 
     def _check_state_from_file(self):
         """Refuse to follow a file to anything but a model file beside it: other endings are loaded as pickles."""
