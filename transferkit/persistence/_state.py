@@ -212,10 +212,7 @@ def _refuse(value, where, reason):
     if isinstance(value, (np.random.RandomState, np.random.Generator)):
         advice = "If it is random, give random_state as an int."
     elif isinstance(value, BaseEstimator):
-        advice = (
-            f"If its state is arrays and plain data, name it: {how_to_trust(full_name(type(value)))}. Otherwise save "
-            "it with joblib.dump or skops.io.dump."
-        )
+        advice += f" If its state is arrays and plain data, name it: {how_to_trust(full_name(type(value)))}."
     return ModelFileError(f"{where} is a {type(value).__name__}, and {reason} in a model file. {advice}")
 
 
