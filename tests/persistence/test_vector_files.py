@@ -167,6 +167,16 @@ def test_reading_needs_little_more_memory_than_the_vectors(tmp_path, form):
     assert peak < 0.5 * n_bytes + 5e6
 
 
+def test_encoder_of_a_file_needs_little_more_memory_than_its_vectors(tmp_path):
+    n_words, n_components, path = 20_000, 200, tmp_path / "vectors"
+    numbers = b" " + np.full(n_components, 0.25, "<f4").tobytes()
+    content = [f"{n_words} {n_components}\n".encode(), *(b"word%d" % k + numbers for k in range(n_words))]
+    path.write_bytes(b"".join(content))
+    _, peak = _measure_peak(lambda: WordVectorEncoder.from_file(path))
+    assert peak < 1.6 * 4 * n_words * n_components
+
+
+
 @pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize(
     ("content", "message"),

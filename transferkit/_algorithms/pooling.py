@@ -4,6 +4,7 @@ import numpy as np
 from scipy import sparse
 
 _BLOCK_ENTRIES = 1 << 14  # word vectors that are gathered at a time
+_BLOCK_ROWS = 1 << 10  # a few megabytes of vectors of 300 numbers in float64
 _ROUNDING = 10 * np.finfo(np.float32).eps  # relative length
 
 
@@ -84,15 +85,15 @@ def common_direction(rows: np.ndarray) -> np.ndarray:
 
 def row_lengths(rows: np.ndarray) -> np.ndarray:
     """Return the length of each row; memory is needed for a block of the squares alone."""
-    blocks = range(0, len(rows), _BLOCK_ENTRIES)
-    return np.concatenate([np.linalg.norm(rows[k : k + _BLOCK_ENTRIES], axis=1) for k in blocks] or [rows[:0, 0]])
+    blocks = range(0, len(rows), _BLOCK_ROWS)
+    return np.concatenate([np.linalg.norm(rows[k : k + _BLOCK_ROWS], axis=1) for k in blocks] or [rows[:0, 0]])
 
 
 def sum_of_rows(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return the weighted sum of the rows; memory is needed for a block of them alone in the type of the weights."""
     total = np.zeros(rows.shape[1])
-    for k in range(0, len(rows), _BLOCK_ENTRIES):
-        total += weights[k : k + _BLOCK_ENTRIES] @ rows[k : k + _BLOCK_ENTRIES]
+    for k in range(0, len(rows), _BLOCK_ROWS):
+        total += weights[k : k + _BLOCK_ROWS] @ rows[k : k + _BLOCK_ROWS]
     return total
 
 
