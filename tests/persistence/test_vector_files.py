@@ -176,7 +176,6 @@ def test_encoder_of_a_file_needs_little_more_memory_than_its_vectors(tmp_path):
     assert peak < 1.6 * 4 * n_words * n_components
 
 
-
 @pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize(
     ("content", "message"),
