@@ -9,14 +9,13 @@ from sklearn.base import clone
 
 import transferkit
 from transferkit import LSAEncoder, TfidfEncoder
-from transferkit.datasets import load_docstrings
 
 TEXTS = ["the cat sat", "the cat ran", "a stock rose", "a stock fell"]
 
 
 @pytest.fixture(scope="module")
-def corpus():
-    return load_docstrings(["joblib", "scipy"]).data[:1500]
+def corpus(load_docstrings_once):
+    return load_docstrings_once(["joblib", "scipy"]).data[:1500]
 
 
 def test_finds_the_leading_singular_vectors(corpus):

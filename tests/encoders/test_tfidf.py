@@ -575,8 +575,8 @@ def test_short_texts_remember_a_bounded_number_of_terms(monkeypatch):
     assert len(find_workings(encoder).short_texts._column_of) <= 5
 
 
-def test_bound_on_the_vocabulary_changes_nothing_until_it_is_reached():
-    texts = load_docstrings(["joblib"]).data
+def test_bound_on_the_vocabulary_changes_nothing_until_it_is_reached(load_docstrings_once):
+    texts = load_docstrings_once(["joblib"]).data
     exact = TfidfEncoder().fit(texts)
     bounded = TfidfEncoder(max_vocabulary=len(exact.vocabulary_)).fit(texts)
     assert bounded.vocabulary_ == exact.vocabulary_
@@ -585,8 +585,8 @@ def test_bound_on_the_vocabulary_changes_nothing_until_it_is_reached():
 
 
 @pytest.mark.parametrize("learn", ["fit", "fit_transform", "partial_fit", "merge"])
-def test_bound_on_the_vocabulary_keeps_its_promise(learn):
-    texts, limit = load_docstrings(["joblib", "scipy"]).data[:3000], 4000
+def test_bound_on_the_vocabulary_keeps_its_promise(learn, load_docstrings_once):
+    texts, limit = load_docstrings_once(["joblib", "scipy"]).data[:3000], 4000
     exact = TfidfEncoder(use_idf=False).fit(texts)
     true = document_frequencies(exact)
     encoder = TfidfEncoder(max_vocabulary=limit)

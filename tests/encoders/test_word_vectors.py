@@ -14,15 +14,14 @@ import transferkit
 from transferkit import TfidfEncoder, WordVectorEncoder
 from transferkit._algorithms.cooccurrence import relabel_pairs
 from transferkit._algorithms.vocabulary import decode_terms
-from transferkit.datasets import load_docstrings
 from transferkit.encoders._word_counts import WordCounts
 
 TEXTS = ["my cat drinks milk", "my dog drinks milk", "the cat eats fish", "the dog eats fish", "a bank sells gold"]
 
 
 @pytest.fixture(scope="module")
-def corpus():
-    return load_docstrings(["joblib", "scipy"]).data[:1500]
+def corpus(load_docstrings_once):
+    return load_docstrings_once(["joblib", "scipy"]).data[:1500]
 
 
 @pytest.fixture(params=["glove", "sgns"])
@@ -537,8 +536,8 @@ def test_encoding_needs_no_torch(corpus, tmp_path, run_without_torch):
     assert run_without_torch(code, tmp_path / "encoder.tk").strip() == "(1, 5)"
 
 
-def test_bound_on_the_vocabulary_keeps_its_promise():
-    texts = load_docstrings(["joblib", "scipy"]).data[:2000]
+def test_bound_on_the_vocabulary_keeps_its_promise(load_docstrings_once):
+    texts = load_docstrings_once(["joblib", "scipy"]).data[:2000]
     exact = WordVectorEncoder(8, min_count=1).fit(texts)
     same = WordVectorEncoder(8, min_count=1, max_vocabulary=len(exact.vocabulary_)).fit(texts)
     np.testing.assert_array_equal(same.vectors_, exact.vectors_)
