@@ -5,10 +5,15 @@ import pickle
 import numpy as np
 import pytest
 from scipy import sparse
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.feature_selection import SelectFromModel, SelectKBest
+from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from transferkit import (
     CORAL,
@@ -27,7 +32,7 @@ from transferkit import (
     save,
 )
 from transferkit._algorithms.domain_validation import Estimate
-from transferkit.transfer._domain_candidates import Fitted, make_folds
+from transferkit.transfer._domain_candidates import Fitted, make_folds, uses_labels
 from transferkit.transfer._domain_selection import choose
 
 RNG = np.random.default_rng(0)
@@ -191,6 +196,78 @@ def test_pretrained_encoders_stay_as_they_are():
     model = DomainTransferClassifier(encoder, adaptation=CORAL())
     model = clone(model).fit(TEXTS, SENTIMENT, X_target=OTHERS)
     assert model.encoder_.encoder_ is encoder
+
+
+class KeepsCorrelated(TransformerMixin, BaseEstimator):
+    """Keeps the columns that go with the labels, and says in no tag that it needs them."""
+
+    def fit(self, X, y=None):
+        self.kept_ = np.argsort(np.abs((X - X.mean(0)).T @ (y - y.mean())))[-20:]
+        return self
+
+    def transform(self, X):
+        return X[:, self.kept_]
+
+
+@pytest.mark.parametrize("head", [None, GaussianNB()], ids=["logistic", "bayes"])
+@pytest.mark.parametrize(
+    "encoder", [SelectKBest(k=20), make_pipeline(SelectKBest(k=20), StandardScaler()), KeepsCorrelated()], ids=str
+)
+def test_labels_of_held_out_rows_do_not_leak_through_the_encoder(encoder, head):
+    random = np.random.default_rng(0)
+    X, y, X_target = random.normal(size=(80, 1000)), np.arange(80) % 2, random.normal(size=(60, 1000))
+    table = DomainTransferClassifier(encoder, head).fit(X, y, X_target=X_target).adaptation_scores_
+    assert table["adaptation"].size == 5
+    for criterion in ("iwv", "dev"):  # weighted errors of held-out rows, of noise
+        assert np.nanmin(table[criterion]) > 0.35
+
+
+def test_an_encoder_that_learns_from_labels_gives_what_its_features_give():
+    varies = SOURCE.std(0) > 0.1
+    X, X_target = SOURCE[:, varies], TARGET[:, varies]
+    models = [
+        DomainTransferClassifier(encoder, LogisticHead(1.0), adaptation=CORAL()).fit(X, Y, X_target=X_target)
+        for encoder in (SelectKBest(k=20), SelectKBest(k=20).fit(X, Y))
+    ]
+    np.testing.assert_allclose(*(model.predict_proba(X_target) for model in models), atol=0.02)
+
+
+class MarksWhatItLearnsFrom(TransformerMixin, BaseEstimator):
+    """Gives rows that it learns from other features than the same rows later, as TargetEncoder does."""
+
+    def fit(self, X, y):
+        return self
+
+    def fit_transform(self, X, y):
+        return X / 2
+
+    def transform(self, X):
+        return X
+
+
+def test_features_of_the_training_rows_are_those_that_the_encoder_gave_while_it_learned():
+    model = DomainTransferClassifier(MarksWhatItLearnsFrom(), LogisticHead(1.0), adaptation=None)
+    model.fit(SOURCE, Y, X_target=TARGET)
+    trusted = LogisticHead(1.0).fit(SOURCE / 2, Y)
+    np.testing.assert_allclose(model.head_.coef_, trusted.coef_, atol=1e-2)
+    np.testing.assert_array_equal(model.predict(TARGET), trusted.predict(TARGET))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "expected"),
+    [
+        (PCA(), False),
+        (TfidfTransformer(), False),
+        (LSAEncoder(), False),
+        (SelectKBest(), True),
+        (make_pipeline(SelectKBest(), PCA()), True),
+        (SelectFromModel(LogisticRegression()), True),
+        (KeepsCorrelated(), True),
+    ],
+    ids=str,
+)
+def test_encoders_that_may_learn_from_labels_are_known(encoder, expected):
+    assert uses_labels(encoder) == expected
 
 
 def test_few_labels_mean_no_comparison():

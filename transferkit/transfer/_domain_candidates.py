@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
 from sklearn.base import clone
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import StratifiedKFold
+from sklearn.utils import get_tags
 
 from transferkit._algorithms.feature_blocks import FeatureBlocks
 from transferkit._algorithms.linear_predictions import to_probabilities
@@ -16,7 +18,7 @@ from transferkit._algorithms.term_prior import make_blocks
 from transferkit._validation import take_rows
 from transferkit.adaptation import FeatureAugmentation, ImportanceWeighting, MarginalizedDenoising
 from transferkit.adaptation._domains import stack_rows
-from transferkit.encoders import WordVectorEncoder
+from transferkit.encoders import PretrainedEncoder, WordVectorEncoder
 from transferkit.encoders._term_projection import find_projection, join_terms
 from transferkit.heads import LogisticHead, LogisticHeadCV
 from transferkit.transfer._classifier import TransferClassifier
@@ -25,6 +27,7 @@ CS = (0.1, 1.0, 10.0, 100.0)
 PRIOR_SCALES = [(1.0, 0.5), (1.0, 1.0), (1.0, 2.0)]  # of TF-IDF and of word vectors
 SETTINGS = ("class_weight", "fit_intercept", "tol", "max_iter", "device")  # that a search hands to its head
 N_COMPONENTS, MIN_COUNT = 100, 3  # of word vectors from a few thousand texts
+TAGS_LEAVE_OPEN = ("sklearn.feature_selection", "sklearn.cross_decomposition")  # whether labels are needed
 PRIOR = "prior"  # names of what is more than an adaptation of features
 BLENDS = {"none+denoising": "none", "prior+denoising": PRIOR}  # and of the candidates whose encoder and head they share
 
@@ -39,6 +42,11 @@ class Domains:
     is_source: np.ndarray  # (n_labelled,)
     is_text: bool
     folds: list  # of labelled rows; empty where there are too few to hold some out
+
+    @property
+    def rows(self):
+        """All rows."""
+        return stack_rows(self.labelled, self.unlabelled)
 
     @property
     def sample_domain(self):
@@ -84,7 +92,7 @@ def fit_candidate(name, encoder, adaptation, head, domains, *, device, judge, kn
         mean of that model and of one on denoised features, "none+denoising" for that without the prior.
     encoder : transformer
         Fitted where it is pretrained. Another one learns from rows of both domains, or without adaptation from
-        labelled rows alone.
+        labelled rows alone. One that may learn from labels learns from labelled rows, in each fold anew.
     adaptation : transformer or None
         Unfitted.
     head : classifier or None
@@ -113,42 +121,107 @@ def fit_candidate(name, encoder, adaptation, head, domains, *, device, judge, kn
 
 
 def _fit_adapted(name, encoder, adaptation, head, domains, device, judge, is_encoder_fitted=False):
-    n_labelled, rows = len(domains.y), None
-    if adaptation is None:
-        labelled = encoder.fit_transform(domains.labelled, domains.y)
-        unlabelled = encoder.transform(domains.unlabelled)
-        weights = None
-    else:
-        rows = stack_rows(domains.labelled, domains.unlabelled)
-        rows = encoder.transform(rows) if is_encoder_fitted else encoder.fit_transform(rows)
-        adaptation = clone(adaptation)
-        labels = np.concatenate([domains.y, np.full(domains.n_unlabelled, domains.y[0])])  # those are not looked at
-        mapped = adaptation.fit_transform(rows, labels, sample_domain=domains.sample_domain)
-        labelled, unlabelled = mapped[:n_labelled], mapped[n_labelled:]
-        weights = None
-        if isinstance(adaptation, ImportanceWeighting):
-            weights = np.where(domains.is_source, adaptation.sample_weight_[:n_labelled], 1.0)
-    trained, held_out = _fit_head(head, labelled, domains, weights, device, judge)
-    fitted = Fitted(name, encoder, adaptation, trained, held_out)
+    features = _make_features(encoder, adaptation, domains, is_encoder_fitted)
+    trained, held_out = _fit_head(head, features, domains, device, judge)
+    fitted = Fitted(name, encoder, features.adaptation, trained, held_out)
     if judge:
-        fitted.target = predict_probabilities(trained, unlabelled)
+        fitted.target = predict_probabilities(trained, features.unlabelled)
 
         def learn_back(pseudo):
-            if adaptation is None or isinstance(adaptation, (ImportanceWeighting, FeatureAugmentation)):
-                return _learn_back(trained, unlabelled, pseudo, labelled[domains.is_source])
-            both = mapped
-            if not getattr(adaptation, "_is_symmetric", False):
+            unlabelled, source = features.unlabelled, features.labelled[domains.is_source]
+            if adaptation is not None and not isinstance(adaptation, (ImportanceWeighting, FeatureAugmentation)):
                 labels = np.concatenate([domains.y, pseudo])
-                both = clone(adaptation).fit_transform(rows, labels, sample_domain=-domains.sample_domain)
-            return _learn_back(trained, both[n_labelled:], pseudo, both[:n_labelled][domains.is_source])
+                unlabelled, source = features.swap_domains(domains, labels)
+            return _learn_back(trained, unlabelled, pseudo, source)
 
         fitted.learn_back = learn_back
     return fitted
 
 
+@dataclass
+class _Features:
+    """What a head is trained on, and how it came about."""
+
+    labelled: Any  # (n_labelled, n_features)
+    unlabelled: Any
+    weights: np.ndarray | None  # (n_labelled,)
+    adaptation: Any  # fitted
+    encoded: Any  # rows of both domains before the adaptation
+    in_fold: Callable | None  # training rows -> features of an encoder that knows the labels of these alone
+
+    def swap_domains(self, domains, labels):
+        """Return the unlabelled rows and the source rows as adapted from the target to the source."""
+        n_labelled, both = len(domains.y), None
+        if getattr(self.adaptation, "_is_symmetric", False):
+            return self.unlabelled, self.labelled[domains.is_source]
+        both = clone(self.adaptation).fit_transform(self.encoded, labels, sample_domain=-domains.sample_domain)
+        return both[n_labelled:], both[:n_labelled][domains.is_source]
+
+
+def _make_features(encoder, adaptation, domains, is_encoder_fitted):
+    """Return features of all rows; `encoder` is fitted unless it is already, the adaptation is cloned."""
+    if is_encoder_fitted:
+        encoded = encoder.transform(domains.rows)
+    else:
+        encoded = encode(encoder, domains, needs_both=adaptation is not None)
+    features = _adapt(encoded, adaptation, domains)
+    if uses_labels(encoder):
+        features.in_fold = lambda train: _adapt(_encode_with(clone(encoder), domains, train), adaptation, domains)
+    return features
+
+
+def encode(encoder, domains, *, needs_both):
+    """Return features of all rows by an encoder that learns from labels, or else from both domains if it has to."""
+    if uses_labels(encoder):
+        return _encode_with(encoder, domains, np.arange(len(domains.y)))
+    if needs_both:
+        return encoder.fit_transform(domains.rows)
+    return stack_rows(encoder.fit_transform(domains.labelled), encoder.transform(domains.unlabelled))
+
+
+def _encode_with(encoder, domains, train):
+    """Return features of all rows by an encoder that learns from the labels of some."""
+    others = np.setdiff1d(np.arange(len(domains.y) + domains.n_unlabelled), train)
+    learned_from = encoder.fit_transform(take_rows(domains.rows, train), domains.y[train])
+    encoded = stack_rows(learned_from, encoder.transform(take_rows(domains.rows, others)))
+    return encoded[np.argsort(np.concatenate([train, others]))]
+
+
+def _adapt(encoded, adaptation, domains):
+    n_labelled = len(domains.y)
+    if adaptation is None:
+        return _Features(encoded[:n_labelled], encoded[n_labelled:], None, None, encoded, None)
+    adaptation = clone(adaptation)
+    labels = np.concatenate([domains.y, np.full(domains.n_unlabelled, domains.y[0])])  # those are not looked at
+    mapped = adaptation.fit_transform(encoded, labels, sample_domain=domains.sample_domain)
+    weights = None
+    if isinstance(adaptation, ImportanceWeighting):
+        weights = np.where(domains.is_source, adaptation.sample_weight_[:n_labelled], 1.0)
+    return _Features(mapped[:n_labelled], mapped[n_labelled:], weights, adaptation, encoded, None)
+
+
+def uses_labels(encoder):
+    """Return whether an unfitted encoder, or an estimator inside it, may learn from labels.
+
+    Transformers of scikit-learn and transferkit say so in their tags, all but a few. Those of others rarely do, so
+    every one may whose `fit` takes y.
+    """
+    if isinstance(encoder, PretrainedEncoder):
+        return False
+    inside = encoder.get_params().values() if hasattr(encoder, "get_params") else ()
+    return any(_may_learn_from_labels(part) for part in (encoder, *inside) if hasattr(part, "fit"))
+
+
+def _may_learn_from_labels(part):
+    module = type(part).__module__
+    if module.startswith(("sklearn.", "transferkit.")):
+        return get_tags(part).target_tags.required or module.startswith(TAGS_LEAVE_OPEN)
+    return "y" in signature(part.fit).parameters
+
+
 def _fit_prior(head, domains, device, judge):
     """Return word vectors of both domains as a prior, the average that TransferClassifier makes of it."""
-    texts = stack_rows(domains.labelled, domains.unlabelled)
+    texts = domains.rows
     vectors = WordVectorEncoder(N_COMPONENTS, min_count=MIN_COUNT, random_state=0).fit(texts)
     model = TransferClassifier(vectors, head, strategy="prior", cv=domains.folds or 3, device=device)
     model.fit(domains.labelled, domains.y)
@@ -159,8 +232,9 @@ def _fit_prior(head, domains, device, judge):
         blocks = make_blocks(rows, np.ones(rows.shape[1], np.float32), terms.vectors)
         features = FeatureBlocks(blocks.rows, blocks.dense)
         labelled, unlabelled = features[: len(domains.y)], features[len(domains.y) :]
-        search = _search(head, labelled, domains, None, device, PRIOR_SCALES)
-        fitted.held_out = _held_out_probabilities(search)
+        search = _make_search(head, device).set_params(cv=domains.folds, block_scales=PRIOR_SCALES)
+        search.fit(labelled, domains.y)
+        fitted.held_out = _to_probabilities(search.oof_decision_[search.best_index_])
         fitted.target = predict_probabilities(search, unlabelled)  # of the same model as the held-out ones
         scales = search.best_params_["block_scales"]
         backward = LogisticHead(search.C_, block_scales=scales, **{name: getattr(search, name) for name in SETTINGS})
@@ -197,36 +271,65 @@ def _mean(probabilities):
     return np.exp(scores - logsumexp(scores, axis=1, keepdims=True))
 
 
-def _fit_head(head, features, domains, weights, device, judge):
+def _fit_head(head, features, domains, device, judge):
     """Return the head trained on all labelled rows, and the probabilities of rows it was not trained on."""
-    given = {} if weights is None else {"sample_weight": weights}
     if not is_logistic(head):
-        trained = clone(head).fit(features, domains.y, **given)
-        held_out = None
-        if judge and domains.folds:
-            method = {"method": "predict_proba", "cv": domains.folds, "params": given}
-            held_out = cross_val_predict(clone(head), features, domains.y, **method)
-        return trained, held_out
+        trained = _train(head, features, domains, slice(None))
+        return trained, _predict_held_out(head, features, domains) if judge and domains.folds else None
     if not domains.folds:
-        trained = LogisticHead(10.0, device=device) if head is None else clone(head)
-        return trained.fit(features, domains.y, **given), None
-    search = _search(head, features, domains, weights, device, None)
-    trained = LogisticHead(search.C_, **{name: getattr(search, name) for name in SETTINGS})
+        trained = LogisticHead(10.0, device=device) if head is None else head
+        return _train(trained, features, domains, slice(None)), None
+    search = _make_search(head, device)
+    if features.in_fold is not None:
+        return _search_fold_by_fold(search, features, domains)
+    search.set_params(cv=domains.folds).fit(features.labelled, domains.y, sample_weight=features.weights)
+    trained = _make_head(search, search.C_)
     names = ("classes_", "multilabel_", "coef_", "intercept_", "n_iter_", "prior_coverage_", "n_features_in_")
     vars(trained).update({name: getattr(search, name) for name in names})
-    return trained, _held_out_probabilities(search) if judge else None
+    return trained, _to_probabilities(search.oof_decision_[search.best_index_])
 
 
-def _search(head, features, domains, weights, device, scales):
-    """Return the fitted search over C (and scales) that the default head stands for."""
-    settings = {"cv": domains.folds, "scoring": "neg_log_loss", "store_oof": True, "block_scales": scales}
+def _train(head, features, domains, rows):
+    given = {} if features.weights is None else {"sample_weight": features.weights[rows]}
+    return clone(head).fit(features.labelled[rows], domains.y[rows], **given)
+
+
+def _predict_held_out(head, features, domains):
+    """Return the probabilities of each labelled row by a head that did not see it."""
+    held_out = np.zeros((len(domains.y), len(np.unique(domains.y))))
+    for train, test in domains.folds:
+        of_fold = features if features.in_fold is None else features.in_fold(train)
+        held_out[test] = predict_probabilities(_train(head, of_fold, domains, train), of_fold.labelled[test])
+    return held_out
+
+
+def _search_fold_by_fold(search, features, domains):
+    """Return the head of the best C, and held-out probabilities, where each fold has features of its own."""
+    scores, decisions = 0.0, None
+    for train, test in domains.folds:
+        of_fold = features.in_fold(train)
+        search.set_params(cv=[(train, test)], refit=False)
+        search.fit(of_fold.labelled, domains.y, sample_weight=of_fold.weights)
+        decisions = np.zeros_like(search.oof_decision_) if decisions is None else decisions
+        decisions[:, test] = search.oof_decision_[:, test]
+        scores = scores + search.cv_results_["mean_test_score"]
+    best = int(scores.argmax())
+    trained = _make_head(search, search.cv_results_["param_C"][best])
+    return _train(trained, features, domains, slice(None)), _to_probabilities(decisions[best])
+
+
+def _make_search(head, device):
+    """Return the search over C that a logistic head stands for."""
+    settings = {"scoring": "neg_log_loss", "store_oof": True}
     if head is None:
-        search = LogisticHeadCV(CS, device=device, **settings)
-    elif isinstance(head, LogisticHeadCV):
-        search = clone(head).set_params(**settings)
-    else:
-        search = LogisticHeadCV([head.C], **{name: getattr(head, name) for name in SETTINGS}, **settings)
-    return search.fit(features, domains.y, sample_weight=weights)
+        return LogisticHeadCV(CS, device=device, **settings)
+    if isinstance(head, LogisticHeadCV):
+        return clone(head).set_params(**settings)
+    return LogisticHeadCV([head.C], **{name: getattr(head, name) for name in SETTINGS}, **settings)
+
+
+def _make_head(search, C):
+    return LogisticHead(float(C), **{name: getattr(search, name) for name in SETTINGS})
 
 
 def is_logistic(head):
@@ -234,8 +337,8 @@ def is_logistic(head):
     return head is None or (type(head) in (LogisticHead, LogisticHeadCV) and head.prior is None)
 
 
-def _held_out_probabilities(search):
-    return to_probabilities(np.asarray(search.oof_decision_[search.best_index_], np.float64))
+def _to_probabilities(decisions):
+    return to_probabilities(np.asarray(decisions, np.float64))
 
 
 def _learn_back(head, target, pseudo, source):

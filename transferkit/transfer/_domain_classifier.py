@@ -31,13 +31,14 @@ from transferkit.adaptation import (
     MarginalizedDenoising,
     SubspaceAlignment,
 )
-from transferkit.adaptation._domains import read_domains, stack_rows
+from transferkit.adaptation._domains import read_domains
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.heads import LogisticHead
 from transferkit.transfer._domain_candidates import (
     BLENDS,
     PRIOR,
     Domains,
+    encode,
     fit_candidate,
     is_logistic,
     make_folds,
@@ -61,7 +62,10 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
     ----------
     encoder : str, path or transformer, default=None
         What makes features of raw input: a model file or a fitted transformer, which stay as they are, or an unfitted
-        one. None is TF-IDF for texts, and the features as they are for rows of numbers.
+        one. An unfitted one learns from the rows of both domains, with ``adaptation=None`` from the labelled rows; one
+        that uses labels (``SelectKBest``, and any whose `fit` takes y and that is neither scikit-learn's nor
+        transferkit's) learns from the labelled rows, and is fitted anew on the training part of each fold. None is
+        TF-IDF for texts, and the features as they are for rows of numbers.
     head : classifier, default=None
         None is logistic regression, its C chosen on held-out source labels. Any other scikit-learn classifier is
         cloned; "auto" needs its `predict_proba`.
@@ -317,7 +321,7 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
             warn_too_few_labels(np.unique(domains.y, return_counts=True)[1])
             fitted = fit("none")
             return fitted, [make_row_of_one("none", fitted.seconds)]
-        shared = self._make_encoder(domains).fit_transform(stack_rows(domains.labelled, domains.unlabelled))
+        shared = encode(self._make_encoder(domains), domains, needs_both=True)
         n_labelled = len(domains.y)
         weights = density_ratio(select_rows(shared[:n_labelled], domains.is_source), shared[n_labelled:])
         candidates = []
