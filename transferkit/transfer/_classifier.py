@@ -36,8 +36,8 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
     encoder : str, path or transformer, default=None
         What was pretrained: a model file or a fitted transformer, which stay as they are (also through
         ``clone``), encode each row once and are shared by folds and tasks. An unfitted transformer is cloned
-        and fitted on the rows given to ``fit``. scikit-learn's transformers (PCA, NMF, a Pipeline of them) need no
-        wrapper. May be None only with ``strategy="scratch"``.
+        and fitted on the rows given to ``fit``, and anew on the training rows of each fold. scikit-learn's
+        transformers (PCA, NMF, a Pipeline of them) need no wrapper. May be None only with ``strategy="scratch"``.
     head : classifier, default=None
         None is logistic regression, its C chosen on held-out labels. A :class:`LogisticHead` stands for its own C, a
         :class:`LogisticHeadCV` for its `Cs`, in every strategy. Any other scikit-learn classifier is cloned and fitted
@@ -121,6 +121,11 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
     clearly that only those around the best one are fitted, found by descent from a middle one; one without transfer is
     always among them. Then pairs of adjacent words that are in two labelled texts or more are tried beside the words,
     and taken where they lower the loss. When no transfer won, a warning says so.
+
+    An unfitted `encoder` is fitted anew in every fold, so that held-out labels stay unseen even where it uses labels.
+    What is learned without labels is learned once, on all labelled rows, those held out included: the vocabulary and
+    the idf of TF-IDF ("scratch", "prior", the new words of a `source`), the mean and the scale of the blocks of
+    "prior", and an unfitted encoder in the strategies "prior" and "finetune".
 
     In a parameter grid for `encoder` give paths or ``PretrainedEncoder(fitted)``: scikit-learn clones the values of
     a grid, and any other transformer comes out of that unfitted.

@@ -1,6 +1,7 @@
 """Logistic regression on an encoder's features, averaged over C by likelihood on held-out labels."""
 
 import time
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from transferkit.transfer._outcome import Outcome, make_row
 from transferkit.transfer._settings import FEW_LABELS_C, LEAST_WEIGHT, SHARPNESS
 
 
-def fit_logistic(strategy, encoder, features, task, settings):
+def fit_logistic(strategy, encoder, features, task, settings, of_folds=None):
     """Return the outcome of a logistic head on features.
 
     Parameters
@@ -26,6 +27,9 @@ def fit_logistic(strategy, encoder, features, task, settings):
         Labels and folds.
     settings : LogisticSettings
         Candidates for C. Without folds a middle one is taken.
+    of_folds : iterable of FoldFeatures, default=None
+        Features that candidates are judged on, where those of each fold come from an encoder of its own. None judges
+        them on `features`.
 
     Returns
     -------
@@ -36,29 +40,80 @@ def fit_logistic(strategy, encoder, features, task, settings):
         C = settings.Cs[0] if len(settings.Cs) == 1 else FEW_LABELS_C
         head = _fit_head(features, task, settings, C)
         return Outcome(strategy, encoder, head, np.zeros(0), [make_row(strategy, [], C=C, weight=1.0)])
-    from transferkit._training.logistic_search import LogisticSearch
-
-    X = check_features(features)
-    folds = task.fold_weights.astype(X.dtype)
-    search = LogisticSearch(X, task.targets, folds[:, :-1], n_outputs=task.n_outputs, **common(settings))
-    fits, rows, began = [], [], time.perf_counter()
-    for fit in search.run(settings.Cs):
-        loss = task.loss(fit.scores)
-        seconds, began = time.perf_counter() - began, time.perf_counter()
-        fits.append(fit)
-        rows.append(make_row(strategy, task.score_folds(fit.scores), C=fit.C, log_loss=loss, seconds=seconds))
+    search = _SharedSearch(features, task, settings) if of_folds is None else _SplitSearch(of_folds, task, settings)
+    rows = [
+        make_row(strategy, task.score_folds(scores), C=C, log_loss=task.loss(scores), seconds=seconds)
+        for C, scores, seconds in search.candidates
+    ]
     weights = weigh_candidates(np.array([row["log_loss"] for row in rows]), len(task.targets), SHARPNESS, LEAST_WEIGHT)
     for row, weight in zip(rows, weights, strict=True):
         row["weight"] = float(weight)
-    kept = [(fit, weight) for fit, weight in zip(fits, weights, strict=True) if weight > 0]
-    head = _fit_head(features, task, settings, fits[int(weights.argmax())].C)
+    kept = np.flatnonzero(weights)
+    head = _fit_head(features, task, settings, search.candidates[int(weights.argmax())].C)
     if len(kept) > 1:
-        models = search.refit([fit for fit, _ in kept], folds[:, -1:])
-        coef = sum(weight * model.coef for model, (_, weight) in zip(models, kept, strict=True))
+        models = search.refit(kept, features)
+        coef = sum(weights[place] * model.coef for place, model in zip(kept, models, strict=True))
         head.coef_ = np.ascontiguousarray(coef.T).T
-        head.intercept_ = sum(weight * model.intercept for model, (_, weight) in zip(models, kept, strict=True))
-    average = sum(weight * fit.scores for fit, weight in kept)
+        head.intercept_ = sum(weights[place] * model.intercept for place, model in zip(kept, models, strict=True))
+    average = sum(weights[place] * search.candidates[place].scores for place in kept)
     return Outcome(strategy, encoder, head, task.score_folds(average), rows, task.loss(average))
+
+
+class _Candidate(NamedTuple):
+    """What the folds' models at one C have to do with held-out rows."""
+
+    C: float
+    scores: np.ndarray  # (n_samples, n_folds, n_outputs)
+    seconds: float
+
+
+class _SharedSearch:
+    """All folds on the same features, as one problem."""
+
+    def __init__(self, features, task, settings):
+        X = check_features(features)
+        self.weights = task.fold_weights.astype(X.dtype)
+        self.search = _make_search(X, task.targets, self.weights[:, :-1], task, settings)
+        self.fits, self.candidates, began = [], [], time.perf_counter()
+        for fit in self.search.run(settings.Cs):
+            self.fits.append(fit)
+            self.candidates.append(_Candidate(fit.C, fit.scores, time.perf_counter() - began))
+            began = time.perf_counter()
+
+    def refit(self, kept, features):
+        """Return models of all rows for some candidates."""
+        return self.search.refit([self.fits[place] for place in kept], self.weights[:, -1:])
+
+
+class _SplitSearch:
+    """Each fold on features of its own."""
+
+    def __init__(self, of_folds, task, settings):
+        self.task, self.settings = task, settings
+        shape = (len(task.targets), len(task.folds), task.n_scores)
+        scores, seconds = np.zeros((len(settings.Cs), *shape), np.float32), np.zeros(len(settings.Cs))
+        for fold, (features, (train, test)) in enumerate(zip(of_folds, task.folds, strict=True)):
+            X, began = check_features(features.both), time.perf_counter()
+            weights = np.concatenate([task.weigh(train), np.zeros(len(test))])
+            targets = task.targets[np.concatenate([train, test])]
+            search = _make_search(X, targets, weights[:, None].astype(X.dtype), task, settings)
+            for place, fit in enumerate(search.run(settings.Cs)):
+                scores[place, test, fold] = fit.scores[len(train) :, 0]
+                seconds[place], began = seconds[place] + time.perf_counter() - began, time.perf_counter()
+        self.candidates = [_Candidate(*values) for values in zip(settings.Cs, scores, seconds, strict=True)]
+
+    def refit(self, kept, features):
+        """Return models of all rows for some candidates."""
+        X, weights = check_features(features), self.task.fold_weights[:, -1:]
+        search = _make_search(X, self.task.targets, weights.astype(X.dtype), self.task, self.settings)
+        fits = list(search.run([self.candidates[place].C for place in kept]))
+        return search.refit(fits, weights.astype(X.dtype))
+
+
+def _make_search(X, targets, weights, task, settings):
+    from transferkit._training.logistic_search import LogisticSearch
+
+    return LogisticSearch(X, targets, weights, n_outputs=task.n_outputs, **common(settings))
 
 
 def common(settings):

@@ -6,6 +6,7 @@ from numbers import Real
 
 import numpy as np
 from sklearn.base import RegressorMixin, clone
+from sklearn.model_selection import KFold, check_cv
 
 from transferkit._algorithms.feature_blocks import FeatureBlocks
 from transferkit._algorithms.term_prior import block_factors, fold_weights, make_blocks, weigh_candidates
@@ -25,11 +26,13 @@ from transferkit.encoders._term_projection import find_projection, join_terms
 from transferkit.heads import RidgeHead
 from transferkit.heads._ridge import MAX_DECOMPOSED
 from transferkit.transfer._estimator import TransferMixin
+from transferkit.transfer._fold_features import encode_folds
 from transferkit.transfer._outcome import Outcome, make_row, tabulate
 from transferkit.transfer._prior import ALPHAS, idf_ratios
 from transferkit.transfer._settings import LEAST_WEIGHT, SHARPNESS
 
 _PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
+MOST_FOLDS = 5  # where the encoder is fitted anew in each
 
 
 class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
@@ -74,6 +77,10 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
     Gaussian likelihood of n left-out rows is their mean squared error to the power -n / 2. Beyond 4,000
     rows the penalty is found on 4,000 of them, candidates of "prior" weigh the same, and "auto" takes "prior" where it
     applies.
+
+    With an unfitted encoder, which may use targets, errors and penalties come from 5 folds instead (or those of a
+    RidgeHead's `cv`), and the encoder is fitted on the training rows of each. The vocabulary and idf of TF-IDF, learned
+    without targets, are those of all labelled texts.
 
     Examples
     --------
@@ -123,7 +130,9 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
         X = check_texts(X) if is_text else X
         y = check_targets(y)
         check_same_length(X, y)
-        outcomes = [self._fit_strategy(name, X, y, is_text, sample_weight) for name in self._strategies(is_text)]
+        names = self._strategies(is_text)
+        folds = self._make_folds(y) if "frozen" in names and not self._has_frozen_encoder() else None
+        outcomes = [self._fit_strategy(name, X, y, is_text, sample_weight, folds) for name in names]
         errors = [outcome.loss for outcome in outcomes]
         taken = outcomes[int(np.nanargmin(errors))] if not np.isnan(errors).all() else outcomes[0]
         for outcome in outcomes:
@@ -156,14 +165,27 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
             return [self.strategy]
         return [*["prior"] * can, "frozen", "scratch"] if ridge else ["frozen"]
 
-    def _fit_strategy(self, strategy, X, y, is_text, sample_weight):
+    def _make_folds(self, y):
+        """Return (train, test) positions of the folds in which an encoder that is not pretrained is fitted anew."""
+        rows = np.sort(np.random.RandomState(0).permutation(len(y))[:MAX_DECOMPOSED])
+        cv = getattr(self.head, "cv", None) if type(self.head) is RidgeHead else None
+        if cv is None and len(rows) < 2:
+            return []
+        cv = KFold(min(MOST_FOLDS, len(rows)), shuffle=True, random_state=0) if cv is None else check_cv(cv)
+        return [(rows[train], rows[test]) for train, test in cv.split(rows, y[rows])]
+
+    def _fit_strategy(self, strategy, X, y, is_text, sample_weight, folds):
         encoder = self._make_encoder(is_text, strategy)
         if strategy == "prior":
             terms = join_terms(find_projection(encoder), X)
             return fit_prior_ridge(terms, X, y, sample_weight, self._make_head(), self.sharpness)
-        began, features = time.perf_counter(), encoder.fit_transform(X, y)
-        head = _fit_head(self._make_head(), features, y, sample_weight)
-        error = np.nan
+        began, head, error = time.perf_counter(), self._make_head(), np.nan
+        if folds and _compares_penalties(head):
+            errors = _judge_in_folds(encode_folds(encoder, X, y, folds), folds, y, sample_weight, head)
+            error = float(errors.min())
+            head.set_params(alpha=float(head.alphas[errors.argmin()]), alphas=None)
+        features = encoder.fit_transform(X, y)
+        head = _fit_head(head, features, y, sample_weight)
         if getattr(head, "loo_errors_", None) is not None:
             error = float(head.loo_errors_.min())
         strength = 1 / head.alpha_ if hasattr(head, "alpha_") else np.nan
@@ -212,6 +234,22 @@ def fit_prior_ridge(terms, texts, y, sample_weight, head, sharpness):
     return Outcome("prior", terms.encoder, best, np.zeros(0), table, error, {"label_coef_": labels.tocsr()})
 
 
+def _compares_penalties(head):
+    return type(head) is RidgeHead and head.alphas is not None
+
+
+def _judge_in_folds(of_folds, folds, y, sample_weight, head):
+    """Return the mean squared error of each penalty on held-out rows, for which the encoder was not fitted."""
+    total = np.zeros(len(head.alphas))
+    given = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+    for features, fold in zip(of_folds, folds, strict=True):
+        rows, held = np.concatenate(fold), fold[1]
+        of_fold = clone(head).set_params(cv=[features.positions])
+        errors = of_fold.fit(features.both, y[rows], sample_weight=given[rows]).cv_errors_
+        total += errors * given[held].sum()
+    return total / sum(given[held].sum() for _, held in folds)
+
+
 def is_too_large(features):
     """Return whether a ridge regression cannot compare penalties on these rows."""
     return min(getattr(features, "shape", (0,))) > MAX_DECOMPOSED
@@ -223,7 +261,7 @@ def _scale(blocks, factors):
 
 def _fit_head(head, X, y, sample_weight):
     """Return the fitted head; a ridge regression finds its penalty on part of the rows where there are very many."""
-    if type(head) is RidgeHead and head.alphas is not None and is_too_large(X):
+    if _compares_penalties(head) and is_too_large(X):
         head.set_params(alpha=_choose_penalty(head, X, y, sample_weight), alphas=None)
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     return head.fit(X, y, **weights)

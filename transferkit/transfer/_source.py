@@ -15,12 +15,12 @@ from transferkit.encoders._pretrained import PretrainedEncoder
 from transferkit.encoders._term_projection import TermProjection, join_terms
 from transferkit.heads import LogisticHead, LogisticHeadCV
 from transferkit.persistence import load_shared
+from transferkit.transfer._fold_features import encode_folds
+from transferkit.transfer._logistic import common
 from transferkit.transfer._outcome import Outcome, is_clearly_better, make_row
 from transferkit.transfer._settings import CS, FEW_LABELS_C
 
 _SOURCE_CS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)  # the smallest hardly leave the source
-_ATTRIBUTES = ("coef_", "intercept_", "classes_", "multilabel_", "n_iter_", "prior_coverage_")
-_ATTRIBUTES += ("n_features_in_", "feature_names_in_")
 
 
 def fit_from_source(estimator, X, is_text, task, settings):
@@ -45,11 +45,20 @@ def fit_from_source(estimator, X, is_text, task, settings):
         "transfer", or "target only" where that is clearly better; the table has "source only" beside both.
     """
     source, encoder, head = read_source(estimator.source)
+    of_folds = None  # features that candidates are judged on, where those of each fold are its own
     if estimator.encoder is not None:
         names = encoder.get_feature_names_out()
         encoder = estimator._make_encoder(is_text, "frozen")
         features = encoder.fit_transform(X, task.y)
+        if not set(names) & set(encoder.get_feature_names_out()):
+            raise ValueError(
+                "The source model and the encoder have no feature in common, so there is nothing to transfer. Leave "
+                "out encoder to use the source's own."
+            )
         prior = _spread(head, names, encoder.get_feature_names_out())
+        if not estimator._has_frozen_encoder():
+            encoded = encode_folds(encoder, X, task.y, task.folds)
+            of_folds = [(fold, _spread(head, names, fold.encoder.get_feature_names_out())) for fold in encoded]
     else:
         encoder = _widen(encoder, X) if is_text else encoder
         features = encoder.transform(X)
@@ -60,7 +69,7 @@ def fit_from_source(estimator, X, is_text, task, settings):
     outcomes = []
     for strategy, start in (("transfer", prior), ("target only", None)):
         began = time.perf_counter()
-        head, scores = _fit_head(features, task, settings, start)
+        head, scores = _fit_head(features, of_folds, task, settings, start)
         row = make_row(strategy, scores, C=head.C, weight=0.0, seconds=time.perf_counter() - began)
         outcomes.append(Outcome(strategy, encoder, head, scores, [row]))
         rows.append(row)
@@ -104,11 +113,6 @@ def _spread(head, names, wanted):
     """Return a linear model with the head's weights at features of the same names, and zero at others."""
     place = {name: position for position, name in enumerate(names)}
     found = np.array([place.get(name, -1) for name in wanted])
-    if not (found >= 0).any():
-        raise ValueError(
-            "The source model and the encoder have no feature in common, so there is nothing to transfer. Leave out "
-            "encoder to use the source's own."
-        )
     coef = np.zeros((len(head.coef_), len(found)), head.coef_.dtype)
     coef[:, found >= 0] = head.coef_[:, found[found >= 0]]
     from sklearn.linear_model import LogisticRegression  # here, because a model that only predicts needs none of it
@@ -129,30 +133,47 @@ def _score_source(source, X, task):
     return np.array(scores)
 
 
-def _fit_head(features, task, settings, prior):
-    """Return the head of the best C and the scores of its folds."""
-    Cs = settings.Cs if settings.Cs != CS else _SOURCE_CS
+def _fit_head(features, of_folds, task, settings, prior):
+    """Return the head of the best C, and the scores of its folds, of which the prior may be None."""
+    Cs = np.sort(settings.Cs if settings.Cs != CS else _SOURCE_CS)
     if not task.has_folds:
-        Cs = (FEW_LABELS_C,) if len(Cs) > 1 else Cs
-    everything = [(np.arange(len(task.targets)), np.arange(len(task.targets)))]
-    head = LogisticHeadCV(
-        Cs=Cs,
-        cv=task.folds if task.has_folds else everything,
-        scoring=task.scoring,
-        prior=prior,
-        class_weight=settings.class_weight,
-        fit_intercept=settings.fit_intercept,
-        tol=max(settings.tol, 1e-3),
-        max_iter=min(settings.max_iter, 200),
-        device=settings.device,
-    )
+        C, scores = FEW_LABELS_C if len(Cs) > 1 else Cs[0], np.zeros(0)
+    else:
+        if of_folds is None:
+            rows = np.arange(len(task.targets))
+            table = _score_folds(features, rows, task.folds, task, settings, Cs, prior)
+        else:
+            parts = zip(of_folds, task.folds, strict=True)
+            table = np.hstack([_score_own_features(*part, task, settings, Cs, prior is not None) for part in parts])
+        best = int(table.mean(1).argmax())  # of equals the smallest
+        C, scores = Cs[best], table[best]
+    head = LogisticHead(**_ease(settings) | {"C": float(C)}, prior=prior)
     weights = {"sample_weight": task.sample_weight} if task.is_weighted else {}
     with warnings.catch_warnings():  # a loss that the source has brought to nothing leaves nothing to converge to
         warnings.simplefilter("ignore", ConvergenceWarning)
         head.fit(features, task.y, **weights)
-    plain = LogisticHead(**settings.parameters(head.C_))
-    vars(plain).update({name: value for name, value in vars(head).items() if name in _ATTRIBUTES})
-    if not task.has_folds:
-        return plain, np.zeros(0)
-    table, best = head.cv_results_, head.best_index_
-    return plain, np.array([table[f"split{fold}_test_score"][best] for fold in range(len(task.folds))])
+    head.set_params(**settings.parameters(C), prior=None)  # its weights have done their part
+    return head, scores
+
+
+def _score_own_features(of_fold, fold, task, settings, Cs, transfers):
+    """Return scores (n_Cs, 1) of a fold whose features are its own."""
+    features, prior = of_fold
+    rows = np.concatenate(fold)
+    return _score_folds(features.both, rows, [features.positions], task, settings, Cs, prior if transfers else None)
+
+
+def _score_folds(features, rows, folds, task, settings, Cs, prior):
+    """Return the scores (n_Cs, n_folds) of held-out rows; `rows` are those of the task that the features are of."""
+    search = LogisticHeadCV(Cs, cv=folds, scoring=task.scoring, prior=prior, refit=False, **_ease(settings))
+    weights = {"sample_weight": task.sample_weight[rows]} if task.is_weighted else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        table = search.fit(features, task.y[rows], **weights).cv_results_
+    return np.stack([table[f"split{fold}_test_score"] for fold in range(len(folds))], axis=1)
+
+
+def _ease(settings):
+    told = common(settings)
+    told |= {"tol": max(settings.tol, 1e-3), "max_iter": min(settings.max_iter, 200)}
+    return told | {"class_weight": settings.class_weight}

@@ -8,11 +8,11 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from transferkit._validation import take_rows
 from transferkit.encoders._fine_tuning import find_trainable
 from transferkit.encoders._lost_words import count_inner_frames
 from transferkit.encoders._term_projection import find_projection, join_terms, may_pair
 from transferkit.transfer._finetune import Pace, fit_finetuned
+from transferkit.transfer._fold_features import encode_folds
 from transferkit.transfer._logistic import fit_logistic
 from transferkit.transfer._outcome import Outcome, is_clearly_better, make_row
 from transferkit.transfer._prior import fit_prior
@@ -120,33 +120,33 @@ def _fit_strategy(estimator, strategy, X, is_text, task, settings, terms):
     encoder = estimator._make_encoder(is_text, strategy)
     if strategy == "prior":
         if not estimator._has_frozen_encoder():
-            encoder.fit(X)
+            encoder.fit(X, task.y)
         if terms is not None:
             return fit_prior(terms, X, task, settings)
         projection = find_projection(encoder)
         pair_terms = partial(join_terms, projection, X, pairs=True) if may_pair(projection) else None
         return fit_prior(join_terms(projection, X), X, task, settings, pair_terms)
     if strategy == "finetune":
-        encoder = encoder if estimator._has_frozen_encoder() else encoder.fit(X)
+        encoder = encoder if estimator._has_frozen_encoder() else encoder.fit(X, task.y)
         pace = Pace(estimator.encoder_learning_rate, estimator.unfreeze_at, estimator.anchor_strength)
         seed = int(check_random_state(estimator.random_state).randint(2**31 - 1))
         return fit_finetuned(find_trainable(encoder), X, task, settings, pace, seed)
+    of_folds = None
     if settings is None or (strategy == "frozen" and not estimator._has_frozen_encoder()):
-        return _fit_any_head(estimator, strategy, encoder, X, task)
-    return fit_logistic(strategy, encoder, encoder.fit_transform(X, task.y), task, settings)
+        of_folds = encode_folds(encoder, X, task.y, task.folds)
+    if settings is None:
+        return _fit_any_head(estimator, strategy, encoder, X, task, of_folds)
+    return fit_logistic(strategy, encoder, encoder.fit_transform(X, task.y), task, settings, of_folds)
 
 
-def _fit_any_head(estimator, strategy, encoder, X, task):
+def _fit_any_head(estimator, strategy, encoder, X, task, of_folds):
     """Return the outcome of a head of any kind, fitted anew with its encoder in each fold."""
     began = time.perf_counter()
     scores = []
-    for train, test in task.folds:
-        fold_encoder = clone(encoder)
+    for features, (train, test) in zip(of_folds, task.folds, strict=True):
         weights = task.sample_weight[train] if task.is_weighted else None
-        features = fold_encoder.fit_transform(take_rows(X, train), task.y[train])
-        head = _fit_head(estimator, features, task.y[train], weights)
-        rows = fold_encoder.transform(take_rows(X, test))
-        scores.append(task.scorer(head, rows, task.y[test], **task.score_weights(test)))
+        head = _fit_head(estimator, features.train, task.y[train], weights)
+        scores.append(task.scorer(head, features.test, task.y[test], **task.score_weights(test)))
     weights = task.sample_weight if task.is_weighted else None
     head = _fit_head(estimator, encoder.fit_transform(X, task.y), task.y, weights)
     row = make_row(strategy, scores, weight=1.0, seconds=time.perf_counter() - began)

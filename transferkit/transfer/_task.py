@@ -46,6 +46,7 @@ class ClassificationTask:
         self.classes, self.targets, self.multilabel = read_targets(estimator, y)
         n_rows = len(self.targets)
         self.n_outputs = 1 if self.multilabel or len(self.classes) == 2 else len(self.classes)
+        self.n_scores = len(self.classes) if self.multilabel else self.n_outputs
         self.class_weight = None if self.multilabel else class_weight
         placeholder = np.zeros((n_rows, 1), np.float32)
         self.sample_weight = check_sample_weight(sample_weight, placeholder, dtype=np.float32, ensure_non_negative=True)
@@ -53,7 +54,7 @@ class ClassificationTask:
         self.scorer = check_scoring(LogisticHead(), scoring=scoring)
         self.folds = make_folds(y, self.targets, self.multilabel, cv, groups, random_state)
         self.fold_weights = np.stack(
-            [*(self._weigh(train) for train, _ in self.folds), self._weigh(np.arange(n_rows))], axis=1
+            [*(self._weigh_all(train) for train, _ in self.folds), self._weigh_all(np.arange(n_rows))], axis=1
         )
 
     @property
@@ -137,14 +138,15 @@ class ClassificationTask:
         likelihood = scores[np.arange(len(labels)), labels] - normaliser
         return np.maximum(likelihood, _FLOOR), counts * trained[labels]
 
-    def _weigh(self, train):
+    def weigh(self, train):
+        """Return the weights in training of some rows, (n_train,): their own times those of their classes."""
+        rows = np.zeros((len(train), 1), np.float32)
+        return weigh_rows(rows, self.classes, self.targets[train], self.class_weight, self.sample_weight[train])
+
+    def _weigh_all(self, train):
+        """Return weights of all rows, (n_samples,), zero for those that are not in training."""
         weights = np.zeros(len(self.targets), np.float32)
-        labels, given = self.targets[train], self.sample_weight[train]
-        if self.class_weight is None:
-            weights[train] = given
-        else:
-            rows = np.zeros((len(train), 1), np.float32)
-            weights[train] = weigh_rows(rows, self.classes, labels, self.class_weight, given)
+        weights[train] = self.weigh(train)
         return weights
 
 
