@@ -5,15 +5,19 @@ import pickle
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
+from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.feature_selection import SelectFromModel, SelectKBest
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from transferkit import (
     CORAL,
@@ -270,6 +274,84 @@ def test_encoders_that_may_learn_from_labels_are_known(encoder, expected):
     assert uses_labels(encoder) == expected
 
 
+NAMES = [f"pixel {number}" for number in range(64)]
+
+
+def make_frame(kind, rows):
+    return pytest.importorskip(kind).DataFrame(dict(zip(NAMES, rows.T, strict=True)))
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars"])
+@pytest.mark.parametrize("encoder", ["none", "unfitted", "fitted"])
+def test_columns_of_frames_are_known_by_name(kind, encoder):
+    X, X_target = make_frame(kind, SOURCE), make_frame(kind, TARGET)
+    models = []
+    for rows, of_target in ((X, X_target), (SOURCE, TARGET)):
+        given = {"none": None, "unfitted": StandardScaler(), "fitted": StandardScaler().fit(rows)}[encoder]
+        model = DomainTransferClassifier(given, LogisticHead(), adaptation=CORAL())
+        models.append(model.fit(rows, Y, X_target=of_target))
+    model, plain = models
+    assert model.feature_names_in_.tolist() == NAMES
+    assert model.n_features_in_ == 64
+    np.testing.assert_allclose(model.predict_proba(X_target), plain.predict_proba(TARGET), atol=0.02)
+    for method in (model.predict, model.predict_proba, model.decision_function):
+        with pytest.raises(ValueError, match="Feature names must be in the same order"):
+            method(X_target[NAMES[::-1]])
+    with pytest.raises(ValueError, match="X_target must have the columns of X: The feature names should match"):
+        model.fit(X, Y, X_target=X_target[NAMES[::-1]])
+    with pytest.raises(ValueError, match="Feature names unseen at fit time"):
+        model.fit(
+            X,
+            Y,
+            X_target=X_target.rename(columns={"pixel 3": "p"})
+            if kind == "pandas"
+            else X_target.rename({"pixel 3": "p"}),
+        )
+    assert model.predict(X_target).shape == (180,)  # as before the failed fits
+    model.set_params(encoder=None).fit(SOURCE, Y, X_target=TARGET)
+    assert not hasattr(model, "feature_names_in_")
+
+
+@pytest.mark.parametrize("output", ["pandas", "polars"])
+def test_frames_of_transformers_do_not_matter(output):
+    pytest.importorskip(output)
+    X, X_target = make_frame("pandas", SOURCE), make_frame("pandas", TARGET)
+    model = DomainTransferClassifier(StandardScaler(), LogisticHead(), adaptation=CORAL())
+    expected = clone(model).fit(X, Y, X_target=X_target).predict_proba(X_target)
+    with config_context(transform_output=output):
+        np.testing.assert_array_equal(model.fit(X, Y, X_target=X_target).predict_proba(X_target), expected)
+    model.set_params(encoder=StandardScaler().set_output(transform=output))
+    np.testing.assert_array_equal(model.fit(X, Y, X_target=X_target).predict_proba(X_target), expected)
+
+
+def test_an_encoder_gets_the_rows_as_they_are():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"kind": np.array(["a", "b", "c"])[Y % 3], "size": np.where(Y > 2, np.nan, Y)})
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    encoder = ColumnTransformer([("kinds", OneHotEncoder(), ["kind"]), ("sizes", numbers, ["size"])])
+    model = DomainTransferClassifier(encoder).fit(frame, Y, X_target=frame[::-1])
+    assert model.score(frame, Y) > 0.75
+    assert model.adaptation_scores_["adaptation"].size == 5
+    records = frame.fillna(-1.0).to_dict("records")
+    model = DomainTransferClassifier(DictVectorizer(), adaptation=None).fit(records, Y, X_target=records[::-1])
+    assert model.score(records, Y) > 0.75
+    assert not hasattr(model, "n_features_in_")
+
+
+@pytest.mark.parametrize("convert", [(np.asarray, sparse.csr_matrix), (sparse.csr_matrix, np.asarray)], ids=str)
+def test_sparse_and_dense_rows_go_together(convert):
+    model = DomainTransferClassifier(head=LogisticHead(), adaptation=None)
+    model.fit(convert[0](SOURCE), Y, X_target=convert[1](TARGET))
+    trusted = LogisticHead().fit(SOURCE, Y)
+    np.testing.assert_allclose(model.predict_proba(TARGET), trusted.predict_proba(TARGET), atol=0.02)
+
+
+def test_frames_of_two_kinds_are_refused():
+    X, X_target = make_frame("pandas", SOURCE), make_frame("polars", TARGET)
+    with pytest.raises(TypeError, match=r"must be of one kind\. Got DataFrame of pandas and DataFrame of polars"):
+        DomainTransferClassifier(StandardScaler()).fit(X, Y, X_target=X_target)
+
+
 def test_few_labels_mean_no_comparison():
     with pytest.warns(UserWarning, match="a class has 1 of them: no adaptation is used"):
         model = DomainTransferClassifier().fit(SOURCE[:3], [0, 0, 1], X_target=TARGET)
@@ -280,7 +362,7 @@ def test_few_labels_mean_no_comparison():
     ("arguments", "message"),
     [
         ({"X_target": None}, "needs 'X_target'"),
-        ({"X_target": TARGET[:, :60]}, "Got 64 and 60 of them"),
+        ({"X_target": TARGET[:, :60]}, "X_target must have the columns of X: X has 60 features, but .* expecting 64"),
         ({"X_target": TARGET[:0]}, "'X_target' has no rows"),
         ({"X": TEXTS, "y": SENTIMENT, "X_target": []}, "'X_target' has no rows"),
         ({"y": Y[:-1]}, "Got 180 rows and 179 labels"),

@@ -1,5 +1,7 @@
 """What all adaptations share: which row is of which domain, and features in which source and target agree."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from scipy import sparse
 from sklearn.base import TransformerMixin
@@ -152,13 +154,34 @@ def read_domains(estimator, X, sample_domain, *, needs_both=True):
     return is_source
 
 
+def as_rows(X):
+    """Return rows of any kind as a container that `stack_rows` takes."""
+    if hasattr(X, "shape"):
+        return X.tocsr() if sparse.issparse(X) else X
+    X = list(X)
+    return X if isinstance(X[0], Mapping) else np.asarray(X)
+
+
 def stack_rows(first, second):
-    """Return rows of both one below the other: lists of texts, arrays or sparse matrices."""
+    """Return rows of both one below the other: lists of texts, arrays, sparse matrices or data frames."""
     if isinstance(first, list):
         return first + second
-    if sparse.issparse(first):
+    if sparse.issparse(first) or sparse.issparse(second):
         return sparse.vstack([first, second], format="csr")
+    if hasattr(first, "columns") or hasattr(second, "columns"):
+        return _stack_frames(first, second)
     return np.concatenate([first, second])
+
+
+def _stack_frames(first, second):
+    if type(first) is not type(second):
+        kinds = [f"{type(X).__name__} of {type(X).__module__.partition('.')[0]}" for X in (first, second)]
+        raise TypeError(f"X and X_target must be of one kind. Got {kinds[0]} and {kinds[1]}.")
+    if hasattr(first, "vstack"):
+        return first.vstack(second)
+    from pandas import concat  # what else has columns
+
+    return concat([first, second], ignore_index=True)
 
 
 def split_rows(X, is_source):

@@ -7,6 +7,7 @@ from inspect import signature
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array, csr_matrix
 from scipy.special import logsumexp
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold
@@ -15,7 +16,7 @@ from sklearn.utils import get_tags
 from transferkit._algorithms.feature_blocks import FeatureBlocks
 from transferkit._algorithms.linear_predictions import to_probabilities
 from transferkit._algorithms.term_prior import make_blocks
-from transferkit._validation import take_rows
+from transferkit._validation import check_features, count_rows, take_rows
 from transferkit.adaptation import FeatureAugmentation, ImportanceWeighting, MarginalizedDenoising
 from transferkit.adaptation._domains import stack_rows
 from transferkit.encoders import PretrainedEncoder, WordVectorEncoder
@@ -56,7 +57,7 @@ class Domains:
     @property
     def n_unlabelled(self):
         """Number of unlabelled rows."""
-        return len(self.unlabelled) if self.is_text else self.unlabelled.shape[0]
+        return count_rows(self.unlabelled)
 
 
 @dataclass
@@ -161,7 +162,7 @@ class _Features:
 def _make_features(encoder, adaptation, domains, is_encoder_fitted):
     """Return features of all rows; `encoder` is fitted unless it is already, the adaptation is cloned."""
     if is_encoder_fitted:
-        encoded = encoder.transform(domains.rows)
+        encoded = transform(encoder, domains.rows)
     else:
         encoded = encode(encoder, domains, needs_both=adaptation is not None)
     features = _adapt(encoded, adaptation, domains)
@@ -175,15 +176,25 @@ def encode(encoder, domains, *, needs_both):
     if uses_labels(encoder):
         return _encode_with(encoder, domains, np.arange(len(domains.y)))
     if needs_both:
-        return encoder.fit_transform(domains.rows)
-    return stack_rows(encoder.fit_transform(domains.labelled), encoder.transform(domains.unlabelled))
+        return _as_features(encoder.fit_transform(domains.rows))
+    labelled = _as_features(encoder.fit_transform(domains.labelled))
+    return stack_rows(labelled, transform(encoder, domains.unlabelled))
+
+
+def transform(encoder, rows):
+    """Return features of rows as an array or a CSR matrix, also of an encoder that gives data frames."""
+    return _as_features(encoder.transform(rows))
+
+
+def _as_features(rows):
+    return rows if type(rows) in (np.ndarray, csr_matrix, csr_array) else check_features(rows)
 
 
 def _encode_with(encoder, domains, train):
     """Return features of all rows by an encoder that learns from the labels of some."""
     others = np.setdiff1d(np.arange(len(domains.y) + domains.n_unlabelled), train)
-    learned_from = encoder.fit_transform(take_rows(domains.rows, train), domains.y[train])
-    encoded = stack_rows(learned_from, encoder.transform(take_rows(domains.rows, others)))
+    learned_from = _as_features(encoder.fit_transform(take_rows(domains.rows, train), domains.y[train]))
+    encoded = stack_rows(learned_from, transform(encoder, take_rows(domains.rows, others)))
     return encoded[np.argsort(np.concatenate([train, others]))]
 
 

@@ -10,10 +10,10 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 
 from transferkit._validation import (
+    FLOATS,
     HasMethods,
     Interval,
     StrOptions,
-    check_features,
     check_has_classes,
     check_is_fitted,
     check_labels,
@@ -21,6 +21,9 @@ from transferkit._validation import (
     check_texts,
     fit_context,
     holds_texts,
+    unchanged_on_error,
+    validate_data,
+    validate_rows,
     with_plain_outputs,
 )
 from transferkit._versioning import VersionedEstimator
@@ -31,7 +34,7 @@ from transferkit.adaptation import (
     MarginalizedDenoising,
     SubspaceAlignment,
 )
-from transferkit.adaptation._domains import read_domains
+from transferkit.adaptation._domains import as_rows, read_domains
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.heads import LogisticHead
 from transferkit.transfer._domain_candidates import (
@@ -43,6 +46,7 @@ from transferkit.transfer._domain_candidates import (
     is_logistic,
     make_folds,
     select_rows,
+    transform,
 )
 from transferkit.transfer._domain_selection import (
     choose,
@@ -104,7 +108,9 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
     label_coef_ : CSR matrix of shape (n_outputs, n_terms) or None
         With "prior": the part of ``head_.coef_`` that the labels alone account for.
     n_features_in_ : int
-        Number of input features; only when X is rows of numbers.
+        Number of input features; only when X is a table.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if `fit` saw names that are all strings.
 
     See Also
     --------
@@ -194,7 +200,7 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
         y : array-like of shape (n_samples,)
             Their labels.
         X_target : iterable of str, array-like or sparse matrix of shape (n_target_samples, n_features)
-            Unlabelled rows of the target.
+            Unlabelled rows of the target. Those of data frames have the columns of X, in the same order.
         sample_domain : array-like of shape (n_samples,), default=None
             Domain of each labelled row, where some are of the target: larger than 0 for the source, less than 0 for the
             target. All are of the source if None.
@@ -204,15 +210,13 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
         self : DomainTransferClassifier
             The fitted classifier.
         """
-        domains = self._read(X, y, X_target, sample_domain)
-        fitted, rows = self._fit_candidates(domains)
+        with unchanged_on_error(self):
+            domains = self._read(X, y, X_target, sample_domain)
+            fitted, rows = self._fit_candidates(domains)
         self.encoder_, self.adaptation_, self.head_ = fitted.encoder, fitted.adaptation, fitted.head
         self.classes_, self.adaptation_name_ = fitted.head.classes_, fitted.name
         self.adaptation_scores_ = tabulate(rows)
         self.label_coef_ = fitted.attributes.get("label_coef_")
-        vars(self).pop("n_features_in_", None)
-        if not domains.is_text:
-            self.n_features_in_ = domains.labelled.shape[1]
         return self
 
     @with_plain_outputs
@@ -267,7 +271,9 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
 
     def _encode(self, X):
         check_is_fitted(self)
-        rows = self.encoder_.transform(X)
+        if hasattr(self, "n_features_in_"):
+            X = self._check_columns(X, reset=False)
+        rows = transform(self.encoder_, X)
         return rows if self.adaptation_ is None else self.adaptation_.transform(rows)
 
     def _read(self, X, y, X_target, sample_domain):
@@ -281,11 +287,12 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
         if shape[0] == 0:
             raise ValueError("'X_target' has no rows, and unlabelled rows of the target domain are what is adapted to.")
         is_text = holds_texts(X)
-        X, X_target = [check_texts(rows) if is_text else check_features(rows) for rows in (X, X_target)]
-        if not is_text and X.shape[1] != X_target.shape[1]:
-            raise ValueError(
-                f"X and X_target must have the same features. Got {X.shape[1]} and {X_target.shape[1]} of them."
-            )
+        for name in ("n_features_in_", "feature_names_in_"):
+            vars(self).pop(name, None)
+        if is_text:
+            X, X_target = check_texts(X), check_texts(X_target)
+        else:
+            X, X_target = self._read_rows(X, X_target)
         y = check_labels(y)
         if y.ndim != 1:
             raise ValueError(f"DomainTransferClassifier takes one label a row. Got y of shape {y.shape}.")
@@ -297,6 +304,23 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
             if not is_source.any():
                 raise ValueError("'sample_domain' has no row of the source (larger than 0) among the labelled ones.")
         return Domains(X, y, X_target, is_source, is_text, make_folds(y, self.cv, self.random_state))
+
+    def _read_rows(self, X, X_target):
+        """Return rows that are no texts, after refusing those of the target if their columns are not those of X."""
+        X, X_target = as_rows(X), as_rows(X_target)
+        if self.encoder is not None and len(getattr(X, "shape", ())) != 2:  # such as dicts and images
+            return X, X_target
+        X = self._check_columns(X, reset=True)
+        try:
+            return X, self._check_columns(X_target, reset=False)
+        except ValueError as error:
+            raise ValueError(f"X_target must have the columns of X: {error}") from None
+
+    def _check_columns(self, X, *, reset):
+        """Return rows of columns, in an array if no encoder is there to take them as they are."""
+        if self.encoder is not None:
+            return validate_data(self, X, skip_check_array=True, reset=reset)
+        return validate_data(self, X, accept_sparse="csr", dtype=FLOATS) if reset else validate_rows(self, X)
 
     def _fit_candidates(self, domains):
         """Return the candidate in use, and the rows of the table."""
