@@ -193,6 +193,6 @@ def test_impossible_budgets_and_foreign_heads_are_refused(head, digits):
         prune(LogisticRegression(), 0.5)
     with pytest.raises(ValueError, match="dtype must be one of 'float16', 'int8'"):
         quantise(head, "int4")
-    big = MLPHeadRegressor((), max_iter=1, weight_init="normal", init_mean=1e6).fit(X[:20], y[:20])
+    big = MLPHeadRegressor((), max_iter=1, weight_init="normal", init_mean=1e6).fit(X[:20] / 1e8, y[:20])
     with pytest.raises(ValueError, match="above 65504"):
         quantise(big)

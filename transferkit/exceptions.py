@@ -50,7 +50,7 @@ class MissingExtraError(TransferkitError, ImportError):
 
 
 class DivergenceError(TransferkitError, ValueError):
-    """Training exploded: its loss is no longer a finite number.
+    """Training exploded: its loss, or a weight, is no longer a finite number, or the loss grew a thousandfold.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class DivergenceError(TransferkitError, ValueError):
     learning_rate : float
         Learning rate of that epoch.
     loss : float
-        Mean loss of that epoch.
+        Mean loss of that epoch, or of a sample of the rows after it.
     """
 
     def __init__(self, epoch: int, learning_rate: float, loss: float) -> None:

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from transferkit._training.network_training import Examples, TrainingOptions, train_network
 from transferkit._training.parameters import ParameterGroup
 from transferkit._training.stages import Activate, Linear, NormaliseRows
+from transferkit.exceptions import DivergenceError
 
 X = np.random.RandomState(0).normal(size=(200, 12))
 LABELS = (X[:, 0] * X[:, 1] > 0).astype(int) + (X[:, 2] > 1)
@@ -74,3 +75,15 @@ def test_epochs_can_be_watched_and_ended():
 def test_sparse_rows_need_a_linear_stage_first():
     with pytest.raises(ValueError, match="Sparse rows need a linear stage first"):
         train_network([NormaliseRows(), Linear(X[:12], None)], Examples(sp.csr_matrix(X), LABELS), TrainingOptions())
+
+
+def test_weights_that_no_row_looks_at_must_be_finite():
+    X = sp.csr_matrix(np.eye(4, 5))
+    weights = np.ones((5, 1))
+    weights[4] = np.inf
+    examples = Examples(X, np.ones((4, 1)))
+    options = TrainingOptions(loss="squared_error", max_epochs=1)
+    with pytest.raises(DivergenceError, match="the mean loss is nan"):
+        train_network([Linear(weights, np.zeros(1))], examples, options)
+    weights[4] = 1
+    assert len(train_network([Linear(weights, np.zeros(1))], examples, options).history.loss) == 1

@@ -56,7 +56,7 @@ def test_plateau_waits_for_its_epochs():
         ("grow", 2, [8, 8, 16, 16, 20, 20]),
         ("grow", [1, 3], [8, 16, 16, 20, 20, 20]),
         ("decay", 1, [8, 4, 2, 1, 1, 1]),
-        (lambda epoch: 3 * epoch, 1, [1, 3, 6, 9, 12, 15]),
+        (lambda epoch: 3 * epoch + 1, 1, [1, 4, 7, 10, 13, 16]),
     ],
 )
 def test_batch_sizes(schedule, epochs, expected):

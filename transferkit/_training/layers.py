@@ -192,7 +192,10 @@ class Dropout:
 
 
 class BatchNorm:
-    """Columns of a batch with mean and variance replaced by learned ones (Ioffe and Szegedy 2015)."""
+    """Columns of a batch with mean and variance replaced by learned ones (Ioffe and Szegedy 2015).
+
+    A batch of a single row has no variance: it is normalised by the running statistics, which it leaves alone.
+    """
 
     def __init__(self, scale: Slot, shift: Slot, mean: Tensor, variance: Tensor) -> None:
         self.scale, self.shift, self.mean, self.variance = scale, shift, mean, variance
@@ -200,9 +203,9 @@ class BatchNorm:
         self.momentum = BATCH_NORM_MOMENTUM
 
     def forward(self, x: Tensor, training: bool) -> Tensor:
-        self.input = x
+        self.input, self.uses_batch = x, training and len(x) > 1
         output, self.batch_mean, self.batch_inverse = torch.native_batch_norm(
-            x, self.scale.values, self.shift.values, self.mean, self.variance, training, self.momentum,
+            x, self.scale.values, self.shift.values, self.mean, self.variance, self.uses_batch, self.momentum,
             EPSILON,
         )  # fmt: skip
         return output
@@ -211,7 +214,7 @@ class BatchNorm:
         frozen = self.scale.frozen
         to_input, to_scale, to_shift = aten.native_batch_norm_backward(
             gradient, self.input, self.scale.values, self.mean, self.variance, self.batch_mean, self.batch_inverse,
-            True, EPSILON, [wanted, not frozen, not frozen],
+            self.uses_batch, EPSILON, [wanted, not frozen, not frozen],
         )  # fmt: skip
         if not frozen:
             self.scale.gradient.copy_(to_scale)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from transferkit._training.targets import Score, SparseTargets, Targets
 __all__ = ["Augmentation", "Batch", "NetworkTask", "ValidationSet"]
 
 CHUNK_BYTES = 2**26  # of rows that are put in order at once; batches are views of the chunk
+N_SAMPLED = 200  # rows whose loss tells, after training, whether the last steps made the weights useless
 
 
 @dataclass(frozen=True)
@@ -97,17 +99,21 @@ class NetworkTask:
 
     def batches(self, size: int) -> Iterator[Batch]:
         """Yield the batches of one epoch."""
-        order = self._draw_order()
+        order, bounds = self._draw_order(), self._find_bounds(size)
         bytes_of_row = self.rows.row_bytes + self.targets.n_outputs * self.losses.element_size()
-        n_chunk = size * max(1, CHUNK_BYTES // (bytes_of_row * size))
-        for begin in range(0, self.n_rows, n_chunk):
-            chosen = order[begin : begin + n_chunk]
-            rows, targets, weights = self._take(chosen)
-            for first in range(0, len(chosen), size):
-                last = min(first + size, len(chosen))
+        n_together = max(1, CHUNK_BYTES // (bytes_of_row * size))
+        for number in range(0, len(bounds) - 1, n_together):
+            of_chunk = bounds[number : number + n_together + 1]
+            begin = of_chunk[0]
+            rows, targets, weights = self._take(order[begin : of_chunk[-1]])
+            for first, last in pairwise(bound - begin for bound in of_chunk):
                 scale = 1 / (last - first) if weights is None else weights[first:last, None] / (last - first)
                 losses = self.losses[begin + first : begin + last]
                 yield Batch(rows.part(first, last), targets[first:last], scale, losses)
+
+    def count_batches(self, size: int) -> int:
+        """Return the number of batches of one epoch."""
+        return len(self._find_bounds(size)) - 1
 
     def differentiate(self, batch: Batch) -> None:
         """Leave the losses of the rows in the batch, and the gradients of the weighted mean loss in the slabs."""
@@ -129,6 +135,24 @@ class NetworkTask:
         scores = self.network.predict(split(self.validation.rows))
         return float(self.score(scores, self.validation.targets, self.validation.weights))
 
+    def measure_end(self) -> tuple[float, float]:
+        """Return the mean loss of a sample of the rows, as they are predicted now, and that of zeros for all rows."""
+        order = torch.arange(self.n_rows, device=self.randomness.order.device)
+        sample = order[:: -(-self.n_rows // N_SAMPLED)]
+        scores = self.network.predict(split(self.rows.take(sample)))
+        losses = self.loss(scores, self.targets.take(sample))[0]
+        n_together = max(1, CHUNK_BYTES // (self.targets.n_outputs * self.losses.element_size()))
+        of_zeros = torch.zeros((), dtype=self.losses.dtype, device=self.losses.device)
+        for begin in range(0, self.n_rows, n_together):
+            targets = self.targets.take(order[begin : begin + n_together])
+            of_zeros += torch.sum(self.loss(torch.zeros_like(targets), targets)[0])
+        return float(losses.mean()), float(of_zeros) / self.n_rows
+
+    def is_finite(self) -> bool:
+        """Return whether all parameters and running statistics are finite numbers."""
+        tensors = self.network.tensors()
+        return all(bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all()) for tensor in tensors)
+
     def refresh_statistics(self, size: int) -> None:
         """Compute the running statistics of batch normalisation anew, for averaged weights."""
         layers = self.network.batch_norms()
@@ -146,6 +170,16 @@ class NetworkTask:
     def restore(self, snapshot: Sequence[Tensor]) -> None:
         """Go back to a snapshot."""
         self.network.restore(snapshot)
+
+    def _find_bounds(self, size: int) -> list[int]:
+        """Return where batches begin, and where the last one ends.
+
+        With batch normalisation a single row that is left over joins the batch before it: it has no variance.
+        """
+        bounds = [*range(0, self.n_rows, size), self.n_rows]
+        if len(bounds) > 2 and bounds[-1] - bounds[-2] == 1 and self.network.batch_norms():
+            del bounds[-2]
+        return bounds
 
     def _draw_order(self) -> Tensor:
         generator = self.randomness.order

@@ -1,5 +1,7 @@
 """Training of a network written down as stages: NumPy and SciPy in, NumPy out, torch in between."""
 
+import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
+from sklearn.exceptions import ConvergenceWarning
 
 from transferkit._training.companions import GradualPruning, WeightAverage
 from transferkit._training.device import as_writable, choose_device, one_thread_if_small
@@ -22,8 +25,12 @@ from transferkit._training.stages import Linear, RunModule, Stage, count_operati
 from transferkit._training.steppers import EagerStepper, GraphStepper, LineSearchStepper
 from transferkit._training.targets import SparseTargets, Targets, accuracy, r2
 from transferkit._training.training_loop import History, Stepper, Stopping, train
+from transferkit.exceptions import DivergenceError
 
 __all__ = ["Examples", "TrainedNetwork", "TrainingOptions", "train_network"]
+
+EXPLODED = 1e3  # times the loss at the start, or that of zeros: beyond it the last steps threw the weights away
+USELESS = 10.0  # times the loss of zeros
 
 
 @dataclass(frozen=True)
@@ -118,14 +125,16 @@ def train_network(
     Raises
     ------
     DivergenceError
-        If the loss is no longer finite.
+        If the loss is no longer finite, or what training ends with is not finite or has a loss that exploded.
     MemoryError
         If the device has too little memory; says how much was asked for.
     """
     device = choose_device(options.device)
     try:
         with torch.no_grad(), one_thread_if_small(device, _count_operations(stages, examples, options)):
-            trained, optimiser = _train(stages, examples, options, validation, memories, on_epoch, device, own)
+            trained, optimiser = _train(
+                stages, examples, options, validation, memories, on_epoch, device, own, keep_memories
+            )
             trained.memories = optimiser.read() if keep_memories else None
             return trained
     except torch.OutOfMemoryError as error:
@@ -141,6 +150,7 @@ def _train(
     on_epoch: Callable[[Callable[[], list[Stage]], History], bool] | None,
     device: torch.device,
     own: bool,
+    keep_memories: bool,
 ) -> tuple[TrainedNetwork, Optimiser]:
     task = make_task(stages, examples, options, validation, device, own)
     network = task.network
@@ -156,7 +166,8 @@ def _train(
         decay_epochs=options.learning_rate_epochs,
         warmup=options.warmup,
     )
-    sizes = BatchSizes(options.batch_size, task.n_rows, options.batch_schedule, options.batch_epochs)
+    smallest = 2 if network.batch_norms() else 1  # a single row has no variance
+    sizes = BatchSizes(options.batch_size, task.n_rows, options.batch_schedule, options.batch_epochs, smallest)
     settled = 0 if options.pruning is None else options.pruning[2] - 1
     stopping = Stopping(options.max_epochs, options.tol, options.patience, options.early_stopping, settled)
     optimiser = _make_optimiser(network, options)
@@ -176,6 +187,7 @@ def _train(
     )
     if average is not None and average.n_epochs > 0:
         _take_average(task, average, options)
+    _check_end(task, history, options, one_of_many=keep_memories)
     return TrainedNetwork(network.read(final=True), history, found, None), optimiser
 
 
@@ -241,6 +253,33 @@ def _make_stepper(task: NetworkTask, optimiser: Optimiser, options: TrainingOpti
     if optimiser.slabs[0].values.is_cuda and not eager:
         return GraphStepper(task, optimiser, task.randomness.noise)
     return EagerStepper(task, optimiser)
+
+
+def _check_end(task: NetworkTask, history: History, options: TrainingOptions, one_of_many: bool) -> None:
+    """Raise or warn if the weights that training ends with are of no use; no epoch has looked at the last steps.
+
+    Running statistics of batch normalisation that are far behind the weights are computed anew, unless this training is
+    one of many and they will catch up.
+    """
+    loss, of_zeros = task.measure_end()
+    has_statistics = bool(task.network.batch_norms())
+    if has_statistics and not one_of_many and loss > USELESS * of_zeros:
+        task.refresh_statistics(options.batch_size)
+        loss, of_zeros = task.measure_end()
+    exploded = not has_statistics and loss > EXPLODED * max(history.loss[0], of_zeros)
+    if exploded or not math.isfinite(loss) or not task.is_finite():
+        raise DivergenceError(
+            len(history.loss), history.learning_rate[-1], loss if exploded or not math.isfinite(loss) else math.nan
+        )
+    is_regression = options.loss in REGRESSION_LOSSES  # scores of classes may be far too large and yet in order
+    if is_regression and not one_of_many and loss > USELESS * of_zeros > 0:
+        warnings.warn(
+            f"After {len(history.loss)} epochs the mean loss is {loss:.3g}, and {of_zeros:.3g} for a network that "
+            "returns zeros: nothing useful was learned. Bring the features to unit scale (StandardScaler), or train "
+            "longer.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
 
 
 def _take_average(task: NetworkTask, average: WeightAverage, options: TrainingOptions) -> None:

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable, Sequence
+from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +50,10 @@ class LearningRates:
         """Return the rates (n_steps,) of an epoch."""
         times = epoch + np.arange(n_steps) / n_steps
         if callable(self.schedule):
-            factors = np.array([float(self.schedule(self.n_steps_done + step)) for step in range(n_steps)])
+            steps = range(self.n_steps_done, self.n_steps_done + n_steps)
+            factors = np.array(
+                [_check_scheduled("learning_rate", self.schedule(step), 0, f"step {step}") for step in steps]
+            )
         else:
             factors = np.array([self.factor(time) for time in times])
         self.n_steps_done += n_steps
@@ -96,9 +101,11 @@ class BatchSizes:
     initial, n_rows : int
     schedule : str or callable
         "constant"; "grow" doubles and "decay" halves the size at the given epochs; a callable takes the epoch, from 0,
-        and returns the size. Sizes stay between 1 and `n_rows`.
+        and returns the size. Sizes stay between `smallest` and `n_rows`.
     epochs : int, sequence of int or "stall"
         Every so many epochs, at these epochs, or whenever the loss has not fallen for 3 epochs.
+    smallest : int, default=1
+        Size below which a batch makes no sense.
     """
 
     def __init__(
@@ -107,19 +114,21 @@ class BatchSizes:
         n_rows: int,
         schedule: str | Callable[[int], int] = "constant",
         epochs: int | Sequence[int] | str = 10,
+        smallest: int = 1,
     ) -> None:
         self.size, self.n_rows, self.schedule, self.epochs = initial, n_rows, schedule, epochs
+        self.smallest = smallest
         self._watch = Watch(STALLED_EPOCHS)
         self._stalled = False
 
     def of_epoch(self, epoch: int) -> int:
         """Return the size in an epoch; to be asked once for each epoch in turn."""
         if callable(self.schedule):
-            self.size = int(self.schedule(epoch))
+            self.size = int(_check_scheduled("batch_schedule", self.schedule(epoch), 1, f"epoch {epoch}"))
         elif self.schedule != "constant" and self._is_due(epoch):
             self.size = self.size * 2 if self.schedule == "grow" else self.size // 2
             self._stalled = False
-        self.size = max(1, min(self.size, self.n_rows))
+        self.size = min(max(self.size, self.smallest), self.n_rows)
         return self.size
 
     def observe(self, loss: float) -> None:
@@ -149,3 +158,12 @@ class Watch:
             return False
         self.n_idle = 0
         return True
+
+
+def _check_scheduled(name: str, value: Any, least: int, when: str) -> float:
+    """Return what a user's schedule returned, a number of at least `least`."""
+    if not isinstance(value, Real) or not least <= float(value) < math.inf:
+        raise ValueError(
+            f"The function given as {name} must return a number in the range [{least}, inf). Got {value!r} for {when}."
+        )
+    return float(value)

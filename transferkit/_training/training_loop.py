@@ -29,6 +29,9 @@ class Task(Protocol):
     def batches(self, size: int) -> Iterable[Any]:
         """Yield the batches of one epoch."""
 
+    def count_batches(self, size: int) -> int:
+        """Return the number of batches of one epoch."""
+
     def differentiate(self, batch: Any) -> None:
         """Leave the batch's losses with the task, and the gradients in the slabs."""
 
@@ -112,7 +115,7 @@ def train(
     best: Sequence[Tensor] | None = None
     for epoch in range(first_epoch, first_epoch + stopping.max_epochs):
         size = sizes.of_epoch(epoch)
-        rate = run_epoch(task, stepper, rates, epoch, size, sizes.n_rows)
+        rate = run_epoch(task, stepper, rates, epoch, size)
         for companion in companions:
             companion.end_epoch(epoch)
         loss, score = task.mean_loss(), task.validate()
@@ -139,9 +142,9 @@ def train(
     return history
 
 
-def run_epoch(task: Task, stepper: Stepper, rates: LearningRates, epoch: int, size: int, n_rows: int) -> float:
+def run_epoch(task: Task, stepper: Stepper, rates: LearningRates, epoch: int, size: int) -> float:
     """Take the steps of one epoch; return its first learning rate."""
-    of_steps = rates.of_epoch(epoch, -(-n_rows // size))
+    of_steps = rates.of_epoch(epoch, task.count_batches(size))
     prepared = stepper.begin_epoch(epoch, of_steps)
     for batch, rate in zip(task.batches(size), prepared, strict=True):
         stepper.step(batch, rate)

@@ -32,7 +32,8 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
         Probability, in [0, 1), with which a hidden unit is left out of a training step.
     batch_norm : bool, default=False
         Whether hidden units are normalised over the batch before their activation. After training the
-        normalisation is folded into `coefs_` and `intercepts_`.
+        normalisation is folded into `coefs_` and `intercepts_`. A batch has at least two rows then: a single one that
+        is left over joins the batch before it. A `partial_fit` of a single row is normalised by the running statistics.
     loss : {"cross_entropy", "hinge", "focal"}, default="cross_entropy"
         Cross-entropy, of the softmax of the outputs for several classes and of the sigmoid of each output for two
         classes or an indicator matrix; "hinge", one linear support vector machine an output (one class against the
@@ -74,7 +75,7 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
         Rows of a step; "auto" is 200, or all rows if there are fewer. Larger ones than there are rows warn.
     batch_schedule : {"constant", "grow", "decay"} or callable, default="constant"
         "grow" doubles and "decay" halves the batch size when `batch_epochs` says so; a callable takes the number of the
-        epoch, from 0, and returns the size.
+        epoch, from 0, and returns the size, at least 1; larger ones than there are rows hold all rows.
     batch_epochs : int, sequence of int or "stall", default=10
         When the batch size changes: every so many epochs, at these epochs, or whenever the loss has not fallen by
         1e-4 for 3 epochs.
@@ -320,7 +321,7 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
         Raises
         ------
         DivergenceError
-            If the loss is no longer a finite number.
+            If the loss or a weight is no longer a finite number, or the last steps made the loss explode.
         MemoryError
             If the device has too little memory.
         """

@@ -81,6 +81,8 @@ def check_together(head):
                 f"solver='lbfgs' needs the same loss at each look, and {' and '.join(random) or 'batch_norm'} changes "
                 "it. Choose another solver, such as 'adam'."
             )
+    if head.batch_norm and head.batch_size == 1:
+        raise ValueError("batch_norm=True needs batches of at least 2 rows: a single one has no variance. Got 1.")
     if head.prune_schedule is not None:
         read_pruning(head)
     epochs = head.batch_epochs

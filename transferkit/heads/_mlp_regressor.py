@@ -184,7 +184,7 @@ class MLPHeadRegressor(RegressorMixin, MLPHead):
         Raises
         ------
         DivergenceError
-            If the loss is no longer a finite number.
+            If the loss or a weight is no longer a finite number, or the last steps made the loss explode.
         MemoryError
             If the device has too little memory.
         """
