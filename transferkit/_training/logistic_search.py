@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from transferkit._algorithms.linear_predictions import UNTRAINED
 from transferkit._training.blocks import BlockCoordinates, suits_blocks
 from transferkit._training.coordinates import Vector
 from transferkit._training.device import choose_device
@@ -37,6 +38,7 @@ class CandidateFit:
     coordinates: Any
     geometry: Geometry
     prior: np.ndarray | None
+    trained: np.ndarray  # (n_folds, n_outputs), whether a fold's training part has the class; true of labels
 
     def models(self) -> list[LinearModel]:
         """Return the model of each fold."""
@@ -88,6 +90,10 @@ class LogisticSearch:
         self.targets = targets.reshape(len(targets), -1)
         self.n_folds = fold_weights.shape[1]
         self.fold_weights = self._spread(fold_weights)
+        self.trained = np.ones((self.n_folds, n_outputs), dtype=bool)
+        if n_outputs > 1:
+            totals = [np.bincount(targets, weights, minlength=n_outputs) for weights in fold_weights.T]
+            self.trained = np.stack(totals) > 0
         self.offset = None if prior is None else make_offset(X, prior, n_outputs, self.device)
         mean_weights = fold_weights.reshape(len(fold_weights), -1).mean(1)
         choices: Sequence[Sequence[float] | None] = block_scales or [None]
@@ -135,7 +141,7 @@ class LogisticSearch:
         weights = np.tile(self.fold_weights, (1, len(Cs)))
         loss = self._make_loss(weights, len(Cs) * self.n_folds)  # problem = (C, fold, label)
         coordinates = geometry.coordinates(loss, self._tensor(np.repeat(Cs, n_problems)))
-        offset = self._tile_offset(len(Cs) * self.n_folds)
+        offset = self._offset_folds(len(Cs))
         start = coordinates.zeros(self.n_outputs)
         if done:
             start = self._follow_path(coordinates, Cs, done)
@@ -162,6 +168,7 @@ class LogisticSearch:
                     coordinates=coordinates.select(problems),
                     geometry=geometry,
                     prior=self.prior,
+                    trained=self.trained,
                 )
             )
         return fits
@@ -189,6 +196,14 @@ class LogisticSearch:
         if self.n_labels == 1:
             return make_loss(self.targets[:, 0], weights, self.n_outputs, self.dtype, self.device)[0]
         return make_loss(np.tile(self.targets, (1, n_copies)), weights, 1, self.dtype, self.device)[0]
+
+    def _offset_folds(self, n_copies: int) -> torch.Tensor | None:
+        """Return what is added to the scores of all folds: those of the prior, and `UNTRAINED` for missing classes."""
+        offset = self._tile_offset(n_copies * self.n_folds)
+        if self.trained.all():
+            return offset
+        missing = self._tensor(np.where(self.trained, 0.0, UNTRAINED)).repeat(n_copies, 1)[None]
+        return missing if offset is None else offset + missing
 
     def _tile_offset(self, n_copies: int) -> torch.Tensor | None:
         return self.offset if self.offset is None or self.n_labels == 1 else self.offset.repeat(1, n_copies, 1)

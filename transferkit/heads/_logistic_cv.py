@@ -74,7 +74,7 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
     C_ : float
         The candidate with the best mean score; of equals the smallest.
     best_score_ : float
-        Its mean score over the folds.
+        Its mean score over the folds that have one.
     best_index_ : int
         Its row in `cv_results_`.
     best_params_ : dict
@@ -87,10 +87,11 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
         The values of C.
     oof_decision_ : ndarray of shape (n_candidates, n_samples) or (n_candidates, n_samples, n_classes)
         Decision values of each row by the models that did not see it (their mean where several did not; NaN where all
-        did), for the candidates in the order of `cv_results_`. Only with `store_oof=True`.
+        did; -1e30 for a class that their training parts lack), for the candidates in the order of `cv_results_`. Only
+        with `store_oof=True`.
     oof_log_likelihood_ : ndarray of shape (n_candidates,)
-        Sum over held-out rows of the weighted log probability of their labels. Only with `store_oof=True` or
-        ``refit="average"``.
+        Sum over held-out rows of the weighted log probability of their labels, except rows of classes that the training
+        parts lack. Only with `store_oof=True` or ``refit="average"``.
     candidate_weights_ : ndarray of shape (n_candidates,)
         Weights proportional to exp(oof_log_likelihood_), those below a thousandth set to zero; they sum to one.
         There when `oof_log_likelihood_` is.
@@ -122,8 +123,13 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
 
     Notes
     -----
-    `sample_weight` weighs rows in training, and in scoring where the scorer takes weights, as in GridSearchCV. A class
-    that is missing from a fold's training part is never predicted there.
+    `sample_weight` weighs rows in training, and in scoring where the scorer takes weights, as in GridSearchCV. A row
+    that a fold's training part repeats, as bootstrap samples do, counts as often.
+
+    A class that is missing from a fold's training part has no part in training and is never predicted there. Scorers of
+    probabilities are told all classes, so that held-out rows may lack some. A fold in which a score is undefined (NaN)
+    for all candidates is left out of the means, with a warning; a candidate that has no score where others have one is
+    ranked last.
 
     All folds of a candidate train as one problem and begin where the optima of the two next smaller C, continued in a
     straight line over log C, lead. Where penalties are so weak that steps become many, dense features get the Hessian's
@@ -293,7 +299,7 @@ def weigh_folds(head, X, classes, targets, multilabel, folds, sample_weight):
         )
         if weights is None:
             weights = np.zeros((X.shape[0], len(folds), inside.shape[1]), dtype=X.dtype)
-        weights[train, fold] = inside
+        np.add.at(weights[:, fold], train, inside)  # a row that a bootstrap repeats counts as often
         found = np.arange(2) if multilabel else np.unique(targets[train][inside[:, 0] > 0])
         if len(found) < 2:
             raise ValueError(

@@ -2,13 +2,20 @@
 
 import time
 from dataclasses import dataclass, replace
-from inspect import signature
 
 import numpy as np
 from scipy.stats import rankdata
-from sklearn.metrics import check_scoring
 
-from transferkit._algorithms.linear_predictions import to_log_probabilities
+from transferkit._algorithms.linear_predictions import UNTRAINED, to_log_probabilities
+from transferkit.heads._fold_scores import (
+    DecidedRows,
+    average_folds,
+    count_scores,
+    read_scorer,
+    report_undefined,
+    score_fold,
+    takes_weights,
+)
 from transferkit.heads._logistic import LogisticHead
 
 NEGLIGIBLE_WEIGHT = 1e-3  # of a candidate in an average
@@ -42,7 +49,7 @@ class FoldScorer:
         self.classes, self.multilabel, self.folds = classes, multilabel, folds
         self.is_accuracy = scoring in (None, "accuracy")
         self.needs_models = callable(scoring) and not hasattr(scoring, "_score_func")
-        self.scorer = check_scoring(LogisticHead(), scoring=scoring)
+        self.scorer = read_scorer(scoring, classes, multilabel)
         self.sample_weight = sample_weight if takes_weights(self.scorer) else None
 
     def score(self, fit):
@@ -50,13 +57,15 @@ class FoldScorer:
         if self.is_accuracy:  # what the scorer would say, without its checks, which take longer than a small fit
             return np.array([self._measure_accuracy(fit.scores, fold) for fold in range(len(self.folds))])
         if self.needs_models:
-            pairs = [(self._make_head(model.coef, model.intercept), self.X) for model in fit.models()]
+            pairs = [(self._make_head(*pair), self.X) for pair in zip(fit.models(), fit.trained, strict=True)]
         else:
-            # to a head with the identity for weights, a row of scores is a row of features
-            identity = np.eye(fit.scores.shape[2], dtype=fit.scores.dtype)
-            head = self._make_head(identity, np.zeros(len(identity), identity.dtype))
+            head = DecidedRows(self.classes, self.multilabel)
             pairs = [(head, fit.scores[:, fold]) for fold in range(len(self.folds))]
-        return np.array([self._score_fold(*pair, test) for pair, (_, test) in zip(pairs, self.folds, strict=True)])
+        return np.array([self._score_fold(*pair, fold) for fold, pair in enumerate(pairs)], dtype=np.float64)
+
+    def report_undefined(self, scores):
+        """Warn, or raise ValueError, where folds have no score."""
+        report_undefined(scores, self.y, self.folds, self.classes)
 
     def _measure_accuracy(self, scores, fold):
         test = self.folds[fold][1]
@@ -67,27 +76,31 @@ class FoldScorer:
             right = (scores.argmax(1) if scores.shape[1] > 1 else scores[:, 0] > 0) == truth
         return np.average(right, weights=None if self.sample_weight is None else self.sample_weight[test])
 
-    def _score_fold(self, head, X, test):
+    def _score_fold(self, head, X, fold):
+        test = self.folds[fold][1]
         weights = {} if self.sample_weight is None else {"sample_weight": self.sample_weight[test]}
-        return self.scorer(head, X[test], self.y[test], **weights)
+        return score_fold(self.scorer, head, X[test], self.y[test], fold, **weights)
 
-    def _make_head(self, coef, intercept):
+    def _make_head(self, model, trained):
+        """Return a fold's model as a head of the classes (mask) that it was trained on."""
         head = LogisticHead()
-        head.coef_, head.intercept_, head.classes_, head.multilabel_ = coef, intercept, self.classes, self.multilabel
-        head.n_features_in_ = coef.shape[1]
+        head.classes_, head.multilabel_ = self.classes, self.multilabel
+        head.coef_, head.intercept_ = model.coef, model.intercept
+        if not trained.all():
+            head.classes_, head.coef_ = self.classes[trained], model.coef[trained]
+            head.intercept_ = model.intercept[trained]
+            if trained.sum() == 2:
+                head.coef_, head.intercept_ = np.diff(head.coef_, axis=0), np.diff(head.intercept_)
+        head.n_features_in_ = model.coef.shape[1]
         return head
-
-
-def takes_weights(scorer):
-    """Return whether a scorer takes sample weights."""
-    if hasattr(scorer, "_accept_sample_weight"):
-        return scorer._accept_sample_weight()
-    return "sample_weight" in signature(scorer).parameters
 
 
 @dataclass
 class HeldOut:
-    """Decision values of held-out rows: the mean over the folds that hold a row out, NaN where none does."""
+    """Decision values of held-out rows: the mean over the folds that hold a row out, NaN where none does.
+
+    For a class the mean is over those folds that were trained on it; without any the value is `UNTRAINED`.
+    """
 
     folds: list
     targets: np.ndarray
@@ -96,16 +109,19 @@ class HeldOut:
 
     def decide(self, fit):
         """Return the decision values of a candidate, (n_rows, n_scores)."""
-        sums, counts = np.zeros(fit.scores[:, 0].shape), np.zeros(len(fit.scores))
+        sums, counts = np.zeros(fit.scores[:, 0].shape), np.zeros(fit.scores[:, 0].shape)
         for fold, (_, test) in enumerate(self.folds):
-            sums[test] += fit.scores[test, fold]
-            counts[test] += 1
-        with np.errstate(invalid="ignore"):
-            return (sums / counts[:, None]).astype(fit.scores.dtype)
+            sums[test] += np.where(fit.trained[fold], fit.scores[test, fold], 0)
+            counts[test] += fit.trained[fold]
+        decision = np.where(counts > 0, sums / np.maximum(counts, 1), UNTRAINED)
+        decision[~counts.any(1)] = np.nan
+        return decision.astype(fit.scores.dtype)
 
     def log_likelihood(self, decision):
-        """Return the weighted sum of the held-out rows' log likelihoods."""
+        """Return the weighted sum of the log likelihoods of held-out rows whose class some training part has."""
         held = ~np.isnan(decision[:, 0])
+        if decision.shape[1] > 1 and not self.multilabel:
+            held &= decision[np.arange(len(decision)), self.targets] > UNTRAINED / 2
         decision, targets = decision[held].astype(np.float64), self.targets[held]
         if self.multilabel:
             signed = np.where(targets > 0, decision, -decision)
@@ -135,6 +151,7 @@ class Scored:
 def score_candidates(search, candidates, scorer, held_out, progress, keep_decisions):
     """Run a search and return what it found; of equal candidates the smallest C is best, then the first scales.
 
+    A candidate that has no score (NaN) in a fold where another has one is not chosen.
     Candidates that a callback's wish to stop has left out have scores of NaN and the last rank.
     """
     params, n_folds = candidates.params, len(scorer.folds)
@@ -153,11 +170,13 @@ def score_candidates(search, candidates, scorer, held_out, progress, keep_decisi
             hopeless = likelihoods.max() + np.log(NEGLIGIBLE_WEIGHT)
             fits = {key: kept for key, kept in fits.items() if likelihoods[key] >= hopeless}
         score_times[row], fit_times[row] = time.perf_counter() - began, fit.seconds
-        key = (scores[row].mean(), -fit.C, -fit.scale_index)
+        n_scores = count_scores(scores[row])
+        key = (n_scores, np.nanmean(scores[row]) if n_scores else 0.0, -fit.C, -fit.scale_index)
         if best is None or key > best_key:
             best_key, best, best_row = key, fit, int(row)
         if progress.step():
             break
+    scorer.report_undefined(scores)
     return Scored(
         tabulate(candidates, scores, fit_times / n_folds, score_times / n_folds),
         best,
@@ -186,7 +205,7 @@ def average_models(models, weights):
 
 def tabulate(candidates, scores, fit_times, score_times):
     """Return GridSearchCV's cv_results_ of scores (n_candidates, n_folds) and seconds a fold (n_candidates,)."""
-    means, params = scores.mean(1), candidates.params
+    (means, deviations), params = average_folds(scores), candidates.params
     splits = {f"split{fold}_test_score": column for fold, column in enumerate(scores.T)}
     scales = {} if candidates.scales is None else {"param_block_scales": [one["block_scales"] for one in params]}
     return {
@@ -199,6 +218,6 @@ def tabulate(candidates, scores, fit_times, score_times):
         "params": params,
         **splits,
         "mean_test_score": means,
-        "std_test_score": scores.std(1),
+        "std_test_score": deviations,
         "rank_test_score": rankdata(-np.nan_to_num(means, nan=-np.inf), method="min").astype(np.int32),
     }
