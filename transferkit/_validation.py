@@ -17,8 +17,10 @@ from sklearn.utils import column_or_1d
 from sklearn.utils._array_api import _convert_to_numpy, _is_numpy_namespace, get_namespace
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_feature_names as check_feature_names
 from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _get_feature_names as read_feature_names
 from sklearn.utils.validation import _num_samples as count_rows
 from sklearn.utils.validation import check_array, validate_data
 from sklearn.utils.validation import check_is_fitted as check_is_fitted_slowly
@@ -32,6 +34,7 @@ __all__ = [
     "StrOptions",
     "check_can_merge",
     "check_count",
+    "check_feature_names",
     "check_feature_names_in",
     "check_features",
     "check_has_classes",
@@ -47,6 +50,7 @@ __all__ = [
     "fit_context",
     "holds_texts",
     "is_fitted",
+    "read_feature_names",
     "skip_check_of_stop_words",
     "take_rows",
     "to_numpy",

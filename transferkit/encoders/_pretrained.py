@@ -182,6 +182,11 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         """Number of input features of the pretrained encoder, when it takes rows of numbers."""
         return self.encoder_.n_features_in_
 
+    @property
+    def feature_names_in_(self):
+        """Names of the input features of the pretrained encoder, when it was fitted on rows with names."""
+        return self.encoder_.feature_names_in_
+
     def get_feature_names_out(self, input_features=None):
         """Return the feature names of the pretrained encoder.
 

@@ -168,7 +168,10 @@ def _digest_rows(X):
             for a, b in zip(X.indptr[:-1], X.indptr[1:], strict=True)
         ]
     names = getattr(X, "columns", None)
-    X = np.asarray(X)
+    try:
+        X = np.asarray(X)
+    except ValueError:  # rows of different lengths, such as lists of tokens
+        return None
     if X.dtype.hasobject or X.ndim < 2:
         return None
     header = f"{X.dtype} {X.shape[1:]} {None if names is None else list(names)}".encode()

@@ -89,10 +89,10 @@ def join_terms(projection, texts, pairs=False):
     }
     blank = clone(projection.words).set_params(**settings, use_idf=True, norm="l2", sublinear_tf=True)
     known, columns = _kept_terms(projection.words)
-    found = [known, _count(clone(blank), texts)._terms()]
+    found = [known, _count_terms(blank, texts)]
     if pairs:
         blank.set_params(ngram_range=(1, 2))
-        found.append(_kept_terms(_count(clone(blank).set_params(min_df=2), texts))[0])
+        found.append(_count_terms(blank, texts, least=2))
     terms = to_vocabulary(found)
     places = find_terms(known.hashes, known.checks, terms.hashes, terms.checks)
     is_new = places < 0
@@ -105,10 +105,13 @@ def join_terms(projection, texts, pairs=False):
     return Terms(encoder, projection.vectors)
 
 
-def _count(words, texts):
-    """Fit without the warnings about texts: the encoder that the words are joined to gave them when it was fitted."""
-    words._store(words._learn(make_analysis(words), texts), keeps_all=False)
-    return words
+def _count_terms(words, texts, least=1):
+    """Return the terms that are in so many of the texts, none if there are none.
+
+    There are no warnings about texts: the encoder that the terms are joined to gave them when it was fitted.
+    """
+    terms = words._learn(make_analysis(words), texts).terms
+    return terms.select(np.flatnonzero(terms.document_frequency >= least))
 
 
 def _kept_terms(words):

@@ -1,5 +1,7 @@
 """Accuracy against labels a class, with transfer and from scratch."""
 
+from contextlib import contextmanager, nullcontext
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.metrics import get_scorer
@@ -80,7 +82,8 @@ class TransferCurveDisplay:
         y : array-like of shape (n_samples,)
             Labels.
         baseline : classifier, default=None
-            The model without transfer. None is `estimator` with ``strategy="scratch"``.
+            The model without transfer. None is `estimator` with ``strategy="scratch"``, which takes texts and rows of
+            finite numbers.
         n_labels : sequence of int, default=(4, 8, 16, 32, 64)
             Labels a class; sizes for which a class has too few rows are left out.
         n_draws : int, default=5
@@ -103,7 +106,8 @@ class TransferCurveDisplay:
         X = check_texts(X) if holds_texts(X) else X
         y = check_labels(y)
         check_same_length(X, y)
-        if baseline is None:
+        is_made = baseline is None
+        if is_made:
             if "strategy" not in estimator.get_params():
                 raise ValueError(
                     f"TransferCurveDisplay cannot make a {type(estimator).__name__} without transfer. Give one as "
@@ -119,7 +123,8 @@ class TransferCurveDisplay:
             for i, size in enumerate(sizes):  # the smaller draw is part of the larger
                 chosen = np.concatenate([train[y[train] == label][:size] for label in np.unique(y)])
                 for name, model in (("transfer", estimator), ("scratch", baseline)):
-                    fitted = clone(model).fit(take_rows(X, chosen), y[chosen])
+                    with _explain_error(estimator, X) if is_made and name == "scratch" else nullcontext():
+                        fitted = clone(model).fit(take_rows(X, chosen), y[chosen])
                     scores[name][i, draw] = scorer(fitted, take_rows(X, test), y[test])
         name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
         return cls(sizes, scores, score_name=name.replace("_", " ")).plot(
@@ -165,6 +170,19 @@ class TransferCurveDisplay:
         ax.grid(alpha=0.3)
         ax.legend(loc="lower right")
         return self
+
+
+@contextmanager
+def _explain_error(estimator, X):
+    """Say what to give where strategy="scratch" fails because of X."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if estimator._takes_raw_input(X, holds_texts(X)):
+            raise
+        raise ValueError(
+            f"strategy='scratch' cannot learn from this X as it is ({error}). Give a model that takes it as 'baseline'."
+        ) from error
 
 
 def _possible_sizes(n_labels, y, test_size):

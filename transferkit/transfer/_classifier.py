@@ -14,18 +14,17 @@ from transferkit._validation import (
     Interval,
     StrOptions,
     check_has_classes,
-    check_is_fitted,
     check_labels,
     check_same_length,
     check_texts,
     fit_context,
     holds_texts,
+    read_feature_names,
     with_plain_outputs,
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.heads import LogisticHead
 from transferkit.transfer._estimator import TransferMixin, head_has
-from transferkit.transfer._outcome import tabulate
 
 
 class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
@@ -94,6 +93,8 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         vectors.
     n_features_in_ : int
         Number of input features; only when X is rows of numbers.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the input features, if `fit` saw names that are all strings.
 
     See Also
     --------
@@ -115,12 +116,13 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
     "auto" compares that average with "frozen" and "scratch" and gives it up only for a mean score higher by more than
     one standard error of the difference and a log loss that is not higher. It tries "finetune" only for encoders
     without such a projection, since on word vectors it took ten times as long and did no better, and for a
-    :class:`TorchEncoder` only up to a million parameters; among these the best mean wins. With fewer than 4 labels a
-    class there are no folds: then alpha is 1/2, 1 and 2 in equal parts with C = 10, or the encoder is used frozen. Of
-    more than 5,000 rows an int `cv` means at most 3 folds. Of more than 600 rows the losses of candidates differ so
-    clearly that only those around the best one are fitted, found by descent from a middle one; one without transfer is
-    always among them. Then pairs of adjacent words that are in two labelled texts or more are tried beside the words,
-    and taken where they lower the loss. When no transfer won, a warning says so.
+    :class:`TorchEncoder` only up to a million parameters; among these the best mean wins. Where "scratch" cannot learn
+    from X as it is (images, tables with texts, missing values, texts without a word), it is left out and has a row of
+    NaN. With fewer than 4 labels a class there are no folds: then alpha is 1/2, 1 and 2 in equal parts with C = 10, or
+    the encoder is used frozen. Of more than 5,000 rows an int `cv` means at most 3 folds. Of more than 600 rows the
+    losses of candidates differ so clearly that only those around the best one are fitted, found by descent from a
+    middle one; one without transfer is always among them. Then pairs of adjacent words that are in two labelled texts
+    or more are tried beside the words, and taken where they lower the loss. When no transfer won, a warning says so.
 
     An unfitted `encoder` is fitted anew in every fold, so that held-out labels stay unseen even where it uses labels.
     What is learned without labels is learned once, on all labelled rows, those held out included: the vocabulary and
@@ -225,18 +227,19 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         from transferkit.transfer._strategies import fit_judged, fit_plainly  # here: predictions need none of it
 
         is_text = holds_texts(X)
+        names = read_feature_names(X)
         X = check_texts(X) if is_text else X
         y = check_labels(y)
         check_same_length(X, y)
         y = y.toarray() if issparse(y) else y
         check_has_classes(np.unique(y), self)
         if self.strategy in ("frozen", "scratch") and self.head is not None and self.source is None:
-            outcome = fit_plainly(self, X, y, is_text, sample_weight)
+            taken = fit_plainly(self, X, y, is_text, sample_weight)
+            outcomes = [taken]
         else:
-            outcome = fit_judged(self, X, y, is_text, sample_weight, groups, terms)
-        self.encoder_, self.head_, self.classes_ = outcome.encoder, outcome.head, outcome.head.classes_
-        self.strategy_, self.strategy_scores_ = outcome.strategy, tabulate(outcome.rows)
-        self.label_coef_ = outcome.attributes.get("label_coef_")
+            taken, outcomes = fit_judged(self, X, y, is_text, sample_weight, groups, terms)
+        self._store(taken, outcomes, names)
+        self.classes_ = self.head_.classes_
         return self
 
     @available_if(head_has("predict_proba"))
@@ -254,8 +257,7 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         probabilities : ndarray of shape (n_samples, n_classes)
             Columns in the order of `classes_`.
         """
-        check_is_fitted(self)
-        return self.head_.predict_proba(self.encoder_.transform(X))
+        return self.head_.predict_proba(self._encode(X))
 
     @available_if(head_has("decision_function"))
     @with_plain_outputs
@@ -272,5 +274,4 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         values : ndarray of shape (n_samples,) or (n_samples, n_classes)
             Decision values; one column less for two classes, as in scikit-learn.
         """
-        check_is_fitted(self)
-        return self.head_.decision_function(self.encoder_.transform(X))
+        return self.head_.decision_function(self._encode(X))

@@ -2,13 +2,21 @@
 
 import os
 
+import numpy as np
 from sklearn.base import clone
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 
-from transferkit._validation import check_is_fitted, is_fitted, with_plain_outputs
+from transferkit._validation import (
+    check_feature_names,
+    check_features,
+    check_is_fitted,
+    is_fitted,
+    with_plain_outputs,
+)
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.encoders._text_settings import find_text_settings
+from transferkit.transfer._outcome import Outcome, make_row, tabulate
 
 
 class TransferMixin:
@@ -28,8 +36,7 @@ class TransferMixin:
         predictions : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Predicted labels or targets.
         """
-        check_is_fitted(self)
-        return self.head_.predict(self.encoder_.transform(X))
+        return self.head_.predict(self._encode(X))
 
     @property
     def n_features_in_(self):
@@ -63,6 +70,41 @@ class TransferMixin:
         if self.head is None and "head" not in params and any(name.startswith("head__") for name in params):
             params = {"head": self._default_head(), **params}
         return super().set_params(**params)
+
+    def _encode(self, X):
+        """Return the features of raw input, with its columns in the order of `fit`."""
+        check_is_fitted(self)
+        if "feature_names_in_" in vars(self) and not hasattr(self.encoder_, "feature_names_in_"):
+            check_feature_names(self, X, reset=False)  # an encoder that knows names looks itself
+        return self.encoder_.transform(X)
+
+    def _store(self, outcome, outcomes, feature_names):
+        """Set the fitted attributes: of the outcome that is taken, and a table of all."""
+        for row in (row for other in outcomes if other is not outcome for row in other.rows):
+            row["weight"] = 0.0
+        self.encoder_, self.head_, self.strategy_ = outcome.encoder, outcome.head, outcome.strategy
+        self.strategy_scores_ = tabulate([row for other in outcomes for row in other.rows])
+        self.label_coef_ = outcome.attributes.get("label_coef_")
+        vars(self).pop("feature_names_in_", None)  # of an earlier fit
+        if feature_names is not None:
+            self.feature_names_in_ = feature_names
+
+    def _fit_if_possible(self, fit, strategy, X, is_text):
+        """Return the outcome of a strategy, without a head for "scratch" where the raw input cannot be learned from."""
+        try:
+            return fit(strategy)
+        except (TypeError, ValueError):
+            if strategy != "scratch" or self.strategy != "auto" or self._takes_raw_input(X, is_text):
+                raise
+            return Outcome(strategy, None, None, np.zeros(0), [make_row(strategy, [])])
+
+    def _takes_raw_input(self, X, is_text):
+        """Return whether X is texts in which TF-IDF finds words, or rows of finite numbers."""
+        try:
+            self._make_baseline().fit(X) if is_text else check_features(X)
+        except (TypeError, ValueError):
+            return False
+        return True
 
     def _make_encoder(self, is_text, strategy=None):
         """Return the encoder of a strategy, not yet fitted unless it is pretrained."""

@@ -2,6 +2,7 @@
 
 import os
 import time
+from functools import partial
 from numbers import Real
 
 import numpy as np
@@ -19,6 +20,7 @@ from transferkit._validation import (
     check_texts,
     fit_context,
     holds_texts,
+    read_feature_names,
     with_plain_outputs,
 )
 from transferkit._versioning import VersionedEstimator
@@ -27,7 +29,7 @@ from transferkit.heads import RidgeHead
 from transferkit.heads._ridge import MAX_DECOMPOSED
 from transferkit.transfer._estimator import TransferMixin
 from transferkit.transfer._fold_features import encode_folds
-from transferkit.transfer._outcome import Outcome, make_row, tabulate
+from transferkit.transfer._outcome import Outcome, make_row
 from transferkit.transfer._prior import ALPHAS, idf_ratios
 from transferkit.transfer._settings import LEAST_WEIGHT, SHARPNESS
 
@@ -65,6 +67,8 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
         With "prior": the part of ``head_.coef_`` that the labels alone account for.
     n_features_in_ : int
         Number of input features; only when X is rows of numbers.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the input features, if `fit` saw names that are all strings.
 
     See Also
     --------
@@ -126,21 +130,17 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
         self : TransferRegressor
             The fitted regressor.
         """
-        is_text = holds_texts(X)
+        is_text, feature_names = holds_texts(X), read_feature_names(X)
         X = check_texts(X) if is_text else X
         y = check_targets(y)
         check_same_length(X, y)
         names = self._strategies(is_text)
         folds = self._make_folds(y) if "frozen" in names and not self._has_frozen_encoder() else None
-        outcomes = [self._fit_strategy(name, X, y, is_text, sample_weight, folds) for name in names]
+        fit = partial(self._fit_strategy, X=X, y=y, is_text=is_text, sample_weight=sample_weight, folds=folds)
+        outcomes = [self._fit_if_possible(fit, name, X, is_text) for name in names]
         errors = [outcome.loss for outcome in outcomes]
         taken = outcomes[int(np.nanargmin(errors))] if not np.isnan(errors).all() else outcomes[0]
-        for outcome in outcomes:
-            for row in outcome.rows:
-                row["weight"] = row["weight"] if outcome is taken else 0.0
-        self.encoder_, self.head_, self.strategy_ = taken.encoder, taken.head, taken.strategy
-        self.strategy_scores_ = tabulate([row for outcome in outcomes for row in outcome.rows])
-        self.label_coef_ = taken.attributes.get("label_coef_")
+        self._store(taken, outcomes, feature_names)
         return self
 
     def _strategies(self, is_text):

@@ -30,7 +30,7 @@ def fit_plainly(estimator, X, y, is_text, sample_weight):
 
 
 def fit_judged(estimator, X, y, is_text, sample_weight, groups, terms=None):
-    """Return the outcome of the strategy, or of the best one of all that apply, judged on held-out labels.
+    """Return the outcome of the strategy, or of the best one of all that apply, judged on held-out labels; and all.
 
     Parameters
     ----------
@@ -50,7 +50,9 @@ def fit_judged(estimator, X, y, is_text, sample_weight, groups, terms=None):
     Returns
     -------
     outcome : Outcome
-        Trained on all rows; its table has the rows of every strategy.
+        What is taken, trained on all rows.
+    outcomes : list of Outcome
+        Those of all strategies.
     """
     settings = read_settings(estimator.head, estimator.device)
     if estimator.source is not None:
@@ -69,16 +71,14 @@ def fit_judged(estimator, X, y, is_text, sample_weight, groups, terms=None):
         random_state=estimator.random_state,
     )
     if estimator.source is not None:
-        return fit_from_source(estimator, X, is_text, task, settings)
-    outcomes = [_fit_strategy(estimator, name, X, is_text, task, settings, terms) for name in names]
-    taken = choose(outcomes)
-    for outcome in outcomes:
-        for row in outcome.rows:
-            row["weight"] = row["weight"] if outcome is taken else 0.0
+        taken = fit_from_source(estimator, X, is_text, task, settings)
+        return taken, [taken]
+    fit = partial(_fit_strategy, estimator, X=X, is_text=is_text, task=task, settings=settings, terms=terms)
+    outcomes = [estimator._fit_if_possible(fit, name, X, is_text) for name in names]
+    taken = choose([outcome for outcome in outcomes if outcome.head is not None])
     if estimator.strategy == "auto":
         _warn_without_transfer(taken)
-    taken.rows = [row for outcome in outcomes for row in outcome.rows]
-    return taken
+    return taken, outcomes
 
 
 def list_strategies(estimator, is_text, settings):
