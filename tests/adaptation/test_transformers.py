@@ -97,6 +97,12 @@ def test_float32_stays(adaptation):
         np.testing.assert_allclose(mapped, wide, atol=2e-2)
 
 
+def test_float32_stays_where_parameters_are_numbers_of_numpy(adaptation):
+    numbers = {name: np.float64(value) for name, value in adaptation.get_params().items() if type(value) is float}
+    adaptation.set_params(**numbers)
+    assert adaptation.fit_transform(X.astype(np.float32), Y, sample_domain=DOMAIN).dtype == np.float32
+
+
 def test_metadata_is_routed_when_routing_is_on_and_only_then(adaptation):
     with config_context(enable_metadata_routing=True):
         routed = adaptation.set_fit_request(sample_domain=True).set_transform_request(sample_domain=True)

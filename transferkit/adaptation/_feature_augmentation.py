@@ -74,10 +74,10 @@ class FeatureAugmentation(DomainTransformer):
         return {}
 
     def _map_source(self, X):
-        return _join(self.shared_scale * X, X, None)
+        return _join(float(self.shared_scale) * X, X, None)
 
     def _map_target(self, X):
-        return _join(self.shared_scale * X, None, X)
+        return _join(float(self.shared_scale) * X, None, X)
 
     def _target_map(self):
         same = sparse.eye_array(self.n_features_in_, format="csr")
