@@ -5,6 +5,7 @@ import pytest
 from scipy import sparse
 from scipy.optimize import minimize
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics.pairwise import rbf_kernel as sklearn_rbf
 
@@ -47,6 +48,16 @@ def test_logistic_weights_are_the_odds():
     np.testing.assert_allclose(weighting.sample_weight_[:60], odds / odds.mean(), rtol=0.02)
     assert not weighting.sample_weight_[60:].any()
     np.testing.assert_allclose(weighting.compute_weights(SOURCE), weighting.sample_weight_[:60])
+
+
+@pytest.mark.parametrize("convert", [np.asarray, sparse.csr_matrix])
+def test_steps_of_the_odds_are_bounded(convert):
+    rows = convert(RNG.normal(size=(200, 30)) * np.logspace(0, 2, 30))
+    domain = np.repeat([1, -1], 100)
+    with pytest.warns(ConvergenceWarning, match="method='logistic' did not converge in max_iter=1 steps"):
+        few = ImportanceWeighting(max_iter=1).fit(rows, sample_domain=domain)
+    enough = ImportanceWeighting(max_iter=500).fit(rows, sample_domain=domain)
+    assert np.abs(few.coef_ - enough.coef_).max() > 0.01 * np.abs(enough.coef_).max()
 
 
 def test_the_classifier_of_domains_is_that_of_scikit_learn():

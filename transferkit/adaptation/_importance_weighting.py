@@ -56,9 +56,10 @@ class ImportanceWeighting(OneToOneFeatureMixin, DomainTransformer):
         "kmm": how far the mean weight may be from 1; None is (sqrt(n) - 1) / sqrt(n) for n source rows.
     tol : float, default=1e-6
         "kliep": how far the mean log weight may be from its optimum. "kmm": relative change of the weights in a step.
-        "logistic" ends when a step lowers its objective by less than a hundred-thousandth.
+        "logistic" has an end of its own: a step that lowers its objective by less than a hundred-thousandth, for sparse
+        rows and where that fails the one of :class:`LogisticHead`.
     max_iter : int, default=1000
-        Largest number of steps.
+        Largest number of steps; a warning says where they were too few.
     random_state : int, RandomState instance or None, default=0
         "kliep": draws the centres.
 
@@ -241,7 +242,9 @@ _ATTRIBUTES = {
 
 
 def _learn_logistic(estimator, source, target):
-    coef, intercept = _fit_odds(estimator, source, target)
+    coef, intercept, converged = _fit_odds(estimator, source, target)
+    if not converged:
+        _warn_not_converged(estimator)
     intercept = intercept + source.dtype.type(np.log(source.shape[0] / target.shape[0]))
     scores = compute_scores(source, coef, intercept)[:, 0].astype(np.float64)
     largest = scores.max()
@@ -250,17 +253,19 @@ def _learn_logistic(estimator, source, target):
 
 
 def _fit_odds(estimator, source, target):
-    """Return the weights (1, n_features) and the intercept (1,) of the classifier of domains."""
+    """Return the weights (1, n_features) and intercept (1,) of the classifier of domains, and whether it converged."""
     if not sparse.issparse(source) and source.shape[1] <= MOST_SQUARED:
         coef, intercept, converged = fit_odds(source, target, estimator.C, tol=ODDS_TOL, max_iter=estimator.max_iter)
         if converged:
-            return coef[None].astype(source.dtype), np.array([intercept], source.dtype)
+            return coef[None].astype(source.dtype), np.array([intercept], source.dtype), True
     from transferkit._training.linear_classifier import train_linear_classifier
 
     rows = stack_rows(source, target)
     is_target = np.repeat([0, 1], [source.shape[0], target.shape[0]])
-    model = train_linear_classifier(rows, is_target, np.ones((len(is_target), 1), rows.dtype), estimator.C, n_outputs=1)
-    return model.coef, model.intercept
+    weights = np.ones((len(is_target), 1), rows.dtype)
+    settings = {"n_outputs": 1, "max_iter": estimator.max_iter}
+    model = train_linear_classifier(rows, is_target, weights, estimator.C, **settings)
+    return model.coef, model.intercept, model.converged
 
 
 def _learn_kliep(estimator, source, target):
