@@ -31,12 +31,13 @@ from transferkit import (
     MarginalizedDenoising,
     StructuralCorrespondence,
     SubspaceAlignment,
+    TfidfEncoder,
     explain,
     load,
     save,
 )
 from transferkit._algorithms.domain_validation import Estimate
-from transferkit.transfer._domain_candidates import Fitted, make_folds, uses_labels
+from transferkit.transfer._domain_candidates import Domains, Fitted, fit_candidate, make_folds, uses_labels
 from transferkit.transfer._domain_selection import choose
 
 RNG = np.random.default_rng(0)
@@ -160,6 +161,22 @@ def test_explanations_of_adapted_models_add_up(encoder, adaptation):
     expected = model.decision_function([text])
     np.testing.assert_allclose(explanation.contributions.sum() + explanation.intercept[0], expected[0], atol=1e-4)
     assert np.abs(explanation.contributions).max() > 0
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("name", ["none", "prior", "prior+denoising"])
+def test_the_model_that_is_judged_is_the_one_that_is_returned(name, n_classes):
+    y = SENTIMENT if n_classes == 2 else np.where(["fine" in text for text in TEXTS], "fine", SENTIMENT)
+    domains = Domains(TEXTS, y, OTHERS, np.ones(len(y), bool), True, make_folds(y, 3, 0))
+    fitted = fit_candidate(name, TfidfEncoder(), None, None, domains, device="cpu", judge=True)
+    rows = fitted.encoder.transform(OTHERS)
+    rows = rows if fitted.adaptation is None else fitted.adaptation.transform(rows)
+    np.testing.assert_allclose(fitted.head.predict_proba(rows), fitted.target, atol=1e-5)
+    np.testing.assert_allclose(fitted.held_out.sum(1), 1)
+    assert fitted.held_out.shape == (len(y), n_classes)
+    assert (fitted.head.classes_[fitted.held_out.argmax(1)] == y).mean() > 0.8
+    back = np.unique(y)[fitted.learn_back(fitted.head.classes_[fitted.target.argmax(1)]).argmax(1)]
+    assert (back == y).mean() > 0.8
 
 
 def test_the_blend_decides_as_the_mean_of_its_two_models():

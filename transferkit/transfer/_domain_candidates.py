@@ -13,21 +13,18 @@ from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils import get_tags
 
-from transferkit._algorithms.feature_blocks import FeatureBlocks
 from transferkit._algorithms.linear_predictions import to_probabilities
-from transferkit._algorithms.term_prior import make_blocks
 from transferkit._validation import check_features, count_rows, take_rows
 from transferkit.adaptation import FeatureAugmentation, ImportanceWeighting, MarginalizedDenoising
 from transferkit.adaptation._domains import stack_rows
 from transferkit.encoders import PretrainedEncoder, WordVectorEncoder
-from transferkit.encoders._term_projection import find_projection, join_terms
 from transferkit.heads import LogisticHead, LogisticHeadCV
 from transferkit.transfer._classifier import TransferClassifier
 
 CS = (0.1, 1.0, 10.0, 100.0)
-PRIOR_SCALES = [(1.0, 0.5), (1.0, 1.0), (1.0, 2.0)]  # of TF-IDF and of word vectors
 SETTINGS = ("class_weight", "fit_intercept", "tol", "max_iter", "device")  # that a search hands to its head
 N_COMPONENTS, MIN_COUNT = 100, 3  # of word vectors from a few thousand texts
+N_FOLDS = 3  # of predictions for the target that a second model learns
 TAGS_LEAVE_OPEN = ("sklearn.feature_selection", "sklearn.cross_decomposition")  # whether labels are needed
 PRIOR = "prior"  # names of what is more than an adaptation of features
 BLENDS = {"none+denoising": "none", "prior+denoising": PRIOR}  # and of the candidates whose encoder and head they share
@@ -232,24 +229,30 @@ def _may_learn_from_labels(part):
 
 def _fit_prior(head, domains, device, judge):
     """Return word vectors of both domains as a prior, the average that TransferClassifier makes of it."""
-    texts = domains.rows
-    vectors = WordVectorEncoder(N_COMPONENTS, min_count=MIN_COUNT, random_state=0).fit(texts)
-    model = TransferClassifier(vectors, head, strategy="prior", cv=domains.folds or 3, device=device)
-    model.fit(domains.labelled, domains.y)
-    fitted = Fitted(PRIOR, model.encoder_, None, model.head_, attributes={"label_coef_": model.label_coef_})
+    from transferkit.transfer._strategies import fit_judged  # here: predictions need none of it
+
+    vectors = WordVectorEncoder(N_COMPONENTS, min_count=MIN_COUNT, random_state=0).fit(domains.rows)
+
+    def learn(texts, labels, folds):
+        model = TransferClassifier(vectors, head, strategy="prior", cv=folds, device=device)
+        return fit_judged(model, texts, labels, is_text=True, sample_weight=None, groups=None)
+
+    found = learn(domains.labelled, domains.y, domains.folds or N_FOLDS)
+    fitted = Fitted(PRIOR, found.encoder, None, found.head, attributes=found.attributes)
     if judge:
-        terms = join_terms(find_projection(vectors), domains.labelled)
-        rows = terms.encoder.transform(texts)
-        blocks = make_blocks(rows, np.ones(rows.shape[1], np.float32), terms.vectors)
-        features = FeatureBlocks(blocks.rows, blocks.dense)
-        labelled, unlabelled = features[: len(domains.y)], features[len(domains.y) :]
-        search = _make_search(head, device).set_params(cv=domains.folds, block_scales=PRIOR_SCALES)
-        search.fit(labelled, domains.y)
-        fitted.held_out = _to_probabilities(search.oof_decision_[search.best_index_])
-        fitted.target = predict_probabilities(search, unlabelled)  # of the same model as the held-out ones
-        scales = search.best_params_["block_scales"]
-        backward = LogisticHead(search.C_, block_scales=scales, **{name: getattr(search, name) for name in SETTINGS})
-        fitted.learn_back = lambda pseudo: _learn_back(backward, unlabelled, pseudo, labelled[domains.is_source])
+        fitted.held_out = np.zeros((len(domains.y), len(found.head.classes_)))
+        for fold, (_, test) in enumerate(domains.folds):
+            fitted.held_out[test] = _to_probabilities(found.scores[test, fold])
+        fitted.target = predict_probabilities(found.head, transform(found.encoder, domains.unlabelled))
+        source = [text for text, is_source in zip(domains.labelled, domains.is_source, strict=True) if is_source]
+
+        def learn_back(pseudo):
+            if len(np.unique(pseudo)) < 2:
+                return np.zeros((len(source), 1))
+            backward = learn(domains.unlabelled, pseudo, N_FOLDS)
+            return _to_log(predict_probabilities(backward.head, transform(backward.encoder, source)))
+
+        fitted.learn_back = learn_back
     return fitted
 
 
@@ -278,7 +281,7 @@ def _merge(heads):
 
 def _mean(probabilities):
     """Return the probabilities of the mean decision."""
-    scores = sum(np.log(np.maximum(p, np.finfo(np.float64).tiny)) for p in probabilities) / len(probabilities)
+    scores = sum(_to_log(p) for p in probabilities) / len(probabilities)
     return np.exp(scores - logsumexp(scores, axis=1, keepdims=True))
 
 
@@ -349,14 +352,19 @@ def is_logistic(head):
 
 
 def _to_probabilities(decisions):
-    return to_probabilities(np.asarray(decisions, np.float64))
+    decisions = np.asarray(decisions, np.float64)
+    return to_probabilities(decisions[:, 0] if decisions.shape[1:] == (1,) else decisions)
 
 
 def _learn_back(head, target, pseudo, source):
     """Return log-probabilities (n_source, n_classes_seen) of a head that learned predictions for the target."""
     if len(np.unique(pseudo)) < 2:
         return np.zeros((source.shape[0], 1))
-    return np.log(np.maximum(predict_probabilities(clone(head).fit(target, pseudo), source), np.finfo(float).tiny))
+    return _to_log(predict_probabilities(clone(head).fit(target, pseudo), source))
+
+
+def _to_log(probabilities):
+    return np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
 
 
 def predict_probabilities(head, features):

@@ -20,6 +20,7 @@ class Outcome:
     rows: list  # of the table, one a candidate
     loss: float = np.nan  # mean negative log-likelihood of held-out labels, where it is known
     attributes: dict = field(default_factory=dict)  # further fitted attributes
+    scores: np.ndarray | None = None  # decision values of each fold's model for all rows, where they are kept
 
     @property
     def mean(self):

@@ -89,7 +89,7 @@ def fit_prior(terms, texts, task, settings, pair_terms=None):
     average = sum(candidate.weight * candidate.scores for candidate in kept)
     rows, scores = [candidate.row for candidate in table], task.score_folds(average)
     attributes = {"label_coef_": labels}
-    return Outcome("prior", found.terms.encoder, head, scores, rows, task.loss(average), attributes)
+    return Outcome("prior", found.terms.encoder, head, scores, rows, task.loss(average), attributes, average)
 
 
 def idf_ratios(encoder, rows):
