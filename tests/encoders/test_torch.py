@@ -17,6 +17,8 @@ from torch import nn
 
 from transferkit import LogisticHead, PretrainedEncoder, TorchEncoder, TransferClassifier, describe, load, save
 from transferkit._training.module_state import LAYERS
+from transferkit._training.network_training import Examples, TrainingOptions, train_network
+from transferkit._training.stages import Linear, RunModule
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import _container
 
@@ -142,6 +144,39 @@ def test_module_is_left_as_it_is():
         torch.testing.assert_close(tensor, state[name], rtol=0, atol=0)
     for name, p in net.named_parameters():
         assert (p.grad is None) == (gradients[name] is None)
+    np.testing.assert_array_equal(X, DIGITS)
+
+
+class InPlace(nn.Module):
+    """Changes the rows that it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((64,), 2.0))
+
+    def forward(self, x):
+        return x.sub_(0.5).relu_() * self.scale
+
+
+@pytest.mark.parametrize("module", [nn.ReLU(inplace=True), InPlace(), nn.Sequential(nn.Identity(), InPlace())])
+def test_rows_are_left_as_they_are_by_a_module_that_works_in_place(module):
+    X = DIGITS - 0.25
+    before = X.copy()
+    encoder = TorchEncoder(module)
+    first = encoder.fit(X).transform(X)
+    np.testing.assert_array_equal(encoder.transform(X), first)
+    assert (first != X).any()
+    first[:] = 7.0  # what comes back is no view of the rows either
+    np.testing.assert_array_equal(X, before)
+    X.setflags(write=False)
+    np.testing.assert_array_equal(encoder.transform(X), encoder.transform(before))
+
+
+def test_fine_tuning_leaves_rows_as_they_are_when_the_module_works_in_place():
+    X, y = DIGITS.copy(), LABELS
+    stages = [RunModule(InPlace(), None, (64,), 50), Linear(np.zeros((64, 10), np.float32), np.zeros(10, np.float32))]
+    options = TrainingOptions(max_epochs=2, early_stopping=True)
+    train_network(stages, Examples(X, y), options, validation=Examples(X, y))
     np.testing.assert_array_equal(X, DIGITS)
 
 

@@ -108,11 +108,14 @@ class ModuleFeatures:
         return features
 
     def run(self, call: Any, batch: Tensor) -> Tensor:
-        """Return the features of one batch, (n_rows, n_features), when `call(batch)` runs the module."""
+        """Return the features of one batch, (n_rows, n_features), when `call(batch)` runs the module.
+
+        The module gets a copy: it may work in place, and the batch may be a view of the caller's rows.
+        """
         self._caught.value = None
         shape = tuple(batch.shape[1:])
         try:
-            result = call(batch)
+            result = call(batch.clone())
         except torch.OutOfMemoryError as error:
             smaller = max(1, self.batch_size // 4)
             raise MemoryError(
