@@ -221,6 +221,8 @@ def test_left_over_row_is_trained_on_with_the_batch_before_it(digits):
     head = MLPHeadClassifier((8,), batch_norm=True, batch_size=50, max_iter=1, random_state=0)
     alone = clone(head).set_params(batch_size=51).fit(X[:51], y[:51])
     np.testing.assert_array_equal(head.fit(X[:51], y[:51]).coefs_[0], alone.coefs_[0])
+    assert head.n_steps_ == 1
+    assert head.set_params(batch_norm=False).fit(X[:51], y[:51]).n_steps_ == 2  # no other network minds one row
 
 
 def test_regressor_and_held_out_rows_leave_a_single_row_over(digits):
@@ -283,6 +285,48 @@ def test_partial_fit_goes_on_where_it_was(digits, parameters):
             (16,), batch_size=1000, random_state=0, learning_rate_init=0.01, max_iter=43, tol=None
         )
         np.testing.assert_allclose(whole.fit(X, y).coefs_[0], head.coefs_[0], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"learning_rate": "step", "learning_rate_epochs": 3},
+        {"learning_rate": "exponential"},
+        {"learning_rate": "inverse"},
+        {"learning_rate": "cosine"},
+        {"learning_rate": "one_cycle"},
+        {"learning_rate": "plateau", "learning_rate_epochs": 2},
+        {"learning_rate": lambda step: 0.9**step},
+        {"learning_rate": "cosine", "warmup": 2.5},
+        {"batch_schedule": "grow", "batch_epochs": 2},
+        {"batch_schedule": "decay", "batch_epochs": 3},
+        {"batch_schedule": "decay", "batch_epochs": [1, 5]},
+        {"batch_schedule": "grow", "batch_epochs": "stall"},
+        {"batch_schedule": lambda epoch: 10 * epoch + 7},
+    ],
+)
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+def test_schedules_go_on_from_one_partial_fit_to_the_next_as_in_fit(digits, kind, parameters):
+    X, y, _, _ = digits
+    X, y = kind(X[:300]), y[:300]
+    common = {"batch_size": 40, "solver": "sgd", "learning_rate_init": 1e-9, "random_state": 0, "max_iter": 9}
+    whole = MLPHeadClassifier((), tol=None, **common, **parameters).fit(X, y)
+    parts = MLPHeadClassifier((), **common, **parameters)
+    for _ in range(9):
+        parts.partial_fit(X, y, classes=range(10))
+    np.testing.assert_allclose(parts.history_["learning_rate"], whole.history_["learning_rate"])
+    assert parts.history_["batch_size"] == whole.history_["batch_size"]
+    assert parts.n_steps_ == whole.n_steps_ == sum(-(-300 // size) for size in whole.history_["batch_size"])
+    assert len({*whole.history_["batch_size"], *whole.history_["learning_rate"]}) > 2
+
+
+def test_partial_fit_after_the_end_of_a_cosine_warns(digits):
+    X, y, _, _ = digits
+    head = MLPHeadClassifier((), learning_rate="cosine", max_iter=2, random_state=0).fit(X, y)
+    with pytest.warns(UserWarning, match="zero after max_iter=2 epochs, and this is epoch 3.*Raise max_iter"):
+        head.partial_fit(X, y)
+    head.set_params(max_iter=9).partial_fit(X, y)
+    assert head.history_["learning_rate"][2] == 0 < head.history_["learning_rate"][3]
 
 
 def test_partial_fit_learns_classes_that_come_late(digits):

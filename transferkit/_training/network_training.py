@@ -69,7 +69,9 @@ class TrainingOptions:
     batch_schedule: str | Callable[[int], int] = "constant"
     batch_epochs: int | Sequence[int] | str = 10
     max_epochs: int = 200
-    first_epoch: int = 0
+    schedule_epochs: int | None = None  # length of "cosine" and "one_cycle"; max_epochs if None
+    past_losses: Sequence[float] = ()  # of the epochs before this training, on which its schedules go on
+    past_steps: int = 0
     tol: float | None = 1e-4
     patience: int = 10
     early_stopping: bool = False
@@ -161,13 +163,15 @@ def _train(
     rates = LearningRates(
         1.0 if isinstance(initial, str) else initial,
         options.learning_rate,
-        max_epochs=options.first_epoch + options.max_epochs,
+        max_epochs=options.schedule_epochs or options.max_epochs,
         decay=options.learning_rate_decay,
         decay_epochs=options.learning_rate_epochs,
         warmup=options.warmup,
     )
     smallest = 2 if network.batch_norms() else 1  # a single row has no variance
     sizes = BatchSizes(options.batch_size, task.n_rows, options.batch_schedule, options.batch_epochs, smallest)
+    rates.resume(options.past_losses, options.past_steps)
+    sizes.resume(options.past_losses)
     settled = 0 if options.pruning is None else options.pruning[2] - 1
     stopping = Stopping(options.max_epochs, options.tol, options.patience, options.early_stopping, settled)
     optimiser = _make_optimiser(network, options)
@@ -182,7 +186,7 @@ def _train(
         sizes,
         stopping,
         companions=[companion for companion in (pruning, average) if companion is not None],
-        first_epoch=options.first_epoch,
+        first_epoch=len(options.past_losses),
         on_epoch=None if on_epoch is None else lambda history: on_epoch(network.read, history),
     )
     if average is not None and average.n_epochs > 0:

@@ -76,6 +76,13 @@ class LearningRates:
             return _one_cycle(share)
         return self._plateau if self.schedule == "plateau" else 1.0
 
+    def resume(self, losses: Sequence[float], n_steps: int) -> None:
+        """Go on after epochs with these losses, and so many steps in all."""
+        self.n_steps_done = n_steps
+        if self.schedule == "plateau":
+            for loss in losses:
+                self.observe(loss)
+
     def observe(self, loss: float) -> None:
         """Take note of an epoch's loss (or of minus its score)."""
         if self.schedule == "plateau" and self._watch.has_stalled(loss):
@@ -130,6 +137,14 @@ class BatchSizes:
             self._stalled = False
         self.size = min(max(self.size, self.smallest), self.n_rows)
         return self.size
+
+    def resume(self, losses: Sequence[float]) -> None:
+        """Go on after epochs with these losses."""
+        if self.schedule not in ("grow", "decay"):
+            return
+        for epoch, loss in enumerate(losses):
+            self.of_epoch(epoch)
+            self.observe(loss)
 
     def observe(self, loss: float) -> None:
         """Take note of an epoch's loss."""

@@ -89,6 +89,7 @@ class History:
     learning_rate: list[float] = field(default_factory=list)
     batch_size: list[int] = field(default_factory=list)
     validation_score: list[float] = field(default_factory=list)
+    n_steps: int = 0
     stopped_by: str = "max_iter"
 
 
@@ -127,6 +128,7 @@ def train(
         history.loss.append(loss)
         history.learning_rate.append(rate)
         history.batch_size.append(size)
+        history.n_steps = rates.n_steps_done
         if score is not None:
             history.validation_score.append(score)
         if epoch >= stopping.first_epoch and watch.observe(watched if stopping.on_validation else loss):

@@ -1,5 +1,6 @@
 """What the network heads share: from checked data to fitted arrays."""
 
+import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -77,8 +78,18 @@ class MLPHead(KeepsSourceMixin, CallbackSupportMixin, VersionedEstimator):
                 raise ValueError("partial_fit cannot change the layers of a fitted head: use fit, or a new head.")
             start, coverage = choose_start(self, {} if first else vars(self), problem, X.shape[1], rng)
             done = 0 if first else self.n_iter_
+            if self.learning_rate == "cosine" and done >= self.max_iter:
+                warnings.warn(
+                    f"learning_rate='cosine' is zero after max_iter={self.max_iter} epochs, and this is epoch "
+                    f"{done + 1}: nothing is learned any more. Raise max_iter to the number of calls of partial_fit.",
+                    UserWarning,
+                    stacklevel=4,
+                )
             seed_rng = rng if first else np.random.RandomState([rng.randint(2**31 - 1), done])
-            options = self._options(problem, problem.rows, seed_rng, max_epochs=1, first_epoch=done)
+            past = {} if first else {"past_losses": self.history_["loss"], "past_steps": getattr(self, "n_steps_", 0)}
+            options = self._options(
+                problem, problem.rows, seed_rng, max_epochs=1, schedule_epochs=self.max_iter, **past
+            )
             memories = None if first else self.optimiser_state_
             trained = self._train(start, problem.rows, options, problem, memories=memories, keep_memories=True)
         fitted = problem.attributes | read_attributes(trained.stages, trained.history, {} if first else vars(self))
@@ -241,6 +252,7 @@ def read_attributes(stages, history, last=None):
         "scales_": None,
         "compression_": None,
         "n_iter_": len(record["loss"]),
+        "n_steps_": history.n_steps,
         "history_": record,
         "loss_curve_": list(record["loss"]),
         "loss_": record["loss"][-1],

@@ -136,6 +136,8 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
         Whether y was an indicator matrix, so that each output answers for itself.
     n_iter_ : int
         Number of epochs.
+    n_steps_ : int
+        Number of steps that the optimiser has taken.
     loss_ : float
         Mean training loss of the last epoch, without the penalty.
     loss_curve_ : list of float
@@ -330,6 +332,9 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train one more epoch, on a part of the data.
+
+        Schedules of learning rate and batch size go on from one call to the next, each of which is an epoch;
+        "cosine" and "one_cycle" end after `max_iter` epochs, and stay at their last rate, for "cosine" zero.
 
         Parameters
         ----------

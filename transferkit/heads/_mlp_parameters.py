@@ -122,7 +122,7 @@ def choose_batch_size(head, n_rows, quiet=False):
     return min(head.batch_size, n_rows)
 
 
-def make_options(head, n_rows, seed, *, loss, max_epochs, first_epoch=0, **others):
+def make_options(head, n_rows, seed, *, loss, max_epochs, **others):
     """Return the training engine's options."""
     from transferkit._training.network_task import Augmentation
     from transferkit._training.network_training import TrainingOptions
@@ -140,16 +140,15 @@ def make_options(head, n_rows, seed, *, loss, max_epochs, first_epoch=0, **other
         learning_rate_decay=head.learning_rate_decay,
         learning_rate_epochs=head.learning_rate_epochs,
         warmup=head.warmup,
-        batch_size=choose_batch_size(head, n_rows, quiet=first_epoch > 0),
+        batch_size=choose_batch_size(head, n_rows, quiet="past_losses" in others),
         batch_schedule="constant" if whole else head.batch_schedule,
         batch_epochs=np.asarray(epochs).tolist() if np.ndim(epochs) else epochs,
         max_epochs=max_epochs,
-        first_epoch=first_epoch,
         tol=head.tol,
         patience=head.n_iter_no_change,
         early_stopping=head.early_stopping,
         augmentation=Augmentation(head.mixup, head.feature_noise, head.feature_dropout),
-        average_from=None if head.swa is None else first_epoch + int(head.swa * max_epochs),
+        average_from=None if head.swa is None else int(head.swa * max_epochs),
         pruning=None if head.prune_schedule is None else read_pruning(head),
         seed=seed,
         device=head.device,

@@ -52,6 +52,8 @@ class MLPHeadRegressor(RegressorMixin, MLPHead):
         Factors (n_outputs,) of the columns of weights that are kept as int8.
     n_iter_ : int
         Number of epochs.
+    n_steps_ : int
+        Number of steps that the optimiser has taken.
     loss_, loss_curve_, validation_scores_, history_ : any
         What happened in each epoch, as in :class:`MLPHeadClassifier`.
     learning_rate_init_, learning_rate_curve_, init_coverage_, batch_norms_, optimiser_state_, compression_ : any
@@ -193,6 +195,9 @@ class MLPHeadRegressor(RegressorMixin, MLPHead):
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
         """Train one more epoch, on a part of the data.
+
+        Schedules of learning rate and batch size go on from one call to the next, each of which is an epoch;
+        "cosine" and "one_cycle" end after `max_iter` epochs, and stay at their last rate, for "cosine" zero.
 
         Parameters
         ----------
