@@ -65,6 +65,10 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_SEVERAL_LABELS = (
+    "y holds several labels in a row: make an indicator matrix of zeros and ones of them with scikit-learn's "
+    "MultiLabelBinarizer."
+)
 FLOATS = [np.float64, np.float32]  # features of these types are taken as they are, others as the first
 
 
@@ -145,29 +149,81 @@ def check_labels(y):
 
     Returns
     -------
-    y : ndarray
-        Labels.
+    y : ndarray or sparse matrix
+        Labels; numbers that came as objects, as data frames of nullable types hold them, are numbers again.
 
     Raises
     ------
     ValueError
-        If a label is missing (its position is named), or y holds continuous numbers.
+        If a label is missing (its position is named), labels are of several types or several a row, a matrix holds
+        other values than zeros and ones, or y holds continuous numbers.
     """
     if y is None:
         raise ValueError(
             "This estimator requires y to be passed, but the target y is None: give one label for each row."
         )
-    y = y if issparse(y) else np.asarray(y)
-    if y.dtype.kind == "f" and np.isinf(y).any():
-        raise ValueError("The labels contain infinity: a label names a class.")
-    if y.ndim == 1:
-        missing = [position for position, label in enumerate(y.tolist()) if _is_missing(label)]
-        if missing:
-            raise ValueError(f"The label at position {missing[0]} is missing ({y[missing[0]]!r}). Drop such rows.")
-    elif y.ndim == 2 and y.shape[1] == 1:
-        y = column_or_1d(y, warn=True)
-    check_classification_targets(y)
+    y = y if issparse(y) else _read_labels(y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y.toarray() if issparse(y) else y, warn=True)
+    if y.ndim == 2:
+        _check_indicators(y.data if issparse(y) else y)
+    else:
+        check_classification_targets(y)
     return y
+
+
+def _read_labels(y):
+    try:
+        labels = np.asarray(y)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(_SEVERAL_LABELS) from error
+    if labels.dtype.kind == "U" and isinstance(y, (list, tuple)):  # of whose other items NumPy has made texts
+        _check_label_objects(np.array(y, dtype=object))
+    if labels.dtype.kind == "O" and _check_label_objects(labels) == {"number"}:
+        labels = np.array(labels.ravel().tolist()).reshape(labels.shape)
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        row, label = next((row, label) for row, label in enumerate(labels) if not np.isfinite(label).all())
+        if np.isinf(label).any():
+            raise ValueError("The labels contain infinity: a label names a class.")
+        _raise_missing_label(row, label)
+    return labels
+
+
+def _check_label_objects(labels):
+    """Return what kinds of labels an array of objects holds: one."""
+    kinds = {}
+    for position, label in enumerate(labels.ravel().tolist()):
+        row = position // max(1, labels.size // len(labels))
+        if _is_missing(label):
+            _raise_missing_label(row, label)
+        if isinstance(label, (list, tuple, np.ndarray, Mapping, AbstractSet)):
+            raise ValueError(_SEVERAL_LABELS)
+        kinds.setdefault(
+            "text" if isinstance(label, str) else "number" if isinstance(label, Real) else type(label).__name__,
+            (row, label),
+        )
+    if len(kinds) > 1:
+        (row, label), (other_row, other), *_ = kinds.values()
+        raise ValueError(
+            f"The labels must be of one type. Got {label!r} ({type(label).__name__}) at position {row} and {other!r} "
+            f"({type(other).__name__}) at position {other_row}."
+        )
+    return set(kinds)
+
+
+def _raise_missing_label(position, label):
+    raise ValueError(f"The label at position {position} is missing ({label!r}). Drop such rows.")
+
+
+def _check_indicators(entries):
+    is_valid = (entries == 0) | (entries == 1)
+    if entries.dtype.kind not in "biuf" or not np.all(is_valid):
+        found = list(dict.fromkeys(np.ravel(entries).tolist()))
+        raise ValueError(
+            "y with several columns must be an indicator matrix of zeros and ones, a column for each label. "
+            f"Got {' and '.join(map(repr, found[:5]))}. Marks of another kind become "
+            "such a matrix by a comparison (y == mark), sets of labels by scikit-learn's MultiLabelBinarizer."
+        )
 
 
 def check_targets(y):

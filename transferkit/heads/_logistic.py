@@ -6,8 +6,6 @@ from numbers import Integral, Real
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import type_of_target
 
 from transferkit._progress import FitProgress
 from transferkit._validation import (
@@ -15,7 +13,9 @@ from transferkit._validation import (
     Interval,
     StrOptions,
     check_has_classes,
+    check_labels,
     fit_context,
+    to_numpy,
     unchanged_on_error,
     validate_features,
 )
@@ -184,7 +184,7 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
 
         progress = FitProgress(self, self.max_iter, "step")
         with unchanged_on_error(self):
-            X, y = validate_features(self, X, y, multi_output=True)
+            X, y = validate_features(self, X, check_labels(to_numpy(y)), multi_output=True)
             progress.begin(X, y, sample_weight)
             scales = read_block_scales(self, X, self.block_scales)
             classes, targets, multilabel = read_targets(self, y)
@@ -238,14 +238,13 @@ def read_attributes(model, classes, multilabel):
 
 
 def read_targets(head, y):
-    """Return classes, class numbers (n_samples,) or indicators (n_samples, n_labels), and whether it is the latter."""
-    kind = type_of_target(y, input_name="y")
-    if kind == "multilabel-indicator":
-        indicators = y.toarray() if issparse(y) else np.asarray(y)
-        return np.arange(indicators.shape[1]), (indicators != 0).astype(np.int64), True
-    if kind not in ("binary", "multiclass"):
-        raise ValueError(f"Unknown label type: {kind}. {type(head).__name__} takes classes or an indicator matrix.")
-    classes, labels = np.unique(column_or_1d(y, warn=True), return_inverse=True)
+    """Return classes, class numbers (n_samples,) or indicators (n_samples, n_labels), and whether it is the latter.
+
+    For labels that have passed `check_labels`.
+    """
+    if y.ndim == 2:
+        return np.arange(y.shape[1]), (y.toarray() if issparse(y) else y).astype(np.int64), True
+    classes, labels = np.unique(y, return_inverse=True)
     check_has_classes(classes, head)
     return classes, labels, False
 

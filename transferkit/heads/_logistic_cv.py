@@ -14,6 +14,7 @@ from transferkit._validation import (
     HasMethods,
     Interval,
     StrOptions,
+    check_labels,
     check_sample_weight,
     fit_context,
     to_numpy,
@@ -218,7 +219,7 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
         n_scales = 1 if self.block_scales is None else len(self.block_scales)
         progress = FitProgress(self, len(candidates.Cs) * n_scales, "candidate")
         with unchanged_on_error(self):
-            X, y = validate_features(self, X, y, multi_output=True)
+            X, y = validate_features(self, X, check_labels(to_numpy(y)), multi_output=True)
             progress.begin(X, y, sample_weight)
             candidates.scales = read_scale_candidates(self, X, self.block_scales)
             classes, targets, multilabel = read_targets(self, y)

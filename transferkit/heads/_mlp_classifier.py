@@ -8,7 +8,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 
-from transferkit._validation import Interval, StrOptions, check_has_classes, check_labels, fit_context
+from transferkit._validation import Interval, StrOptions, check_has_classes, check_labels, fit_context, to_numpy
 from transferkit.heads._linear_classifier import ScoringClassifierMixin, weigh_rows
 from transferkit.heads._logistic import read_targets
 from transferkit.heads._mlp_base import MLPHead
@@ -410,6 +410,9 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+    def _validate(self, X, y, reset=True):
+        return super()._validate(X, check_labels(to_numpy(y)), reset)
 
     def _read_problem(self, X, y, sample_weight, last=None, classes=None):
         """Return the problem that X, y and the weights state."""
