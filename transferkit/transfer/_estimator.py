@@ -43,6 +43,23 @@ class TransferMixin:
         """Number of input features, when X is rows of numbers."""
         return self.encoder_.n_features_in_
 
+    def get_params(self, deep=True):
+        """Return the parameters; those inside a fitted encoder or a source are not among them, because it is frozen.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the parameters of the head, and of an encoder that is yet to be fitted.
+
+        Returns
+        -------
+        params : dict
+            Parameter names and values.
+        """
+        params = super().get_params(deep)
+        frozen = self._find_frozen(params)
+        return {name: value for name, value in params.items() if name.split("__")[0] not in frozen or name in frozen}
+
     def set_params(self, **params):
         """Set parameters; ``head__name=value`` also works while `head` is None and stands for the default head.
 
@@ -59,17 +76,26 @@ class TransferMixin:
         Raises
         ------
         ValueError
-            If a parameter inside a fitted encoder is to be set: it is frozen.
+            If a parameter inside a fitted encoder or a source is to be set: it is frozen.
         """
-        inner = [name for name in params if name.startswith("encoder__")]
-        if inner and is_frozen(params.get("encoder", self.encoder)):
-            raise ValueError(
-                f"{inner[0]!r} cannot be set: the encoder is pretrained, and changing its parameters would not change "
-                "what it has learned. Search over `encoder` itself (paths, PretrainedEncoder), or give an unfitted one."
-            )
+        frozen = self._find_frozen(vars(self) | params)
+        for name in params:
+            parameter, is_inner, _ = name.partition("__")
+            if is_inner and parameter in frozen:
+                raise ValueError(
+                    f"{name!r} cannot be set: the {parameter} is pretrained, and changing its parameters would not "
+                    f"change what it has learned. Search over `{parameter}` itself (paths, PretrainedEncoder), or give "
+                    "an unfitted encoder."
+                )
         if self.head is None and "head" not in params and any(name.startswith("head__") for name in params):
             params = {"head": self._default_head(), **params}
         return super().set_params(**params)
+
+    @staticmethod
+    def _find_frozen(params):
+        """Return the names of parameters whose values are not to be changed: clones share them."""
+        frozen = {"encoder": is_frozen(params["encoder"]), "source": params.get("source") is not None}
+        return {name for name, is_kept in frozen.items() if is_kept}
 
     def _encode(self, X):
         """Return the features of raw input, with its columns in the order of `fit`."""
@@ -181,4 +207,4 @@ def head_has(method):
 
 def is_frozen(encoder):
     """Return whether an encoder is pretrained: a file, or fitted."""
-    return isinstance(encoder, (str, os.PathLike)) or (encoder is not None and is_fitted(encoder))
+    return isinstance(encoder, (str, os.PathLike)) or (hasattr(encoder, "fit") and is_fitted(encoder))
