@@ -14,6 +14,7 @@ from transferkit._validation import (
     Interval,
     StrOptions,
     check_has_classes,
+    check_is_fitted,
     check_labels,
     check_same_length,
     check_texts,
@@ -257,6 +258,7 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         probabilities : ndarray of shape (n_samples, n_classes)
             Columns in the order of `classes_`.
         """
+        check_is_fitted(self)
         return self.head_.predict_proba(self._encode(X))
 
     @available_if(head_has("decision_function"))
@@ -274,4 +276,5 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         values : ndarray of shape (n_samples,) or (n_samples, n_classes)
             Decision values; one column less for two classes, as in scikit-learn.
         """
+        check_is_fitted(self)
         return self.head_.decision_function(self._encode(X))

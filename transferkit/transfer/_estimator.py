@@ -36,6 +36,7 @@ class TransferMixin:
         predictions : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Predicted labels or targets.
         """
+        check_is_fitted(self)
         return self.head_.predict(self._encode(X))
 
     @property
@@ -98,8 +99,7 @@ class TransferMixin:
         return {name for name, is_kept in frozen.items() if is_kept}
 
     def _encode(self, X):
-        """Return the features of raw input, with its columns in the order of `fit`."""
-        check_is_fitted(self)
+        """Return the features of raw input, after a look at the order of its columns."""
         if "feature_names_in_" in vars(self) and not hasattr(self.encoder_, "feature_names_in_"):
             check_feature_names(self, X, reset=False)  # an encoder that knows names looks itself
         return self.encoder_.transform(X)
