@@ -197,7 +197,7 @@ def test_sparse_rows():
     assert model.score(rows[180:], Y_TARGET) > 0.8
 
 
-@pytest.mark.parametrize("head", [LogisticHeadCV([1.0, 10.0]), GaussianNB()])
+@pytest.mark.parametrize("head", [LogisticHeadCV([1.0, 10.0], scoring="neg_log_loss"), GaussianNB()])
 def test_other_heads(head):
     model = DomainTransferClassifier(head=head).fit(SOURCE, Y, X_target=TARGET)
     assert type(model.head_) is (LogisticHead if isinstance(head, LogisticHeadCV) else type(head))
@@ -402,6 +402,9 @@ def test_bad_input_is_named_and_changes_nothing(arguments, message):
         ({"adaptation": "best"}, "The 'adaptation' parameter of DomainTransferClassifier must be"),
         ({"adaptation": "prior"}, "works on the words of texts"),
         ({"cv": 1}, "The 'cv' parameter"),
+        ({"head": LogisticHeadCV(cv=4)}, "Leave out cv of the head"),
+        ({"head": LogisticHeadCV(scoring="f1_macro", refit="average")}, "Leave out scoring, refit of the head"),
+        ({"head": LogisticHeadCV(block_scales=[[1.0, 2.0]])}, "Leave out block_scales of the head"),
     ],
 )
 def test_bad_parameters_are_named(parameters, message):

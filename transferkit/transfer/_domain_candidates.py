@@ -25,6 +25,7 @@ CS = (0.1, 1.0, 10.0, 100.0)
 SETTINGS = ("class_weight", "fit_intercept", "tol", "max_iter", "device")  # that a search hands to its head
 N_COMPONENTS, MIN_COUNT = 100, 3  # of word vectors from a few thousand texts
 N_FOLDS = 3  # of predictions for the target that a second model learns
+UNUSED_OF_SEARCH = ("cv", "scoring", "refit", "block_scales", "store_oof")
 TAGS_LEAVE_OPEN = ("sklearn.feature_selection", "sklearn.cross_decomposition")  # whether labels are needed
 PRIOR = "prior"  # names of what is more than an adaptation of features
 BLENDS = {"none+denoising": "none", "prior+denoising": PRIOR}  # and of the candidates whose encoder and head they share
@@ -349,6 +350,21 @@ def _make_head(search, C):
 def is_logistic(head):
     """Return whether a head is logistic regression whose C can be searched in one batch."""
     return head is None or (type(head) in (LogisticHead, LogisticHeadCV) and head.prior is None)
+
+
+def check_search(head):
+    """Raise ValueError where a LogisticHeadCV asks for what the search over C of all candidates does not do."""
+    if type(head) is not LogisticHeadCV or not is_logistic(head):
+        return
+    plain = LogisticHeadCV()
+    unused = [name for name in UNUSED_OF_SEARCH if getattr(head, name) is not getattr(plain, name)]
+    if head.scoring == "neg_log_loss":
+        unused.remove("scoring")
+    if unused:
+        raise ValueError(
+            "DomainTransferClassifier chooses C by log loss on folds of its own (its 'cv' parameter), and of a "
+            f"LogisticHeadCV uses Cs, {', '.join(SETTINGS)}. Leave out {', '.join(unused)} of the head. Got {head!r}."
+        )
 
 
 def _to_probabilities(decisions):

@@ -41,6 +41,7 @@ from transferkit.transfer._domain_candidates import (
     BLENDS,
     PRIOR,
     Domains,
+    check_search,
     encode,
     fit_candidate,
     is_logistic,
@@ -71,8 +72,9 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
         transferkit's) learns from the labelled rows, and is fitted anew on the training part of each fold. None is
         TF-IDF for texts, and the features as they are for rows of numbers.
     head : classifier, default=None
-        None is logistic regression, its C chosen on held-out source labels. Any other scikit-learn classifier is
-        cloned; "auto" needs its `predict_proba`.
+        None is logistic regression, its C chosen by the log loss of held-out labels. A :class:`LogisticHead` stands
+        for its own C, a :class:`LogisticHeadCV` for its `Cs`; its folds and its scoring must be left as they are. Any
+        other scikit-learn classifier is cloned; "auto" needs its `predict_proba`.
     adaptation : {"auto", "prior"}, transformer or None, default="auto"
         "auto" tries what applies and takes what the evidence is for; see Notes. "prior" is for texts: word vectors are
         pretrained on the texts of both domains and are the prior of :class:`TransferClassifier`. "prior+denoising" is
@@ -298,6 +300,7 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
             raise ValueError(f"DomainTransferClassifier takes one label a row. Got y of shape {y.shape}.")
         check_same_length(X, y)
         check_has_classes(np.unique(y), self)
+        check_search(self.head)
         is_source = np.ones(len(y), bool)
         if sample_domain is not None:
             is_source = read_domains(self, X, sample_domain, needs_both=False)
