@@ -9,6 +9,7 @@ import sklearn
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_classification
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.metrics import r2_score
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -76,6 +77,19 @@ def test_regressor_is_stopped_by_r2(loss):
     head.fit(X[:200], y[:200], weights[:200], X_val=X[200:], y_val=y[200:])
     np.testing.assert_allclose(head.score(X[200:], y[200:]), max(head.validation_scores_), atol=1e-6)
     assert clone(head).fit(X, y, weights).validation_scores_[-1] > 0.9
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.5, 1e6])
+def test_constant_validation_targets_score_zero_as_in_scikit_learn(constant):
+    X = np.random.RandomState(0).normal(size=(60, 3))
+    y, expected = np.stack([X[:, 0], X[:, 1]], 1), np.full((60, 2), constant)
+    head = MLPHeadRegressor((), max_iter=3, random_state=0).fit(X, y, X_val=X, y_val=expected)
+    assert head.validation_scores_ == [0.0] * 3 == [r2_score(expected, head.predict(X))] * 3
+    expected[:, 0] = y[:, 0]
+    head.fit(X, y, X_val=X, y_val=expected)
+    np.testing.assert_allclose(head.validation_scores_[-1], r2_score(expected, head.predict(X)))
+    nothing = MLPHeadRegressor((), weight_init="zeros", max_iter=1).fit(X, y * 0, X_val=X, y_val=y * 0)
+    assert nothing.validation_scores_ == [1.0]
 
 
 @pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
@@ -159,6 +173,31 @@ def test_average_is_taken_only_if_it_is_as_good_on_the_held_out_rows(noisy):
         head = MLPHeadClassifier((32,), swa=0.0, early_stopping=True, learning_rate_init=0.03, max_iter=30,
                                  random_state=seed).fit(X, y, X_val=T, y_val=truth)  # fmt: skip
         assert head.score(T, truth) >= max(head.validation_scores_)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize("swa", [0.0, 0.25, 0.9])
+def test_average_keeps_pruned_weights_at_zero(digits, kind, swa):
+    X, y, _, _ = digits
+    common = {"prune_schedule": {"amount": 0.8, "begin": 0, "end": 5}, "tol": None, "solver": "sgd",
+              "learning_rate_init": 0.3, "random_state": 0}  # fmt: skip
+    head = MLPHeadClassifier((16,), max_iter=10, swa=swa, **common).fit(kind(X), y)
+    gone = np.concatenate([coef.ravel() for coef in head.coefs_]) == 0
+    assert abs(gone.mean() - 0.8) < 0.01
+    if swa == 0.0:  # all epochs with the final zeros are averaged: from the fifth on
+        ends = [MLPHeadClassifier((16,), max_iter=n, **common).fit(kind(X), y).coefs_[0] for n in range(5, 11)]
+        np.testing.assert_allclose(head.coefs_[0], np.mean(ends, axis=0), atol=1e-10)
+
+
+def test_average_that_never_begins_warns(digits):
+    X, y, _, _ = digits
+    head = MLPHeadClassifier((8,), swa=0.75, tol=10.0, n_iter_no_change=2, random_state=0)
+    with pytest.warns(UserWarning, match="ended after 3 epochs, and the average begins after epoch 151 of 200.*tol"):
+        head.fit(X, y)
+    late = {"amount": 0.5, "end": 5}
+    with pytest.warns(UserWarning, match="ended after 2 epochs, and the average begins after epoch 5 of 2"):
+        head.set_params(swa=0.0, prune_schedule=late, max_iter=2).fit(X, y)
+    head.set_params(max_iter=5).fit(X, y)
 
 
 def test_average_has_batch_statistics_of_its_own(digits):

@@ -172,12 +172,12 @@ def _train(
     sizes = BatchSizes(options.batch_size, task.n_rows, options.batch_schedule, options.batch_epochs, smallest)
     rates.resume(options.past_losses, options.past_steps)
     sizes.resume(options.past_losses)
-    settled = 0 if options.pruning is None else options.pruning[2] - 1
+    settled = 0 if options.pruning is None else options.pruning[2] - 1  # from this epoch on the zeros stay the same
     stopping = Stopping(options.max_epochs, options.tol, options.patience, options.early_stopping, settled)
     optimiser = _make_optimiser(network, options)
     if memories is not None:
         optimiser.restore(memories)
-    average = None if options.average_from is None else WeightAverage(network.slabs, options.average_from)
+    average = None if options.average_from is None else WeightAverage(network.slabs, max(options.average_from, settled))
     pruning = None if options.pruning is None else GradualPruning(network.slabs, *options.pruning)
     history = train(
         task,
@@ -189,8 +189,8 @@ def _train(
         first_epoch=len(options.past_losses),
         on_epoch=None if on_epoch is None else lambda history: on_epoch(network.read, history),
     )
-    if average is not None and average.n_epochs > 0:
-        _take_average(task, average, options)
+    if average is not None:
+        _take_average(task, average, options, len(history.loss))
     _check_end(task, history, options, one_of_many=keep_memories)
     return TrainedNetwork(network.read(final=True), history, found, None), optimiser
 
@@ -286,8 +286,17 @@ def _check_end(task: NetworkTask, history: History, options: TrainingOptions, on
         )
 
 
-def _take_average(task: NetworkTask, average: WeightAverage, options: TrainingOptions) -> None:
+def _take_average(task: NetworkTask, average: WeightAverage, options: TrainingOptions, n_epochs: int) -> None:
     """Put the mean of the weights in their place, unless the validation set knows that the best weights are better."""
+    if average.n_epochs == 0:
+        warnings.warn(
+            f"No weights were averaged: training ended after {n_epochs} epochs, and the average begins after epoch "
+            f"{average.first_epoch + 1} of {options.max_epochs} (swa, and the end of prune_schedule if there is one). "
+            "Set tol=None, so that training takes all epochs, or a smaller swa.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return
     score, before = task.validate(), task.snapshot()
     average.apply()
     task.refresh_statistics(options.batch_size)

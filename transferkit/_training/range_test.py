@@ -34,7 +34,7 @@ def try_learning_rates(task: NetworkTask, optimiser: Optimiser, batch_size: int)
     a tenth of the rate where the loss is smallest, lies too high where the loss creeps on downwards long after its
     fall.
     """
-    before = task.snapshot()
+    before, of_generators = task.snapshot(), task.randomness.read()
     stepper = EagerStepper(task, optimiser)
     rates = np.geomspace(LOWEST, HIGHEST, N_STEPS)
     prepared = stepper.begin_epoch(2**31, rates)  # all groups learn, also those that are frozen at first
@@ -46,6 +46,7 @@ def try_learning_rates(task: NetworkTask, optimiser: Optimiser, batch_size: int)
             if len(raw) == N_STEPS:
                 break
     task.restore(before)
+    task.randomness.restore(of_generators)
     losses = smooth(torch.stack(raw).double().cpu().numpy())
     usable = np.isfinite(losses)
     smallest = np.minimum.accumulate(np.where(usable, losses, np.inf))

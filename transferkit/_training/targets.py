@@ -66,9 +66,14 @@ def accuracy(scores: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
 
 
 def r2(scores: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
-    """Return the coefficient of determination, averaged over the outputs."""
+    """Return the coefficient of determination, averaged over the outputs.
+
+    Of a constant output it is one if all predictions are right, else zero, as in scikit-learn.
+    """
     weight = torch.ones_like(targets[:, :1]) if weights is None else weights[:, None]
     mean = (targets * weight).sum(0) / weight.sum()
     unexplained = ((targets - scores).square() * weight).sum(0)
     total = ((targets - mean).square() * weight).sum(0)
-    return (1 - unexplained / total.clamp_min(torch.finfo(total.dtype).tiny)).mean()
+    constant = (targets == targets[:1]).all(0)
+    scores_of_constant = (unexplained == 0).to(total.dtype)
+    return torch.where(constant, scores_of_constant, 1 - unexplained / total).mean()

@@ -106,8 +106,10 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
     feature_dropout : float, default=0.0
         Probability, in [0, 1), with which an entry of a row is dropped in an epoch; the others grow accordingly.
     swa : float, default=None
-        The weights after the epochs from this share of `max_iter` on, in [0, 1), are averaged [4]_. With
-        `early_stopping` the average is taken only if it is at least as good on the held-out rows.
+        The weights after the epochs from this share of `max_iter` on, in [0, 1), are averaged [4]_; with
+        `prune_schedule` not before pruning is complete. With `early_stopping` the average is taken only if it is at
+        least as good on the held-out rows. Training that ends before there is anything to average warns: set
+        ``tol=None``.
     prune_schedule : dict, default=None
         {"amount": share, "begin": epoch, "end": epoch}: while it trains, a growing share of the smallest weights of all
         layers together becomes zero and stays zero, up to `amount` at epoch "end" (`max_iter // 2` if left out); the
