@@ -389,6 +389,23 @@ def test_partial_fit_of_regressor_and_indicators(digits):
         regressor.partial_fit(X, np.stack([y, y], 1))
 
 
+def test_kind_of_the_labels_stays_that_of_the_first_partial_fit(digits):
+    X, y, _, _ = digits
+    indicators = np.eye(10, dtype=int)[y]
+    for first, second, message in (
+        (indicators, y, r"y must be an indicator matrix, as at first. Got labels, one in a row of shape \(1000,\)"),
+        (y, indicators, r"y must be labels, one in a row, as at first. Got an indicator matrix of shape \(1000, 10\)"),
+    ):
+        head = MLPHeadClassifier((), random_state=0).partial_fit(X, first, classes=range(10))
+        before = dict(vars(head))
+        with pytest.raises(ValueError, match=message):
+            head.partial_fit(X, second)
+        assert vars(head) == before
+        with pytest.raises(ValueError, match=message):
+            MLPHeadClassifier((), max_iter=1).fit(X, first, X_val=X, y_val=second)
+    assert head.partial_fit(X, y[:, None].ravel()).multilabel_ is False
+
+
 def test_labels_unseen_in_partial_fit_are_named(digits):
     X, y, _, _ = digits
     head = MLPHeadClassifier((8,))

@@ -426,7 +426,10 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
                     f"classes={classes.tolist()} differs from those of the first partial_fit, {given.tolist()}."
                 )
             given = classes
-        classes, labels, multilabel = read_targets(self, y) if given is None else match_labels(y, given)
+        if given is None:
+            classes, labels, multilabel = read_targets(self, y)
+        else:
+            classes, labels, multilabel = match_labels(y, given, None if last is None else last["multilabel_"])
         check_has_classes(classes, self)
         if multilabel and self.class_weight is not None:
             raise ValueError("class_weight must be None when y is an indicator matrix.")
@@ -448,13 +451,21 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
         )
 
     def _read_validation(self, y, problem):
-        labels = match_labels(check_labels(y), problem.attributes["classes_"])[1]
+        known = problem.attributes
+        labels = match_labels(check_labels(y), known["classes_"], known["multilabel_"])[1]
         return to_targets(labels, problem.n_outputs, problem.X.dtype)
 
 
-def match_labels(y, classes):
-    """Return classes, class numbers or indicators, and whether it is the latter, for classes that are known."""
-    if np.ndim(y) == 2 and np.shape(y)[1] > 1:
+def match_labels(y, classes, multilabel):
+    """Return classes, class numbers or indicators, and whether it is the latter, for classes that are known.
+
+    `multilabel` says which of them y must be; None leaves it open.
+    """
+    several = np.ndim(y) == 2 and np.shape(y)[1] > 1
+    if multilabel is not None and several != multilabel:
+        kinds = ("labels, one in a row", "an indicator matrix")
+        raise ValueError(f"y must be {kinds[multilabel]}, as at first. Got {kinds[several]} of shape {np.shape(y)}.")
+    if several:
         indicators = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
         if indicators.shape[1] != len(classes):
             raise ValueError(f"y has {indicators.shape[1]} labels a row, and {len(classes)} were expected.")
