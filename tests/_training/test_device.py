@@ -18,6 +18,9 @@ def test_unknown_and_missing_devices_are_refused():
         choose_device("abacus")
     with pytest.raises(ValueError, match="device='cuda:99' is not on this machine"):
         choose_device("cuda:99")
+    for device in ("meta", *(["mps"] if not torch.backends.mps.is_available() else [])):
+        with pytest.raises(ValueError, match=f"device='{device}' is not on this machine.*Choose 'auto'"):
+            choose_device(device)
 
 
 def test_arrays_and_sparse_matrices_keep_their_entries():

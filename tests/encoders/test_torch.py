@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import joblib
@@ -72,6 +73,12 @@ def make_sequence():
         nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(3),
         nn.Flatten(), nn.Dropout(0.3), nn.Linear(72, 10),
     )  # fmt: skip
+
+
+def script(module):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls torch.jit deprecated
+        return torch.jit.script(module)
 
 
 def by_hand(net, X=DIGITS):
@@ -514,6 +521,7 @@ def test_small_modules_are_fine_tuned_by_auto(pretrained):
         (lambda: TorchEncoder(make_net()), ValueError, r"cannot be run on rows of shape \(64,\): .* input_shape says"),
         (lambda: TorchEncoder(make_sequence(), batch_size=0), ValueError, "'batch_size' parameter of TorchEncoder"),
         (lambda: TorchEncoder(make_sequence(), device="tpu9"), ValueError, "device must be 'auto'"),
+        (lambda: TorchEncoder(script(make_sequence())), ValueError, r"comes from torch.jit, .*torch\.export\.export"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["fit", "transform"])

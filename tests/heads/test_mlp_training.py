@@ -10,11 +10,13 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits, make_classification
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import r2_score
+from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from transferkit import MLPHeadClassifier, MLPHeadRegressor
 from transferkit.exceptions import DivergenceError
+from transferkit.heads._mlp_base import hold_out
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,33 @@ def test_early_stopping_holds_out_the_fraction(digits):
         head.set_params(validation_fraction=fraction).fit(X, y)
         assert head.history_["batch_size"] == [kept] * 3
     assert len(head.validation_scores_) == 3
+
+
+@pytest.mark.parametrize("labels", [("a", "b", "zz"), (False, True)])
+def test_class_of_one_row_is_trained_on_and_not_held_out(digits, labels):
+    X, y, _, _ = digits
+    y = np.array(labels)[np.minimum(y % 2, len(labels) - 2)]
+    y[7] = labels[-1]
+    head = MLPHeadClassifier((), early_stopping=True, max_iter=3, random_state=0).fit(X, y)
+    assert head.classes_.tolist() == list(labels)
+    kept, held = hold_out(y, 1000, 0.1, np.random.RandomState(0))
+    assert sorted([*kept, *held]) == list(range(1000))
+    assert 7 in kept
+    assert len(held) == 100
+
+
+def test_rows_are_held_out_class_by_class_as_far_as_that_goes(digits):
+    y = digits[1]
+    held = hold_out(y, 1000, 0.1, np.random.RandomState(0))[1]
+    assert np.abs(np.bincount(y[held]) - np.bincount(y) / 10).max() < 1
+    np.testing.assert_array_equal(
+        held, train_test_split(np.arange(1000), test_size=0.1, random_state=np.random.RandomState(0), stratify=y)[1]
+    )
+    for classes, fraction, n_held in ((y[:40], 0.1, 4), (y[:40], 0.9, 36), (np.arange(5), 0.3, 2), (None, 0.5, 20)):
+        n_rows = 40 if classes is None else len(classes)
+        kept, held = hold_out(classes, n_rows, fraction, np.random.RandomState(0))
+        assert sorted([*kept, *held]) == list(range(n_rows))
+        assert len(held) == n_held
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "huber", "absolute_error"])

@@ -36,6 +36,13 @@ def choose_device(device: str) -> torch.device:
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if chosen.type == "cuda" and (chosen.index or 0) >= available:
         raise ValueError(f"device={device!r} is not on this machine: torch sees {available} CUDA device(s).")
+    if chosen.type not in ("cpu", "cuda"):
+        try:
+            torch.zeros(1, device=chosen).item()
+        except Exception as error:  # each kind of device has an error of its own
+            raise ValueError(
+                f"device={device!r} is not on this machine, or cannot compute. Choose 'auto', 'cpu' or 'cuda'."
+            ) from error
     return chosen
 
 

@@ -35,6 +35,11 @@ def copy_module(module: Any) -> nn.Module:
     """
     if is_program(module):
         return torch.export.unflatten(module)
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ValueError(
+            "The module of TorchEncoder comes from torch.jit, and such modules can be neither frozen nor looked into. "
+            "Give the module that was scripted, or a program: torch.export.export(module.eval(), (example_rows,))."
+        )
     try:
         twin: nn.Module = copy.deepcopy(module)
     except Exception as error:  # a module may hold anything

@@ -1,5 +1,6 @@
 """What the network heads share: from checked data to fitted arrays."""
 
+import math
 import warnings
 from itertools import pairwise
 
@@ -129,10 +130,7 @@ class MLPHead(KeepsSourceMixin, CallbackSupportMixin, VersionedEstimator):
             return (X, targets, weights), (X_val.astype(X.dtype), self._read_validation(y_val, problem), None)
         if not self.early_stopping:
             return (X, targets, weights), None
-        stratify = targets if problem.stratify else None
-        kept, held_out = train_test_split(
-            np.arange(len(targets)), test_size=self.validation_fraction, random_state=rng, stratify=stratify
-        )
+        kept, held_out = hold_out(targets if problem.stratify else None, X.shape[0], self.validation_fraction, rng)
         parts = ((X[some], targets[some], None if weights is None else weights[some]) for some in (kept, held_out))
         return tuple(parts)
 
@@ -174,6 +172,26 @@ class MLPHead(KeepsSourceMixin, CallbackSupportMixin, VersionedEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def hold_out(classes, n_rows, fraction, rng):
+    """Return the numbers of the rows to train on and of those held out, class by class as far as that goes.
+
+    Where a class has a single row, that row is trained on. Where fewer rows are held out than there are classes, they
+    are drawn from all of them.
+    """
+    rows, single = np.arange(n_rows), np.arange(0)
+    if classes is not None:
+        _, numbers, counts = np.unique(classes, return_inverse=True, return_counts=True)
+        is_single = counts[numbers.ravel()] == 1
+        n_classes, n_others = (counts > 1).sum(), n_rows - is_single.sum()
+        n_held = math.ceil(fraction * n_others)
+        if n_classes == 0 or min(n_held, n_others - n_held) < n_classes:
+            classes = None
+        elif is_single.any():
+            rows, single, classes = rows[~is_single], rows[is_single], classes[~is_single]
+    kept, held = train_test_split(rows, test_size=fraction, random_state=rng, stratify=classes)
+    return np.concatenate([kept, single]), held
 
 
 def choose_start(head, last, problem, n_features, rng):

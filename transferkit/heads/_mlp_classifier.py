@@ -97,7 +97,8 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
     early_stopping : bool, default=False
         Whether to watch the score (accuracy) on held-out rows, and to go back to the weights that were best on them.
     validation_fraction : float, default=0.1
-        Share of the rows that `early_stopping` holds out, stratified, unless `fit` is given a validation set.
+        Share of the rows that `early_stopping` holds out, unless `fit` is given a validation set. They are stratified
+        if there is one for each class; a class's only row is not held out.
     mixup : float, default=0.0
         Parameter of the Beta distribution from which each row's share against a random partner is drawn anew in each
         epoch; features and targets are mixed alike [3]_. 0 is off.
