@@ -96,7 +96,7 @@ class KernelSearch:
         Inner products of the rows' features.
     targets : array of shape (n_rows,) or (n_rows, n_labels)
         Class numbers; or zeros and ones, for a logistic regression of each label.
-    fold_weights : array of shape (n_rows, n_folds)
+    fold_weights : array of shape (n_rows, n_folds) or (n_rows, n_folds, n_labels)
         Weights of the rows in the training part of each fold, zero where a row is held out.
     n_outputs : int
         Number of classes, or 1 for two classes and for labels.
@@ -117,8 +117,11 @@ class KernelSearch:
         self.device, self.n_outputs, self.tol, self.max_iter = choose_device(device), n_outputs, tol, max_iter
         self.fit_intercept = fit_intercept
         self.targets = targets.reshape(len(targets), -1)
-        self.fold_weights = np.repeat(fold_weights, self.targets.shape[1], axis=1).astype(np.float32)
-        total = fold_weights.mean(1)
+        n_rows, n_labels = self.targets.shape
+        by_label = fold_weights.reshape(n_rows, fold_weights.shape[1], -1)
+        spread = np.repeat(by_label, n_labels // by_label.shape[2], axis=2)
+        self.fold_weights = spread.reshape(n_rows, -1).astype(np.float32)
+        total = by_label.mean((1, 2))
         self.total = float(total.sum())
         share = total / total.sum() if fit_intercept else np.zeros(len(total))
         kernel = torch.from_numpy(kernels).double().to(self.device)

@@ -214,7 +214,8 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
         groups : array-like of shape (n_samples,), default=None
-            Groups for splitters that ask for them, such as :class:`~sklearn.model_selection.GroupKFold`.
+            Groups, for splitters that ask for them, such as :class:`~sklearn.model_selection.GroupKFold`. With an int
+            `cv` rows of one group are held out together.
 
         Returns
         -------

@@ -72,8 +72,8 @@ class _SharedSearch:
 
     def __init__(self, features, task, settings):
         X = check_features(features)
-        self.weights = task.fold_weights.astype(X.dtype)
-        self.search = _make_search(X, task.targets, self.weights[:, :-1], task, settings)
+        self.row_weights = task.row_weights.astype(X.dtype)
+        self.search = _make_search(X, task.targets, task.fold_weights[:, :-1].astype(X.dtype), task, settings)
         self.fits, self.candidates, began = [], [], time.perf_counter()
         for fit in self.search.run(settings.Cs):
             self.fits.append(fit)
@@ -82,7 +82,7 @@ class _SharedSearch:
 
     def refit(self, kept, features):
         """Return models of all rows for some candidates."""
-        return self.search.refit([self.fits[place] for place in kept], self.weights[:, -1:])
+        return self.search.refit([self.fits[place] for place in kept], self.row_weights)
 
 
 class _SplitSearch:
@@ -94,9 +94,9 @@ class _SplitSearch:
         scores, seconds = np.zeros((len(settings.Cs), *shape), np.float32), np.zeros(len(settings.Cs))
         for fold, (features, (train, test)) in enumerate(zip(of_folds, task.folds, strict=True)):
             X, began = check_features(features.both), time.perf_counter()
-            weights = np.concatenate([task.weigh(train), np.zeros(len(test))])
+            weights = np.concatenate([task.weigh(train), np.zeros((len(test), task.n_weights))]).astype(X.dtype)
             targets = task.targets[np.concatenate([train, test])]
-            search = _make_search(X, targets, weights[:, None].astype(X.dtype), task, settings)
+            search = _make_search(X, targets, weights[:, None], task, settings)
             for place, fit in enumerate(search.run(settings.Cs)):
                 scores[place, test, fold] = fit.scores[len(train) :, 0]
                 seconds[place], began = seconds[place] + time.perf_counter() - began, time.perf_counter()
@@ -104,15 +104,16 @@ class _SplitSearch:
 
     def refit(self, kept, features):
         """Return models of all rows for some candidates."""
-        X, weights = check_features(features), self.task.fold_weights[:, -1:]
-        search = _make_search(X, self.task.targets, weights.astype(X.dtype), self.task, self.settings)
-        fits = list(search.run([self.candidates[place].C for place in kept]))
-        return search.refit(fits, weights.astype(X.dtype))
+        X = check_features(features)
+        weights = self.task.row_weights.astype(X.dtype)
+        search = _make_search(X, self.task.targets, weights[:, None], self.task, self.settings)
+        return search.refit(list(search.run([self.candidates[place].C for place in kept])), weights)
 
 
 def _make_search(X, targets, weights, task, settings):
     from transferkit._training.logistic_search import LogisticSearch
 
+    weights = weights[:, :, 0] if weights.shape[2:] == (1,) else weights
     return LogisticSearch(X, targets, weights, n_outputs=task.n_outputs, **common(settings))
 
 

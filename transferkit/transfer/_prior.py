@@ -200,7 +200,7 @@ def _fit_on_blocks(searches, blocks, alpha, C, task, settings):
     search, before = searches[alpha]
     fit = search.fit(C, before)
     before.append(fit)
-    return fit, _RefittedModel(search, fit, task.fold_weights[:, -1:])
+    return fit, _RefittedModel(search, fit, task.row_weights)
 
 
 @dataclass

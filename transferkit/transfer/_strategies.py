@@ -73,6 +73,8 @@ def fit_judged(estimator, X, y, is_text, sample_weight, groups, terms=None):
     if estimator.source is not None:
         taken = fit_from_source(estimator, X, is_text, task, settings)
         return taken, [taken]
+    if "finetune" in names and task.n_weights > 1:
+        names = _leave_out_fine_tuning(names)
     fit = partial(_fit_strategy, estimator, X=X, is_text=is_text, task=task, settings=settings, terms=terms)
     outcomes = [estimator._fit_if_possible(fit, name, X, is_text) for name in names]
     taken = choose([outcome for outcome in outcomes if outcome.head is not None])
@@ -212,6 +214,16 @@ def _check_finetune(estimator, settings):
             "'mean' or 'tfidf', an LSAEncoder, an AutoencoderEncoder, or a TorchEncoder of a module whose parameters "
             f"require gradients. Got {encoder!r}. Use strategy='frozen'."
         )
+
+
+def _leave_out_fine_tuning(names):
+    """Return the other strategies; raise ValueError if there are none."""
+    if len(names) > 1:
+        return [name for name in names if name != "finetune"]
+    raise ValueError(
+        "strategy='finetune' has one weight for each row, not one for each label: class_weight of the head must be "
+        "None when y is an indicator matrix."
+    )
 
 
 def _warn_without_transfer(outcome):

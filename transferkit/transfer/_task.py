@@ -5,12 +5,11 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.metrics import check_scoring
-from sklearn.model_selection import StratifiedKFold, check_cv
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
 
 from transferkit._validation import check_sample_weight
 from transferkit.heads import LogisticHead
-from transferkit.heads._linear_classifier import weigh_rows
-from transferkit.heads._logistic import read_targets
+from transferkit.heads._logistic import read_targets, weigh_targets
 from transferkit.heads._search_table import takes_weights
 
 FEWEST_LABELS = 4  # a class, on average; with fewer there are no folds
@@ -32,7 +31,7 @@ class ClassificationTask:
     scoring : str, callable or None
         What the folds are scored by; accuracy if None.
     class_weight : dict, "balanced" or None
-        Weights of the classes.
+        Weights of the classes; of indicators "balanced" ones for each label.
     sample_weight : array-like of shape (n_samples,) or None
         Weights of the rows.
     groups : array-like of shape (n_samples,) or None
@@ -47,15 +46,16 @@ class ClassificationTask:
         n_rows = len(self.targets)
         self.n_outputs = 1 if self.multilabel or len(self.classes) == 2 else len(self.classes)
         self.n_scores = len(self.classes) if self.multilabel else self.n_outputs
-        self.class_weight = None if self.multilabel else class_weight
+        self.class_weight = class_weight
         placeholder = np.zeros((n_rows, 1), np.float32)
         self.sample_weight = check_sample_weight(sample_weight, placeholder, dtype=np.float32, ensure_non_negative=True)
         self.is_weighted = sample_weight is not None
         self.scorer = check_scoring(LogisticHead(), scoring=scoring)
         self.folds = make_folds(y, self.targets, self.multilabel, cv, groups, random_state)
-        self.fold_weights = np.stack(
-            [*(self._weigh_all(train) for train, _ in self.folds), self._weigh_all(np.arange(n_rows))], axis=1
-        )
+        self.row_weights = self.weigh(np.arange(n_rows))  # of all rows
+        self.n_weights = self.row_weights.shape[1]
+        by_fold = np.stack([*(self._weigh_all(train) for train, _ in self.folds), self.row_weights], axis=1)
+        self.fold_weights = by_fold[:, :, 0] if self.n_weights == 1 else by_fold
 
     @property
     def has_folds(self):
@@ -139,27 +139,33 @@ class ClassificationTask:
         return np.maximum(likelihood, _FLOOR), counts * trained[labels]
 
     def weigh(self, train):
-        """Return the weights in training of some rows, (n_train,): their own times those of their classes."""
+        """Return the weights in training of some rows, (n_train, 1), or (n_train, n_labels) where labels differ."""
         rows = np.zeros((len(train), 1), np.float32)
-        return weigh_rows(rows, self.classes, self.targets[train], self.class_weight, self.sample_weight[train])
+        return weigh_targets(self, rows, self.classes, self.targets[train], self.multilabel, self.sample_weight[train])
 
     def _weigh_all(self, train):
-        """Return weights of all rows, (n_samples,), zero for those that are not in training."""
-        weights = np.zeros(len(self.targets), np.float32)
-        weights[train] = self.weigh(train)
+        """Return weights of all rows, zero for those that are not in training."""
+        weights = np.zeros((len(self.targets), self.n_weights), np.float32)
+        np.add.at(weights, train, self.weigh(train))  # a row that a bootstrap repeats counts as often
         return weights
 
 
 def make_folds(y, targets, multilabel, cv, groups, random_state):
     """Return (train, test) positions of each fold; none where an int asks for folds of very few labels."""
-    if not isinstance(cv, Integral) or groups is not None:
-        return list(check_cv(cv, y, classifier=True).split(np.zeros(len(targets)), y, groups))
+    rows = np.arange(len(targets))
+    if not isinstance(cv, Integral):
+        folds = check_cv(cv, y, classifier=True).split(rows[:, None], y, groups)
+        return [(rows[train], rows[test]) for train, test in folds]  # masks become positions
     counts = np.array([len(targets)]) if multilabel else np.bincount(targets)
     if len(targets) < FEWEST_LABELS * max(len(counts), 2) or (not multilabel and np.sort(counts)[-2] < 2):
         return []
     strata = np.zeros(len(targets), np.int64) if multilabel else targets
-    n_splits = min(cv, int(counts.max()), MOST_FOLDS_OF_MANY if len(targets) > MANY_ROWS else cv)
-    splitter = StratifiedKFold(n_splits, shuffle=True, random_state=random_state)
+    most = min(cv, int(counts.max()), MOST_FOLDS_OF_MANY if len(targets) > MANY_ROWS else cv)
+    kind = StratifiedKFold
+    if groups is not None:
+        kind, most = StratifiedGroupKFold, min(most, len(np.unique(groups)))
+        if most < 2:
+            raise ValueError("groups must name at least 2 groups: rows of one are held out together.")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class in y", category=UserWarning)
-        return list(splitter.split(np.zeros(len(targets)), strata))
+        return list(kind(most, shuffle=True, random_state=random_state).split(rows[:, None], strata, groups))
