@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+from sklearn.model_selection import StratifiedKFold
 
 from transferkit._algorithms.domain_validation import (
     agreed_gain,
@@ -13,8 +14,8 @@ from transferkit._algorithms.domain_validation import (
 from transferkit._algorithms.importance_weights import effective_sample_size
 from transferkit.adaptation._domains import stack_rows
 from transferkit.encoders._lost_words import count_inner_frames
-from transferkit.heads import LogisticHead
-from transferkit.transfer._domain_candidates import BLENDS
+from transferkit.heads import LogisticHeadCV
+from transferkit.transfer._domain_candidates import BLENDS, N_FOLDS
 
 CRITERIA = ("iwv", "dev", "circular", "entropy")
 SOURCE_CRITERIA = CRITERIA[:3]
@@ -53,12 +54,19 @@ def judge(fitted, domains, shared_weights):
 
 
 def density_ratio(source, target, C=1.0):
-    """Return p_target / p_source of source rows (n_source,), from the odds of logistic regression."""
+    """Return p_target / p_source of source rows (n_source,), from the odds of logistic regression on other rows.
+
+    Of its own training rows a classifier of many features is surer than it has reason to be.
+    """
     domain = np.repeat([0, 1], [source.shape[0], target.shape[0]])
-    head = LogisticHead(C, device="cpu").fit(stack_rows(source, target), domain)
-    scores = np.asarray(head.decision_function(source), np.float64)
-    ratio = np.clip(scores, -_MOST_LOG_RATIO, _MOST_LOG_RATIO) + np.log(source.shape[0] / target.shape[0])
-    return np.exp(ratio)
+    n_folds = min(N_FOLDS, *np.bincount(domain))
+    scores = np.zeros(source.shape[0])
+    if n_folds > 1:
+        folds = StratifiedKFold(n_folds, shuffle=True, random_state=0)
+        search = LogisticHeadCV([C], cv=folds, scoring="neg_log_loss", refit=False, store_oof=True, device="cpu")
+        scores = np.asarray(search.fit(stack_rows(source, target), domain).oof_decision_[0, : len(scores)], np.float64)
+        scores += np.log(source.shape[0] / target.shape[0])
+    return np.exp(np.clip(scores, -_MOST_LOG_RATIO, _MOST_LOG_RATIO))
 
 
 def is_supported(weights):
