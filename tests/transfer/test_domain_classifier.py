@@ -1,6 +1,7 @@
 """Labels from one domain, predictions for another: adapted where that is clearly better, and not where it is not."""
 
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ from transferkit import (
 )
 from transferkit._algorithms.domain_validation import Estimate
 from transferkit.transfer._domain_candidates import Domains, Fitted, fit_candidate, make_folds, uses_labels
-from transferkit.transfer._domain_selection import choose, density_ratio
+from transferkit.transfer._domain_selection import choose, density_ratio, judge
 
 RNG = np.random.default_rng(0)
 DIGITS, LABELS = load_digits(n_class=5, return_X_y=True)
@@ -434,21 +435,93 @@ def test_density_ratios_of_very_few_rows_are_finite(n_target):
     assert np.isfinite(density_ratio(SOURCE, TARGET[:n_target])).all()
 
 
+def estimate(**error_rates):
+    """Return estimates on 1,000 rows, the first of which are wrong."""
+    terms = {name: (np.arange(1000) < 1000 * rate).astype(float) for name, rate in error_rates.items()}
+    return {name: Estimate(term.mean(), term) for name, term in terms.items()}
+
+
+def choose_among(before, **candidates):
+    """Return the name that is taken of candidates, given by name with their estimates."""
+    names = ["none", *(name.replace("_and_", "+") for name in candidates)]
+    best, rows = choose([Fitted(name, None, None, None) for name in names], [before, *candidates.values()])
+    assert [row["chosen"] for row in rows] == [position == best for position in range(len(rows))]
+    return names[best]
+
+
 @pytest.mark.parametrize(
     ("name", "errors", "is_taken"),
     [
-        ("CORAL", 60, True),  # of 1,000 rows, where none has 100
-        ("CORAL", 97, False),
-        ("none+denoising", 97, True),
-        ("none+denoising", 103, True),
-        ("none+denoising", 140, False),
+        ("CORAL", 0.060, True),  # where none has 0.1
+        ("CORAL", 0.097, False),
+        ("none_and_denoising", 0.097, True),
+        ("none_and_denoising", 0.103, True),
+        ("none_and_denoising", 0.140, False),
     ],
 )
 def test_evidence_must_be_for_an_adaptation_and_against_a_blend(name, errors, is_taken):
-    found = []
-    for n_wrong in (100, errors):
-        terms = (np.arange(1000) < n_wrong).astype(float)
-        found.append({criterion: Estimate(terms.mean(), terms) for criterion in ("iwv", "circular", "entropy")})
-    best, rows = choose([Fitted("none", None, None, None), Fitted(name, None, None, None)], found)
-    assert best == is_taken
-    assert [row["chosen"] for row in rows] == [not is_taken, is_taken]
+    before, after = (dict.fromkeys(("iwv", "circular", "entropy"), rate) for rate in (0.1, errors))
+    taken = choose_among(estimate(**before), **{name: estimate(**after)})
+    assert (taken != "none") == is_taken
+
+
+def test_a_gain_of_few_rows_must_be_larger_than_its_error():
+    def of_rows(n_rows, errors):
+        terms = np.isin(np.arange(n_rows), errors).astype(float)
+        return {"circular": Estimate(terms.mean(), terms)}
+
+    few = of_rows(50, [0, 1, 2, 3]), of_rows(50, [2, 3, 4])  # two points, of three rows
+    assert choose_among(few[0], CORAL=few[1]) == "none"
+    many = of_rows(5000, range(400)), of_rows(5000, range(300))
+    assert choose_among(many[0], CORAL=many[1]) == "CORAL"
+
+
+def test_of_several_adaptations_the_one_with_the_largest_gain_is_taken():
+    after = {name: estimate(circular=rate) for name, rate in (("A", 0.1), ("B", 0.05), ("C", 0.08))}
+    assert choose_among(estimate(circular=0.2), **after) == "B"
+
+
+def test_one_misled_criterion_decides_nothing():
+    before = dict.fromkeys(("iwv", "circular", "entropy"), 0.2)
+    assert choose_among(estimate(**before), CORAL=estimate(**before | {"entropy": 0.0})) == "none"
+    better = {"iwv": 0.15, "circular": 0.15, "entropy": 0.9}
+    assert choose_among(estimate(**before), CORAL=estimate(**better)) == "CORAL"
+
+
+def test_criteria_that_only_one_has_are_not_compared():
+    assert choose_among(estimate(circular=0.2), CORAL=estimate(circular=0.2, dev=0.0)) == "none"
+
+
+@pytest.fixture
+def judged():
+    """Return what a candidate is judged by: half of the source is sure and right, a quarter unsure and wrong."""
+    truth = np.zeros(400, int)
+    held_out = np.repeat([[0.95, 0.05], [0.6, 0.4], [0.4, 0.6]], [200, 100, 100], axis=0)
+    target = np.repeat([[0.95, 0.05], [0.6, 0.4], [0.4, 0.6]], [20, 90, 90], axis=0)
+    back = np.repeat([[0.0, -9.0], [-9.0, 0.0]], [360, 40], axis=0)
+    head = SimpleNamespace(classes_=np.array([0, 1]))
+    fitted = Fitted("CORAL", None, None, head, held_out, target, lambda pseudo: back)
+    return fitted, Domains(None, truth, None, np.ones(400, bool), False, [])
+
+
+def test_each_criterion_estimates_the_error_rate_in_its_own_way(judged):
+    found = judge(*judged, np.repeat([1.0, 3.0], 200))
+    assert list(found) == ["iwv", "dev", "circular", "entropy"]
+    assert found["iwv"].value == pytest.approx(0.375)  # the unsure half counts three times
+    assert found["dev"].value == pytest.approx(0.45, abs=0.05)  # of the target nine in ten are unsure, half are wrong
+    assert found["circular"].value == pytest.approx(0.1)
+    assert found["entropy"].value == pytest.approx(0.45)  # half of the unsure ones, as on the source
+
+
+@pytest.mark.parametrize(("share", "votes"), [(0.25, True), (0.15, False)])
+def test_weights_that_rest_on_few_rows_do_not_vote(judged, share, votes):
+    found = judge(*judged, (np.arange(400) < share * 400).astype(float))
+    assert ("iwv" in found) == votes
+    assert "dev" in found
+
+
+def test_weights_in_the_space_of_predictions_that_rest_on_few_rows_do_not_vote(judged):
+    fitted, domains = judged
+    fitted.held_out[:] = np.repeat([[0.999, 0.001], [0.55, 0.45]], [380, 20], axis=0)
+    fitted.target[:] = np.repeat([[0.55, 0.45], [0.45, 0.55]], 100, axis=0)
+    assert list(judge(fitted, domains, np.ones(400))) == ["iwv", "circular", "entropy"]

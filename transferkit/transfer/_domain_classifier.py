@@ -126,8 +126,8 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
     :class:`ImportanceWeighting`; and always no adaptation. No target label is looked at: each candidate's error rate in
     the target is estimated by
 
-    - "iwv": errors on held-out source rows, weighed by how likely each is in the target [1]_, which is told from the
-      features;
+    - "iwv": errors on held-out source rows, weighted by how likely each is in the target [1]_, which is told from the
+      features by a classifier of the domains that did not see the row;
     - "dev": the same with weights told from the candidate's own scores, and a control variate [2]_;
     - "circular": errors of a second model on the source that was trained on the predictions for the target [3]_;
     - "entropy": the share of target predictions that are less sure than so many held-out source predictions as are
@@ -135,7 +135,7 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
 
     Weighted criteria do not vote where the effective sample size of their weights is below 20 % of the source rows. A
     candidate is taken if the error rate falls by more than 0.75 points and by more than one standard error, by the
-    median of the criteria, and at least half of them see it fall; of several the one with the largest gain. With the
+    median of the criteria, so that at least half of them see it fall; of several the one with the largest gain. For the
     two means the burden of proof is the other way round: features that are made alike in both domains move neither
     towards the other, and half of the model is as it was, so they are taken unless the error rate rises by so much.
     All four criteria can be wrong together, and all can miss a gain: that is the price of having no labels. With some

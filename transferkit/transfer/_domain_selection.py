@@ -78,7 +78,7 @@ def choose(candidates, estimates):
     """Return the position of the candidate to take, and the rows of the table.
 
     The first candidate is none. Another one takes its place where the estimates, by the median of the criteria that
-    both have, fall by more than 0.75 points and one standard error, and half of the criteria at least see it. With a
+    both have, fall by more than 0.75 points and one standard error; half of the criteria at least then see it. With a
     blend the burden of proof is the other way round: it is taken unless they rise by so much. Of several, the one with
     the largest gain.
     """
@@ -89,7 +89,7 @@ def choose(candidates, estimates):
         after = {criterion: found[criterion] for criterion in shared}
         gain, error, n_in_favour = agreed_gain(before, after, SOURCE_CRITERIA)
         least = max(LEAST_GAIN, LEAST_ERRORS * error)
-        is_taken = gain > -least if candidate.name in BLENDS else gain > least and 2 * n_in_favour >= len(shared)
+        is_taken = gain > (-least if candidate.name in BLENDS else least)
         if position > 0 and is_taken and gain > largest:
             best, largest = position, gain
         values = {criterion: found[criterion].value if criterion in found else np.nan for criterion in CRITERIA}
