@@ -1,0 +1,680 @@
+"""What holds for every estimator of rows of numbers in its default settings: one list of invariances."""
+
+import ast
+import inspect
+import multiprocessing
+import re
+import subprocess
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpydoc.docscrape import ClassDoc
+from scipy import sparse
+from sklearn import config_context
+from sklearn.base import clone, is_regressor
+from sklearn.decomposition import PCA
+from sklearn.ensemble import AdaBoostClassifier, BaggingClassifier, BaggingRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.model_selection import StratifiedKFold
+
+import transferkit
+from transferkit import (
+    CORAL,
+    AutoencoderEncoder,
+    DomainTransferClassifier,
+    FeatureAugmentation,
+    ImportanceWeighting,
+    KMeansEncoder,
+    LinearTransport,
+    LogisticHead,
+    LogisticHeadCV,
+    MarginalizedDenoising,
+    MLPHeadClassifier,
+    MLPHeadRegressor,
+    MultiTaskTransfer,
+    PretrainedEncoder,
+    RidgeHead,
+    SOMEncoder,
+    StructuralCorrespondence,
+    SubspaceAlignment,
+    TorchEncoder,
+    TransferClassifier,
+    TransferRegressor,
+)
+from transferkit.exceptions import DivergenceError
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What an estimator learns from: classifiers the labels, regressors the targets, adaptations the domains."""
+
+    X: object
+    labels: np.ndarray
+    targets: np.ndarray
+    domain: np.ndarray  # 1 for the source, -1 for the target
+    weight: np.ndarray | None = None
+    folds: np.ndarray | None = None  # number of the fold that holds each row out
+
+    def take(self, index):
+        X = self.X.iloc[index] if hasattr(self.X, "iloc") else self.X[index]
+        weight, folds = (None if each is None else each[index] for each in (self.weight, self.folds))
+        return Rows(X, self.labels[index], self.targets[index], self.domain[index], weight, folds)
+
+    def with_X(self, X):
+        return replace(self, X=X)
+
+
+def make_rows(seed=0, n=90, n_features=5, *, step=1 / 64):
+    """Return three groups of rows; numbers are multiples of `step`, so that an offset of 1e7 rounds nothing away."""
+    random = np.random.RandomState(seed)
+    labels = random.permutation(np.arange(n) % 3)
+    X = 3 * np.eye(3, n_features)[labels] + random.randn(n, n_features)
+    X = np.round(X / step) * step
+    targets = X @ random.randn(n_features) + 0.1 * random.randn(n)
+    domain = np.where(np.arange(n) < 2 * n // 3, 1, -1)
+    return Rows(X, labels, targets, domain)
+
+
+ROWS, OTHER = make_rows(), make_rows(seed=1)
+
+
+@cache
+def make_module():
+    """Return a network whose first layer works in place."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return torch.nn.Sequential(
+            torch.nn.LeakyReLU(0.5, inplace=True), torch.nn.Linear(5, 8), torch.nn.Tanh(), torch.nn.Linear(8, 4)
+        )
+
+
+def fit_pca(rows):
+    return PCA(3, svd_solver="full").fit(rows.X)  # the solver for many rows has no digits left far from the origin
+
+
+MODELS = {
+    "LogisticHead": lambda rows: LogisticHead(),
+    "LogisticHeadCV": lambda rows: LogisticHeadCV(),
+    "RidgeHead": lambda rows: RidgeHead(),
+    "RidgeHead alphas": lambda rows: RidgeHead(alphas=[0.01, 0.1, 1.0, 10.0, 100.0]),
+    "MLPHeadClassifier": lambda rows: MLPHeadClassifier(random_state=0),
+    "MLPHeadRegressor": lambda rows: MLPHeadRegressor(random_state=0),
+    "TransferClassifier": lambda rows: TransferClassifier(fit_pca(rows)),
+    "TransferClassifier unfitted": lambda rows: TransferClassifier(PCA(3, svd_solver="full")),
+    "TransferClassifier scratch": lambda rows: TransferClassifier(strategy="scratch"),
+    "TransferClassifier module": lambda rows: TransferClassifier(TorchEncoder(make_module())),
+    "TransferClassifier source": lambda rows: TransferClassifier(source=LogisticHead().fit(rows.X, rows.labels)),
+    "TransferRegressor": lambda rows: TransferRegressor(fit_pca(rows)),
+    "TransferRegressor scratch": lambda rows: TransferRegressor(strategy="scratch"),
+    "MultiTaskTransfer": lambda rows: MultiTaskTransfer(TransferClassifier(fit_pca(rows))),
+    "DomainTransferClassifier": lambda rows: DomainTransferClassifier(),
+    "KMeansEncoder": lambda rows: KMeansEncoder(3),
+    "SOMEncoder": lambda rows: SOMEncoder(),
+    "AutoencoderEncoder": lambda rows: AutoencoderEncoder(),
+    "TorchEncoder": lambda rows: TorchEncoder(make_module()),
+    "PretrainedEncoder": lambda rows: PretrainedEncoder(fit_pca(rows)),
+    "CORAL": lambda rows: CORAL(),
+    "LinearTransport": lambda rows: LinearTransport(),
+    "SubspaceAlignment": lambda rows: SubspaceAlignment(),
+    "ImportanceWeighting": lambda rows: ImportanceWeighting(),
+    "MarginalizedDenoising": lambda rows: MarginalizedDenoising(),
+    "StructuralCorrespondence": lambda rows: StructuralCorrespondence(),
+    "FeatureAugmentation": lambda rows: FeatureAugmentation(),
+}  # fmt: skip
+CLASSIFIERS = [name for name in MODELS if "Classifier" in name or "Logistic" in name or "MultiTask" in name]
+REGRESSORS = [name for name in MODELS if "Regressor" in name or "Ridge" in name]
+PREDICTORS = [*CLASSIFIERS, *REGRESSORS]
+ADAPTATIONS = list(MODELS)[-7:]
+ENCODERS = [name for name in MODELS if name not in PREDICTORS and name not in ADAPTATIONS]
+TRANSFORMERS = [*ENCODERS, *ADAPTATIONS]
+SLOW = [
+    name for name in MODELS if "Transfer" in name and "Regressor" not in name
+]  # take a quarter of a second and more
+WITH_WEIGHTS = [name for name in PREDICTORS if name not in ("MultiTaskTransfer", "DomainTransferClassifier")]
+DENSE_ONLY = ["TransferClassifier unfitted", "TransferClassifier module", "TorchEncoder", "CORAL", "LinearTransport"]
+
+# Where an estimator cannot hold a contract, and why. Each of these must break it.
+EXCEPTIONS = {}
+
+# Faults that are being fixed: to be emptied.
+KNOWN = {}
+
+
+def every(names, contract, **variants):
+    """Parametrise with the models of these names; those with an exception to the contract must break it.
+
+    One argument may come in variants, of which slow models get the first one only.
+    """
+    values = next(iter(variants.values()), [None])
+    cases = []
+    for name in names:
+        marks = ()
+        if (name, contract) in EXCEPTIONS:
+            marks = pytest.mark.xfail(reason=EXCEPTIONS[name, contract], strict=True)
+        elif (name, contract) in KNOWN:
+            marks = pytest.mark.xfail(reason=KNOWN[name, contract], strict=False)
+        for value in list(values)[: 1 if name in SLOW else None]:
+            cases.append(pytest.param(*[name, value][: 1 + len(variants)], marks=marks))
+    return pytest.mark.parametrize(("name", *variants), cases)
+
+
+def learn(name, rows=ROWS, *, pretrained_on=None, **parameters):
+    """Return the model of this name, fitted on the rows; what is pretrained has seen `pretrained_on`, or the rows."""
+    model = MODELS[name](rows if pretrained_on is None else pretrained_on)
+    return fit(model.set_params(**parameters), rows)
+
+
+def fit(model, rows):
+    options = {} if rows.weight is None else {"sample_weight": rows.weight}
+    cv = next((cv for cv in ("cv", "estimator__cv") if cv in model.get_params()), None)
+    if rows.folds is not None and cv is not None and not isinstance(model, DomainTransferClassifier):
+        numbers = np.unique(rows.folds)
+        model.set_params(**{cv: [(np.flatnonzero(rows.folds != i), np.flatnonzero(rows.folds == i)) for i in numbers]})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*(transfer|adapt)", category=UserWarning)
+        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+        if isinstance(model, (MLPHeadClassifier, MLPHeadRegressor)):  # may end at max_iter
+            warnings.simplefilter("ignore", ConvergenceWarning)
+        if isinstance(model, MultiTaskTransfer):
+            return model.fit(rows.X, {"all": rows.labels, "two": rows.labels == rows.labels[0]})
+        if isinstance(model, DomainTransferClassifier):
+            source, target = rows.take(rows.domain > 0), rows.take(rows.domain < 0)
+            return model.fit(source.X, source.labels, X_target=target.X)
+        if is_adaptation(model):
+            return model.fit(rows.X, rows.labels, sample_domain=rows.domain)
+        return model.fit(rows.X, rows.targets if is_regressor(model) else rows.labels, **options)
+
+
+def is_adaptation(model):
+    return type(model).__module__.startswith("transferkit.adaptation")
+
+
+learned = cache(learn)
+
+
+def answer(model, rows=ROWS):
+    """Return one row of numbers for each row, from whatever the model gives."""
+    if isinstance(model, ImportanceWeighting):  # rows pass through it
+        return model.sample_weight_[:, None]
+    if is_adaptation(model):
+        return dense(model.transform(rows.X, sample_domain=rows.domain))
+    if isinstance(model, KMeansEncoder):  # clusters have no order
+        return dense(model.transform(rows.X))[:, np.lexsort(model.cluster_centers_.T)]
+    if hasattr(model, "transform"):
+        return dense(model.transform(rows.X))
+    if isinstance(model, MultiTaskTransfer):
+        return np.hstack(list(model.predict_proba(rows.X).values()))
+    return model.predict_proba(rows.X) if hasattr(model, "predict_proba") else model.predict(rows.X)[:, None]
+
+
+def dense(array):
+    return array.toarray() if sparse.issparse(array) else np.asarray(array)
+
+
+def score(model, rows=ROWS):
+    """Return the accuracy or R2 of the predictions for the rows that the model was trained on."""
+    found = model.predict(rows.X)
+    if isinstance(found, dict):
+        return accuracy_score(rows.labels, found["all"])
+    return r2_score(rows.targets, found) if is_regressor(model) else accuracy_score(rows.labels, found)
+
+
+def assert_alike(found, expected, tolerance=1e-2):
+    """Assert that answers differ by no more than a share of how far the expected ones are from their mean."""
+    assert found.shape == expected.shape
+    spread = np.abs(expected - expected.mean(0)).max()
+    assert np.abs(found - expected).max() / max(spread, 1e-300) <= tolerance
+
+
+# Offsets and scales
+
+
+@every(MODELS, "translation", offset=[1e7, 1e4])
+def test_rows_far_from_the_origin_are_learned_like_those_near_it(name, offset):
+    rows = ROWS.with_X(ROWS.X + offset)
+    found = answer(learn(name, rows), rows)
+    assert_alike(found - offset if name in ("CORAL", "LinearTransport") else found, answer(learned(name)))
+
+
+@every(MODELS, "column of timestamps")
+def test_column_of_timestamps_is_as_good_as_seconds_since_the_first(name):
+    column = np.random.RandomState(1).randint(-128, 128, (len(ROWS.X), 1)) / 64
+    near, far = (ROWS.with_X(np.hstack([ROWS.X[:, :4], column + start])) for start in (0, 1.7e9))
+    found = answer(learn(name, far), far)
+    if name in ("CORAL", "LinearTransport"):
+        found[:, 4] -= 1.7e9
+    assert_alike(found, answer(learn(name, near), near))
+
+
+@every(PREDICTORS, "large column")
+def test_column_of_milliseconds_beside_small_ones_does_no_harm(name):
+    column = 1.7e12 + np.random.RandomState(2).rand(len(ROWS.X), 1) * 3e10
+    rows = ROWS.with_X(np.hstack([ROWS.X[:, :4], column]))
+    without = ROWS.with_X(np.hstack([ROWS.X[:, :4], 0 * column]))
+    assert score(learn(name, rows), rows) > score(learn(name, without, pretrained_on=ROWS), without) - 0.05
+
+
+@every(TRANSFORMERS, "scale", factor=[1e-4, 1e4, 1e7])
+def test_features_are_in_the_units_of_the_rows(name, factor):
+    rows = ROWS.with_X(ROWS.X * factor)
+    assert_alike(answer(learn(name, rows), rows) / factor, answer(learned(name)))
+
+
+@every(PREDICTORS, "scale", factor=[1e7, 1e4])
+def test_large_units_are_learned_as_well_as_small_ones(name, factor):
+    rows = ROWS.with_X(ROWS.X * factor)
+    assert score(learn(name, rows), rows) > score(learned(name)) - 0.03
+
+
+@every(MODELS, "float32")
+def test_float32_and_float64_agree(name):
+    rows = ROWS.with_X(ROWS.X.astype(np.float32))
+    assert_alike(answer(learn(name, rows), rows), answer(learned(name)), 5e-3)
+
+
+# Weights and order
+
+FOLDS = replace(ROWS, folds=np.arange(len(ROWS.X)) % 3)
+
+
+@every(WITH_WEIGHTS, "weights")
+def test_weight_k_is_k_copies(name):
+    counts = np.random.RandomState(0).randint(1, 4, len(ROWS.X))
+    weighted = learn(name, replace(FOLDS, weight=counts.astype(float)))
+    copied = learn(name, FOLDS.take(np.repeat(np.arange(len(ROWS.X)), counts)), pretrained_on=ROWS)
+    assert_alike(answer(weighted), answer(copied), 5e-3)
+
+
+@every(WITH_WEIGHTS, "weights zero")
+def test_weight_zero_is_absence(name):
+    kept = np.random.RandomState(0).rand(len(ROWS.X)) < 0.6
+    labels = np.where(kept, ROWS.labels, 0)  # what has no weight may be wrong
+    weighted = learn(name, replace(FOLDS, weight=kept.astype(float), labels=labels), pretrained_on=ROWS)
+    assert_alike(answer(weighted), answer(learn(name, FOLDS.take(kept), pretrained_on=ROWS)), 5e-3)
+
+
+@every(MODELS, "order of rows")
+def test_order_of_rows_does_not_matter(name):
+    order = np.random.RandomState(0).permutation(len(ROWS.X))
+    shuffled = FOLDS.take(order)
+    found, expected = learn(name, shuffled, pretrained_on=ROWS), learned(name, FOLDS)
+    assert_alike(answer(found, shuffled), answer(expected)[order], 5e-3)
+
+
+@every(MODELS, "order of columns")
+def test_columns_in_another_order_are_matched_by_name_or_refused(name):
+    frames = pytest.importorskip("pandas")
+    rows = ROWS.with_X(frames.DataFrame(ROWS.X, columns=list("abcde")))
+    model = learn(name, rows)
+    np.testing.assert_allclose(answer(model, rows), answer(learned(name)), rtol=1e-6)  # and no warning
+    try:
+        found = answer(model, rows.with_X(rows.X[list("edcba")]))
+    except ValueError as error:
+        assert "feature names" in str(error)
+    else:
+        assert_alike(found, answer(model, rows))
+
+
+@every(MODELS, "names of columns")
+def test_names_of_columns_are_kept(name):
+    frames = pytest.importorskip("pandas")
+    model = learn(name, ROWS.with_X(frames.DataFrame(ROWS.X, columns=list("abcde"))))
+    assert list(model.feature_names_in_) == list("abcde")
+
+
+# Inputs
+
+KINDS = {
+    "float32": lambda X: X.astype(np.float32),
+    "float64": lambda X: X.copy(),
+    "columns first": np.asfortranarray,
+    "int": lambda X: X.round().astype(int),
+    "CSR": sparse.csr_matrix,
+    "CSC": sparse.csc_matrix,
+}
+
+
+def buffers(rows):
+    parts = [rows.X.data, rows.X.indices, rows.X.indptr] if sparse.issparse(rows.X) else [rows.X]
+    return [*parts, *(each for each in (rows.labels, rows.targets, rows.domain, rows.weight) if each is not None)]
+
+
+@pytest.fixture
+def warn_always():
+    """Let torch warn of each array that is read only, not only of the first one in a process."""
+    torch.set_warn_always(True)
+    yield
+    torch.set_warn_always(False)
+
+
+@every(MODELS, "inputs", kind=KINDS)
+@pytest.mark.usefixtures("warn_always")
+def test_inputs_stay_as_they_are_and_may_be_read_only(name, kind):
+    if kind.startswith("CS") and name in DENSE_ONLY:
+        pytest.skip("takes no sparse rows")
+    rows = replace(ROWS.take(np.arange(len(ROWS.X))), X=KINDS[kind](ROWS.X))
+    if name in WITH_WEIGHTS:
+        rows = replace(rows, weight=np.linspace(0.5, 1.5, len(ROWS.X)))
+    before = [each.copy() for each in buffers(rows)]
+    expected = answer(learn(name, rows, pretrained_on=ROWS), rows)
+    for each, as_it_was in zip(buffers(rows), before, strict=True):
+        np.testing.assert_array_equal(each, as_it_was)
+        each.setflags(write=False)
+    np.testing.assert_allclose(answer(learn(name, rows, pretrained_on=ROWS), rows), expected, rtol=1e-6, atol=1e-9)
+    for each, as_it_was in zip(buffers(rows), before, strict=True):
+        np.testing.assert_array_equal(each, as_it_was)
+
+
+@every(MODELS, "set_config", output=["pandas", "polars"])
+def test_configured_data_frames_are_returned_and_change_no_number(name, output):
+    frames = pytest.importorskip(output)
+    with config_context(transform_output=output):
+        model = learn(name)
+        if name in TRANSFORMERS:
+            options = {"sample_domain": ROWS.domain} if name in ADAPTATIONS else {}
+            found = model.transform(ROWS.X, **options)
+            assert isinstance(found, frames.DataFrame)
+            assert list(found.columns) == list(model.get_feature_names_out())
+        found = answer(model)
+        old = answer(learned(name))
+    np.testing.assert_array_equal(found, answer(learned(name)))
+    np.testing.assert_array_equal(old, answer(learned(name)))
+
+
+# Parameters, clones and ensembles
+
+
+@every(MODELS, "parameters")
+def test_parameters_can_be_read_and_set_again(name):
+    model = MODELS[name](ROWS)
+    model.set_params(**model.get_params())
+    np.testing.assert_array_equal(answer(fit(model, ROWS)), answer(learned(name)))
+    np.testing.assert_array_equal(answer(fit(clone(model), ROWS)), answer(learned(name)))
+
+
+@every(
+    [name for name in WITH_WEIGHTS if name in CLASSIFIERS],
+    "ensembles",
+    ensemble=[BaggingClassifier, AdaBoostClassifier],
+)
+def test_ensembles_of_classifiers_can_be_fitted(name, ensemble):
+    members = ensemble(MODELS[name](ROWS), n_estimators=2, random_state=0)
+    assert score(fit(members, ROWS)) > 0.8
+
+
+@every([name for name in WITH_WEIGHTS if name in REGRESSORS], "ensembles")
+def test_ensembles_of_regressors_can_be_fitted(name):
+    members = BaggingRegressor(MODELS[name](ROWS), n_estimators=2, random_state=0)
+    assert score(fit(members, ROWS)) > score(learned(name)) - 0.1
+
+
+# Labels
+
+LABEL_KINDS = {
+    "int8": np.array([3, 7], np.int8),
+    "uint64": np.array([3, 2**63 + 1], np.uint64),
+    "float": np.array([1.0, 2.0]),
+    "bool": np.array([False, True]),
+    "str": np.array(["matrix", "animal"]),
+    "object": np.array(["matrix", "animal"], dtype=object),
+    "object ints": np.array([3, 7], dtype=object),
+}
+
+
+@every(CLASSIFIERS, "label types", kind=LABEL_KINDS)
+def test_labels_keep_their_type(name, kind):
+    labels = LABEL_KINDS[kind][(ROWS.labels == 0).astype(int)]
+    model = learn(name, replace(ROWS, labels=labels), pretrained_on=ROWS)
+    found = model.predict(ROWS.X)
+    found = found["all"] if isinstance(found, dict) else found
+    assert found.dtype == labels.dtype
+    assert set(map(type, found.tolist())) == set(map(type, labels.tolist()))
+    assert np.mean(found == labels) > 0.9
+
+
+def with_class_of_one_row():
+    labels = ROWS.labels.copy()
+    labels[0] = 9
+    return replace(ROWS, labels=labels)
+
+
+@every(CLASSIFIERS, "class of one row")
+def test_class_of_one_row_is_a_class(name):
+    rows = with_class_of_one_row()
+    model = learn(name, rows, pretrained_on=ROWS)
+    model = model.models_["all"] if isinstance(model, MultiTaskTransfer) else model
+    assert list(model.classes_) == [0, 1, 2, 9]
+    found = model.predict_proba(ROWS.X)
+    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
+    assert score(model, rows) > 0.8
+
+
+SCORINGS = ["neg_log_loss", "roc_auc_ovr", "neg_brier_score", "f1_macro", "accuracy"]
+SEARCHING = [name for name in WITH_WEIGHTS if name in CLASSIFIERS and ("CV" in name or "Transfer" in name)]
+
+
+@every(SEARCHING, "class missing from a fold", scoring=SCORINGS)
+def test_class_may_be_missing_from_folds(name, scoring):
+    model = learn(name, with_class_of_one_row(), pretrained_on=ROWS, scoring=scoring)
+    assert np.isfinite(answer(model)).all()
+    assert score(model, with_class_of_one_row()) > 0.8
+
+
+# Degenerate rows and counts of rows
+
+ALIKE = ["sparse zeros", "dense zeros", "dense ones", "sparse ones", "wide sparse zeros"]
+
+
+def learn_rows_all_alike(name, kind):
+    X = (np.ones if "ones" in kind else np.zeros)((len(ROWS.X), 300 if "wide" in kind else 5))
+    if "wide" in kind and any(word in name for word in ("Transfer", "Torch", "Pretrained")):
+        pytest.skip("what was pretrained takes five features")
+    if "sparse" in kind and name in DENSE_ONLY:
+        pytest.skip("takes no sparse rows")
+    rows = ROWS.with_X(sparse.csr_matrix(X) if "sparse" in kind else X)
+    rows = replace(rows, labels=np.where(np.arange(len(X)) % 3 == 0, 1, 2), targets=rows.targets + 1)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*(alike|distinct|singular|constant)")
+        return learn(name, rows, pretrained_on=ROWS), rows
+
+
+@every(MODELS, "rows all alike", kind=ALIKE)
+def test_rows_that_are_all_alike_get_the_same_answer_or_are_refused(name, kind):
+    try:
+        model, rows = learn_rows_all_alike(name, kind)
+    except ValueError as error:
+        assert re.search("feature|row", str(error))
+        return
+    found = answer(model, rows)
+    assert np.isfinite(found).all()
+    domains = rows.domain if name in ADAPTATIONS else np.ones(len(found))
+    for domain in np.unique(domains):
+        each = found[domains == domain]
+        np.testing.assert_allclose(each, np.broadcast_to(each[:1], each.shape), rtol=1e-5, atol=1e-6)
+
+
+@every([name for name in PREDICTORS if "MLP" not in name], "rows all alike", kind=ALIKE)
+def test_rows_that_are_all_alike_tell_how_frequent_classes_are(name, kind):
+    model, rows = learn_rows_all_alike(name, kind)
+    found = answer(model, rows)[0]
+    right = [rows.targets.mean()] if name in REGRESSORS else [1 / 3, 2 / 3, 1 / 3, 2 / 3][: len(found)]
+    np.testing.assert_allclose(found, right, atol=0.02)
+
+
+@every(["MLPHeadClassifier", "MLPHeadRegressor"], "one row more than full batches", batch_norm=[False, True])
+def test_one_row_more_than_full_batches_is_as_good_as_full_batches(name, batch_norm):
+    rows = make_rows(n=201)
+    full = rows.take(np.arange(200))
+    found = learn(name, rows, batch_norm=batch_norm)
+    assert np.isfinite(answer(found, rows)).all()
+    assert score(found, rows) > score(learn(name, full, batch_norm=batch_norm), full) - 0.05
+
+
+@every(["KMeansEncoder", "TorchEncoder"], "one row more than full batches")
+def test_size_of_batches_does_not_matter(name):
+    assert len(ROWS.X) % 89 == 1
+    assert_alike(answer(learn(name, batch_size=89)), answer(learned(name)), 1e-4)
+
+
+# Numbers that are no numbers
+
+
+def list_numbers(value):
+    """Yield all arrays and floats of fitted attributes, however deep."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for each in value:
+            yield from list_numbers(each)
+    elif sparse.issparse(value):
+        yield value.data
+    elif isinstance(value, (float, np.ndarray)) and np.asarray(value).dtype.kind == "f":
+        yield np.asarray(value)
+    elif hasattr(value, "get_params") and not isinstance(value, PretrainedEncoder):
+        yield from list_numbers({k: v for k, v in vars(value).items() if k.endswith("_") and "scores" not in k})
+
+
+@every(MODELS, "finite weights", factor=[1e150, 1e30, 1e20, 1e-30, 1e-300, 1e300])
+def test_weights_that_are_not_finite_are_never_returned(name, factor):
+    rows = ROWS.with_X(ROWS.X * factor)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            model = learn(name, rows, pretrained_on=ROWS)
+        except (ValueError, DivergenceError) as error:
+            assert type(error) is not np.linalg.LinAlgError
+            assert len(str(error)) > 40
+            return
+        assert all(np.isfinite(numbers).all() for numbers in list_numbers(model))
+
+
+# Processes, threads and modes of torch
+
+FORK = """
+import sys, torch
+torch.set_num_threads(2)
+sys.path.insert(0, sys.argv[1])
+import test_invariances
+test_invariances.fit_in_forked_children()
+"""
+
+
+def fit_in_forked_children():
+    """Fit each model in a forked child of a process that has fitted it, and print the names of those that answer."""
+    context = multiprocessing.get_context("fork")
+    for name in MODELS:
+        learn(name)
+        child = context.Process(target=learn, args=(name,), daemon=True)
+        child.start()
+        child.join(10)
+        if child.exitcode == 0:
+            print(name)  # noqa: T201
+        if child.is_alive():
+            child.kill()
+
+
+@cache
+def find_models_that_survive_a_fork():
+    command = [sys.executable, "-c", FORK, str(Path(__file__).parent)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
+    return result.stdout.splitlines()
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this system")
+@every(MODELS, "fork")
+def test_fit_in_a_forked_child_ends(name):
+    assert name in find_models_that_survive_a_fork()
+
+
+@every(MODELS, "threads")
+def test_eight_fits_at_once_are_those_of_one_after_the_other(name):
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda rows: answer(learn(name, rows, pretrained_on=ROWS), rows), [ROWS, OTHER] * 4))
+    for i, rows in enumerate([ROWS, OTHER]):
+        expected = answer(learned(name, rows, pretrained_on=ROWS), rows)
+        for each in found[i::2]:
+            np.testing.assert_allclose(each, expected, rtol=1e-6, atol=1e-9)
+
+
+@contextmanager
+def both_modes():
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        yield
+
+
+MODES = {
+    "both": both_modes,
+    "inference_mode": torch.inference_mode,
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+}
+
+
+@every(MODELS, "modes of torch", mode=MODES)
+def test_modes_of_torch_change_nothing(name, mode):
+    rows = ROWS.with_X(ROWS.X.astype(np.float32))
+    expected = answer(learn(name, rows), rows)
+    with MODES[mode]():
+        model = learn(name, rows)
+        found = answer(model, rows)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(answer(model, rows), expected)  # what was remembered in that mode
+
+
+# Fits and defaults
+
+
+@every(MODELS, "second fit")
+def test_second_fit_forgets_the_first(name):
+    labels = np.array(["x", "y", "z", "zz"])[np.arange(len(OTHER.X)) % 4]
+    model = fit(MODELS[name](ROWS), replace(OTHER, labels=labels, targets=1000 + OTHER.targets))
+    np.testing.assert_array_equal(answer(fit(model, ROWS)), answer(learned(name)))
+
+
+@every(MODELS, "determinism")
+def test_same_rows_give_the_same_model(name):
+    np.testing.assert_array_equal(answer(learn(name)), answer(learned(name)))
+
+
+PUBLIC = [getattr(transferkit, name) for name in transferkit.__all__]
+
+
+@pytest.mark.parametrize("cls", [each for each in PUBLIC if hasattr(each, "fit")], ids=lambda cls: cls.__name__)
+def test_documented_default_is_the_default(cls):
+    defaults = {k: v.default for k, v in inspect.signature(cls).parameters.items()}
+    for parameter in ClassDoc(cls)["Parameters"]:
+        _, is_given, documented = parameter.type.partition("default=")
+        for name in parameter.name.split(", "):
+            if is_given:
+                assert ast.literal_eval(documented) == defaults[name], name
+
+
+# Settings that the docstring says are the defaults
+SPELLED_OUT = {
+    "LogisticHead": {"C": 1.0, "class_weight": None, "fit_intercept": True},
+    "LogisticHeadCV": {"Cs": np.logspace(-4, 4, 10), "cv": StratifiedKFold(5), "scoring": "accuracy"},
+    "RidgeHead": {"alpha": 1.0},
+    "MLPHeadClassifier": {"batch_size": 90},
+    "MLPHeadRegressor": {"batch_size": 90},
+    "TransferClassifier": {
+        "head": LogisticHeadCV(np.logspace(-1, 3, 5)), "scoring": "accuracy",
+        "cv": StratifiedKFold(5, shuffle=True, random_state=0),
+    },
+    "TransferClassifier scratch": {"cv": StratifiedKFold(5, shuffle=True, random_state=0), "scoring": "accuracy"},
+    "TransferClassifier source": {"cv": StratifiedKFold(5, shuffle=True, random_state=0), "scoring": "accuracy"},
+    "DomainTransferClassifier": {"adaptation": "auto", "cv": 3},
+    "SOMEncoder": {"radius": 5.0},
+}  # fmt: skip
+
+
+@every(SPELLED_OUT, "defaults")
+def test_defaults_are_what_they_are_documented_to_stand_for(name):
+    np.testing.assert_allclose(answer(learn(name, **SPELLED_OUT[name])), answer(learned(name)), rtol=1e-6)
