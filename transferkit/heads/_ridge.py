@@ -9,8 +9,9 @@ from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import check_cv
 
+from transferkit._algorithms.centred_rows import centre_rows
 from transferkit._algorithms.linear_predictions import compute_scores
-from transferkit._algorithms.ridge import CentredRows, decompose, solve_by_conjugate_gradients
+from transferkit._algorithms.ridge import decompose, solve_by_conjugate_gradients
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -27,6 +28,7 @@ from transferkit.heads._prior import KeepsSourceMixin, match_prior
 
 MAX_DECOMPOSED = 4000  # rows or features: what is decomposed is the smaller side, squared
 MAX_STEPS = 2000  # of conjugate gradients
+MOST_OFFSET = 1e3  # of scores, in standard deviations of the targets, for weights in float32: 1e-4 of these are left
 
 
 class RidgeHead(KeepsSourceMixin, MultiOutputMixin, RegressorMixin, VersionedEstimator):
@@ -59,7 +61,8 @@ class RidgeHead(KeepsSourceMixin, MultiOutputMixin, RegressorMixin, VersionedEst
     Attributes
     ----------
     coef_ : ndarray of shape (n_features,) or (n_outputs, n_features)
-        Weights.
+        Weights, of the type of X; float64 also for float32 features that lie so far from zero that predictions would
+        lose their digits otherwise.
     intercept_ : float or ndarray of shape (n_outputs,)
         Intercepts, zero with `fit_intercept=False`.
     alpha_ : float
@@ -83,9 +86,13 @@ class RidgeHead(KeepsSourceMixin, MultiOutputMixin, RegressorMixin, VersionedEst
     Notes
     -----
     One eigendecomposition of the smaller of X.T X and X X.T gives the solution and the leverages for every alpha, and
-    the error of row i in a model trained without it is its residual over one minus its leverage [1]_. Sparse features
-    are centred in the products and never made dense. Where both sides are longer than 4000, a single alpha is
-    solved by conjugate gradients and `alphas` is refused. Computed in float64; no torch involved.
+    the error of row i in a model trained without it is its residual over one minus its leverage [1]_. Columns may lie
+    far from zero and differ in scale, as timestamps beside ages do: they are centred first, and where eigenvalues lie
+    too far apart for products, X itself is decomposed (QR) for each alpha. The penalty is on the weights as they are,
+    so a column of large numbers is hardly penalised: scale the features if that is not meant.
+
+    Sparse features are centred in the products. Where both sides are longer than 4000, a single alpha is solved by
+    conjugate gradients and `alphas` is refused. Computed in float64; no torch involved.
 
     References
     ----------
@@ -147,17 +154,18 @@ class RidgeHead(KeepsSourceMixin, MultiOutputMixin, RegressorMixin, VersionedEst
             alphas = read_alphas(self)
             targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
             prior, coverage = read_prior(self, X, targets)
-            wide = X.astype(np.float64, copy=False)
-            share = weights / weights.sum() if self.fit_intercept else np.zeros(len(weights))
-            rows = CentredRows(wide, np.sqrt(weights), np.asarray(wide.T @ share))
-            goal = targets - np.asarray(wide @ prior.T)
-            centre = share @ goal
             folds = read_folds(self, X, y, groups)
-            coef, alpha, errors = choose_weights(self, rows, rows.roots[:, None] * (goal - centre), alphas, folds)
-            intercept = centre - rows.mean @ coef
-            coef = np.ascontiguousarray(coef + prior.T, dtype=X.dtype).T
+            if not weights.all():
+                X, targets, weights, folds = drop_unweighted(X, targets, weights, folds)
+            rows, means = centre_rows(X, weights, self.fit_intercept)
+            centre = weights @ targets / weights.sum() if self.fit_intercept else np.zeros(targets.shape[1])
+            goal = rows.roots[:, None] * (targets - centre) - rows.times(prior.T)
+            coef, alpha, errors = choose_weights(self, rows, goal, alphas, folds)
+            coef = np.ascontiguousarray(coef + prior.T).T
+            coef = coef.astype(choose_dtype(X, coef, means, targets), copy=False)
+            intercept = centre - coef @ means
         self.coef_ = coef[0] if np.ndim(y) == 1 else coef
-        self.intercept_ = float(intercept[0]) if np.ndim(y) == 1 else intercept.astype(X.dtype)
+        self.intercept_ = float(intercept[0]) if np.ndim(y) == 1 else intercept.astype(coef.dtype)
         self.alpha_, self.prior_coverage_ = float(alpha), coverage
         self.loo_errors_, self.cv_errors_ = (errors, None) if folds is None else (None, errors)
         return self
@@ -210,6 +218,23 @@ def read_folds(head, X, y, groups):
     return folds
 
 
+def drop_unweighted(X, targets, weights, folds):
+    """Return all but the rows of weight zero, and the folds in their numbers."""
+    used = weights > 0
+    numbers = np.cumsum(used) - 1
+    folds = None if folds is None else [numbers[fold[used[fold]]] for fold in folds]
+    return X[used], targets[used], weights[used], folds
+
+
+def choose_dtype(X, coef, means, targets):
+    """Return the type of the weights: that of X, or float64 where float32 would lose the digits that predictions need.
+
+    Scores are sums of what means and deviations contribute. In float32 they are good to 1e-7 of the former.
+    """
+    is_far = (np.abs(coef) @ np.abs(means) > MOST_OFFSET * targets.std(axis=0)).any()
+    return np.float64 if is_far else X.dtype
+
+
 def read_prior(head, X, targets):
     """Return the prior's weights (n_outputs, n_features), zeros without one, and its coverage."""
     shape = (targets.shape[1], X.shape[1])
@@ -237,12 +262,10 @@ def choose_weights(head, rows, targets, alphas, folds):
                 stacklevel=3,
             )
         return weights, head.alpha, None
-    ridge = decompose(rows, targets)
+    least_alpha = head.alpha if alphas is None else alphas.min()
+    ridge = decompose(rows, targets, least_alpha, head.fit_intercept)
     if alphas is None:
         return ridge.weights(head.alpha), head.alpha, None
-    if folds is None:
-        errors = ridge.leave_one_out_errors(targets, alphas, head.fit_intercept)
-    else:
-        errors = ridge.held_out_errors(targets, alphas, folds, head.fit_intercept)
+    errors = ridge.leave_one_out_errors(alphas) if folds is None else ridge.held_out_errors(alphas, folds)
     best = alphas[errors.argmin()]
     return ridge.weights(best), best, errors
