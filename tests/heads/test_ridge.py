@@ -148,7 +148,20 @@ def test_folds_of_one_row_are_leave_one_out():
     )
 
 
-@pytest.mark.parametrize("cv", [ShuffleSplit(3, test_size=0.5, random_state=0), TimeSeriesSplit(3)])
+def test_folds_are_given_as_numbers_or_masks():
+    X, y = make_regression(40, 5, noise=3, random_state=0)
+    masks = [np.arange(40) % 4 == fold for fold in range(4)]
+    numbers = [(np.flatnonzero(~mask), np.flatnonzero(mask)) for mask in masks]
+    alphas = [0.1, 1.0, 10.0]
+    by_masks = RidgeHead(alphas=alphas, cv=[(~mask, mask) for mask in masks]).fit(X, y)
+    by_numbers = RidgeHead(alphas=alphas, cv=numbers).fit(X, y)
+    np.testing.assert_array_equal(by_masks.cv_errors_, by_numbers.cv_errors_)
+
+
+REPEATED = (np.repeat(np.arange(15), 2), np.arange(30, 40))  # 30 training rows, as many as are not held out
+
+
+@pytest.mark.parametrize("cv", [ShuffleSplit(3, test_size=0.5, random_state=0), TimeSeriesSplit(3), [REPEATED]])
 def test_splitters_that_do_not_hold_out_each_row_once_are_refused(cv):
     X, y = make_regression(40, 5, random_state=0)
     with pytest.raises(ValueError, match="hold out each row at most once and train on all others"):

@@ -47,7 +47,7 @@ class RidgeHead(KeepsSourceMixin, MultiOutputMixin, RegressorMixin, VersionedEst
         Strength of the penalty, larger than 0. Not used when `alphas` is given.
     alphas : array-like of float, default=None
         Candidates for alpha, larger than 0. The one with the smallest mean squared error on held-out rows is taken.
-    cv : int, splitter or iterable of (train, test) indices, default=None
+    cv : int, splitter or iterable of (train, test) indices or masks, default=None
         Which rows `alphas` are held out together: None leaves out one by one, an int asks for so many folds. Exact,
         and from the same decomposition, either way.
     prior : fitted linear model, str or path-like, default=None
@@ -207,15 +207,21 @@ def read_folds(head, X, y, groups):
     """Return the rows that each fold holds out, or None where rows are left out one by one."""
     if head.alphas is None or head.cv is None:
         return None
-    pairs = list(check_cv(head.cv).split(X, y, groups))
-    folds = [np.asarray(test) for _, test in pairs]
+    pairs = [tuple(map(to_indices, pair)) for pair in check_cv(head.cv).split(X, y, groups)]
+    folds, rows = [test for _, test in pairs], np.arange(X.shape[0])
     is_partition = len(np.unique(np.concatenate(folds))) == sum(map(len, folds))
-    if not is_partition or any(len(train) + len(test) != X.shape[0] for train, test in pairs):
+    if not is_partition or any(not np.array_equal(np.sort(np.concatenate(pair)), rows) for pair in pairs):
         raise ValueError(
             "cv of RidgeHead must hold out each row at most once and train on all others, as KFold does. Use "
             "GridSearchCV for other splitters."
         )
     return folds
+
+
+def to_indices(rows):
+    """Return the numbers of rows that are given by numbers or by a mask."""
+    rows = np.asarray(rows)
+    return np.flatnonzero(rows) if rows.dtype == bool else rows
 
 
 def drop_unweighted(X, targets, weights, folds):
