@@ -1,5 +1,6 @@
 """Pruned and quantised heads: what is gone, what it takes, what it costs."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -196,3 +197,33 @@ def test_impossible_budgets_and_foreign_heads_are_refused(head, digits):
     big = MLPHeadRegressor((), max_iter=1, weight_init="normal", init_mean=1e6).fit(X[:20] / 1e8, y[:20])
     with pytest.raises(ValueError, match="above 65504"):
         quantise(big)
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e12])
+def test_weights_out_of_the_range_of_float16_are_refused(factor):
+    X = np.random.RandomState(0).normal(size=(200, 4))
+    y = (X[:, 0] > 0).astype(int)
+    linear = LogisticHead(1e16).fit(X * factor, y) if factor < 1 else LogisticHead().fit(X * factor, y)
+    with pytest.raises(ValueError, match=r"Weights (above 65504|below 6.1e-05) .*Choose 'int8', which has a factor"):
+        quantise(linear)
+    assert quantise(linear, "int8").score(X * factor, y) > linear.score(X * factor, y) - 0.01
+    small = prune(linear, budget="2 KB", X=X * factor, y=y)  # finds a way without float16
+    assert small.compression_["dtype"] in (None, "int8")
+
+
+def test_one_output_of_tiny_weights_is_refused_and_a_hidden_unit_that_is_off_is_not(digits, head):
+    X, y, _, _ = digits
+    targets = np.stack([y, y * 1e-7], 1).astype(np.float64)
+    regressor = RidgeHead().fit(X.astype(np.float64), targets)
+    with pytest.raises(ValueError, match=r"below 6.1e-05"):
+        quantise(regressor)
+    off = copy.copy(head)
+    off.coefs_ = [coef.copy() for coef in head.coefs_]
+    off.coefs_[0][:, 0] = 1e-9
+    assert quantise(off).coefs_[0].dtype == np.float16
+    off.coefs_[0][:, 1] = 0
+    off.coefs_[1][:, 1] = 0  # as pruned away
+    quantise(off)
+    off.coefs_[0] *= np.float32(1e-9)
+    with pytest.raises(ValueError, match=r"below 6.1e-05"):
+        quantise(off)

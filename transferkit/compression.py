@@ -57,7 +57,8 @@ def prune(
         Whether `amount` is the share of all weights together or of each layer's. Intercepts stay.
     budget : int or str, default=None
         Bytes that the copy's weights may take, such as 200_000, "200 KB" or "1 MiB". Of all shares, scopes and types of
-        numbers (as they are, float16, int8) that fit, the copy has those with the best score on X and y.
+        numbers (as they are, float16 if they are in its range, int8) that fit, the copy has those with the best score
+        on X and y.
     X, y : array-like, default=None
         Data to score head and copy on; needed with `budget`. Rows that were not trained on tell the truth.
     random_state : int, RandomState instance or None, default=None
@@ -127,7 +128,7 @@ def quantise(
     Raises
     ------
     ValueError
-        If the head is not a fitted head of transferkit, or its weights are too large for float16.
+        If the head is not a fitted head of transferkit, or its weights are too large or too small for float16.
 
     Examples
     --------
@@ -201,13 +202,29 @@ def _remove(network, amount, method, scope, random_state):
 def _narrow(network, dtype):
     narrowed = copy(network)
     coefs = [widen(coef) for coef in network.coefs_]
-    if dtype == "float16" and max(np.abs(coef).max(initial=0) for coef in coefs) > np.finfo(np.float16).max:
-        raise ValueError("Weights above 65504 cannot be stored as float16. Choose 'int8', which has a factor a unit.")
+    if dtype == "float16" and (problem := _find_float16_problem(coefs)):
+        raise ValueError(f"{problem} Choose 'int8', which has a factor for each unit.")
     pairs = [narrow(coef, dtype) for coef in coefs]
     narrowed.coefs_ = [store_small(array) for array, _ in pairs]
     narrowed.scales_ = [scale for _, scale in pairs] if dtype == "int8" else None
     narrowed.intercepts_ = [intercept.astype(np.float32) for intercept in network.intercepts_]
     return narrowed
+
+
+def _find_float16_problem(coefs):
+    """Return why weights cannot be stored as float16, or None.
+
+    A hidden unit of tiny weights beside others that are not is one that training has switched off; an output of tiny
+    weights has large features.
+    """
+    largest = [np.abs(coef).max(axis=0, initial=0) for coef in coefs]
+    largest = np.concatenate([*([of_layer.max()] for of_layer in largest[:-1]), largest[-1]])
+    limits = np.finfo(np.float16)
+    if largest.max() > limits.max:
+        return f"Weights above {limits.max:.0f} cannot be stored as float16."
+    if ((largest > 0) & (largest < limits.tiny)).any():
+        return f"Weights below {limits.tiny:.1e} lose digits as float16 or become zero, and a unit has no larger ones."
+    return None
 
 
 def _measure(network):
@@ -238,7 +255,8 @@ def _fit_into(network, n_bytes, method, X, y, random_state):
         raise ValueError("A budget needs a method that removes a share: method='threshold' does not.")
     seed = check_random_state(random_state).randint(2**31 - 1)  # so that each share removes the same and more
     found, smallest = [], np.inf
-    for dtype, scope in product((None, *DTYPES), SCOPES):
+    dtypes = [None, "int8"] if _find_float16_problem(network.coefs_) else [None, *DTYPES]
+    for dtype, scope in product(dtypes, SCOPES):
 
         def compress(amount, dtype=dtype, scope=scope):
             pruned = _remove(network, amount, method, scope, seed)
