@@ -6,8 +6,17 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.preprocessing import StandardScaler
 
-from transferkit import LogisticHead, LogisticHeadCV, TorchEncoder, TransferClassifier, WordVectorEncoder
+from transferkit import (
+    LogisticHead,
+    LogisticHeadCV,
+    RidgeHead,
+    TorchEncoder,
+    TransferClassifier,
+    TransferRegressor,
+    WordVectorEncoder,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Transfer did not help:UserWarning")
 
@@ -98,3 +107,94 @@ def test_groups_are_held_out_together_with_an_int_cv():
         model.fit(rows, values, groups=np.zeros(90))
     few = model.fit(rows[::30], [0, 1, 0], groups=[0, 1, 2])  # with few labels there are no folds
     assert np.isnan(few.strategy_scores_["mean"]).all()
+
+
+GROUPS = np.arange(90) % 3
+
+
+def copies(weights):
+    """Return positions of rows, each as often as its weight, and folds that hold copies out together."""
+    rows = np.repeat(np.arange(90), weights)
+    return rows, [(np.flatnonzero(GROUPS[rows] != k), np.flatnonzero(GROUPS[rows] == k)) for k in range(3)]
+
+
+@pytest.mark.parametrize("strategy", ["frozen", "scratch", "unfitted"])
+def test_a_weight_is_worth_as_many_copies(strategy):
+    weights = np.random.RandomState(3).randint(0, 4, 90)
+    (rows, of_copies), (_, folds) = copies(weights), copies(np.ones(90, int))
+    encoder = StandardScaler(with_std=False, with_mean=False) if strategy == "unfitted" else PCA_OF_X
+    model = TransferClassifier(encoder, strategy="scratch" if strategy == "scratch" else "frozen")
+    weighted = clone(model).set_params(cv=folds).fit(X, BINARY, sample_weight=weights)
+    copied = clone(model).set_params(cv=of_copies).fit(X[rows], BINARY[rows])
+    for name in ("log_loss", "weight", "mean"):
+        found, expected = (each.strategy_scores_[name] for each in (weighted, copied))
+        np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(weighted.predict_proba(X), copied.predict_proba(X), atol=2e-3)
+
+
+@pytest.mark.parametrize("joint_rows", [600, 10], ids=["together", "around the best"])
+def test_weights_weigh_the_evidence_of_prior(joint_rows, monkeypatch):
+    monkeypatch.setattr("transferkit.transfer._prior.MOST_JOINT_ROWS", joint_rows)
+    encoder = WordVectorEncoder(3, min_count=1).fit(TEXTS)
+    model = TransferClassifier(encoder, LogisticHead(), strategy="prior", cv=2)
+    tables = [
+        model.fit(TEXTS, TEXT_LABELS[:, 0], sample_weight=np.full(90, w)).strategy_scores_ for w in (1e-3, 1.0, 1e3)
+    ]
+    spreads = [np.ptp(table["weight"]) for table in tables]
+    assert spreads[0] < spreads[1] < spreads[2]
+
+
+def test_weights_weigh_the_evidence_of_a_regression():
+    encoder = WordVectorEncoder(3, min_count=1).fit(TEXTS)
+    target = TEXT_LABELS[:, 0] + 0.1 * R.randn(90)
+    weak, strong = (
+        TransferRegressor(encoder, RidgeHead(alphas=[w]), strategy="prior").fit(TEXTS, target, sample_weight=np.full(90, w))
+        for w in (1e-3, 1e3)
+    )
+    np.testing.assert_allclose(weak.strategy_scores_["mean"], strong.strategy_scores_["mean"])
+    assert np.ptp(weak.strategy_scores_["weight"]) < np.ptp(strong.strategy_scores_["weight"])
+
+
+WEIGHTS = np.ones(90)
+WEIGHTS[np.random.RandomState(5).permutation(90)[:30]] = 0
+KEPT = np.flatnonzero(WEIGHTS)
+UNSEEN = [text if weight else "zebra gnu" for text, weight in zip(TEXTS, WEIGHTS, strict=True)]
+
+
+@pytest.mark.parametrize("strategy", ["auto", "prior", "frozen", "finetune", "scratch"])
+def test_rows_of_weight_zero_are_as_if_they_were_not_there(strategy):
+    encoder = WordVectorEncoder(3, min_count=1).fit(TEXTS)
+    labels = np.where(WEIGHTS, TEXT_LABELS[:, 0], 7)
+    for cv in (2, KFold(2), list(KFold(3).split(TEXTS))):
+        model = TransferClassifier(encoder, strategy=strategy, cv=cv)
+        weighted = model.fit(UNSEEN, labels, sample_weight=WEIGHTS).predict_proba(TEXTS)
+        if isinstance(cv, list):
+            place = np.cumsum(WEIGHTS > 0) - 1
+            model.cv = [tuple(place[part[WEIGHTS[part] > 0]] for part in fold) for fold in cv]
+        absent = model.fit([TEXTS[row] for row in KEPT], labels[KEPT]).predict_proba(TEXTS)
+        np.testing.assert_array_equal(weighted, absent)
+
+
+@pytest.mark.parametrize("strategy", ["auto", "prior", "frozen", "scratch"])
+@pytest.mark.parametrize("head", [None, RidgeHead(1.0)])
+def test_a_regression_leaves_rows_of_weight_zero_out(strategy, head):
+    encoder = WordVectorEncoder(3, min_count=1).fit(TEXTS)
+    model = TransferRegressor(encoder, head, strategy=strategy)
+    targets = np.where(WEIGHTS, TEXT_LABELS[:, 0], 1e9)
+    weighted = model.fit(UNSEEN, targets, sample_weight=WEIGHTS).predict(TEXTS)
+    absent = model.fit([TEXTS[row] for row in KEPT], targets[KEPT]).predict(TEXTS)
+    np.testing.assert_allclose(weighted, absent, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [TransferClassifier, TransferRegressor])
+def test_weights_that_are_all_zero_are_refused(kind):
+    with pytest.raises(ValueError, match="sample_weight is zero for all rows"):
+        kind(strategy="scratch").fit(X, BINARY, sample_weight=np.zeros(90))
+
+
+def test_a_head_with_positions_in_its_folds_keeps_all_rows_in_their_places():
+    folds = list(KFold(3).split(X))
+    head = LogisticHeadCV([0.1, 1.0], cv=folds)
+    model = TransferClassifier(PCA_OF_X, head, strategy="frozen").fit(X, BINARY, sample_weight=WEIGHTS)
+    expected = clone(head).fit(PCA_OF_X.transform(X), BINARY, sample_weight=WEIGHTS)
+    np.testing.assert_allclose(model.head_.coef_, expected.coef_, rtol=1e-5)

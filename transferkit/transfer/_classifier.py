@@ -26,6 +26,7 @@ from transferkit._validation import (
 from transferkit._versioning import VersionedEstimator
 from transferkit.heads import LogisticHead
 from transferkit.transfer._estimator import TransferMixin, head_has
+from transferkit.transfer._row_weights import drop_weightless
 
 
 class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
@@ -212,7 +213,8 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         y : array-like of shape (n_samples,) or indicator matrix of shape (n_samples, n_labels)
             Labels.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
+            Weights of the rows. A row of weight 2 counts as two in training and in what candidates are compared by, but
+            once where words are counted and where folds are made; one of weight zero is left out.
         groups : array-like of shape (n_samples,), default=None
             Groups, for splitters that ask for them, such as :class:`~sklearn.model_selection.GroupKFold`. With an int
             `cv` rows of one group are held out together.
@@ -234,12 +236,14 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         y = check_labels(y)
         check_same_length(X, y)
         y = y.toarray() if issparse(y) else y
+        given = drop_weightless(self.head, X, y, sample_weight, groups, self.cv)
+        X, y, sample_weight, groups, cv = given
         check_has_classes(np.unique(y), self)
         if self.strategy in ("frozen", "scratch") and self.head is not None and self.source is None:
             taken = fit_plainly(self, X, y, is_text, sample_weight)
             outcomes = [taken]
         else:
-            taken, outcomes = fit_judged(self, X, y, is_text, sample_weight, groups, terms)
+            taken, outcomes = fit_judged(self, X, y, is_text, sample_weight, groups, cv, terms)
         self._store(taken, outcomes, names)
         self.classes_ = self.head_.classes_
         return self

@@ -45,7 +45,8 @@ def fit_logistic(strategy, encoder, features, task, settings, of_folds=None):
         make_row(strategy, task.score_folds(scores), C=C, log_loss=task.loss(scores), seconds=seconds)
         for C, scores, seconds in search.candidates
     ]
-    weights = weigh_candidates(np.array([row["log_loss"] for row in rows]), len(task.targets), SHARPNESS, LEAST_WEIGHT)
+    losses = np.array([row["log_loss"] for row in rows])
+    weights = weigh_candidates(losses, task.held_weight, SHARPNESS, LEAST_WEIGHT)
     for row, weight in zip(rows, weights, strict=True):
         row["weight"] = float(weight)
     kept = np.flatnonzero(weights)

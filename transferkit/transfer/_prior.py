@@ -76,7 +76,7 @@ def fit_prior(terms, texts, task, settings, pair_terms=None):
     if pair_terms is not None and task.has_folds and len(texts) > MOST_JOINT_ROWS:
         with_pairs = _search(pair_terms(), ("labelled",), texts, task, settings, near=found.best)
         table = found.candidates + with_pairs.candidates
-        better = with_pairs.best.loss < found.best.loss - _margin(len(texts))
+        better = with_pairs.best.loss < found.best.loss - _margin(task.held_weight)
         found, given_up = (with_pairs, found) if better else (found, with_pairs)
         for candidate in given_up.candidates:
             candidate.give_up()
@@ -131,7 +131,7 @@ def _search(terms, idfs, texts, task, settings, near=None):
             row = make_row("prior", task.score_folds(fit.scores), log_loss=loss, **values)
             loss = 0.0 if np.isnan(loss) else loss
             found.candidates.append(Candidate(idf, loss, row, fit.C, fit.scores, model))
-            _weigh(found.candidates, len(texts))
+            _weigh(found.candidates, task.held_weight)
             return loss
 
         if len(texts) <= MOST_JOINT_ROWS:
@@ -166,7 +166,7 @@ def _search_around_best(blocks, alphas, Cs, task, settings, keep, near):
         start = alphas.index(near.row["alpha"]), Cs.index(near.C)
     grid = (len(alphas), len(Cs))
     if task.has_folds:
-        descend_grid(grid, [start, (0, start[1])], evaluate, _margin(len(task.targets)))
+        descend_grid(grid, [start, (0, start[1])], evaluate, _margin(task.held_weight))
     else:
         for point in np.ndindex(grid):
             evaluate(point)
@@ -228,9 +228,9 @@ class _RefittedModel:
         return model.coef, model.intercept
 
 
-def _margin(n_rows):
+def _margin(held_weight):
     """Return how much worse than the least a loss is that weighs nothing in the average."""
-    return -np.log(LEAST_WEIGHT) / (SHARPNESS * n_rows)
+    return -np.log(LEAST_WEIGHT) / (SHARPNESS * held_weight)
 
 
 def _ease(settings):
@@ -239,10 +239,10 @@ def _ease(settings):
     return told | {"tol": max(LOOSEST_TOL, settings.tol), "max_iter": min(MOST_STEPS, settings.max_iter)}
 
 
-def _weigh(candidates, n_rows):
+def _weigh(candidates, held_weight):
     """Set the weights of all candidates so far, and forget those that hardly count."""
     losses = np.array([candidate.loss for candidate in candidates])
-    weights = weigh_candidates(losses, n_rows, SHARPNESS, LEAST_WEIGHT)
+    weights = weigh_candidates(losses, held_weight, SHARPNESS, LEAST_WEIGHT)
     for candidate, weight in zip(candidates, weights, strict=True):
         candidate.weight = candidate.row["weight"] = float(weight)
         if weight == 0:

@@ -31,6 +31,7 @@ from transferkit.transfer._estimator import TransferMixin
 from transferkit.transfer._fold_features import encode_folds
 from transferkit.transfer._outcome import Outcome, make_row
 from transferkit.transfer._prior import ALPHAS, idf_ratios
+from transferkit.transfer._row_weights import drop_weightless
 from transferkit.transfer._settings import LEAST_WEIGHT, SHARPNESS
 
 _PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
@@ -123,7 +124,8 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
+            Weights of the rows. A row of weight 2 counts as two in training and in errors, but once where words are
+            counted; one of weight zero is left out.
 
         Returns
         -------
@@ -134,6 +136,7 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
         X = check_texts(X) if is_text else X
         y = check_targets(y)
         check_same_length(X, y)
+        X, y, sample_weight, _, _ = drop_weightless(self.head, X, y, sample_weight)
         names = self._strategies(is_text)
         folds = self._make_folds(y) if "frozen" in names and not self._has_frozen_encoder() else None
         fit = partial(self._fit_strategy, X=X, y=y, is_text=is_text, sample_weight=sample_weight, folds=folds)
@@ -215,7 +218,8 @@ def fit_prior_ridge(terms, texts, y, sample_weight, head, sharpness):
             table.append(make_row("prior", [], seconds=time.perf_counter() - began, **values))
     errors = -np.array([row["mean"] for row in table])
     losses = np.zeros(len(errors)) if np.isnan(errors).any() else np.log(np.maximum(errors, 1e-300)) / 2
-    weights = weigh_candidates(losses, len(texts), sharpness, LEAST_WEIGHT)
+    held_weight = len(texts) if sample_weight is None else float(np.sum(sample_weight, dtype=np.float64))
+    weights = weigh_candidates(losses, held_weight, sharpness, LEAST_WEIGHT)
     labels = pretraining = intercept = 0.0
     for row, weight, (idf, factors, model) in zip(table, weights, models, strict=True):
         row["weight"] = float(weight)

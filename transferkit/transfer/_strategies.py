@@ -29,7 +29,7 @@ def fit_plainly(estimator, X, y, is_text, sample_weight):
     return Outcome(estimator.strategy, encoder, head, np.zeros(0), [make_row(estimator.strategy, [], weight=1.0)])
 
 
-def fit_judged(estimator, X, y, is_text, sample_weight, groups, terms=None):
+def fit_judged(estimator, X, y, is_text, sample_weight, groups, cv, terms=None):
     """Return the outcome of the strategy, or of the best one of all that apply, judged on held-out labels; and all.
 
     Parameters
@@ -44,6 +44,8 @@ def fit_judged(estimator, X, y, is_text, sample_weight, groups, terms=None):
         Whether X holds texts.
     sample_weight, groups : array-like or None
         As given to `fit`.
+    cv : int, splitter or iterable of (train, test) indices
+        Folds of these rows.
     terms : Terms, default=None
         Those of "prior"; made from the encoder and the texts if None.
 
@@ -63,7 +65,7 @@ def fit_judged(estimator, X, y, is_text, sample_weight, groups, terms=None):
     task = ClassificationTask(
         estimator,
         y,
-        cv=estimator.cv,
+        cv=cv,
         scoring=estimator.scoring,
         class_weight=None if settings is None else settings.class_weight,
         sample_weight=sample_weight,

@@ -56,6 +56,18 @@ class ClassificationTask:
         self.n_weights = self.row_weights.shape[1]
         by_fold = np.stack([*(self._weigh_all(train) for train, _ in self.folds), self.row_weights], axis=1)
         self.fold_weights = by_fold[:, :, 0] if self.n_weights == 1 else by_fold
+        self.trained = np.ones((len(self.folds), len(self.classes)), bool)  # whether a fold's training part has a class
+        if not self.multilabel:
+            weights = [np.bincount(self.targets, column, len(self.classes)) for column in self.fold_weights.T[:-1]]
+            self.trained = np.array(weights).reshape(self.trained.shape) > 0
+
+    @property
+    def held_weight(self):
+        """Weight of the rows that count in some fold: how much their losses prove."""
+        counts = np.zeros(len(self.targets), bool)
+        for fold, (_, test) in enumerate(self.folds):
+            counts[test if self.multilabel else test[self.trained[fold, self.targets[test]]]] = True
+        return float(self.sample_weight[counts].sum(dtype=np.float64))
 
     @property
     def has_folds(self):
@@ -130,8 +142,7 @@ class ClassificationTask:
         labels = self.targets[test]
         if scores.shape[1] == 1:
             scores = np.hstack([np.zeros_like(scores), scores])
-        trained = np.zeros(len(self.classes), bool)
-        trained[self.targets[self.fold_weights[:, fold] > 0]] = True
+        trained = self.trained[fold]
         scores = np.where(trained, scores, -np.inf)
         largest = scores.max(1, keepdims=True)
         normaliser = largest[:, 0] + np.log(np.exp(scores - largest).sum(1))
