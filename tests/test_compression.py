@@ -6,11 +6,12 @@ import pickle
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import scale
 
-from transferkit import LogisticHead, MLPHeadClassifier, MLPHeadRegressor, RidgeHead, load, save
+from transferkit import LogisticHead, LogisticHeadCV, MLPHeadClassifier, MLPHeadRegressor, RidgeHead, load, save
 from transferkit.compression import prune, quantise
 
 
@@ -227,3 +228,74 @@ def test_one_output_of_tiny_weights_is_refused_and_a_hidden_unit_that_is_off_is_
     off.coefs_[0] *= np.float32(1e-9)
     with pytest.raises(ValueError, match=r"below 6.1e-05"):
         quantise(off)
+
+
+# What is left is trained again
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters"),
+    [
+        (np.asarray, {}),
+        (sp.csr_matrix, {}),
+        (np.asarray, {"batch_norm": True, "dropout": 0.1}),
+        (np.asarray, {"solver": "gd", "learning_rate_init": 1.0, "dropout": 0.1, "clip_norm": 9.0}),
+        (np.asarray, {"learning_rate_init": "auto", "learning_rate": "one_cycle", "warmup": 1, "swa": 0.5}),
+        (np.asarray, {"prune_schedule": {"amount": 0.5, "end": 9}, "early_stopping": True, "batch_schedule": "grow"}),
+    ],
+)
+def test_weights_that_are_left_are_refitted_on_data(digits, kind, parameters):
+    (X, y), (T, truth) = (part[:500] for part in digits[:2]), digits[2:]
+    defaults = {"learning_rate_init": 0.01, "max_iter": 30, "tol": None, "random_state": 0}
+    network = MLPHeadClassifier((16,), **defaults | parameters).fit(kind(X), y)
+    before = [coef.copy() for coef in network.coefs_]
+    bare, refitted = prune(network, 0.8), prune(network, 0.8, X=kind(X), y=y)
+    np.testing.assert_array_equal(flat(refitted) == 0, flat(bare) == 0)
+    assert refitted.score(T, truth) > network.score(T, truth) - 0.08
+    assert refitted.score(T, truth) > bare.score(T, truth) + 0.1
+    assert refitted.score(X, y) == refitted.compression_["score"]
+    assert [coef.dtype for coef in refitted.coefs_] == [coef.dtype for coef in network.coefs_]
+    assert refitted.get_params() == network.get_params()
+    for coef, old in zip(network.coefs_, before, strict=True):
+        np.testing.assert_array_equal(coef, old)
+    np.testing.assert_array_equal(flat(prune(network, 0.8, X=kind(X), y=y)), flat(refitted))
+
+
+def test_linear_heads_are_refitted_to_the_optimum_of_the_features_that_are_left(digits):
+    X, y = digits[0].astype(np.float64), digits[1]
+    logistic = LogisticHead(0.1, tol=1e-8).fit(X, y > 4)
+    ridge = RidgeHead(3.0).fit(X, y.astype(float))
+    searched = LogisticHeadCV([0.1], tol=1e-8).fit(X, y > 4)
+    for head, again in ((logistic, logistic), (ridge, ridge), (searched, logistic)):
+        refitted = prune(head, 0.6, X=X, y=y > 4 if hasattr(head, "classes_") else y)
+        kept = flat(refitted) != 0
+        assert abs(kept.mean() - 0.4) < 0.02
+        best = clone(again).fit(X[:, kept], y > 4 if hasattr(head, "classes_") else y.astype(float))
+        np.testing.assert_allclose(
+            flat(refitted)[kept], best.coef_.ravel(), rtol=0.02, atol=0.01 * np.abs(best.coef_).max()
+        )
+
+
+def test_heads_with_a_prior_stay_near_what_is_left_of_it(digits):
+    X, y, _, _ = digits
+    source = LogisticHead().fit(X[:500], y[:500])
+    held, free = (LogisticHead(C, prior=source).fit(X[500:520], y[500:520]) for C in (1e-6, 10.0))
+    held, free = (
+        np.abs(flat(prune(head, 0.5, X=X[500:520], y=y[500:520])) - flat(prune(head, 0.5))) for head in (held, free)
+    )
+    assert held.max() < 1e-3 < 0.01 < free.max()
+
+
+def test_refit_that_scores_worse_is_not_taken(digits):
+    X, y, _, _ = digits
+    head = MLPHeadRegressor((8,), max_iter=30, learning_rate_init=0.01, random_state=0).fit(X, y)
+    bare = prune(head, 0.1)
+    head.set_params(solver="sgd", alpha=10)  # shrinks the weights to nothing
+    np.testing.assert_array_equal(flat(prune(head, 0.1, X=X, y=y)), flat(bare))
+
+
+def test_data_of_another_kind_are_refused_by_a_refit(head, digits):
+    X, y, _, _ = digits
+    for wrong_X, wrong_y, message in ((X[:, :9], y, "64 features"), (X, y + 5, r"not among the classes.*\[10")):
+        with pytest.raises(ValueError, match=message):
+            prune(head, 0.5, X=wrong_X, y=wrong_y)

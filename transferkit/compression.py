@@ -20,6 +20,7 @@ from transferkit._algorithms.compression import (
 )
 from transferkit._validation import check_is_fitted
 from transferkit.heads import MLPHeadClassifier, MLPHeadRegressor
+from transferkit.heads._refit import refit_network
 
 __all__ = ["prune", "quantise"]
 
@@ -43,6 +44,10 @@ def prune(
 ) -> MLPHeadClassifier | MLPHeadRegressor:
     """Return a copy of a head with weights removed.
 
+    Without data the others stay as they are, and a network that lost 80 % of its weights most often loses several
+    points of accuracy, sometimes more than ten. With the training data what is left is trained again, and most of that
+    comes back.
+
     Parameters
     ----------
     head : fitted head
@@ -60,9 +65,12 @@ def prune(
         numbers (as they are, float16 if they are in its range, int8) that fit, the copy has those with the best score
         on X and y.
     X, y : array-like, default=None
-        Data to score head and copy on; needed with `budget`. Rows that were not trained on tell the truth.
+        With `amount` the data to train the other weights on, best those that the head was trained on: a network with
+        its own solver and regularisation, for 20 epochs and at least 500 steps; a linear head to its optimum with these
+        weights alone. The copy keeps what scores better on them. With `budget` the data that choose among what fits,
+        best some that were not trained on; weights stay as they are. Head and copy are scored on them.
     random_state : int, RandomState instance or None, default=None
-        Seed for ``method="random"``.
+        Seed for ``method="random"`` and for training; None is that of the head.
 
     Returns
     -------
@@ -88,6 +96,9 @@ def prune(
     (60080, True)
     >>> report["score"] > report["score_before"] - 0.05
     True
+    >>> pruned, refitted = prune(head, 0.9), prune(head, 0.9, X=X / 16, y=y)
+    >>> refitted.compression_["score"] > pruned.score(X / 16, y) + 0.1
+    True
     """
     _check_choice("method", method, METHODS)
     _check_choice("scope", scope, SCOPES)
@@ -101,7 +112,10 @@ def prune(
     highest = np.inf if method == "threshold" else 1
     if not isinstance(amount, Real) or isinstance(amount, bool) or not 0 <= amount < highest:
         raise ValueError(f"amount must be a number in [0, {highest}) with method={method!r}. Got {amount!r} instead.")
-    return _report(_remove(network, amount, method, scope, random_state), network, None, amount, scope, X, y)
+    pruned = _remove(network, amount, method, scope, random_state)
+    if X is not None:
+        pruned = _refit(head, pruned, X, y, random_state)
+    return _report(pruned, network, None, amount, scope, X, y)
 
 
 def quantise(
@@ -197,6 +211,20 @@ def _remove(network, amount, method, scope, random_state):
         for gone, coef in zip(zeros, network.coefs_, strict=True)
     ]
     return pruned
+
+
+def _refit(head, pruned, X, y, random_state):
+    """Return the network with what is left trained on X and y, or as it is if that scores better on them."""
+    penalty = None
+    if not isinstance(head, (MLPHeadClassifier, MLPHeadRegressor)):
+        penalty = head.alpha_ if hasattr(head, "alpha_") else 1 / (head.C_ if hasattr(head, "C_") else head.C)
+    refitted = copy(pruned)
+    refitted.coefs_ = [widen(coef) for coef in pruned.coefs_]
+    seed = head.random_state if random_state is None and hasattr(head, "random_state") else random_state
+    has_prior = penalty is not None and getattr(head, "prior", None) is not None
+    coefs, refitted.intercepts_ = refit_network(refitted, X, y, seed, penalty, has_prior)
+    refitted.coefs_ = [store_small(coef) for coef in coefs]
+    return refitted if refitted.score(X, y) >= pruned.score(X, y) else pruned
 
 
 def _narrow(network, dtype):

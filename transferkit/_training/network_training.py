@@ -78,6 +78,7 @@ class TrainingOptions:
     augmentation: Augmentation = field(default_factory=Augmentation)
     average_from: int | None = None
     pruning: tuple[float, int, int] | None = None
+    keep_zeros: bool = False  # weights that are zero at the start stay zero
     seed: int = 0
     device: str = "auto"
 
@@ -156,6 +157,9 @@ def _train(
 ) -> tuple[TrainedNetwork, Optimiser]:
     task = make_task(stages, examples, options, validation, device, own)
     network = task.network
+    if options.keep_zeros:
+        for slab in network.slabs:
+            slab.mask = (slab.weights != 0).to(slab.weights)
     found = None
     if options.learning_rate_init == "auto" and options.solver != "lbfgs":
         found = try_learning_rates(task, _make_optimiser(network, options), options.batch_size)

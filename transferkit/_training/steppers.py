@@ -117,6 +117,8 @@ class LineSearchStepper:
             if slab.anchor is not None:
                 value = value + slab.group.anchor_strength / 2 * (weights - slab.anchor).square().sum()
                 part.add_(weights - slab.anchor, alpha=slab.group.anchor_strength)
+            if slab.mask is not None:
+                part.mul_(slab.mask)
             parameter.grad = gradient
         return value
 

@@ -229,12 +229,12 @@ def fresh_norm(size):
     return np.stack([np.ones(size), np.zeros(size), np.zeros(size), np.ones(size)])
 
 
-def make_stages(start, head, dtype):
+def make_stages(start, head, dtype, anchor_strength=0.0):
     """Write the network down for the training engine."""
     from transferkit._training.parameters import ParameterGroup
     from transferkit._training.stages import Activate, Drop, Linear, NormaliseBatch
 
-    group = ParameterGroup(alpha=head.alpha)
+    group = ParameterGroup(alpha=head.alpha, anchor_strength=anchor_strength)
     stages = []
     for position, (coef, intercept, norm) in enumerate(zip(*start, strict=True)):
         stages.append(Linear(coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False), group))

@@ -1,0 +1,71 @@
+"""Training of the weights that pruning has left: those that are zero stay zero."""
+
+from copy import copy
+from dataclasses import replace
+from math import ceil
+
+from sklearn.utils import check_random_state
+
+from transferkit.heads._mlp_base import make_stages, read_attributes
+from transferkit.heads._mlp_parameters import WHOLE_SOLVERS
+
+# Chosen on a validation split of 20 Newsgroups, 256-128 units, 80 and 90 % pruned: longer training gains little there.
+LEAST_EPOCHS, LEAST_STEPS = 20, 500
+MOST_ITERATIONS = 200  # of L-BFGS
+REGULARISERS = ("dropout", "mixup", "feature_noise", "feature_dropout")
+
+
+def refit_network(network, X, y, random_state, penalty=None, is_near_start=False):
+    """Return weights and intercepts of a network head after training in which zeros stay zero.
+
+    Networks take the solver and the regularisation that they were trained with, for 20 epochs and at least 500 steps,
+    while the rate falls to zero; linear ones, and those that see all rows in each step, take L-BFGS.
+
+    Parameters
+    ----------
+    network : MLPHeadClassifier or MLPHeadRegressor
+        Fitted, with dense weights, batch normalisation folded in. It is not changed.
+    X, y : array-like
+        Rows to train on.
+    random_state : int, RandomState instance or None
+        Seed of the order of rows, dropout and augmentation.
+    penalty : float, default=None
+        Strength of the penalty on the squared weights beside the sum of the losses; by default what `alpha` says.
+    is_near_start : bool, default=False
+        Whether that penalty is on the squared distance from the weights as they are.
+    """
+    from transferkit._training.network_training import Examples, train_network
+
+    whole = len(network.coefs_) == 1 or network.solver in WHOLE_SOLVERS
+    trainer = copy(network).set_params(
+        solver="lbfgs" if whole else network.solver,
+        learning_rate_init=getattr(network, "learning_rate_init_", 1.0),  # L-BFGS looks at none
+        learning_rate="cosine",
+        warmup=0,
+        batch_norm=False,
+        batch_schedule="constant",
+        tol=1e-6 if whole else None,
+        early_stopping=False,
+        swa=None,
+        prune_schedule=None,
+        random_state=random_state,
+    )
+    if whole:
+        trainer.set_params(clip_norm=None, clip_value=None, **dict.fromkeys(REGULARISERS, 0))
+    X, y = trainer._validate(X, y, reset=False)
+    problem = trainer._read_problem(X, y, None, vars(trainer))
+    strength = trainer.alpha if penalty is None else penalty / problem.X.shape[0]
+    trainer.alpha = 0 if is_near_start else strength
+    options = trainer._options(problem, problem.rows, check_random_state(random_state), max_epochs=MOST_ITERATIONS)
+    if not whole:
+        n_epochs = max(LEAST_EPOCHS, ceil(LEAST_STEPS * options.batch_size / problem.X.shape[0]))
+        options = replace(options, max_epochs=n_epochs)
+    start = (network.coefs_, network.intercepts_, [None] * len(network.coefs_))
+    examples = Examples(*problem.rows)
+    stages = make_stages(start, trainer, X.dtype, strength if is_near_start else 0.0)
+    trained = train_network(stages, examples, replace(options, keep_zeros=True))
+    read = read_attributes(trained.stages, trained.history)
+    return [
+        [array.astype(old.dtype) for array, old in zip(read[name], getattr(network, name), strict=True)]
+        for name in ("coefs_", "intercepts_")
+    ]
