@@ -148,7 +148,9 @@ def test_weights_weigh_the_evidence_of_a_regression():
     encoder = WordVectorEncoder(3, min_count=1).fit(TEXTS)
     target = TEXT_LABELS[:, 0] + 0.1 * R.randn(90)
     weak, strong = (
-        TransferRegressor(encoder, RidgeHead(alphas=[w]), strategy="prior").fit(TEXTS, target, sample_weight=np.full(90, w))
+        TransferRegressor(encoder, RidgeHead(alphas=[w]), strategy="prior").fit(
+            TEXTS, target, sample_weight=np.full(90, w)
+        )
         for w in (1e-3, 1e3)
     )
     np.testing.assert_allclose(weak.strategy_scores_["mean"], strong.strategy_scores_["mean"])

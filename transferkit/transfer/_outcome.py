@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 COLUMNS = ("strategy", "alpha", "C", "idf", "terms", "weight", "log_loss", "mean", "standard_error", "seconds")
+LEAST_DIFFERENCE = 1e-12  # of scores; less is rounding
 _TEXTS = ("strategy", "idf", "terms")
 
 
@@ -24,8 +25,8 @@ class Outcome:
 
     @property
     def mean(self):
-        """Mean score of the folds."""
-        return float(self.fold_scores.mean()) if len(self.fold_scores) else np.nan
+        """Mean score of the folds that have one."""
+        return summarise(self.fold_scores)[0]
 
 
 def make_row(strategy, fold_scores, **values):
@@ -36,7 +37,9 @@ def make_row(strategy, fold_scores, **values):
 
 
 def summarise(fold_scores):
-    """Return the mean of the folds and its standard error; NaN where there are too few folds."""
+    """Return the mean of the folds that have a score, and its standard error; NaN where they are too few."""
+    fold_scores = np.asarray(fold_scores, dtype=np.float64)
+    fold_scores = fold_scores[~np.isnan(fold_scores)]
     n_folds = len(fold_scores)
     mean = float(np.mean(fold_scores)) if n_folds else np.nan
     return mean, float(np.std(fold_scores, ddof=1) / np.sqrt(n_folds)) if n_folds > 1 else np.nan
@@ -49,11 +52,20 @@ def tabulate(rows):
     }
 
 
+def is_better(challenger, incumbent):
+    """Return whether the challenger's mean is higher, over the folds in which both have a score."""
+    difference = _subtract(challenger, incumbent)
+    return len(difference) > 0 and difference.mean() > LEAST_DIFFERENCE
+
+
 def is_clearly_better(challenger, incumbent):
     """Return whether the challenger's mean is higher by more than one standard error, and its loss is not higher."""
-    if challenger.loss > incumbent.loss:  # false where one is not known
+    difference = _subtract(challenger, incumbent)
+    if challenger.loss > incumbent.loss or len(difference) < 2:  # the first is false where a loss is not known
         return False
+    return difference.mean() > max(difference.std(ddof=1) / np.sqrt(len(difference)), LEAST_DIFFERENCE)
+
+
+def _subtract(challenger, incumbent):
     difference = challenger.fold_scores - incumbent.fold_scores
-    if len(difference) < 2:
-        return False
-    return difference.mean() > max(difference.std(ddof=1) / np.sqrt(len(difference)), 1e-12)
+    return difference[~np.isnan(difference)]

@@ -125,9 +125,9 @@ def _spread(head, names, wanted):
 def _score_source(source, X, task):
     """Return how the source does on held-out rows as it is, (n_folds,); NaN where its classes do not fit."""
     scores = []
-    for _, test in task.folds:
+    for fold, (_, test) in enumerate(task.folds):
         try:
-            scores.append(task.scorer(source, take_rows(X, test), task.y[test], **task.score_weights(test)))
+            scores.append(task.score_fold(source, take_rows(X, test), fold))
         except (ValueError, AttributeError):  # a score that needs the probability of classes it does not know
             scores.append(np.nan)
     return np.array(scores)

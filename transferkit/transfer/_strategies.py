@@ -14,11 +14,11 @@ from transferkit.encoders._term_projection import find_projection, join_terms, m
 from transferkit.transfer._finetune import Pace, fit_finetuned
 from transferkit.transfer._fold_features import encode_folds
 from transferkit.transfer._logistic import fit_logistic
-from transferkit.transfer._outcome import Outcome, is_clearly_better, make_row
+from transferkit.transfer._outcome import Outcome, is_better, is_clearly_better, make_row
 from transferkit.transfer._prior import fit_prior
 from transferkit.transfer._settings import read_settings
 from transferkit.transfer._source import fit_from_source
-from transferkit.transfer._task import ClassificationTask
+from transferkit.transfer._task import AllClasses, ClassificationTask
 
 
 def fit_plainly(estimator, X, y, is_text, sample_weight):
@@ -79,6 +79,7 @@ def fit_judged(estimator, X, y, is_text, sample_weight, groups, cv, terms=None):
         names = _leave_out_fine_tuning(names)
     fit = partial(_fit_strategy, estimator, X=X, is_text=is_text, task=task, settings=settings, terms=terms)
     outcomes = [estimator._fit_if_possible(fit, name, X, is_text) for name in names]
+    task.report_undefined(outcomes)
     taken = choose([outcome for outcome in outcomes if outcome.head is not None])
     if estimator.strategy == "auto":
         _warn_without_transfer(taken)
@@ -113,8 +114,8 @@ def choose(outcomes):
     for challenger in outcomes[1:]:
         if len(incumbent.fold_scores) == 0:
             break
-        averaged = incumbent.strategy == "prior"
-        if is_clearly_better(challenger, incumbent) if averaged else challenger.mean > incumbent.mean:
+        wins = is_clearly_better if incumbent.strategy == "prior" else is_better
+        if wins(challenger, incumbent):
             incumbent = challenger
     return incumbent
 
@@ -147,10 +148,11 @@ def _fit_any_head(estimator, strategy, encoder, X, task, of_folds):
     """Return the outcome of a head of any kind, fitted anew with its encoder in each fold."""
     began = time.perf_counter()
     scores = []
-    for features, (train, test) in zip(of_folds, task.folds, strict=True):
+    for fold, features in enumerate(of_folds):
+        train = task.folds[fold][0]
         weights = task.sample_weight[train] if task.is_weighted else None
         head = _fit_head(estimator, features.train, task.y[train], weights)
-        scores.append(task.scorer(head, features.test, task.y[test], **task.score_weights(test)))
+        scores.append(task.score_fold(AllClasses.of(head, task), features.test, fold))
     weights = task.sample_weight if task.is_weighted else None
     head = _fit_head(estimator, encoder.fit_transform(X, task.y), task.y, weights)
     row = make_row(strategy, scores, weight=1.0, seconds=time.perf_counter() - began)

@@ -4,13 +4,14 @@ import warnings
 from numbers import Integral
 
 import numpy as np
-from sklearn.metrics import check_scoring
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
 
+from transferkit._algorithms.linear_predictions import UNTRAINED
 from transferkit._validation import check_sample_weight
 from transferkit.heads import LogisticHead
+from transferkit.heads._fold_scores import DecidedRows, read_scorer, report_undefined, score_fold, takes_weights
 from transferkit.heads._logistic import read_targets, weigh_targets
-from transferkit.heads._search_table import takes_weights
 
 FEWEST_LABELS = 4  # a class, on average; with fewer there are no folds
 MANY_ROWS, MOST_FOLDS_OF_MANY = 5000, 3  # thousands of held-out rows tell candidates apart in few folds
@@ -50,7 +51,8 @@ class ClassificationTask:
         placeholder = np.zeros((n_rows, 1), np.float32)
         self.sample_weight = check_sample_weight(sample_weight, placeholder, dtype=np.float32, ensure_non_negative=True)
         self.is_weighted = sample_weight is not None
-        self.scorer = check_scoring(LogisticHead(), scoring=scoring)
+        self.scorer = read_scorer(scoring, self.classes, self.multilabel)
+        self.weighs_scores = self.is_weighted and takes_weights(self.scorer)
         self.folds = make_folds(y, self.targets, self.multilabel, cv, groups, random_state)
         self.row_weights = self.weigh(np.arange(n_rows))  # of all rows
         self.n_weights = self.row_weights.shape[1]
@@ -119,19 +121,26 @@ class ClassificationTask:
         return total / max(weight, 1e-300)
 
     def score_folds(self, scores):
-        """Return the score of each fold, (n_folds,), from decision values as `loss` takes them."""
-        n_columns = scores.shape[2]
-        identity = np.eye(n_columns, dtype=np.float32)
-        head = self.make_head(identity, np.zeros(n_columns, np.float32))
-        results = []
+        """Return the score of each fold, (n_folds,), from decision values as `loss` takes them; NaN if undefined."""
+        head, results = DecidedRows(self.classes, self.multilabel), []
         for fold, (_, test) in enumerate(self.folds):
-            weights = self.score_weights(test)
-            results.append(self.scorer(head, scores[test, fold].astype(np.float32), self.y[test], **weights))
+            decided = scores[test, fold]
+            if scores.shape[2] > 1:  # classes that are missing from the training part are not predicted
+                decided = np.where(self.trained[fold], decided, UNTRAINED)
+            results.append(self.score_fold(head, decided, fold))
         return np.array(results, dtype=np.float64)
 
-    def score_weights(self, test):
-        """Return the keyword arguments with which the scorer is told the weights of held-out rows."""
-        return {"sample_weight": self.sample_weight[test]} if self.is_weighted and takes_weights(self.scorer) else {}
+    def score_fold(self, head, X, fold):
+        """Return the score of a fold's held-out rows X as a head predicts them."""
+        test = self.folds[fold][1]
+        weights = {"sample_weight": self.sample_weight[test]} if self.weighs_scores else {}
+        return score_fold(self.scorer, head, X, self.y[test], fold, **weights)
+
+    def report_undefined(self, outcomes):
+        """Warn, or raise ValueError, where folds have no score by which outcomes could be compared."""
+        scores = [outcome.fold_scores for outcome in outcomes if len(outcome.fold_scores)]
+        if len(scores) > 1:
+            report_undefined(np.stack(scores), self.y, self.folds, self.classes)
 
     def _log_likelihood(self, scores, test, fold):
         """Return log-likelihoods and weights of the held-out rows."""
@@ -159,6 +168,30 @@ class ClassificationTask:
         weights = np.zeros((len(self.targets), self.n_weights), np.float32)
         np.add.at(weights, train, self.weigh(train))  # a row that a bootstrap repeats counts as often
         return weights
+
+
+class AllClasses(ClassifierMixin, BaseEstimator):
+    """A head that was trained on some of the classes, with a probability of zero for the others."""
+
+    def __init__(self, head, classes):
+        self.head, self.classes_ = head, classes
+
+    @classmethod
+    def of(cls, head, task):
+        """Return the head, in this disguise where it lacks classes of the task."""
+        lacks = not task.multilabel and len(getattr(head, "classes_", task.classes)) < len(task.classes)
+        return cls(head, task.classes) if lacks else head
+
+    def predict(self, X):
+        """Return the head's predictions."""
+        return self.head.predict(X)
+
+    def predict_proba(self, X):
+        """Return probabilities in the order of all classes."""
+        found = self.head.predict_proba(X)
+        probabilities = np.zeros((len(found), len(self.classes_)), found.dtype)
+        probabilities[:, np.searchsorted(self.classes_, self.head.classes_)] = found
+        return probabilities
 
 
 def make_folds(y, targets, multilabel, cv, groups, random_state):
