@@ -46,8 +46,9 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
     source : fitted classifier, str or path-like, default=None
         A model of another task (a TransferClassifier, a Pipeline with a linear head, a linear classifier, or a model
         file), whose weights the new ones are pulled to (L2-SP [4]_). Features are those of its encoder, new words
-        added, or those of `encoder` where one is given, matched by name; classes are matched by label. "source only",
-        "target only" and "transfer" are compared in `strategy_scores_`; "transfer" is taken unless "target only" is
+        added, or those of `encoder` where one is given. They are matched by name; where there are no names X must have
+        as many as the source, and they are matched by position. Classes are matched by label. "source only", "target
+        only" and "transfer" are compared in `strategy_scores_`; "transfer" is taken unless "target only" is
         clearly better. Only with ``strategy="auto"``. Never refitted; `clone` keeps it as it is.
     strategy : {"auto", "prior", "frozen", "finetune", "scratch"}, default="auto"
         "scratch" is the head without transfer: on TF-IDF of the labelled texts alone (normalised and split as the

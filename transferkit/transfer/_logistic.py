@@ -9,7 +9,7 @@ from transferkit._algorithms.term_prior import weigh_candidates
 from transferkit._validation import check_features
 from transferkit.heads import LogisticHead
 from transferkit.transfer._outcome import Outcome, make_row
-from transferkit.transfer._settings import FEW_LABELS_C, LEAST_WEIGHT, SHARPNESS
+from transferkit.transfer._settings import LEAST_WEIGHT, SHARPNESS
 
 
 def fit_logistic(strategy, encoder, features, task, settings, of_folds=None):
@@ -37,10 +37,10 @@ def fit_logistic(strategy, encoder, features, task, settings, of_folds=None):
         Encoder and head, trained on all rows.
     """
     if not task.has_folds:
-        C = settings.Cs[0] if len(settings.Cs) == 1 else FEW_LABELS_C
+        C = settings.middle_C()
         head = _fit_head(features, task, settings, C)
         return Outcome(strategy, encoder, head, np.zeros(0), [make_row(strategy, [], C=C, weight=1.0)])
-    search = _SharedSearch(features, task, settings) if of_folds is None else _SplitSearch(of_folds, task, settings)
+    search = SharedSearch(features, task, settings) if of_folds is None else SplitSearch(of_folds, task, settings)
     rows = [
         make_row(strategy, task.score_folds(scores), C=C, log_loss=task.loss(scores), seconds=seconds)
         for C, scores, seconds in search.candidates
@@ -68,13 +68,13 @@ class _Candidate(NamedTuple):
     seconds: float
 
 
-class _SharedSearch:
-    """All folds on the same features, as one problem."""
+class SharedSearch:
+    """All folds on the same features, as one problem, pulled to a prior if there is one."""
 
-    def __init__(self, features, task, settings):
+    def __init__(self, features, task, settings, prior=None):
         X = check_features(features)
         self.row_weights = task.row_weights.astype(X.dtype)
-        self.search = _make_search(X, task.targets, task.fold_weights[:, :-1].astype(X.dtype), task, settings)
+        self.search = _make_search(X, task.targets, task.fold_weights[:, :-1].astype(X.dtype), task, settings, prior)
         self.fits, self.candidates, began = [], [], time.perf_counter()
         for fit in self.search.run(settings.Cs):
             self.fits.append(fit)
@@ -86,10 +86,10 @@ class _SharedSearch:
         return self.search.refit([self.fits[place] for place in kept], self.row_weights)
 
 
-class _SplitSearch:
-    """Each fold on features of its own."""
+class SplitSearch:
+    """Each fold on features of its own, pulled to a prior of its own if there are priors."""
 
-    def __init__(self, of_folds, task, settings):
+    def __init__(self, of_folds, task, settings, priors=None):
         self.task, self.settings = task, settings
         shape = (len(task.targets), len(task.folds), task.n_scores)
         scores, seconds = np.zeros((len(settings.Cs), *shape), np.float32), np.zeros(len(settings.Cs))
@@ -97,7 +97,8 @@ class _SplitSearch:
             X, began = check_features(features.both), time.perf_counter()
             weights = np.concatenate([task.weigh(train), np.zeros((len(test), task.n_weights))]).astype(X.dtype)
             targets = task.targets[np.concatenate([train, test])]
-            search = _make_search(X, targets, weights[:, None], task, settings)
+            prior = None if priors is None else priors[fold]
+            search = _make_search(X, targets, weights[:, None], task, settings, prior)
             for place, fit in enumerate(search.run(settings.Cs)):
                 scores[place, test, fold] = fit.scores[len(train) :, 0]
                 seconds[place], began = seconds[place] + time.perf_counter() - began, time.perf_counter()
@@ -111,11 +112,12 @@ class _SplitSearch:
         return search.refit(list(search.run([self.candidates[place].C for place in kept])), weights)
 
 
-def _make_search(X, targets, weights, task, settings):
+def _make_search(X, targets, weights, task, settings, prior=None):
     from transferkit._training.logistic_search import LogisticSearch
 
     weights = weights[:, :, 0] if weights.shape[2:] == (1,) else weights
-    return LogisticSearch(X, targets, weights, n_outputs=task.n_outputs, **common(settings))
+    shape = {"n_outputs": task.n_outputs, "prior": None if prior is None else prior.astype(X.dtype)}
+    return LogisticSearch(X, targets, weights, **shape, **common(settings))
 
 
 def common(settings):

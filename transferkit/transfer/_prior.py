@@ -19,7 +19,7 @@ from transferkit._algorithms.term_prior import (
 from transferkit._algorithms.tfidf import inverse_document_frequency
 from transferkit.transfer._logistic import common
 from transferkit.transfer._outcome import Outcome, make_row
-from transferkit.transfer._settings import FEW_LABELS_C, LEAST_WEIGHT, SHARPNESS
+from transferkit.transfer._settings import LEAST_WEIGHT, SHARPNESS
 
 ALPHAS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, np.inf)
 FEW_LABELS_ALPHAS = (0.5, 1.0, 2.0)
@@ -120,7 +120,7 @@ def _search(terms, idfs, texts, task, settings, near=None):
     found = _Found(terms, {idf: make_blocks(rows, ratios[idf], terms.vectors) for idf in idfs}, [])
     Cs, alphas = settings.Cs, ALPHAS
     if not task.has_folds:
-        Cs, alphas = Cs if len(Cs) == 1 else (FEW_LABELS_C,), FEW_LABELS_ALPHAS
+        Cs, alphas = (settings.middle_C(),), FEW_LABELS_ALPHAS
     kind = "words" if tuple(terms.encoder.ngram_range) == (1, 1) else "n-grams"
     kind = kind if terms.encoder.analyzer == "word" else "characters"
     for idf, blocks in found.blocks.items():

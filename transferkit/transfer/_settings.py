@@ -10,7 +10,7 @@ from transferkit.heads._logistic_cv import read_candidates
 CS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 SHARPNESS = 0.25  # of the average; 1/4, 1/2 and 1 were tried on development sets, and differed by tenths of a point
 LEAST_WEIGHT = 1e-3  # in the average, as a share of the largest
-FEW_LABELS_C = 10.0  # with labels too few to choose
+FEW_LABELS_C = 10.0  # with labels too few to choose, or the nearest of the head's candidates
 
 
 class LogisticSettings(NamedTuple):
@@ -22,6 +22,10 @@ class LogisticSettings(NamedTuple):
     tol: float
     max_iter: int
     device: str
+
+    def middle_C(self):
+        """Return the candidate to take where labels are too few to choose."""
+        return min(self.Cs, key=lambda C: abs(np.log(C / FEW_LABELS_C)))
 
     def parameters(self, C):
         """Return the parameters of a head with that C."""

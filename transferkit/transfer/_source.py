@@ -2,25 +2,25 @@
 
 import os
 import time
-import warnings
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from transferkit._validation import check_is_fitted, take_rows
+from transferkit._validation import check_is_fitted, read_feature_names, take_rows
 from transferkit.encoders import TfidfEncoder
 from transferkit.encoders._pretrained import PretrainedEncoder
 from transferkit.encoders._term_projection import TermProjection, join_terms
-from transferkit.heads import LogisticHead, LogisticHeadCV
+from transferkit.heads import LogisticHead
+from transferkit.heads._fold_scores import average_folds
+from transferkit.heads._prior import match_prior
 from transferkit.persistence import load_shared
 from transferkit.transfer._fold_features import encode_folds
-from transferkit.transfer._logistic import common
+from transferkit.transfer._logistic import SharedSearch, SplitSearch
 from transferkit.transfer._outcome import Outcome, is_clearly_better, make_row
-from transferkit.transfer._settings import CS, FEW_LABELS_C
 
-_SOURCE_CS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)  # the smallest hardly leave the source
+_OF_DEFAULT_HEAD = {"Cs": (0.001, 0.01, 0.1, 1.0, 10.0, 100.0), "tol": 1e-3}  # the smallest hardly leave the source
 
 
 def fit_from_source(estimator, X, is_text, task, settings):
@@ -47,7 +47,7 @@ def fit_from_source(estimator, X, is_text, task, settings):
     source, encoder, head = read_source(estimator.source)
     of_folds = None  # features that candidates are judged on, where those of each fold are its own
     if estimator.encoder is not None:
-        names = encoder.get_feature_names_out()
+        names = _name_features(source, encoder, head)
         encoder = estimator._make_encoder(is_text, "frozen")
         features = encoder.fit_transform(X, task.y)
         if not set(names) & set(encoder.get_feature_names_out()):
@@ -57,22 +57,26 @@ def fit_from_source(estimator, X, is_text, task, settings):
             )
         prior = _spread(head, names, encoder.get_feature_names_out())
         if not estimator._has_frozen_encoder():
-            encoded = encode_folds(encoder, X, task.y, task.folds)
-            of_folds = [(fold, _spread(head, names, fold.encoder.get_feature_names_out())) for fold in encoded]
+            of_folds = list(encode_folds(encoder, X, task.y, task.folds))
     else:
         encoder = _widen(encoder, X) if is_text else encoder
-        features = encoder.transform(X)
-        n_known = head.coef_.shape[1]
-        prior = head if features.shape[1] == n_known else _spread(head, range(n_known), range(features.shape[1]))
+        features, n_known = encoder.transform(X), head.coef_.shape[1]
+        is_wider = is_text and features.shape[1] > n_known
+        prior = _spread(head, range(n_known), range(features.shape[1])) if is_wider else head
     began, source_scores = time.perf_counter(), _score_source(source, X, task)
     rows = [make_row("source only", source_scores, weight=0.0, seconds=time.perf_counter() - began)]
+    settings = settings._replace(**_OF_DEFAULT_HEAD) if estimator.head is None else settings
     outcomes = []
     for strategy, start in (("transfer", prior), ("target only", None)):
-        began = time.perf_counter()
-        head, scores = _fit_head(features, of_folds, task, settings, start)
-        row = make_row(strategy, scores, C=head.C, weight=0.0, seconds=time.perf_counter() - began)
-        outcomes.append(Outcome(strategy, encoder, head, scores, [row]))
+        began, priors = time.perf_counter(), None
+        if start is not None and of_folds is not None:
+            spread = [_spread(head, names, fold.encoder.get_feature_names_out()) for fold in of_folds]
+            priors = [_read_weights(one, fold.train, task) for one, fold in zip(spread, of_folds, strict=True)]
+        trained, scores = _fit_head(features, of_folds, task, settings, start, priors)
+        row = make_row(strategy, scores, C=trained.C, weight=0.0, seconds=time.perf_counter() - began)
+        outcomes.append(Outcome(strategy, encoder, trained, scores, [row]))
         rows.append(row)
+    task.report_undefined(outcomes)
     transfer, target = outcomes
     taken = target if is_clearly_better(target, transfer) else transfer
     taken.rows[0]["weight"] = 1.0
@@ -98,6 +102,20 @@ def read_source(source):
             f"{type(head).__name__} as head of {type(model).__name__}. Use its encoder with strategy='frozen'."
         )
     return model, encoder, head
+
+
+def _name_features(source, encoder, head):
+    """Return the names of the features that the source's weights are for."""
+    try:
+        return list(encoder.get_feature_names_out())
+    except (AttributeError, ValueError, NotFittedError):
+        if hasattr(head, "feature_names_in_"):
+            return list(head.feature_names_in_)
+    raise ValueError(
+        f"The features of the source, a {type(source).__name__}, have no names, so its weights cannot be matched with "
+        "the features of encoder. Give a source that was fitted on a data frame or with an encoder that names its "
+        "features, or leave out encoder."
+    )
 
 
 def _widen(encoder, texts):
@@ -133,47 +151,28 @@ def _score_source(source, X, task):
     return np.array(scores)
 
 
-def _fit_head(features, of_folds, task, settings, prior):
-    """Return the head of the best C, and the scores of its folds, of which the prior may be None."""
-    Cs = np.sort(settings.Cs if settings.Cs != CS else _SOURCE_CS)
-    if not task.has_folds:
-        C, scores = FEW_LABELS_C if len(Cs) > 1 else Cs[0], np.zeros(0)
-    else:
+def _fit_head(features, of_folds, task, settings, prior, priors):
+    """Return the head of the best C, and the scores of its folds; with priors of the folds where these have their own.
+
+    Of equally good ones the smallest C is best.
+    """
+    C, scores = settings.middle_C(), np.zeros(0)
+    if task.has_folds:
         if of_folds is None:
-            rows = np.arange(len(task.targets))
-            table = _score_folds(features, rows, task.folds, task, settings, Cs, prior)
+            search = SharedSearch(features, task, settings, _read_weights(prior, features, task))
         else:
-            parts = zip(of_folds, task.folds, strict=True)
-            table = np.hstack([_score_own_features(*part, task, settings, Cs, prior is not None) for part in parts])
-        best = int(table.mean(1).argmax())  # of equals the smallest
-        C, scores = Cs[best], table[best]
-    head = LogisticHead(**_ease(settings) | {"C": float(C)}, prior=prior)
+            search = SplitSearch(of_folds, task, settings, priors)
+        table = np.stack([task.score_folds(candidate.scores) for candidate in search.candidates])
+        best = int(np.nan_to_num(average_folds(table)[0], nan=-np.inf).argmax())
+        C, scores = search.candidates[best].C, table[best]
     weights = {"sample_weight": task.sample_weight} if task.is_weighted else {}
-    with warnings.catch_warnings():  # a loss that the source has brought to nothing leaves nothing to converge to
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        head.fit(features, task.y, **weights)
-    head.set_params(**settings.parameters(C), prior=None)  # its weights have done their part
-    return head, scores
+    head = LogisticHead(**settings.parameters(C), prior=prior).fit(features, task.y, **weights)
+    return head.set_params(prior=None), scores  # its weights have done their part
 
 
-def _score_own_features(of_fold, fold, task, settings, Cs, transfers):
-    """Return scores (n_Cs, 1) of a fold whose features are its own."""
-    features, prior = of_fold
-    rows = np.concatenate(fold)
-    return _score_folds(features.both, rows, [features.positions], task, settings, Cs, prior if transfers else None)
-
-
-def _score_folds(features, rows, folds, task, settings, Cs, prior):
-    """Return the scores (n_Cs, n_folds) of held-out rows; `rows` are those of the task that the features are of."""
-    search = LogisticHeadCV(Cs, cv=folds, scoring=task.scoring, prior=prior, refit=False, **_ease(settings))
-    weights = {"sample_weight": task.sample_weight[rows]} if task.is_weighted else {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        table = search.fit(features, task.y[rows], **weights).cv_results_
-    return np.stack([table[f"split{fold}_test_score"] for fold in range(len(folds))], axis=1)
-
-
-def _ease(settings):
-    told = common(settings)
-    told |= {"tol": max(settings.tol, 1e-3), "max_iter": min(settings.max_iter, 200)}
-    return told | {"class_weight": settings.class_weight}
+def _read_weights(prior, features, task):
+    """Return the prior's weights (n_outputs or n_labels, n_features), or None."""
+    if prior is None:
+        return None
+    weights, _ = match_prior(prior, task.classes, features.shape[1], read_feature_names(features))
+    return weights[1:] - weights[:1] if task.n_outputs == 1 and not task.multilabel else weights
