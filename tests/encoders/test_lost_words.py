@@ -16,6 +16,8 @@ SCRIPTS = {
     "Chinese": (["我喜欢这本书，非常好看", "这部电影很好看", "今天天气很好"], "phrases"),
     "Japanese": (["私は本を読みます", "この映画はとても面白い"], "phrases"),
     "Chinese, words apart": (["我 喜欢 这 本 书", "这 部 电影 很 好看", "天气 很 好"], "letters"),
+    "Chinese, few of one sign": (["我 喜欢 电影 这本 好看 很 天气"], "letters"),
+    "Chinese beside English": (["这部电影很好看 and quite good"], "phrases"),
     "Thai": (["ฉันชอบหนังสือเล่มนี้", "ภาพยนตร์เรื่องนี้ดีมาก"], "marks"),
     "Hindi": (["मुझे यह किताब पसंद है", "यह फिल्म बहुत अच्छी है"], "marks"),
     "Telugu": (["నాకు ఈ పుస్తకం నచ్చింది", "ఈ సినిమా చాలా బాగుంది"], "marks"),
@@ -28,6 +30,7 @@ SCRIPTS = {
     "French": (["une fenêtre ouverte à côté de l'été"] * 2, None),
     "English": (["I have a cat", "a dog is a dog, says 中文 once in a while, and İstanbul"], None),
     "half of few words": (["a cow", "a bond"], None),
+    "one marked word": (["हिन्दी is spoken"], None),
     "emoji": (["a good film 👍 ❤️", "a bad film 👎🏽"], None),
     "short Chinese words": (["北京", "上海"], None),
 }

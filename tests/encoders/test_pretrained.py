@@ -110,6 +110,19 @@ def test_cache_stays_below_its_bound():
     assert len(_row_cache._CACHE._rows) <= kept + 1
 
 
+def test_rows_that_were_used_last_are_kept():
+    encoded = []
+
+    def transform(texts):
+        encoded.extend(texts)
+        return np.zeros((len(texts), 100))
+
+    bound = 2.5 * (100 * 8 + _row_cache._BYTES_PER_ENTRY)  # of two rows
+    for text in ["a", "b", "a", "c", "a", "b"]:
+        _row_cache.encode_once(transform, "f", [text], bound)
+    assert encoded == ["a", "b", "c", "b"]
+
+
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
 @pytest.mark.parametrize(
     ("seconds_per_row", "n_rows", "is_kept"), [(1e-6, 4096, False), (1e-6, 4095, True), (1e-4, 4096, True)]
