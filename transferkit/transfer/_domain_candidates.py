@@ -236,7 +236,7 @@ def _fit_prior(head, domains, device, judge):
 
     def learn(texts, labels, folds):
         model = TransferClassifier(vectors, head, strategy="prior", cv=folds, device=device)
-        return fit_judged(model, texts, labels, is_text=True, sample_weight=None, groups=None)
+        return fit_judged(model, texts, labels, is_text=True, sample_weight=None, groups=None)[0]
 
     found = learn(domains.labelled, domains.y, domains.folds or N_FOLDS)
     fitted = Fitted(PRIOR, found.encoder, None, found.head, attributes=found.attributes)
