@@ -8,6 +8,7 @@ from scipy import sparse
 from torch import Tensor
 
 from transferkit._algorithms.eigenvectors import BLOCK_SHARE, N_STEPS
+from transferkit._training.modes import with_own_modes
 from transferkit._training.word_pairs import WordPairs
 
 __all__ = ["leading_eigenvectors_on_device"]
@@ -20,6 +21,7 @@ class _Matrix(NamedTuple):
         return torch.cat([part.combine(part.counts, right) for part in self.pairs.slices])
 
 
+@with_own_modes()
 def leading_eigenvectors_on_device(
     matrix: sparse.csr_array, n_vectors: int, random_state: np.random.RandomState, device: torch.device
 ) -> tuple[np.ndarray, np.ndarray]:

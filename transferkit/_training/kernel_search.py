@@ -13,6 +13,7 @@ from transferkit._training.coordinates import Vector, WhiteCoordinates
 from transferkit._training.device import choose_device
 from transferkit._training.lbfgs import Solution, minimise
 from transferkit._training.linear_classifier import make_loss
+from transferkit._training.modes import with_own_modes
 
 __all__ = ["KernelFit", "KernelSearch"]
 
@@ -102,6 +103,7 @@ class KernelSearch:
         Number of classes, or 1 for two classes and for labels.
     """
 
+    @with_own_modes()
     def __init__(
         self,
         kernels: np.ndarray,
@@ -151,6 +153,7 @@ class KernelSearch:
         last = None if near is None else (near.point, near.coordinates)
         return self._fit_batch([0], [C], last)[0][0]
 
+    @with_own_modes()
     def _fit_batch(
         self, kernels: list[int], Cs: list[float], last: tuple[Vector, KernelCoordinates] | None
     ) -> tuple[list[KernelFit], tuple[Vector, KernelCoordinates]]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from transferkit._training.cluster_rows import Rows, make_rows
 from transferkit._training.device import choose_device, to_tensor
+from transferkit._training.modes import with_own_modes
 
 __all__ = [
     "ClusterSums",
@@ -40,6 +41,7 @@ class Clusters:
     n_iter: int = 0
 
 
+@with_own_modes()
 def find_clusters(
     X: Any,
     n_clusters: int,
@@ -99,6 +101,7 @@ def choose_sample(n_rows: int, n_clusters: int, seed: int) -> np.ndarray:
     return _draw_sample(n_rows, n_clusters, seed)[0].numpy()
 
 
+@with_own_modes()
 def start_centres(
     sample: Any,
     n_rows: int,
@@ -129,6 +132,7 @@ class ClusterSums:
     far_rows: np.ndarray
 
 
+@with_own_modes()
 def sum_clusters(X: Any, centres: np.ndarray, batch_size: int, device: str) -> ClusterSums:
     """Return what an iteration with these centres needs of some of the rows."""
     rows = make_rows(X, None, choose_device(device), batch_size)
@@ -169,6 +173,7 @@ def move_centres(centres: np.ndarray, found: ClusterSums) -> tuple[np.ndarray, f
     return moved, float(np.square(moved - centres).sum(dtype=np.float64))
 
 
+@with_own_modes()
 def update_clusters(X: Any, known: Clusters, batch_size: int, device: str) -> Clusters:
     """Move each centre to the mean of all rows that it has won, those of a new batch included.
 

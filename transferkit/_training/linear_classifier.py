@@ -13,6 +13,7 @@ from transferkit._training.device import choose_device
 from transferkit._training.geometry import find_geometry
 from transferkit._training.lbfgs import Run, minimise
 from transferkit._training.losses import LogisticLoss, Loss, SoftmaxLoss
+from transferkit._training.modes import with_own_modes
 
 __all__ = ["LinearModel", "make_loss", "make_offset", "to_model", "torch_dtype", "train_linear_classifier"]
 
@@ -36,6 +37,7 @@ class LinearModel:
         return replace(self, coef=coef, intercept=intercept)
 
 
+@with_own_modes()
 def train_linear_classifier(
     X: Any,
     targets: np.ndarray,

@@ -16,6 +16,7 @@ from transferkit._training.geometry import Geometry, find_geometry
 from transferkit._training.lbfgs import minimise
 from transferkit._training.linear_classifier import LinearModel, make_loss, make_offset, to_model, torch_dtype
 from transferkit._training.losses import Loss
+from transferkit._training.modes import with_own_modes
 
 __all__ = ["CandidateFit", "LogisticSearch"]
 
@@ -70,6 +71,7 @@ class LogisticSearch:
         Candidates for the scales of X's blocks, each to be tried with every C; see `find_geometry`.
     """
 
+    @with_own_modes()
     def __init__(
         self,
         X: Any,
@@ -116,6 +118,7 @@ class LogisticSearch:
         nearest = sorted(before, key=lambda fit: abs(np.log(C / fit.C)), reverse=True)[-2:]
         return self._fit_batch(0, [C], nearest)[0]
 
+    @with_own_modes()
     def refit(self, fits: Sequence[CandidateFit], row_weights: np.ndarray) -> list[LinearModel]:
         """Return the models of all rows for some candidates, each starting from the mean of its folds' models.
 
@@ -135,6 +138,7 @@ class LogisticSearch:
         weights, intercepts = fit.geometry.weights(coordinates, solution.point)
         return to_model(weights, intercepts, self.prior, int(solution.n_iter.max()), bool(solution.converged.all()))
 
+    @with_own_modes()
     def _fit_batch(self, scale_index: int, Cs: list[float], done: list[CandidateFit]) -> list[CandidateFit]:
         began = time.perf_counter()
         geometry, n_problems = self.geometries[scale_index], self.n_folds * self.n_labels

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from transferkit._training.device import as_writable, choose_device
+from transferkit._training.modes import with_own_modes
 
 __all__ = ["ModuleFeatures", "copy_module", "is_module", "is_program"]
 
@@ -71,6 +72,7 @@ class ModuleFeatures:
         If there is no such layer; the names are listed.
     """
 
+    @with_own_modes()
     def __init__(self, module: Any, output: str | None, batch_size: int, device: str) -> None:
         self.device, self.output = choose_device(device), output
         self.module = copy_module(module).requires_grad_(False).to(self.device).eval()
@@ -87,6 +89,7 @@ class ModuleFeatures:
                 )
             self.module.get_submodule(output).register_forward_hook(self._catch)
 
+    @with_own_modes()
     def compute(self, X: np.ndarray) -> np.ndarray:
         """Return features (n_rows, n_features), float32, of rows (n_rows, ...).
 

@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from transferkit._training.companions import GradualPruning, WeightAverage
 from transferkit._training.device import as_writable, choose_device, one_thread_if_small
+from transferkit._training.modes import with_own_modes
 from transferkit._training.network import Network
 from transferkit._training.network_losses import REGRESSION_LOSSES, find_loss
 from transferkit._training.network_task import Augmentation, NetworkTask, ValidationSet
@@ -93,6 +94,7 @@ class TrainedNetwork:
     memories: list[np.ndarray] | None
 
 
+@with_own_modes()
 def train_network(
     stages: Sequence[Stage],
     examples: Examples,

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from transferkit._algorithms.truncated_svd import RightVectors
 from transferkit._training.device import to_tensor
+from transferkit._training.modes import with_own_modes
 
 __all__ = ["DeviceRowProducts"]
 
@@ -14,6 +15,7 @@ __all__ = ["DeviceRowProducts"]
 class DeviceRowProducts:
     """What :class:`RowProducts` does, with tensors: the rows and their transpose stay on the device."""
 
+    @with_own_modes()
     def __init__(self, rows: sparse.csr_matrix, before: RightVectors | None, device: torch.device) -> None:
         self._device = device
         self._rows = to_tensor(rows, device)
@@ -24,11 +26,13 @@ class DeviceRowProducts:
         self.n_rows = rows.shape[0] + (0 if before is None else len(before.values))
         self.n_columns = rows.shape[1]
 
+    @with_own_modes()
     def times(self, right: Tensor) -> Tensor:
         """Return X @ right."""
         product = self._rows @ right
         return product if self._summary is None else torch.cat([product, self._summary.T @ right])
 
+    @with_own_modes()
     def transposed_times(self, right: Tensor) -> Tensor:
         """Return X.T @ right."""
         if self._summary is None:
@@ -36,10 +40,12 @@ class DeviceRowProducts:
         n_new = len(self._rows)
         return self._columns @ right[:n_new] + self._summary @ right[n_new:]
 
+    @with_own_modes()
     def orthonormal(self, vectors: Tensor) -> Tensor:
         """Return an orthonormal basis of the span."""
         return torch.linalg.qr(vectors)[0]
 
+    @with_own_modes()
     def inner(self, left: Tensor, right: Tensor) -> np.ndarray:
         """Return left.T @ right, summed in float64, as a NumPy array."""
         return (left.double().T @ right.double()).cpu().numpy()

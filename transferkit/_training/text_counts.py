@@ -13,6 +13,7 @@ from transferkit._algorithms.text_bytes import SPACE, TextBytes
 from transferkit._algorithms.tokens import pad
 from transferkit._algorithms.vocabulary import decode_terms
 from transferkit._training.device import as_writable
+from transferkit._training.modes import with_own_modes
 
 __all__ = ["count_on_device"]
 
@@ -33,6 +34,7 @@ class _Terms(NamedTuple):
     lengths: Tensor
 
 
+@with_own_modes()
 def count_on_device(
     text: TextBytes,
     unit: str,

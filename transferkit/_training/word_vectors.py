@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from transferkit._training.device import as_writable, choose_device
+from transferkit._training.modes import with_own_modes
 from transferkit._training.word_pairs import PairRows, WordPairs
 
 __all__ = ["GloVe", "SkipGram", "train_word_vectors"]
@@ -140,6 +141,7 @@ class SkipGram:
         return torch.searchsorted(self.cumulated, uniform).clamp(max=len(self.cumulated) - 1)
 
 
+@with_own_modes()
 def train_word_vectors(
     counts: sparse.csr_array,
     start: np.ndarray,
