@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
+from sklearn.metrics import accuracy_score, r2_score
 
-from transferkit._training.network_training import Examples, TrainingOptions, train_network
+from transferkit._training.network_task import Augmentation
+from transferkit._training.network_training import Examples, TrainingOptions, make_task, train_network
 from transferkit._training.parameters import ParameterGroup
-from transferkit._training.stages import Activate, Linear, NormaliseRows
+from transferkit._training.stages import Activate, Linear, NormaliseBatch, NormaliseRows
 from transferkit.exceptions import DivergenceError
 
 X = np.random.RandomState(0).normal(size=(200, 12))
@@ -87,3 +90,78 @@ def test_weights_that_no_row_looks_at_must_be_finite():
         train_network([Linear(weights, np.zeros(1))], examples, options)
     weights[4] = 1
     assert len(train_network([Linear(weights, np.zeros(1))], examples, options).history.loss) == 1
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize("n_rows", [7, 40])
+def test_mixup_mixes_rows_targets_and_weights_alike(kind, n_rows):
+    rng = np.random.RandomState(0)
+    rows = rng.uniform(1, 2, size=(n_rows, 3))
+    weights = rows[:, 0] / rows[:, 0].mean()
+    stages = [Linear(np.zeros((3, 3)), np.zeros(3))]
+    options = TrainingOptions(loss="squared_error", augmentation=Augmentation(mixup=1.0))
+    task = make_task(stages, Examples(kind(rows), rows, weights), options, None, torch.device("cpu"))
+    batches = list(task.batches(n_rows))
+    [batch] = batches
+    x = batch.x.times(torch.eye(3, dtype=torch.float64)) if kind is sp.csr_matrix else batch.x
+    torch.testing.assert_close(x, batch.targets)
+    torch.testing.assert_close(batch.scale[:, 0] * n_rows, x[:, 0] / rows[:, 0].mean())
+    distances = np.abs(x.numpy()[:, None] - rows[None]).max(2).min(1)
+    assert np.median(distances) > 0.01  # of no row as it was
+
+
+@pytest.mark.parametrize("weights", [None, np.linspace(0.1, 3, 50)])
+def test_held_out_rows_count_by_their_weights(weights):
+    held_out = Examples(X[:50], LABELS[:50], weights)
+    options = TrainingOptions(max_epochs=4, learning_rate_init=0.01)
+    trained = train_network(make_stages(ParameterGroup()), Examples(X, LABELS), options, validation=held_out)
+    hidden, _, _, output = trained.stages
+    rows = X[:50] @ hidden.weights
+    scores = np.tanh(rows / np.linalg.norm(rows, axis=1, keepdims=True)) @ output.weights + output.intercept
+    expected = accuracy_score(LABELS[:50], scores.argmax(1), sample_weight=weights)
+    np.testing.assert_allclose(trained.history.validation_score[-1], expected)
+
+    targets = X[:, :2] + 1
+    options = TrainingOptions(loss="squared_error", max_epochs=4, learning_rate_init=0.01)
+    stages = [Linear(np.zeros((12, 2)), np.zeros(2))]
+    held_out = Examples(X[:50], targets[:50], weights)
+    trained = train_network(stages, Examples(X, targets), options, validation=held_out)
+    predicted = X[:50] @ trained.stages[0].weights + trained.stages[0].intercept
+    expected = r2_score(targets[:50], predicted, sample_weight=weights)
+    np.testing.assert_allclose(trained.history.validation_score[-1], expected)
+
+
+@pytest.mark.parametrize("size", [50, 199])
+def test_refreshed_batch_statistics_are_the_means_over_the_batches(size):
+    weights = np.random.RandomState(0).normal(size=(12, 4))
+    norm = NormaliseBatch(np.ones(4), np.zeros(4), np.full(4, 9.0), np.full(4, 9.0))
+    stages = [Linear(weights, np.arange(4.0)), norm, Linear(np.zeros((4, 3)), np.zeros(3))]
+    task = make_task(stages, Examples(X, LABELS), TrainingOptions(solver="gd"), None, torch.device("cpu"))
+    task.refresh_statistics(size)
+    [layer] = task.network.batch_norms()
+    parts = np.split(X @ weights + np.arange(4.0), [50, 100, 150] if size == 50 else [])  # a single row is not left
+    np.testing.assert_allclose(layer.mean, np.mean([part.mean(0) for part in parts], axis=0))
+    np.testing.assert_allclose(layer.variance, np.mean([part.var(0, ddof=1) for part in parts], axis=0))
+
+
+def test_plateau_watches_the_held_out_rows_if_there_are_any():
+    targets = X[:, :1]
+    stages = [Linear(np.zeros((12, 1)), np.zeros(1))]
+    options = TrainingOptions(loss="squared_error", max_epochs=8, learning_rate="plateau", learning_rate_epochs=2)
+    held_out = Examples(X[:5], np.zeros((5, 1)))  # whose score is always zero
+    stalled = train_network(stages, Examples(X, targets), options, validation=held_out).history
+    falling = train_network(stages, Examples(X, targets), options).history
+    assert stalled.loss[-1] < stalled.loss[0]
+    np.testing.assert_allclose(stalled.learning_rate, 1e-3 * np.array([1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.125]))
+    assert falling.learning_rate == [1e-3] * 8
+
+
+def test_averages_have_batch_statistics_of_their_own():
+    rng = np.random.RandomState(0)
+    norm = NormaliseBatch(np.ones(4), np.zeros(4), np.zeros(4), np.ones(4))
+    stages = [Linear(rng.normal(size=(12, 4)), np.zeros(4)), norm, Linear(rng.normal(size=(4, 3)), np.zeros(3))]
+    options = TrainingOptions(max_epochs=6, average_from=0, learning_rate_init=0.1, solver="gd", batch_size=200)
+    first, norm, _ = train_network(stages, Examples(X, LABELS), options).stages
+    rows = X @ first.weights + first.intercept
+    np.testing.assert_allclose(norm.mean, rows.mean(0))
+    np.testing.assert_allclose(norm.variance, rows.var(0, ddof=1))
