@@ -9,6 +9,7 @@ import pytest
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold
@@ -62,8 +63,6 @@ def any_encoder(request, encoder):
 
 def test_prior_with_one_candidate_is_logistic_regression_on_both_blocks(any_encoder, monkeypatch):
     monkeypatch.setattr("transferkit.transfer._prior.ALPHAS", (2.0,))
-    monkeypatch.setattr("transferkit.transfer._prior.MOST_STEPS", 1000)
-    monkeypatch.setattr("transferkit.transfer._prior.LOOSEST_TOL", 1e-7)
     head = LogisticHead(C=3.0, tol=1e-7)
     model = TransferClassifier(any_encoder, head, strategy="prior").fit(TEXTS, LABELS)
     terms = join_terms(find_projection(any_encoder), TEXTS)
@@ -84,7 +83,23 @@ def test_prior_with_one_candidate_is_logistic_regression_on_both_blocks(any_enco
         reference.fit(np.hstack([s * S, 2 * t * D]), LABELS)
         scores = reference.decision_function(np.hstack([s * T, 2 * t * held_out]))
         expected = expected + table["weight"][table["idf"] == idf].sum() * scores
-    np.testing.assert_allclose(model.decision_function(TEST_TEXTS), expected, atol=0.02)
+    np.testing.assert_allclose(model.decision_function(TEST_TEXTS), expected, atol=2e-3)
+    assert model.head_.tol == 1e-7
+
+
+def test_head_of_prior_has_the_settings_it_was_trained_with(encoder):
+    assert TransferClassifier(encoder, strategy="prior").fit(TEXTS, LABELS).head_.tol == 1e-3
+    with pytest.warns(ConvergenceWarning, match="max_iter=2"):
+        model = TransferClassifier(encoder, LogisticHead(max_iter=2), strategy="prior").fit(TEXTS, LABELS)
+    assert model.head_.max_iter == 2
+
+
+@pytest.mark.parametrize("kernel_rows", [1500, 10], ids=["kernels", "features"])
+def test_prior_of_many_rows_warns_where_it_does_not_converge(encoder, monkeypatch, kernel_rows):
+    monkeypatch.setattr("transferkit.transfer._prior.MOST_JOINT_ROWS", 10)
+    monkeypatch.setattr("transferkit.transfer._prior.MOST_KERNEL_ROWS", kernel_rows)
+    with pytest.warns(ConvergenceWarning, match="max_iter=1"):
+        TransferClassifier(encoder, LogisticHead(max_iter=1), strategy="prior").fit(TEXTS, LABELS)
 
 
 def test_words_that_only_pretraining_saw_are_understood(any_encoder):

@@ -81,7 +81,8 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
     encoder_ : transformer
         The encoder in use; with "prior" the TF-IDF that the weights are for.
     head_ : classifier
-        The fitted head.
+        The fitted head. Where candidates were averaged, its weights are those of the average, and its `C` is that of
+        the candidate with the largest weight: a head that is trained with this `C` alone is another one.
     classes_ : ndarray of shape (n_classes,)
         Labels, sorted.
     strategy_ : str
@@ -244,7 +245,7 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
             taken = fit_plainly(self, X, y, is_text, sample_weight)
             outcomes = [taken]
         else:
-            taken, outcomes = fit_judged(self, X, y, is_text, sample_weight, groups, cv, terms)
+            taken, outcomes = fit_judged(self, X, y, is_text, sample_weight, groups, terms, cv)
         self._store(taken, outcomes, names)
         self.classes_ = self.head_.classes_
         return self

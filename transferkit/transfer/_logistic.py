@@ -8,6 +8,7 @@ import numpy as np
 from transferkit._algorithms.term_prior import weigh_candidates
 from transferkit._validation import check_features
 from transferkit.heads import LogisticHead
+from transferkit.heads._linear_classifier import warn_not_converged
 from transferkit.transfer._outcome import Outcome, make_row
 from transferkit.transfer._settings import LEAST_WEIGHT, SHARPNESS
 
@@ -53,6 +54,8 @@ def fit_logistic(strategy, encoder, features, task, settings, of_folds=None):
     head = _fit_head(features, task, settings, search.candidates[int(weights.argmax())].C)
     if len(kept) > 1:
         models = search.refit(kept, features)
+        if not all(model.converged for model in models):
+            warn_not_converged(head)
         coef = sum(weights[place] * model.coef for place, model in zip(kept, models, strict=True))
         head.coef_ = np.ascontiguousarray(coef.T).T
         head.intercept_ = sum(weights[place] * model.intercept for place, model in zip(kept, models, strict=True))

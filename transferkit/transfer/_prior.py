@@ -17,13 +17,13 @@ from transferkit._algorithms.term_prior import (
     weights_of_dual,
 )
 from transferkit._algorithms.tfidf import inverse_document_frequency
+from transferkit.heads._linear_classifier import warn_not_converged
 from transferkit.transfer._logistic import common
 from transferkit.transfer._outcome import Outcome, make_row
 from transferkit.transfer._settings import LEAST_WEIGHT, SHARPNESS
 
 ALPHAS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, np.inf)
 FEW_LABELS_ALPHAS = (0.5, 1.0, 2.0)
-LOOSEST_TOL, MOST_STEPS = 1e-3, 60  # of candidates: their average does not depend on the last digits of each
 MOST_JOINT_ROWS = 600  # beyond, few candidates are near the best, and the others need not be fitted
 MOST_KERNEL_ROWS = 1500  # beyond, a matrix of all pairs of rows costs more than the rows themselves
 
@@ -86,6 +86,8 @@ def fit_prior(terms, texts, task, settings, pair_terms=None):
     coef = np.ascontiguousarray((sum(part.pretraining for part in parts) + labels.toarray()).T).T
     intercept = sum(part.intercept for part in parts).astype(np.float32)
     head = task.make_head(coef, intercept, **settings.parameters(found.best.C))
+    if not all(candidate.model.converged for candidate in kept):
+        warn_not_converged(head)
     average = sum(candidate.weight * candidate.scores for candidate in kept)
     rows, scores = [candidate.row for candidate in table], task.score_folds(average)
     attributes = {"label_coef_": labels}
@@ -186,7 +188,7 @@ def _make_kernel_search(blocks, alphas, task, settings):
     from transferkit._training.kernel_search import KernelSearch
 
     kernels = block_kernels(blocks, alphas)
-    return KernelSearch(kernels, task.targets, task.fold_weights, n_outputs=task.n_outputs, **_ease(settings))
+    return KernelSearch(kernels, task.targets, task.fold_weights, n_outputs=task.n_outputs, **common(settings))
 
 
 def _fit_on_blocks(searches, blocks, alpha, C, task, settings):
@@ -196,7 +198,7 @@ def _fit_on_blocks(searches, blocks, alpha, C, task, settings):
     if alpha not in searches:
         X, scales = FeatureBlocks(blocks.rows, blocks.dense), [block_factors(alpha)]
         folds, shape = task.fold_weights[:, :-1], {"n_outputs": task.n_outputs, "block_scales": scales}
-        searches[alpha] = LogisticSearch(X, task.targets, folds, **shape, **_ease(settings)), []
+        searches[alpha] = LogisticSearch(X, task.targets, folds, **shape, **common(settings)), []
     search, before = searches[alpha]
     fit = search.fit(C, before)
     before.append(fit)
@@ -211,6 +213,10 @@ class _DualModel:
     alpha: float
     fit: Any
 
+    @property
+    def converged(self):
+        return self.fit.converged
+
     def read(self):
         return weights_of_dual(self.blocks, self.alpha, self.fit.dual), self.fit.intercept
 
@@ -222,21 +228,17 @@ class _RefittedModel:
     search: Any
     fit: Any
     row_weights: np.ndarray
+    converged: bool = True  # in the last read
 
     def read(self):
         model = self.search.refit([self.fit], self.row_weights)[0]
+        self.converged = model.converged
         return model.coef, model.intercept
 
 
 def _margin(held_weight):
     """Return how much worse than the least a loss is that weighs nothing in the average."""
     return -np.log(LEAST_WEIGHT) / (SHARPNESS * held_weight)
-
-
-def _ease(settings):
-    """Return what training is told, with an end that suits candidates."""
-    told = common(settings)
-    return told | {"tol": max(LOOSEST_TOL, settings.tol), "max_iter": min(MOST_STEPS, settings.max_iter)}
 
 
 def _weigh(candidates, held_weight):

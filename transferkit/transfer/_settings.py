@@ -10,6 +10,7 @@ from transferkit.heads._logistic_cv import read_candidates
 CS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 SHARPNESS = 0.25  # of the average; 1/4, 1/2 and 1 were tried on development sets, and differed by tenths of a point
 LEAST_WEIGHT = 1e-3  # in the average, as a share of the largest
+LOOSE_TOL = 1e-3  # of the default head where many candidates are averaged, or start from a source
 FEW_LABELS_C = 10.0  # with labels too few to choose, or the nearest of the head's candidates
 
 

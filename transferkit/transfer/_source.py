@@ -19,8 +19,9 @@ from transferkit.persistence import load_shared
 from transferkit.transfer._fold_features import encode_folds
 from transferkit.transfer._logistic import SharedSearch, SplitSearch
 from transferkit.transfer._outcome import Outcome, is_clearly_better, make_row
+from transferkit.transfer._settings import LOOSE_TOL
 
-_OF_DEFAULT_HEAD = {"Cs": (0.001, 0.01, 0.1, 1.0, 10.0, 100.0), "tol": 1e-3}  # the smallest hardly leave the source
+_SOURCE_CS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)  # of the default head; the smallest hardly leave the source
 
 
 def fit_from_source(estimator, X, is_text, task, settings):
@@ -65,7 +66,7 @@ def fit_from_source(estimator, X, is_text, task, settings):
         prior = _spread(head, range(n_known), range(features.shape[1])) if is_wider else head
     began, source_scores = time.perf_counter(), _score_source(source, X, task)
     rows = [make_row("source only", source_scores, weight=0.0, seconds=time.perf_counter() - began)]
-    settings = settings._replace(**_OF_DEFAULT_HEAD) if estimator.head is None else settings
+    settings = settings._replace(Cs=_SOURCE_CS, tol=LOOSE_TOL) if estimator.head is None else settings
     outcomes = []
     for strategy, start in (("transfer", prior), ("target only", None)):
         began, priors = time.perf_counter(), None

@@ -16,7 +16,7 @@ from transferkit.transfer._fold_features import encode_folds
 from transferkit.transfer._logistic import fit_logistic
 from transferkit.transfer._outcome import Outcome, is_better, is_clearly_better, make_row
 from transferkit.transfer._prior import fit_prior
-from transferkit.transfer._settings import read_settings
+from transferkit.transfer._settings import LOOSE_TOL, read_settings
 from transferkit.transfer._source import fit_from_source
 from transferkit.transfer._task import AllClasses, ClassificationTask
 
@@ -29,7 +29,7 @@ def fit_plainly(estimator, X, y, is_text, sample_weight):
     return Outcome(estimator.strategy, encoder, head, np.zeros(0), [make_row(estimator.strategy, [], weight=1.0)])
 
 
-def fit_judged(estimator, X, y, is_text, sample_weight, groups, cv, terms=None):
+def fit_judged(estimator, X, y, is_text, sample_weight, groups, terms=None, cv=None):
     """Return the outcome of the strategy, or of the best one of all that apply, judged on held-out labels; and all.
 
     Parameters
@@ -44,10 +44,10 @@ def fit_judged(estimator, X, y, is_text, sample_weight, groups, cv, terms=None):
         Whether X holds texts.
     sample_weight, groups : array-like or None
         As given to `fit`.
-    cv : int, splitter or iterable of (train, test) indices
-        Folds of these rows.
     terms : Terms, default=None
         Those of "prior"; made from the encoder and the texts if None.
+    cv : int, splitter or iterable of (train, test) indices, default=None
+        Folds of these rows; those of the estimator if None.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def fit_judged(estimator, X, y, is_text, sample_weight, groups, cv, terms=None):
     task = ClassificationTask(
         estimator,
         y,
-        cv=cv,
+        cv=estimator.cv if cv is None else cv,
         scoring=estimator.scoring,
         class_weight=None if settings is None else settings.class_weight,
         sample_weight=sample_weight,
@@ -126,6 +126,8 @@ def _fit_strategy(estimator, strategy, X, is_text, task, settings, terms):
     if strategy == "prior":
         if not estimator._has_frozen_encoder():
             encoder.fit(X, task.y)
+        if estimator.head is None:
+            settings = settings._replace(tol=LOOSE_TOL)
         if terms is not None:
             return fit_prior(terms, X, task, settings)
         projection = find_projection(encoder)
