@@ -481,6 +481,12 @@ def test_of_several_adaptations_the_one_with_the_largest_gain_is_taken():
     assert choose_among(estimate(circular=0.2), **after) == "B"
 
 
+@pytest.mark.parametrize(("of_blend", "taken"), [(0.055, "prior+denoising"), (0.07, "prior")])
+def test_a_blend_is_compared_with_what_was_chosen_without_it(of_blend, taken):
+    after = {"prior": estimate(circular=0.05), "prior_and_denoising": estimate(circular=of_blend)}
+    assert choose_among(estimate(circular=0.1), **after) == taken
+
+
 def test_one_misled_criterion_decides_nothing():
     before = dict.fromkeys(("iwv", "circular", "entropy"), 0.2)
     assert choose_among(estimate(**before), CORAL=estimate(**before | {"entropy": 0.0})) == "none"

@@ -137,9 +137,13 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
     candidate is taken if the error rate falls by more than 0.75 points and by more than one standard error, by the
     median of the criteria, so that at least half of them see it fall; of several the one with the largest gain. For the
     two means the burden of proof is the other way round: features that are made alike in both domains move neither
-    towards the other, and half of the model is as it was, so they are taken unless the error rate rises by so much.
+    towards the other, and half of the model is as it was, so they take the place of what was chosen without them,
+    unless the error rate rises by so much.
     All four criteria can be wrong together, and all can miss a gain: that is the price of having no labels. With some
     target labels, compare on those.
+
+    An adaptation that is given and uses labels, such as :class:`StructuralCorrespondence`, learns from all labelled
+    rows before C is chosen on held-out ones.
 
     Models with denoised features are not linear in the words, so :func:`~transferkit.inspection.explain` refuses them;
     "prior" it takes apart.

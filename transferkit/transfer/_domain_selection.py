@@ -1,6 +1,7 @@
 """Which adaptation to take, without target labels, and when to take none."""
 
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
@@ -78,27 +79,47 @@ def choose(candidates, estimates):
     """Return the position of the candidate to take, and the rows of the table.
 
     The first candidate is none. Another one takes its place where the estimates, by the median of the criteria that
-    both have, fall by more than 0.75 points and one standard error; half of the criteria at least then see it. With a
-    blend the burden of proof is the other way round: it is taken unless they rise by so much. Of several, the one with
-    the largest gain.
+    both have, fall by more than 0.75 points and one standard error; half of the criteria at least then see it. Of
+    several, it is the one with the largest gain. With a blend the burden of proof is the other way round: it takes the
+    place of what was chosen unless they rise by so much.
     """
-    rows, best, largest = [], 0, -np.inf
+    rows, best, largest = [], 0, 0.0
     for position, (candidate, found) in enumerate(zip(candidates, estimates, strict=True)):
-        shared = [criterion for criterion in CRITERIA if criterion in found and criterion in estimates[0]]
-        before = {criterion: estimates[0][criterion] for criterion in shared}
-        after = {criterion: found[criterion] for criterion in shared}
-        gain, error, n_in_favour = agreed_gain(before, after, SOURCE_CRITERIA)
-        least = max(LEAST_GAIN, LEAST_ERRORS * error)
-        is_taken = gain > (-least if candidate.name in BLENDS else least)
-        if position > 0 and is_taken and gain > largest:
-            best, largest = position, gain
+        change = _compare(estimates[0], found)
+        if candidate.name not in BLENDS and change.gain > max(change.least, largest):
+            best, largest = position, change.gain
         values = {criterion: found[criterion].value if criterion in found else np.nan for criterion in CRITERIA}
-        median = float(np.median([estimate.value for estimate in after.values()]))
-        row = {"adaptation": candidate.name, "median": median, "gain": gain, "standard_error": error}
-        rows.append(row | values | {"n_in_favour": n_in_favour, "seconds": candidate.seconds})
+        row = {"adaptation": candidate.name, "median": change.median, "gain": change.gain}
+        row |= {"standard_error": change.error, "n_in_favour": change.n_in_favour, "seconds": candidate.seconds}
+        rows.append(row | values)
+    for position, (candidate, found) in enumerate(zip(candidates, estimates, strict=True)):
+        change = _compare(estimates[best], found)
+        if candidate.name in BLENDS and change.gain > -change.least:
+            best = position
     for position, row in enumerate(rows):
         row["chosen"] = position == best
     return best, rows
+
+
+class _Change(NamedTuple):
+    """By how much the estimates of one candidate are below those of another, by the criteria that both have."""
+
+    gain: float
+    error: float
+    n_in_favour: int
+    median: float  # of the estimates themselves
+
+    @property
+    def least(self):
+        """What a gain must exceed to be clear."""
+        return max(LEAST_GAIN, LEAST_ERRORS * self.error)
+
+
+def _compare(before, after):
+    shared = [criterion for criterion in CRITERIA if criterion in before and criterion in after]
+    before, after = ({criterion: found[criterion] for criterion in shared} for found in (before, after))
+    median = float(np.median([estimate.value for estimate in after.values()]))
+    return _Change(*agreed_gain(before, after, SOURCE_CRITERIA), median)
 
 
 def tabulate(rows):
