@@ -7,7 +7,7 @@ BIN := .venv/bin
 # What is imported is compiled then; compiling all of torch, SciPy and the others takes a minute.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
-.PHONY: demo test test-kernels lint format docs docs-test bench tables test-serving test-lowest dist clean
+.PHONY: demo test test-kernels mutants lint format docs docs-test bench tables test-serving test-lowest dist clean
 
 demo: .venv/demo-ready
 	$(BIN)/transferkit demo
@@ -21,6 +21,10 @@ test: lint
 # The numerical tests under the kernels that other processors would choose, with one thread and two: many minutes.
 test-kernels: .venv/test-ready
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python tests/kernels.py
+
+# Changes one line at a time, each a rule that decides something, and sees that a test fails: a few minutes.
+mutants: .venv/test-ready
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python tests/mutants.py
 
 lint: .venv/test-ready
 	$(BIN)/ruff check

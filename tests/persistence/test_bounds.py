@@ -157,6 +157,14 @@ def test_budget_is_64_megabytes_or_64_times_the_file():
         budget.spend(1)
 
 
+@pytest.mark.parametrize(
+    ("longest", "n_bytes", "is_out"),
+    [(1 << 12, 10, False), ((1 << 12) + 1, 10, True), (1 << 13, 1 << 21, False), ((1 << 13) + 1, 1 << 21, True)],
+)
+def test_strings_as_long_as_the_longest_are_in_proportion_to_their_text(longest, n_bytes, is_out):
+    assert _bounds.is_out_of_proportion(1 << 12, longest, n_bytes) == is_out
+
+
 @pytest.mark.parametrize("ends", [[2, 1, 3], [-1, 2, 3], [1, 2], [1, 2, 4], [1, 2, 2]])
 def test_ends_ascend_to_the_end_of_the_text(ends):
     _bounds.check_ends(np.array([1, 1, 3]), 3, 3)

@@ -1,0 +1,402 @@
+"""Change one line of the package at a time, each a rule that decides something, and see whether a test fails.
+
+`make mutants` tries all of MUTANTS in a few minutes; `python tests/mutants.py WORD ...` those whose names hold one of
+the words. Each is tried in a copy of the package by the few tests that are to notice it, which pass without the change.
+A mutant that no test notices is an error, unless SURVIVORS says why none can.
+"""
+
+import compileall
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+SECONDS = 120  # for the tests of one mutant: some never end
+FAILED, CANNOT_START = 1, "the tests could not be run"
+
+
+class Mutant(NamedTuple):
+    """One line that is changed, and the tests that are to fail then."""
+
+    name: str
+    file: str  # in the package
+    old: str  # is there once
+    new: str
+    tests: str  # arguments of pytest, from the folder of the tests
+
+
+WORDS = "_algorithms/word_shapes.py"
+LOST = "encoders/test_lost_words.py"
+ROWS, PRETRAINED = "encoders/_row_cache.py", "encoders/test_pretrained.py"
+BOUNDS, OF_BOUNDS = "persistence/_bounds.py", "persistence/test_bounds.py"
+PAIRS, OF_PAIRS = "_algorithms/cooccurrence.py", "_algorithms/test_word_vectors.py"
+SHIFT, VALIDATION = "_algorithms/domain_shift.py", "_algorithms/domain_validation.py"
+OF_VALIDATION = "_algorithms/test_domain_validation.py"
+TRANSFERABILITY, RANKING = "_algorithms/transferability.py", "_algorithms/test_transferability.py"
+SELECTION, CANDIDATES = "transfer/_domain_selection.py", "transfer/_domain_candidates.py"
+DOMAIN = "transfer/test_domain_classifier.py"
+TASK_FILE, FINETUNE = "transfer/_task.py", "transfer/_finetune.py"
+RULES = "transfer/test_rules.py"
+LBFGS, GEOMETRY = "_training/lbfgs.py", "_training/test_geometry.py"
+LOOP, TASK, TRAINING = "_training/training_loop.py", "_training/network_task.py", "_training/test_network_training.py"
+MLP = "heads/test_mlp_training.py"
+SEARCH, CV = "heads/_search_table.py", "heads/test_logistic_cv.py"
+
+MUTANTS = [
+    # What a text encoder says of texts whose words it does not find.
+    Mutant("words: length of a phrase", WORDS, "_PHRASE_LENGTH = 3.0", "_PHRASE_LENGTH = 30.0", LOST),
+    Mutant("words: share without spaces", WORDS, "_UNSPACED_SHARE = 0.2", "_UNSPACED_SHARE = 0.9", LOST),
+    Mutant("words: share with marks", WORDS, "_MARKED_SHARE = 0.1", "_MARKED_SHARE = 0.9", LOST),
+    Mutant("words: fewest with marks", WORDS, "_FEWEST_MARKED = 2", "_FEWEST_MARKED = 1", LOST),
+    Mutant("words: share of one letter", WORDS, "_SINGLE_SHARE = 0.5", "_SINGLE_SHARE = 0.1", LOST),
+    Mutant("words: share of one sign", WORDS, "SHARE_UNSPACED = 0.25", "SHARE_UNSPACED = 0.9", LOST),
+    Mutant("words: several texts", "encoders/_lost_words.py", "_SEVERAL = 3", "_SEVERAL = 1", LOST),
+    Mutant("words: as prepared", "encoders/_lost_words.py", "if problem is not None and (", "if False and (", LOST),
+    # Which rows of frozen encoders are kept.
+    Mutant(
+        "rows: cost rule",
+        ROWS,
+        "cost < _SECONDS_TO_KEEP",
+        "cost > _SECONDS_TO_KEEP",
+        PRETRAINED + "::test_many_rows_of_numbers_are_kept_only_where_encoding_takes_longer",
+    ),
+    Mutant(
+        "rows: bound on memory",
+        ROWS,
+        "while self._n_bytes > max_bytes",
+        "while False",
+        PRETRAINED + "::test_cache_stays_below_its_bound",
+    ),
+    Mutant(
+        "rows: least recently used",
+        ROWS,
+        "self._rows.move_to_end(key)",
+        "pass",
+        PRETRAINED + "::test_rows_that_were_used_last_are_kept",
+    ),
+    Mutant(
+        "rows: few are always kept",
+        ROWS,
+        "or count_rows(X) < _MANY",
+        "",
+        PRETRAINED + "::test_many_rows_of_numbers_are_kept_only_where_encoding_takes_longer",
+    ),
+    # What a model file may ask for.
+    Mutant(
+        "bounds: memory",
+        BOUNDS,
+        "_PROPORTION = 64",
+        "_PROPORTION = 1 << 40",
+        OF_BOUNDS + "::test_budget_is_64_megabytes_or_64_times_the_file",
+    ),
+    Mutant("bounds: header", BOUNDS, "if cost > max(", "if False and cost > max(", OF_BOUNDS),
+    Mutant(
+        "bounds: strings",
+        BOUNDS,
+        "return 4 * n_texts",
+        "return False and 4 * n_texts",
+        OF_BOUNDS + "::test_strings_as_long_as_the_longest_are_in_proportion_to_their_text",
+    ),
+    Mutant(
+        "bounds: equal hashes",
+        BOUNDS,
+        "if len(keys) > _FEW_KEYS and",
+        "if False and",
+        OF_BOUNDS + "::test_keys_of_one_hash_are_refused",
+    ),
+    # Pairs of words that are counted and dropped.
+    Mutant("pairs: the rarest go", PAIRS, "kept = pairs.data > bound", "kept = pairs.data < bound", OF_PAIRS),
+    Mutant("pairs: ties by hash", PAIRS, "np.argpartition(keys, n_more)", "np.arange(len(keys))", OF_PAIRS),
+    Mutant("pairs: error bound", PAIRS, "int(bound)", "0", OF_PAIRS),
+    # Whether domains differ.
+    Mutant("gap: folds widen", SHIFT, "variance *= 1 + n_folds / (n_folds - 1)", "pass", OF_VALIDATION),
+    Mutant(
+        "gap: half a pair", SHIFT, "error = max(float(np.sqrt(variance)), half)", "error = variance**0.5", OF_VALIDATION
+    ),
+    Mutant("gap: constants", SHIFT, "spread <= 1e-7", "spread < 0", OF_VALIDATION),
+    # How well an adapted model may do, and which adaptation is taken.
+    Mutant(
+        "entropy: ties are shared",
+        VALIDATION,
+        "terms = (asked > threshold) + share",
+        "terms = (asked > threshold) + 1",
+        OF_VALIDATION,
+    ),
+    Mutant(
+        "gain: error of the middle",
+        VALIDATION,
+        "in_order[(len(gains) - 1) // 2 : len(gains) // 2 + 1]",
+        "in_order",
+        OF_VALIDATION,
+    ),
+    Mutant("dev: control variate", VALIDATION, "weighted + eta * (weights - 1)", "weighted", OF_VALIDATION),
+    Mutant(
+        "domain: support of weights",
+        SELECTION,
+        ">= FEWEST_EFFECTIVE *",
+        ">= 0 *",
+        DOMAIN + "::test_weights_that_rest_on_few_rows_do_not_vote",
+    ),
+    Mutant(
+        "domain: weights of iwv",
+        SELECTION,
+        "weighted_risk(is_wrong, shared_weights)",
+        "weighted_risk(is_wrong, 1 + 0 * shared_weights)",
+        DOMAIN + "::test_each_criterion_estimates_the_error_rate_in_its_own_way",
+    ),
+    Mutant(
+        "domain: weights of dev",
+        SELECTION,
+        "deep_embedded_risk(is_wrong, own_weights)",
+        "deep_embedded_risk(is_wrong, 1 + 0 * own_weights)",
+        DOMAIN + "::test_each_criterion_estimates_the_error_rate_in_its_own_way",
+    ),
+    Mutant(
+        "domain: circular",
+        SELECTION,
+        "(reverse != truth)",
+        "(truth != truth)",
+        DOMAIN + "::test_each_criterion_estimates_the_error_rate_in_its_own_way",
+    ),
+    Mutant(
+        "domain: least gain",
+        SELECTION,
+        "LEAST_GAIN, LEAST_ERRORS = 0.0075",
+        "LEAST_GAIN, LEAST_ERRORS = 0.0",
+        DOMAIN + "::test_evidence_must_be_for_an_adaptation_and_against_a_blend",
+    ),
+    Mutant(
+        "domain: one standard error",
+        SELECTION,
+        "LEAST_ERRORS * self.error",
+        "0 * self.error",
+        DOMAIN + "::test_a_gain_of_few_rows_must_be_larger_than_its_error",
+    ),
+    Mutant(
+        "domain: burden of a blend",
+        SELECTION,
+        "change.gain > -change.least",
+        "change.gain > change.least",
+        DOMAIN + "::test_evidence_must_be_for_an_adaptation_and_against_a_blend",
+    ),
+    Mutant(
+        "domain: what a blend is compared with",
+        SELECTION,
+        "_compare(estimates[best], found)",
+        "_compare(estimates[0], found)",
+        DOMAIN + "::test_a_blend_is_compared_with_what_was_chosen_without_it",
+    ),
+    Mutant(
+        "domain: largest gain",
+        SELECTION,
+        "max(change.least, largest)",
+        "change.least",
+        DOMAIN + "::test_of_several_adaptations_the_one_with_the_largest_gain_is_taken",
+    ),
+    Mutant(
+        "domain: unseen rows",
+        SELECTION,
+        "n_folds = min(N_FOLDS, *np.bincount(domain))",
+        "n_folds = 1",
+        DOMAIN + "::test_density_ratios_are_those_of_classifiers_that_did_not_see_the_row",
+    ),
+    Mutant(
+        "domain: no leak",
+        CANDIDATES,
+        "_encode_with(clone(encoder), domains, train)",
+        "_encode_with(clone(encoder), domains, np.arange(len(domains.y)))",
+        DOMAIN + "::test_labels_of_held_out_rows_do_not_leak_through_the_encoder",
+    ),
+    Mutant(
+        "mirror: evidence",
+        "adaptation/_linear_transport.py",
+        "> CLEARLY",
+        "> -CLEARLY",
+        "adaptation/test_moment_matching.py::test_nothing_is_reflected_without_evidence",
+    ),
+    Mutant(
+        "weights: few rows",
+        "adaptation/_importance_weighting.py",
+        "FEWEST_EFFECTIVE = 0.05",
+        "FEWEST_EFFECTIVE = 0.0",
+        "adaptation/test_methods.py::test_weights_that_rest_on_few_rows_are_warned_of",
+    ),
+    # Which encoder suits a task.
+    Mutant("ranking: ties of neighbours", TRANSFERABILITY, "_TIE = 32", "_TIE = -1", RANKING),
+    Mutant("ranking: shared places", TRANSFERABILITY, "(nearer + tied * share[:, None])", "(nearer + tied)", RANKING),
+    Mutant(
+        "ranking: shrinkage", TRANSFERABILITY, "np.clip(noise / distance, 0, 1)", "np.clip(0 * distance, 0, 1)", RANKING
+    ),
+    Mutant(
+        "ranking: kind of target",
+        "selection/_rank_encoders.py",
+        '(task == "auto" and type_of',
+        '(task == "none" and type_of',
+        "selection/test_rank_encoders.py::test_regression",
+    ),
+    # How much to transfer.
+    Mutant("transfer: fewest labels", TASK_FILE, "FEWEST_LABELS = 4", "FEWEST_LABELS = 0", RULES),
+    Mutant(
+        "transfer: folds of many rows",
+        TASK_FILE,
+        "MOST_FOLDS_OF_MANY = 5000, 3",
+        "MOST_FOLDS_OF_MANY = 5000, 9",
+        RULES,
+    ),
+    Mutant("transfer: floor of the loss", TASK_FILE, "_FLOOR = -30.0", "_FLOOR = -1e30", RULES),
+    Mutant(
+        "transfer: margin of a descent",
+        "_algorithms/grid_descent.py",
+        "loss <= least + margin",
+        "loss <= least",
+        "_algorithms/test_grid_descent.py",
+    ),
+    Mutant("tuning: rows held out", FINETUNE, "if len(chosen) < FEWEST_TO_HOLD_OUT:", "if True:", RULES),
+    Mutant("tuning: anchor", FINETUNE, "anchor_strength=pace.anchor_strength", "anchor_strength=0.0", RULES),
+    Mutant(
+        "tuning: frozen at first",
+        FINETUNE,
+        "pace.encoder_learning_rate, pace.unfreeze_at,",
+        "pace.encoder_learning_rate, 0,",
+        RULES,
+    ),
+    # When a solver ends, and how networks are trained.
+    Mutant(
+        "solver: share of the intercept",
+        "_training/coordinates.py",
+        "gap += gradient.coords[-1].square().sum(1)",
+        "gap += 0 * gradient.coords[-1].square().sum(1)",
+        GEOMETRY,
+    ),
+    Mutant(
+        "range test: a third of the rate",
+        "_training/range_test.py",
+        "rates[fallen.argmax()] / 3",
+        "rates[fallen.argmax()] / 30",
+        "heads/test_mlp.py _training/test_schedules.py",
+    ),
+    Mutant(
+        "network: mixed targets",
+        TASK,
+        "targets = torch.lerp(",
+        "torch.lerp(",
+        MLP + "::test_mixup_keeps_training_from_certainty",
+    ),
+    Mutant(
+        "network: statistics of averages",
+        TASK,
+        "        if not layers:\n            return\n",
+        "        return\n",
+        MLP + "::test_average_has_batch_statistics_of_its_own",
+    ),
+    Mutant(
+        "network: what a plateau watches",
+        LOOP,
+        "rates.observe(watched)",
+        "rates.observe(loss)",
+        MLP + " _training/test_schedules.py",
+    ),
+    Mutant(
+        "network: best epoch",
+        LOOP,
+        "is_best = value < self.best",
+        "is_best = True",
+        MLP + "::test_early_stopping_restores_the_best_weights",
+    ),
+    Mutant(
+        "network: diverged",
+        LOOP,
+        "if not math.isfinite(loss):",
+        "if False:",
+        MLP + "::test_explosion_names_epoch_rate_and_what_to_try",
+    ),
+    Mutant(
+        "network: stalled epochs",
+        "_training/schedules.py",
+        "STALLED_EPOCHS = 3",
+        "STALLED_EPOCHS = 9",
+        "_training/test_schedules.py",
+    ),
+    # Which C and which alpha are best.
+    Mutant("search: smallest of equals", SEARCH, "if n_scores else 0.0, -fit.C,", "if n_scores else 0.0, fit.C,", CV),
+    Mutant("search: folds without a score", SEARCH, "key = (n_scores, ", "key = (0, ", "heads/test_fold_scores.py"),
+    Mutant("search: least loss", "heads/_ridge.py", "errors.argmin()", "errors.argmax()", "heads/test_ridge.py"),
+    Mutant(
+        "average: negligible weights",
+        SEARCH,
+        "weights[weights < NEGLIGIBLE_WEIGHT * weights.sum()] = 0",
+        "pass",
+        CV,
+    ),
+]
+
+SURVIVORS: dict[str, str] = {}  # names of mutants, and why no test can notice them
+
+
+def run_tests(package, tests):
+    """Return the exit status of pytest with that copy of the package, and the last lines of its output."""
+    paths = [str(ROOT / "tests" / path) for path in tests.split()]
+    command = [sys.executable, "-P", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--no-header", *paths]
+    environment = os.environ | {"PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}
+    options = {"cwd": ROOT, "env": environment, "text": True, "check": False, "timeout": SECONDS}
+    try:
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+    except subprocess.TimeoutExpired:
+        return FAILED, f"not done after {SECONDS} s"
+    return result.returncode, "\n".join(result.stdout.splitlines()[-3:])
+
+
+def try_mutant(mutant, original):
+    """Return "killed", "survived" or what went wrong, and what the tests said."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(original / "transferkit", Path(folder, "transferkit"))
+        path = Path(folder, "transferkit", mutant.file)
+        text = path.read_text(encoding="utf-8")
+        if text.count(mutant.old) != 1:
+            return f"the line is there {text.count(mutant.old)} times", ""
+        path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+        status, output = run_tests(folder, mutant.tests)
+    return {0: "survived", FAILED: "killed"}.get(status, CANNOT_START), output
+
+
+def find_error(mutant, found):
+    """Return whether a result is not what it should be."""
+    return found != ("survived" if mutant.name in SURVIVORS else "killed")
+
+
+def report(text):
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def main():
+    words = sys.argv[1:]
+    chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant.name for word in words)]
+    every = sorted({mutant.tests for mutant in chosen})
+    n_errors, began = 0, time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+        original = Path(folder)
+        shutil.copytree(ROOT / "transferkit", original / "transferkit", ignore=shutil.ignore_patterns("__pycache__"))
+        compileall.compile_dir(original / "transferkit", quiet=1)  # once, and not again for each copy
+        unchanged = pool.map(lambda tests: run_tests(original, tests), every)
+        changed = pool.map(lambda mutant: try_mutant(mutant, original), chosen)
+        for tests, (status, output) in zip(every, unchanged, strict=True):
+            if status != 0:
+                n_errors += 1
+                report(f"{tests} fails without any change:\n{output}")
+        for mutant, (found, output) in zip(chosen, changed, strict=True):
+            is_error = find_error(mutant, found)
+            n_errors += is_error
+            report(f"{found}: {mutant.name}" + f"\n{output}" * is_error)
+    report(f"{len(chosen)} mutants in {time.perf_counter() - began:.0f} s, {n_errors} errors")
+    return 1 if n_errors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
