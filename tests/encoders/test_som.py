@@ -4,7 +4,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from scipy.spatial.distance import pdist
+from scipy.spatial.distance import cdist, pdist
 from sklearn.datasets import load_digits, make_blobs
 
 from transferkit import SOMEncoder, load, save
@@ -81,7 +81,12 @@ def test_u_matrix_has_a_ridge_between_clusters():
 def test_sparse_rows(square):
     X = np.where(square > 0.5, square, 0)
     dense, sparse = SOMEncoder((3, 3), n_epochs=30).fit(X), SOMEncoder((3, 3), n_epochs=30).fit(sp.csr_matrix(X))
-    assert sparse.quantisation_error_ == pytest.approx(dense.quantisation_error_, rel=0.2)
+    squares = cdist(X, sparse.weights_, "sqeuclidean")
+    assert sparse.quantisation_error_ == pytest.approx(np.sqrt(squares.min(axis=1)).mean(), rel=1e-3)
+    units = squares.argsort(axis=1)[:, :2]
+    apart = np.linalg.norm(sparse.coordinates_[units[:, 0]] - sparse.coordinates_[units[:, 1]], axis=1)
+    assert sparse.topographic_error_ == pytest.approx((apart > 1.1).mean(), abs=0.005)
+    assert sparse.quantisation_error_ < 1.1 * dense.quantisation_error_  # they start on different planes
     np.testing.assert_allclose(sparse.transform(sp.csr_matrix(X)), sparse.transform(X), atol=1e-3)
 
 

@@ -4,12 +4,22 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.spatial.distance import cdist
 
 __all__ = ["activate", "squared_distances"]
 
 
+CLOSE = 1e-3  # of its squared length: nearer to a centre, a row keeps fewer than about four digits of float32
+FAR = 1e6  # of the squared lengths of centres: farther rows keep too few digits of float32 to tell centres apart
+VERY_CLOSE = 1e-10  # likewise, fewer than about five digits of float64
+
+
 def squared_distances(rows: Any, centres: np.ndarray) -> np.ndarray:
-    """Return |x - c|^2 for every row and centre, (n_rows, n_centres), as |x|^2 - 2 x'c + |c|^2.
+    """Return |x - c|^2 for every row and centre, (n_rows, n_centres), as |x|^2 - 2 x'c + |c|^2, mostly in float32.
+
+    Dense rows are moved to the middle of the centres first, since lengths far from zero leave nothing of distances.
+    Those that are still much nearer to a centre than to the middle are computed again in float64 or from differences.
+    With rows far from all centres the result is float64, and so are the features that are made of it.
 
     Parameters
     ----------
@@ -18,10 +28,32 @@ def squared_distances(rows: Any, centres: np.ndarray) -> np.ndarray:
     centres : ndarray of shape (n_centres, n_features)
         Centres.
     """
-    squares = rows.multiply(rows).sum(axis=1) if sp.issparse(rows) else np.einsum("ij,ij->i", rows, rows)
+    if sp.issparse(rows):
+        squares = np.asarray(rows.multiply(rows).sum(axis=1)).ravel()
+        return _expand(rows, squares, centres.astype(rows.dtype, copy=False))
+    middle = centres.mean(axis=0, dtype=np.float64).astype(rows.dtype)
+    rows, centres = rows - middle, centres - middle
+    small = rows.astype(np.float32, copy=False)
+    squares = np.einsum("ij,ij->i", small, small)
+    if squares.max() > FAR * np.einsum("ij,ij->i", centres, centres).max():
+        exact = rows.astype(np.float64)
+        return _expand(exact, np.einsum("ij,ij->i", exact, exact), centres.astype(np.float64))
+    distances = _expand(small, squares, centres.astype(np.float32))
+    close = np.flatnonzero(distances.min(axis=1) < CLOSE * squares)
+    if len(close):
+        exact, centres = rows[close].astype(np.float64), centres.astype(np.float64)
+        squares = np.einsum("ij,ij->i", exact, exact)
+        found = _expand(exact, squares, centres)
+        closer = found.min(axis=1) < VERY_CLOSE * squares
+        found[closer] = cdist(exact[closer], centres, "sqeuclidean")
+        distances[close] = found
+    return distances
+
+
+def _expand(rows: Any, squares: np.ndarray, centres: np.ndarray) -> np.ndarray:
     distances = np.asarray(rows @ centres.T)
     distances *= -2
-    distances += np.asarray(squares).reshape(-1, 1)
+    distances += squares[:, None]
     distances += np.einsum("ij,ij->i", centres, centres)
     return np.maximum(distances, 0, out=distances)
 

@@ -37,7 +37,7 @@ def normalise_contrast(patches: np.ndarray, floor: float) -> np.ndarray:
 
 
 def find_whitening(rows: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and matrix of ZCA whitening: (x - mean) @ matrix has covariances of (nearly) the identity.
+    """Return mean and matrix of ZCA whitening, float64: (x - mean) @ matrix has covariances of (nearly) the identity.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def find_whitening(rows: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarr
     mean = rows.mean(axis=0, dtype=np.float64)
     centred = rows - mean
     matrix = whitening_matrix(centred.T @ centred / len(rows), floor)
-    return mean.astype(rows.dtype), matrix.astype(rows.dtype)
+    return mean, matrix
 
 
 def whitening_matrix(covariance: np.ndarray, floor: float) -> np.ndarray:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.spatial.distance import cdist
 
 from transferkit._algorithms.cluster_activations import squared_distances
 
@@ -74,7 +75,7 @@ def update_batch(rows: Any, weights: np.ndarray, closeness: np.ndarray) -> np.nd
     """
     best = find_best_units(rows, weights)[0][:, 0]
     n_samples, n_units = len(best), len(weights)
-    picks = sp.csr_array((np.ones(n_samples, rows.dtype), (best, np.arange(n_samples))), shape=(n_units, n_samples))
+    picks = sp.csr_array((np.ones(n_samples), (best, np.arange(n_samples))), shape=(n_units, n_samples))
     sums = picks @ rows
     sums = sums.toarray() if sp.issparse(sums) else sums
     shares = closeness @ np.bincount(best, minlength=n_units)
@@ -97,14 +98,12 @@ def move_towards(rows: Any, weights: np.ndarray, closeness: np.ndarray, rate: fl
         Share of the way to the row that its best unit goes.
     """
     weights = weights.copy()
-    squares = np.einsum("ij,ij->i", weights, weights)
     for index in range(rows.shape[0]):
         row = rows[[index]].toarray()[0] if sp.issparse(rows) else rows[index]
-        best = int((squares - 2 * (weights @ row)).argmin())
+        best = int(np.square(weights - row).sum(axis=1).argmin())
         pull = (rate * closeness[best]).astype(weights.dtype)
         near = np.flatnonzero(pull > 1e-6)
         weights[near] += pull[near, None] * (row - weights[near])
-        squares[near] = np.einsum("ij,ij->i", weights[near], weights[near])
     return weights
 
 
@@ -118,7 +117,8 @@ def mean_neighbour_distances(weights: np.ndarray, coordinates: np.ndarray) -> np
     coordinates : ndarray of shape (n_units, 2)
         Places on the grid.
     """
-    apart = np.sqrt(squared_distances(coordinates, coordinates))
-    is_neighbour = (apart > 0.1) & (apart < 1.1)
-    distances = np.sqrt(squared_distances(weights.astype(np.float64), weights.astype(np.float64)))
-    return (distances * is_neighbour).sum(axis=1) / np.maximum(is_neighbour.sum(axis=1), 1)
+    apart = cdist(coordinates, coordinates)
+    units, neighbours = np.nonzero((apart > 0.1) & (apart < 1.1))
+    distances = np.linalg.norm(weights[units] - weights[neighbours], axis=1)
+    n_units = len(weights)
+    return np.bincount(units, distances, n_units) / np.maximum(np.bincount(units, minlength=n_units), 1)

@@ -1,4 +1,7 @@
-"""Rows that are clustered: nearest centres and sums of clusters, of dense and of sparse rows."""
+"""Rows that are clustered: nearest centres and sums of clusters, of dense and of sparse rows.
+
+Dense rows are given less a shift to their middle, since products of rows far from zero leave nothing of distances.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +11,11 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from transferkit._training.device import to_tensor
+from transferkit._training.device import as_writable, csr_tensor, to_tensor
 
 __all__ = ["Rows", "make_rows"]
+
+TIGHT = 1e-4  # of the squared lengths: squared distances that float32 keeps to about three digits
 
 
 @dataclass
@@ -34,7 +39,7 @@ class Rows:
         """Return the nearest centres of all rows, or of those chosen."""
         n_rows = self.n_rows if chosen is None else len(chosen)
         labels = torch.empty(n_rows, dtype=torch.int64, device=self.device)
-        least = torch.empty(n_rows, 2, device=self.device)
+        least = torch.empty(n_rows, 2, device=self.device, dtype=self.squares.dtype)
         offsets = centres.square().sum(1)
         for begin in range(0, n_rows, self.batch_size):
             block = slice(begin, min(begin + self.batch_size, n_rows))
@@ -53,6 +58,16 @@ class Rows:
         sums, _ = self.sums(torch.zeros(self.n_rows, dtype=torch.int64, device=self.device), 1)
         squares = (self.squares.double() * self.weights).sum() / total
         return float((squares - (sums / total).square().sum()) / sums.shape[1])
+
+    def is_too_tight(self, squares: Tensor) -> bool:
+        """Return whether rows lie so close to their centres that float32 is too short to tell their distances."""
+        total = float((squares.double() * self.weights).sum())
+        length = float((self.squares.double() * self.weights).sum())
+        return self.squares.dtype == torch.float32 and 0 < total < TIGHT * length
+
+    def distances_to(self, centres: Tensor, labels: Tensor) -> Tensor:
+        """Return the squared distance of each row to the centre of its label, from differences where that is cheap."""
+        raise NotImplementedError
 
     def _squares(self) -> Tensor:
         raise NotImplementedError
@@ -80,6 +95,12 @@ class _DenseRows(Rows):
     def _products(self, chosen: Any, centres: Tensor) -> Tensor:
         return self.rows[chosen] @ centres.T
 
+    def distances_to(self, centres: Tensor, labels: Tensor) -> Tensor:
+        """Return the squared distance of each row to the centre of its label, from differences."""
+        blocks = range(0, self.n_rows, self.batch_size)
+        parts = [slice(begin, begin + self.batch_size) for begin in blocks]
+        return torch.cat([(self.rows[part] - centres[labels[part]]).square().sum(1) for part in parts])
+
     def sums(self, labels: Tensor, n_clusters: int, chosen: Tensor | None = None) -> tuple[Tensor, Tensor]:
         weights = self.weights if chosen is None else self.weights[chosen]
         rows = self.rows if chosen is None else self.rows[chosen]
@@ -105,21 +126,36 @@ class _DenseRows(Rows):
 
 class _SparseRows(Rows):
     def __init__(self, csr: Any, weights: Tensor, batch_size: int) -> None:
-        self.csr = csr
+        index = np.int32 if max(csr.nnz, *csr.shape) < 2**31 else np.int64
+        parts = csr.data, csr.indices.astype(index, copy=False), csr.indptr.astype(index, copy=False)
+        self.csr = sp.csr_array(parts, csr.shape)
         self.blocks: dict[tuple[int, int], Tensor] = {}
         super().__init__(weights, weights, batch_size)
 
     def _squares(self) -> Tensor:
-        squares = np.asarray(self.csr.multiply(self.csr).sum(axis=1), np.float32).ravel()
-        return torch.from_numpy(squares).to(self.device)
+        squared = sp.csr_array((np.square(self.csr.data), self.csr.indices, self.csr.indptr), self.csr.shape)
+        return torch.from_numpy(np.asarray(squared.sum(axis=1), np.float32).ravel()).to(self.device)
 
     def _products(self, chosen: Any, centres: Tensor) -> Tensor:
         if not isinstance(chosen, slice):
             return to_tensor(self.csr[chosen.cpu().numpy()], self.device) @ centres.T
         key = chosen.start, chosen.stop
         if key not in self.blocks:
-            self.blocks[key] = to_tensor(self.csr[chosen], self.device)
+            self.blocks[key] = self._block(chosen)
         return self.blocks[key] @ centres.T
+
+    def _block(self, chosen: slice) -> Tensor:
+        """Return rows that follow each other; on the CPU they share the memory of the matrix."""
+        pointers = self.csr.indptr[chosen.start : chosen.stop + 1]
+        entries = slice(pointers[0], pointers[-1])
+        indices, values = (torch.from_numpy(as_writable(part[entries])) for part in (self.csr.indices, self.csr.data))
+        starts = torch.from_numpy(pointers - pointers[0]).to(self.device)
+        shape = (len(pointers) - 1, self.csr.shape[1])
+        return csr_tensor(starts, indices.to(self.device), values.to(self.device), shape)
+
+    def distances_to(self, centres: Tensor, labels: Tensor) -> Tensor:
+        """Return the squared distance of each row to the centre of its label, from products."""
+        return self.assign(centres).squares
 
     def sums(self, labels: Tensor, n_clusters: int, chosen: Tensor | None = None) -> tuple[Tensor, Tensor]:
         weights = (self.weights if chosen is None else self.weights[chosen]).cpu()
@@ -136,10 +172,32 @@ class _SparseRows(Rows):
         return torch.from_numpy(self.csr[chosen.cpu().numpy()].toarray()).to(self.device)
 
 
-def make_rows(X: Any, weights: np.ndarray | None, device: torch.device, batch_size: int) -> Rows:
-    """Return the rows, with weight one each if None are given, on a device."""
-    given = np.ones(X.shape[0], np.float32) if weights is None else np.asarray(weights, np.float32)
-    on_device = torch.from_numpy(given).to(device)
-    if sp.issparse(X):
+def make_rows(
+    X: Any,
+    weights: np.ndarray | None,
+    device: torch.device,
+    batch_size: int,
+    shift: np.ndarray | None = None,
+    dtype: Any = np.float32,
+) -> Rows:
+    """Return the rows, with weight one each if None are given, on a device.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_rows, n_features)
+    weights : ndarray of shape (n_rows,) or None
+    device : torch.device
+    batch_size : int
+        Rows that a product takes at a time.
+    shift : ndarray of shape (n_features,) or None
+        What is subtracted from dense rows, before they are brought to the type.
+    dtype : dtype
+        Type of dense rows; sparse ones are float32.
+    """
+    is_sparse = sp.issparse(X)
+    given = np.ones(X.shape[0]) if weights is None else weights
+    on_device = torch.from_numpy(np.asarray(given, np.float32 if is_sparse else dtype)).to(device)
+    if is_sparse:
         return _SparseRows(X.tocsr(), on_device, batch_size)
-    return _DenseRows(to_tensor(X, device), on_device, batch_size)
+    rows = X if shift is None else np.subtract(X, shift, dtype=np.result_type(X, dtype))
+    return _DenseRows(to_tensor(np.asarray(rows, dtype), device), on_device, batch_size)

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from transferkit._training.cluster_rows import Rows, make_rows
+from transferkit._training.cluster_rows import Nearest, Rows, make_rows
 from transferkit._training.device import choose_device, to_tensor
 from transferkit._training.modes import with_own_modes
 
@@ -61,8 +62,9 @@ def find_clusters(
 
     Parameters
     ----------
-    X : ndarray or CSR matrix of float32 of shape (n_rows, n_features)
-        Rows.
+    X : ndarray or CSR matrix of shape (n_rows, n_features)
+        Rows. Dense ones are moved to their mean and clustered in float32 or, where clusters are too tight for that, in
+        float64.
     n_clusters : int
         How many clusters, at most n_rows.
     weights : ndarray of shape (n_rows,) or None
@@ -88,12 +90,17 @@ def find_clusters(
     .. [2] D. Arthur, S. Vassilvitskii (2007). k-means++: the advantages of careful seeding. SODA.
     .. [3] G. Hamerly (2010). Making k-means even faster. SDM. (The bounds.)
     """
-    place = choose_device(device)
-    rows = make_rows(X, weights, place, batch_size)
-    limit = tol * rows.mean_variance()
-    chosen, random = _draw_sample(rows.n_rows, n_clusters, seed)
-    start = _best_start(rows.select(chosen), n_clusters, init, n_init, limit, random)
-    return _to_numpy(_iterate(rows, start, max_iter, limit))
+    shift = None if sp.issparse(X) else np.average(X, axis=0, weights=weights).astype(X.dtype)
+    for dtype in (np.float32, np.float64):
+        rows = make_rows(X, weights, choose_device(device), batch_size, shift, dtype)
+        limit = tol * rows.mean_variance()
+        chosen, random = _draw_sample(rows.n_rows, n_clusters, seed)
+        start = _best_start(rows.select(chosen), n_clusters, init, n_init, limit, random)
+        found = _iterate(rows, start, max_iter, limit)
+        if shift is None or not rows.is_too_tight(found.squares):
+            break
+    inertia = float((found.squares.double() * rows.weights).sum())
+    return Clusters(_move_back(found.centres, shift), found.counts.cpu().numpy(), inertia, found.n_iter)
 
 
 def choose_sample(n_rows: int, n_clusters: int, seed: int) -> np.ndarray:
@@ -115,9 +122,10 @@ def start_centres(
     seed: int,
 ) -> np.ndarray:
     """Return the centres with which :func:`find_clusters` goes over all rows, from those of :func:`choose_sample`."""
-    rows = make_rows(sample, None, choose_device(device), batch_size)
+    shift = None if sp.issparse(sample) else sample.mean(axis=0, dtype=np.float64).astype(sample.dtype)
+    rows = make_rows(sample, None, choose_device(device), batch_size, shift)
     _, random = _draw_sample(n_rows, n_clusters, seed)
-    return _best_start(rows, n_clusters, init, n_init, limit, random).cpu().numpy()
+    return _move_back(_best_start(rows, n_clusters, init, n_init, limit, random), shift)
 
 
 @dataclass
@@ -135,17 +143,16 @@ class ClusterSums:
 @with_own_modes()
 def sum_clusters(X: Any, centres: np.ndarray, batch_size: int, device: str) -> ClusterSums:
     """Return what an iteration with these centres needs of some of the rows."""
-    rows = make_rows(X, None, choose_device(device), batch_size)
-    found = rows.assign(to_tensor(centres, rows.device))
-    sums, counts = rows.sums(found.labels, len(centres))
+    rows, found, shift = _assign(X, centres, batch_size, device)
+    sums, counts = (part.cpu().numpy() for part in rows.sums(found.labels, len(centres)))
     far = found.squares.topk(min(_MOST_FAR, rows.n_rows)).indices
     return ClusterSums(
-        sums.cpu().numpy(),
-        counts.cpu().numpy(),
+        sums if shift is None else sums + counts[:, None] * shift,
+        counts,
         float(found.squares.double().sum()),
         found.squares[far].cpu().numpy(),
         found.labels[far].cpu().numpy(),
-        rows.take(far).cpu().numpy(),
+        _move_back(rows.take(far), shift),
     )
 
 
@@ -169,7 +176,7 @@ def move_centres(centres: np.ndarray, found: ClusterSums) -> tuple[np.ndarray, f
         sums[label] -= row
         counts[label] -= 1
         sums[cluster], counts[cluster] = row, 1
-    moved = np.where((counts > 0)[:, None], sums / np.maximum(counts, 1e-300)[:, None], centres).astype(np.float32)
+    moved = np.where((counts > 0)[:, None], sums / np.maximum(counts, 1e-300)[:, None], centres).astype(centres.dtype)
     return moved, float(np.square(moved - centres).sum(dtype=np.float64))
 
 
@@ -181,31 +188,56 @@ def update_clusters(X: Any, known: Clusters, batch_size: int, device: str) -> Cl
     ----------
     .. [1] D. Sculley (2010). Web-scale k-means clustering. WWW.
     """
-    rows = make_rows(X, None, choose_device(device), batch_size)
-    centres = to_tensor(known.centres, rows.device)
-    found = rows.assign(centres)
-    sums, counts = rows.sums(found.labels, len(centres))
-    before = torch.from_numpy(known.counts).to(sums)
-    total = before + counts
-    moved = (centres.double() * before[:, None] + sums) / total.clamp(min=1)[:, None]
-    centres = torch.where((total > 0)[:, None], moved, centres.double()).float()
+    rows, found, shift = _assign(X, known.centres, batch_size, device)
+    sums, counts = (part.cpu().numpy() for part in rows.sums(found.labels, len(known.centres)))
+    middle = 0 if shift is None else shift
+    total = known.counts + counts
+    moved = (known.counts[:, None] * (known.centres - middle) + sums) / np.maximum(total, 1)[:, None] + middle
+    centres = np.where((total > 0)[:, None], moved, known.centres)
+    if shift is None:
+        centres = centres.astype(np.float32)
     inertia = known.inertia + float(found.squares.double().sum())
-    return Clusters(centres.cpu().numpy(), total.cpu().numpy(), inertia, known.n_iter + 1)
+    return Clusters(centres, total, inertia, known.n_iter + 1)
 
 
 def merge_clusters(a: Clusters, b: Clusters) -> Clusters:
     """Cluster the centres of both, weighted by their rows."""
     centres, counts = np.vstack([a.centres, b.centres]), np.concatenate([a.counts, b.counts])
     found = find_clusters(centres, len(a.centres), weights=counts, n_init=10, device="cpu", tol=0.0)
-    return Clusters(found.centres, found.counts, a.inertia + b.inertia + found.inertia, max(a.n_iter, b.n_iter))
+    centres = found.centres.astype(np.result_type(a.centres, b.centres))
+    return Clusters(centres, found.counts, a.inertia + b.inertia + found.inertia, max(a.n_iter, b.n_iter))
 
 
 @dataclass
 class _Result:
     centres: Tensor
     counts: Tensor
-    inertia: float
+    squares: Tensor  # of the distances of the rows to their centres
     n_iter: int
+
+    def inertia(self, weights: Tensor) -> float:
+        return float((self.squares.double() * weights).sum())
+
+
+def _assign(X: Any, centres: np.ndarray, batch_size: int, device: str) -> tuple[Rows, Nearest, np.ndarray | None]:
+    """Return the rows less the middle of the centres, the nearest centre of each, and this middle."""
+    shift = None if sp.issparse(X) else centres.mean(axis=0, dtype=np.float64).astype(X.dtype)
+    for dtype in (np.float32, np.float64):
+        rows = make_rows(X, None, choose_device(device), batch_size, shift, dtype)
+        near = centres if shift is None else (centres - shift).astype(dtype)
+        found = rows.assign(to_tensor(near, rows.device))
+        if shift is None:
+            break
+        found.squares = rows.distances_to(to_tensor(near, rows.device), found.labels)
+        if not rows.is_too_tight(found.squares):
+            break
+    return rows, found, shift
+
+
+def _move_back(rows: Tensor, shift: np.ndarray | None) -> np.ndarray:
+    """Return rows with the shift, in float64 if there is one."""
+    array = rows.cpu().numpy()
+    return array if shift is None else array.astype(np.float64) + shift
 
 
 def _draw_sample(n_rows: int, n_clusters: int, seed: int) -> tuple[Tensor, torch.Generator]:
@@ -220,7 +252,8 @@ def _best_start(sample: Rows, n_clusters: int, init: str, n_init: int, limit: fl
     if n_init == 1:
         return seeds[0]
     return min(
-        (_iterate(sample, tried, _TRIAL_STEPS, limit) for tried in seeds), key=lambda found: found.inertia
+        (_iterate(sample, tried, _TRIAL_STEPS, limit) for tried in seeds),
+        key=lambda found: found.inertia(sample.weights),
     ).centres
 
 
@@ -263,7 +296,7 @@ def _iterate(rows: Rows, centres: Tensor, max_iter: int, limit: float) -> _Resul
     n_iter = 0
     for n_iter in range(1, max_iter + 1):  # noqa: B007
         _fill_empty(rows, labels, upper, sums, counts)
-        moved = (sums / counts.clamp(min=1e-300)[:, None]).float()
+        moved = (sums / counts.clamp(min=1e-300)[:, None]).to(centres.dtype)
         moved = torch.where((counts > 0)[:, None], moved, centres)
         steps = (moved - centres).norm(dim=1)
         centres = moved
@@ -287,9 +320,8 @@ def _iterate(rows: Rows, centres: Tensor, max_iter: int, limit: float) -> _Resul
             lost, lost_counts = rows.sums(before[changed], n_clusters, movers)
             sums, counts = sums + gained - lost, counts + gained_counts - lost_counts
     final = rows.assign(centres)
-    weights = rows.weights.double()
-    counts = torch.bincount(final.labels, weights, minlength=n_clusters)
-    return _Result(centres, counts, float((final.squares.double() * weights).sum()), n_iter)
+    counts = torch.bincount(final.labels, rows.weights.double(), minlength=n_clusters)
+    return _Result(centres, counts, rows.distances_to(centres, final.labels), n_iter)
 
 
 def _fill_empty(rows: Rows, labels: Tensor, upper: Tensor, sums: Tensor, counts: Tensor) -> None:
@@ -304,7 +336,3 @@ def _fill_empty(rows: Rows, labels: Tensor, upper: Tensor, sums: Tensor, counts:
     counts.index_add_(0, labels[far], -weights)
     sums[empty], counts[empty] = values * weights[:, None], weights
     labels[far], upper[far] = empty, 0
-
-
-def _to_numpy(found: _Result) -> Clusters:
-    return Clusters(found.centres.cpu().numpy(), found.counts.cpu().numpy(), found.inertia, found.n_iter)

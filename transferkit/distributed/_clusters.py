@@ -11,19 +11,41 @@ from transferkit.encoders._row_preparation import Preparation
 
 
 class Moments(NamedTuple):
-    """Sums over rows, in float64, and how many rows each shard has."""
+    """Mean of rows and sums over rows less their mean, in float64, and how many rows each shard has.
+
+    Sums over rows as they are would keep nothing of variances where rows lie far from zero [1]_.
+
+    References
+    ----------
+    .. [1] T. Chan, G. Golub, R. LeVeque (1983). Algorithms for computing the sample variance: analysis and
+       recommendations. The American Statistician 37.
+    """
 
     n_rows: dict  # shard number -> rows
-    sums: np.ndarray
+    mean: np.ndarray
     squares: float
     products: np.ndarray | None  # where rows are whitened
 
+    @property
+    def total(self):
+        """Rows of all shards."""
+        return sum(self.n_rows.values())
+
     def merge(self, other):
-        """Return the sums over the rows of both."""
-        if self.sums.shape != other.sums.shape:
-            raise ValueError(f"Shards differ in their numbers of features: {len(self.sums)} and {len(other.sums)}.")
-        products = None if self.products is None else self.products + other.products
-        return Moments({**self.n_rows, **other.n_rows}, self.sums + other.sums, self.squares + other.squares, products)
+        """Return the moments of the rows of both."""
+        if self.mean.shape != other.mean.shape:
+            raise ValueError(f"Shards differ in their numbers of features: {len(self.mean)} and {len(other.mean)}.")
+        apart, total = other.mean - self.mean, self.total + other.total
+        weight = self.total * other.total / total
+        products = None
+        if self.products is not None:
+            products = self.products + other.products + weight * np.outer(apart, apart)
+        return Moments(
+            {**self.n_rows, **other.n_rows},
+            self.mean + apart * (other.total / total),
+            self.squares + other.squares + weight * float(apart @ apart),
+            products,
+        )
 
 
 class Plan(NamedTuple):
@@ -73,34 +95,38 @@ def fit_kmeans(encoder, shards, runner, skips):
 def _sum_moments(rows, shard, encoder):
     rows = encoder._validate(rows, reset=True)
     exact = rows.astype(np.float64)
-    sums = np.asarray(exact.sum(axis=0)).ravel()
-    squares = float(np.square(exact.data if sp.issparse(exact) else exact).sum())
-    return Moments({shard.number: rows.shape[0]}, sums, squares, exact.T @ exact if encoder.whiten else None)
+    mean = np.asarray(exact.mean(axis=0)).ravel()
+    if sp.issparse(exact):
+        squares = float(np.square(exact.data).sum() - exact.shape[0] * (mean @ mean))
+        return Moments({shard.number: exact.shape[0]}, mean, squares, None)
+    exact -= mean
+    products = exact.T @ exact if encoder.whiten else None
+    return Moments({shard.number: len(exact)}, mean, float(np.square(exact).sum()), products)
 
 
 def _make_plan(encoder, partial):
     from transferkit._training.kmeans import choose_sample
 
     moments = partial.statistics
-    n_rows = 0 if moments is None else sum(moments.n_rows.values())
+    n_rows = 0 if moments is None else moments.total
     if n_rows < encoder.n_clusters:
         raise ValueError(
             f"n_clusters={encoder.n_clusters} needs at least as many rows. Got n_samples={n_rows}: give more rows or a "
             "smaller n_clusters."
         )
-    mean = moments.sums / n_rows
     preparation = Preparation()
-    variance = moments.squares / n_rows - mean @ mean
+    variance = moments.squares / n_rows
     if encoder.whiten:
-        covariance = moments.products / n_rows - np.outer(mean, mean)
-        preparation = Preparation.from_covariance(mean, covariance)
+        covariance = moments.products / n_rows
+        preparation = Preparation.from_covariance(moments.mean, covariance)
         variance = np.trace(preparation.whitening_matrix @ covariance @ preparation.whitening_matrix)
     numbers = sorted(moments.n_rows)
     begins = np.cumsum([0, *(moments.n_rows[number] for number in numbers)]).tolist()
     first_row = dict(zip(numbers, begins[:-1], strict=True))
     seed = int(check_random_state(encoder.random_state).randint(2**31 - 1))
     sample = choose_sample(n_rows, encoder.n_clusters, seed)
-    return Plan(preparation, encoder.tol * variance / len(mean), first_row, sample, len(mean), seed)
+    n_features = len(moments.mean)
+    return Plan(preparation, encoder.tol * variance / n_features, first_row, sample, n_features, seed)
 
 
 def _take_sample(rows, shard, plan):

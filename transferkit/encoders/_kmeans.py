@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 from transferkit._algorithms.cluster_activations import activate, squared_distances
 from transferkit._algorithms.patches import pool_quadrants
 from transferkit._validation import (
+    FLOATS,
     Interval,
     StrOptions,
     check_can_merge,
@@ -67,8 +68,9 @@ class KMeansEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, Transform
 
     Attributes
     ----------
-    cluster_centers_ : ndarray of shape (n_clusters, n_features), float32
-        Centres, of rows or of patches, after whitening if asked for.
+    cluster_centers_ : ndarray of shape (n_clusters, n_features)
+        Centres, of rows or of patches, after whitening if asked for. Those of dense rows are float64, which may lie far
+        from zero; those of sparse rows float32.
     counts_ : ndarray of shape (n_clusters,)
         Number of training rows nearest to each.
     inertia_ : float
@@ -97,6 +99,10 @@ class KMeansEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, Transform
     -----
     Rows of unit length, such as those of :class:`TfidfEncoder`, are clustered by cosine: their squared distances are
     2 - 2 cos. CSR rows stay sparse; the centres are dense.
+
+    Dense rows are moved to their mean before they become float32, so that where they lie costs no digits. Where
+    clusters are smaller than a hundredth of their distances, all is computed in float64. Features are taken as they
+    are: one of a larger scale than the others decides the clusters alone, so bring them to one scale first.
 
     `fit` is Lloyd's algorithm on all rows; `partial_fit` moves each centre to the mean of all rows it has won [2]_, and
     `merge` clusters the centres of both encoders, weighted by their rows.
@@ -278,7 +284,8 @@ class KMeansEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, Transform
         if reset:
             self._check_parameters()
         accept = False if self.patches is not None or self.whiten else "csr"
-        X = validate_data(self, to_numpy(X), accept_sparse=accept, dtype=np.float32, order="C", reset=reset)
+        dtype = np.float32 if sp.issparse(X) else FLOATS  # dense rows become float32 when they are near zero
+        X = validate_data(self, to_numpy(X), accept_sparse=accept, dtype=dtype, order="C", reset=reset)
         if self.patches is not None:
             self._grid().check(X.shape[1])
         return X
@@ -330,7 +337,7 @@ class KMeansEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, Transform
         scale = float(self.inertia_ / max(self.counts_.sum(), 1e-300))
         grid = self._grid()
         rows = self._preparation().apply(X if grid is None else grid.cut(X))
-        found = activate(squared_distances(rows, self.cluster_centers_), self.activation, scale)
+        found = activate(squared_distances(rows, self.cluster_centers_), self.activation, scale).astype(np.float32)
         if grid is None:
             return found
         found = found.toarray() if sp.issparse(found) else found

@@ -36,7 +36,8 @@ class PatchGrid(NamedTuple):
             )
 
     def cut(self, X):
-        """Return all patches of the images, (n_images * n_down * n_across, n_values)."""
+        """Return all patches of the images less their means, (n_images * n_down * n_across, n_values), float32."""
+        X = (X - X.mean(axis=1, keepdims=True, dtype=np.float64)).astype(np.float32)
         patches = cut_patches(X.reshape(len(X), *self.image_shape[:2], -1), self.size, self.stride)
         return patches.reshape(-1, patches.shape[-1])
 
@@ -57,19 +58,21 @@ class Preparation(NamedTuple):
     def learn(cls, rows, *, contrast, whiten):
         """Return what is learned of rows or patches."""
         floor = float(_CONTRAST_FLOOR * rows.var(axis=1).mean()) if contrast else None
-        mean, matrix = find_whitening(cls(floor).apply(rows), _WHITENING_FLOOR) if whiten else (None, None)
-        return cls(floor, mean, matrix)
+        if not whiten:
+            return cls(floor)
+        mean, matrix = find_whitening(cls(floor).apply(rows), _WHITENING_FLOOR)
+        return cls(floor, mean, matrix.astype(np.float32))
 
     @classmethod
     def from_covariance(cls, mean, covariance):
         """Return the whitening of rows of which this is the mean, and these are the covariances."""
         matrix = whitening_matrix(covariance, _WHITENING_FLOOR)
-        return cls(None, mean.astype(np.float32), matrix.astype(np.float32))
+        return cls(None, mean, matrix.astype(np.float32))
 
     def apply(self, rows):
         """Return the rows prepared."""
         if self.contrast_floor is not None:
             rows = normalise_contrast(rows, self.contrast_floor)
         if self.whitening_matrix is not None:
-            rows = (rows - self.whitening_mean) @ self.whitening_matrix
+            rows = (rows - self.whitening_mean).astype(np.float32) @ self.whitening_matrix
         return rows

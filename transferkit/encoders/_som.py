@@ -4,6 +4,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.spatial.distance import cdist
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.extmath import randomized_svd
@@ -18,6 +19,7 @@ from transferkit._algorithms.self_organising_map import (
 )
 from transferkit._pictures import import_pyplot
 from transferkit._validation import (
+    FLOATS,
     Interval,
     StrOptions,
     check_is_fitted,
@@ -61,8 +63,9 @@ class SOMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
 
     Attributes
     ----------
-    weights_ : ndarray of shape (n_units, n_features), float32
-        Weights of the units, row by row of the grid.
+    weights_ : ndarray of shape (n_units, n_features)
+        Weights of the units, row by row of the grid. Those of dense rows are float64, which may lie far from zero;
+        those of sparse rows float32.
     coordinates_ : ndarray of shape (n_units, 2)
         Where the units stand.
     quantisation_error_ : float
@@ -151,11 +154,11 @@ class SOMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
             The fitted encoder.
         """
         shape = self._check_grid()
-        X = validate_data(self, to_numpy(X), accept_sparse="csr", dtype=np.float32, order="C")
+        X = self._validate(X, reset=True)
         random = check_random_state(self.random_state)
         coordinates = grid_coordinates(*shape, self.topology)
         weights = _start_on_plane(X, coordinates, random)
-        apart = squared_distances(coordinates, coordinates)
+        apart = cdist(coordinates, coordinates, "sqeuclidean")
         first = max(shape) / 2 if self.radius is None else self.radius
         for epoch in range(self.n_epochs):
             share = epoch / max(self.n_epochs - 1, 1)
@@ -187,10 +190,10 @@ class SOMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
             Activations (for ``output="onehot"`` a CSR matrix), or coordinates.
         """
         check_is_fitted(self)
-        X = self._validate(X)
+        X = self._validate(X, reset=False)
         if self.output == "coordinates":
             return self.coordinates_[find_best_units(X, self.weights_)[0][:, 0]].astype(np.float32)
-        return activate(squared_distances(X, self.weights_), self.output, self._scale)
+        return activate(squared_distances(X, self.weights_), self.output, self._scale).astype(np.float32)
 
     def u_matrix(self):
         """Return how far each unit is from its neighbours: high ridges part the clusters.
@@ -234,7 +237,7 @@ class SOMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         ax.figure.colorbar(cells, ax=ax, label="mean distance to neighbours")
         if X is not None and labels is not None:
             check_same_length(X, labels)
-            self._write_labels(ax, self._validate(X), np.asarray(labels))
+            self._write_labels(ax, self._validate(X, reset=False), np.asarray(labels))
         ax.set(aspect="equal", xticks=[], yticks=[])
         ax.autoscale_view()
         ax.invert_yaxis()
@@ -265,8 +268,9 @@ class SOMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
             )
         return shape
 
-    def _validate(self, X):
-        return validate_data(self, to_numpy(X), accept_sparse="csr", dtype=np.float32, order="C", reset=False)
+    def _validate(self, X, reset):
+        dtype = np.float32 if sp.issparse(X) else FLOATS  # dense rows become float32 when they are near zero
+        return validate_data(self, to_numpy(X), accept_sparse="csr", dtype=dtype, order="C", reset=reset)
 
     def _closeness(self, apart, radius):
         if self.neighbourhood == "gaussian":
@@ -289,12 +293,12 @@ class SOMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
 
 def _start_on_plane(X, coordinates, random):
     """Return weights on the plane of the two leading components, as wide as the data."""
-    mean = np.asarray(X.mean(axis=0), np.float64).ravel()
-    centred = X if sp.issparse(X) else X - mean.astype(X.dtype)
+    mean = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
+    centred = X if sp.issparse(X) else (X - mean).astype(np.float32)
     n_components = min(2, *X.shape)
     _, values, axes = randomized_svd(centred, n_components, random_state=random)
     places = coordinates - coordinates.mean(axis=0)
     reach = np.maximum(np.abs(places).max(axis=0), 1)
     order = np.argsort(-reach, kind="stable")[:n_components]  # the longer side along the wider axis
     steps = (places / reach)[:, order] * (values / np.sqrt(X.shape[0]))
-    return (mean + steps @ axes).astype(np.float32)
+    return (mean + steps @ axes).astype(np.float32 if sp.issparse(X) else np.float64)

@@ -38,7 +38,8 @@ def append_clusters(graph, encoder, value):
         raise ExportError("to_onnx has no exact counterpart of a KMeansEncoder with patches.")
     if encoder.whitening_matrix_ is not None:
         value = graph.add("MatMul", graph.add("Sub", value, encoder.whitening_mean_), encoder.whitening_matrix_)
-    centres = encoder.cluster_centers_
+    middle = encoder.cluster_centers_.mean(axis=0, dtype=np.float64)  # lengths far from zero leave nothing of distances
+    centres, value = encoder.cluster_centers_ - middle, graph.add("Sub", value, middle)
     squares = graph.add("ReduceSumSquare", value, axes=[1], keepdims=1)
     products = graph.add("Mul", graph.add("MatMul", value, np.ascontiguousarray(centres.T)), np.float64(-2))
     squared = graph.add("Add", graph.add("Add", products, squares), np.einsum("ij,ij->i", centres, centres))
