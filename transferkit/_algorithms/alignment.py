@@ -76,10 +76,12 @@ def feature_scales(source: Any, target: Any, *, shrinkage: float, ridge: float, 
     """
     variances = []
     for X in (source, target):
-        squares = X.multiply(X) if sparse.issparse(X) else X * X
-        variance = to_mean(squares).astype(np.float64)
-        if centre:
-            variance = np.maximum(variance - to_mean(X).astype(np.float64) ** 2, 0)
+        if sparse.issparse(X):
+            variance = np.asarray(X.multiply(X).mean(axis=0, dtype=np.float64)).ravel()
+            variance -= to_mean(X).astype(np.float64) ** 2 if centre else 0
+        else:  # from differences: squares of features far from zero leave nothing of variances
+            variance = np.square(X - to_mean(X) if centre else X).mean(axis=0, dtype=np.float64)
+        variance = np.maximum(variance, 0)
         variances.append((1 - shrinkage) * variance + shrinkage * variance.mean() + ridge)
     known = variances[0] > 0
     return np.where(known, np.sqrt(variances[1] / np.where(known, variances[0], 1)), 1.0)
@@ -98,7 +100,10 @@ def principal_axes(source: Any, target: Any, n_axes: int) -> list[tuple[np.ndarr
         with one_thread_for(len(gram)):
             vectors = _leading(gram, n_axes)
         if X.shape[1] > X.shape[0]:
-            axes = np.asarray(X.T @ vectors) - np.outer(mean, vectors.sum(0))
+            if sparse.issparse(X):
+                axes = np.asarray(X.T @ vectors) - np.outer(mean, vectors.sum(0))
+            else:
+                axes = (X - mean.astype(X.dtype)).T @ vectors
             vectors = np.linalg.qr(axes)[0]  # orthonormal also where an eigenvalue is nil
         largest = np.abs(vectors).argmax(axis=0)
         signs = np.where(vectors[largest, np.arange(n_axes)] < 0, -1.0, 1.0)
@@ -114,6 +119,9 @@ def _gram(X: Any) -> tuple[np.ndarray, np.ndarray]:
         return mean, centred_scatter(X, mean.astype(X.dtype))[0] / n_rows
     if n_features <= n_rows:
         return mean, np.asarray((X.T @ X).toarray(), np.float64) / n_rows - np.outer(mean, mean)
+    if not sparse.issparse(X):
+        centred = X - mean.astype(X.dtype)
+        return mean, np.asarray(centred @ centred.T, np.float64)
     kernel = np.asarray(to_kernel(X), np.float64)
     cross = np.asarray(X @ mean, np.float64)
     kernel += mean @ mean - cross[:, None] - cross

@@ -139,7 +139,7 @@ def ledoit_wolf_shrinkage(squares: np.ndarray, covariance: np.ndarray, n_feature
 
 def to_mean(X: Any) -> np.ndarray:
     """Return the mean row of a dense or sparse matrix, (n_features,)."""
-    return np.asarray(X.mean(axis=0)).ravel().astype(X.dtype)
+    return np.asarray(X.mean(axis=0, dtype=np.float64)).ravel().astype(X.dtype)
 
 
 def _is_singular(covariance: np.ndarray, least: float) -> bool:

@@ -244,15 +244,21 @@ def fit_kliep(
 
 
 def _make_kernel(rows: np.ndarray, centres: np.ndarray, gamma: float, use: Callable[[slice, np.ndarray], None]) -> None:
-    """Hand blocks of rows of the kernel on, while they are in the cache."""
+    """Hand blocks of rows of the kernel on, while they are in the cache.
+
+    Both sides are moved to the middle of the centres: distances from rows near the origin lose least to rounding.
+    """
+    middle = centres.mean(axis=0, dtype=np.float64).astype(centres.dtype)
+    centres = centres - middle
     lengths = gamma * np.einsum("ij,ij->i", centres, centres)
 
     def make(begin: int, end: int) -> None:
         for first in range(begin, end, _BLOCK_ROWS):
             part = slice(first, min(first + _BLOCK_ROWS, end))
-            block = rows[part] @ centres.T
+            moved = rows[part] - middle
+            block = moved @ centres.T
             block *= 2 * gamma
-            block -= (gamma * np.einsum("ij,ij->i", rows[part], rows[part]))[:, None]
+            block -= (gamma * np.einsum("ij,ij->i", moved, moved))[:, None]
             block -= lengths
             np.minimum(block, 0, out=block)
             use(part, np.exp(block, out=block))

@@ -3,6 +3,7 @@
 from numbers import Integral
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin
 
 from transferkit._algorithms.alignment import principal_axes
@@ -79,11 +80,10 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
         }
 
     def _map_source(self, X):
-        turned = self.source_axes_ @ (self.source_axes_.T @ self.target_axes_)
-        return np.asarray(X @ turned - self.source_mean_ @ turned, X.dtype)
+        return _project(X, self.source_mean_, self.source_axes_ @ (self.source_axes_.T @ self.target_axes_))
 
     def _map_target(self, X):
-        return np.asarray(X @ self.target_axes_ - self.target_mean_ @ self.target_axes_, X.dtype)
+        return _project(X, self.target_mean_, self.target_axes_)
 
     def _target_map(self):
         return self.target_axes_, -(self.target_mean_ @ self.target_axes_)
@@ -91,3 +91,9 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
     @property
     def _n_features_out(self):
         return self.target_axes_.shape[1]
+
+
+def _project(X, mean, axes):
+    """Return (X - mean) @ axes; sparse rows are centred in the product."""
+    projected = X @ axes - mean @ axes if sparse.issparse(X) else (X - mean) @ axes
+    return np.asarray(projected, X.dtype)
