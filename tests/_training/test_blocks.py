@@ -63,8 +63,8 @@ def test_only_folds_of_one_C_share_blocks():
     X, labels, weights = make_problem()
     loss, _ = make_loss(labels, weights, 3, X.dtype, CPU)
     geometry = find_geometry(X, weights.mean(1), True, CPU)
-    assert suits_blocks(geometry.coordinates(loss, torch.full((2,), 3.0, dtype=torch.float64)), 3)
-    assert not suits_blocks(geometry.coordinates(loss, torch.tensor([1.0, 3.0], dtype=torch.float64)), 3)
+    assert suits_blocks(geometry.coordinates(loss, torch.full((2,), 3.0, dtype=torch.float64)))
+    assert not suits_blocks(geometry.coordinates(loss, torch.tensor([1.0, 3.0], dtype=torch.float64)))
 
 
 @pytest.mark.parametrize("prior", [None, np.ones((3, 5))])

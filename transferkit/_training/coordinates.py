@@ -81,7 +81,8 @@ class Coordinates(Protocol):
     def bound_gap(self, gradient: Vector, curvature: Tensor) -> Tensor:
         """Return C / 2 ||gradient||^2: the penalty alone curves by 1 / C, so no more than this is left to gain.
 
-        The free intercept enters with the mean curvature of the loss.
+        The free intercept enters with the mean curvature of the loss, which makes this an estimate where an outlier
+        ties the intercept to weights.
         """
 
     def penalty(self, left: Vector, right: Vector) -> Tensor:
@@ -116,10 +117,14 @@ class WhiteCoordinates:
 
     def start(self, weights: Tensor, intercepts: Tensor) -> Vector:
         """Return the vector of weights (n_features, n_problems, n_outputs) and intercepts."""
-        rotated = weights if self.basis is None else multiply(self.basis.T, weights)
+        rotated = self.rotate(weights)
         coords = torch.cat([rotated, intercepts[None]]) if self.has_intercept else rotated
         coords = coords / self.scale
         return Vector(coords, coords)
+
+    def rotate(self, weights: Tensor) -> Tensor:
+        """Return weights (n_features, n_problems, n_outputs) along the columns of the basis."""
+        return weights if self.basis is None else multiply(self.basis.T, weights)
 
     def weights(self, vector: Vector) -> tuple[Tensor, Tensor]:
         """Return weights (n_features, n_problems, n_outputs) and intercepts (n_problems, n_outputs)."""
@@ -134,9 +139,7 @@ class WhiteCoordinates:
         return scores.add_(intercepts) if self.has_intercept else scores
 
     def gradient(self, point: Vector, residuals: Tensor) -> Vector:
-        gradient = self.features.transposed_times(residuals.flatten(1)).view(-1, *residuals.shape[1:])
-        if self.basis is not None:
-            gradient = multiply(self.basis.T, gradient)
+        gradient = self.rotate(self.features.transposed_times(residuals.flatten(1)).view(-1, *residuals.shape[1:]))
         inner = len(gradient)
         gradient = torch.addcdiv(gradient, (self.scale * point.coords)[:inner], self.C[:, None])
         if self.has_intercept:

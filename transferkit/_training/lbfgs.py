@@ -21,13 +21,14 @@ NEGLIGIBLE_LOSS = 1e-6  # of a row: objectives below it count as such, or a perf
 STEPS_UNWATCHED = 4  # on a GPU: asking which problems are done makes it wait for the CPU
 FEW_DONE = 4  # a quarter of the problems: for fewer it is not worth copying what the others remember
 STEPS_TO_JUDGE = 3
+FAR = 0.5  # change of a score that its curvature does not outlast
 STEPS_REMEMBERED = 10  # of which the objectives are kept
 SLOWEST_RATE = 0.95  # of gain from one five steps to the next; irregular progress is taken for slow
 
 
 @dataclass
 class Solution:
-    """Where each problem ended; `gaps` estimate (objective - optimum) / objective."""
+    """Where each problem ended; `gaps` estimate objective - optimum."""
 
     point: Vector
     scores: Tensor  # (n_rows, n_problems, n_outputs)
@@ -46,16 +47,18 @@ def minimise(
     tol: float = 1e-4,
     max_iter: int = 1000,
     lenient: bool = False,
+    trusted: bool = False,
     on_iteration: Callable[["Run"], bool] | None = None,
 ) -> Solution:
     """Minimise loss(scores + offset) + penalty / 2 of each problem.
 
-    A problem ends when what its objective may still lose is proven (see `bound_gap`) to be less than the fraction
-    `tol` both of the objective and of what training has gained, or when that is estimated: by the slopes along its
-    last five directions (half of one is the gain of a Newton step; five times that allows for what L-BFGS does not
-    see) and by the rate at which its last ten steps gained. It also ends when rounding hides all progress: when no
-    lower point is found, or when the last ten steps together have not lowered the objective by more than its rounding.
-    `on_iteration(run)` is called after each iteration; a true answer stops all problems.
+    A problem ends when what its objective may still lose is bounded (see `bound_gap`) by the fraction `tol` both of the
+    objective and of what training has gained, or when that is estimated: by the slopes along its last five directions
+    (half of one is the gain of a Newton step; five times that allows for what L-BFGS does not see) and by the rate at
+    which its last ten steps gained. It also ends when rounding hides all progress: when no lower point is found, or
+    when the last ten steps together have not lowered the objective by more than its rounding. Then it counts as
+    converged only if its gap is estimated to be small. `on_iteration(run)` is called after each iteration; a true
+    answer stops all problems.
 
     Parameters
     ----------
@@ -68,8 +71,11 @@ def minimise(
     lenient : bool
         Whether the geometric mean of the objective and the untrained one stands for the objective: a tiny objective,
         where hardly a row is in doubt, is not worth its fourth digit to who only wants scores.
+    trusted : bool
+        Whether the coordinates know the Hessian near the start, so that slopes tell what a Newton step gains. A problem
+        then goes on while that step would change scores so much that the Hessian does not hold.
     """
-    run = Run(coordinates, loss, start, offset, tol, lenient)
+    run = Run(coordinates, loss, start, offset, tol, lenient, trusted)
     with one_thread_if_small(start.coords.device, 2 * len(loss.weights) * start.coords.numel()):
         return _descend(run, max_iter, on_iteration)
 
@@ -82,17 +88,17 @@ def _descend(run: "Run", max_iter: int, on_iteration: Callable[["Run"], bool] | 
         if iteration % every and iteration < max_iter:
             run.advance(direction, slope)
             continue
-        done, gaps = run.judge(slope)
+        done, gaps = run.judge(direction, slope)
         stopped = iteration > 0 and on_iteration is not None and on_iteration(run)
         if iteration == max_iter or stopped or bool(done.all()):
-            run.record(solution, torch.ones_like(done), gaps, iteration, done | stopped)
+            run.record(solution, torch.ones_like(done), gaps, iteration, run.is_good(done, gaps) | stopped)
             break
         if int(done.sum()) * FEW_DONE >= len(done):
-            run.record(solution, done, gaps, iteration, done)
+            run.record(solution, done, gaps, iteration, run.is_good(done, gaps))
             run, direction, slope, gaps = run.select(~done), direction.select(~done), slope[~done], gaps[~done]
         failed = run.advance(direction, slope)
         if failed is not None:  # the rounding of the scores hides all progress: no better point can be found
-            run.record(solution, failed, gaps, iteration, failed)
+            run.record(solution, failed, gaps, iteration, run.is_good(failed, gaps))
             if bool(failed.all()):
                 break
             run = run.select(~failed)
@@ -103,9 +109,16 @@ class Run:
     """The problems that are still running: where they stand and what L-BFGS remembers."""
 
     def __init__(
-        self, coordinates: Coordinates, loss: Loss, start: Vector, offset: Tensor | None, tol: float, lenient: bool
+        self,
+        coordinates: Coordinates,
+        loss: Loss,
+        start: Vector,
+        offset: Tensor | None,
+        tol: float,
+        lenient: bool,
+        trusted: bool,
     ) -> None:
-        self.lenient = lenient
+        self.lenient, self.trusted = lenient, trusted
         self.coordinates, self.loss, self.point, self.tol = coordinates, loss, start, tol
         scores = coordinates.scores(start)
         self.scores = scores if offset is None else scores + offset
@@ -141,7 +154,7 @@ class Run:
         self.slopes = [*self.slopes, slope / 2][-5:]
         return direction, slope
 
-    def judge(self, slope: Tensor) -> tuple[Tensor, Tensor]:
+    def judge(self, direction: Vector, slope: Tensor) -> tuple[Tensor, Tensor]:
         """Return which problems are done, and their estimated relative distances to the optimum."""
         goal = (self.values * self.untrained).sqrt() if self.lenient else self.values
         size = torch.minimum(goal, self.untrained - self.values)
@@ -150,9 +163,28 @@ class Run:
         steepest = torch.stack(self.slopes).amax(0) / size
         gaps = torch.maximum(5 * steepest, extrapolate_gain(self.past) / size)
         plausible = (proven <= 30 * self.tol) | (steepest <= max(self.tol / 1000, self.noise))
+        plausible |= torch.full_like(plausible, self.trusted)
         plausible &= self.hessian is not None or len(self.past) > STEPS_TO_JUDGE  # the first slopes have no scale
-        done = (proven <= self.tol) | (gaps <= max(self.tol / 2, self.noise)) & plausible | self._is_stalled()
-        return done, torch.minimum(gaps, proven)
+        done = (proven <= self.tol) | (gaps <= max(self.tol / 2, self.noise)) & plausible
+        if self.trusted and bool(done.any()):
+            done &= ~self._moves_far(direction)
+        done |= self._is_stalled()
+        return done, torch.minimum(gaps, proven) * size
+
+    def is_good(self, ended: Tensor, gaps: Tensor) -> Tensor:
+        """Return which of the problems that ended did so near their optima, and not because rounding stopped them."""
+        size = (self.values * self.untrained).sqrt()
+        return ended & (gaps <= max(self.tol, torch.finfo(self.scores.dtype).eps ** 0.5) * size)
+
+    def _moves_far(self, direction: Vector) -> Tensor:
+        """Return for which problems the curvature along the direction is that of rows whose scores change much.
+
+        Then it does not last: an outlier that holds its score back today may be out of the way tomorrow.
+        """
+        change = self.coordinates.scores(direction)
+        curvatures = self.loss.curvatures_along(self.scores, change)
+        far = change.abs().amax(2) > FAR
+        return (curvatures * far).sum(0) > curvatures.sum(0) / 2
 
     def _is_stalled(self) -> Tensor:
         """Return for which problems the last ten steps together lowered the objective by no more than its rounding."""

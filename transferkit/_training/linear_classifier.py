@@ -5,20 +5,39 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
-from transferkit._training.blocks import BlockCoordinates, suits_blocks
+from transferkit._algorithms.feature_blocks import FeatureBlocks
+from transferkit._training.blocks import MAX_WHOLE, BlockCoordinates, suits_blocks
+from transferkit._training.coordinates import Coordinates, Vector, WhiteCoordinates
 from transferkit._training.device import choose_device
 from transferkit._training.geometry import find_geometry
-from transferkit._training.lbfgs import Run, minimise
+from transferkit._training.lbfgs import NEGLIGIBLE_LOSS, Run, Solution, minimise
 from transferkit._training.losses import LogisticLoss, Loss, SoftmaxLoss
 from transferkit._training.modes import with_own_modes
 
-__all__ = ["LinearModel", "make_loss", "make_offset", "to_model", "torch_dtype", "train_linear_classifier"]
+__all__ = [
+    "TOO_LARGE",
+    "LinearModel",
+    "make_loss",
+    "make_offset",
+    "to_model",
+    "torch_dtype",
+    "train",
+    "train_linear_classifier",
+]
 
 SMALL_PROBLEM = 100_000  # entries times outputs; up to here float64 costs no time, as calls take longer than sums
 
+CERTAIN = 30  # times the tolerance: what the penalty alone proves may be so much, as it knows no curvature of the loss
+LARGE_SQUARE = 1e30
+TOO_LARGE = (
+    "The features are too large for arithmetic with float64, in which their squares overflow: scale them, for "
+    "instance with sklearn.preprocessing.StandardScaler."
+)
 MANY_STEPS = 30  # well-conditioned problems end before; chosen on random problems with C up to 1e6
 
 
@@ -56,9 +75,8 @@ def train_linear_classifier(
 ) -> LinearModel:
     """Minimise sum(row_weights * loss) + ||coef - prior||^2 / (2 C).
 
-    Small problems are solved in float64, so that their result does not depend on how a processor rounds float32; the
-    model has the type of X. Where the bound of the Hessian is a poor guess, its diagonal blocks at the point that was
-    reached take its place after every `MANY_STEPS` steps (more than two classes).
+    Small problems are solved in float64, so that their result does not depend on how a processor rounds float32, and so
+    are those that float32 has not digits enough for; the model has the type of X.
 
     Parameters
     ----------
@@ -81,11 +99,66 @@ def train_linear_classifier(
     kept = (row_weights > 0).any(1)
     if not kept.all():
         X, targets, row_weights = X[kept], targets[kept], row_weights[kept]
-    place, dtype = choose_device(device), X.dtype
+    dtype, options = X.dtype, SolverOptions(n_outputs, fit_intercept, tol, choose_device(device), prior, block_scales)
+    report = on_step and (lambda read: on_step(read and (lambda: read().astype(dtype))))
     if len(targets) * min(X.shape) * n_outputs <= SMALL_PROBLEM:
         X = X.astype(np.float64)
+    X, n_done = widen_lopsided(X), 0
+    try:
+        model = solve(X, targets, row_weights, C, options, max_iter, start, report)
+        if not model.converged and model.n_iter < max_iter and X.dtype == np.float32:
+            start, n_done = (model.coef, model.intercept), model.n_iter
+            X = X.astype(np.float64)
+            model = solve(X, targets, row_weights, C, options, max_iter - n_done, start, report)
+    except LinAlgError as error:
+        raise ValueError(TOO_LARGE) from error
+    if not (np.isfinite(model.coef).all() and np.isfinite(model.intercept).all()):
+        raise ValueError(TOO_LARGE)
+    return replace(model.astype(dtype), n_iter=n_done + model.n_iter)
+
+
+@dataclass(frozen=True)
+class SolverOptions:
+    """What is the same whatever the type of numbers."""
+
+    n_outputs: int
+    fit_intercept: bool
+    tol: float
+    place: torch.device
+    prior: np.ndarray | None
+    block_scales: Sequence[float] | None
+
+
+def widen_lopsided(X: Any) -> Any:
+    """Return X in float64 where float32 has not digits enough for it.
+
+    That is where a row has more than a quarter of all squares, beside which float32 sees no other, and where squares
+    are near its limits.
+    """
+    if X.dtype != np.float32:
+        return X
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.zeros(X.shape[0])
+        block: Any
+        for block in X.blocks if isinstance(X, FeatureBlocks) else [X]:
+            squares += np.ravel(block.multiply(block).sum(1)) if sp.issparse(block) else (block * block).sum(1)
+        return X if squares.max() <= min(squares.sum() / 4, LARGE_SQUARE) else X.astype(np.float64)
+
+
+def solve(
+    X: Any,
+    targets: np.ndarray,
+    row_weights: np.ndarray,
+    C: float,
+    options: SolverOptions,
+    max_iter: int,
+    start: tuple[np.ndarray, np.ndarray] | None,
+    on_step: Callable[[Callable[[], LinearModel] | None], bool] | None,
+) -> LinearModel:
+    """Return the model that training finds with numbers of X's type."""
+    n_outputs, place, prior = options.n_outputs, options.place, options.prior
     loss, n_problems = make_loss(targets, row_weights, n_outputs, X.dtype, place)
-    geometry = find_geometry(X, row_weights.mean(1), fit_intercept, place, block_scales)
+    geometry = find_geometry(X, row_weights.mean(1), options.fit_intercept, place, options.block_scales)
     strengths = torch.full((n_problems,), C, dtype=torch_dtype(X.dtype), device=place)
     coordinates = geometry.coordinates(loss, strengths)
     offset = None if prior is None else make_offset(X, prior, n_outputs, place)
@@ -98,23 +171,76 @@ def train_linear_classifier(
 
     def report(run: Run) -> bool:
         def read() -> LinearModel:
-            return to_model(*geometry.weights(run.coordinates, run.point), prior, 1, False).astype(dtype)
+            return to_model(*geometry.weights(run.coordinates, run.point), prior, 1, False)
 
         return on_step is not None and on_step(read if len(run.problems) == n_problems else None)
 
-    n_iter, converged = 0, False
-    while not converged and n_iter < max_iter:
-        n_steps = max_iter - n_iter
-        if suits_blocks(coordinates, n_outputs):
-            n_steps = min(n_steps, MANY_STEPS)
-        solution = minimise(coordinates, loss, point, offset=offset, tol=tol, max_iter=n_steps, on_iteration=report)
-        n_iter, converged = n_iter + int(solution.n_iter.max()), bool(solution.converged.all())
-        point = solution.point
-        if not converged and suits_blocks(coordinates, n_outputs):
-            coordinates = BlockCoordinates.at(coordinates, loss, solution.scores)
-    weights, intercepts = geometry.weights(coordinates, point)
-    model = to_model(weights, intercepts, prior, n_iter, converged)
-    return model.astype(dtype)
+    tol = options.tol
+    point, n_iter, converged = train(coordinates, loss, point, offset, tol=tol, max_iter=max_iter, on_iteration=report)
+    return to_model(*geometry.weights(coordinates, point), prior, n_iter, converged)
+
+
+def train(
+    coordinates: Coordinates,
+    loss: Loss,
+    point: Vector,
+    offset: Tensor | None,
+    *,
+    tol: float,
+    max_iter: int,
+    on_iteration: Callable[[Run], bool] | None = None,
+) -> tuple[Vector, int, bool]:
+    """Return where the problems end, after how many steps, and whether all have converged.
+
+    Where the bound of the Hessian is a poor guess, the Hessian at the point that was reached takes its place (of
+    several outputs its diagonal blocks): after every `MANY_STEPS` steps, and where L-BFGS ends with doubts.
+    """
+    n_iter, value, whole, stopped = 0, float("inf"), False, False
+
+    def report(run: Run) -> bool:
+        nonlocal stopped
+        stopped = on_iteration is not None and on_iteration(run)
+        return stopped
+
+    options: dict[str, Any] = {"offset": offset, "tol": tol, "on_iteration": None if on_iteration is None else report}
+    while True:
+        is_refined, has_blocks = isinstance(coordinates, BlockCoordinates), suits_blocks(coordinates)
+        n_steps = min(max_iter - n_iter, MANY_STEPS) if has_blocks else max_iter - n_iter
+        solution = minimise(coordinates, loss, point, max_iter=n_steps, trusted=is_refined, **options)
+        n_taken, total = int(solution.n_iter.max()), float(solution.values.sum())
+        is_lower = value - total > 1e-15 * total
+        point, value, n_iter, converged = solution.point, total, n_iter + n_taken, bool(solution.converged.all())
+        if stopped or n_iter >= max_iter or not suits_blocks(coordinates):
+            return point, n_iter, converged
+        if is_refined and n_taken < n_steps and not (whole and is_lower):
+            return point, n_iter, converged
+        if converged and is_certain(coordinates, loss, solution, tol):
+            return point, n_iter, True
+        whole = len(coordinates.scale) * solution.scores.shape[2] <= MAX_WHOLE
+        try:
+            coordinates = BlockCoordinates.at(coordinates, loss, solution.scores, whole)
+        except LinAlgError:  # rounding has made the Hessian indefinite
+            return point, n_iter, converged
+
+
+def is_certain(white: WhiteCoordinates, loss: Loss, solution: Solution, tol: float) -> bool:
+    """Return whether the penalty alone tells that little is left to gain, whatever the curvature along each direction.
+
+    The intercept is taken at the mean of the rows weighted by their curvatures, where it has no part in the weights'
+    curvature.
+    """
+    losses, residuals = loss.evaluate(solution.scores)
+    gradient = white.gradient(solution.point, residuals).coords / white.scale
+    rest = torch.zeros_like(losses)
+    if white.has_intercept:
+        curvatures = loss.curvatures(solution.scores)
+        totals = curvatures.sum(0).clamp_min(torch.finfo(losses.dtype).tiny)
+        mean = white.rotate(white.features.transposed_times(curvatures.flatten(1)).view(-1, *totals.shape)) / totals
+        gradient, last = gradient[:-1] - mean * gradient[-1], gradient[-1]
+        rest = (last.square() / (2 * totals)).sum(1)
+    gap = white.C / 2 * gradient.square().sum((0, 2), dtype=torch.float64) + rest
+    size = solution.values.clamp_min(NEGLIGIBLE_LOSS * float(loss.weights.sum()))
+    return bool((gap <= CERTAIN * tol * size).all())
 
 
 def make_loss(

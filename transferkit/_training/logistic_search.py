@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from transferkit._algorithms.linear_predictions import UNTRAINED
 from transferkit._training.blocks import BlockCoordinates, suits_blocks
@@ -14,7 +15,16 @@ from transferkit._training.coordinates import Vector
 from transferkit._training.device import choose_device
 from transferkit._training.geometry import Geometry, find_geometry
 from transferkit._training.lbfgs import minimise
-from transferkit._training.linear_classifier import LinearModel, make_loss, make_offset, to_model, torch_dtype
+from transferkit._training.linear_classifier import (
+    TOO_LARGE,
+    LinearModel,
+    make_loss,
+    make_offset,
+    to_model,
+    torch_dtype,
+    train,
+    widen_lopsided,
+)
 from transferkit._training.losses import Loss
 from transferkit._training.modes import with_own_modes
 
@@ -86,6 +96,7 @@ class LogisticSearch:
         prior: np.ndarray | None = None,
         block_scales: Sequence[Sequence[float]] | None = None,
     ) -> None:
+        self.given_dtype, X = X.dtype, widen_lopsided(X)
         self.device, self.dtype, self.n_outputs = choose_device(device), X.dtype, n_outputs
         self.prior, self.tol, self.max_iter = prior, tol, max_iter
         self.n_labels = targets.shape[1] if targets.ndim == 2 else 1
@@ -99,7 +110,10 @@ class LogisticSearch:
         self.offset = None if prior is None else make_offset(X, prior, n_outputs, self.device)
         mean_weights = fold_weights.reshape(len(fold_weights), -1).mean(1)
         choices: Sequence[Sequence[float] | None] = block_scales or [None]
-        self.geometries = [find_geometry(X, mean_weights, fit_intercept, self.device, scales) for scales in choices]
+        try:
+            self.geometries = [find_geometry(X, mean_weights, fit_intercept, self.device, scales) for scales in choices]
+        except LinAlgError as error:
+            raise ValueError(TOO_LARGE) from error
 
     def run(self, Cs: Sequence[float]) -> Iterator[CandidateFit]:
         """Yield the fits at each scale and C, from the smallest C, each batch starting where the last one ended."""
@@ -134,9 +148,9 @@ class LogisticSearch:
         mean = fit.point.map(lambda part: part.view(-1, *folds).mean(1))
         start = coordinates.transfer(mean, fit.coordinates.select(labels))
         offset = self._tile_offset(1)
-        solution = minimise(coordinates, loss, start, offset=offset, tol=self.tol, max_iter=self.max_iter)
-        weights, intercepts = fit.geometry.weights(coordinates, solution.point)
-        return to_model(weights, intercepts, self.prior, int(solution.n_iter.max()), bool(solution.converged.all()))
+        point, n_iter, converged = train(coordinates, loss, start, offset, tol=self.tol, max_iter=self.max_iter)
+        model = to_model(*fit.geometry.weights(coordinates, point), self.prior, n_iter, converged)
+        return model.astype(self.given_dtype)
 
     @with_own_modes()
     def _fit_batch(self, scale_index: int, Cs: list[float], done: list[CandidateFit]) -> list[CandidateFit]:
@@ -151,7 +165,7 @@ class LogisticSearch:
             start = self._follow_path(coordinates, Cs, done)
             last = done[-1]
             hard = last.n_iter.max() >= MANY_STEPS or isinstance(last.coordinates, BlockCoordinates)
-            if hard and suits_blocks(coordinates, self.n_outputs):
+            if hard and self.n_outputs > 1 and suits_blocks(coordinates):
                 scores = coordinates.scores(start)
                 scores = scores if offset is None else scores + offset
                 coordinates = BlockCoordinates.at(coordinates, loss, scores)

@@ -31,6 +31,17 @@ class SoftmaxLoss:
         residuals.scatter_add_(2, index, residuals.new_full((1, 1, 1), -1.0).expand_as(index))
         return values, residuals.mul_(self.weights[:, :, None])
 
+    def curvatures(self, scores: Tensor) -> Tensor:
+        """Return each row's weighted curvature along each score, of the shape of the scores."""
+        probabilities = torch.softmax(scores, 2)
+        return probabilities * (1 - probabilities) * self.weights[:, :, None]
+
+    def curvatures_along(self, scores: Tensor, change: Tensor) -> Tensor:
+        """Return each row's weighted curvature along a change of the scores, (n_rows, n_problems)."""
+        probabilities = torch.softmax(scores, 2)
+        mean = (probabilities * change).sum(2, keepdim=True)
+        return (probabilities * (change - mean).square()).sum(2) * self.weights
+
     def measure_curvature(self, residuals: Tensor) -> Tensor:
         """Return each problem's mean curvature over rows and outputs, (n_problems,)."""
         return average_curvature(residuals, self.weights)
@@ -55,6 +66,14 @@ class LogisticLoss:
         values = (torch.nn.functional.softplus(signed) * self.weights).sum(0, dtype=torch.float64)
         residuals = (torch.sigmoid(flat) - self.targets) * self.weights
         return values, residuals[:, :, None]
+
+    def curvatures(self, scores: Tensor) -> Tensor:
+        """Return each row's weighted curvature along its score, of the shape of the scores."""
+        return torch.sigmoid(scores) * torch.sigmoid(-scores) * self.weights[:, :, None]
+
+    def curvatures_along(self, scores: Tensor, change: Tensor) -> Tensor:
+        """Return each row's weighted curvature along a change of the scores, (n_rows, n_problems)."""
+        return (self.curvatures(scores) * change.square())[:, :, 0]
 
     def measure_curvature(self, residuals: Tensor) -> Tensor:
         """Return each problem's mean curvature over rows and outputs, (n_problems,)."""

@@ -117,11 +117,15 @@ def weigh_classes(class_weight, classes, labels, weights):
     return np.where(present, weights.sum() / (present.sum() * np.where(present, totals, 1)), 0)
 
 
-def warn_not_converged(head):
+def warn_not_converged(head, n_iter):
     """Warn that training ended before the tolerance was reached."""
+    if n_iter < head.max_iter:
+        reason = f"after {n_iter} steps, since rounding hides all progress"
+        advice = "Scale the features, for instance with sklearn.preprocessing.StandardScaler, or increase tol."
+    else:
+        reason, advice = f"in max_iter={head.max_iter} steps", "Increase max_iter or tol."
     warnings.warn(
-        f"{type(head).__name__} did not converge in max_iter={head.max_iter} steps: its weights are not yet the "
-        "optimum. Increase max_iter or tol.",
+        f"{type(head).__name__} did not converge {reason}: its weights are not yet the optimum. {advice}",
         ConvergenceWarning,
         stacklevel=3,
     )

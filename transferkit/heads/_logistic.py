@@ -58,7 +58,7 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
         Training ends when what is still to gain is estimated to be less than this fraction of the objective,
         and of what training has gained over weights of zero.
     max_iter : int, default=1000
-        Largest number of steps; few problems need a hundred.
+        Largest number of steps.
     warm_start : bool, default=False
         Whether `fit` begins at the last solution if that has the same classes and features.
     device : str, default="auto"
@@ -93,11 +93,18 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
     -----
     Böhning's bound [1]_ puts the Hessian of the softmax loss below half the Gram matrix of the features, whatever
     the weights. One eigendecomposition of the Gram matrix of the centred features therefore gives coordinates in which
-    the problem is nearly round, and L-BFGS [2]_ needs a few dozen steps, however badly the features are scaled.
-    With more features than rows the weights are combinations of the rows and are kept as such. Sparse features
-    are never made dense, and centring them is done in the products.
+    the problem is nearly round, and L-BFGS [2]_ needs a few dozen steps on most problems, however badly the features
+    are scaled; weak penalties (C of 100 and more) may take hundreds. With more features than rows the weights are
+    combinations of the rows and are kept as such. Sparse features are never made dense, and centring them is done in
+    the products.
 
-    float32 features are trained in float32, everything else in float64.
+    Training ends where what is still to gain is estimated to be small: from the slopes along the last steps and from
+    how fast the objective fell. Up to 600 features (or rows, where these are fewer) the estimate is then checked with
+    the Hessian at the point that was reached, as neither sees a direction that an outlier makes look flat; with more,
+    an outlier thousands of times larger than the other rows may end training early.
+
+    float32 features are trained in float32, or in float64 where they are few or too large for float32; everything else
+    in float64.
 
     There is no `l1_ratio`: an L1 penalty has no gradient where weights are zero, which these coordinates, in which
     all weights are mixed, cannot follow. scikit-learn's LogisticRegression has it, with ``solver="saga"``, and its
@@ -208,7 +215,7 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
                 on_step=lambda read: progress.step(read and (lambda: read_attributes(read(), classes, multilabel))),
             )
         if not model.converged:
-            warn_not_converged(self)
+            warn_not_converged(self, model.n_iter)
         fitted = read_attributes(model, classes, multilabel)
         vars(self).update(fitted, prior_coverage_=coverage)
         progress.end(fitted)

@@ -247,8 +247,10 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
             began = time.perf_counter()
             row_weights = weigh_targets(self, X, classes, targets, multilabel, weights)
             model = refit(search, found, row_weights, self.refit)
-        if not found.best.converged or (model is not None and not model.converged):
-            warn_not_converged(self)
+        if not found.best.converged:
+            warn_not_converged(self, found.best.n_iter.max())
+        elif model is not None and not model.converged:
+            warn_not_converged(self, model.n_iter)
         self._store(found, candidates, model, classes, multilabel)
         self.n_splits_, self.prior_coverage_ = len(folds), coverage
         self.refit_time_ = 0.0 if model is None else time.perf_counter() - began
