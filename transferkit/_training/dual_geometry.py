@@ -24,7 +24,9 @@ class DualGeometry:
         vector = torch.ones(self.n_rows, 1, dtype=self.kernel.share.dtype, device=device)
         vector[::2] = -1
         for _ in range(8):
-            vector = self.kernel.times(vector / vector.norm())
+            vector = self.kernel.times(
+                vector / vector.norm().clamp_min(torch.finfo(vector.dtype).tiny)
+            )  # 0 if all alike
         self.largest = float(vector.norm())
 
     def coordinates(self, loss: Loss, C: Tensor) -> DualCoordinates:

@@ -130,8 +130,10 @@ class ReducedGeometry:
             kernel -= (kernel @ share)[:, None]
             spectrum, vectors = torch.linalg.eigh(torch.from_numpy(kernel).to(device))
             kept = spectrum > spectrum[-1] * len(kernel) * torch.finfo(torch.float64).eps
-            roots = spectrum[kept].sqrt()
-            rows, lift = (vectors[:, kept] * roots).cpu().numpy(), (vectors[:, kept] / roots).cpu().numpy()
+            kept[-1] = True  # a direction of length zero where all rows are alike
+            roots = spectrum[kept].clamp_min(0).sqrt()
+            inverse = torch.where(roots > 0, 1 / roots, 0.0)
+            rows, lift = (vectors[:, kept] * roots).cpu().numpy(), (vectors[:, kept] * inverse).cpu().numpy()
             square, sparse = rows.astype(X.dtype), X
         else:
             matrix = np.hstack(X.blocks) if isinstance(X, FeatureBlocks) else X
