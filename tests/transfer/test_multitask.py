@@ -98,6 +98,25 @@ def test_one_collection_with_labels_for_every_task(encoder):
 
 
 @pytest.mark.parametrize(
+    ("parameter", "value"),
+    [("strategy", "magic"), ("anchor_strength", -5), ("unfreeze_at", 2.5), ("scoring", "nonsense"), ("cv", 1)],
+)
+def test_parameters_of_the_estimator_are_checked(encoder, parameter, value):
+    tasks = MultiTaskTransfer(TransferClassifier(encoder).set_params(**{parameter: value}))
+    with pytest.raises(ValueError, match=f"The '{parameter}' parameter of TransferClassifier must be"):
+        tasks.fit(TEXTS, LABELS)
+    assert not hasattr(tasks, "models_")
+
+
+def test_a_generator_of_texts_serves_every_task(encoder):
+    texts, labels = make_texts(24, 1)
+    y = {"subject": labels, "money": labels == "money"}
+    model = MultiTaskTransfer(TransferClassifier(encoder, LogisticHead(), strategy="frozen"))
+    found = model.fit((text for text in texts), y).predict(iter(texts))
+    np.testing.assert_array_equal(found["money"], model.fit(texts, y).predict(texts)["money"])
+
+
+@pytest.mark.parametrize(
     ("X", "y", "message"),
     [
         (TEXTS, [1, 2], "y must be a dict"),

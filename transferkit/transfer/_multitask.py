@@ -78,12 +78,13 @@ class MultiTaskTransfer(VersionedEstimator):
         Raises
         ------
         ValueError
-            If there is no task, or X and y name different ones.
+            If there is no task, X and y name different ones, or a parameter of the estimator is not valid.
         """
         if self.estimator is None:
             raise ValueError("MultiTaskTransfer needs an estimator: a TransferClassifier with its encoder.")
-        rows = check_tasks(X, y)
         estimator = self.estimator
+        estimator._validate_params()  # here, because each task is fitted by what comes after that in its `fit`
+        rows = check_tasks(X, y)
         terms = None
         everything = [text for task in rows.values() for text in task] if all(map(holds_texts, rows.values())) else None
         if everything is not None and estimator.source is None and estimator.strategy in ("auto", "prior"):
@@ -267,6 +268,8 @@ def check_tasks(X, y):
         raise ValueError(
             f"y must be a dict of the labels of each task, with one task at least. Got {type(y).__name__}."
         )
+    if not isinstance(X, dict):
+        X = check_texts(X) if holds_texts(X) else X  # once: a generator is empty after the first task
     rows = X if isinstance(X, dict) else dict.fromkeys(y, X)
     if set(rows) != set(y):
         raise ValueError(f"X and y must name the same tasks. These differ: {sorted(set(rows) ^ set(y), key=str)}.")
