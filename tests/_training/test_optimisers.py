@@ -111,7 +111,20 @@ def test_groups_have_their_own_pace_anchor_and_beginning():
 
     assert step(0) == [-0.01, -0.1, 0]
     assert step(2) == [-0.02, -0.2, -0.1]
-    assert step(3) == [-0.03, -0.3, -0.19]  # the anchor at zero pulls back by a tenth of the way
+    assert step(3) == [-0.03, -0.3, -0.190909]  # the anchor at zero pulls back by 0.1 / 1.1 of the way
+
+
+@pytest.mark.parametrize("solver", THEIRS)
+def test_a_stronger_anchor_holds_closer_with_every_solver(solver):
+    ways = []
+    for strength in (0.0, 1.0, 100.0, 1e6):
+        slabs, (weights, _) = make_slabs(anchor_strength=strength)
+        start, optimiser = weights.values.clone(), Optimiser(slabs, solver)
+        for pull, _ in gradients(20):
+            weights.gradient.copy_(pull + 1)
+            optimiser.step(0.05)
+        ways.append(float((weights.values - start).norm()))
+    assert ways[0] > 1.2 * ways[1] > 1.2 * ways[2] > 1.2 * ways[3] > 0
 
 
 @pytest.mark.parametrize(

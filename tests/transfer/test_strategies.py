@@ -19,6 +19,7 @@ from sklearn.svm import LinearSVC
 
 import transferkit
 from transferkit import (
+    AutoencoderEncoder,
     LogisticHead,
     LogisticHeadCV,
     LSAEncoder,
@@ -47,6 +48,7 @@ def make_texts(n, seed, subjects=tuple(SUBJECTS)):
 
 
 UNLABELLED = make_texts(300, 0)[0]
+FOLDS_OF_ONE = [(np.arange(12), np.arange(12, 24))]
 TEXTS, LABELS = make_texts(24, 1)
 TEST_TEXTS, TEST_LABELS = make_texts(300, 2)
 
@@ -169,8 +171,9 @@ def test_pairs_of_words_are_left_out_where_they_do_not_help(encoder, monkeypatch
 def test_auto_lists_every_strategy_and_takes_one(encoder):
     model = TransferClassifier(encoder).fit(TEXTS, LABELS)
     table = model.strategy_scores_
-    assert {"prior", "frozen", "scratch"} <= set(table["strategy"])
-    assert model.strategy_ in table["strategy"]
+    assert {"prior", "frozen", "scratch"} == set(table["strategy"])
+    assert model.strategy_ == "prior"
+    assert table["weight"][table["strategy"] == "prior"].sum() == pytest.approx(1)
     assert table["weight"][table["strategy"] != model.strategy_].max() == 0
     assert len({len(column) for column in table.values()}) == 1
     pandas = pytest.importorskip("pandas")
@@ -211,8 +214,23 @@ def test_fine_tuning_trains_a_copy_of_the_encoder(any_encoder):
     assert type(model.encoder_) is type(any_encoder)
     assert np.abs(model.encoder_.transform(TEXTS) - any_encoder.transform(TEXTS)).max() > 1e-3
     assert model.score(TEXTS, LABELS) == 1
-    held = TransferClassifier(any_encoder, strategy="finetune", cv=2, anchor_strength=1e6).fit(TEXTS, LABELS)
-    assert np.abs(held.encoder_.transform(TEXTS) - any_encoder.transform(TEXTS)).max() < 0.05
+
+
+def test_a_stronger_anchor_keeps_the_encoder_closer_to_what_was_pretrained(any_encoder):
+    moves = []
+    for strength in (0.0, 10.0, 1e3, 1e6):
+        model = TransferClassifier(any_encoder, strategy="finetune", cv=FOLDS_OF_ONE, anchor_strength=strength)
+        tuned = model.fit(TEXTS, LABELS).encoder_
+        moves.append(np.abs(tuned.transform(TEXTS) - any_encoder.transform(TEXTS)).max())
+    assert moves[0] > moves[1] > moves[2] > moves[3]
+    assert moves[2] < 0.5 * moves[0]
+
+
+def test_fine_tuning_has_no_intercept_where_the_head_has_none(any_encoder):
+    head = LogisticHead(fit_intercept=False)
+    model = TransferClassifier(any_encoder, head, strategy="finetune", cv=FOLDS_OF_ONE).fit(TEXTS, LABELS)
+    assert not model.head_.intercept_.any()
+    assert model.score(TEXTS, LABELS) > 0.9
 
 
 @pytest.mark.parametrize("strategy", ["prior", "frozen", "finetune", "scratch"])
@@ -230,6 +248,27 @@ def test_given_head_stands_for_its_own_strengths(encoder):
     grid = {"head__C": [1.0, 10.0]}
     search = GridSearchCV(TransferClassifier(encoder, LogisticHead()), grid, cv=2).fit(TEXTS, LABELS)
     assert search.best_params_["head__C"] == search.best_estimator_.head_.C
+
+
+@pytest.mark.parametrize("parameter", [{"cv": 3}, {"scoring": "f1"}, {"refit": "average"}, {"block_scales": [(1.0,)]}])
+def test_parameters_of_a_head_that_would_not_be_used_are_refused(encoder, parameter):
+    [name] = parameter
+    for strategy in ("auto", "prior", "finetune"):
+        model = TransferClassifier(encoder, LogisticHeadCV([1.0], **parameter), strategy=strategy)
+        with pytest.raises(ValueError, match=f"The '{name}' parameter of the head is not used.*strategy='frozen'"):
+            model.fit(TEXTS, LABELS)
+    head = LogisticHeadCV([0.1, 1.0], cv=3, scoring="neg_log_loss")
+    model = TransferClassifier(encoder, head, strategy="frozen").fit(TEXTS, LABELS)
+    assert model.head_.best_score_ == head.fit(encoder.transform(TEXTS), LABELS).best_score_
+
+
+def test_auto_with_few_labels_uses_an_encoder_that_can_be_tuned_as_it_is():
+    X = np.random.RandomState(0).randn(8, 4).astype(np.float32)
+    encoder = AutoencoderEncoder((3,), 2, max_iter=2, random_state=0).fit(X)
+    few = TransferClassifier(encoder).fit(X[:6], [0, 1] * 3)
+    assert few.strategy_ == "frozen"
+    assert set(few.strategy_scores_["strategy"]) == {"frozen", "scratch"}
+    assert "finetune" in TransferClassifier(encoder, cv=2).fit(X, [0, 1] * 4).strategy_scores_["strategy"]
 
 
 def test_any_classifier_is_a_head_of_features(encoder):

@@ -117,7 +117,7 @@ class Optimiser:
     slabs : sequence of Slab
     solver : str
         "gd", "sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam" or "adamw"; with "adamw" the penalty shrinks
-        the weights and stays out of the moments [1]_.
+        the weights and stays out of the moments [1]_, as the pull to an anchor does with all of them.
     momentum : float
     clip_norm : float or None
         Largest Euclidean length of all gradients together.
@@ -201,8 +201,8 @@ class Optimiser:
             weights.mul_(1 - rate * alpha)
         elif alpha:
             gradient.add_(weights, alpha=alpha)
-        if anchor is not None:
-            gradient.add_(weights, alpha=strength).sub_(anchor, alpha=strength)
+        if anchor is not None:  # not through the gradient, which Adam divides by its size, whatever the strength
+            weights.lerp_(anchor, rate * strength / (1 + rate * strength))
 
     def _clip(self, slabs: list[Slab]) -> None:
         gradients = [slab.gradient if slab.lazy is None else slab.lazy.gradient for slab in slabs]

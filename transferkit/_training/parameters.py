@@ -22,7 +22,8 @@ class ParameterGroup:
     unfreeze_at : int, default=0
         Epoch at which the group begins to learn (gradual unfreezing [1]_).
     anchor_strength : float, default=0.0
-        The loss grows by anchor_strength / 2 * ||weights - their first values||^2 (L2-SP [2]_).
+        The loss grows by anchor_strength / 2 * ||weights - their first values||^2 (L2-SP [2]_). Solvers that take one
+        step a batch move the weights back along it on their own, by an implicit step: it is stable at any strength.
     alpha : float, default=0.0
         The loss grows by alpha / 2 * ||weights||^2; intercepts are free.
 

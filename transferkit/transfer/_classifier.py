@@ -27,6 +27,7 @@ from transferkit._versioning import VersionedEstimator
 from transferkit.heads import LogisticHead
 from transferkit.transfer._estimator import TransferMixin, head_has
 from transferkit.transfer._row_weights import drop_weightless
+from transferkit.transfer._settings import check_head_of_candidates
 
 
 class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
@@ -41,8 +42,8 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         transformers (PCA, NMF, a Pipeline of them) need no wrapper. May be None only with ``strategy="scratch"``.
     head : classifier, default=None
         None is logistic regression, its C chosen on held-out labels. A :class:`LogisticHead` stands for its own C, a
-        :class:`LogisticHeadCV` for its `Cs`, in every strategy. Any other scikit-learn classifier is cloned and fitted
-        on features, so "prior" is not among its strategies.
+        :class:`LogisticHeadCV` for its `Cs`, which are compared by `cv` and `scoring` of this classifier. Any other
+        scikit-learn classifier is cloned and fitted on features, so "prior" is not among its strategies.
     source : fitted classifier, str or path-like, default=None
         A model of another task (a TransferClassifier, a Pipeline with a linear head, a linear classifier, or a model
         file), whose weights the new ones are pulled to (L2-SP [4]_). Features are those of its encoder, new words
@@ -73,8 +74,8 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         With "finetune": epoch at which the encoder's arrays begin to learn [3]_; of a :class:`TorchEncoder` the last
         layers, those before them an epoch later.
     anchor_strength : float, default=1e-2
-        With "finetune": strength of the penalty on the squared distance of the encoder's arrays from what was
-        pretrained (L2-SP [4]_).
+        With "finetune": strength of the pull to what was pretrained (L2-SP [4]_). Each step takes the share
+        ``r * s / (1 + r * s)`` of the way back, with learning rate r and strength s.
 
     Attributes
     ----------
@@ -245,6 +246,7 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
             taken = fit_plainly(self, X, y, is_text, sample_weight)
             outcomes = [taken]
         else:
+            check_head_of_candidates(self.head, self)
             taken, outcomes = fit_judged(self, X, y, is_text, sample_weight, groups, terms, cv)
         self._store(taken, outcomes, names)
         self.classes_ = self.head_.classes_

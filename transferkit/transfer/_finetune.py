@@ -99,7 +99,9 @@ def _train(rows, layers, start, task, weights, pace, settings, seed):
     )
     head_group = ParameterGroup("head", alpha=alpha)
     coef = np.ascontiguousarray(start.coef_.T, dtype=np.float32)
-    stages = [*to_stages(layers, encoder_group), Linear(coef, start.intercept_.astype(np.float32), head_group)]
+    shift = start.intercept_.astype(np.float32)
+    last = Linear(coef, shift if settings.fit_intercept else None, head_group)
+    stages = [*to_stages(layers, encoder_group), last]
     options = TrainingOptions(
         loss="cross_entropy",
         learning_rate_init=LEARNING_RATE,
@@ -114,7 +116,8 @@ def _train(rows, layers, start, task, weights, pace, settings, seed):
     )
     given = [Examples(rows[part], targets[part], weights[part]) for part in (kept, held)]
     found = train_network(stages, given[0], options, validation=given[1] if len(held) else None).stages
-    return take_over(layers, found[:-1]), np.ascontiguousarray(found[-1].weights).T, found[-1].intercept
+    shift = found[-1].intercept if settings.fit_intercept else np.zeros_like(shift)
+    return take_over(layers, found[:-1]), np.ascontiguousarray(found[-1].weights).T, shift
 
 
 def _hold_out(chosen, task, seed):

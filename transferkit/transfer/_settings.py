@@ -33,6 +33,32 @@ class LogisticSettings(NamedTuple):
         return {"C": float(C), **{name: value for name, value in self._asdict().items() if name != "Cs"}}
 
 
+_OF_OTHERS = {"cv": "cv", "scoring": "scoring", "refit": None, "store_oof": None, "block_scales": None}
+
+
+def check_head_of_candidates(head, estimator):
+    """Raise ValueError where a head that stands for candidates asks for what the comparison of them does not do.
+
+    Parameters
+    ----------
+    head : classifier or None
+        As given.
+    estimator : estimator
+        Whose head it is.
+    """
+    if head is None or read_settings(head, "cpu") is None:
+        return
+    defaults = type(head)().get_params()
+    for name, instead in _OF_OTHERS.items():
+        if name in defaults and getattr(head, name) is not defaults[name] and getattr(head, name) != defaults[name]:
+            kind = type(estimator).__name__
+            advice = f"Set {instead!r} of {kind}" if instead else "Leave it out"
+            raise ValueError(
+                f"The {name!r} parameter of the head is not used, because {kind} compares values of C itself, together "
+                f"with strategies. {advice}, or choose strategy='frozen' or 'scratch', which train the head as it is."
+            )
+
+
 def read_settings(head, device):
     """Return the settings that a head stands for, or None where it is no logistic regression without a prior.
 

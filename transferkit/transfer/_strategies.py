@@ -75,6 +75,8 @@ def fit_judged(estimator, X, y, is_text, sample_weight, groups, terms=None, cv=N
     if estimator.source is not None:
         taken = fit_from_source(estimator, X, is_text, task, settings)
         return taken, [taken]
+    if estimator.strategy == "auto" and not task.has_folds:
+        names = [name for name in names if name != "finetune"]  # nothing would tell whether it helps
     if "finetune" in names and task.n_weights > 1:
         names = _leave_out_fine_tuning(names)
     fit = partial(_fit_strategy, estimator, X=X, is_text=is_text, task=task, settings=settings, terms=terms)
@@ -239,7 +241,7 @@ def _warn_without_transfer(outcome):
         return
     how = "scratch did better" if outcome.strategy == "scratch" else f"candidates without it weigh {share:.0%}"
     warnings.warn(
-        f"Transfer did not help on held-out labels: {how} (see strategy_scores_). An encoder pretrained on texts "
+        f"Transfer did not help on held-out labels: {how} (see strategy_scores_). An encoder pretrained on data "
         "closer to the task may.",
         UserWarning,
         stacklevel=count_inner_frames(),
