@@ -78,7 +78,7 @@ def check_texts(X, *, accept=(str,)):
     Parameters
     ----------
     X : iterable of str
-        List, tuple, generator, 1-D NumPy array, or pandas or polars Series.
+        List, tuple, generator, 1-D NumPy array, pandas or polars Series, or Arrow array.
     accept : tuple of types, default=(str,)
         What a single text may be.
 
@@ -104,7 +104,8 @@ def check_texts(X, *, accept=(str,)):
         )
     if isinstance(X, (Mapping, AbstractSet)) or not hasattr(X, "__iter__"):
         raise TypeError(f"Expected a 1-D collection of texts such as a list, got {type(X).__name__}.")
-    texts = X.tolist() if hasattr(X, "tolist") else list(X)
+    to_list = getattr(X, "tolist", None) or getattr(X, "to_pylist", None)  # the latter is Arrow's
+    texts = list(X) if to_list is None else to_list()
     if not texts:
         raise ValueError(f"Expected at least one text, got an empty {type(X).__name__}.")
     for position, text in enumerate(texts):

@@ -138,5 +138,15 @@ def test_wrong_input_is_named(changes, error, words, numbers):
 def test_features_that_are_not_finite_are_named(numbers):
     X, y = numbers
     broken = FunctionTransformer(lambda rows: rows * np.inf).fit(X)
-    with pytest.raises(ValueError, match="'broken' gives features that are not finite"), np.errstate(all="ignore"):
+    with (
+        pytest.raises(ValueError, match=r"'broken' .* that are not finite"),
+        np.errstate(all="ignore"),
+    ):
         rank_encoders({"broken": broken}, X, y)
+
+
+def test_a_candidate_that_does_not_fit_is_named():
+    X = np.random.RandomState(0).rand(20, 5)
+    candidates = {"right": StandardScaler().fit(X), "narrow": StandardScaler().fit(X[:, :3])}
+    with pytest.raises(ValueError, match=r"The encoder 'narrow' cannot be ranked. X has 5 features"):
+        rank_encoders(candidates, X, np.arange(20) % 2)

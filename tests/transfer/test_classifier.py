@@ -23,8 +23,10 @@ from transferkit import (
     LogisticHead,
     LSAEncoder,
     PretrainedEncoder,
+    RidgeHead,
     TfidfEncoder,
     TransferClassifier,
+    TransferRegressor,
 )
 
 UNLABELLED = [f"the {animal} {verb}" for animal in ("cat", "dog", "cow") for verb in ("sat", "ran", "ate")] + [
@@ -244,6 +246,8 @@ def test_failed_fit_keeps_the_last_one(encoder):
         ({"head": "svm", "strategy": "scratch"}, "The 'head' parameter of TransferClassifier must be"),
         ({"head": LogisticHead(C=-1), "strategy": "scratch"}, "The 'C' parameter of LogisticHead must be a float"),
         ({"encoder": "nowhere.tk"}, "There is no model file 'nowhere.tk'"),
+        ({"head": RidgeHead(), "strategy": "scratch"}, "must be a classifier. Got the regressor RidgeHead: use Transf"),
+        ({"head": make_pipeline(PCA(), RidgeHead()), "strategy": "scratch"}, "must be a classifier. Got the regressor"),
     ],
 )
 def test_bad_parameters_are_named(parameters, message):
@@ -255,3 +259,23 @@ def test_repr_and_tags_work_before_fit(encoder):
     assert "TransferClassifier" in repr(TransferClassifier(encoder))
     assert TransferClassifier(encoder).__sklearn_tags__().input_tags.string
     assert not TransferClassifier(PCA()).__sklearn_tags__().input_tags.string
+
+
+@pytest.mark.parametrize("kind", [TransferClassifier, TransferRegressor, PretrainedEncoder])
+def test_a_diagram_needs_no_file(kind):
+    assert "nowhere.tk" in kind("/nowhere.tk")._repr_html_()
+    assert kind("/nowhere.tk").__sklearn_tags__().input_tags.string
+
+
+def test_a_diagram_needs_no_file_of_a_source():
+    assert "nowhere.tk" in TransferClassifier(source="/nowhere.tk")._repr_html_()
+
+
+def test_arrow_arrays_are_collections_of_texts(encoder):
+    arrow = pytest.importorskip("pyarrow")
+    model = TransferClassifier(encoder, LogisticHead(), strategy="frozen")
+    expected = model.fit(TEXTS, LABELS).predict_proba(TEXTS)
+    for texts in (arrow.array(TEXTS), arrow.chunked_array([TEXTS[:2], TEXTS[2:]]), arrow.table({"t": TEXTS})["t"]):
+        np.testing.assert_array_equal(model.fit(texts, LABELS).predict_proba(texts), expected)
+    with pytest.raises(ValueError, match="The text at position 1 is missing"):
+        model.fit(arrow.chunked_array([["a"], [None]]), [0, 1])

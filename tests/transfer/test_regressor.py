@@ -5,10 +5,11 @@ import pytest
 from sklearn.base import clone
 from sklearn.linear_model import Lasso, Ridge
 from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import FunctionTransformer
 
 import transferkit
 from tests.transfer.test_strategies import TEST_LABELS, TEST_TEXTS, UNLABELLED, make_texts
-from transferkit import RidgeHead, TfidfEncoder, TransferRegressor, WordVectorEncoder, explain
+from transferkit import LogisticHead, RidgeHead, TfidfEncoder, TransferRegressor, WordVectorEncoder, explain
 
 VALUES = {"pet": 1.0, "money": -2.0, "sky": 4.0}
 TEXTS, LABELS = make_texts(15, 1)
@@ -57,9 +58,25 @@ def test_several_outputs_and_weights(encoder):
 def test_any_regressor_is_a_head_and_searches_reach_it(encoder):
     model = TransferRegressor(encoder, Lasso(alpha=0.01)).fit(TEXTS, Y)
     assert isinstance(model.head_, Lasso)
-    search = GridSearchCV(TransferRegressor(encoder, strategy="frozen"), {"head__alpha": [0.1, 1.0]}, cv=3)
-    assert search.fit(TEXTS, Y).best_params_["head__alpha"] in (0.1, 1.0)
+    search = GridSearchCV(TransferRegressor(encoder, strategy="frozen"), {"head__alpha": [0.1, 1e4]}, cv=3)
+    assert search.fit(TEXTS, Y).best_params_["head__alpha"] == 0.1
+    assert search.best_estimator_.head_.alpha_ == 0.1
     assert clone(model).encoder is encoder
+
+
+@pytest.mark.parametrize(
+    "head", [RidgeHead(0.5), RidgeHead(alphas=[0.5]), RidgeHead(alphas=[0.1, 0.5], cv=3)], ids=["alpha", "alphas", "cv"]
+)
+def test_auto_compares_strategies_with_every_ridge_head(head):
+    """Frozen features that say nothing: auto takes the rows as they are."""
+    X = np.random.RandomState(0).rand(40, 5)
+    y = X @ np.arange(5)
+    model = TransferRegressor(FunctionTransformer(np.zeros_like).fit(X), head).fit(X, y)
+    assert model.strategy_ == "scratch"
+    frozen, scratch = model.strategy_scores_["mean"]
+    assert frozen == pytest.approx(-y.var() * (40 / 39) ** 2, rel=0.1)
+    assert scratch > frozen
+    assert model.head_.alpha_ in (0.1, 0.5)
 
 
 def test_rows_of_numbers():
@@ -79,6 +96,7 @@ def test_saved_and_loaded_predicts_the_same(encoder, tmp_path):
     ("parameters", "y", "message"),
     [
         ({"strategy": "magic"}, Y, "The 'strategy' parameter of TransferRegressor"),
+        ({"head": LogisticHead()}, Y, "must be a regressor. Got the classifier LogisticHead: use TransferClassifier"),
         ({"strategy": "prior", "head": Lasso()}, Y, "head must be None or a RidgeHead"),
         ({"strategy": "prior", "encoder": "tfidf"}, Y, "Got TfidfEncoder. Use strategy='frozen'"),
         ({}, Y[:3], "same length"),

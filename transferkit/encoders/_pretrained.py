@@ -7,7 +7,7 @@ from numbers import Real
 
 from sklearn.base import TransformerMixin
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import get_tags
+from sklearn.utils import InputTags, get_tags
 
 from transferkit._validation import (
     HasMethods,
@@ -23,6 +23,8 @@ from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._row_cache import encode_once
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import fingerprint, forget_fingerprint, load_shared
+
+_READ_FROM_SOURCE = ("encoder_", "n_features_in_", "feature_names_in_")
 
 
 class PretrainedEncoder(TransformerMixin, VersionedEstimator):
@@ -222,6 +224,12 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         vars(twin).update(copy.deepcopy({k: v for k, v in vars(self).items() if k not in self.get_params()}))
         return twin
 
+    def __dir__(self):
+        """Return the names of attributes; for a diagram or a completion no file is opened."""
+        if not isinstance(self.source, (str, os.PathLike)):
+            return super().__dir__()
+        return [name for name in object.__dir__(self) if name not in _READ_FROM_SOURCE]
+
     def __sklearn_is_fitted__(self):
         return True
 
@@ -238,8 +246,15 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
         tags.transformer_tags.preserves_dtype = []
-        tags.input_tags = get_tags(self.encoder_).input_tags
+        tags.input_tags = read_input_tags(self.source)
         return tags
+
+
+def read_input_tags(source):
+    """Return what kinds of input an encoder takes; one in a file may take any, since no file is opened for tags."""
+    if isinstance(source, (str, os.PathLike)):
+        return InputTags(string=True, sparse=True)
+    return get_tags(source).input_tags
 
 
 @with_plain_outputs

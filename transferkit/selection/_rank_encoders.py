@@ -134,7 +134,10 @@ def rank_encoders(
     }
     for name, encode in candidates.items():
         start = time.perf_counter()
-        features = _check_features(name, encode(X))
+        try:
+            features = _check_features(encode(X))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"The encoder {name!r} cannot be ranked. {error}") from error
         encoded = time.perf_counter()
         score = _score(metric, features, targets, cv, n_neighbors)
         row = (name, score, features.shape[1], encoded - start, time.perf_counter() - encoded)
@@ -225,11 +228,11 @@ def _draw(X, targets, max_samples, random_state):
     return take_rows(X, rows), targets.take(rows)
 
 
-def _check_features(name, features):
+def _check_features(features):
     features = features.tocsr() if sp.issparse(features) else np.asarray(features)
     values = features.data if sp.issparse(features) else features
     if not np.isfinite(values).all():
-        raise ValueError(f"The encoder {name!r} gives features that are not finite, so it cannot be ranked.")
+        raise ValueError("It gives features that are not finite.")
     return features
 
 

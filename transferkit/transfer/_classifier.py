@@ -5,7 +5,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import ClassifierMixin
+from sklearn.base import ClassifierMixin, is_regressor
 from sklearn.metrics import get_scorer_names
 from sklearn.utils.metaestimators import available_if
 
@@ -233,6 +233,11 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         """Fit, with "prior" on terms that several tasks share if they are given."""
         from transferkit.transfer._strategies import fit_judged, fit_plainly  # here: predictions need none of it
 
+        if self.head is not None and is_regressor(self.head):
+            raise ValueError(
+                "The 'head' parameter of TransferClassifier must be a classifier. Got the regressor "
+                f"{type(self.head).__name__}: use TransferRegressor with it."
+            )
         is_text = holds_texts(X)
         names = read_feature_names(X)
         X = check_texts(X) if is_text else X

@@ -5,7 +5,6 @@ import os
 import numpy as np
 from sklearn.base import clone
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils import get_tags
 
 from transferkit._validation import (
     check_feature_names,
@@ -15,6 +14,7 @@ from transferkit._validation import (
     with_plain_outputs,
 )
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
+from transferkit.encoders._pretrained import read_input_tags
 from transferkit.encoders._text_settings import find_text_settings
 from transferkit.transfer._outcome import Outcome, make_row, tabulate
 
@@ -181,17 +181,17 @@ class TransferMixin:
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        encoder = getattr(self, "encoder_", None)
-        if encoder is None and getattr(self, "source", None) is not None:
+        encoder, source = getattr(self, "encoder_", None), getattr(self, "source", None)
+        if encoder is None and source is not None:
             from transferkit.transfer._source import read_source  # here: a model that only predicts needs none of it
 
-            encoder = read_source(self.source)[1]
+            encoder = source if isinstance(source, (str, os.PathLike)) else read_source(source)[1]
         if encoder is None and (self.encoder is not None and self.strategy != "scratch"):
-            encoder = self._make_encoder(is_text=True)
+            encoder = self.encoder
         if encoder is None:  # TF-IDF for texts, the features as they are for rows of numbers
             tags.input_tags.string = tags.input_tags.sparse = True
         else:
-            tags.input_tags = get_tags(encoder).input_tags
+            tags.input_tags = read_input_tags(encoder)
         return tags
 
 

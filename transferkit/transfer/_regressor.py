@@ -6,7 +6,7 @@ from functools import partial
 from numbers import Real
 
 import numpy as np
-from sklearn.base import RegressorMixin, clone
+from sklearn.base import RegressorMixin, clone, is_classifier
 from sklearn.model_selection import KFold, check_cv
 
 from transferkit._algorithms.feature_blocks import FeatureBlocks
@@ -132,6 +132,11 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
         self : TransferRegressor
             The fitted regressor.
         """
+        if self.head is not None and is_classifier(self.head):
+            raise ValueError(
+                "The 'head' parameter of TransferRegressor must be a regressor. Got the classifier "
+                f"{type(self.head).__name__}: use TransferClassifier with it."
+            )
         is_text, feature_names = holds_texts(X), read_feature_names(X)
         X = check_texts(X) if is_text else X
         y = check_targets(y)
@@ -189,14 +194,19 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
             head.set_params(alpha=float(head.alphas[errors.argmin()]), alphas=None)
         features = encoder.fit_transform(X, y)
         head = _fit_head(head, features, y, sample_weight)
-        if getattr(head, "loo_errors_", None) is not None:
-            error = float(head.loo_errors_.min())
+        for errors in (getattr(head, "loo_errors_", None), getattr(head, "cv_errors_", None)):
+            error = error if errors is None else float(errors.min())
         strength = 1 / head.alpha_ if hasattr(head, "alpha_") else np.nan
         values = {"C": strength, "weight": 1.0, "seconds": time.perf_counter() - began, "mean": -error}
         return Outcome(strategy, encoder, head, np.zeros(0), [make_row(strategy, [], **values)], error)
 
     def _make_head(self):
-        return RidgeHead(alphas=_PENALTIES) if self.head is None else clone(self.head)
+        """Return a head with the candidates that strategies are compared at; one of a single alpha has that one."""
+        if self.head is None:
+            return RidgeHead(alphas=_PENALTIES)
+        head = clone(self.head)
+        is_single = type(head) is RidgeHead and head.alphas is None and self.strategy == "auto"
+        return head.set_params(alphas=[head.alpha]) if is_single else head
 
 
 def fit_prior_ridge(terms, texts, y, sample_weight, head, sharpness):
@@ -212,7 +222,8 @@ def fit_prior_ridge(terms, texts, y, sample_weight, head, sharpness):
             began = time.perf_counter()
             factors = block_factors(alpha)
             model = _fit_head(clone(head), _scale(of_idf, factors), y, sample_weight)
-            error = float(model.loo_errors_.min()) if model.loo_errors_ is not None else np.nan
+            errors = model.cv_errors_ if model.loo_errors_ is None else model.loo_errors_
+            error = np.nan if errors is None else float(errors.min())
             models.append((idf, factors, model))
             values = {"alpha": alpha, "C": 1 / model.alpha_, "idf": idf, "mean": -error}
             table.append(make_row("prior", [], seconds=time.perf_counter() - began, **values))
