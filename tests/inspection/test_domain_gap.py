@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
+from sklearn.preprocessing import StandardScaler
 
 from transferkit import DomainGapDisplay, LSAEncoder, domain_gap
 
@@ -86,6 +87,17 @@ def test_data_frames_bring_their_names():
     pandas = pytest.importorskip("pandas")
     frames = [pandas.DataFrame(rows, columns=list("abcd")) for rows in (ROWS[:200], np.add(ROWS[200:], [0, 2, 0, 0]))]
     assert domain_gap(*frames).top(1)[0][0] == "b"
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars"])
+def test_columns_of_data_frames_are_compared_by_name(kind):
+    frames = [pytest.importorskip(kind).DataFrame(dict(zip("abcd", rows.T, strict=True))) for rows in (ROWS, ROWS + 1)]
+    with pytest.raises(ValueError, match=r"same columns in the same order\. Got 'a' and 'd' as column 0"):
+        domain_gap(frames[0], frames[1][list("dcba")])
+    encoder = StandardScaler().fit(frames[0])
+    expected = domain_gap(ROWS, ROWS + 1, encoder=StandardScaler().fit(ROWS)).auc
+    assert domain_gap(*frames, encoder=encoder).auc == expected
+    assert domain_gap(*frames, encoder=StandardScaler()).auc == pytest.approx(expected, abs=0.02)
 
 
 def test_picture_shows_the_features_that_differ_most():

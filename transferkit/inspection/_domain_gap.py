@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedKFold
 from transferkit._algorithms.domain_shift import auc_with_interval, feature_drift
 from transferkit._pictures import import_pyplot
 from transferkit._validation import check_count, check_features, check_texts, holds_texts, with_plain_outputs
-from transferkit.adaptation._domains import stack_rows
+from transferkit.adaptation._domains import as_rows, stack_rows
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.heads import LogisticHead
 from transferkit.transfer._estimator import is_frozen
@@ -197,7 +197,7 @@ def domain_gap(
     X_source : iterable of str, array-like or sparse matrix of shape (n_source, n_features)
         Rows of the source.
     X_target : iterable of str, array-like or sparse matrix of shape (n_target, n_features)
-        Rows of the target.
+        Rows of the target; those of data frames have the columns of X_source, in the same order.
     encoder : str, path or transformer, default=None
         What makes features of raw input; an unfitted one learns from both domains. None is TF-IDF for texts, and the
         features as they are for rows of numbers.
@@ -277,6 +277,19 @@ def _check_numbers(C, cv, level):
         )
 
 
+def _check_same_columns(source, target):
+    """Raise ValueError where two data frames name their columns differently, or two tables have not as many."""
+    names, others = (list(getattr(X, "columns", ())) for X in (source, target))
+    for place, (name, other) in enumerate(zip(names, others, strict=False)):
+        if name != other:
+            raise ValueError(
+                "X_source and X_target must have the same columns in the same order. Got "
+                f"{name!r} and {other!r} as column {place}."
+            )
+    if len(getattr(source, "shape", ())) == len(getattr(target, "shape", ())) == 2:
+        _check_same_features(source, target)
+
+
 def _check_same_features(source, target):
     if source.shape[1] != target.shape[1]:
         raise ValueError(
@@ -288,14 +301,13 @@ def _check_same_features(source, target):
 def _encode(X_source, X_target, encoder):
     """Return features of both domains and their names."""
     is_text = holds_texts(X_source)
-    both = [check_texts(X) if is_text else X for X in (X_source, X_target)]
+    both = [check_texts(X) if is_text else as_rows(X) for X in (X_source, X_target)]
     names = getattr(X_source, "columns", None)
+    if not is_text:
+        _check_same_columns(*both)
     if encoder is not None or is_text:
         encoder = TfidfEncoder(sublinear_tf=True) if encoder is None else encoder
         is_ready = isinstance(encoder, PretrainedEncoder) or is_frozen(encoder)
-        if not is_text:
-            both = [check_features(X) for X in both]
-            _check_same_features(*both)
         encoder = PretrainedEncoder(encoder) if is_frozen(encoder) else encoder
         encoder = encoder if is_ready else clone(encoder).fit(stack_rows(*both))
         both = [encoder.transform(X) for X in both]
