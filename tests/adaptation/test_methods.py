@@ -251,3 +251,10 @@ def test_denoising_looks_at_the_most_frequent_features_only():
     assert set(adaptation.features_) == {1, 3, 5}
     assert adaptation.transform(rows).shape == (40, 4)
     assert np.square(adaptation.transform(rows)).sum(1).mean() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("convert", [np.asarray, sparse.csr_matrix])
+def test_denoising_of_rows_of_zeros_is_zero(convert):
+    rows = convert(np.zeros((6, 3), np.float32))
+    found = MarginalizedDenoising().fit_transform(rows, sample_domain=[1, 1, 1, -1, -1, -1])
+    np.testing.assert_array_equal(found, np.zeros((6, 9)))

@@ -44,7 +44,7 @@ def fit_layer(X: Any, columns: np.ndarray, corruption: float) -> tuple[np.ndarra
     diagonal = np.diag(scatter).copy()
     scatter *= survival[:, None]
     scatter *= survival
-    scatter.flat[:: n_features + 2] = survival * diagonal + _RIDGE * diagonal[:-1].mean()
+    scatter.flat[:: n_features + 2] = survival * diagonal + _RIDGE * (diagonal[:-1].mean() or 1.0)  # 1: all are zero
     factor = linalg.cho_factor(scatter, lower=True, overwrite_a=True, check_finite=False)
     solution = linalg.cho_solve(factor, right, overwrite_b=True, check_finite=False)
     return np.ascontiguousarray(solution[:-1]), np.ascontiguousarray(solution[-1])
