@@ -131,6 +131,17 @@ def test_rows_may_come_in_the_shape_of_the_module():
     )
 
 
+def test_names_of_columns_are_compared_only_with_those_that_fit_has_seen():
+    frames = pytest.importorskip("pandas")
+    rows = frames.DataFrame(DIGITS[:5]).add_prefix("pixel")
+    encoder = TorchEncoder(make_sequence())
+    expected = encoder.transform(DIGITS[:5])
+    np.testing.assert_array_equal(encoder.transform(rows), expected)  # and no warning
+    np.testing.assert_array_equal(encoder.fit(rows).transform(rows), expected)
+    with pytest.raises(ValueError, match="feature names should match"):
+        encoder.transform(rows[rows.columns[::-1]])
+
+
 def test_module_is_left_as_it_is():
     net = make_net()
     net.drop.eval()
