@@ -208,3 +208,16 @@ def split_in_turn(cls):
 @pytest.mark.filterwarnings("ignore:The weights rest on few rows")
 def test_contract_of_scikit_learn(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize(
+    "adaptation",
+    [CORAL(), LinearTransport(), SubspaceAlignment(), MarginalizedDenoising()],
+    ids=lambda a: type(a).__name__,
+)
+def test_rows_whose_products_overflow_are_refused(adaptation):
+    adaptation = clone(adaptation).fit(X, Y, sample_domain=DOMAIN)
+    state = dict(vars(adaptation))
+    with pytest.raises(ValueError, match=r"numbers as large as .*e\+300 are out of the range of float64. Bring"):
+        adaptation.fit(1e300 * X, Y, sample_domain=DOMAIN)
+    assert vars(adaptation) == state

@@ -43,13 +43,13 @@ class DomainTransformer(TransformerMixin, VersionedEstimator):
         Raises
         ------
         ValueError
-            If `sample_domain` is missing, has a zero, or knows one domain only.
+            If `sample_domain` is missing, has a zero, or knows one domain only; or if products of the rows overflow.
         """
         with unchanged_on_error(self):
             X = self._validate(X, reset=True)
             is_source = read_domains(self, X, sample_domain)
             y = None if y is None else check_labels_of_rows(X, y)
-            attributes = self._learn(*split_rows(X, is_source), None if y is None else y[is_source])
+            attributes = self._learn_finite(*split_rows(X, is_source), None if y is None else y[is_source])
         vars(self).update(attributes)
         return self
 
@@ -103,6 +103,23 @@ class DomainTransformer(TransformerMixin, VersionedEstimator):
         """
         return self.fit(X, y, sample_domain=sample_domain).transform(X, sample_domain=sample_domain)
 
+    def _learn_finite(self, source, target, y):
+        """Return the fitted attributes, after refusing rows whose products are too large for their type."""
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                attributes = self._learn(source, target, y)
+            is_finite = all(_is_finite(value) for value in attributes.values())
+        except np.linalg.LinAlgError:
+            is_finite = False
+        if is_finite:
+            return attributes
+        largest = max(abs(rows).max() for rows in (source, target))
+        raise ValueError(
+            f"{type(self).__name__} cannot compute with these rows: squares and products of numbers as large as "
+            f"{largest:.3g} are out of the range of {source.dtype}. Bring the features to unit scale first, with "
+            "StandardScaler for instance."
+        )
+
     def _map_source(self, X):
         return X
 
@@ -118,6 +135,13 @@ class DomainTransformer(TransformerMixin, VersionedEstimator):
         tags.input_tags.sparse = self._accepts_sparse
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _is_finite(value):
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    value = value.data if sparse.issparse(value) else value
+    return not isinstance(value, (float, np.floating, np.ndarray)) or bool(np.isfinite(value).all())
 
 
 def read_domains(estimator, X, sample_domain, *, needs_both=True):
