@@ -102,7 +102,8 @@ class LinearClassifierMixin(ScoringClassifierMixin):
 
 def weigh_rows(X, classes, labels, class_weight, sample_weight):
     """Return the weight of each row (n_samples,): its sample weight times the weight of its class."""
-    weights = check_sample_weight(to_numpy(sample_weight), X, dtype=X.dtype, ensure_non_negative=True)
+    # a copy: torch takes no array that is read-only
+    weights = check_sample_weight(to_numpy(sample_weight), X, dtype=X.dtype, ensure_non_negative=True, copy=True)
     if class_weight is None:
         return weights
     return weights * weigh_classes(class_weight, classes, labels, weights)[labels].astype(weights.dtype)
