@@ -1,5 +1,6 @@
 """Where training runs, and how arrays get there."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ import torch
 __all__ = ["choose_device", "csr_tensor", "one_thread_if_small", "to_tensor"]
 
 SMALL_STEP = 3e7  # multiplications and additions, of which one thread is done before two have met
+
+if hasattr(os, "register_at_fork"):  # a forked child has none of the threads that torch would wait for
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def choose_device(device: str) -> torch.device:
