@@ -39,7 +39,7 @@ def load_mutations():
 def work(seed, first, last, folder):
     """Read cases in this process; the number of each goes to a file first, to be found there after a crash."""
     mutations = load_mutations()
-    signal.signal(signal.SIGALRM, mutations.raise_timeout)
+    signal.signal(signal.SIGPROF, mutations.raise_timeout)
     corpus, counts, failures = mutations.make_corpus(folder), {"loaded": 0, "refused": 0}, []
     slowest = 0.0
     for case in corpus:

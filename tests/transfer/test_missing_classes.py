@@ -1,6 +1,7 @@
 """Folds whose training part or held-out rows lack a class."""
 
 import warnings
+from functools import cache
 
 import numpy as np
 import pytest
@@ -19,9 +20,13 @@ Y = np.array(["a", "b"])[(X[:, 0] > 0).astype(int)]
 RARE = Y.astype(object)
 RARE[:2] = "rare"
 TEXTS = [{"a": "red cat", "b": "blue dog", "rare": "red dog"}[label] for label in RARE]
-ROTATION = PCA(random_state=0).fit(X)
 FOLDS = [(np.arange(60)[part::2], np.arange(60)[1 - part :: 2]) for part in (0, 1)]  # "rare" is in both parts
 LACKING = [(np.arange(30), np.arange(30, 60)), (np.arange(30, 60), np.arange(30))]  # ... in one part alone
+
+
+@cache
+def fit_rotation():
+    return PCA(random_state=0).fit(X)
 
 
 @pytest.mark.parametrize(
@@ -32,14 +37,14 @@ def test_scorers_of_probabilities_are_told_all_classes(scoring, head):
     ignored = "The score is undefined" if scoring.startswith("roc") else "nothing"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=ignored)
-        table = TransferClassifier(ROTATION, head, scoring=scoring, cv=5).fit(X, RARE).strategy_scores_
+        table = TransferClassifier(fit_rotation(), head, scoring=scoring, cv=5).fit(X, RARE).strategy_scores_
     assert not np.isnan(table["mean"]).any()
 
 
 # a softmax of two classes has the penalty of a logistic regression with twice the C
 @pytest.mark.parametrize(("head", "C"), [(LogisticHead(tol=1e-8), 2.0), (LogisticRegression(tol=1e-8), 1.0)])
 def test_a_class_that_training_lacks_has_no_probability(head, C):
-    model = TransferClassifier(ROTATION, head, scoring="neg_log_loss", cv=LACKING).fit(X, RARE)
+    model = TransferClassifier(fit_rotation(), head, scoring="neg_log_loss", cv=LACKING).fit(X, RARE)
     expected = []
     for train, test in LACKING:
         lacks = len(np.unique(RARE[train])) == 2
@@ -74,10 +79,10 @@ def test_folds_without_a_score_are_left_out_with_a_warning():
     with pytest.warns(
         UserWarning, match=r"undefined \(NaN\) in folds \[2\] of cv, whose held-out rows have no label 'b'"
     ):
-        table = TransferClassifier(ROTATION, scoring="roc_auc", cv=folds).fit(X, Y).strategy_scores_
+        table = TransferClassifier(fit_rotation(), scoring="roc_auc", cv=folds).fit(X, Y).strategy_scores_
     assert not np.isnan(table["mean"]).any()
     with pytest.raises(ValueError, match=r"undefined \(NaN\) in every fold of cv"):
-        TransferClassifier(ROTATION, scoring="roc_auc", cv=folds[2:]).fit(X, Y)
+        TransferClassifier(fit_rotation(), scoring="roc_auc", cv=folds[2:]).fit(X, Y)
 
 
 def test_scorers_that_fail_name_fold_and_class():
@@ -87,7 +92,7 @@ def test_scorers_that_fail_name_fold_and_class():
         return 1.0
 
     with pytest.raises(ValueError, match=r"fold 0 of cv, whose held-out rows have no label 'rare': it fails."):
-        TransferClassifier(ROTATION, scoring=fails, cv=LACKING[:1]).fit(X, RARE)
+        TransferClassifier(fit_rotation(), scoring=fails, cv=LACKING[:1]).fit(X, RARE)
 
 
 def make_outcome(scores, loss=np.nan):

@@ -1,5 +1,7 @@
 """Weights of rows, classes and labels, and rows that folds repeat: the same in folds, averages and refits."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -24,25 +26,29 @@ R = np.random.RandomState(0)
 X = R.randn(90, 5)
 Y = np.stack([X[:, 0] > 1, X[:, 1] > 0.8], axis=1).astype(int)  # labels that few rows have
 BINARY = (X[:, 0] + 0.7 * R.randn(90) > 0).astype(int)
-PCA_OF_X = PCA().fit(X)  # a rotation: as good as X
 WORDS = ["red", "green", "blue", "fast", "slow", "car"]
 TEXTS = [" ".join(R.choice(WORDS, 4)) for _ in range(90)]
 TEXT_LABELS = np.array([[("red" in t) * (R.rand() < 0.3), ("car" in t) * (R.rand() < 0.3)] for t in TEXTS]).astype(int)
 
 
+@cache
+def fit_pca():
+    return PCA().fit(X)  # a rotation: as good as X
+
+
 @pytest.mark.parametrize("Cs", [[1.0], [1.0, 1.0001]])
 def test_balanced_labels_weigh_the_same_however_many_candidates_are_kept(Cs):
-    model = TransferClassifier(PCA_OF_X, LogisticHeadCV(Cs, class_weight="balanced", tol=1e-7), cv=3)
+    model = TransferClassifier(fit_pca(), LogisticHeadCV(Cs, class_weight="balanced", tol=1e-7), cv=3)
     frozen = model.set_params(strategy="auto").fit(X, Y)
     assert frozen.strategy_ == "frozen"
-    expected = LogisticHead(class_weight="balanced", tol=1e-7).fit(PCA_OF_X.transform(X), Y)
-    np.testing.assert_allclose(frozen.predict_proba(X), expected.predict_proba(PCA_OF_X.transform(X)), atol=1e-3)
+    expected = LogisticHead(class_weight="balanced", tol=1e-7).fit(fit_pca().transform(X), Y)
+    np.testing.assert_allclose(frozen.predict_proba(X), expected.predict_proba(fit_pca().transform(X)), atol=1e-3)
 
 
 def test_candidates_of_labels_are_judged_with_balanced_weights():
     folds = list(KFold(3).split(X))
     head = LogisticHead(class_weight="balanced", tol=1e-7)
-    table = TransferClassifier(PCA_OF_X, head, cv=folds).fit(X, Y).strategy_scores_
+    table = TransferClassifier(fit_pca(), head, cv=folds).fit(X, Y).strategy_scores_
     scores = [clone(head).fit(X[train], Y[train]).score(X[test], Y[test]) for train, test in folds]
     assert table["mean"][table["strategy"] == "scratch"] == pytest.approx(np.mean(scores))
 
@@ -80,7 +86,7 @@ def test_rows_that_a_fold_repeats_count_as_often(class_weight):
     train = np.random.RandomState(0).randint(0, 90, 90)
     folds = [(train, np.setdiff1d(np.arange(90), train))]
     head = LogisticHead(tol=1e-8, class_weight=class_weight)
-    model = TransferClassifier(PCA_OF_X, head, cv=folds, scoring="neg_log_loss").fit(X, BINARY)
+    model = TransferClassifier(fit_pca(), head, cv=folds, scoring="neg_log_loss").fit(X, BINARY)
     reference = LogisticRegression(tol=1e-8, class_weight=class_weight)
     search = GridSearchCV(reference, {"C": [1.0]}, cv=folds, scoring="neg_log_loss").fit(X, BINARY)
     table = model.strategy_scores_
@@ -91,7 +97,7 @@ def test_folds_may_be_masks():
     masks = [(np.arange(90) % 3 != k, np.arange(90) % 3 == k) for k in range(3)]
     positions = [(np.flatnonzero(train), np.flatnonzero(test)) for train, test in masks]
     by_mask, by_position = (
-        TransferClassifier(PCA_OF_X, cv=folds).fit(X, BINARY).strategy_scores_ for folds in (masks, positions)
+        TransferClassifier(fit_pca(), cv=folds).fit(X, BINARY).strategy_scores_ for folds in (masks, positions)
     )
     np.testing.assert_array_equal(by_mask["log_loss"], by_position["log_loss"])
 
@@ -122,7 +128,7 @@ def copies(weights):
 def test_a_weight_is_worth_as_many_copies(strategy):
     weights = np.random.RandomState(3).randint(0, 4, 90)
     (rows, of_copies), (_, folds) = copies(weights), copies(np.ones(90, int))
-    encoder = StandardScaler(with_std=False, with_mean=False) if strategy == "unfitted" else PCA_OF_X
+    encoder = StandardScaler(with_std=False, with_mean=False) if strategy == "unfitted" else fit_pca()
     model = TransferClassifier(encoder, strategy="scratch" if strategy == "scratch" else "frozen")
     weighted = clone(model).set_params(cv=folds).fit(X, BINARY, sample_weight=weights)
     copied = clone(model).set_params(cv=of_copies).fit(X[rows], BINARY[rows])
@@ -197,6 +203,6 @@ def test_weights_that_are_all_zero_are_refused(kind):
 def test_a_head_with_positions_in_its_folds_keeps_all_rows_in_their_places():
     folds = list(KFold(3).split(X))
     head = LogisticHeadCV([0.1, 1.0], cv=folds)
-    model = TransferClassifier(PCA_OF_X, head, strategy="frozen").fit(X, BINARY, sample_weight=WEIGHTS)
-    expected = clone(head).fit(PCA_OF_X.transform(X), BINARY, sample_weight=WEIGHTS)
+    model = TransferClassifier(fit_pca(), head, strategy="frozen").fit(X, BINARY, sample_weight=WEIGHTS)
+    expected = clone(head).fit(fit_pca().transform(X), BINARY, sample_weight=WEIGHTS)
     np.testing.assert_allclose(model.head_.coef_, expected.coef_, rtol=1e-5)
