@@ -52,6 +52,7 @@ TEXTS = ["the cat sat on the mat", "a dog", "Ünïcode words, and CATS!", "the d
         TransferRegressor(head=RidgeHead(), strategy="scratch"),
     ]
 )
+@pytest.mark.filterwarnings("ignore:Features lie more than:UserWarning")  # rows around 100, for the autoencoder
 def test_contract_of_scikit_learn(estimator, check):
     check(estimator)
 

@@ -218,3 +218,24 @@ def test_wrong_input_is_named(encoder):
         encoder.inverse_transform(DIGITS)
     with pytest.raises(ValueError, match="NaN"):
         encoder.transform(DIGITS * np.nan)
+
+
+@pytest.mark.parametrize(
+    ("move", "message"),
+    [
+        (lambda X: X + 1e4, "Features lie more than 5 standard deviations away from zero"),
+        (lambda X: X + 1e8, "Features lie more than 5 standard deviations away from zero"),
+        (lambda X: X * [1e4, 1, 1, 1], "One feature holds more than 99% of all variance"),
+        (lambda X: sp.csr_matrix(X * [1e4, 1, 1, 1]), "One feature holds more than 99% of all variance"),
+    ],
+)
+def test_rows_that_it_cannot_learn_from_as_they_are_are_warned_of(move, message):
+    X = np.random.default_rng(0).normal(size=(50, 4))
+    with pytest.warns(UserWarning, match=message):
+        AutoencoderEncoder((4,), 2, max_iter=1).fit(move(X))
+
+
+@pytest.mark.parametrize("X", [np.ones((20, 3)), np.zeros((20, 3)), np.arange(20.0)[:, None]])
+def test_rows_all_alike_and_single_features_are_learned_without_a_warning(X):
+    encoder = AutoencoderEncoder((4,), 2, max_iter=1).fit(X)
+    assert np.isfinite(encoder.transform(X)).all()

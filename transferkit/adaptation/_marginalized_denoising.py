@@ -57,9 +57,10 @@ class MarginalizedDenoising(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
 
     Notes
     -----
-    Made for TF-IDF and counts. Source and target rows are treated alike, and labels are not looked at. Sparse rows are
-    read as they are; the outputs are dense. A layer takes (n_inputs)^3 / 3 operations and a matrix of
-    n_inputs x n_inputs, which `max_features` bounds.
+    Made for TF-IDF and counts, where zero says that a feature is absent: bring features that lie far from zero near it
+    first, for their outputs hardly differ between rows otherwise. Source and target rows are treated alike, and labels
+    are not looked at. Sparse rows are read as they are; the outputs are dense. A layer takes (n_inputs)^3 / 3
+    operations and a matrix of n_inputs x n_inputs, which `max_features` bounds.
 
     References
     ----------
