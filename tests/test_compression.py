@@ -277,13 +277,12 @@ def test_linear_heads_are_refitted_to_the_optimum_of_the_features_that_are_left(
 
 
 def test_heads_with_a_prior_stay_near_what_is_left_of_it(digits):
-    X, y, _, _ = digits
+    X, y, T, truth = digits
     source = LogisticHead().fit(X[:500], y[:500])
-    held, free = (LogisticHead(C, prior=source).fit(X[500:520], y[500:520]) for C in (1e-6, 10.0))
-    held, free = (
-        np.abs(flat(prune(head, 0.5, X=X[500:520], y=y[500:520])) - flat(prune(head, 0.5))) for head in (held, free)
-    )
-    assert held.max() < 1e-3 < 0.01 < free.max()
+    head = LogisticHead(prior=source).fit(X[500:520], y[500:520])
+    bare, refitted = prune(head, 0.5), prune(head, 0.5, X=X[500:520], y=y[500:520])
+    assert (flat(bare) != flat(refitted)).any()
+    assert refitted.score(T, truth) > bare.score(T, truth) - 0.05  # pulled to zero it would lose 25 points
 
 
 def test_refit_that_scores_worse_is_not_taken(digits):

@@ -60,18 +60,25 @@ class DivergenceError(TransferkitError, ValueError):
         Learning rate of that epoch.
     loss : float
         Mean loss of that epoch, or of a sample of the rows after it.
+    parameter : str, default="learning_rate_init"
+        Name of the parameter that sets the learning rate.
     """
 
-    def __init__(self, epoch: int, learning_rate: float, loss: float) -> None:
+    def __init__(self, epoch: int, learning_rate: float, loss: float, parameter: str = "learning_rate_init") -> None:
+        smaller = f"{learning_rate / 10:.1g}"
+        others = (
+            f"{smaller}, or 'auto'), clip_norm=1.0, warmup=1, or features of unit scale (StandardScaler)"
+            if parameter == "learning_rate_init"
+            else f"{smaller})"
+        )
         super().__init__(
             f"Training diverged in epoch {epoch}: the mean loss is {loss} at learning rate {learning_rate:.3g}. Try a "
-            f"smaller learning_rate_init (such as {learning_rate / 10:.1g}, or 'auto'), clip_norm=1.0, warmup=1, or "
-            "features of unit scale (StandardScaler)."
+            f"smaller {parameter} (such as {others}."
         )
-        self.epoch, self.learning_rate, self.loss = epoch, learning_rate, loss
+        self.epoch, self.learning_rate, self.loss, self.parameter = epoch, learning_rate, loss, parameter
 
-    def __reduce__(self) -> tuple[type, tuple[int, float, float]]:
-        return type(self), (self.epoch, self.learning_rate, self.loss)  # worker processes send errors back
+    def __reduce__(self) -> tuple[type, tuple[int, float, float, str]]:
+        return type(self), (self.epoch, self.learning_rate, self.loss, self.parameter)  # workers send errors back
 
 
 class ShardError(TransferkitError, RuntimeError):

@@ -15,6 +15,7 @@ from transferkit import TfidfEncoder, WordVectorEncoder
 from transferkit._algorithms.cooccurrence import relabel_pairs
 from transferkit._algorithms.vocabulary import decode_terms
 from transferkit.encoders._word_counts import WordCounts
+from transferkit.exceptions import DivergenceError
 
 TEXTS = ["my cat drinks milk", "my dog drinks milk", "the cat eats fish", "the dog eats fish", "a bank sells gold"]
 
@@ -561,3 +562,11 @@ def counted_words(encoder):
     terms = WordCounts(*encoder._counts).terms
     words = decode_terms(terms[4], terms[5], terms[6])
     return dict(zip(words, terms[3].tolist(), strict=True))
+
+
+@pytest.mark.parametrize("method", ["glove", "sgns"])
+def test_vectors_that_explode_are_not_returned(method):
+    encoder = WordVectorEncoder(3, method=method, min_count=1, max_iter=3, learning_rate=1e20)
+    with pytest.raises(DivergenceError, match=r"in epoch 3: .*Try a smaller learning_rate \(such as 1e\+19\)"):
+        encoder.fit(["red cat sat", "blue dog ran", "red fox ran", "a blue fox"] * 8)
+    assert not hasattr(encoder, "n_iter_")

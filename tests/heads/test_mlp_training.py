@@ -326,6 +326,7 @@ def test_running_statistics_catch_up_on_features_far_from_zero():
     y = X[:, 0] - 1e5
     head = MLPHeadRegressor((16,), batch_norm=True, max_iter=60, learning_rate_init=0.01, random_state=0).fit(X, y)
     assert head.score(X, y) > 0.9
+    assert clone(head).partial_fit(X, y).score(X, y) < -1000  # one step of the statistics is no explosion
 
 
 # Continued training

@@ -269,7 +269,7 @@ def _check_end(task: NetworkTask, history: History, options: TrainingOptions, on
     """Raise or warn if the weights that training ends with are of no use; no epoch has looked at the last steps.
 
     Running statistics of batch normalisation that are far behind the weights are computed anew, unless this training is
-    one of many and they will catch up.
+    one of many, which sees a part of the rows.
     """
     loss, of_zeros = task.measure_end()
     has_statistics = bool(task.network.batch_norms())

@@ -1,5 +1,6 @@
 """Word vectors trained on counts of pairs: GloVe, and skip-gram with negative sampling."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,6 +14,7 @@ from torch.nn.functional import softplus
 from transferkit._training.device import as_writable, choose_device
 from transferkit._training.modes import with_own_modes
 from transferkit._training.word_pairs import PairRows, WordPairs
+from transferkit.exceptions import DivergenceError
 
 __all__ = ["GloVe", "SkipGram", "train_word_vectors"]
 
@@ -187,6 +189,11 @@ def train_word_vectors(
     losses : list of float
         The objective, from the words' side, during each epoch.
 
+    Raises
+    ------
+    DivergenceError
+        If the objective or a vector is no longer finite.
+
     Notes
     -----
     Given the contexts, words do not depend on each other. So one epoch moves all words by their full gradients, and
@@ -211,7 +218,10 @@ def train_word_vectors(
         _sweep(objective, contexts, words, pairs, learning_rate)
         if on_epoch(read):
             break
-    return read(), [float(loss) for loss in losses]
+    vectors, history = read(), [float(loss) for loss in losses]
+    if not (math.isfinite(history[-1]) and np.isfinite(vectors).all()):
+        raise DivergenceError(len(history), learning_rate, history[-1], "learning_rate")
+    return vectors, history
 
 
 def _sweep(objective: Objective, rows: Side, others: Side, pairs: WordPairs, learning_rate: float) -> Tensor:

@@ -186,6 +186,9 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
 
     float32 features are trained in float32, everything else in float64. Rows of weight zero are left out.
 
+    Bring features to about unit scale: with others gradient steps learn slowly, or explode. Training that takes all
+    `max_iter` epochs does not warn, since that is how most trainings in small batches end; `n_iter_` tells.
+
     `set_callbacks` takes scikit-learn's callbacks, such as ``ProgressBar()``: each epoch of `fit` is a task, and a
     callback that asks to stop ends the training.
 
