@@ -569,4 +569,4 @@ def test_vectors_that_explode_are_not_returned(method):
     encoder = WordVectorEncoder(3, method=method, min_count=1, max_iter=3, learning_rate=1e20)
     with pytest.raises(DivergenceError, match=r"in epoch 3: .*Try a smaller learning_rate \(such as 1e\+19\)"):
         encoder.fit(["red cat sat", "blue dog ran", "red fox ran", "a blue fox"] * 8)
-    assert not hasattr(encoder, "n_iter_")
+    assert not [name for name in vars(encoder) if name.endswith("_")]
