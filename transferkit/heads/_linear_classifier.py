@@ -1,6 +1,7 @@
 """What all linear classifiers share: labels and weights in, predictions out."""
 
 import warnings
+from numbers import Real
 
 import numpy as np
 from sklearn.base import ClassifierMixin
@@ -106,16 +107,37 @@ def weigh_rows(X, classes, labels, class_weight, sample_weight):
     weights = check_sample_weight(to_numpy(sample_weight), X, dtype=X.dtype, ensure_non_negative=True, copy=True)
     if class_weight is None:
         return weights
-    return weights * weigh_classes(class_weight, classes, labels, weights)[labels].astype(weights.dtype)
+    weights = weights * weigh_classes(class_weight, classes, labels, weights)[labels].astype(weights.dtype)
+    if not (weights > 0).any():
+        raise ValueError("At least one row must have a positive weight, but class_weight makes the weights all zero.")
+    return weights
 
 
 def weigh_classes(class_weight, classes, labels, weights):
     """Return the weight of each class, "balanced" over the weighted rows."""
     if class_weight != "balanced":
+        for label, weight in class_weight.items():
+            if not isinstance(weight, Real) or not 0 <= weight < np.inf:
+                raise ValueError(
+                    "The weights of class_weight must be finite and not negative. "
+                    f"Got {weight!r} for the class {label!r}."
+                )
         return compute_class_weight(class_weight, classes=classes, y=classes[labels])
     totals = np.bincount(labels, weights=weights, minlength=len(classes))
     present = totals > 0
     return np.where(present, weights.sum() / (present.sum() * np.where(present, totals, 1)), 0)
+
+
+def check_weighted_classes(classes, labels, weights, head):
+    """Raise ValueError unless rows of two classes, or of any where several labels are one in a row, have weight."""
+    if labels.ndim == 2:
+        return
+    left = classes[np.unique(labels[weights[:, 0] > 0])]
+    if len(left) < 2:
+        raise ValueError(
+            f"{type(head).__name__} needs rows of at least 2 classes with positive weights. The weights leave "
+            f"{len(left)} class: {left.tolist()!r}."
+        )
 
 
 def warn_not_converged(head, n_iter):

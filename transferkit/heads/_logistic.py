@@ -21,7 +21,12 @@ from transferkit._validation import (
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.heads._block_scales import read_block_scales
-from transferkit.heads._linear_classifier import LinearClassifierMixin, warn_not_converged, weigh_rows
+from transferkit.heads._linear_classifier import (
+    LinearClassifierMixin,
+    check_weighted_classes,
+    warn_not_converged,
+    weigh_rows,
+)
 from transferkit.heads._prior import KeepsSourceMixin, match_prior
 
 
@@ -42,7 +47,8 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
     C : float, default=1.0
         Inverse strength of the penalty, larger than 0.
     class_weight : dict or "balanced", default=None
-        Weights of the classes, {label: weight}; "balanced" gives every class the same total weight.
+        Weights of the classes, {label: weight}, not negative; "balanced" gives every class the same total weight. With
+        an indicator matrix only the latter, which gives ones and zeros of each label the same.
     prior : fitted linear classifier, str or path-like, default=None
         Source model whose `coef_` the penalty pulls to: any with `coef_` and `classes_`, or a saved one.
         Features are matched by name where both models saw names, else by position; classes by label. What the
@@ -196,6 +202,7 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
             scales = read_block_scales(self, X, self.block_scales)
             classes, targets, multilabel = read_targets(self, y)
             weights = weigh_targets(self, X, classes, targets, multilabel, sample_weight)
+            check_weighted_classes(classes, targets, weights, self)
             n_outputs = len(classes) if len(classes) > 2 and not multilabel else 1
             shape = (len(classes) if multilabel else n_outputs, X.shape[1])
             prior, coverage = read_prior(self, X, classes, shape[0])

@@ -23,7 +23,7 @@ from transferkit._validation import (
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.heads._block_scales import read_scale_candidates
-from transferkit.heads._linear_classifier import LinearClassifierMixin, warn_not_converged
+from transferkit.heads._linear_classifier import LinearClassifierMixin, check_weighted_classes, warn_not_converged
 from transferkit.heads._logistic import read_attributes, read_prior, read_targets, weigh_targets
 from transferkit.heads._prior import KeepsSourceMixin
 from transferkit.heads._search_table import Candidates, FoldScorer, HeldOut, average_models, score_candidates
@@ -48,7 +48,8 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
         Name of a scorer or a callable ``scorer(estimator, X, y)``; accuracy if None. A name is much faster than a
         callable, which gets a fitted :class:`LogisticHead` for each candidate and fold.
     class_weight : dict or "balanced", default=None
-        Weights of the classes, {label: weight}; "balanced" gives every class the same total weight within each fold.
+        Weights of the classes, {label: weight}, not negative; "balanced" gives every class the same total weight within
+        each fold. With an indicator matrix only the latter, which gives ones and zeros of each label the same.
     prior : fitted linear classifier, str or path-like, default=None
         Source model whose weights the penalty pulls to, as in :class:`LogisticHead`.
     block_scales : list of sequences of float, default=None
@@ -224,6 +225,8 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
             candidates.scales = read_scale_candidates(self, X, self.block_scales)
             classes, targets, multilabel = read_targets(self, y)
             weights = check_sample_weight(to_numpy(sample_weight), X, dtype=X.dtype, ensure_non_negative=True)
+            row_weights = weigh_targets(self, X, classes, targets, multilabel, weights)
+            check_weighted_classes(classes, targets, row_weights, self)
             folds = list(check_cv(self.cv, y, classifier=True).split(X, y, groups))
             n_outputs = len(classes) if len(classes) > 2 and not multilabel else 1
             prior, coverage = read_prior(self, X, classes, len(classes) if multilabel else n_outputs)
@@ -245,7 +248,6 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
             held_out = HeldOut(folds, targets, weights, multilabel) if keeps else None
             found = score_candidates(search, candidates, scorer, held_out, progress, self.store_oof)
             began = time.perf_counter()
-            row_weights = weigh_targets(self, X, classes, targets, multilabel, weights)
             model = refit(search, found, row_weights, self.refit)
         if not found.best.converged:
             warn_not_converged(self, found.best.n_iter.max())
