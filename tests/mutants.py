@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
-SECONDS = 120  # for the tests of one mutant: some never end
-FAILED, CANNOT_START = 1, "the tests could not be run"
+SECONDS = 120  # for one of the arguments of pytest
 
 
 class Mutant(NamedTuple):
@@ -41,9 +40,8 @@ OF_VALIDATION = "_algorithms/test_domain_validation.py"
 TRANSFERABILITY, RANKING = "_algorithms/transferability.py", "_algorithms/test_transferability.py"
 SELECTION, CANDIDATES = "transfer/_domain_selection.py", "transfer/_domain_candidates.py"
 DOMAIN = "transfer/test_domain_classifier.py"
-TASK_FILE, FINETUNE = "transfer/_task.py", "transfer/_finetune.py"
-RULES = "transfer/test_rules.py"
-LBFGS, GEOMETRY = "_training/lbfgs.py", "_training/test_geometry.py"
+TASK_FILE, OUTCOME, FINETUNE = "transfer/_task.py", "transfer/_outcome.py", "transfer/_finetune.py"
+RULES, MISSING = "transfer/test_rules.py", "transfer/test_missing_classes.py"
 LOOP, TASK, TRAINING = "_training/training_loop.py", "_training/network_task.py", "_training/test_network_training.py"
 MLP = "heads/test_mlp_training.py"
 SEARCH, CV = "heads/_search_table.py", "heads/test_logistic_cv.py"
@@ -241,6 +239,34 @@ MUTANTS = [
         "selection/test_rank_encoders.py::test_regression",
     ),
     # How much to transfer.
+    Mutant(
+        "transfer: clearly better",
+        OUTCOME,
+        "return difference.mean() > max(",
+        "return False and difference.mean() > max(",
+        MISSING + "::test_clearly_better_is_by_more_than_one_standard_error_and_at_no_higher_loss",
+    ),
+    Mutant(
+        "transfer: loss of a challenger",
+        OUTCOME,
+        "challenger.loss > incumbent.loss",
+        "False",
+        MISSING + "::test_clearly_better_is_by_more_than_one_standard_error_and_at_no_higher_loss",
+    ),
+    Mutant(
+        "transfer: one standard error",
+        OUTCOME,
+        "difference.std(ddof=1) / np.sqrt(len(difference))",
+        "0.0",
+        MISSING + "::test_clearly_better_is_by_more_than_one_standard_error_and_at_no_higher_loss",
+    ),
+    Mutant(
+        "transfer: unknown classes",
+        TASK_FILE,
+        "counts * trained[labels]",
+        "counts",
+        MISSING + "::test_rows_of_a_class_that_training_lacks_do_not_count_in_the_loss",
+    ),
     Mutant("transfer: fewest labels", TASK_FILE, "FEWEST_LABELS = 4", "FEWEST_LABELS = 0", RULES),
     Mutant(
         "transfer: folds of many rows",
@@ -272,7 +298,7 @@ MUTANTS = [
         "_training/coordinates.py",
         "gap += gradient.coords[-1].square().sum(1)",
         "gap += 0 * gradient.coords[-1].square().sum(1)",
-        GEOMETRY,
+        "heads/test_logistic.py",
     ),
     Mutant(
         "range test: a third of the rate",
@@ -286,21 +312,28 @@ MUTANTS = [
         TASK,
         "targets = torch.lerp(",
         "torch.lerp(",
-        MLP + "::test_mixup_keeps_training_from_certainty",
+        TRAINING + "::test_mixup_mixes_rows_targets_and_weights_alike",
+    ),
+    Mutant(
+        "network: weights of held-out rows",
+        "_training/network_training.py",
+        "return ValidationSet(make_rows(examples.X, device), targets, weights)",
+        "return ValidationSet(make_rows(examples.X, device), targets, None)",
+        TRAINING + "::test_held_out_rows_count_by_their_weights",
     ),
     Mutant(
         "network: statistics of averages",
         TASK,
         "        if not layers:\n            return\n",
         "        return\n",
-        MLP + "::test_average_has_batch_statistics_of_its_own",
+        TRAINING + "::test_refreshed_batch_statistics_are_the_means_over_the_batches",
     ),
     Mutant(
         "network: what a plateau watches",
         LOOP,
         "rates.observe(watched)",
         "rates.observe(loss)",
-        MLP + " _training/test_schedules.py",
+        TRAINING + "::test_plateau_watches_the_held_out_rows_if_there_are_any",
     ),
     Mutant(
         "network: best epoch",
@@ -340,15 +373,15 @@ SURVIVORS: dict[str, str] = {}  # names of mutants, and why no test can notice t
 
 
 def run_tests(package, tests):
-    """Return the exit status of pytest with that copy of the package, and the last lines of its output."""
-    paths = [str(ROOT / "tests" / path) for path in tests.split()]
+    """Return the exit status of pytest with that copy of the package, None if it does not end, and its last lines."""
+    paths = [str(ROOT / "tests" / path) for path in tests]
     command = [sys.executable, "-P", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--no-header", *paths]
     environment = os.environ | {"PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}
-    options = {"cwd": ROOT, "env": environment, "text": True, "check": False, "timeout": SECONDS}
+    options = {"cwd": ROOT, "env": environment, "text": True, "check": False, "timeout": SECONDS * len(tests)}
     try:
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
     except subprocess.TimeoutExpired:
-        return FAILED, f"not done after {SECONDS} s"
+        return None, f"not done after {SECONDS * len(tests)} s"
     return result.returncode, "\n".join(result.stdout.splitlines()[-3:])
 
 
@@ -361,8 +394,8 @@ def try_mutant(mutant, original):
         if text.count(mutant.old) != 1:
             return f"the line is there {text.count(mutant.old)} times", ""
         path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
-        status, output = run_tests(folder, mutant.tests)
-    return {0: "survived", FAILED: "killed"}.get(status, CANNOT_START), output
+        status, output = run_tests(folder, mutant.tests.split())
+    return {0: "survived", 1: "killed"}.get(status, "the tests could not be run"), output
 
 
 def find_error(mutant, found):
@@ -378,18 +411,19 @@ def report(text):
 def main():
     words = sys.argv[1:]
     chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant.name for word in words)]
-    every = sorted({mutant.tests for mutant in chosen})
+    every = sorted({path for mutant in chosen for path in mutant.tests.split()})
+    shares = [every[number :: os.cpu_count()] for number in range(min(os.cpu_count(), len(every)))]
     n_errors, began = 0, time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
         original = Path(folder)
         shutil.copytree(ROOT / "transferkit", original / "transferkit", ignore=shutil.ignore_patterns("__pycache__"))
         compileall.compile_dir(original / "transferkit", quiet=1)  # once, and not again for each copy
-        unchanged = pool.map(lambda tests: run_tests(original, tests), every)
+        unchanged = pool.map(lambda tests: run_tests(original, tests), shares)
         changed = pool.map(lambda mutant: try_mutant(mutant, original), chosen)
-        for tests, (status, output) in zip(every, unchanged, strict=True):
+        for status, output in unchanged:
             if status != 0:
                 n_errors += 1
-                report(f"{tests} fails without any change:\n{output}")
+                report(f"A test fails without any change:\n{output}")
         for mutant, (found, output) in zip(chosen, changed, strict=True):
             is_error = find_error(mutant, found)
             n_errors += is_error

@@ -554,6 +554,7 @@ def test_explosion_names_epoch_rate_and_what_to_try(digits):
     copied = pickle.loads(pickle.dumps(caught.value))
     assert str(copied) == str(caught.value)
     assert copied.learning_rate == 1000.0
+    assert copied.epoch < 50  # the first without a finite loss, and not the last of all
 
 
 @pytest.mark.parametrize(("rate", "what"), [(1e200, "inf|nan"), (1e30, r"\d.*e\+\d+")])
