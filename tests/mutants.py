@@ -305,7 +305,7 @@ MUTANTS = [
         "_training/range_test.py",
         "rates[fallen.argmax()] / 3",
         "rates[fallen.argmax()] / 30",
-        "heads/test_mlp.py _training/test_schedules.py",
+        "heads/test_mlp.py::test_range_test_finds_a_rate_that_learns",
     ),
     Mutant(
         "network: mixed targets",
@@ -357,15 +357,33 @@ MUTANTS = [
         "_training/test_schedules.py",
     ),
     # Which C and which alpha are best.
-    Mutant("search: smallest of equals", SEARCH, "if n_scores else 0.0, -fit.C,", "if n_scores else 0.0, fit.C,", CV),
-    Mutant("search: folds without a score", SEARCH, "key = (n_scores, ", "key = (0, ", "heads/test_fold_scores.py"),
-    Mutant("search: least loss", "heads/_ridge.py", "errors.argmin()", "errors.argmax()", "heads/test_ridge.py"),
+    Mutant(
+        "search: smallest of equals",
+        SEARCH,
+        "if n_scores else 0.0, -fit.C,",
+        "if n_scores else 0.0, fit.C,",
+        CV + "::test_of_equal_candidates_the_smallest_C_is_best",
+    ),
+    Mutant(
+        "search: folds without a score",
+        SEARCH,
+        "key = (n_scores, ",
+        "key = (0, ",
+        "heads/test_fold_scores.py::test_a_candidate_with_fewer_scores_than_others_has_no_mean",
+    ),
+    Mutant(
+        "search: least loss",
+        "heads/_ridge.py",
+        "errors.argmin()",
+        "errors.argmax()",
+        "heads/test_ridge.py::test_chooses_like_ridge_cv",
+    ),
     Mutant(
         "average: negligible weights",
         SEARCH,
         "weights[weights < NEGLIGIBLE_WEIGHT * weights.sum()] = 0",
         "pass",
-        CV,
+        CV + "::test_average_weighs_candidates_by_their_likelihood",
     ),
 ]
 

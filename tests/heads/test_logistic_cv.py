@@ -167,6 +167,13 @@ def test_order_of_the_candidates_is_kept_in_the_table():
     assert up.C_ == down.C_ == down.Cs_[down.best_index_]
 
 
+def test_of_equal_candidates_the_smallest_C_is_best():
+    X, y = np.arange(20.0)[:, None] - 9.5, np.arange(20) >= 10
+    search = LogisticHeadCV([10.0, 0.1, 1.0], cv=2).fit(X, y)
+    np.testing.assert_array_equal(search.cv_results_["mean_test_score"], search.best_score_)
+    assert search.C_ == 0.1
+
+
 def test_warns_when_it_did_not_converge():
     X, y = load_problem("dense")
     with pytest.warns(ConvergenceWarning, match="LogisticHeadCV did not converge in max_iter=2 steps"):
@@ -249,6 +256,7 @@ def test_average_weighs_candidates_by_their_likelihood():
     expected = np.exp(-len(y) * (log_losses - log_losses.min()))
     expected[expected < 1e-3 * expected.sum()] = 0
     np.testing.assert_allclose(search.candidate_weights_, expected / expected.sum(), atol=1e-3)
+    np.testing.assert_array_equal(search.candidate_weights_ == 0, [True, True, False, False])
     heads = [LogisticHead(C=C, tol=1e-8).fit(X, y) for C in Cs]
     mean = sum(weight * head.coef_ for weight, head in zip(search.candidate_weights_, heads, strict=True))
     np.testing.assert_allclose(search.coef_, mean, atol=1e-2 * np.abs(mean).max())
