@@ -220,6 +220,13 @@ def test_conjugate_gradients_get_small_columns_beside_large_ones_right(monkeypat
     np.testing.assert_allclose(RidgeHead(0.3).fit(rows, y).coef_, direct.coef_, rtol=1e-4)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_features_whose_squares_overflow_are_refused(form):
+    X, y = make_problem("tall")
+    with pytest.raises(ValueError, match="Features of X are too large for their squares in float64"):
+        RidgeHead().fit(FORMS[form](X * 1e160), y)
+
+
 def test_features_are_left_as_they_were():
     X, y = make_problem("tall")
     sparse = sp.csr_array(X + 1e6)

@@ -158,6 +158,7 @@ class RidgeHead(KeepsSourceMixin, MultiOutputMixin, RegressorMixin, VersionedEst
             if not weights.all():
                 X, targets, weights, folds = drop_unweighted(X, targets, weights, folds)
             rows, means = centre_rows(X, weights, self.fit_intercept)
+            check_squares(rows)
             centre = weights @ targets / weights.sum() if self.fit_intercept else np.zeros(targets.shape[1])
             goal = rows.roots[:, None] * (targets - centre) - rows.times(prior.T)
             coef, alpha, errors = choose_weights(self, rows, goal, alphas, folds)
@@ -230,6 +231,14 @@ def drop_unweighted(X, targets, weights, folds):
     numbers = np.cumsum(used) - 1
     folds = None if folds is None else [numbers[fold[used[fold]]] for fold in folds]
     return X[used], targets[used], weights[used], folds
+
+
+def check_squares(rows):
+    """Raise ValueError unless float64 holds the squares of the centred features."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        largest = rows.column_squares().max(initial=0)
+    if not np.isfinite(largest):
+        raise ValueError("Features of X are too large for their squares in float64 (beyond 1e150). Scale them first.")
 
 
 def choose_dtype(X, coef, means, targets):
