@@ -82,6 +82,16 @@ def test_clusters_within_groups_far_from_each_other(rows, gap):
     assert halves.inertia_ == pytest.approx(encoder.inertia_, rel=0.02)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e12, 1e30])
+def test_scale_of_all_features_scales_distances(rows, scale):
+    near, far = fit(rows), fit(rows * scale)
+    np.testing.assert_allclose(far.cluster_centers_ / scale, near.cluster_centers_, rtol=1e-5)
+    np.testing.assert_allclose(far.transform(rows * scale) / scale, near.transform(rows), rtol=1e-3)
+    assert far.inertia_ / scale**2 == pytest.approx(near.inertia_, rel=1e-5)
+    map_near, map_far = (SOMEncoder((2, 2), n_epochs=5).fit(X) for X in (rows, rows * scale))
+    assert map_far.quantisation_error_ / scale == pytest.approx(map_near.quantisation_error_, rel=1e-4)
+
+
 def test_row_far_from_all_others_costs_them_nothing(rows):
     X = np.vstack([rows, np.full((1, 5), 1e7)])
     encoder = KMeansEncoder(5, n_init=3, activation="distance").fit(X)

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.spatial.distance import cdist
 
-__all__ = ["activate", "squared_distances"]
+__all__ = ["activate", "fits_float32", "squared_distances"]
 
 
 CLOSE = 1e-3  # of its squared length: nearer to a centre, a row keeps fewer than about four digits of float32
@@ -33,9 +33,11 @@ def squared_distances(rows: Any, centres: np.ndarray) -> np.ndarray:
         return _expand(rows, squares, centres.astype(rows.dtype, copy=False))
     middle = centres.mean(axis=0, dtype=np.float64).astype(rows.dtype)
     rows, centres = rows - middle, centres - middle
-    small = rows.astype(np.float32, copy=False)
-    squares = np.einsum("ij,ij->i", small, small)
-    if squares.max() > FAR * np.einsum("ij,ij->i", centres, centres).max():
+    with np.errstate(over="ignore"):
+        small = rows.astype(np.float32, copy=False)
+        squares = np.einsum("ij,ij->i", small, small)
+    largest = np.einsum("ij,ij->i", centres, centres).max()
+    if squares.max() > FAR * largest or not fits_float32(largest):
         exact = rows.astype(np.float64)
         return _expand(exact, np.einsum("ij,ij->i", exact, exact), centres.astype(np.float64))
     distances = _expand(small, squares, centres.astype(np.float32))
@@ -48,6 +50,11 @@ def squared_distances(rows: Any, centres: np.ndarray) -> np.ndarray:
         found[closer] = cdist(exact[closer], centres, "sqeuclidean")
         distances[close] = found
     return distances
+
+
+def fits_float32(square: float) -> bool:
+    """Return whether float32 holds squared lengths like this one, and small parts of it."""
+    return 1e-30 < square < 1e30
 
 
 def _expand(rows: Any, squares: np.ndarray, centres: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from transferkit._algorithms.cluster_activations import fits_float32
 from transferkit._training.device import as_writable, csr_tensor, to_tensor
 
 __all__ = ["Rows", "make_rows"]
@@ -59,11 +60,15 @@ class Rows:
         squares = (self.squares.double() * self.weights).sum() / total
         return float((squares - (sums / total).square().sum()) / sums.shape[1])
 
-    def is_too_tight(self, squares: Tensor) -> bool:
-        """Return whether rows lie so close to their centres that float32 is too short to tell their distances."""
+    def needs_float64(self, squares: Tensor) -> bool:
+        """Return whether float32 is too short for rows at these squared distances from their centres.
+
+        They lie very close to them, or their numbers are too large or too small.
+        """
         total = float((squares.double() * self.weights).sum())
         length = float((self.squares.double() * self.weights).sum())
-        return self.squares.dtype == torch.float32 and 0 < total < TIGHT * length
+        is_tight = 0 < total < TIGHT * length
+        return self.squares.dtype == torch.float32 and (is_tight or not fits_float32(length))
 
     def distances_to(self, centres: Tensor, labels: Tensor) -> Tensor:
         """Return the squared distance of each row to the centre of its label, from differences where that is cheap."""

@@ -97,7 +97,7 @@ def find_clusters(
         chosen, random = _draw_sample(rows.n_rows, n_clusters, seed)
         start = _best_start(rows.select(chosen), n_clusters, init, n_init, limit, random)
         found = _iterate(rows, start, max_iter, limit)
-        if shift is None or not rows.is_too_tight(found.squares):
+        if shift is None or not rows.needs_float64(found.squares):
             break
     inertia = float((found.squares.double() * rows.weights).sum())
     return Clusters(_move_back(found.centres, shift), found.counts.cpu().numpy(), inertia, found.n_iter)
@@ -229,7 +229,7 @@ def _assign(X: Any, centres: np.ndarray, batch_size: int, device: str) -> tuple[
         if shift is None:
             break
         found.squares = rows.distances_to(to_tensor(near, rows.device), found.labels)
-        if not rows.is_too_tight(found.squares):
+        if not rows.needs_float64(found.squares):
             break
     return rows, found, shift
 
