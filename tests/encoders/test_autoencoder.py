@@ -235,7 +235,9 @@ def test_rows_that_it_cannot_learn_from_as_they_are_are_warned_of(move, message)
         AutoencoderEncoder((4,), 2, max_iter=1).fit(move(X))
 
 
-@pytest.mark.parametrize("X", [np.ones((20, 3)), np.zeros((20, 3)), np.arange(20.0)[:, None]])
+@pytest.mark.parametrize(
+    "X", [np.ones((20, 3)), sp.csr_array(np.full((20, 3), 0.1)), np.zeros((20, 3)), np.arange(20.0)[:, None]]
+)
 def test_rows_all_alike_and_single_features_are_learned_without_a_warning(X):
     encoder = AutoencoderEncoder((4,), 2, max_iter=1).fit(X)
     assert np.isfinite(encoder.transform(X)).all()

@@ -373,4 +373,5 @@ def _mean_and_variance(X):
         return X.mean(axis=0), X.var(axis=0)
     mean = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
     squares = np.asarray(X.multiply(X).mean(axis=0, dtype=np.float64)).ravel()
-    return mean.astype(X.dtype), np.maximum(squares - mean**2, 0)
+    variance = squares - mean**2
+    return mean.astype(X.dtype), np.where(variance > 1e-12 * squares, variance, 0)  # less is rounding
