@@ -92,6 +92,13 @@ def test_scale_of_all_features_scales_distances(rows, scale):
     assert map_far.quantisation_error_ / scale == pytest.approx(map_near.quantisation_error_, rel=1e-4)
 
 
+@pytest.mark.parametrize("encoder", [KMeansEncoder(4), SOMEncoder((2, 2))])
+def test_rows_whose_squares_overflow_are_refused(rows, encoder):
+    with pytest.raises(ValueError, match=f"{type(encoder).__name__} cannot square distances of rows"):
+        encoder.fit(rows * 1e155)
+    assert not hasattr(encoder, "n_iter_")
+
+
 def test_row_far_from_all_others_costs_them_nothing(rows):
     X = np.vstack([rows, np.full((1, 5), 1e7)])
     encoder = KMeansEncoder(5, n_init=3, activation="distance").fit(X)

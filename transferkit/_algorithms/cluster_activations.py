@@ -6,11 +6,12 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.spatial.distance import cdist
 
-__all__ = ["activate", "fits_float32", "squared_distances"]
+__all__ = ["activate", "check_squares", "fits_float32", "squared_distances"]
 
 
 CLOSE = 1e-3  # of its squared length: nearer to a centre, a row keeps fewer than about four digits of float32
 FAR = 1e6  # of the squared lengths of centres: farther rows keep too few digits of float32 to tell centres apart
+MOST = 1e150  # over the number of features: the sum of larger squares overflows
 VERY_CLOSE = 1e-10  # likewise, fewer than about five digits of float64
 
 
@@ -63,6 +64,15 @@ def _expand(rows: Any, squares: np.ndarray, centres: np.ndarray) -> np.ndarray:
     distances += squares[:, None]
     distances += np.einsum("ij,ij->i", centres, centres)
     return np.maximum(distances, 0, out=distances)
+
+
+def check_squares(rows: Any, name: str) -> None:
+    """Raise ValueError unless float64 holds the squared distances of dense rows; `name` is that of the estimator."""
+    largest = 0.0 if sp.issparse(rows) else max(float(rows.max()), -float(rows.min()))
+    if largest > MOST / rows.shape[1]:
+        raise ValueError(
+            f"{name} cannot square distances of rows with numbers as large as {largest:.3g}. Scale the features first."
+        )
 
 
 def activate(squared: np.ndarray, kind: str, scale: float) -> Any:

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 
-from transferkit._algorithms.cluster_activations import activate, squared_distances
+from transferkit._algorithms.cluster_activations import activate, check_squares, squared_distances
 from transferkit._algorithms.patches import pool_quadrants
 from transferkit._validation import (
     FLOATS,
@@ -308,6 +308,7 @@ class KMeansEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, Transform
                 f"n_clusters={self.n_clusters} needs at least as many {what}. Got n_samples={rows.shape[0]}: "
                 "give more rows or a smaller n_clusters."
             )
+        check_squares(rows, "KMeansEncoder")
         return find_clusters(
             rows,
             self.n_clusters,

@@ -9,7 +9,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.extmath import randomized_svd
 
-from transferkit._algorithms.cluster_activations import activate, squared_distances
+from transferkit._algorithms.cluster_activations import activate, check_squares, squared_distances
 from transferkit._algorithms.self_organising_map import (
     find_best_units,
     grid_coordinates,
@@ -155,6 +155,7 @@ class SOMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         """
         shape = self._check_grid()
         X = self._validate(X, reset=True)
+        check_squares(X, "SOMEncoder")
         random = check_random_state(self.random_state)
         coordinates = grid_coordinates(*shape, self.topology)
         weights = _start_on_plane(X, coordinates, random)
