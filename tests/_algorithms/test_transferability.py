@@ -81,6 +81,8 @@ def test_h_score_is_its_definition(shape):
     means = np.stack([rows[classes == k].mean(axis=0) for k in range(3)])[classes] - rows.mean(axis=0)
     expected = (1 - shrinkage) * np.trace(np.linalg.solve(covariance, means.T @ means / len(rows)))
     assert h_score(find_spectrum(rows, centre=True), rows, classes) == pytest.approx(expected, rel=1e-6)
+    far = rows + 1e7
+    assert h_score(find_spectrum(far, centre=True), far, classes) == pytest.approx(expected, rel=1e-5)
 
 
 def test_leep_is_its_definition():

@@ -29,11 +29,13 @@ def find_spectrum(rows: Any, centre: bool = False) -> RowSpectrum:
     rows : ndarray or sparse matrix of shape (n_samples, n_features)
         Features.
     centre : bool, default=False
-        Whether the mean row is subtracted first (without forming the difference).
+        Whether the mean row is subtracted first, of sparse rows in the products.
     """
     n_samples, n_features = rows.shape
     rows = rows.astype(np.float64)
     mean = np.asarray(rows.mean(axis=0)).ravel() if centre else np.zeros(n_features)
+    if centre and not sp.issparse(rows):  # products of rows far from zero leave nothing of differences
+        rows, mean = rows - mean, np.zeros(n_features)
     if n_features <= n_samples:
         gram = to_dense(rows.T @ rows) - n_samples * np.outer(mean, mean)
         values, right = np.linalg.eigh(gram)
