@@ -12,7 +12,7 @@ from transferkit._algorithms.feature_blocks import FeatureBlocks, multiply_rows,
 __all__ = ["CentredRows", "centre_rows"]
 
 CHUNK_ENTRIES = 4_000_000  # entries of a dense block of rows
-MOST_SPARSE = 100_000_000  # entries, zeros included, of sparse rows that may be made dense where precision asks for it
+MOST_SPARSE = 30_000_000  # entries, zeros included, of sparse rows that may be made dense where precision asks for it
 
 
 @dataclass

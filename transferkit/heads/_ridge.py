@@ -91,10 +91,9 @@ class RidgeHead(KeepsSourceMixin, MultiOutputMixin, RegressorMixin, VersionedEst
     too far apart for products, X itself is decomposed (QR) for each alpha. The penalty is on the weights as they are,
     so a column of large numbers is hardly penalised: scale the features if that is not meant.
 
-    Sparse features are centred in the products, and are made dense, a block of rows at a time, for that QR alone. Where
-    X has more than 1e8 entries, zeros included, a LinAlgWarning says instead that scales differ too much. Where both
-    sides are longer than 4000, a single alpha is solved by conjugate gradients and `alphas` is refused. Computed in
-    float64; no torch involved.
+    Sparse features are centred in the products, and made dense for that QR alone. Where X has more than 3e7 entries,
+    zeros included, a LinAlgWarning says instead that scales differ too much. Where both sides are longer than 4000, a
+    single alpha is solved by conjugate gradients and `alphas` is refused. Computed in float64; no torch involved.
 
     References
     ----------
