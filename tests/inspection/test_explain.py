@@ -19,6 +19,7 @@ from transferkit import (
     LogisticHead,
     LogisticHeadCV,
     LSAEncoder,
+    MLPHeadClassifier,
     PretrainedEncoder,
     RidgeHead,
     TfidfEncoder,
@@ -28,6 +29,7 @@ from transferkit import (
     save,
     top_terms,
 )
+from transferkit.compression import prune, quantise
 
 SUBJECTS = {
     "pet": ["cat", "dog", "fur", "paw", "tail"],
@@ -224,3 +226,25 @@ def test_number_of_terms_is_checked(n):
     for name, call in calls.items():
         with pytest.raises(ValueError, match=rf"The 'n' argument of {name} must be an int in the range .*Got {n}"):
             call(n)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("compress", [None, "prune", "float16", "int8"])
+def test_heads_without_hidden_layers_are_linear_whatever_they_are_called(compress, n_classes):
+    texts, labels = TEXTS * 3, (np.arange(3 * len(TEXTS)) % n_classes).tolist()
+    for head in (MLPHeadClassifier((), max_iter=5, random_state=0), LogisticHead()):
+        model = make_pipeline(TfidfEncoder(), head).fit(texts, labels)
+        if compress == "prune":
+            model.steps[-1] = ("head", prune(model[-1], amount=0.3))
+        elif compress is not None:
+            model.steps[-1] = ("head", quantise(model[-1], compress))
+        found = explain(model, TEXTS[0])
+        decision = found.contributions.sum(axis=0) + found.intercept
+        np.testing.assert_allclose(decision, np.ravel(model.decision_function(TEXTS[:1])), rtol=1e-3, atol=1e-3)
+        assert top_terms(model, 1).keys() == set(range(n_classes))
+
+
+def test_networks_with_hidden_layers_are_refused():
+    model = make_pipeline(TfidfEncoder(), MLPHeadClassifier((3,), max_iter=2)).fit(TEXTS, LABELS)
+    with pytest.raises(TypeError, match="MLPHeadClassifier has hidden layers"):
+        explain(model, TEXTS[0])

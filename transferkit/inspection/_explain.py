@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
+from transferkit._algorithms.compression import widen_layers
 from transferkit._validation import check_count, check_is_fitted, with_plain_outputs
 from transferkit.inspection._explanation import Explanation
 from transferkit.inspection._term_parts import NotLinearError, pull_back, split_features, text_encoder
@@ -155,11 +156,17 @@ def _take_apart(model, function):
 
 def _read_head(head, function):
     """Return weights (n_features, n_outputs), intercepts and the label of each output."""
-    if not hasattr(head, "coef_") or not hasattr(head, "intercept_"):
-        raise TypeError(_refusal(function, f"{type(head).__name__} has no coef_ and intercept_"))
-    coef = head.coef_.toarray() if sp.issparse(head.coef_) else np.asarray(head.coef_)
-    coef = np.atleast_2d(coef).T.astype(np.float64)
-    intercept = np.broadcast_to(np.asarray(head.intercept_, np.float64), coef.shape[1])
+    layers = getattr(head, "coefs_", ())
+    if len(layers) == 1:  # a network without hidden layers, or a linear head that was pruned or quantised
+        coef, intercept = widen_layers(layers, getattr(head, "scales_", None))[0], head.intercepts_[0]
+    elif hasattr(head, "coef_") and hasattr(head, "intercept_"):
+        coef = np.atleast_2d(head.coef_.toarray() if sp.issparse(head.coef_) else np.asarray(head.coef_)).T
+        intercept = head.intercept_
+    else:
+        reason = "hidden layers" if layers else "no coef_ and intercept_"
+        raise TypeError(_refusal(function, f"{type(head).__name__} has {reason}"))
+    coef = coef.astype(np.float64)
+    intercept = np.broadcast_to(np.asarray(intercept, np.float64), coef.shape[1])
     classes = np.asarray(getattr(head, "classes_", np.arange(coef.shape[1])))
     if coef.shape[1] == 1:
         return coef, intercept, classes[-1:]
