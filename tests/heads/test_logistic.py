@@ -217,6 +217,7 @@ def test_warns_when_it_did_not_converge():
             {"C": -1},
             r"The 'C' parameter of LogisticHead must be a float in the range \(0.0, inf\). Got -1 instead.",
         ),
+        ({"C": np.inf}, r"a float in the range \(0.0, inf\). Got inf instead."),
         ({"tol": 0}, "The 'tol' parameter of LogisticHead must be a float"),
         ({"max_iter": 0}, "The 'max_iter' parameter of LogisticHead must be an int"),
         ({"class_weight": "even"}, "The 'class_weight' parameter of LogisticHead"),

@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 from scipy.special import log_expit, log_softmax
 from sklearn.base import clone
 from sklearn.datasets import load_iris, make_classification
-from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -151,3 +151,20 @@ def test_a_regression_has_no_classes_to_match():
     weights, coverage = match_prior(Source(), None, 2)
     np.testing.assert_array_equal(weights, [[1.0, 2.0]])
     assert "classes_matched" not in coverage
+
+
+def test_a_prior_that_matches_nothing_is_named():
+    X, y = load_iris(return_X_y=True)
+    source = LogisticRegression(max_iter=1000).fit(X, y)
+    with pytest.warns(UserWarning, match=r"prior has no effect: its classes, such as .*0.*, .* such as .*'0'"):
+        head = LogisticHead(prior=source).fit(X, y.astype(str))
+    np.testing.assert_array_equal(head.coef_, LogisticHead().fit(X, y).coef_)
+    named = LogisticHead().fit(pd.DataFrame(X, columns=list("abcd")), y)
+    with pytest.warns(UserWarning, match="prior has no effect: its names of features, such as 'a', .* such as 'w'"):
+        LogisticHead(prior=named).fit(pd.DataFrame(X, columns=list("wxyz")), y)
+
+
+def test_a_regression_is_no_prior_of_a_classifier():
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match=r"prior must be a classifier with classes_.*Got Ridge"):
+        LogisticHead(prior=Ridge().fit(X, y)).fit(X, y)

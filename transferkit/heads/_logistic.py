@@ -45,7 +45,8 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
     Parameters
     ----------
     C : float, default=1.0
-        Inverse strength of the penalty, larger than 0.
+        Inverse strength of the penalty, larger than 0 and finite: without any penalty classes that can be separated
+        have no optimum. ``C=1e10`` comes as near as numbers allow.
     class_weight : dict or "balanced", default=None
         Weights of the classes, {label: weight}, not negative; "balanced" gives every class the same total weight. With
         an indicator matrix only the latter, which gives ones and zeros of each label the same.

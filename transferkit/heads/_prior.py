@@ -1,6 +1,7 @@
 """Weights of a source model as the point that a penalty pulls to (L2-SP), matched by name and label."""
 
 import os
+import warnings
 
 import numpy as np
 
@@ -40,12 +41,25 @@ def match_prior(prior, classes, n_features, feature_names=None):
         "classes_new", "classes_dropped".
     """
     source = load_prior(prior)
+    if classes is not None and not hasattr(source, "classes_"):
+        raise ValueError(
+            f"prior must be a classifier with classes_, by which its weights are matched. Got {type(source).__name__}."
+        )
     coef = np.atleast_2d(np.asarray(source.coef_, dtype=np.float64))
     known = getattr(source, "classes_", None) if classes is not None else None
     if known is not None and len(known) == 2 and len(coef) == 1:
         coef = np.concatenate([-coef / 2, coef / 2])
     here, there = match_features(source, coef.shape[1], n_features, feature_names)
     rows, source_rows, lists = match_classes(known, classes, len(coef))
+    if len(rows) == 0 or len(here) == 0:
+        what, theirs = ("classes", known) if len(rows) == 0 else ("names of features", source.feature_names_in_)
+        ours = classes if len(rows) == 0 else feature_names
+        warnings.warn(
+            f"prior has no effect: its {what}, such as {theirs[0]!r}, and those of the task, such as {ours[0]!r}, have "
+            "none in common.",
+            UserWarning,
+            stacklevel=5,
+        )
     weights = np.zeros((len(coef) if classes is None else len(classes), n_features))
     weights[np.ix_(rows, here)] = coef[np.ix_(source_rows, there)]
     counts = {
