@@ -144,8 +144,7 @@ def test_names_that_the_encoder_does_not_know_are_looked_at():
     pandas = pytest.importorskip("pandas")
     X = pandas.DataFrame(np.random.RandomState(0).rand(40, 3) + Y[:, None], columns=list("abc"))
     model = TransferClassifier(TorchEncoder(torch.nn.Identity()), strategy="frozen")
-    with pytest.warns(UserWarning, match="X has feature names, but TorchEncoder was fitted without"):
-        model.fit(X, Y)
+    assert model.fit(X, Y).feature_names_in_.tolist() == ["a", "b", "c"]
     for method in (model.predict, model.predict_proba, model.decision_function):
         with pytest.raises(ValueError, match="feature names should match"):
             method(X[["c", "b", "a"]])
