@@ -9,6 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import estimator_checks
 
 from transferkit import (
     LogisticHead,
@@ -136,6 +137,12 @@ def test_a_weight_is_worth_as_many_copies(strategy):
         found, expected = (each.strategy_scores_[name] for each in (weighted, copied))
         np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3)
     np.testing.assert_allclose(weighted.predict_proba(X), copied.predict_proba(X), atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_contract_of_scikit_learn_on_weights_holds_with_the_default_head(kind):
+    check = getattr(estimator_checks, f"check_sample_weight_equivalence_on_{kind}_data")
+    check("TransferClassifier", TransferClassifier(strategy="scratch"))
 
 
 @pytest.mark.parametrize("joint_rows", [600, 10], ids=["together", "around the best"])

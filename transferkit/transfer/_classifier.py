@@ -132,7 +132,9 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
     An unfitted `encoder` is fitted anew in every fold, so that held-out labels stay unseen even where it uses labels.
     What is learned without labels is learned once, on all labelled rows, those held out included: the vocabulary and
     the idf of TF-IDF ("scratch", "prior", the new words of a `source`), the mean and the scale of the blocks of
-    "prior", and an unfitted encoder in the strategies "prior" and "finetune".
+    "prior", and an unfitted encoder in the strategies "prior" and "finetune". A head that chooses its own parameters
+    (a LogisticHeadCV with ``strategy="frozen"``, a GridSearchCV) does so on features of an encoder that has seen all
+    the labels it is given: with an unfitted encoder that uses labels, search over the TransferClassifier instead.
 
     In a parameter grid for `encoder` give paths or ``PretrainedEncoder(fitted)``: scikit-learn clones the values of
     a grid, and any other transformer comes out of that unfitted.
