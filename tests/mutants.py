@@ -42,6 +42,7 @@ SELECTION, CANDIDATES = "transfer/_domain_selection.py", "transfer/_domain_candi
 DOMAIN = "transfer/test_domain_classifier.py"
 TASK_FILE, OUTCOME, FINETUNE = "transfer/_task.py", "transfer/_outcome.py", "transfer/_finetune.py"
 RULES, MISSING = "transfer/test_rules.py", "transfer/test_missing_classes.py"
+LBFGS = "_training/lbfgs.py"
 LOOP, TASK, TRAINING = "_training/training_loop.py", "_training/network_task.py", "_training/test_network_training.py"
 MLP = "heads/test_mlp_training.py"
 SEARCH, CV = "heads/_search_table.py", "heads/test_logistic_cv.py"
@@ -294,6 +295,20 @@ MUTANTS = [
     ),
     # When a solver ends, and how networks are trained.
     Mutant(
+        "solver: failed search is no success",
+        LBFGS,
+        "run.record(solution, failed, gaps, iteration, run.is_good(failed, gaps))",
+        "run.record(solution, failed, gaps, iteration, failed)",
+        "heads/test_outliers.py::test_a_failed_line_search_is_no_convergence",
+    ),
+    Mutant(
+        "solver: scores that move far",
+        LBFGS,
+        "done &= ~self._moves_far(direction)",
+        "pass",
+        "heads/test_outliers.py::test_an_outlier_does_not_end_training_early",
+    ),
+    Mutant(
         "solver: share of the intercept",
         "_training/coordinates.py",
         "gap += gradient.coords[-1].square().sum(1)",
@@ -347,7 +362,7 @@ MUTANTS = [
         LOOP,
         "if not math.isfinite(loss):",
         "if False:",
-        MLP + "::test_explosion_names_epoch_rate_and_what_to_try",
+        MLP + "::test_training_ends_in_the_epoch_without_a_finite_loss",
     ),
     Mutant(
         "network: stalled epochs",
@@ -369,7 +384,7 @@ MUTANTS = [
         SEARCH,
         "key = (n_scores, ",
         "key = (0, ",
-        "heads/test_fold_scores.py::test_a_candidate_with_fewer_scores_than_others_has_no_mean",
+        "heads/test_fold_scores.py::test_a_loss_of_nan_does_not_win_against_one_that_is_known",
     ),
     Mutant(
         "search: least loss",

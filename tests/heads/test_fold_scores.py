@@ -171,6 +171,17 @@ def test_a_score_of_nan_never_wins():
     assert search.best_score_ == np.nanmax(search.cv_results_["mean_test_score"])
 
 
+def test_a_loss_of_nan_does_not_win_against_one_that_is_known():
+    X, y, seen = np.arange(20.0)[:, None] - 9.5, np.arange(20) % 4 > 1, []
+
+    def score(head, X, y):
+        seen.append(head)
+        return np.nan if len(seen) <= 2 else -1.0  # both folds of the smallest C come first
+
+    search = LogisticHeadCV([0.1, 1.0, 10.0], scoring=score, cv=2).fit(X, y)
+    assert (search.C_, search.best_score_) == (1.0, -1.0)
+
+
 def test_a_candidate_with_fewer_scores_than_others_has_no_mean():
     scores = np.array([[0.9, np.nan, np.nan], [0.5, 0.7, np.nan], [0.1, 0.3, np.nan]])
     means, deviations = average_folds(scores)

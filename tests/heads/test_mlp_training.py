@@ -554,7 +554,12 @@ def test_explosion_names_epoch_rate_and_what_to_try(digits):
     copied = pickle.loads(pickle.dumps(caught.value))
     assert str(copied) == str(caught.value)
     assert copied.learning_rate == 1000.0
-    assert copied.epoch < 50  # the first without a finite loss, and not the last of all
+
+
+def test_training_ends_in_the_epoch_without_a_finite_loss(digits):
+    X, y, _, _ = digits
+    with pytest.raises(DivergenceError, match=r"in epoch [1-5]:"):
+        MLPHeadRegressor((16,), solver="sgd", learning_rate_init=1e30, random_state=0).fit(X, y)
 
 
 @pytest.mark.parametrize(("rate", "what"), [(1e200, "inf|nan"), (1e30, r"\d.*e\+\d+")])
