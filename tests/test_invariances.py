@@ -151,7 +151,8 @@ NUMERICAL = [*PREDICTORS, DOMAIN, *TRANSFORMERS]
 # For contracts about what goes in and comes out, strategies of one class need not be told apart
 USUAL = [name for name in MODELS if name not in (TUNED, UNFITTED) and "scratch" not in name]
 WITH_TUNED = [*USUAL, TUNED]
-SLOW = [name for name in MODELS if "Transfer" in name and "Regressor" not in name]  # a tenth of a second and more
+# A tenth of a second and more
+SLOW = ["LogisticHeadCV", *(name for name in MODELS if "Transfer" in name and "Regressor" not in name)]
 WITH_WEIGHTS = [*PREDICTORS, UNFITTED]
 DENSE_ONLY = [TUNED, "TorchEncoder", "CORAL", "LinearTransport"]
 
@@ -199,10 +200,6 @@ KNOWN = {
     **{
         (name, "fork"): "hangs in a fork of a process whose threads have worked"
         for name in [*LOGISTIC, "KMeansEncoder"]
-    },
-    **{
-        (name, "modes of torch"): "raises or rounds under autocast"
-        for name in [*LOGISTIC, "MLPHeadClassifier", "MLPHeadRegressor", "AutoencoderEncoder", "TorchEncoder"]
     },
     **{
         (name, "rows all alike"): "the decomposition of a matrix of zeros is empty"
@@ -409,9 +406,7 @@ KINDS = {
     "float32": lambda X: X.astype(np.float32),
     "float64": lambda X: X.copy(),
     "columns first": np.asfortranarray,
-    "int": lambda X: X.round().astype(int),
     "CSR": sparse.csr_matrix,
-    "CSC": sparse.csc_matrix,
 }
 
 
@@ -613,7 +608,7 @@ def list_numbers(value):
         yield from list_numbers({k: v for k, v in vars(value).items() if k.endswith("_") and "scores" not in k})
 
 
-@every(NUMERICAL, "finite weights", factor=[1e150, 1e30, 1e20, 1e-30, 1e-300, 1e300])
+@every(NUMERICAL, "finite weights", factor=[1e150, 1e20, 1e-300, 1e300])
 def test_weights_that_are_not_finite_are_never_returned(name, factor):
     rows = ROWS.with_X(ROWS.X * factor)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -665,7 +660,7 @@ def test_fit_in_a_forked_child_ends(name):
     assert name in find_models_that_survive_a_fork()
 
 
-@every([name for name in USUAL if name != MULTI], "threads")
+@every([name for name in USUAL if name not in (MULTI, DOMAIN)], "threads")
 def test_fits_at_once_in_threads_are_those_of_one_after_the_other(name):
     turns = [ROWS, OTHER] * (1 if name in SLOW else 4)
     with ThreadPoolExecutor(8) as pool:
