@@ -44,7 +44,7 @@ TASK_FILE, OUTCOME, FINETUNE = "transfer/_task.py", "transfer/_outcome.py", "tra
 RULES, MISSING = "transfer/test_rules.py", "transfer/test_missing_classes.py"
 LBFGS = "_training/lbfgs.py"
 LOOP, TASK, TRAINING = "_training/training_loop.py", "_training/network_task.py", "_training/test_network_training.py"
-MLP = "heads/test_mlp_training.py"
+MLP, NETWORKS = "heads/test_mlp_training.py", "_training/network_training.py"
 SEARCH, CV = "heads/_search_table.py", "heads/test_logistic_cv.py"
 
 MUTANTS = [
@@ -330,18 +330,11 @@ MUTANTS = [
         TRAINING + "::test_mixup_mixes_rows_targets_and_weights_alike",
     ),
     Mutant(
-        "network: weights of held-out rows",
-        "_training/network_training.py",
-        "return ValidationSet(make_rows(examples.X, device), targets, weights)",
-        "return ValidationSet(make_rows(examples.X, device), targets, None)",
-        TRAINING + "::test_held_out_rows_count_by_their_weights",
-    ),
-    Mutant(
         "network: statistics of averages",
         TASK,
         "        if not layers:\n            return\n",
         "        return\n",
-        TRAINING + "::test_refreshed_batch_statistics_are_the_means_over_the_batches",
+        TRAINING + "::test_averages_have_batch_statistics_of_their_own",
     ),
     Mutant(
         "network: what a plateau watches",
@@ -370,6 +363,98 @@ MUTANTS = [
         "STALLED_EPOCHS = 3",
         "STALLED_EPOCHS = 9",
         "_training/test_schedules.py",
+    ),
+    Mutant(
+        "network: weights of held-out rows",
+        NETWORKS,
+        "ValidationSet(make_rows(examples.X, device), targets, weights)",
+        "ValidationSet(make_rows(examples.X, device), targets, None)",
+        TRAINING + "::test_held_out_rows_count_by_their_weights",
+    ),
+    Mutant(
+        "network: a row that is left over",
+        TASK,
+        "            del bounds[-2]",
+        "            pass",
+        MLP + "::test_left_over_row_is_trained_on_with_the_batch_before_it",
+    ),
+    Mutant(
+        "network: statistics of one row",
+        "_training/layers.py",
+        "training and len(x) > 1",
+        "training",
+        MLP + "::test_single_row_of_partial_fit_is_normalised_by_the_running_statistics",
+    ),
+    Mutant(
+        "network: exploded at the end",
+        NETWORKS,
+        "    if exploded or not math.isfinite(loss) or",
+        "    if not math.isfinite(loss) or",
+        MLP + "::test_explosion_of_the_last_step_is_named",
+    ),
+    Mutant(
+        "network: explosion of statistics",
+        NETWORKS,
+        "exploded = not has_statistics and loss",
+        "exploded = loss",
+        MLP + "::test_running_statistics_catch_up_on_features_far_from_zero",
+    ),
+    Mutant(
+        "network: statistics far behind",
+        NETWORKS,
+        "if has_statistics and not one_of_many and loss > USELESS * of_zeros:",
+        "if False:",
+        MLP + "::test_running_statistics_catch_up_on_features_far_from_zero",
+    ),
+    Mutant(
+        "network: worse than zeros",
+        NETWORKS,
+        "if is_regression and not one_of_many and",
+        "if False and",
+        MLP + "::test_regression_that_learned_nothing_of_unscaled_features_warns",
+    ),
+    Mutant(
+        "network: averages of pruned weights",
+        NETWORKS,
+        "max(options.average_from, settled)",
+        "options.average_from",
+        MLP + "::test_average_keeps_pruned_weights_at_zero",
+    ),
+    Mutant(
+        "network: class of one row",
+        "heads/_mlp_base.py",
+        "return np.concatenate([kept, single]), held",
+        "return kept, held",
+        MLP + "::test_class_of_one_row_is_trained_on_and_not_held_out",
+    ),
+    Mutant(
+        "network: few rows to hold out",
+        "heads/_mlp_base.py",
+        "n_classes == 0 or min(n_held, n_others - n_held) < n_classes",
+        "n_classes == 0",
+        MLP + "::test_rows_are_held_out_class_by_class_as_far_as_that_goes",
+    ),
+    # What is left of a head that gets smaller.
+    Mutant(
+        "compression: the better of two",
+        "compression.py",
+        "return refitted if refitted.score(X, y) >= pruned.score(X, y) else pruned",
+        "return refitted",
+        "test_compression.py::test_refit_that_scores_worse_is_not_taken",
+    ),
+    Mutant(
+        "compression: steps of a refit",
+        "heads/_refit.py",
+        "max(LEAST_EPOCHS, ceil(LEAST_STEPS * options.batch_size / problem.X.shape[0]))",
+        "LEAST_EPOCHS",
+        "test_compression.py::test_weights_that_are_left_are_refitted_on_data",
+    ),
+    Mutant(
+        "compression: units that are off",
+        "compression.py",
+        "[*([of_layer.max()] for of_layer in largest[:-1]), largest[-1]]",
+        "largest",
+        "test_compression.py::test_one_output_of_tiny_weights_is_refused_and_a_hidden_unit_that_is_off_is_not",
     ),
     # Which C and which alpha are best.
     Mutant(

@@ -436,6 +436,19 @@ def test_kind_of_the_labels_stays_that_of_the_first_partial_fit(digits):
     assert head.partial_fit(X, y[:, None].ravel()).multilabel_ is False
 
 
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+def test_indicators_of_partial_fit_are_zeros_and_ones(digits, kind):
+    X, y, _, _ = digits
+    indicators = np.eye(10)[y]
+    head = MLPHeadClassifier((), random_state=0)
+    for _ in range(2):  # the first call and those after it
+        for wrong in (2 * indicators, 2 * indicators - 1, indicators * 0.3 + 0.1):
+            with pytest.raises(ValueError, match="indicator matrix of zeros and ones"):
+                head.partial_fit(X, kind(wrong))
+        head.partial_fit(X, kind(indicators)).partial_fit(X, kind(indicators > 0))
+    assert head.n_iter_ == 4
+
+
 def test_labels_unseen_in_partial_fit_are_named(digits):
     X, y, _, _ = digits
     head = MLPHeadClassifier((8,))
@@ -551,6 +564,7 @@ def test_explosion_names_epoch_rate_and_what_to_try(digits):
     with pytest.raises(DivergenceError, match=r"in epoch \d+: .* rate 1e\+03.*such as 1e\+02.*clip_norm") as caught:
         head.fit(X, y)
     assert not hasattr(head, "coefs_")
+    assert caught.value.epoch < 50  # and not after all 200
     copied = pickle.loads(pickle.dumps(caught.value))
     assert str(copied) == str(caught.value)
     assert copied.learning_rate == 1000.0
