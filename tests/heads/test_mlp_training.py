@@ -14,7 +14,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from transferkit import MLPHeadClassifier, MLPHeadRegressor
+from transferkit import LogisticHead, MLPHeadClassifier, MLPHeadRegressor
+from transferkit.compression import prune
 from transferkit.exceptions import DivergenceError
 from transferkit.heads._mlp_base import hold_out
 
@@ -387,6 +388,15 @@ def test_schedules_go_on_from_one_partial_fit_to_the_next_as_in_fit(digits, kind
     assert parts.history_["batch_size"] == whole.history_["batch_size"]
     assert parts.n_steps_ == whole.n_steps_ == sum(-(-300 // size) for size in whole.history_["batch_size"])
     assert len({*whole.history_["batch_size"], *whole.history_["learning_rate"]}) > 2
+
+
+def test_heads_of_earlier_versions_and_linear_ones_go_on(digits):
+    X, y, _, _ = digits
+    earlier = MLPHeadClassifier((), batch_size=100, random_state=0).partial_fit(X, y, classes=range(10))
+    del earlier.n_steps_  # which they did not count
+    linear = prune(LogisticHead().fit(X, y), 0.0).set_params(batch_size=100)
+    for head in (earlier, linear):
+        assert head.partial_fit(X, y).n_steps_ == 10
 
 
 def test_partial_fit_after_the_end_of_a_cosine_warns(digits):

@@ -135,18 +135,22 @@ class NetworkTask:
         scores = self.network.predict(split(self.validation.rows))
         return float(self.score(scores, self.validation.targets, self.validation.weights))
 
-    def measure_end(self) -> tuple[float, float]:
-        """Return the mean loss of a sample of the rows, as they are predicted now, and that of zeros for all rows."""
+    def measure_end(self) -> float:
+        """Return the mean loss of a sample of the rows, as they are predicted now."""
         order = torch.arange(self.n_rows, device=self.randomness.order.device)
         sample = order[:: -(-self.n_rows // N_SAMPLED)]
         scores = self.network.predict(split(self.rows.take(sample)))
-        losses = self.loss(scores, self.targets.take(sample))[0]
+        return float(self.loss(scores, self.targets.take(sample))[0].mean())
+
+    def measure_zeros(self) -> float:
+        """Return the mean loss of all rows if all scores were zero."""
+        order = torch.arange(self.n_rows, device=self.randomness.order.device)
         n_together = max(1, CHUNK_BYTES // (self.targets.n_outputs * self.losses.element_size()))
-        of_zeros = torch.zeros((), dtype=self.losses.dtype, device=self.losses.device)
+        total = 0.0
         for begin in range(0, self.n_rows, n_together):
             targets = self.targets.take(order[begin : begin + n_together])
-            of_zeros += torch.sum(self.loss(torch.zeros_like(targets), targets)[0])
-        return float(losses.mean()), float(of_zeros) / self.n_rows
+            total += float(self.loss(torch.zeros_like(targets), targets)[0].sum())
+        return total / self.n_rows
 
     def is_finite(self) -> bool:
         """Return whether all parameters and running statistics are finite numbers."""

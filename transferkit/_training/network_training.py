@@ -271,18 +271,18 @@ def _check_end(task: NetworkTask, history: History, options: TrainingOptions, on
     Running statistics of batch normalisation that are far behind the weights are computed anew, unless this training is
     one of many, which sees a part of the rows.
     """
-    loss, of_zeros = task.measure_end()
-    has_statistics = bool(task.network.batch_norms())
-    if has_statistics and not one_of_many and loss > USELESS * of_zeros:
+    loss, has_statistics = task.measure_end(), bool(task.network.batch_norms())
+    if has_statistics and not one_of_many and loss > USELESS * task.measure_zeros():
         task.refresh_statistics(options.batch_size)
-        loss, of_zeros = task.measure_end()
-    exploded = not has_statistics and loss > EXPLODED * max(history.loss[0], of_zeros)
-    if exploded or not math.isfinite(loss) or not task.is_finite():
-        raise DivergenceError(
-            len(history.loss), history.learning_rate[-1], loss if exploded or not math.isfinite(loss) else math.nan
-        )
-    is_regression = options.loss in REGRESSION_LOSSES  # scores of classes may be far too large and yet in order
-    if is_regression and not one_of_many and loss > USELESS * of_zeros > 0:
+        loss = task.measure_end()
+    grew = not has_statistics and loss > EXPLODED * history.loss[0]
+    exploded = not math.isfinite(loss) or (grew and loss > EXPLODED * task.measure_zeros())
+    if exploded or not task.is_finite():
+        raise DivergenceError(len(history.loss), history.learning_rate[-1], loss if exploded else math.nan)
+    if one_of_many or options.loss not in REGRESSION_LOSSES:
+        return  # scores of classes may be far too large and yet in order
+    of_zeros = task.measure_zeros()
+    if loss > USELESS * of_zeros > 0:
         warnings.warn(
             f"After {len(history.loss)} epochs the mean loss is {loss:.3g}, and {of_zeros:.3g} for a network that "
             "returns zeros: nothing useful was learned. Bring the features to unit scale (StandardScaler), or train "
