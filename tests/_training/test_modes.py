@@ -1,4 +1,6 @@
-"""Inference mode and autocast of the caller change nothing, and stay as they are."""
+"""Inference mode, autocast and default device of the caller change nothing, and stay as they are."""
+
+from functools import cache
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ Y = load_digits().target[:120] % 3
 TEXTS = ["red cat sat", "blue dog ran", "red fox ran", "blue ant sat", "a red dog", "a blue fox"] * 8
 
 
+@cache
 def make_module():
     torch.manual_seed(0)
     return torch.nn.Sequential(torch.nn.Linear(64, 12), torch.nn.ReLU(), torch.nn.Linear(12, 6))
@@ -71,13 +74,16 @@ def test_modes_of_the_caller_change_nothing(name):
         assert torch.is_autocast_enabled("cpu")
         with torch.inference_mode():
             answers.append(ANSWERS[name]())
+    with torch.device("meta"):
+        answers.append(ANSWERS[name]())
+        assert torch.get_default_device().type == "meta"
     for answer in answers:
         np.testing.assert_array_equal(answer, expected)
 
 
 def test_module_that_was_made_in_inference_mode_can_be_fine_tuned():
     with torch.inference_mode():
-        module = make_module()
+        module = make_module.__wrapped__()
     model = TransferClassifier(TorchEncoder(module), strategy="finetune", cv=2).fit(X[:60], Y[:60])
     assert not torch.equal(model.encoder_.module[0].weight, module[0].weight)
 

@@ -10,10 +10,11 @@ __all__ = ["with_own_modes"]
 
 @contextmanager
 def with_own_modes() -> Iterator[None]:
-    """Switch off the caller's inference mode and automatic casts; also a decorator.
+    """Switch off the caller's inference mode, automatic casts and default device; also a decorator.
 
     In inference mode nothing is learned by differentiation, and its tensors cannot be changed later. Under autocast
-    products come back in half precision. Not for generators, whose caller would see the modes between two items.
+    products come back in half precision. Tensors for which no device is named belong on the CPU. Not for generators,
+    whose caller would see the modes between two items.
     """
     with ExitStack() as stack:
         if torch.is_inference_mode_enabled():
@@ -21,4 +22,6 @@ def with_own_modes() -> Iterator[None]:
         for device in ("cpu", "cuda"):
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
         yield
