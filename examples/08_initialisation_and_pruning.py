@@ -33,11 +33,12 @@ ax.legend()
 plt.show()
 
 # %%
-# Drop the smallest weights after training; or while it goes on, so that the rest can make up for them; or keep all of
-# them in 16 or 8 bits; or name a number of bytes and let held-out rows find the best way to fit.
+# Drop the smallest weights after training, and train the rest again; or drop them while training goes on; or keep all
+# of them in 16 or 8 bits; or name a number of bytes and let held-out rows find the best way to fit.
 head = MLPHeadClassifier(128, max_iter=60, **options).fit(X_train, y_train)
 shares = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
 found = {"pruned after training": [prune(head, share) for share in shares]}
+found["pruned and trained again"] = [prune(head, share, X=X_train, y=y_train) for share in shares]
 found["pruned while training"] = [
     prune(clone(head).set_params(prune_schedule={"amount": share, "begin": 5}).fit(X_train, y_train), 0)
     for share in shares
@@ -48,7 +49,7 @@ found["fitted into a budget"] = [prune(head, budget=size, X=X_valid, y=y_valid) 
 # %%
 ax = plt.subplots()[1]
 ax.axhline(100 * head.score(X_test, y_test), color="grey", linestyle=":", label="as trained")
-for (name, models), marker in zip(found.items(), "os^D", strict=True):
+for (name, models), marker in zip(found.items(), "osv^D", strict=True):
     sizes, scores = zip(*((m.compression_["n_bytes"] / 1000, m.score(X_test, y_test)) for m in models), strict=True)
     ax.plot(sizes, [100 * score for score in scores], marker, linestyle="-", label=name)
     print(name, [f"{size:.1f} KB: {score:.1%}" for size, score in zip(sizes, scores, strict=True)])
