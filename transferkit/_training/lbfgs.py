@@ -23,7 +23,6 @@ FEW_DONE = 4  # a quarter of the problems: for fewer it is not worth copying wha
 STEPS_TO_JUDGE = 3
 FAR = 0.5  # change of a score that its curvature does not outlast
 STEPS_REMEMBERED = 10  # of which the objectives are kept
-SLOWEST_RATE = 0.95  # of gain from one five steps to the next; irregular progress is taken for slow
 
 
 @dataclass
@@ -53,12 +52,11 @@ def minimise(
     """Minimise loss(scores + offset) + penalty / 2 of each problem.
 
     A problem ends when what its objective may still lose is bounded (see `bound_gap`) by the fraction `tol` both of the
-    objective and of what training has gained, or when that is estimated: by the slopes along its last five directions
-    (half of one is the gain of a Newton step; five times that allows for what L-BFGS does not see) and by the rate at
-    which its last ten steps gained. It also ends when rounding hides all progress: when no lower point is found, or
-    when the last ten steps together have not lowered the objective by more than its rounding. Then it counts as
-    converged only if its gap is estimated to be small. `on_iteration(run)` is called after each iteration; a true
-    answer stops all problems.
+    objective and of what training has gained, or when that is estimated by the slopes along its last five directions:
+    half of one is the gain of a Newton step, and five times that allows for what L-BFGS does not see. It also ends when
+    rounding hides all progress: when no lower point is found, or when the last ten steps together have not lowered the
+    objective by more than its rounding. Then it counts as converged only if its gap is estimated to be small.
+    `on_iteration(run)` is called after each iteration; a true answer stops all problems.
 
     Parameters
     ----------
@@ -161,7 +159,7 @@ class Run:
         size = size.clamp_min(NEGLIGIBLE_LOSS * self.loss.weights.sum(0, dtype=torch.float64))
         proven = self.coordinates.bound_gap(self.gradient, self.curvature) / size
         steepest = torch.stack(self.slopes).amax(0) / size
-        gaps = torch.maximum(5 * steepest, extrapolate_gain(self.past) / size)
+        gaps = 5 * steepest
         plausible = (proven <= 30 * self.tol) | (steepest <= max(self.tol / 1000, self.noise))
         plausible |= torch.full_like(plausible, self.trusted)
         plausible &= self.hessian is not None or len(self.past) > STEPS_TO_JUDGE  # the first slopes have no scale
@@ -261,14 +259,6 @@ class Run:
         solution.values[problems], solution.gaps[problems] = self.values[chosen], gaps[chosen]
         solution.n_iter[problems.cpu()] = n_iter
         solution.converged[problems] = converged[chosen]
-
-
-def extrapolate_gain(values: list[Tensor]) -> Tensor:
-    """Return what is still to gain if the last five steps' gain keeps shrinking as it did before them."""
-    last, middle, first = values[-1], values[-6:][0], values[-11:][0]
-    late, early = middle - last, first - middle
-    rate = (late / early.clamp_min(torch.finfo(late.dtype).tiny)).clamp(0, SLOWEST_RATE)
-    return late * rate / (1 - rate)
 
 
 @dataclass

@@ -105,10 +105,10 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
     combinations of the rows and are kept as such. Sparse features are never made dense, and centring them is done in
     the products.
 
-    Training ends where what is still to gain is estimated to be small: from the slopes along the last steps and from
-    how fast the objective fell. Up to 600 features (or rows, where these are fewer) the estimate is then checked with
-    the Hessian at the point that was reached, as neither sees a direction that an outlier makes look flat; with more,
-    an outlier thousands of times larger than the other rows may end training early.
+    Training ends where the slopes along the last steps say that little is left to gain. Up to 600 features (or rows,
+    where these are fewer) that is then checked with the Hessian at the point that was reached, since slopes tell
+    nothing of a direction that an outlier makes look flat; with more, an outlier thousands of times larger than the
+    other rows may end training early.
 
     float32 features are trained in float32, or in float64 where they are few or too large for float32; everything else
     in float64.
