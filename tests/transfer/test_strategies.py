@@ -26,6 +26,7 @@ from transferkit import (
     PretrainedEncoder,
     TfidfEncoder,
     TransferClassifier,
+    TransferRegressor,
     WordVectorEncoder,
     explain,
 )
@@ -110,6 +111,17 @@ def test_words_that_only_pretraining_saw_are_understood(any_encoder):
     assert model.strategy_ == "prior"
     assert model.score(TEST_TEXTS, TEST_LABELS) > 0.95
     assert TransferClassifier(strategy="scratch").fit(texts, labels).score(TEST_TEXTS, TEST_LABELS) < 0.93
+
+
+@pytest.mark.parametrize("joint_rows", [600, 10], ids=["together", "around the best"])
+@pytest.mark.parametrize("text", ["cat dog", "unheard", ""])
+def test_texts_that_are_all_alike_say_nothing_of_other_texts(any_encoder, monkeypatch, joint_rows, text):
+    monkeypatch.setattr("transferkit.transfer._prior.MOST_JOINT_ROWS", joint_rows)
+    model = TransferClassifier(any_encoder, strategy="prior").fit([text] * 24, LABELS)
+    np.testing.assert_allclose(model.predict_proba([text, "stock bond", "moon"]), 1 / 3, atol=1e-3)
+    targets = np.arange(24.0)
+    regressor = TransferRegressor(any_encoder, strategy="prior").fit([text] * 24, targets)
+    np.testing.assert_allclose(regressor.predict([text, "stock bond", "moon"]), targets.mean(), rtol=1e-3)
 
 
 def test_words_that_only_the_labels_saw_count_too(encoder):

@@ -12,9 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+ROUNDING = 16 * float(np.finfo(np.float32).eps)  # what is left of rows that are all alike, as a share of their norm
+
 
 class TermBlocks(NamedTuple):
-    """The two blocks of features of some rows, each of mean squared row norm one."""
+    """The two blocks of features of some rows, each of mean squared row norm one, or zero where rows are all alike."""
 
     rows: sparse.csr_matrix  # (n_rows, n_seen), columns of terms that the rows hold
     dense: np.ndarray  # (n_rows, n_components), centred and without the common direction
@@ -61,13 +63,20 @@ def make_blocks(rows: sparse.csr_matrix, column_scales: np.ndarray, vectors: np.
     dense = np.asarray(scaled[:, :n_known] @ vectors[seen[:n_known]])
     mean = dense.mean(0)
     common = mean / max(np.linalg.norm(mean), 1e-12)
+    before = _mean_norm(dense)
     dense -= mean
     dense -= np.outer(dense @ common, common)
     term_scale = 1 / max(np.sqrt(np.square(scaled.data, dtype=np.float64).sum() / n_rows), 1e-12)
-    dense_scale = 1 / max(np.sqrt(np.square(dense, dtype=np.float64).sum() / n_rows), 1e-12)
+    spread = _mean_norm(dense)
+    dense_scale = 1 / spread if spread > ROUNDING * before else 0.0
     scaled.data *= np.float32(term_scale)
     dense *= np.float32(dense_scale)
     return TermBlocks(scaled, dense, seen, column_scales, vectors, float(term_scale), float(dense_scale), mean, common)
+
+
+def _mean_norm(rows: np.ndarray) -> float:
+    """Return the root of the mean squared norm of rows."""
+    return float(np.sqrt(np.square(rows, dtype=np.float64).sum() / len(rows)))
 
 
 def block_factors(alpha: float) -> tuple[float, float]:
