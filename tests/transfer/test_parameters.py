@@ -7,8 +7,11 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor, BaggingClassifier, BaggingRegressor
 
 from transferkit import (
+    DomainTransferClassifier,
     LogisticHead,
+    LogisticHeadCV,
     LSAEncoder,
+    MLPHeadClassifier,
     MultiTaskTransfer,
     PretrainedEncoder,
     RidgeHead,
@@ -32,13 +35,22 @@ def make(name):
         "source": lambda: TransferClassifier(source=LogisticHead().fit(X, Y)),
         "texts": lambda: TransferClassifier(LSAEncoder(2, min_df=1).fit(TEXTS)),
         "regressor": lambda: TransferRegressor(frozen, RidgeHead()),
+        "domains": lambda: DomainTransferClassifier(frozen, LogisticHead()),
+        "prior": lambda: LogisticHead(prior=LogisticHead().fit(X, Y)),
+        "prior of a search": lambda: LogisticHeadCV(prior=LogisticHead().fit(X, Y)),
+        "prior of a ridge": lambda: RidgeHead(prior=RidgeHead().fit(X, Y)),
+        "first weights": lambda: MLPHeadClassifier(weight_init=MLPHeadClassifier(4, max_iter=1).fit(X, Y)),
+        "first weights by name": lambda: MLPHeadClassifier(),
         "tasks": lambda: MultiTaskTransfer(TransferClassifier(frozen, LogisticHead())),
     }[name]()
 
 
-@pytest.mark.parametrize(
-    "name", ["frozen", "wrapped", "path", "unfitted", "scratch", "source", "texts", "regressor", "tasks"]
-)
+HEADS = ["prior", "prior of a search", "prior of a ridge", "first weights", "first weights by name"]
+NAMES = ["frozen", "wrapped", "path", "unfitted", "scratch", "source", "texts", "regressor", "domains", "tasks", *HEADS]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("name", NAMES)
 def test_parameters_can_be_read_and_set_again(name):
     model = make(name)
     params = model.get_params()
@@ -58,6 +70,28 @@ def test_what_is_frozen_has_no_parameters_of_its_own_and_refuses_new_ones():
         model.set_params(encoder__n_components=1)
     assert (source.source.C, model.encoder.n_components) == (1.0, 2)
     assert model.set_params(encoder=PCA(), encoder__n_components=3).encoder.n_components == 3
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    ("name", "inner"),
+    [
+        ("domains", "encoder__n_components"),
+        ("prior", "prior__C"),
+        ("prior of a search", "prior__C"),
+        ("prior of a ridge", "prior__alpha"),
+        ("first weights", "weight_init__random_state"),
+    ],
+)
+def test_models_that_clones_share_keep_their_parameters(name, inner):
+    model = make(name)
+    parameter, _, of_it = inner.partition("__")
+    shared = getattr(clone(model), parameter)
+    before = getattr(shared, of_it)
+    with pytest.raises(ValueError, match=f"'{inner}' cannot be set: the {parameter} is pretrained"):
+        model.set_params(**{inner: 9})
+    assert getattr(shared, of_it) == before
+    assert not any(each.startswith(f"{parameter}__") for each in model.get_params())
 
 
 @pytest.mark.parametrize("ensemble", [BaggingClassifier, AdaBoostClassifier])

@@ -6,10 +6,67 @@ import warnings
 import numpy as np
 
 
-class KeepsSourceMixin:
+class FrozenParametersMixin:
+    """Parameters whose values were pretrained. Clones share these, so nothing inside them is a parameter of their own.
+
+    Subclasses say in `_find_frozen(params)` which parameters that is true of, by their values.
+    """
+
+    def get_params(self, deep=True):
+        """Return the parameters; those inside what was pretrained are not among them, because it is frozen.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the parameters of estimators that are yet to be fitted.
+
+        Returns
+        -------
+        params : dict
+            Parameter names and values.
+        """
+        params = super().get_params(deep)
+        frozen = self._find_frozen(params) if deep else ()
+        return {name: value for name, value in params.items() if name.split("__")[0] not in frozen or name in frozen}
+
+    def set_params(self, **params):
+        """Set parameters.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameter names and values.
+
+        Returns
+        -------
+        self : estimator
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter inside what was pretrained is to be set: it is frozen.
+        """
+        frozen = self._find_frozen(vars(self) | params)
+        for name in params:
+            parameter, is_inner, _ = name.partition("__")
+            if is_inner and parameter in frozen:
+                raise ValueError(
+                    f"{name!r} cannot be set: the {parameter} is pretrained, and changing its parameters would not "
+                    f"change what it has learned. Set or search over `{parameter}` itself (an encoder as a path or in "
+                    "a PretrainedEncoder), or give one that is not fitted yet where that is allowed."
+                )
+        return super().set_params(**params)
+
+
+class KeepsSourceMixin(FrozenParametersMixin):
     """Clones keep the source model that a parameter gives: it is knowledge, and cloning must not unfit it."""
 
     _source_parameter = "prior"
+
+    def _find_frozen(self, params):
+        is_model = hasattr(params.get(self._source_parameter), "get_params")
+        return {self._source_parameter} if is_model else set()
 
     def __sklearn_clone__(self):
         twin = super().__sklearn_clone__()

@@ -37,6 +37,7 @@ from transferkit.adaptation import (
 from transferkit.adaptation._domains import as_rows, read_domains
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.heads import LogisticHead
+from transferkit.heads._prior import FrozenParametersMixin
 from transferkit.transfer._domain_candidates import (
     BLENDS,
     PRIOR,
@@ -57,10 +58,10 @@ from transferkit.transfer._domain_selection import (
     tabulate,
     warn_too_few_labels,
 )
-from transferkit.transfer._estimator import head_has, is_frozen
+from transferkit.transfer._estimator import find_frozen, head_has, is_frozen
 
 
-class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
+class DomainTransferClassifier(FrozenParametersMixin, ClassifierMixin, VersionedEstimator):
     """Classify rows of a domain without labels with the labels of another, and know when not to adapt.
 
     Parameters
@@ -388,6 +389,9 @@ class DomainTransferClassifier(ClassifierMixin, VersionedEstimator):
         if isinstance(self.encoder, PretrainedEncoder):
             return clone(self.encoder)
         return PretrainedEncoder(self.encoder) if is_frozen(self.encoder) else clone(self.encoder)
+
+    def _find_frozen(self, params):
+        return find_frozen(params)
 
     def __sklearn_clone__(self):
         twin = super().__sklearn_clone__()

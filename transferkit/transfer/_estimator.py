@@ -16,10 +16,11 @@ from transferkit._validation import (
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.encoders._pretrained import read_input_tags
 from transferkit.encoders._text_settings import find_text_settings
+from transferkit.heads._prior import FrozenParametersMixin
 from transferkit.transfer._outcome import Outcome, make_row, tabulate
 
 
-class TransferMixin:
+class TransferMixin(FrozenParametersMixin):
     """An encoder and a head as one estimator. Subclasses say in `_default_head` what `head=None` stands for."""
 
     @with_plain_outputs
@@ -44,23 +45,6 @@ class TransferMixin:
         """Number of input features, when X is rows of numbers."""
         return self.encoder_.n_features_in_
 
-    def get_params(self, deep=True):
-        """Return the parameters; those inside a fitted encoder or a source are not among them, because it is frozen.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to include the parameters of the head, and of an encoder that is yet to be fitted.
-
-        Returns
-        -------
-        params : dict
-            Parameter names and values.
-        """
-        params = super().get_params(deep)
-        frozen = self._find_frozen(params)
-        return {name: value for name, value in params.items() if name.split("__")[0] not in frozen or name in frozen}
-
     def set_params(self, **params):
         """Set parameters; ``head__name=value`` also works while `head` is None and stands for the default head.
 
@@ -79,24 +63,12 @@ class TransferMixin:
         ValueError
             If a parameter inside a fitted encoder or a source is to be set: it is frozen.
         """
-        frozen = self._find_frozen(vars(self) | params)
-        for name in params:
-            parameter, is_inner, _ = name.partition("__")
-            if is_inner and parameter in frozen:
-                raise ValueError(
-                    f"{name!r} cannot be set: the {parameter} is pretrained, and changing its parameters would not "
-                    f"change what it has learned. Search over `{parameter}` itself (paths, PretrainedEncoder), or give "
-                    "an unfitted encoder."
-                )
         if self.head is None and "head" not in params and any(name.startswith("head__") for name in params):
             params = {"head": self._default_head(), **params}
         return super().set_params(**params)
 
-    @staticmethod
-    def _find_frozen(params):
-        """Return the names of parameters whose values are not to be changed: clones share them."""
-        frozen = {"encoder": is_frozen(params["encoder"]), "source": params.get("source") is not None}
-        return {name for name, is_kept in frozen.items() if is_kept}
+    def _find_frozen(self, params):
+        return find_frozen(params)
 
     def _encode(self, X):
         """Return the features of raw input, after a look at the order of its columns."""
@@ -203,6 +175,12 @@ def head_has(method):
         return hasattr(estimator._default_head if head is None else head, method)
 
     return check
+
+
+def find_frozen(params):
+    """Return which of the parameters `encoder` and `source` hold what was pretrained."""
+    frozen = {"encoder": is_frozen(params["encoder"]), "source": params.get("source") is not None}
+    return {name for name, is_kept in frozen.items() if is_kept}
 
 
 def is_frozen(encoder):
