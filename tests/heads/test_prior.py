@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from transferkit import LogisticHead
+from transferkit import LogisticHead, LogisticHeadCV
 from transferkit.heads._prior import match_prior
 
 
@@ -168,3 +168,14 @@ def test_a_regression_is_no_prior_of_a_classifier():
     X, y = load_iris(return_X_y=True)
     with pytest.raises(ValueError, match=r"prior must be a classifier with classes_.*Got Ridge"):
         LogisticHead(prior=Ridge().fit(X, y)).fit(X, y)
+
+
+@pytest.mark.parametrize("head", [LogisticHead(tol=1e-9), LogisticHeadCV([1.0], tol=1e-9)], ids=["head", "search"])
+def test_prior_acts_far_from_the_origin_as_near_it(head):
+    y = np.arange(90) % 3
+    near = 3 * np.eye(3, 5)[y] + np.random.RandomState(0).randn(90, 5)
+    expected, found = (
+        clone(head).set_params(prior=LogisticHead(0.1, tol=1e-9).fit(X, y)).fit(X, y) for X in (near, near + 1e7)
+    )
+    np.testing.assert_allclose(found.coef_, expected.coef_, atol=1e-4)
+    np.testing.assert_allclose(found.predict_proba(near + 1e7), expected.predict_proba(near), atol=1e-4)

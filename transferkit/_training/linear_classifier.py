@@ -22,8 +22,8 @@ from transferkit._training.modes import with_own_modes
 __all__ = [
     "TOO_LARGE",
     "LinearModel",
+    "Prior",
     "make_loss",
-    "make_offset",
     "to_model",
     "torch_dtype",
     "train",
@@ -156,16 +156,18 @@ def solve(
     on_step: Callable[[Callable[[], LinearModel] | None], bool] | None,
 ) -> LinearModel:
     """Return the model that training finds with numbers of X's type."""
-    n_outputs, place, prior = options.n_outputs, options.place, options.prior
+    n_outputs, place = options.n_outputs, options.place
+    prior = None if options.prior is None else Prior.of(X, options.prior, options.fit_intercept)
     loss, n_problems = make_loss(targets, row_weights, n_outputs, X.dtype, place)
     geometry = find_geometry(X, row_weights.mean(1), options.fit_intercept, place, options.block_scales)
     strengths = torch.full((n_problems,), C, dtype=torch_dtype(X.dtype), device=place)
     coordinates = geometry.coordinates(loss, strengths)
-    offset = None if prior is None else make_offset(X, prior, n_outputs, place)
+    offset = None if prior is None else prior.make_offset(n_outputs, place)
     point = coordinates.zeros(n_outputs)
     if start is not None:
         coef, intercept = (array.astype(X.dtype) for array in start)
-        coef = coef if prior is None else coef - prior
+        if prior is not None:
+            coef, intercept = coef - prior.weights, (intercept + prior.mean_score).astype(X.dtype)
         shaped = coef.reshape(n_problems, n_outputs, -1)
         point = geometry.start(coordinates, loss, shaped, intercept.reshape(n_problems, n_outputs), offset)
 
@@ -256,20 +258,39 @@ def make_loss(
     return LogisticLoss(columns, weights.expand(-1, n_problems)), n_problems
 
 
-def make_offset(X: Any, prior: np.ndarray, n_outputs: int, device: torch.device) -> Tensor:
-    """Return the scores of the prior's weights, (n_rows, n_problems, n_outputs) or (n_rows, 1, n_outputs)."""
-    scores = np.ascontiguousarray(X @ prior.T, dtype=X.dtype)
-    return torch.from_numpy(scores).to(device).view(len(scores), -1, n_outputs)
+@dataclass(frozen=True)
+class Prior:
+    """Weights that the penalty pulls to, and their mean score, which the intercept takes over where there is one.
+
+    Far from the origin the scores of a prior are of the size of the features: an intercept that begins at zero would
+    have all of that to make up for.
+    """
+
+    weights: np.ndarray  # (n_outputs or n_problems, n_features)
+    scores: np.ndarray  # (n_rows, n_outputs or n_problems), less their mean where there is an intercept
+    mean_score: np.ndarray  # (n_outputs or n_problems,)
+
+    @classmethod
+    def of(cls, X: Any, weights: np.ndarray, fit_intercept: bool) -> "Prior":
+        """Return the prior of these weights for these rows."""
+        scores = np.asarray(X @ weights.T)
+        mean = scores.mean(0) if fit_intercept else np.zeros(scores.shape[1], scores.dtype)
+        return cls(weights, np.ascontiguousarray(scores - mean, dtype=X.dtype), mean)
+
+    def make_offset(self, n_outputs: int, device: torch.device) -> Tensor:
+        """Return the scores on a device, (n_rows, n_problems, n_outputs) or (n_rows, 1, n_outputs)."""
+        return torch.from_numpy(self.scores).to(device).view(len(self.scores), -1, n_outputs)
 
 
 def to_model(
-    weights: np.ndarray, intercepts: np.ndarray, prior: np.ndarray | None, n_iter: int, converged: bool
+    weights: np.ndarray, intercepts: np.ndarray, prior: Prior | None, n_iter: int, converged: bool
 ) -> LinearModel:
     """Return the model of weights (n_features, n_problems, n_outputs) that were found from the prior on."""
-    columns = np.ascontiguousarray(weights.reshape(len(weights), -1))
+    columns, intercept = np.ascontiguousarray(weights.reshape(len(weights), -1)), intercepts.reshape(-1)
     if prior is not None:
-        columns += prior.T
-    return LinearModel(columns.T, intercepts.reshape(-1), n_iter, converged)
+        columns += prior.weights.T
+        intercept = (intercept - prior.mean_score).astype(intercept.dtype)
+    return LinearModel(columns.T, intercept, n_iter, converged)
 
 
 def torch_dtype(dtype: Any) -> torch.dtype:

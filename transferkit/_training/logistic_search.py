@@ -18,8 +18,8 @@ from transferkit._training.lbfgs import minimise
 from transferkit._training.linear_classifier import (
     TOO_LARGE,
     LinearModel,
+    Prior,
     make_loss,
-    make_offset,
     to_model,
     torch_dtype,
     train,
@@ -48,7 +48,7 @@ class CandidateFit:
     point: Vector  # of n_folds * n_labels problems
     coordinates: Any
     geometry: Geometry
-    prior: np.ndarray | None
+    prior: Prior | None
     trained: np.ndarray  # (n_folds, n_outputs), whether a fold's training part has the class; true of labels
 
     def models(self) -> list[LinearModel]:
@@ -98,7 +98,8 @@ class LogisticSearch:
     ) -> None:
         self.given_dtype, X = X.dtype, widen_lopsided(X)
         self.device, self.dtype, self.n_outputs = choose_device(device), X.dtype, n_outputs
-        self.prior, self.tol, self.max_iter = prior, tol, max_iter
+        self.prior = None if prior is None else Prior.of(X, prior, fit_intercept)
+        self.tol, self.max_iter = tol, max_iter
         self.n_labels = targets.shape[1] if targets.ndim == 2 else 1
         self.targets = targets.reshape(len(targets), -1)
         self.n_folds = fold_weights.shape[1]
@@ -107,7 +108,7 @@ class LogisticSearch:
         if n_outputs > 1:
             totals = [np.bincount(targets, weights, minlength=n_outputs) for weights in fold_weights.T]
             self.trained = np.stack(totals) > 0
-        self.offset = None if prior is None else make_offset(X, prior, n_outputs, self.device)
+        self.offset = None if self.prior is None else self.prior.make_offset(n_outputs, self.device)
         mean_weights = fold_weights.reshape(len(fold_weights), -1).mean(1)
         choices: Sequence[Sequence[float] | None] = block_scales or [None]
         try:
