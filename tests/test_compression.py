@@ -276,6 +276,16 @@ def test_linear_heads_are_refitted_to_the_optimum_of_the_features_that_are_left(
         )
 
 
+@pytest.mark.parametrize("offset", [1e4, 1e6])
+def test_linear_heads_are_refitted_far_from_the_origin_as_near_it(offset):
+    X = np.random.RandomState(0).normal(size=(300, 20))
+    y = X @ np.random.RandomState(1).normal(size=20)
+    for kind, targets in ((RidgeHead, y), (LogisticHead, y > 0)):
+        near, far = (prune(kind().fit(rows, targets), 0.5, X=rows, y=targets) for rows in (X, X + offset))
+        np.testing.assert_allclose(flat(far), flat(near), atol=1e-3)
+        assert abs(far.score(X + offset, targets) - near.score(X, targets)) < 0.01
+
+
 def test_heads_with_a_prior_stay_near_what_is_left_of_it(digits):
     X, y, T, truth = digits
     source = LogisticHead().fit(X[:500], y[:500])

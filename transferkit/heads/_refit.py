@@ -4,6 +4,8 @@ from copy import copy
 from dataclasses import replace
 from math import ceil
 
+import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils import check_random_state
 
 from transferkit.heads._mlp_base import make_stages, read_attributes
@@ -60,11 +62,21 @@ def refit_network(network, X, y, random_state, penalty=None, is_near_start=False
     if not whole:
         n_epochs = max(LEAST_EPOCHS, ceil(LEAST_STEPS * options.batch_size / problem.X.shape[0]))
         options = replace(options, max_epochs=n_epochs)
-    start = (network.coefs_, network.intercepts_, [None] * len(network.coefs_))
-    examples = Examples(*problem.rows)
-    stages = make_stages(start, trainer, X.dtype, strength if is_near_start else 0.0)
-    trained = train_network(stages, examples, replace(options, keep_zeros=True))
+    X, targets, weights = problem.rows
+    [first, *others], mean = network.intercepts_, np.zeros(X.shape[1])
+    if whole and not issparse(X):  # L-BFGS needs as few steps far from the origin as near it
+        mean = X.mean(axis=0, dtype=np.float64)
+        X = (X - mean).astype(X.dtype)
+    first = first + mean @ network.coefs_[0]
+    stages = make_stages(
+        (network.coefs_, [first, *others], [None] * len(network.coefs_)),
+        trainer,
+        X.dtype,
+        strength if is_near_start else 0.0,
+    )
+    trained = train_network(stages, Examples(X, targets, weights), replace(options, keep_zeros=True))
     read = read_attributes(trained.stages, trained.history)
+    read["intercepts_"][0] = read["intercepts_"][0] - mean @ read["coefs_"][0]
     return [
         [array.astype(old.dtype) for array, old in zip(read[name], getattr(network, name), strict=True)]
         for name in ("coefs_", "intercepts_")
