@@ -6,6 +6,7 @@ import torch
 
 from transferkit._training import blocks, logistic_search
 from transferkit._training.blocks import BlockCoordinates, suits_blocks
+from transferkit._training.coordinates import Vector
 from transferkit._training.geometry import find_geometry
 from transferkit._training.linear_classifier import make_loss
 from transferkit._training.logistic_search import LogisticSearch
@@ -46,6 +47,56 @@ def measure_smoothly(white, labels, coords):
     scores = white.scores(vector)[:, 0]
     loss = torch.nn.functional.cross_entropy(scores, torch.from_numpy(labels), reduction="sum")
     return loss + white.penalty(vector, vector)[0] / 2
+
+
+def test_the_whole_hessian_is_the_exact_one():
+    X, labels, _ = make_problem()
+    weights = np.ones((len(X), 1))
+    loss, _ = make_loss(labels, weights, 3, X.dtype, CPU)
+    white = find_geometry(X, weights[:, 0], True, CPU).coordinates(loss, torch.tensor([7.0], dtype=torch.float64))
+    generator = torch.Generator().manual_seed(0)
+    flat, step = torch.randn(2, 6, 3, dtype=torch.float64, generator=generator)
+    step = step - step.mean(1, keepdim=True)  # adding the same to all outputs changes nothing
+    hessian = torch.autograd.functional.hessian(lambda coords: measure_smoothly(white, labels, coords), flat)
+    image = torch.einsum("ikjl,jl->ik", hessian, step)[:, None]
+    scores = white.scores(Vector(flat[:, None], flat[:, None]))
+    found = BlockCoordinates.at(white, loss, scores, whole=True).guess_hessian(None).solve(Vector(image, image))
+    torch.testing.assert_close(found.coords[:, 0], step, rtol=1e-6, atol=1e-6)
+
+
+def test_with_one_output_each_problem_has_its_own_hessian():
+    X, labels, _ = make_problem()
+    indicators, weights = np.stack([labels == 0, labels == 2], axis=1), np.ones((len(X), 1))
+    loss, _ = make_loss(indicators, weights, 1, X.dtype, CPU)
+    white = find_geometry(X, weights[:, 0], True, CPU).coordinates(loss, torch.full((2,), 7.0, dtype=torch.float64))
+    flat, step = torch.randn(2, 6, 2, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def measure(coords):
+        vector = Vector(coords, coords)
+        truth = torch.from_numpy(indicators.astype(float))
+        losses = torch.nn.functional.binary_cross_entropy_with_logits(
+            white.scores(vector)[:, :, 0], truth, reduction="sum"
+        )
+        return losses + white.penalty(vector, vector).sum() / 2
+
+    image = torch.einsum("ipojqu,jqu->ipo", torch.autograd.functional.hessian(measure, flat), step)
+    refined = BlockCoordinates.at(white, loss, white.scores(Vector(flat, flat)), whole=True)
+    torch.testing.assert_close(refined.blocks.solve(Vector(image, image)).coords, step, rtol=1e-6, atol=1e-6)
+    second = refined.select(torch.tensor([1]))
+    part = image[:, 1:]
+    torch.testing.assert_close(second.blocks.solve(Vector(part, part)).coords, step[:, 1:], rtol=1e-6, atol=1e-6)
+
+
+def test_a_mean_without_curvature_behind_it_is_left():
+    rows = torch.cat(
+        [torch.randn(20, 3, generator=torch.Generator().manual_seed(0)), torch.full((20, 1), 0.5)], 1
+    ).double()
+    weights, steps = torch.arange(20.0).double(), torch.randn(4, 1, dtype=torch.float64)
+    centred, shear = blocks.centre(rows, weights, has_intercept=True)
+    torch.testing.assert_close(weights @ centred, torch.tensor([0, 0, 0, 0.5]).double() * weights.sum())
+    torch.testing.assert_close(rows @ (shear @ steps), centred @ steps)
+    same, identity = blocks.centre(rows, weights, has_intercept=False)
+    torch.testing.assert_close((same, identity), (rows, torch.eye(4).double()))
 
 
 def test_rows_beyond_the_heaviest_enter_by_their_mean(monkeypatch):
