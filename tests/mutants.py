@@ -42,7 +42,7 @@ SELECTION, CANDIDATES = "transfer/_domain_selection.py", "transfer/_domain_candi
 DOMAIN = "transfer/test_domain_classifier.py"
 TASK_FILE, OUTCOME, FINETUNE = "transfer/_task.py", "transfer/_outcome.py", "transfer/_finetune.py"
 RULES, MISSING = "transfer/test_rules.py", "transfer/test_missing_classes.py"
-LBFGS = "_training/lbfgs.py"
+LBFGS, STOP = "_training/lbfgs.py", "_training/test_stop_rule.py"
 LOOP, TASK, TRAINING = "_training/training_loop.py", "_training/network_task.py", "_training/test_network_training.py"
 MLP, NETWORKS = "heads/test_mlp_training.py", "_training/network_training.py"
 SEARCH, CV = "heads/_search_table.py", "heads/test_logistic_cv.py"
@@ -307,6 +307,14 @@ MUTANTS = [
         "done &= ~self._moves_far(direction)",
         "pass",
         "heads/test_outliers.py::test_an_outlier_does_not_end_training_early",
+    ),
+    Mutant("solver: five times the slope", LBFGS, "gaps = 5 * steepest", "gaps = 1 * steepest", STOP),
+    Mutant("solver: last five slopes", LBFGS, "slope / 2][-5:]", "slope / 2][-1:]", STOP),
+    Mutant("solver: plausible slopes", LBFGS, "self.noise)) & plausible", "self.noise))", STOP),
+    Mutant("solver: first slopes", LBFGS, "len(self.past) > STEPS_TO_JUDGE", "True", STOP),
+    Mutant("solver: stalled", LBFGS, "done |= self._is_stalled()", "pass", STOP),
+    Mutant(
+        "solver: what training has gained", LBFGS, "torch.minimum(goal, self.untrained - self.values)", "goal", STOP
     ),
     Mutant(
         "solver: share of the intercept",
