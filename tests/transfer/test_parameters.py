@@ -128,3 +128,10 @@ class Balanced(ClassifierMixin, BaseEstimator):
 def test_ensembles_that_set_seeds_by_name_work():
     for member in Balanced(make("frozen")).fit(X, Y).members_:
         assert member.score(X, Y) > 0.6
+
+
+@pytest.mark.parametrize(("parameter", "value"), [("C", -1.0), ("tol", -1.0), ("max_iter", 0), ("class_weight", "x")])
+def test_bad_parameters_of_a_head_that_stands_for_candidates_are_named(parameter, value):
+    model = TransferClassifier(PCA(2).fit(X), LogisticHead(**{parameter: value}))
+    with pytest.raises(ValueError, match=f"The '{parameter}' parameter of LogisticHead must be"):
+        model.fit(X, Y)

@@ -73,5 +73,6 @@ def read_settings(head, device):
         return LogisticSettings(CS, None, True, 1e-4, 1000, device)
     if type(head) not in (LogisticHead, LogisticHeadCV) or head.prior is not None:
         return None
+    head._validate_params()  # nobody fits the head itself
     Cs = (head.C,) if type(head) is LogisticHead else tuple(np.sort(read_candidates(head.Cs)).tolist())
     return LogisticSettings(Cs, head.class_weight, head.fit_intercept, head.tol, head.max_iter, head.device)
