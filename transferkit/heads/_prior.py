@@ -112,8 +112,8 @@ def match_prior(prior, classes, n_features, feature_names=None):
         what, theirs = ("classes", known) if len(rows) == 0 else ("names of features", source.feature_names_in_)
         ours = classes if len(rows) == 0 else feature_names
         warnings.warn(
-            f"prior has no effect: its {what}, such as {theirs[0]!r}, and those of the task, such as {ours[0]!r}, have "
-            "none in common.",
+            f"prior has no effect: its {what}, such as {_first(theirs)}, and those of the task, such as {_first(ours)}"
+            ", have none in common.",
             UserWarning,
             stacklevel=5,
         )
@@ -139,6 +139,10 @@ def load_prior(prior):
             "or pass the last step of its pipeline."
         )
     return prior
+
+
+def _first(names):
+    return repr(np.asarray(names[:1]).tolist()[0])
 
 
 def match_features(source, n_source, n_features, feature_names):
