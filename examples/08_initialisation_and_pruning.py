@@ -46,7 +46,6 @@ found["pruned while training"] = [
 found["quantised"] = [quantise(head, dtype) for dtype in ("float16", "int8")]
 found["fitted into a budget"] = [prune(head, budget=size, X=X_valid, y=y_valid) for size in ("20 KB", "8 KB", "4 KB")]
 
-# %%
 ax = plt.subplots()[1]
 ax.axhline(100 * head.score(X_test, y_test), color="grey", linestyle=":", label="as trained")
 for (name, models), marker in zip(found.items(), "osv^D", strict=True):

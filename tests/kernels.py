@@ -28,7 +28,6 @@ NUMERICAL = [
 ]
 QUICK = [
     "tests/_training/test_geometry.py",
-    "tests/encoders/test_lsa.py",
     "tests/heads/test_logistic.py",
     "tests/heads/test_ridge.py",
     "-k",

@@ -217,7 +217,7 @@ class Unknown(FunctionTransformer):
         (lambda: network(loss="hinge").fit(X, Y), "loss='hinge' has no probabilities"),
         (lambda: KMeansEncoder(5).fit(X), "KMeansEncoder with activation='triangle' has no counterpart"),
         (lambda: KMeansEncoder(4, patches=(1, 1), image_shape=(2, 3)).fit(X), "KMeansEncoder with patches"),
-        (lambda: AutoencoderEncoder((4,), n_components=2, max_iter=2).fit(X), "counterpart of a fitted AutoencoderEn"),
+        (lambda: AutoencoderEncoder((4,), n_components=2, max_iter=50).fit(X), "counterpart of a fitted AutoencoderEn"),
         (lambda: SOMEncoder((2, 2)).fit(X), "counterpart of a fitted SOMEncoder"),
     ],
 )

@@ -140,9 +140,12 @@ def check_weighted_classes(classes, labels, weights, head):
         )
 
 
-def warn_not_converged(head, n_iter):
-    """Warn that training ended before the tolerance was reached."""
-    if n_iter < head.max_iter:
+def warn_not_converged(head, n_iter=None):
+    """Warn that training ended before the tolerance was reached, after a number of steps if that is known."""
+    if n_iter is None:
+        reason = f"in max_iter={head.max_iter} steps, or before rounding hid all progress"
+        advice = "Increase max_iter or tol, or scale the features."
+    elif n_iter < head.max_iter:
         reason = f"after {n_iter} steps, since rounding hides all progress"
         advice = "Scale the features, for instance with sklearn.preprocessing.StandardScaler, or increase tol."
     else:

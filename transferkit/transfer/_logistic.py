@@ -55,7 +55,7 @@ def fit_logistic(strategy, encoder, features, task, settings, of_folds=None):
     if len(kept) > 1:
         models = search.refit(kept, features)
         if not all(model.converged for model in models):
-            warn_not_converged(head)
+            warn_not_converged(head, max(model.n_iter for model in models if not model.converged))
         coef = sum(weights[place] * model.coef for place, model in zip(kept, models, strict=True))
         head.coef_ = np.ascontiguousarray(coef.T).T
         head.intercept_ = sum(weights[place] * model.intercept for place, model in zip(kept, models, strict=True))
