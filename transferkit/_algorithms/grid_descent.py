@@ -13,7 +13,8 @@ def descend_grid(
     """Return the losses of the points that were evaluated, going downhill from the best start.
 
     The neighbours of the least loss, and of every loss within `margin` of it, are evaluated until none is left. Where
-    losses rise in every direction from the least one, these are all points within the margin.
+    losses rise in every direction from the least one, these are all points within the margin, unless that is so small
+    that points which count touch at their corners alone.
 
     Parameters
     ----------
