@@ -57,12 +57,12 @@ def make_encoder(name="vectors", n_components=256, min_df=2, max_ngram=None, ana
 
 
 def make_scratch_encoder(encoder, strategy, analyzer="word", token_pattern=None):
-    """Return what `TransferClassifier` takes as encoder: the given file, or for "scratch" how texts are split.
+    """Return what `TransferClassifier` takes as encoder: the given one, or for "scratch" how texts are split.
 
     Parameters
     ----------
-    encoder : str or None
-        Path of a pretrained encoder.
+    encoder : PretrainedEncoder or None
+        What was pretrained.
     strategy : str
         Strategy of the classifier.
     analyzer, token_pattern : str
@@ -70,7 +70,7 @@ def make_scratch_encoder(encoder, strategy, analyzer="word", token_pattern=None)
 
     Returns
     -------
-    encoder : str, transformer or None
+    encoder : transformer or None
         An unfitted TfidfEncoder where `analyzer` or `token_pattern` differs from the default; "scratch" splits texts as
         it says.
 

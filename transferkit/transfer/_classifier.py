@@ -53,12 +53,12 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         clearly better. Only with ``strategy="auto"``. Never refitted; `clone` keeps it as it is.
     strategy : {"auto", "prior", "frozen", "finetune", "scratch"}, default="auto"
         "scratch" is the head without transfer: on TF-IDF of the labelled texts alone (normalised and split as the
-        encoder's parameters say), or on the features as they are
-        when X is rows of numbers. "frozen" trains the head on the encoder's features. "prior" trains it on the words
-        themselves, such that words with similar pretrained vectors get similar weights: for texts and encoders that
-        project term weights linearly (:class:`WordVectorEncoder`, :class:`LSAEncoder`). "finetune" starts as "frozen"
-        and trains the encoder's own arrays with the head, in a copy. "auto" tries what applies and takes what does
-        best on held-out labels; see Notes.
+        encoder's parameters say), or on the features as they are when X is rows of numbers. "frozen" trains the head on
+        the encoder's features. "prior" trains it on the words themselves, such that words with similar pretrained
+        vectors get similar weights: for texts and encoders that project term weights linearly
+        (:class:`WordVectorEncoder`, :class:`LSAEncoder`). "finetune" starts as "frozen" and trains the encoder's own
+        arrays with the head, in a copy. "auto" tries what applies and takes what does best on held-out labels; see
+        Notes.
     cv : int, splitter or iterable of (train, test) indices, default=5
         Folds that strategies and C are judged on; an int asks for so many stratified, shuffled ones.
     scoring : str or callable, default=None
@@ -246,8 +246,7 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
         y = check_labels(y)
         check_same_length(X, y)
         y = y.toarray() if issparse(y) else y
-        given = drop_weightless(self.head, X, y, sample_weight, groups, self.cv)
-        X, y, sample_weight, groups, cv = given
+        X, y, sample_weight, groups, cv = drop_weightless(self.head, X, y, sample_weight, groups, self.cv)
         check_has_classes(np.unique(y), self)
         if self.strategy in ("frozen", "scratch") and self.head is not None and self.source is None:
             taken = fit_plainly(self, X, y, is_text, sample_weight)
