@@ -66,7 +66,7 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SEVERAL_LABELS = (
-    "y holds several labels in a row: make an indicator matrix of zeros and ones of them with scikit-learn's "
+    "y holds several labels per row: turn them into an indicator matrix of zeros and ones with scikit-learn's "
     "MultiLabelBinarizer."
 )
 FLOATS = [np.float64, np.float32]  # features of these types are taken as they are, others as the first

@@ -433,8 +433,8 @@ def test_kind_of_the_labels_stays_that_of_the_first_partial_fit(digits):
     X, y, _, _ = digits
     indicators = np.eye(10, dtype=int)[y]
     for first, second, message in (
-        (indicators, y, r"y must be an indicator matrix, as at first. Got labels, one in a row of shape \(1000,\)"),
-        (y, indicators, r"y must be labels, one in a row, as at first. Got an indicator matrix of shape \(1000, 10\)"),
+        (indicators, y, r"y must be an indicator matrix, as at first. Got one label per row of shape \(1000,\)"),
+        (y, indicators, r"y must be one label per row, as at first. Got an indicator matrix of shape \(1000, 10\)"),
     ):
         head = MLPHeadClassifier((), random_state=0).partial_fit(X, first, classes=range(10))
         before = dict(vars(head))

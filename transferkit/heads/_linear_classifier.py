@@ -129,7 +129,7 @@ def weigh_classes(class_weight, classes, labels, weights):
 
 
 def check_weighted_classes(classes, labels, weights, head):
-    """Raise ValueError unless rows of two classes, or of any where several labels are one in a row, have weight."""
+    """Raise ValueError unless rows of at least two classes have positive weights; indicator matrices always pass."""
     if labels.ndim == 2:
         return
     left = classes[np.unique(labels[weights[:, 0] > 0])]

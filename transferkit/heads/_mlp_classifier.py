@@ -467,7 +467,7 @@ def match_labels(y, classes, multilabel):
     """
     several = np.ndim(y) == 2 and np.shape(y)[1] > 1
     if multilabel is not None and several != multilabel:
-        kinds = ("labels, one in a row", "an indicator matrix")
+        kinds = ("one label per row", "an indicator matrix")
         raise ValueError(f"y must be {kinds[multilabel]}, as at first. Got {kinds[several]} of shape {np.shape(y)}.")
     if several:
         indicators = y.toarray() if hasattr(y, "toarray") else np.asarray(y)

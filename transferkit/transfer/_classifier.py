@@ -123,8 +123,8 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
     without such a projection, since on word vectors it took ten times as long and did no better, and for a
     :class:`TorchEncoder` only up to a million parameters; among these the best mean wins. Where "scratch" cannot learn
     from X as it is (images, tables with texts, missing values, texts without a word), it is left out and has a row of
-    NaN. With fewer than 4 labels a class there are no folds: then alpha is 1/2, 1 and 2 in equal parts with C = 10, or
-    the encoder is used frozen. Of more than 5,000 rows an int `cv` means at most 3 folds. Of more than 600 rows the
+    NaN. With fewer than 4 labels per class there are no folds: then alpha is 1/2, 1 and 2 in equal parts with C = 10,
+    or the encoder is used frozen. Of more than 5,000 rows an int `cv` means at most 3 folds. Of more than 600 rows the
     losses of candidates differ so clearly that only those around the best one are fitted, found by descent from a
     middle one; one without transfer is always among them. Then pairs of adjacent words that are in two labelled texts
     or more are tried beside the words, and taken where they lower the loss. When no transfer won, a warning says so.
