@@ -480,6 +480,13 @@ MUTANTS = [
         "heads/test_fold_scores.py::test_a_loss_of_nan_does_not_win_against_one_that_is_known",
     ),
     Mutant(
+        "search: one row that outweighs the others",
+        "_training/logistic_search.py",
+        "        if self.is_lopsided:\n",
+        "        if False:\n",
+        "heads/test_outliers.py::test_folds_of_a_search_are_not_ended_early_either",
+    ),
+    Mutant(
         "search: least loss",
         "heads/_ridge.py",
         "errors.argmin()",

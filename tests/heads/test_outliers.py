@@ -8,6 +8,7 @@ import scipy.sparse as sp
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 
 from tests.heads.test_logistic import measure_objective
 from transferkit import LogisticHead, LogisticHeadCV
@@ -68,6 +69,21 @@ def test_the_final_fit_of_a_search_is_not_ended_early_either():
     X = add_outlier(X, "row", 1e7)
     search, head = LogisticHeadCV([1.0], cv=2).fit(X, y), LogisticHead().fit(X, y)
     np.testing.assert_allclose(search.coef_, head.coef_, rtol=0.02, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("n_classes", "prior"), [(2, None), (3, None), (2, LogisticHead(0.1))], ids=["two", "three", "prior"]
+)
+def test_folds_of_a_search_are_not_ended_early_either(n_classes, prior):
+    X, y = make_problem(n_classes)
+    X = add_outlier(X, "row", 1e7)
+    prior = None if prior is None else prior.fit(X, y)
+    cv = [(np.flatnonzero(np.arange(len(y)) % 3 != fold), np.arange(fold, len(y), 3)) for fold in range(3)]
+    options = {"cv": cv, "scoring": "neg_log_loss"}
+    search = LogisticHeadCV([0.1, 1.0, 100.0], prior=prior, **options).fit(X, y)
+    exact = GridSearchCV(LogisticHead(tol=1e-8, prior=prior), {"C": [0.1, 1.0, 100.0]}, **options).fit(X, y)
+    assert exact.best_params_["C"] == search.C_
+    np.testing.assert_allclose(search.cv_results_["mean_test_score"], exact.cv_results_["mean_test_score"], rtol=0.02)
 
 
 @pytest.mark.parametrize("make", [np.asarray, sp.csr_matrix])

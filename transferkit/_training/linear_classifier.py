@@ -103,7 +103,7 @@ def train_linear_classifier(
     report = on_step and (lambda read: on_step(read and (lambda: read().astype(dtype))))
     if len(targets) * min(X.shape) * n_outputs <= SMALL_PROBLEM:
         X = X.astype(np.float64)
-    X, n_done = widen_lopsided(X), 0
+    X, n_done = widen_lopsided(X)[0], 0
     try:
         model = solve(X, targets, row_weights, C, options, max_iter, start, report)
         if not model.converged and model.n_iter < max_iter and X.dtype == np.float32:
@@ -129,20 +129,20 @@ class SolverOptions:
     block_scales: Sequence[float] | None
 
 
-def widen_lopsided(X: Any) -> Any:
-    """Return X in float64 where float32 has not digits enough for it.
+def widen_lopsided(X: Any) -> tuple[Any, bool]:
+    """Return X, in float64 where float32 has not digits enough for it, and whether one row outweighs the others.
 
-    That is where a row has more than a quarter of all squares, beside which float32 sees no other, and where squares
-    are near its limits.
+    That is where a row has more than a quarter of all squares, beside which float32 sees no other; squares near the
+    limits of float32 ask for float64, too.
     """
-    if X.dtype != np.float32:
-        return X
     with np.errstate(over="ignore", invalid="ignore"):
         squares = np.zeros(X.shape[0])
         block: Any
         for block in X.blocks if isinstance(X, FeatureBlocks) else [X]:
             squares += np.ravel(block.multiply(block).sum(1)) if sp.issparse(block) else (block * block).sum(1)
-        return X if squares.max() <= min(squares.sum() / 4, LARGE_SQUARE) else X.astype(np.float64)
+        is_lopsided = not squares.max() <= squares.sum() / 4
+    needs_digits = X.dtype == np.float32 and (is_lopsided or not squares.max() <= LARGE_SQUARE)
+    return (X.astype(np.float64) if needs_digits else X), is_lopsided
 
 
 def solve(

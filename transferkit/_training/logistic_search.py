@@ -14,7 +14,7 @@ from transferkit._training.blocks import BlockCoordinates, suits_blocks
 from transferkit._training.coordinates import Vector
 from transferkit._training.device import choose_device
 from transferkit._training.geometry import Geometry, find_geometry
-from transferkit._training.lbfgs import minimise
+from transferkit._training.lbfgs import Solution, minimise
 from transferkit._training.linear_classifier import (
     TOO_LARGE,
     LinearModel,
@@ -96,7 +96,8 @@ class LogisticSearch:
         prior: np.ndarray | None = None,
         block_scales: Sequence[Sequence[float]] | None = None,
     ) -> None:
-        self.given_dtype, X = X.dtype, widen_lopsided(X)
+        self.given_dtype = X.dtype
+        X, self.is_lopsided = widen_lopsided(X)
         self.device, self.dtype, self.n_outputs = choose_device(device), X.dtype, n_outputs
         self.prior = None if prior is None else Prior.of(X, prior, fit_intercept)
         self.tol, self.max_iter = tol, max_iter
@@ -120,7 +121,7 @@ class LogisticSearch:
         """Yield the fits at each scale and C, from the smallest C, each batch starting where the last one ended."""
         n_rows, n_problems = self.fold_weights.shape
         limit = BATCH_SCORES if self.device.type == "cpu" else BATCH_SCORES_GPU
-        size = max(1, limit // (n_rows * n_problems * self.n_outputs))
+        size = 1 if self.is_lopsided else max(1, limit // (n_rows * n_problems * self.n_outputs))
         for scale_index in range(len(self.geometries)):
             done: list[CandidateFit] = []
             for begin in range(0, len(Cs), size):
@@ -170,7 +171,11 @@ class LogisticSearch:
                 scores = coordinates.scores(start)
                 scores = scores if offset is None else scores + offset
                 coordinates = BlockCoordinates.at(coordinates, loss, scores)
-        solution = minimise(coordinates, loss, start, offset=offset, tol=self.tol, max_iter=self.max_iter, lenient=True)
+        if self.is_lopsided:
+            solution = self._train_one_by_one(coordinates, loss, start, offset)
+        else:
+            options: dict[str, Any] = {"offset": offset, "tol": self.tol, "max_iter": self.max_iter}
+            solution = minimise(coordinates, loss, start, lenient=True, **options)
         seconds = (time.perf_counter() - began) / len(Cs)
         fits = []
         for i, C in enumerate(Cs):
@@ -191,6 +196,23 @@ class LogisticSearch:
                 )
             )
         return fits
+
+    def _train_one_by_one(self, coordinates: Any, loss: Loss, start: Vector, offset: torch.Tensor | None) -> Solution:
+        """Train problems that share no Hessian: an outlier is in some, and makes directions look flat there."""
+        found = []
+        for number in range(start.coords.shape[1]):
+            problem = torch.tensor([number], device=self.device)
+            own = offset if offset is None or offset.shape[1] == 1 else offset[:, problem]
+            part = coordinates.select(problem), loss.select(problem), start.select(problem), own
+            found.append(train(*part, tol=self.tol, max_iter=self.max_iter))
+        points, n_iter, converged = zip(*found, strict=True)
+        coords = torch.cat([point.coords for point in points], 1)
+        has_image = points[0].image is not points[0].coords
+        point = Vector(coords, torch.cat([point.image for point in points], 1) if has_image else coords)
+        scores = coordinates.scores(point) if offset is None else coordinates.scores(point) + offset
+        values = loss.evaluate(scores)[0]
+        n_steps, is_good = torch.tensor(n_iter), torch.tensor(converged, device=self.device)
+        return Solution(point, scores, values, n_steps, torch.zeros_like(values), is_good)
 
     def _follow_path(self, coordinates: Any, Cs: list[float], done: list[CandidateFit]) -> Vector:
         """Return where the solutions of the last two strengths, continued in a straight line over log C, will be."""

@@ -125,7 +125,7 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
 
     Notes
     -----
-    `sample_weight` weighs rows in training, and in scoring where the scorer takes weights, as in GridSearchCV. A row
+    `sample_weight` weights rows in training, and in scoring where the scorer takes weights, as in GridSearchCV. A row
     that a fold's training part repeats, as bootstrap samples do, counts as often.
 
     A class that is missing from a fold's training part has no part in training and is never predicted there. Scorers of
@@ -136,7 +136,8 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
     All folds of a candidate train as one problem and begin where the optima of the two next smaller C, continued in a
     straight line over log C, lead. Where penalties are so weak that steps become many, dense features get the Hessian's
     diagonal block of each class at that point as the first guess of L-BFGS, which takes a third to a fifth of the
-    steps.
+    steps. Where one row has more than a quarter of all squares, each fold is trained by itself and checked as in
+    :class:`LogisticHead`, since an outlier makes other directions look flat.
 
     Examples
     --------
