@@ -15,11 +15,11 @@ NUMERICAL = [
     "tests/_algorithms",
     "tests/_training",
     "tests/adaptation",
-    "tests/encoders/test_autoencoder.py",
-    "tests/encoders/test_kmeans.py",
-    "tests/encoders/test_lsa.py",
-    "tests/encoders/test_som.py",
-    "tests/encoders/test_word_vectors.py",
+    "tests/encoders/networks/test_autoencoder.py",
+    "tests/encoders/rows/test_kmeans.py",
+    "tests/encoders/text/test_lsa.py",
+    "tests/encoders/rows/test_som.py",
+    "tests/encoders/words/test_word_vectors.py",
     "tests/heads",
     "tests/persistence/test_model_file.py",
     "tests/persistence/test_safety.py",
@@ -27,9 +27,9 @@ NUMERICAL = [
     "tests/transfer",
 ]
 QUICK = [
-    "tests/_training/test_geometry.py",
-    "tests/heads/test_logistic.py",
-    "tests/heads/test_ridge.py",
+    "tests/_training/linear/test_geometry.py",
+    "tests/heads/linear/test_logistic.py",
+    "tests/heads/linear/test_ridge.py",
     "-k",
     "not estimator",  # scikit-learn's contract says little about rounding
 ]

@@ -30,22 +30,26 @@ class Mutant(NamedTuple):
     tests: str  # arguments of pytest, from the folder of the tests
 
 
-WORDS = "_algorithms/word_shapes.py"
-LOST = "encoders/test_lost_words.py"
+WORDS = "_algorithms/text/word_shapes.py"
+LOST = "encoders/text/test_lost_words.py"
 ROWS, PRETRAINED = "encoders/_row_cache.py", "encoders/test_pretrained.py"
 BOUNDS, OF_BOUNDS = "persistence/_bounds.py", "persistence/test_bounds.py"
-PAIRS, OF_PAIRS = "_algorithms/cooccurrence.py", "_algorithms/test_word_vectors.py"
-SHIFT, VALIDATION = "_algorithms/domain_shift.py", "_algorithms/domain_validation.py"
-OF_VALIDATION = "_algorithms/test_domain_validation.py"
-TRANSFERABILITY, RANKING = "_algorithms/transferability.py", "_algorithms/test_transferability.py"
-SELECTION, CANDIDATES = "transfer/_domain_selection.py", "transfer/_domain_candidates.py"
-DOMAIN = "transfer/test_domain_classifier.py"
-TASK_FILE, OUTCOME, FINETUNE = "transfer/_task.py", "transfer/_outcome.py", "transfer/_finetune.py"
-RULES, MISSING = "transfer/test_rules.py", "transfer/test_missing_classes.py"
-LBFGS, STOP = "_training/lbfgs.py", "_training/test_stop_rule.py"
-LOOP, TASK, TRAINING = "_training/training_loop.py", "_training/network_task.py", "_training/test_network_training.py"
-MLP, NETWORKS = "heads/test_mlp_training.py", "_training/network_training.py"
-SEARCH, CV = "heads/_search_table.py", "heads/test_logistic_cv.py"
+PAIRS, OF_PAIRS = "_algorithms/words/cooccurrence.py", "_algorithms/words/test_word_vectors.py"
+SHIFT, VALIDATION = "_algorithms/domains/shift.py", "_algorithms/domains/validation.py"
+OF_VALIDATION = "_algorithms/domains/test_validation.py"
+TRANSFERABILITY, RANKING = "_algorithms/linear/transferability.py", "_algorithms/linear/test_transferability.py"
+SELECTION, CANDIDATES = "transfer/domains/_selection.py", "transfer/domains/_candidates.py"
+DOMAIN = "transfer/domains/test_domain_classifier.py"
+TASK_FILE, OUTCOME, FINETUNE = "transfer/_task.py", "transfer/_outcome.py", "transfer/strategies/_fine_tuning.py"
+RULES, MISSING = "transfer/strategies/test_rules.py", "transfer/test_missing_classes.py"
+LBFGS, STOP = "_training/linear/lbfgs.py", "_training/linear/test_stop_rule.py"
+LOOP, TASK, TRAINING = (
+    "_training/network/loop.py",
+    "_training/network/network_task.py",
+    "_training/network/test_training.py",
+)
+MLP, NETWORKS = "heads/mlp/test_mlp_training.py", "_training/network/training.py"
+SEARCH, CV = "heads/linear/_search_table.py", "heads/linear/test_logistic_cv.py"
 
 MUTANTS = [
     # What a text encoder says of texts whose words it does not find.
@@ -55,8 +59,10 @@ MUTANTS = [
     Mutant("words: fewest with marks", WORDS, "_FEWEST_MARKED = 2", "_FEWEST_MARKED = 1", LOST),
     Mutant("words: share of one letter", WORDS, "_SINGLE_SHARE = 0.5", "_SINGLE_SHARE = 0.1", LOST),
     Mutant("words: share of one sign", WORDS, "SHARE_UNSPACED = 0.25", "SHARE_UNSPACED = 0.9", LOST),
-    Mutant("words: several texts", "encoders/_lost_words.py", "_SEVERAL = 3", "_SEVERAL = 1", LOST),
-    Mutant("words: as prepared", "encoders/_lost_words.py", "if problem is not None and (", "if False and (", LOST),
+    Mutant("words: several texts", "encoders/text/_lost_words.py", "_SEVERAL = 3", "_SEVERAL = 1", LOST),
+    Mutant(
+        "words: as prepared", "encoders/text/_lost_words.py", "if problem is not None and (", "if False and (", LOST
+    ),
     # Which rows of frozen encoders are kept.
     Mutant(
         "rows: cost rule",
@@ -279,10 +285,10 @@ MUTANTS = [
     Mutant("transfer: floor of the loss", TASK_FILE, "_FLOOR = -30.0", "_FLOOR = -1e30", RULES),
     Mutant(
         "transfer: margin of a descent",
-        "_algorithms/grid_descent.py",
+        "_algorithms/linear/grid_descent.py",
         "loss <= least + margin",
         "loss <= least",
-        "_algorithms/test_grid_descent.py",
+        "_algorithms/linear/test_grid_descent.py",
     ),
     Mutant("tuning: rows held out", FINETUNE, "if len(chosen) < FEWEST_TO_HOLD_OUT:", "if True:", RULES),
     Mutant("tuning: anchor", FINETUNE, "anchor_strength=pace.anchor_strength", "anchor_strength=0.0", RULES),
@@ -318,17 +324,17 @@ MUTANTS = [
     ),
     Mutant(
         "solver: share of the intercept",
-        "_training/coordinates.py",
+        "_training/linear/coordinates.py",
         "gap += gradient.coords[-1].square().sum(1)",
         "gap += 0 * gradient.coords[-1].square().sum(1)",
-        "heads/test_logistic.py",
+        "heads/linear/test_logistic.py",
     ),
     Mutant(
         "range test: a third of the rate",
-        "_training/range_test.py",
+        "_training/network/range_test.py",
         "rates[fallen.argmax()] / 3",
         "rates[fallen.argmax()] / 30",
-        "heads/test_mlp.py::test_range_test_finds_a_rate_that_learns",
+        "heads/mlp/test_mlp.py::test_range_test_finds_a_rate_that_learns",
     ),
     Mutant(
         "network: mixed targets",
@@ -367,10 +373,10 @@ MUTANTS = [
     ),
     Mutant(
         "network: stalled epochs",
-        "_training/schedules.py",
+        "_training/network/schedules.py",
         "STALLED_EPOCHS = 3",
         "STALLED_EPOCHS = 9",
-        "_training/test_schedules.py",
+        "_training/network/test_schedules.py",
     ),
     Mutant(
         "network: weights of held-out rows",
@@ -388,7 +394,7 @@ MUTANTS = [
     ),
     Mutant(
         "network: statistics of one row",
-        "_training/layers.py",
+        "_training/network/layers.py",
         "training and len(x) > 1",
         "training",
         MLP + "::test_single_row_of_partial_fit_is_normalised_by_the_running_statistics",
@@ -430,14 +436,14 @@ MUTANTS = [
     ),
     Mutant(
         "network: class of one row",
-        "heads/_mlp_base.py",
+        "heads/mlp/_base.py",
         "return np.concatenate([kept, single]), held",
         "return kept, held",
         MLP + "::test_class_of_one_row_is_trained_on_and_not_held_out",
     ),
     Mutant(
         "network: few rows to hold out",
-        "heads/_mlp_base.py",
+        "heads/mlp/_base.py",
         "n_classes == 0 or min(n_held, n_others - n_held) < n_classes",
         "n_classes == 0",
         MLP + "::test_rows_are_held_out_class_by_class_as_far_as_that_goes",
@@ -477,21 +483,21 @@ MUTANTS = [
         SEARCH,
         "key = (n_scores, ",
         "key = (0, ",
-        "heads/test_fold_scores.py::test_a_loss_of_nan_does_not_win_against_one_that_is_known",
+        "heads/linear/test_fold_scores.py::test_a_loss_of_nan_does_not_win_against_one_that_is_known",
     ),
     Mutant(
         "search: one row that outweighs the others",
-        "_training/logistic_search.py",
+        "_training/linear/search.py",
         "        if self.is_lopsided:\n",
         "        if False:\n",
         "heads/test_outliers.py::test_folds_of_a_search_are_not_ended_early_either",
     ),
     Mutant(
         "search: least loss",
-        "heads/_ridge.py",
+        "heads/linear/_ridge.py",
         "errors.argmin()",
         "errors.argmax()",
-        "heads/test_ridge.py::test_chooses_like_ridge_cv",
+        "heads/linear/test_ridge.py::test_chooses_like_ridge_cv",
     ),
     Mutant(
         "average: negligible weights",

@@ -25,7 +25,7 @@ from sklearn.utils.validation import _num_samples as count_rows
 from sklearn.utils.validation import check_array, validate_data
 from sklearn.utils.validation import check_is_fitted as check_is_fitted_slowly
 
-from transferkit._algorithms.feature_blocks import FeatureBlocks
+from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
 
 __all__ = [
     "FLOATS",

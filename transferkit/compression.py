@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from transferkit._algorithms.compression import (
+from transferkit._algorithms.networks.compression import (
     METHODS,
     choose_zeros,
     count_bytes,

@@ -10,8 +10,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics.pairwise import rbf_kernel as sklearn_rbf
 
 from transferkit import ImportanceWeighting, MarginalizedDenoising, StructuralCorrespondence, SubspaceAlignment
-from transferkit._algorithms.both_domains import for_both, symmetric_power
-from transferkit._algorithms.importance_weights import (
+from transferkit._algorithms.domains.both_domains import for_both, symmetric_power
+from transferkit._algorithms.domains.importance_weights import (
     effective_sample_size,
     entry_variance,
     fit_kliep,
@@ -20,8 +20,8 @@ from transferkit._algorithms.importance_weights import (
     mean_kernel,
     rbf_kernel,
 )
-from transferkit._algorithms.marginalized_denoising import fit_layer
-from transferkit._algorithms.pivots import choose_pivots, find_correspondences, mutual_information
+from transferkit._algorithms.domains.marginalized_denoising import fit_layer
+from transferkit._algorithms.domains.pivots import choose_pivots, find_correspondences, mutual_information
 
 RNG = np.random.default_rng(0)
 SOURCE, TARGET = RNG.normal(size=(60, 2)), RNG.normal(size=(50, 2)) * 0.5 + 1
@@ -192,7 +192,7 @@ def test_correspondences_are_singular_vectors_of_ridge_predictors(n_rows):
 def test_conjugate_gradients_agree_with_the_factorisation(monkeypatch):
     rows = RNG.random((40, 12)) * (RNG.random((40, 12)) < 0.6)
     exact = find_correspondences(rows, np.arange(4), 3, 0.5)
-    monkeypatch.setattr("transferkit._algorithms.pivots.MOST_UNKNOWNS", 1)
+    monkeypatch.setattr("transferkit._algorithms.domains.pivots.MOST_UNKNOWNS", 1)
     np.testing.assert_allclose(find_correspondences(rows, np.arange(4), 3, 0.5), exact, atol=1e-5)
 
 

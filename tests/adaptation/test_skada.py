@@ -13,7 +13,7 @@ import skada
 from sklearn import set_config
 set_config(enable_metadata_routing=False)
 from transferkit import CORAL, ImportanceWeighting, LinearTransport, SubspaceAlignment
-from transferkit._algorithms.importance_weights import fit_kliep, fit_kmm, rbf_kernel
+from transferkit._algorithms.domains.importance_weights import fit_kliep, fit_kmm, rbf_kernel
 
 rng = np.random.default_rng(0)
 source = rng.normal(size=(80, 5)) @ rng.normal(size=(5, 5))

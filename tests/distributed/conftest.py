@@ -7,7 +7,13 @@ import pytest
 from transferkit.datasets import load_docstrings
 
 # What tests have workers import, imported once, in a process that all workers are forked from.
-PRELOADED = ["distributed", "pandas", "transferkit.distributed", "transferkit.heads", "transferkit._training.kmeans"]
+PRELOADED = [
+    "distributed",
+    "pandas",
+    "transferkit.distributed",
+    "transferkit.heads",
+    "transferkit._training.clustering.kmeans",
+]
 
 
 @pytest.fixture(scope="session")

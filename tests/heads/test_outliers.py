@@ -10,9 +10,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
-from tests.heads.test_logistic import measure_objective
+from tests.heads.linear.test_logistic import measure_objective
 from transferkit import LogisticHead, LogisticHeadCV
-from transferkit._training import blocks, lbfgs, linear_classifier
+from transferkit._training.linear import hessian_blocks, lbfgs, logistic
 
 N_ROWS = 300
 
@@ -46,7 +46,7 @@ def find_optimum(X, y):
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_an_outlier_does_not_end_training_early(n_classes, kind, size, small, monkeypatch):
     if not small:
-        monkeypatch.setattr(linear_classifier, "SMALL_PROBLEM", 0)  # float32 stays what it is where it can
+        monkeypatch.setattr(logistic, "SMALL_PROBLEM", 0)  # float32 stays what it is where it can
     X, y = make_problem(n_classes)
     X = add_outlier(X, kind, size).astype(np.float64 if small else np.float32)
     head = LogisticHead().fit(X, y)
@@ -91,7 +91,7 @@ def test_folds_of_a_search_are_not_ended_early_either(n_classes, prior):
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_float32_features_of_any_scale_are_fitted(n_classes, scale, make, monkeypatch):
     X, y = make_problem(n_classes)
-    monkeypatch.setattr(linear_classifier, "SMALL_PROBLEM", 0)
+    monkeypatch.setattr(logistic, "SMALL_PROBLEM", 0)
     C = 1.0 if scale > 1 else 1e20
     heads = [LogisticHead(C).fit(make((X * scale).astype(np.float32)), y)]
     heads.append(LogisticHeadCV([C], cv=2).fit(make((X * scale).astype(np.float32)), y))
@@ -134,7 +134,7 @@ def test_what_fails_in_float32_is_done_in_float64(monkeypatch):
     X, y = make_problem(3)
     X = X.astype(np.float32)
     expected = LogisticHead().fit(X, y)
-    monkeypatch.setattr(linear_classifier, "SMALL_PROBLEM", 0)
+    monkeypatch.setattr(logistic, "SMALL_PROBLEM", 0)
     fail_in(monkeypatch, torch.float32)
     np.testing.assert_allclose(LogisticHead().fit(X, y).coef_, expected.coef_, rtol=1e-2)
 
@@ -145,7 +145,7 @@ def test_no_hessian_is_formed_where_the_penalty_proves_that_training_is_done(mon
     def refuse(*args):
         raise AssertionError("a Hessian was formed")
 
-    monkeypatch.setattr(blocks, "invert_whole", refuse)
+    monkeypatch.setattr(hessian_blocks, "invert_whole", refuse)
     LogisticHead().fit(X, y)
 
 
@@ -156,5 +156,5 @@ def test_an_indefinite_hessian_leaves_the_fit_as_it_is(monkeypatch):
     def fail(*args):
         raise torch.linalg.LinAlgError
 
-    monkeypatch.setattr(blocks, "invert_whole", fail)
+    monkeypatch.setattr(hessian_blocks, "invert_whole", fail)
     assert np.isfinite(LogisticHead().fit(X, y).coef_).all()

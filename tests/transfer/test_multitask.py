@@ -6,7 +6,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.pipeline import make_pipeline
 
 import transferkit
-from tests.transfer.test_strategies import TEST_LABELS, TEST_TEXTS, UNLABELLED, make_texts
+from tests.transfer.strategies.test_strategies import TEST_LABELS, TEST_TEXTS, UNLABELLED, make_texts
 from transferkit import LogisticHead, MultiTaskTransfer, TransferClassifier, WordVectorEncoder
 from transferkit.exceptions import ModelFileError
 

@@ -8,7 +8,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import FunctionTransformer
 
 import transferkit
-from tests.transfer.test_strategies import TEST_LABELS, TEST_TEXTS, UNLABELLED, make_texts
+from tests.transfer.strategies.test_strategies import TEST_LABELS, TEST_TEXTS, UNLABELLED, make_texts
 from transferkit import LogisticHead, RidgeHead, TfidfEncoder, TransferRegressor, WordVectorEncoder, explain
 
 VALUES = {"pet": 1.0, "money": -2.0, "sky": 4.0}

@@ -57,8 +57,8 @@ def test_candidates_of_labels_are_judged_with_balanced_weights():
 @pytest.mark.parametrize("joint_rows", [600, 10], ids=["kernels", "kernel by kernel"])
 @pytest.mark.parametrize("kernel_rows", [1500, 10], ids=["kernel", "features"])
 def test_prior_balances_labels(joint_rows, kernel_rows, monkeypatch):
-    monkeypatch.setattr("transferkit.transfer._prior.MOST_JOINT_ROWS", joint_rows)
-    monkeypatch.setattr("transferkit.transfer._prior.MOST_KERNEL_ROWS", kernel_rows)
+    monkeypatch.setattr("transferkit.transfer.strategies._term_vectors.MOST_JOINT_ROWS", joint_rows)
+    monkeypatch.setattr("transferkit.transfer.strategies._term_vectors.MOST_KERNEL_ROWS", kernel_rows)
     encoder = WordVectorEncoder(3, min_count=1).fit(TEXTS)
     shares = [
         TransferClassifier(encoder, LogisticHead(10.0, class_weight=weight), strategy="prior", cv=2)
@@ -147,7 +147,7 @@ def test_contract_of_scikit_learn_on_weights_holds_with_the_default_head(kind):
 
 @pytest.mark.parametrize("joint_rows", [600, 10], ids=["together", "around the best"])
 def test_weights_weigh_the_evidence_of_prior(joint_rows, monkeypatch):
-    monkeypatch.setattr("transferkit.transfer._prior.MOST_JOINT_ROWS", joint_rows)
+    monkeypatch.setattr("transferkit.transfer.strategies._term_vectors.MOST_JOINT_ROWS", joint_rows)
     encoder = WordVectorEncoder(3, min_count=1).fit(TEXTS)
     model = TransferClassifier(encoder, LogisticHead(), strategy="prior", cv=2)
     tables = [

@@ -1,6 +1,6 @@
 """Correlation alignment: source rows with the covariance of the target."""
 
-from transferkit._algorithms.alignment import coral_map
+from transferkit._algorithms.domains.alignment import coral_map
 from transferkit.adaptation._moment_matching import MOMENT_CONSTRAINTS, MomentMatcher
 
 

@@ -9,8 +9,8 @@ from sklearn.base import OneToOneFeatureMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from transferkit._algorithms.both_domains import SMALLEST_SHARED, one_thread_for
-from transferkit._algorithms.importance_weights import (
+from transferkit._algorithms.domains.both_domains import SMALLEST_SHARED, one_thread_for
+from transferkit._algorithms.domains.importance_weights import (
     effective_sample_size,
     entry_variance,
     fit_kliep,
@@ -19,7 +19,7 @@ from transferkit._algorithms.importance_weights import (
     mean_kernel,
     rbf_kernel,
 )
-from transferkit._algorithms.linear_predictions import compute_scores
+from transferkit._algorithms.linear.predictions import compute_scores
 from transferkit._validation import Interval, StrOptions, check_is_fitted
 from transferkit.adaptation._domains import DomainTransformer, stack_rows
 
@@ -258,7 +258,7 @@ def _fit_odds(estimator, source, target):
         coef, intercept, converged = fit_odds(source, target, estimator.C, tol=ODDS_TOL, max_iter=estimator.max_iter)
         if converged:
             return coef[None].astype(source.dtype), np.array([intercept], source.dtype), True
-    from transferkit._training.linear_classifier import train_linear_classifier
+    from transferkit._training.linear.logistic import train_linear_classifier
 
     rows = stack_rows(source, target)
     is_target = np.repeat([0, 1], [source.shape[0], target.shape[0]])

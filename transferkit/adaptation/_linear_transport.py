@@ -1,6 +1,6 @@
 """The optimal transport of one Gaussian to another, and of mirror images."""
 
-from transferkit._algorithms.alignment import monge_map, reflection_evidence
+from transferkit._algorithms.domains.alignment import monge_map, reflection_evidence
 from transferkit._validation import StrOptions
 from transferkit.adaptation._moment_matching import MOMENT_CONSTRAINTS, MomentMatcher
 

@@ -6,8 +6,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin
 
-from transferkit._algorithms.marginalized_denoising import encode, fit_layer
-from transferkit._algorithms.pivots import count_rows
+from transferkit._algorithms.domains.marginalized_denoising import encode, fit_layer
+from transferkit._algorithms.domains.pivots import count_rows
 from transferkit._validation import Interval
 from transferkit.adaptation._domains import DomainTransformer, stack_rows
 

@@ -9,9 +9,9 @@ from scipy import sparse
 from sklearn.base import OneToOneFeatureMixin
 from sklearn.utils import check_random_state
 
-from transferkit._algorithms.alignment import RowMap, feature_scales
-from transferkit._algorithms.both_domains import for_both
-from transferkit._algorithms.covariances import estimate_moments, find_joint_basis, to_mean
+from transferkit._algorithms.domains.alignment import RowMap, feature_scales
+from transferkit._algorithms.domains.both_domains import for_both
+from transferkit._algorithms.linalg.covariances import estimate_moments, find_joint_basis, to_mean
 from transferkit._validation import Interval, StrOptions
 from transferkit.adaptation._domains import DomainTransformer
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin
 
-from transferkit._algorithms.alignment import principal_axes
+from transferkit._algorithms.domains.alignment import principal_axes
 from transferkit._validation import Interval
 from transferkit.adaptation._domains import DomainTransformer
 

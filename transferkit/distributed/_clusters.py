@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from sklearn.utils import check_random_state
 
 from transferkit.distributed._runners import Step, used_shards
-from transferkit.encoders._row_preparation import Preparation
+from transferkit.encoders.rows._preparation import Preparation
 
 
 class Moments(NamedTuple):
@@ -105,7 +105,7 @@ def _sum_moments(rows, shard, encoder):
 
 
 def _make_plan(encoder, partial):
-    from transferkit._training.kmeans import choose_sample
+    from transferkit._training.clustering.kmeans import choose_sample
 
     moments = partial.statistics
     n_rows = 0 if moments is None else moments.total
@@ -144,7 +144,7 @@ def _join_samples(a, b):
 
 
 def _start(encoder, plan, partial):
-    from transferkit._training.kmeans import start_centres
+    from transferkit._training.clustering.kmeans import start_centres
 
     places, rows = partial.statistics
     if sp.issparse(rows):
@@ -165,20 +165,20 @@ def _start(encoder, plan, partial):
 
 
 def _assign(rows, shard, encoder, plan, state):
-    from transferkit._training.kmeans import sum_clusters
+    from transferkit._training.clustering.kmeans import sum_clusters
 
     rows = plan.preparation.apply(encoder._validate(rows, reset=True))
     return sum_clusters(rows, state.centres, encoder.batch_size, encoder.device)
 
 
 def _add(a, b):
-    from transferkit._training.kmeans import add_sums
+    from transferkit._training.clustering.kmeans import add_sums
 
     return add_sums(a, b)
 
 
 def _move(state, partial):
-    from transferkit._training.kmeans import move_centres
+    from transferkit._training.clustering.kmeans import move_centres
 
     return Clustering(*move_centres(state.centres, partial.statistics))
 
@@ -188,7 +188,7 @@ def _has_settled(state, plan):
 
 
 def _finish(encoder, plan, state, partial, n_iter):
-    from transferkit._training.kmeans import Clusters
+    from transferkit._training.clustering.kmeans import Clusters
 
     sums = partial.statistics
     if int(sums.counts.sum()) != partial.n_documents:

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 
-from transferkit._algorithms.truncated_svd import (
+from transferkit._algorithms.linalg.truncated_svd import (
     N_SPARE,
     RightVectors,
     draw_start,
@@ -22,8 +22,8 @@ from transferkit.distributed._clusters import fit_kmeans
 from transferkit.distributed._runners import Step, make_runner, used_shards, warn_of_skipped
 from transferkit.distributed._shards import find_shards
 from transferkit.encoders import KMeansEncoder, LSAEncoder, TfidfEncoder, WordVectorEncoder
-from transferkit.encoders._text_blocks import TermStatistics
-from transferkit.encoders._word_counts import WordCounts
+from transferkit.encoders.text._blocks import TermStatistics
+from transferkit.encoders.words._counts import WordCounts
 from transferkit.exceptions import ShardError
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import FeatureUnion
 
-from transferkit._algorithms.vocabulary import find_terms
-from transferkit._algorithms.vocabulary_merging import to_vocabulary
+from transferkit._algorithms.text.vocabulary import find_terms
+from transferkit._algorithms.text.vocabulary_merging import to_vocabulary
 from transferkit._validation import is_fitted
 from transferkit.encoders._pretrained import PretrainedEncoder
-from transferkit.encoders._text_analysis import make_analysis
-from transferkit.encoders._tfidf import TfidfEncoder
+from transferkit.encoders.text._analysis import make_analysis
+from transferkit.encoders.text._tfidf import TfidfEncoder
 
 
 class TermProjection(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from transferkit import __version__
-from transferkit._algorithms.compression import widen
+from transferkit._algorithms.networks.compression import widen
 from transferkit._validation import check_is_fitted
 from transferkit.exceptions import ExportError, MissingExtraError
 from transferkit.export._onnx_steps import NATIVE, Graph, append_step, make_tokeniser

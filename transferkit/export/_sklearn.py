@@ -11,7 +11,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import LabelBinarizer, Normalizer
 
-from transferkit._algorithms.pooling import smooth_inverse_frequency
+from transferkit._algorithms.words.pooling import smooth_inverse_frequency
 from transferkit._validation import check_is_fitted, is_fitted
 from transferkit.encoders import KMeansEncoder, LSAEncoder, PretrainedEncoder, TfidfEncoder, WordVectorEncoder
 from transferkit.exceptions import ExportError

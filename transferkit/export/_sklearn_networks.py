@@ -7,7 +7,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import LabelBinarizer
 
-from transferkit._algorithms.compression import widen_layers
+from transferkit._algorithms.networks.compression import widen_layers
 from transferkit._validation import check_is_fitted
 from transferkit.exceptions import ExportError
 from transferkit.heads import MLPHeadClassifier

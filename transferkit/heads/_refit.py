@@ -8,8 +8,8 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import check_random_state
 
-from transferkit.heads._mlp_base import make_stages, read_attributes
-from transferkit.heads._mlp_parameters import WHOLE_SOLVERS
+from transferkit.heads.mlp._base import make_stages, read_attributes
+from transferkit.heads.mlp._parameters import WHOLE_SOLVERS
 
 # Chosen on a validation split of 20 Newsgroups, 256-128 units, 80 and 90 % pruned: longer training gains little there.
 LEAST_EPOCHS, LEAST_STEPS = 20, 500
@@ -36,7 +36,7 @@ def refit_network(network, X, y, random_state, penalty=None, is_near_start=False
     is_near_start : bool, default=False
         Whether that penalty is on the squared distance from the weights as they are.
     """
-    from transferkit._training.network_training import Examples, train_network
+    from transferkit._training.network.training import Examples, train_network
 
     whole = len(network.coefs_) == 1 or network.solver in WHOLE_SOLVERS
     trainer = copy(network).set_params(

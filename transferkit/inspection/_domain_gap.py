@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import StratifiedKFold
 
-from transferkit._algorithms.domain_shift import auc_with_interval, feature_drift
+from transferkit._algorithms.domains.shift import auc_with_interval, feature_drift
 from transferkit._pictures import import_pyplot
 from transferkit._validation import check_count, check_features, check_texts, holds_texts, with_plain_outputs
 from transferkit.adaptation._domains import as_rows, stack_rows

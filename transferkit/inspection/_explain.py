@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
-from transferkit._algorithms.compression import widen_layers
+from transferkit._algorithms.networks.compression import widen_layers
 from transferkit._validation import check_count, check_is_fitted, with_plain_outputs
 from transferkit.inspection._explanation import Explanation
 from transferkit.inspection._term_parts import NotLinearError, pull_back, split_features, text_encoder

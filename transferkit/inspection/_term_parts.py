@@ -12,7 +12,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import MaxAbsScaler, Normalizer, RobustScaler, StandardScaler
 
-from transferkit._algorithms.pooling import smooth_inverse_frequency
+from transferkit._algorithms.words.pooling import smooth_inverse_frequency
 from transferkit.encoders import LSAEncoder, PretrainedEncoder, TfidfEncoder, WordVectorEncoder
 
 _VECTORIZERS = (TfidfEncoder, CountVectorizer)  # one column a term; TfidfVectorizer is a CountVectorizer

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
     from transferkit.persistence._probe import make_probe
     from transferkit.persistence._replacing import write_whole
     from transferkit.persistence._shared import load_shared
-    from transferkit.persistence._vector_files import read_vectors
+    from transferkit.persistence.vectors._files import read_vectors
 
 __getattr__, __dir__ = import_when_asked(
     __name__,
@@ -27,7 +27,7 @@ __getattr__, __dir__ = import_when_asked(
         "load_shared": "._shared",
         "load_with_outcome": "._model_file",
         "make_probe": "._probe",
-        "read_vectors": "._vector_files",
+        "read_vectors": ".vectors._files",
         "reads_files": "._file_input",
         "save": "._model_file",
         "write_whole": "._replacing",

@@ -15,7 +15,7 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import type_of_target
 
-from transferkit._algorithms.transferability import find_spectrum, h_score, leep, log_evidence, neighbour_means
+from transferkit._algorithms.linear.transferability import find_spectrum, h_score, leep, log_evidence, neighbour_means
 from transferkit._validation import (
     HasMethods,
     Interval,

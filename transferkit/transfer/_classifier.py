@@ -233,7 +233,10 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
 
     def _fit(self, X, y, sample_weight=None, groups=None, terms=None):
         """Fit, with "prior" on terms that several tasks share if they are given."""
-        from transferkit.transfer._strategies import fit_judged, fit_plainly  # here: predictions need none of it
+        from transferkit.transfer.strategies._strategies import (  # here: predictions need none of it
+            fit_judged,
+            fit_plainly,
+        )
 
         if self.head is not None and is_regressor(self.head):
             raise ValueError(

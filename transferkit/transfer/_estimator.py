@@ -15,8 +15,8 @@ from transferkit._validation import (
 )
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.encoders._pretrained import read_input_tags
-from transferkit.encoders._text_settings import find_text_settings
-from transferkit.heads._prior import FrozenParametersMixin
+from transferkit.encoders.text._settings import find_text_settings
+from transferkit.heads.linear._prior import FrozenParametersMixin
 from transferkit.transfer._outcome import Outcome, make_row, tabulate
 
 
@@ -155,7 +155,9 @@ class TransferMixin(FrozenParametersMixin):
         tags = super().__sklearn_tags__()
         encoder, source = getattr(self, "encoder_", None), getattr(self, "source", None)
         if encoder is None and source is not None:
-            from transferkit.transfer._source import read_source  # here: a model that only predicts needs none of it
+            from transferkit.transfer.strategies._source import (
+                read_source,  # here: a model that only predicts needs none of it
+            )
 
             encoder = source if isinstance(source, (str, os.PathLike)) else read_source(source)[1]
         if encoder is None and (self.encoder is not None and self.strategy != "scratch"):

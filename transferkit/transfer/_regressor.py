@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.base import RegressorMixin, clone, is_classifier
 from sklearn.model_selection import KFold, check_cv
 
-from transferkit._algorithms.feature_blocks import FeatureBlocks
-from transferkit._algorithms.term_prior import block_factors, fold_weights, make_blocks, weigh_candidates
+from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
+from transferkit._algorithms.linear.term_prior import block_factors, fold_weights, make_blocks, weigh_candidates
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -26,13 +26,13 @@ from transferkit._validation import (
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._term_projection import find_projection, join_terms
 from transferkit.heads import RidgeHead
-from transferkit.heads._ridge import MAX_DECOMPOSED
+from transferkit.heads.linear._ridge import MAX_DECOMPOSED
 from transferkit.transfer._estimator import TransferMixin
-from transferkit.transfer._fold_features import encode_folds
 from transferkit.transfer._outcome import Outcome, make_row
-from transferkit.transfer._prior import ALPHAS, idf_ratios
 from transferkit.transfer._row_weights import drop_weightless
 from transferkit.transfer._settings import LEAST_WEIGHT, SHARPNESS
+from transferkit.transfer.domains._fold_features import encode_folds
+from transferkit.transfer.strategies._term_vectors import ALPHAS, idf_ratios
 
 _PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
 MOST_FOLDS = 5  # where the encoder is fitted anew in each

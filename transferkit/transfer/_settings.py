@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from transferkit.heads import LogisticHead, LogisticHeadCV
-from transferkit.heads._logistic_cv import read_candidates
+from transferkit.heads.linear._logistic_cv import read_candidates
 
 CS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 SHARPNESS = 0.25  # of the average; 1/4, 1/2 and 1 were tried on development sets, and differed by tenths of a point

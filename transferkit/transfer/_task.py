@@ -7,11 +7,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
 
-from transferkit._algorithms.linear_predictions import UNTRAINED
+from transferkit._algorithms.linear.predictions import UNTRAINED
 from transferkit._validation import check_sample_weight
 from transferkit.heads import LogisticHead
-from transferkit.heads._fold_scores import DecidedRows, read_scorer, report_undefined, score_fold, takes_weights
-from transferkit.heads._logistic import read_targets, weigh_targets
+from transferkit.heads.linear._fold_scores import DecidedRows, read_scorer, report_undefined, score_fold, takes_weights
+from transferkit.heads.linear._logistic import read_targets, weigh_targets
 
 FEWEST_LABELS = 4  # a class, on average; with fewer there are no folds
 MANY_ROWS, MOST_FOLDS_OF_MANY = 5000, 3  # thousands of held-out rows tell candidates apart in few folds

@@ -1,0 +1,1 @@
+"""Domain adaptation: alignment, importance weights, pivots, validation without target labels."""

@@ -1,0 +1,165 @@
+"""Linear maps that give the rows of one domain the covariance, or the principal axes, of another."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import linalg, sparse
+
+from transferkit._algorithms.domains.both_domains import for_both, one_thread_for, symmetric_power
+from transferkit._algorithms.linalg.covariances import Moments, centred_scatter, to_mean
+from transferkit._algorithms.linear.feature_blocks import to_kernel
+
+__all__ = ["RowMap", "coral_map", "feature_scales", "monge_map", "principal_axes", "reflection_evidence"]
+
+
+@dataclass
+class RowMap:
+    """The map x -> x Q M Q' + scale * x (I - Q Q') of rows; Q = I where there is no basis."""
+
+    matrix: np.ndarray  # (n_features, n_features), or (rank, rank) in the basis
+    basis: np.ndarray | None  # (n_features, rank)
+    scale: float
+
+    def apply(self, rows: np.ndarray) -> np.ndarray:
+        """Return the mapped rows (n_rows, n_features)."""
+        if self.basis is None:
+            return rows @ self.matrix.astype(rows.dtype, copy=False)
+        basis = self.basis.astype(rows.dtype, copy=False)
+        change = (self.matrix - self.scale * np.eye(len(self.matrix))).astype(rows.dtype)
+        return self.scale * rows + ((rows @ basis) @ change) @ basis.T
+
+
+def coral_map(source: Moments, target: Moments, basis: np.ndarray | None) -> RowMap:
+    """Return A = Cs^(-1/2) Ct^(1/2), so that A' Cs A = Ct: whitening with the source, colouring with the target [1]_.
+
+    Outside of the basis, where both covariances are multiples of the identity, A is the root of their ratio.
+
+    References
+    ----------
+    .. [1] B. Sun, J. Feng, K. Saenko, "Return of frustratingly easy domain adaptation", AAAI (2016).
+    """
+    size = len(source.covariance)
+    roots = for_both(size, symmetric_power, (source.covariance, -0.5), (target.covariance, 0.5))
+    matrix = roots[0] @ roots[1]
+    return RowMap(matrix, basis, float(np.sqrt(target.outside / source.outside)) if basis is not None else 1.0)
+
+
+def monge_map(source: Moments, target: Moments, basis: np.ndarray | None) -> RowMap:
+    """Return A = Cs^(-1/2) (Cs^(1/2) Ct Cs^(1/2))^(1/2) Cs^(-1/2), the optimal transport of Gaussians [1]_ [2]_.
+
+    A is the only symmetric positive matrix with A Cs A = Ct. With the Cholesky factor Cs = L L' it is
+    L^-T (L' Ct L)^(1/2) L^-1, which needs one eigendecomposition in place of two and an inverse.
+
+    References
+    ----------
+    .. [1] M. Knott and C. S. Smith, "On the optimal mapping of distributions", Journal of Optimization Theory and
+       Applications 43 (1984), 39-49.
+    .. [2] R. Flamary, K. Lounici, A. Ferrari, "Concentration bounds for linear Monge mapping estimation and optimal
+       transport domain adaptation", arXiv:1905.10155 (2019).
+    """
+    factor = linalg.cholesky(source.covariance, lower=True, check_finite=False)
+    product = factor.T @ target.covariance @ factor
+    with one_thread_for(len(factor)):
+        root = symmetric_power(product, 0.5)
+    half = linalg.solve_triangular(factor, root, trans="T", lower=True, check_finite=False)
+    matrix = linalg.solve_triangular(factor, half.T, trans="T", lower=True, check_finite=False)
+    matrix = (matrix + matrix.T) / 2
+    return RowMap(matrix, basis, float(np.sqrt(target.outside / source.outside)) if basis is not None else 1.0)
+
+
+def feature_scales(source: Any, target: Any, *, shrinkage: float, ridge: float, centre: bool) -> np.ndarray:
+    """Return the scale of each feature that gives the source its variance in the target (n_features,).
+
+    Variances are shrunk to their mean as covariances are; with a diagonal covariance CORAL and the Monge map are both
+    this. A feature without variance in the source keeps its scale.
+    """
+    variances = []
+    for X in (source, target):
+        if sparse.issparse(X):
+            variance = np.asarray(X.multiply(X).mean(axis=0, dtype=np.float64)).ravel()
+            variance -= to_mean(X).astype(np.float64) ** 2 if centre else 0
+        else:  # from differences: squares of features far from zero leave nothing of variances
+            variance = np.square(X - to_mean(X) if centre else X).mean(axis=0, dtype=np.float64)
+        variance = np.maximum(variance, 0)
+        variances.append((1 - shrinkage) * variance + shrinkage * variance.mean() + ridge)
+    known = variances[0] > 0
+    return np.where(known, np.sqrt(variances[1] / np.where(known, variances[0], 1)), 1.0)
+
+
+def principal_axes(source: Any, target: Any, n_axes: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the mean (n_features,) and the leading principal axes (n_features, n_axes) of the rows of both domains.
+
+    From the covariance or, where features outnumber rows, from the products of all pairs of rows. Sparse rows are
+    centred in the products and stay sparse.
+    """
+    sizes = [min(X.shape) for X in (source, target)]
+    grams = for_both(max(sizes), _gram, (source,), (target,))
+    found = []
+    for X, (mean, gram) in zip((source, target), grams, strict=True):
+        with one_thread_for(len(gram)):
+            vectors = _leading(gram, n_axes)
+        if X.shape[1] > X.shape[0]:
+            if sparse.issparse(X):
+                axes = np.asarray(X.T @ vectors) - np.outer(mean, vectors.sum(0))
+            else:
+                axes = (X - mean.astype(X.dtype)).T @ vectors
+            vectors = np.linalg.qr(axes)[0]  # orthonormal also where an eigenvalue is nil
+        largest = np.abs(vectors).argmax(axis=0)
+        signs = np.where(vectors[largest, np.arange(n_axes)] < 0, -1.0, 1.0)
+        found.append((mean.astype(X.dtype), np.ascontiguousarray(vectors * signs, X.dtype)))
+    return found
+
+
+def _gram(X: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean, and the products of all pairs of centred features or, where these are fewer, of centred rows."""
+    n_rows, n_features = X.shape
+    mean = to_mean(X).astype(np.float64)
+    if n_features <= n_rows and not sparse.issparse(X):
+        return mean, centred_scatter(X, mean.astype(X.dtype))[0] / n_rows
+    if n_features <= n_rows:
+        return mean, np.asarray((X.T @ X).toarray(), np.float64) / n_rows - np.outer(mean, mean)
+    if not sparse.issparse(X):
+        centred = X - mean.astype(X.dtype)
+        return mean, np.asarray(centred @ centred.T, np.float64)
+    kernel = np.asarray(to_kernel(X), np.float64)
+    cross = np.asarray(X @ mean, np.float64)
+    kernel += mean @ mean - cross[:, None] - cross
+    return mean, kernel
+
+
+def reflection_evidence(source: np.ndarray, target: np.ndarray, n_parts: int = 20) -> float:
+    """Return how clearly centred target rows are a mirror image of centred source rows, in standard errors.
+
+    Odd moments change their sign when rows are reflected at their mean, even ones do not, and means are zero. So the
+    statistic is T = -sum_j m_j(source) m_j(target), where m_j is the mean cube of feature j in standard deviations, cut
+    at 2 of them, beyond which single rows would decide. T is divided by its jackknife standard error over `n_parts`
+    parts of the rows. Positive: reflected.
+    """
+    cubes = [_bounded_cubes(np.asarray(X, np.float64)) for X in (source, target)]
+    totals = [cube.sum(0) for cube in cubes]
+    n_parts = min(n_parts, *(len(cube) for cube in cubes))
+    left_out = np.empty(n_parts)
+    for part in range(n_parts):
+        kept = []
+        for cube, total in zip(cubes, totals, strict=True):
+            rows = cube[part::n_parts]
+            kept.append((total - rows.sum(0)) / max(len(cube) - len(rows), 1))
+        left_out[part] = -float(kept[0] @ kept[1])
+    means = [total / len(cube) for total, cube in zip(totals, cubes, strict=True)]
+    error = np.sqrt((n_parts - 1) / n_parts * np.square(left_out - left_out.mean()).sum())
+    return -float(means[0] @ means[1]) / float(error) if error > 0 else 0.0
+
+
+def _bounded_cubes(rows: np.ndarray) -> np.ndarray:
+    spread = rows.std(axis=0)
+    return np.clip(rows / np.where(spread > 0, spread, 1), -2, 2) ** 3
+
+
+def _leading(matrix: np.ndarray, n_vectors: int) -> np.ndarray:
+    """Return the eigenvectors of the largest eigenvalues of a symmetric matrix, largest first."""
+    size = len(matrix)
+    if n_vectors > size // 4:
+        vectors = np.linalg.eigh(matrix)[1]
+        return vectors[:, ::-1][:, :n_vectors]
+    return linalg.eigh(matrix, subset_by_index=[size - n_vectors, size - 1], check_finite=False)[1][:, ::-1]

@@ -1,0 +1,1 @@
+"""Linear algebra on dense and sparse matrices: decompositions, covariances, centring."""

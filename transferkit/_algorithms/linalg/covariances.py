@@ -1,0 +1,149 @@
+"""Covariances of many features from few rows: shrunk, and in the span of the rows where that is smaller.
+
+A covariance is kept as a matrix S in the coordinates of a basis Q with orthonormal columns and as one variance v for
+every direction outside of it, C = Q S Q' + v (I - Q Q'). Without a basis, Q = I. So no matrix of all pairs of features
+is made where features outnumber rows.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import linalg, sparse
+
+from transferkit._algorithms.linalg.truncated_svd import RowProducts, leading_vectors
+
+__all__ = ["Moments", "centred_scatter", "estimate_moments", "find_joint_basis", "ledoit_wolf_shrinkage"]
+
+MOST_FEATURES = 20_000  # more of them are never squared
+MOST_SPAN_ROWS = 3_000  # up to so many rows their whole span is used, beyond its leading directions
+N_LEADING = 1_000
+_BLOCK_ROWS = 2_000  # centred at a time, so that no copy of all rows is made
+_LEAST_VARIANCE = 1e-9  # of the mean variance; what is less cannot be told from rounding, nor be inverted
+
+
+@dataclass
+class Moments:
+    """Mean and covariance of rows."""
+
+    mean: np.ndarray  # (n_features,)
+    covariance: np.ndarray  # (n_features, n_features), or (rank, rank) in a basis
+    outside: float  # variance of each direction outside of the basis
+    shrinkage: float
+    is_singular: bool  # before the least variance was put into its place
+
+
+def find_joint_basis(source: Any, target: Any, random_state: np.random.RandomState) -> np.ndarray | None:
+    """Return orthonormal columns (n_features, rank) that span the centred rows of both domains, or their largest part.
+
+    Parameters
+    ----------
+    source, target : array or CSR matrix of shape (n_rows, n_features)
+    random_state : RandomState
+        For more than 3,000 rows, of which the 1,000 leading directions are found at random.
+
+    Returns
+    -------
+    basis : array or None
+        None where there are fewer features than rows, so that the features themselves are the shorter coordinates.
+    """
+    n_rows, n_features = source.shape[0] + target.shape[0], source.shape[1]
+    if n_features <= min(n_rows, MOST_FEATURES):
+        return None
+    parts = [np.asarray((X if not sparse.issparse(X) else X.toarray()) - to_mean(X)) for X in (source, target)]
+    rows = np.concatenate(parts)
+    if n_rows > MOST_SPAN_ROWS:
+        return leading_vectors(RowProducts(sparse.csr_matrix(rows)), N_LEADING, 2, random_state).vectors
+    squares, vectors = linalg.eigh(np.asarray(rows @ rows.T, np.float64))
+    kept = squares > 1e-7 * max(squares[-1], np.finfo(float).tiny)  # squares: half of the digits are left
+    basis = rows.T @ (vectors[:, kept] / np.sqrt(squares[kept])).astype(rows.dtype)
+    return np.linalg.qr(basis)[0]
+
+
+def estimate_moments(
+    X: Any, basis: np.ndarray | None, *, shrinkage: float | str | None, ridge: float, centre: bool
+) -> Moments:
+    """Return the mean and the shrunk covariance (1 - s) C + (s trace(C) / n_features + ridge) I of rows.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_features)
+    basis : array of shape (n_features, rank) or None
+    shrinkage : float, "auto" or None
+        s, from 0 to 1; "auto" is the estimate of Ledoit and Wolf.
+    ridge : float
+        Added to all variances.
+    centre : bool
+        Otherwise the mean counts as zero.
+    """
+    n_rows, n_features = X.shape
+    mean = to_mean(X) if centre else np.zeros(n_features, X.dtype)
+    covariance, squares = centred_scatter(X, mean, basis)
+    covariance /= n_rows
+    mean_variance = squares.mean() / n_features
+    s = ledoit_wolf_shrinkage(squares, covariance, n_features) if shrinkage == "auto" else float(shrinkage or 0.0)
+    floor = s * mean_variance + ridge
+    n_outside = n_features - len(covariance)
+    outside = 0.0 if n_outside == 0 else max(squares.mean() - np.trace(covariance), 0.0) / n_outside
+    covariance *= 1 - s
+    covariance.flat[:: len(covariance) + 1] += floor
+    least = _LEAST_VARIANCE * mean_variance if mean_variance > 0 else 1.0
+    rank = min(n_rows - centre, n_features)
+    is_singular = floor < least and (rank < n_features or _is_singular(covariance, least))
+    if is_singular:
+        covariance.flat[:: len(covariance) + 1] += least
+        floor += least
+    return Moments(mean, covariance, float((1 - s) * outside + floor), s, is_singular)
+
+
+def centred_scatter(X: np.ndarray, mean: np.ndarray, basis: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return sum_i z_i z_i' of the centred rows z_i, in a basis if there is one, and their squared lengths."""
+    size = X.shape[1] if basis is None else basis.shape[1]
+    scatter, squares = np.zeros((size, size)), np.empty(len(X))
+    for begin in range(0, len(X), _BLOCK_ROWS):
+        part = slice(begin, begin + _BLOCK_ROWS)
+        centred = X[part] - mean
+        squares[part] = np.einsum("ij,ij->i", centred, centred)
+        rows = centred if basis is None else centred @ basis
+        scatter += rows.T @ rows
+    return scatter, squares
+
+
+def ledoit_wolf_shrinkage(squares: np.ndarray, covariance: np.ndarray, n_features: int) -> float:
+    """Return the share of the scaled identity that minimises the expected squared error of the covariance [1]_.
+
+    Parameters
+    ----------
+    squares : array of shape (n_rows,)
+        Squared lengths of the centred rows x_i.
+    covariance : array of shape (rank, rank)
+        C = sum_i x_i x_i' / n_rows, in any orthonormal coordinates.
+    n_features : int
+        p.
+
+    Notes
+    -----
+    With m = trace(C) / p, the share is b / d, where d = ||C||^2 - p m^2 is how far C is from m I, and
+    b = (mean_i ||x_i||^4 - ||C||^2) / n_rows, at most d, estimates how far C is from what it estimates.
+
+    References
+    ----------
+    .. [1] O. Ledoit and M. Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", Journal of
+       Multivariate Analysis 88 (2004), 365-411.
+    """
+    size = float(np.einsum("ij,ij->", covariance, covariance))
+    distance = size - (squares.mean()) ** 2 / n_features
+    error = (float((squares**2).mean()) - size) / len(squares)
+    return 0.0 if distance <= 0 else float(min(max(error, 0.0), distance) / distance)
+
+
+def to_mean(X: Any) -> np.ndarray:
+    """Return the mean row of a dense or sparse matrix, (n_features,)."""
+    return np.asarray(X.mean(axis=0, dtype=np.float64)).ravel().astype(X.dtype)
+
+
+def _is_singular(covariance: np.ndarray, least: float) -> bool:
+    try:
+        return bool(np.diag(linalg.cholesky(covariance, lower=True)).min() ** 2 < least)
+    except linalg.LinAlgError:
+        return True

@@ -1,0 +1,1 @@
+"""Linear models: ridge regression, predictions, feature blocks, transferability scores."""

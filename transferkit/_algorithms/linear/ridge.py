@@ -1,0 +1,377 @@
+"""Ridge regression for many penalties from one decomposition, with exact leave-one-out errors.
+
+Rows and targets are centred by their weighted mean and multiplied by the square roots of the row weights, so that
+the problem is ||B W - T||^2 + alpha ||W||^2 and the free intercept has left it.
+
+One eigendecomposition of B.T @ B or B @ B.T, whichever is smaller, serves all penalties. Products square the scales of
+columns, though: where the eigenvalues lie too far apart for that, triangular factors of B itself are used, one for each
+penalty, whose errors are small in relation to each column.
+"""
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import LinAlgWarning, qr, solve_triangular
+from scipy.sparse.linalg import LinearOperator, cg
+
+from transferkit._algorithms.linalg.centred_rows import CentredRows
+
+__all__ = ["Ridge", "decompose", "solve_by_conjugate_gradients"]
+
+MOST_SPREAD = 1e10  # of eigenvalues and penalty in a matrix of products: rounding then reaches about the sixth digit
+LEAST_REST = 1e-6  # of one minus a leverage: below, too few digits are left
+LEAST_LENGTH = 1e-13  # of a column beside what others explain of it: below, it is rounding
+
+
+@dataclass
+class Ridge(ABC):
+    """The ridge problem of rows B and targets T in a decomposition."""
+
+    rows: CentredRows
+    targets: np.ndarray  # (n_rows, n_outputs), centred and multiplied by the roots of the weights
+    has_intercept: bool  # whether rows were centred, so that each row also has leverage on the intercept
+
+    @abstractmethod
+    def weights(self, alpha: float) -> np.ndarray:
+        """Return the weights (n_columns, n_outputs) at a penalty."""
+
+    @abstractmethod
+    def leave_one_out(self, alphas: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield for each alpha the errors (n_rows, n_outputs) when each row is predicted without itself."""
+
+    @abstractmethod
+    def leave_out(self, folds: list[np.ndarray], alpha: float) -> Iterator[np.ndarray]:
+        """Yield the errors of the rows of each fold when they are predicted without the fold."""
+
+    def leave_one_out_errors(self, alphas: np.ndarray) -> np.ndarray:
+        """Return the weighted mean squared error of each alpha when each row is predicted without itself."""
+        total = (self.rows.roots**2).sum() * self.targets.shape[1]
+        return np.array([(left_out**2).sum() / total for left_out in self.leave_one_out(alphas)])
+
+    def held_out_errors(self, alphas: np.ndarray, folds: list[np.ndarray]) -> np.ndarray:
+        """Return the weighted mean squared error of each alpha when the rows of each fold are predicted without them.
+
+        With H the hat matrix, the errors of a fold's rows in the model of the others are (I - H_ff)^-1 times their
+        residuals, so no other model is fitted.
+        """
+        total = sum(float((self.rows.roots[fold] ** 2).sum()) for fold in folds) * self.targets.shape[1]
+        sums = [sum((left_out**2).sum() for left_out in self.leave_out(folds, alpha)) for alpha in alphas]
+        return np.array(sums) / total
+
+
+class HatRidge(Ridge):
+    """For more rows than columns: errors from residuals and the hat matrix H = U U.T + s s.T.
+
+    s are the roots of the weights, of length one: the part of the intercept.
+    """
+
+    @abstractmethod
+    def basis(self, alpha: float) -> np.ndarray:
+        """Return what `factors` makes U of."""
+
+    @abstractmethod
+    def factors(self, block: CentredRows, basis: np.ndarray) -> np.ndarray:
+        """Return rows of U."""
+
+    def leverages(self, alphas: np.ndarray) -> np.ndarray:
+        """Return the diagonals of U U.T, (n_rows, n_alphas)."""
+        found = np.empty((len(self.targets), len(alphas)))
+        bases = [self.basis(alpha) for alpha in alphas]
+        for rows, block in self.rows.blocks():
+            for i, basis in enumerate(bases):
+                found[rows, i] = (self.factors(block, basis) ** 2).sum(axis=1)
+        return found
+
+    def leave_one_out(self, alphas: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield residuals over one minus leverages."""
+        rest = 1 - self.leverages(alphas)
+        if self.has_intercept:
+            rest -= (self.rows.roots**2 / (self.rows.roots**2).sum())[:, None]
+        far = np.flatnonzero(rest.min(axis=1) < LEAST_REST)
+        others = None
+        if 0 < len(far) < len(rest) and self.rows.can_be_dense():
+            others = triangulate(self.rows, self.targets, self.has_intercept, left_out=far)
+        for i, alpha in enumerate(alphas):
+            residuals = self.targets - self.rows.times(self.weights(alpha))
+            left_out = residuals / np.maximum(rest[:, i], np.finfo(float).eps)[:, None]
+            if others is not None:
+                left_out[far] = others.leave_out_unseen(self.rows.take(far), self.targets[far], alpha)
+            yield left_out
+
+    def leave_out(self, folds: list[np.ndarray], alpha: float) -> Iterator[np.ndarray]:
+        """Yield (I - H_ff)^-1 times the residuals."""
+        residuals, basis = self.targets - self.rows.times(self.weights(alpha)), self.basis(alpha)
+        for fold in folds:
+            factors = self.factors(self.rows.take(fold), basis)
+            if self.has_intercept:
+                factors = np.column_stack([factors, self.rows.roots[fold] / np.linalg.norm(self.rows.roots)])
+            n_rows, n_factors = factors.shape
+            if n_rows <= n_factors:
+                yield np.linalg.solve(np.eye(n_rows) - factors @ factors.T, residuals[fold])
+            else:  # Woodbury's identity: fewer columns than rows
+                inner = np.eye(n_factors) - factors.T @ factors
+                yield residuals[fold] + factors @ np.linalg.solve(inner, factors.T @ residuals[fold])
+
+
+class ComplementRidge(Ridge):
+    """For few rows: errors from I - H = c F F.T, which keeps its digits where leverages are all close to one."""
+
+    @abstractmethod
+    def complement(self, alpha: float) -> np.ndarray:
+        """Return F (n_rows, n_vectors)."""
+
+    def leave_one_out(self, alphas: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield (F F.T T)_i / (F F.T)_ii."""
+        for alpha in alphas:
+            factors = self.complement(alpha)
+            diagonal = np.maximum((factors**2).sum(axis=1), np.finfo(float).tiny)
+            yield factors @ (factors.T @ self.targets) / diagonal[:, None]
+
+    def leave_out(self, folds: list[np.ndarray], alpha: float) -> Iterator[np.ndarray]:
+        """Yield (F F.T)_ff^-1 (F F.T T)_f."""
+        factors = self.complement(alpha)
+        values = factors.T @ self.targets
+        for fold in folds:
+            part = factors[fold]
+            yield np.linalg.solve(part @ part.T, part @ values)
+
+
+@dataclass
+class PrimalRidge(HatRidge):
+    """Eigenvectors of B.T @ B, and B.T @ T in them."""
+
+    vectors: np.ndarray
+    spectrum: np.ndarray
+
+    def __post_init__(self) -> None:
+        self.projected = self.vectors.T @ self.rows.transposed_times(self.targets)
+
+    def weights(self, alpha: float) -> np.ndarray:
+        """Return the weights."""
+        return self.vectors @ (self.projected / (self.spectrum + alpha)[:, None])
+
+    def basis(self, alpha: float) -> np.ndarray:
+        """Return V (L + alpha I)^(-1/2)."""
+        return self.vectors / np.sqrt(self.spectrum + alpha)
+
+    def factors(self, block: CentredRows, basis: np.ndarray) -> np.ndarray:
+        """Return rows of B V (L + alpha I)^(-1/2)."""
+        return block.times(basis)
+
+    def leverages(self, alphas: np.ndarray) -> np.ndarray:
+        """Return the diagonals of H for all alphas from one product."""
+        found = np.empty((len(self.targets), len(alphas)))
+        for rows, block in self.rows.blocks():
+            found[rows] = block.times(self.vectors) ** 2 @ (1 / (self.spectrum[:, None] + alphas))
+        return found
+
+
+@dataclass
+class DualRidge(ComplementRidge):
+    """Eigenvectors of B @ B.T that are orthogonal to the intercept's."""
+
+    vectors: np.ndarray
+    spectrum: np.ndarray
+
+    def weights(self, alpha: float) -> np.ndarray:
+        """Return the weights."""
+        projected = self.vectors.T @ self.targets
+        return self.rows.transposed_times(self.vectors @ (projected / (self.spectrum + alpha)[:, None]))
+
+    def complement(self, alpha: float) -> np.ndarray:
+        """Return V (L + alpha I)^(-1/2)."""
+        return self.vectors / np.sqrt(self.spectrum + alpha)
+
+
+@dataclass
+class TallTriangleRidge(HatRidge):
+    """The triangle R of [s, B] = Q R, and Q.T @ T: with a penalty it becomes the triangle of B.T @ B + alpha I."""
+
+    triangle: np.ndarray
+    projected: np.ndarray
+
+    def weights(self, alpha: float) -> np.ndarray:
+        """Return the weights."""
+        triangle, projected = self._penalise(alpha)
+        return solve_triangular(triangle, projected)[int(self.has_intercept) :]
+
+    def basis(self, alpha: float) -> np.ndarray:
+        """Return the triangle of B.T @ B + alpha I."""
+        triangle, _ = self._penalise(alpha)
+        return triangle[int(self.has_intercept) :, int(self.has_intercept) :]
+
+    def factors(self, block: CentredRows, basis: np.ndarray) -> np.ndarray:
+        """Return rows of B over the triangle."""
+        return solve_triangular(basis, block.dense().T, trans="T").T
+
+    def leave_out_unseen(self, rows: CentredRows, targets: np.ndarray, alpha: float) -> np.ndarray:
+        """Return the errors of rows that are no part of this problem when it has all of them but the one in question.
+
+        With G the rows over the triangle of the others, (I - H) of these rows is (I + G G.T)^-1, of which no digit is
+        lost where it is close to zero, and their residuals are that times their errors in the model of the others.
+        """
+        triangle, projected = self._penalise(alpha)
+        columns = rows.dense()
+        if self.has_intercept:
+            columns = np.column_stack([rows.roots, columns])
+        factors = solve_triangular(triangle, columns.T, trans="T").T
+        rest = np.linalg.inv(np.eye(len(factors)) + factors @ factors.T)
+        return rest @ (targets - factors @ projected) / np.diag(rest)[:, None]
+
+    def _penalise(self, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+        n_columns = self.triangle.shape[1]
+        least = LEAST_LENGTH * np.linalg.norm(self.triangle, axis=0)  # less is lost beside the column
+        below = np.diag(np.maximum(np.sqrt(alpha), least))[int(self.has_intercept) :]
+        system = np.vstack([self.triangle, below])
+        right = np.vstack([self.projected, np.zeros((len(below), self.projected.shape[1]))])
+        found = np.asarray(np.linalg.qr(np.hstack([system, right]), mode="r"))
+        return found[:n_columns, :n_columns], found[:n_columns, n_columns:]
+
+
+@dataclass
+class WideTriangleRidge(ComplementRidge):
+    """The triangle of B = R.T Q.T (of rows in another order), so that W = Q Z and Z is a smaller problem."""
+
+    basis: np.ndarray  # Q, (n_columns, n_vectors), as many as the smaller side of B
+    triangle: np.ndarray  # R.T, (n_rows, n_vectors)
+
+    def weights(self, alpha: float) -> np.ndarray:
+        """Return the weights."""
+        vectors, triangle = np.linalg.qr(self._stack(alpha))
+        solution = solve_triangular(triangle, vectors[: len(self.targets)].T @ self.targets)
+        return self.basis @ solution[int(self.has_intercept) :]
+
+    def complement(self, alpha: float) -> np.ndarray:
+        """Return the rows of the vectors that are orthogonal to all columns of R.T above the penalty."""
+        system = self._stack(alpha)
+        return np.linalg.qr(system, mode="complete")[0][: len(self.targets), system.shape[1] :]
+
+    def _stack(self, alpha: float) -> np.ndarray:
+        """Return R.T above the roots of the penalty, beside the column of the intercept."""
+        n_vectors = self.triangle.shape[1]
+        system = np.vstack([self.triangle, np.sqrt(alpha) * np.eye(n_vectors)])
+        if self.has_intercept:
+            system = np.column_stack([np.append(self.rows.roots, np.zeros(n_vectors)), system])
+        return system
+
+
+def decompose(rows: CentredRows, targets: np.ndarray, least_alpha: float, has_intercept: bool) -> Ridge:
+    """Return the ridge problem of rows B and targets T (n_rows, n_outputs) in a decomposition.
+
+    Parameters
+    ----------
+    rows : CentredRows
+    targets : array of shape (n_rows, n_outputs)
+        Centred and multiplied by the roots of the weights.
+    least_alpha : float
+        The smallest penalty of interest.
+    has_intercept : bool
+        Whether rows and targets were centred.
+    """
+    n_rows, n_columns = rows.X.shape
+    is_wide = n_rows <= n_columns + has_intercept  # so that no row's error is nothing but its penalty
+    if is_wide:
+        spectrum, vectors = _decompose_kernel(rows, has_intercept)
+    else:
+        spectrum, vectors = np.linalg.eigh(rows.gram())
+    spectrum = np.maximum(spectrum, 0)
+    is_precise = len(spectrum) == 0 or spectrum[-1] <= MOST_SPREAD * (spectrum[0] + least_alpha)
+    if not is_precise and rows.can_be_dense():
+        return (_triangulate_wide if is_wide else triangulate)(rows, targets, has_intercept)
+    if not is_precise:
+        _warn_of_scales(rows, least_alpha)
+    kind = DualRidge if is_wide else PrimalRidge
+    return kind(rows, targets, has_intercept, vectors, spectrum)
+
+
+def _warn_of_scales(rows: CentredRows, least_alpha: float) -> None:
+    """Warn if columns differ so much in length that products lose the short ones."""
+    squares = rows.column_squares()
+    if squares.max() > MOST_SPREAD * (squares[squares > 0].min() + least_alpha):
+        warnings.warn(
+            "Ill-conditioned: columns of X differ so much in scale that the small ones are lost in rounding. Scale "
+            "the columns, for example with MaxAbsScaler.",
+            LinAlgWarning,
+            stacklevel=6,
+        )
+
+
+def _decompose_kernel(rows: CentredRows, has_intercept: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return eigenvalues and vectors of B @ B.T, without that of the intercept, whose eigenvalue is zero."""
+    kernel = rows.kernel()
+    if not has_intercept:
+        return np.linalg.eigh(kernel)
+    size = np.linalg.norm(kernel) or 1.0  # at least the largest eigenvalue: the intercept's is made larger than all
+    kernel += 2 * size * np.outer(rows.roots, rows.roots / (rows.roots @ rows.roots))
+    spectrum, vectors = np.linalg.eigh(kernel)
+    return spectrum[:-1], vectors[:, :-1]
+
+
+def triangulate(
+    rows: CentredRows, targets: np.ndarray, has_intercept: bool, left_out: np.ndarray | None = None
+) -> TallTriangleRidge:
+    """Return the problem as a triangle, of all rows or without some of them."""
+    n_columns = rows.X.shape[1] + has_intercept
+    found = np.empty((0, n_columns + targets.shape[1]))
+    for part, block in rows.blocks():
+        stacked = np.hstack([*[block.roots[:, None]] * has_intercept, block.dense(), targets[part]])
+        if left_out is not None:
+            within = left_out[(left_out >= part.start) & (left_out < part.stop)] - part.start
+            stacked = np.delete(stacked, within, axis=0)
+        found = np.asarray(np.linalg.qr(np.vstack([found, stacked]), mode="r"))
+    triangle, projected = _drop_rounding(found[:, :n_columns], found[:, n_columns:])
+    return TallTriangleRidge(rows, targets, has_intercept, triangle, projected)
+
+
+def _drop_rounding(triangle: np.ndarray, projected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return both without the directions in which columns depend on each other, so that the penalty alone acts there.
+
+    What a triangle holds of such directions is rounding, in proportion to the columns: beside a small penalty it would
+    count as data.
+    """
+    lengths = np.linalg.norm(triangle, axis=0)
+    lengths[lengths == 0] = 1
+    vectors, found, pivots = qr(triangle / lengths, mode="economic", pivoting=True)
+    kept = np.abs(np.diag(found)) > LEAST_LENGTH
+    restored = np.empty((kept.sum(), len(lengths)))
+    restored[:, pivots] = found[kept] * lengths[pivots]
+    return restored, vectors.T[kept] @ projected
+
+
+def _triangulate_wide(rows: CentredRows, targets: np.ndarray, has_intercept: bool) -> WideTriangleRidge:
+    """Decompose B.T with its largest rows first and with pivots, which keeps the digits of its small rows [1]_.
+
+    References
+    ----------
+    .. [1] A. J. Cox, N. J. Higham, "Stability of Householder QR factorization for weighted least squares problems",
+       Numerical Analysis 1997, Pitman Research Notes 380 (1998), 57-73.
+    """
+    columns = rows.dense().T
+    order = np.argsort(-np.linalg.norm(columns, axis=1), kind="stable")
+    vectors, found, pivots = qr(columns[order], mode="economic", pivoting=True)
+    basis, triangle = np.empty_like(vectors), np.empty_like(found.T)
+    basis[order], triangle[pivots] = vectors, found.T
+    return WideTriangleRidge(rows, targets, has_intercept, basis, triangle)
+
+
+def solve_by_conjugate_gradients(
+    rows: CentredRows, targets: np.ndarray, alpha: float, tol: float, max_iter: int
+) -> tuple[np.ndarray, bool]:
+    """Return the weights (n_columns, n_outputs) at one penalty, and whether every output converged.
+
+    Columns are brought to one length first, so that the residual counts in all of them.
+    """
+    scales = 1 / np.sqrt(np.maximum(rows.column_squares(), 0) + alpha)
+
+    def multiply(vector: np.ndarray) -> np.ndarray:
+        column = (scales * vector)[:, None]
+        return scales * (rows.transposed_times(rows.times(column)) + alpha * column).ravel()
+
+    operator = LinearOperator((len(scales), len(scales)), matvec=multiply, dtype=np.float64)
+    right = scales[:, None] * rows.transposed_times(targets)
+    solved = [cg(operator, column, rtol=tol, maxiter=max_iter) for column in right.T]
+    weights = np.stack([weights for weights, _ in solved], axis=1)
+    return scales[:, None] * weights, all(status == 0 for _, status in solved)

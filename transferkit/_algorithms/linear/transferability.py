@@ -1,0 +1,212 @@
+"""How well frozen features suit a task, judged without training on it."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from transferkit._algorithms.linear.feature_blocks import to_dense
+
+__all__ = ["RowSpectrum", "find_spectrum", "h_score", "leep", "log_evidence", "neighbour_means"]
+
+_BLOCK_ENTRIES = 1 << 22  # of the distances that are held at a time
+_TIE = 32  # times the precision of the numbers: cosines that differ by less are equal but for rounding
+
+
+class RowSpectrum(NamedTuple):
+    """Left singular vectors (n_samples, rank) of some rows, the squares of the singular values, and the width."""
+
+    left: np.ndarray
+    values: np.ndarray
+    n_features: int
+
+
+def find_spectrum(rows: Any, centre: bool = False) -> RowSpectrum:
+    """Decompose the smaller Gram matrix of the rows, in float64; sparse rows stay sparse.
+
+    Parameters
+    ----------
+    rows : ndarray or sparse matrix of shape (n_samples, n_features)
+        Features.
+    centre : bool, default=False
+        Whether the mean row is subtracted first, of sparse rows in the products.
+    """
+    n_samples, n_features = rows.shape
+    rows = rows.astype(np.float64)
+    mean = np.asarray(rows.mean(axis=0)).ravel() if centre else np.zeros(n_features)
+    if centre and not sp.issparse(rows):  # products of rows far from zero leave nothing of differences
+        rows, mean = rows - mean, np.zeros(n_features)
+    if n_features <= n_samples:
+        gram = to_dense(rows.T @ rows) - n_samples * np.outer(mean, mean)
+        values, right = np.linalg.eigh(gram)
+        keep = values > _noise(values, rows.shape)
+        values, right = values[keep], right[:, keep]
+        return RowSpectrum((np.asarray(rows @ right) - mean @ right) / np.sqrt(values), values, n_features)
+    gram = to_dense(rows @ rows.T)
+    if centre:
+        gram = gram - gram.mean(axis=0)
+        gram = gram - gram.mean(axis=1, keepdims=True)
+    values, left = np.linalg.eigh(gram)
+    keep = values > _noise(values, rows.shape)
+    return RowSpectrum(left[:, keep], values[keep], n_features)
+
+
+def _noise(values: np.ndarray, shape: tuple[int, int]) -> float:
+    return float(np.finfo(np.float64).eps * max(shape) * max(values.max(initial=0), 0))
+
+
+def log_evidence(spectrum: RowSpectrum, targets: np.ndarray, tol: float = 1e-6, max_iter: int = 1000) -> np.ndarray:
+    """Return LogME: the largest log evidence of a Bayesian linear model, a sample, for each target.
+
+    Targets are y = F w + e with w ~ N(0, I / alpha) and e ~ N(0, I / beta). With t = alpha / beta, singular values s,
+    the posterior mean m and gamma = sum(s^2 / (t + s^2)), the fixed point is
+    t <- gamma ||y - F m||^2 / ((n - gamma) ||m||^2), and the log evidence at it is
+    -n/2 (log(2 pi v) + 1) - sum(log(1 + s^2 / t)) / 2 with v = y'(I + F F'/t)^-1 y / n.
+
+    Parameters
+    ----------
+    spectrum : RowSpectrum
+        Of the features as they are, not centred.
+    targets : ndarray of shape (n_samples, n_targets)
+        Numbers, or the indicators of classes.
+    tol : float, default=1e-6
+        Relative change of t that ends the iteration.
+    max_iter : int, default=1000
+        Most iterations.
+
+    Returns
+    -------
+    evidence : ndarray of shape (n_targets,)
+        Log evidence divided by the number of samples.
+
+    References
+    ----------
+    .. [1] K. You, Y. Liu, J. Wang, M. Long (2021). LogME: practical assessment of pre-trained models for transfer
+       learning. ICML.
+    .. [2] K. You, Y. Liu, Z. Zhang, J. Wang, M. Jordan, M. Long (2022). Ranking and tuning pre-trained models: a new
+       paradigm for exploiting model hubs. JMLR 23(209). (The fixed-point form.)
+    """
+    n_samples = len(targets)
+    energy = np.square(spectrum.left.T @ targets)  # (rank, n_targets)
+    outside = np.maximum(np.square(targets).sum(axis=0) - energy.sum(axis=0), 0)
+    values = spectrum.values[:, None]
+    lowest, highest = 1e-12 * values.max(initial=1e-300), 1e12 * values.max(initial=1e-300)
+    ratio = np.full(targets.shape[1], values.mean() if len(values) else 1.0)  # t; the fixed point forgets the start
+    for _ in range(max_iter if len(values) else 0):
+        shrunk = ratio / (ratio + values)
+        free = (values / (ratio + values)).sum(axis=0)  # gamma, the number of directions that the data decide
+        error = (energy * np.square(shrunk)).sum(axis=0) + outside
+        norm = (energy * values / np.square(ratio + values)).sum(axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            new = free * error / ((n_samples - free) * norm)
+        new = np.clip(np.nan_to_num(new, nan=lowest, posinf=highest), lowest, highest)
+        change = np.abs(new - ratio) / ratio
+        ratio = new
+        if change.max() <= tol:
+            break
+    variance = ((energy * ratio / (ratio + values)).sum(axis=0) + outside) / n_samples
+    variance = np.maximum(variance, np.finfo(np.float64).tiny)
+    volume = np.log1p(values / ratio).sum(axis=0)
+    return np.asarray(-(np.log(2 * np.pi * variance) + 1 + volume / n_samples) / 2)
+
+
+def h_score(spectrum: RowSpectrum, rows: Any, classes: np.ndarray) -> float:
+    """Return the H-score with a shrunk covariance: (1 - a) tr(S_a^-1 S_between), S_a = (1 - a) S + a tr(S)/D I.
+
+    The shrinkage a is Ledoit and Wolf's, and only the Gram matrix's spectrum is needed.
+
+    Parameters
+    ----------
+    spectrum : RowSpectrum
+        Of the centred rows.
+    rows : ndarray or sparse matrix of shape (n_samples, n_features)
+        The rows, not centred.
+    classes : ndarray of int of shape (n_samples,)
+        Index of the class of each row.
+
+    References
+    ----------
+    .. [1] Y. Bao et al. (2019). An information-theoretic approach to transferability in task transfer learning. ICIP.
+    .. [2] S. Ibrahim, N. Ponomareva, R. Mazumder (2022). Newer is not always better: rethinking transferability
+       metrics, their peculiarities, stability and performance. ECML PKDD.
+    .. [3] O. Ledoit, M. Wolf (2004). A well-conditioned estimator for large-dimensional covariance matrices. Journal of
+       Multivariate Analysis 88.
+    """
+    n_samples = rows.shape[0]
+    values = spectrum.values / n_samples  # eigenvalues of the covariance
+    shrinkage = _ledoit_wolf(spectrum, values)
+    counts = np.bincount(classes)
+    sums = np.zeros((len(counts), len(values)))
+    np.add.at(sums, classes, spectrum.left)
+    between = np.square(sums / np.maximum(counts, 1)[:, None]) * counts[:, None]  # (n_classes, rank)
+    floor = shrinkage * values.sum() / spectrum.n_features
+    return float((1 - shrinkage) * (between * values / ((1 - shrinkage) * values + floor)).sum())
+
+
+def _ledoit_wolf(spectrum: RowSpectrum, values: np.ndarray) -> float:
+    n_samples, n_features = len(spectrum.left), spectrum.n_features
+    squares = np.square(values).sum()
+    distance = squares - values.sum() ** 2 / n_features
+    lengths = np.square(spectrum.left) @ (values * n_samples)  # squared norm of each centred row
+    noise = (np.square(lengths).sum() / n_samples - squares) / n_samples
+    return float(np.clip(noise / distance, 0, 1)) if distance > 1e-12 * squares else 0.0  # nothing to shrink
+
+
+def leep(probabilities: np.ndarray, classes: np.ndarray) -> float:
+    """Return LEEP: the mean log probability of the labels when source classes predict them.
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (n_samples, n_source_classes)
+        What a source model predicts for the target's rows.
+    classes : ndarray of int of shape (n_samples,)
+        Index of the target class of each row.
+
+    References
+    ----------
+    .. [1] C. Nguyen, T. Hassner, M. Seeger, C. Archambeau (2020). LEEP: a new measure to evaluate transferability of
+       learned representations. ICML.
+    """
+    probabilities = probabilities.astype(np.float64)
+    joint = np.zeros((classes.max() + 1, probabilities.shape[1]))
+    np.add.at(joint, classes, probabilities)
+    totals = joint.sum(axis=0)
+    conditional = joint / np.where(totals > 0, totals, 1)  # of the label, given the source class
+    return float(np.log((conditional[classes] * probabilities).sum(axis=1)).mean())
+
+
+def neighbour_means(rows: Any, targets: np.ndarray, n_neighbours: int) -> np.ndarray:
+    """Return the mean target of the other rows nearest to each, by cosine.
+
+    Rows that are tied for the last places share them, so that the means do not depend on the order of rows.
+
+    Parameters
+    ----------
+    rows : ndarray or sparse matrix of shape (n_samples, n_features)
+        Features; a row of zeros is as far from all others.
+    targets : ndarray of shape (n_samples, n_targets)
+        Numbers, or the indicators of classes.
+    n_neighbours : int
+        Fewer than there are rows.
+
+    Returns
+    -------
+    means : ndarray of shape (n_samples, n_targets), float64
+        Means, rounded to 12 digits, so that those that are equal but for rounding compare equal.
+    """
+    n_samples = rows.shape[0]
+    squares = rows.multiply(rows) if sp.issparse(rows) else np.square(rows)
+    lengths = np.sqrt(np.asarray(squares.sum(axis=1), np.float64)).ravel()
+    scale = np.divide(1, lengths, out=np.zeros(n_samples), where=lengths > 0)
+    rounding = _TIE * np.finfo(rows.dtype if rows.dtype.kind == "f" else np.float64).eps
+    means = np.empty(targets.shape)
+    step = max(_BLOCK_ENTRIES // n_samples, 1)
+    for begin in range(0, n_samples, step):
+        block = slice(begin, min(begin + step, n_samples))
+        likeness = to_dense(rows[block] @ rows.T) * scale * scale[block, None]
+        likeness[np.arange(len(likeness)), np.arange(block.start, block.stop)] = -np.inf
+        last = -np.partition(-likeness, n_neighbours - 1, axis=1)[:, n_neighbours - 1 : n_neighbours]
+        nearer, tied = likeness > last + rounding, np.abs(likeness - last) <= rounding
+        share = (n_neighbours - nearer.sum(axis=1)) / tied.sum(axis=1)
+        means[block] = (nearer + tied * share[:, None]) @ targets / n_neighbours
+    return means.round(12)

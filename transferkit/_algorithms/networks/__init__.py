@@ -1,0 +1,1 @@
+"""Networks in NumPy: initial weights, inference, compression."""

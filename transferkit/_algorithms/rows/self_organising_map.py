@@ -1,0 +1,124 @@
+"""Self-organising maps: units on a grid whose weights follow the rows, and whose neighbours follow them."""
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.spatial.distance import cdist
+
+from transferkit._algorithms.rows.cluster_activations import squared_distances
+
+__all__ = ["find_best_units", "grid_coordinates", "mean_neighbour_distances", "move_towards", "update_batch"]
+
+_BLOCK_ENTRIES = 1 << 23
+
+
+def grid_coordinates(n_rows: int, n_columns: int, topology: str) -> np.ndarray:
+    """Return where each unit stands, (n_rows * n_columns, 2): neighbours are one apart.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows of the grid.
+    n_columns : int
+        Columns of the grid.
+    topology : {"rectangular", "hexagonal"}
+        Of a hexagonal grid every second row is shifted by half a unit, and rows are closer.
+    """
+    row, column = np.divmod(np.arange(n_rows * n_columns), n_columns)
+    if topology == "rectangular":
+        return np.column_stack([row, column]).astype(np.float64)
+    return np.column_stack([row * np.sqrt(0.75), column + 0.5 * (row % 2)])
+
+
+def find_best_units(rows: Any, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each row the two nearest units, (n_samples, 2), and the squared distances to them.
+
+    Parameters
+    ----------
+    rows : ndarray or CSR matrix of shape (n_samples, n_features)
+        Rows.
+    weights : ndarray of shape (n_units, n_features)
+        Weights of at least two units.
+    """
+    units = np.empty((rows.shape[0], 2), np.intp)
+    squares = np.empty((rows.shape[0], 2), np.float64)
+    step = max(_BLOCK_ENTRIES // len(weights), 1)
+    for begin in range(0, rows.shape[0], step):
+        block = slice(begin, begin + step)
+        distances = squared_distances(rows[block], weights)
+        pair = np.argpartition(distances, 1, axis=1)[:, :2]
+        found = np.take_along_axis(distances, pair, axis=1)
+        order = np.argsort(found, axis=1, kind="stable")
+        units[block] = np.take_along_axis(pair, order, axis=1)
+        squares[block] = np.take_along_axis(found, order, axis=1)
+    return units, squares
+
+
+def update_batch(rows: Any, weights: np.ndarray, closeness: np.ndarray) -> np.ndarray:
+    """Return the weights after one step of the batch map.
+
+    Each unit becomes the mean of all rows, weighted by how close the row's best unit is to it on the grid [1]_.
+
+    Parameters
+    ----------
+    rows : ndarray or CSR matrix of shape (n_samples, n_features)
+        Rows.
+    weights : ndarray of shape (n_units, n_features)
+        Weights before.
+    closeness : ndarray of shape (n_units, n_units)
+        Neighbourhood function between units.
+
+    References
+    ----------
+    .. [1] T. Kohonen (2013). Essentials of the self-organizing map. Neural Networks 37.
+    """
+    best = find_best_units(rows, weights)[0][:, 0]
+    n_samples, n_units = len(best), len(weights)
+    picks = sp.csr_array((np.ones(n_samples), (best, np.arange(n_samples))), shape=(n_units, n_samples))
+    sums = picks @ rows
+    sums = sums.toarray() if sp.issparse(sums) else sums
+    shares = closeness @ np.bincount(best, minlength=n_units)
+    moved = (closeness @ sums) / np.where(shares > 0, shares, 1)[:, None]
+    return np.where(shares[:, None] > 1e-12, moved, weights).astype(weights.dtype)
+
+
+def move_towards(rows: Any, weights: np.ndarray, closeness: np.ndarray, rate: float) -> np.ndarray:
+    """Return the weights after showing the rows one after another, each pulling its best unit and the neighbours.
+
+    Parameters
+    ----------
+    rows : ndarray or CSR matrix of shape (n_samples, n_features)
+        Rows, in the order in which they are shown.
+    weights : ndarray of shape (n_units, n_features)
+        Weights before.
+    closeness : ndarray of shape (n_units, n_units)
+        Neighbourhood function between units.
+    rate : float
+        Share of the way to the row that its best unit goes.
+    """
+    weights = weights.copy()
+    for index in range(rows.shape[0]):
+        row = rows[[index]].toarray()[0] if sp.issparse(rows) else rows[index]
+        best = int(np.square(weights - row).sum(axis=1).argmin())
+        pull = (rate * closeness[best]).astype(weights.dtype)
+        near = np.flatnonzero(pull > 1e-6)
+        weights[near] += pull[near, None] * (row - weights[near])
+    return weights
+
+
+def mean_neighbour_distances(weights: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
+    """Return for each unit the mean distance of its weights to those of its neighbours on the grid.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_units, n_features)
+        Weights.
+    coordinates : ndarray of shape (n_units, 2)
+        Places on the grid.
+    """
+    apart = cdist(coordinates, coordinates)
+    units, neighbours = np.nonzero((apart > 0.1) & (apart < 1.1))
+    distances = np.linalg.norm(weights[units] - weights[neighbours], axis=1)
+    n_units = len(weights)
+    return np.bincount(units, distances, n_units) / np.maximum(np.bincount(units, minlength=n_units), 1)

@@ -1,0 +1,1 @@
+"""Text to counts of terms: bytes, tokens, hashes, vocabularies, TF-IDF weights."""

@@ -1,0 +1,173 @@
+"""Vocabularies of blocks or shards, merged into one."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from transferkit._algorithms.linalg.sparse_products import Map
+from transferkit._algorithms.text.term_counts import group_equal
+from transferkit._algorithms.text.text_bytes import PADDING
+from transferkit._algorithms.text.tokens import copy_spans
+from transferkit._algorithms.text.vocabulary import Counted, Vocabulary
+
+_RANGE_SIZE = 1 << 16  # terms that are merged at a time, so that the work stays in the cache
+
+
+class Merged(NamedTuple):
+    """Distinct terms of several parts, in ascending order of hash, then check.
+
+    `terms_of[p]` are the merged terms of the terms of part p; `part` and `place` tell where a merged term
+    is first found.
+    """
+
+    hashes: np.ndarray
+    checks: np.ndarray
+    document_frequency: np.ndarray
+    total: np.ndarray
+    part: np.ndarray
+    place: np.ndarray
+    terms_of: list[np.ndarray]
+
+
+def merge_parts(parts: Sequence[Counted], run: Map = map) -> Merged:
+    """Find the distinct terms of all parts and add up their frequencies.
+
+    Parameters
+    ----------
+    parts : sequence of TermCounts or Vocabulary
+        At least one.
+    run : callable, default=map
+        Maps a function over ranges of hashes, which are merged independently.
+
+    Returns
+    -------
+    merged : Merged
+        The distinct terms.
+    """
+    sizes = [len(part.hashes) for part in parts]
+    n_ranges = sum(sizes) // _RANGE_SIZE + 1
+    bounds = np.array([(k << 64) // n_ranges for k in range(1, n_ranges)], np.uint64)
+    cuts = np.array([[0, *np.searchsorted(part.hashes, bounds), len(part.hashes)] for part in parts])
+    terms_of = [np.empty(size, np.int32) for size in sizes]
+
+    def merge_range(k: int) -> list[np.ndarray]:
+        found, term = _merge_slices(parts, cuts[:, k], cuts[:, k + 1])
+        ends = np.cumsum(cuts[:, k + 1] - cuts[:, k])
+        for target, first, last, end in zip(terms_of, cuts[:, k], cuts[:, k + 1], ends, strict=True):
+            target[first:last] = term[end - (last - first) : end]
+        return found
+
+    ranges = list(run(merge_range, range(n_ranges)))
+    n_before = np.cumsum([0, *(len(found[0]) for found in ranges)])
+    for terms, cut in zip(terms_of, cuts, strict=True):  # so far counted within each range
+        terms += np.repeat(n_before[:-1], np.diff(cut)).astype(np.int32)
+    joined = [np.concatenate(column) for column in zip(*ranges, strict=True)]
+    return Merged(joined[0], joined[1], joined[2], joined[3], joined[4], joined[5], terms_of)
+
+
+def _merge_slices(parts: Sequence[Counted], first: np.ndarray, last: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """Merge a slice of each part; return the fields of Merged, and the merged term of each joined term."""
+    slices = list(zip(parts, first.tolist(), last.tolist(), strict=True))
+    hashes = np.concatenate([part.hashes[a:b] for part, a, b in slices])
+    checks = np.concatenate([part.checks[a:b] for part, a, b in slices])
+    order, is_first = group_equal(hashes, checks)
+    begins = np.flatnonzero(is_first)
+    term = np.empty(len(order), np.int32)
+    term[order] = np.cumsum(is_first, dtype=np.int32) - np.int32(1)
+    chosen = order[begins]
+    ends = np.cumsum(last - first)
+    part = np.searchsorted(ends, chosen, side="right")
+    place = chosen - (ends - last)[part]
+    if len(begins) == 0:
+        frequency = total = np.empty(0, np.int64)
+    else:
+        frequency, total = (
+            np.add.reduceat(np.concatenate(counts)[order], begins, dtype=np.int64)
+            for counts in zip(*(part.frequencies(a, b) for part, a, b in slices), strict=True)
+        )
+    return [hashes[chosen], checks[chosen], frequency, total, part.astype(np.int32), place], term
+
+
+def to_vocabulary(parts: Sequence[Counted], merged: Merged | None = None, run: Map = map) -> Vocabulary:
+    """Return one vocabulary with all terms of the parts, which it no longer needs.
+
+    Parameters
+    ----------
+    parts : sequence of TermCounts or Vocabulary
+        At least one.
+    merged : Merged, default=None
+        Their distinct terms, where they are known already.
+    run : callable, default=map
+        Maps a function over parts of the work.
+
+    Returns
+    -------
+    vocabulary : Vocabulary
+        All terms.
+    """
+    if merged is None:
+        merged = merge_parts(parts, run)
+    by_part = np.argsort(merged.part, kind="stable")
+    bounds = np.searchsorted(merged.part[by_part], np.arange(len(parts) + 1))
+
+    def spell(p: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        place = merged.place[by_part[bounds[p] : bounds[p + 1]]]
+        lengths = parts[p].lengths[place]
+        return *copy_spans(parts[p].text, parts[p].starts[place], lengths), lengths
+
+    spelled = list(run(spell, range(len(parts))))
+    n_before = np.cumsum([0, *(len(text) for text, _, _ in spelled)])
+    starts, lengths = np.empty(len(by_part), np.int64), np.empty(len(by_part), np.int32)
+    starts[by_part] = np.concatenate([begin + n for (_, begin, _), n in zip(spelled, n_before[:-1], strict=True)])
+    lengths[by_part] = np.concatenate([length for _, _, length in spelled])
+    text = np.concatenate([*(piece for piece, _, _ in spelled), np.zeros(PADDING, np.uint8)])
+    return Vocabulary(merged.hashes, merged.checks, merged.document_frequency, merged.total, text, starts, lengths)
+
+
+def most_frequent(frequency: np.ndarray, n_most: int) -> tuple[np.ndarray, int]:
+    """Return the places of the highest frequencies, ascending, and the highest one that is left out (or 0).
+
+    Of equal frequencies the first are taken: for terms in the order of their hashes, the choice does not depend on the
+    order in which they were met.
+    """
+    order = np.argsort(-frequency, kind="stable")
+    left_out = order[n_most : n_most + 1]
+    return np.sort(order[:n_most]), int(frequency[left_out].sum())
+
+
+class Tally:
+    """Term statistics of a stream, in memory that grows with the vocabulary and not with the stream.
+
+    Parts are merged when they reach the size of their elders, so that each term is moved only a few times. Beyond
+    `max_terms` distinct terms, those in the fewest documents are dropped until half as many are left. A frequency is
+    then too low by at most `error`: the sum, over all times that terms were dropped, of the highest frequency among
+    them; and no term that is missing is in more documents than that.
+    """
+
+    def __init__(self, max_terms: int | None = None, error: int = 0) -> None:
+        self._levels: list[Vocabulary] = []
+        self._max_terms = max_terms
+        self.error = error
+
+    def add(self, parts: Sequence[Counted], run: Map = map) -> None:
+        """Add the terms of some blocks or vocabularies."""
+        self._levels.append(to_vocabulary(parts, run=run))
+        while len(self._levels) > 1 and 2 * len(self._levels[-1].hashes) >= len(self._levels[-2].hashes):
+            self._levels[-2:] = [to_vocabulary(self._levels[-2:], run=run)]
+        if self._max_terms is not None and len(self._levels[-1].hashes) > self._max_terms:
+            self._levels[-1] = self._drop_rare(self._levels[-1], self._max_terms // 2)
+
+    def vocabulary(self) -> Vocabulary:
+        """Return everything added so far."""
+        if len(self._levels) != 1:
+            terms = to_vocabulary(self._levels)
+            if self._max_terms is not None and len(terms.hashes) > self._max_terms:
+                terms = self._drop_rare(terms, self._max_terms)
+            self._levels = [terms]
+        return self._levels[0]
+
+    def _drop_rare(self, terms: Vocabulary, n_most: int) -> Vocabulary:
+        kept, dropped = most_frequent(terms.document_frequency, n_most)
+        self.error += dropped
+        return terms.select(kept)

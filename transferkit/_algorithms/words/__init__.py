@@ -1,0 +1,1 @@
+"""Word vectors: co-occurrence counts, PPMI, pooling, character n-grams."""

@@ -1,0 +1,152 @@
+"""How often words stand near each other."""
+
+import numpy as np
+from scipy import sparse
+
+from transferkit._algorithms.text.hashing import mix
+from transferkit._algorithms.text.term_counts import group_equal
+from transferkit._algorithms.text.tokens import Tokens, copy_spans, pad
+from transferkit._algorithms.text.vocabulary import Vocabulary
+
+MAX_WINDOW = 255
+_ID_BITS, _WEIGHT_BITS = np.uint64(28), np.uint64(8)
+_ID_MASK, _WEIGHT_MASK = np.uint64((1 << 28) - 1), np.uint64((1 << 8) - 1)
+
+
+def index_words(tokens: Tokens) -> tuple[Vocabulary, np.ndarray]:
+    """Return the distinct words of a block, and the place of each token's word among them (int32)."""
+    order, is_first = group_equal(tokens.hashes, tokens.checks)
+    word_of_token = np.empty(len(order), np.int32)
+    word_of_token[order] = np.cumsum(is_first, dtype=np.int32) - np.int32(1)
+    first = np.flatnonzero(is_first)
+    rows = tokens.rows.take(order)
+    new_row = is_first.copy()
+    new_row[1:] |= rows[1:] != rows[:-1]
+    n_rows = np.add.reduceat(new_row, first, dtype=np.int64) if len(first) else np.empty(0, np.int64)
+    chosen = order[first]
+    lengths = tokens.lengths[chosen].astype(np.int32)
+    text, starts = copy_spans(tokens.text, tokens.starts[chosen], lengths)
+    total = np.diff(first, append=len(order))
+    words = Vocabulary(tokens.hashes[chosen], tokens.checks[chosen], n_rows, total, pad(text), starts, lengths)
+    return words, word_of_token
+
+
+def count_pairs(words: np.ndarray, rows: np.ndarray, window: int, n_words: int) -> sparse.csr_array:
+    """Count pairs of words that stand at most `window` tokens apart in the same row.
+
+    Parameters
+    ----------
+    words : ndarray of int of shape (n_tokens,)
+        Word of each token, from 0 to n_words - 1, at most 2**28 - 1.
+    rows : ndarray of int of shape (n_tokens,)
+        Document of each token, ascending.
+    window : int
+        Largest distance; neighbours count `window`, words at the largest distance 1.
+    n_words : int
+        Number of words.
+
+    Returns
+    -------
+    pairs : CSR array of int64 of shape (n_words, n_words)
+        Weighted counts of unordered pairs: entry (i, j) with i <= j.
+
+    Notes
+    -----
+    A count falls off linearly with the distance, which is what word2vec's windows of random size do on average. Whole
+    numbers make sums of counts exact in any order. Pair and weight are packed into one integer, since
+    sorting integers is faster than sorting pairs.
+    """
+    words = words.astype(np.uint64)
+    packed = []
+    for distance in range(1, min(window, len(words) - 1) + 1):
+        together = rows[:-distance] == rows[distance:]
+        left, right = words[:-distance][together], words[distance:][together]
+        keys = np.minimum(left, right)
+        keys <<= _ID_BITS
+        keys |= np.maximum(left, right)
+        keys <<= _WEIGHT_BITS
+        keys |= np.uint64(window + 1 - distance)
+        packed.append(keys)
+    if not packed:
+        return sparse.csr_array((n_words, n_words), dtype=np.int64)
+    joined = np.concatenate(packed)
+    packed.clear()
+    joined.sort()
+    weights = (joined & _WEIGHT_MASK).astype(np.int64)
+    joined >>= _WEIGHT_BITS
+    first = np.flatnonzero(np.concatenate([np.ones(min(len(joined), 1), bool), joined[1:] != joined[:-1]]))
+    counts = np.add.reduceat(weights, first) if len(first) else weights
+    pairs = joined[first]
+    columns = (pairs & _ID_MASK).astype(np.int32)
+    indptr = np.searchsorted(pairs, np.arange(n_words + 1, dtype=np.uint64) << _ID_BITS)
+    # Indices of eight bytes, which larger ones of rows would bring, take a third more of memory and its traffic.
+    indptr = indptr.astype(np.int32 if len(counts) < 2**31 else np.int64)
+    return sparse.csr_array((counts, columns, indptr), shape=(n_words, n_words))
+
+
+def add_pairs(left: sparse.csr_array, right: sparse.csr_array) -> sparse.csr_array:
+    """Add counts, of which one may know more words than the other."""
+    n_words = max(left.shape[0], right.shape[0])
+    return sparse.csr_array(_grow(left, n_words) + _grow(right, n_words))
+
+
+def _grow(pairs: sparse.csr_array, n_words: int) -> sparse.csr_array:
+    indptr = np.append(pairs.indptr, np.full(n_words - pairs.shape[0], pairs.indptr[-1], pairs.indptr.dtype))
+    return sparse.csr_array((pairs.data, pairs.indices, indptr), shape=(n_words, n_words))
+
+
+def relabel_pairs(pairs: sparse.csr_array, new: np.ndarray, n_words: int) -> sparse.csr_array:
+    """Give the words new numbers, each but once, and drop pairs of words numbered -1."""
+    new_of_row = new[: pairs.shape[0]]
+    if len(new_of_row) and new_of_row[0] >= 0 and (new_of_row[1:] > new_of_row[:-1]).all():  # all stays in order
+        n_before = np.searchsorted(new_of_row, np.arange(n_words + 1))
+        return sparse.csr_array((pairs.data, new.take(pairs.indices), pairs.indptr[n_before]), shape=(n_words, n_words))
+    kept = np.flatnonzero(new.take(pairs.indices) >= 0)
+    rows = np.repeat(new_of_row, np.diff(np.searchsorted(kept, pairs.indptr)))
+    columns = new.take(pairs.indices.take(kept))
+    data = pairs.data.take(kept)
+    if rows.min(initial=0) < 0:
+        known = np.flatnonzero(rows >= 0)
+        rows, columns, data = rows.take(known), columns.take(known), data.take(known)
+    renamed = sparse.coo_array((data, (np.minimum(rows, columns), np.maximum(rows, columns))), shape=(n_words, n_words))
+    renamed.has_canonical_format = True  # no pair is there twice, and turning the matrix over twice sorts it
+    return renamed.tocsc().tocsr()
+
+
+def drop_rare_pairs(pairs: sparse.csr_array, n_most: int, hashes: np.ndarray) -> tuple[sparse.csr_array, int]:
+    """Drop the pairs with the lowest counts, so that at most `n_most` are left.
+
+    Parameters
+    ----------
+    pairs : CSR array of int64 of shape (n_words, n_words)
+        Counts of unordered pairs.
+    n_most : int
+        How many are left; all where there are no more.
+    hashes : ndarray of uint64 of shape (n_words,)
+        Hash of each word. Of pairs with equal counts, those of the lowest hashes are kept, so that the choice depends
+        neither on the order of words nor on how they are numbered.
+
+    Returns
+    -------
+    kept : CSR array of int64 of shape (n_words, n_words)
+        The other pairs, with their counts.
+    error : int
+        The highest count that was dropped; 0 where none was.
+    """
+    n_dropped = pairs.nnz - n_most
+    if n_dropped <= 0:
+        return pairs, 0
+    bound = np.partition(pairs.data, n_dropped - 1)[n_dropped - 1]
+    kept = pairs.data > bound
+    tied = np.flatnonzero(pairs.data == bound)
+    rows = np.searchsorted(pairs.indptr, tied, side="right") - 1
+    keys = mix(mix(hashes[rows]) + mix(hashes[pairs.indices[tied]]))  # of both words alike, whichever comes first
+    n_more = n_most - np.count_nonzero(kept)
+    kept[tied[np.argpartition(keys, n_more)[:n_more]]] = True
+    n_kept = np.concatenate([[0], np.cumsum(kept)])[pairs.indptr].astype(pairs.indptr.dtype)
+    return sparse.csr_array((pairs.data[kept], pairs.indices[kept], n_kept), shape=pairs.shape), int(bound)
+
+
+def both_directions(pairs: sparse.csr_array) -> sparse.csr_array:
+    """Return the symmetric matrix of counts: how often word j stands near word i, for every i and j."""
+    return sparse.csr_array(pairs + pairs.T)

@@ -1,0 +1,1 @@
+"""Logistic regression by L-BFGS: losses, features on a device, preconditioning, searches over C."""

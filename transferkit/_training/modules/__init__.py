@@ -1,0 +1,1 @@
+"""The user's own torch modules: features and state."""

@@ -1,0 +1,317 @@
+"""Torch modules as plain data: arrays, names of classes and plain attributes, and back without running their code."""
+
+import copy
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from transferkit._training.device import as_writable
+from transferkit._training.modules.features import is_program
+from transferkit.exceptions import ModelFileError, how_to_trust
+
+__all__ = ["describe_module", "list_classes", "rebuild_module", "to_picklable"]
+
+_PLAIN_LAYERS = """
+    Sequential ModuleList ModuleDict Identity Flatten Unflatten Linear Bilinear Conv1d Conv2d Conv3d ConvTranspose1d
+    ConvTranspose2d BatchNorm1d BatchNorm2d BatchNorm3d LayerNorm GroupNorm RMSNorm InstanceNorm1d InstanceNorm2d
+    Dropout Dropout1d Dropout2d AlphaDropout MaxPool1d MaxPool2d AvgPool1d AvgPool2d AdaptiveAvgPool1d AdaptiveAvgPool2d
+    AdaptiveMaxPool1d AdaptiveMaxPool2d ReLU ReLU6 LeakyReLU PReLU ELU SELU CELU GELU SiLU Mish Tanh Sigmoid Hardswish
+    Hardsigmoid Hardtanh Softplus Softsign Softmax LogSoftmax ZeroPad2d
+"""  # of torch.nn: their forward checks its input, and they run nothing but torch
+LAYERS = frozenset(_PLAIN_LAYERS.split())
+_FUNCTIONS = {f"torch.{name}": getattr(torch, name) for name in ("relu", "tanh", "sigmoid", "flatten")} | {
+    f"torch.nn.functional.{name}": getattr(nn.functional, name) for name in ("relu", "gelu", "silu", "elu", "selu")
+}
+PROGRAM = "torch.export.ExportedProgram"
+_BASE = frozenset(vars(nn.Module()))  # what every module has
+_HOOKS = tuple(name for name in sorted(_BASE) if name.endswith(("_hooks", "_pre_hooks")))
+_MOST_MODULES, _DEEPEST = 100_000, 100
+_ADVICE = (
+    "Give TorchEncoder a torch.export program instead (torch.export.export(module.eval(), (example_rows,))), or use "
+    "joblib.dump."
+)
+
+
+def to_picklable(module: Any) -> Any:
+    """Return what pickles in the module's place: its tensors as arrays, so that a GPU's loads anywhere.
+
+    Unpickled it is the module.
+    """
+    if is_program(module):
+        return _Stand(_load_program, (_dump_program(module),))
+    if not isinstance(module, nn.Module):
+        return module
+    tensors = [*module.parameters(), *module.buffers()]
+    memo: dict[int, Any] = {id(tensor): _stand_for(tensor) for tensor in tensors if type(tensor) in _PLAIN_TENSORS}
+    try:
+        return copy.deepcopy(module, memo)
+    except Exception:  # a module that cannot be copied may still be pickled
+        return module
+
+
+def describe_module(module: Any, is_attribute: Callable[[type, str], bool]) -> dict[str, Any]:
+    """Return a module as plain data.
+
+    Parameters
+    ----------
+    module : torch.nn.Module or torch.export.ExportedProgram
+    is_attribute : callable
+        Whether a class knows an attribute of that name.
+
+    Returns
+    -------
+    description : dict
+        For a program its archive. Else "tensors", each (array, name of its type), and "modules", those inside before
+        those around them: name of the class, plain attributes, names of classes and functions among the attributes,
+        numbers of tensors and modules. The last is the module.
+
+    Raises
+    ------
+    ModelFileError
+        If a module holds something other than plain data, tensors and modules.
+    """
+    if is_program(module):
+        return {"program": np.frombuffer(_dump_program(module), np.uint8)}
+    return _Describer(is_attribute).describe(module)
+
+
+def list_classes(module: Any) -> list[str]:
+    """Return the names of the classes in a module, its own first."""
+    if is_program(module):
+        return [PROGRAM]
+    return list(dict.fromkeys(str(_name_of(type(part))) for part in module.modules()))
+
+
+def rebuild_module(
+    description: dict[str, Any],
+    class_of: Callable[[str], type | None],
+    is_attribute: Callable[[type, str], bool],
+) -> Any:
+    """Return the module that a description stands for, without running its code.
+
+    Parameters
+    ----------
+    description : dict
+        From anyone.
+    class_of : callable
+        Returns the class of a name that the caller trusts, else None.
+    is_attribute : callable
+        Whether a class knows an attribute of that name.
+
+    Raises
+    ------
+    ModelFileError
+        If a class is neither a layer of torch.nn nor trusted.
+    ValueError, TypeError, LookupError
+        If the description is none.
+    """
+    if "program" in description:
+        if class_of(PROGRAM) is None:
+            raise _refuse_classes([PROGRAM], "torch.export.load may run code of the file")
+        return _load_program(np.asarray(description["program"], np.uint8).tobytes())
+    named = [[entry["class"], *entry["references"].values()] for entry in description["modules"]]
+    missing = sorted({str(name) for names in named for name in names if _find(name, class_of) is None})
+    if missing:
+        raise _refuse_classes(missing, "their code is not in the file")
+    tensors = [_make_tensor(*parts) for parts in description["tensors"]]
+    modules: list[nn.Module] = []
+    sizes: list[int] = []
+    depths: list[int] = []
+    for entry in description["modules"]:
+        places = [place for place in entry["modules"].values() if place is not None]
+        if not all(type(place) is int and 0 <= place < len(modules) for place in places):
+            raise ValueError("a module within a module is missing")
+        sizes.append(1 + sum(sizes[place] for place in places))
+        depths.append(1 + max((depths[place] for place in places), default=0))
+        if sizes[-1] > _MOST_MODULES or depths[-1] > _DEEPEST:
+            raise ModelFileError("The model file holds modules within modules too often.")
+        modules.append(_build(entry, tensors, modules, class_of, is_attribute))
+    return modules[-1]
+
+
+class _Describer:
+    """Turns modules into entries, each once however often it is met."""
+
+    def __init__(self, is_attribute: Callable[[type, str], bool]) -> None:
+        self.is_attribute = is_attribute
+        self.entries: list[dict[str, Any]] = []
+        self.tensors: list[tuple[np.ndarray, str]] = []
+        self.places: dict[int, int] = {}
+
+    def describe(self, module: nn.Module) -> dict[str, Any]:
+        self._add_module(module, "module")
+        return {"tensors": self.tensors, "modules": self.entries}
+
+    def _add_module(self, module: nn.Module, where: str) -> int:
+        if id(module) in self.places:
+            return self.places[id(module)]
+        cls, state = type(module), vars(module)
+        if any(state.get(name) for name in _HOOKS):
+            raise ModelFileError(f"{where} of TorchEncoder has hooks, which cannot be stored. Remove them. {_ADVICE}")
+        plain, references = {}, {}
+        for name in [name for name in state if name not in _BASE]:
+            if not self.is_attribute(cls, name):
+                raise ModelFileError(f"{where}.{name} is not an attribute that {cls.__name__} knows. {_ADVICE}")
+            reference = _name_of(state[name])
+            if reference is not None:
+                references[name] = reference
+            else:
+                plain[name] = _to_plain(state[name], f"{where}.{name}")
+        lasting = [name for name in module._buffers if name not in module._non_persistent_buffers_set]
+        entry = {
+            "class": _name_of(cls),
+            "training": module.training,
+            "attributes": plain,
+            "references": references,
+            "parameters": {name: self._add_tensor(t, f"{where}.{name}") for name, t in module._parameters.items()},
+            "learns": [
+                name for name, tensor in module._parameters.items() if tensor is not None and tensor.requires_grad
+            ],
+            "buffers": {name: self._add_tensor(t, f"{where}.{name}") for name, t in module._buffers.items()},
+            "lasting": lasting,
+            "modules": {
+                name: None if child is None else self._add_module(child, f"{where}.{name}")
+                for name, child in module._modules.items()
+            },
+        }
+        self.places[id(module)] = len(self.entries)
+        self.entries.append(entry)
+        return self.places[id(module)]
+
+    def _add_tensor(self, tensor: Tensor | None, where: str) -> int | None:
+        if tensor is None:
+            return None
+        if id(tensor) not in self.places:
+            if type(tensor) not in _PLAIN_TENSORS or tensor.layout != torch.strided or tensor.is_quantized:
+                raise ModelFileError(f"{where} is a {type(tensor).__name__} that cannot be stored. {_ADVICE}")
+            self.places[id(tensor)] = len(self.tensors)
+            self.tensors.append((_to_array(tensor), str(tensor.dtype).removeprefix("torch.")))
+        return self.places[id(tensor)]
+
+
+def _build(
+    entry: dict[str, Any],
+    tensors: list[Tensor],
+    modules: list[nn.Module],
+    class_of: Callable[[str], type | None],
+    is_attribute: Callable[[type, str], bool],
+) -> nn.Module:
+    cls = _find_class(entry["class"], class_of)
+    if not issubclass(cls, nn.Module):
+        raise ModelFileError(f"{entry['class']!r} is no torch module.")
+    module = object.__new__(cls)  # and not cls(), which would run its code
+    nn.Module.__init__(module)
+    references = {name: _find(reference, class_of) for name, reference in entry["references"].items()}
+    for name, value in (entry["attributes"] | references).items():
+        if name in _BASE or not is_attribute(cls, name):
+            raise ModelFileError(f"The model file sets {name!r}, which is not part of the state of a {entry['class']}.")
+        vars(module)[name] = value
+    for name, place in entry["parameters"].items():
+        tensor = None if place is None else tensors[place]
+        if tensor is not None and not isinstance(tensor, nn.Parameter):
+            is_float = tensor.is_floating_point()
+            tensor = tensors[place] = nn.Parameter(tensor, requires_grad=is_float and name in entry["learns"])
+        module._parameters[str(name)] = tensor
+    for name, place in entry["buffers"].items():
+        module._buffers[str(name)] = None if place is None else tensors[place]
+    module._non_persistent_buffers_set = set(entry["buffers"]) - set(entry["lasting"])
+    for name, place in entry["modules"].items():
+        if hasattr(cls, name):
+            raise ValueError(f"a module {name!r} would hide an attribute")
+        module._modules[str(name)] = None if place is None else modules[place]
+    module.training = bool(entry["training"])
+    return module
+
+
+def _find_class(name: str, class_of: Callable[[str], type | None]) -> type:
+    found = _find(name, class_of)
+    if not isinstance(found, type):
+        raise ValueError(f"{name!r} is no class")
+    return found
+
+
+def _find(name: str, class_of: Callable[[str], type | None]) -> Any:
+    """Return the class or function of a name, if it is torch's own and harmless, or trusted, else None."""
+    if name in _FUNCTIONS:
+        return _FUNCTIONS[name]
+    room, _, last = str(name).rpartition(".")
+    return getattr(nn, last) if room == "torch.nn" and last in LAYERS else class_of(name)
+
+
+def _refuse_classes(names: list[str], why: str) -> ModelFileError:
+    return ModelFileError(
+        f"The model file holds torch modules of the classes {names}, and {why}. If you know them and trust their code, "
+        f"name them: {how_to_trust(*names)}."
+    )
+
+
+def _name_of(value: Any) -> str | None:
+    """Return the name of a class or known function, else None."""
+    if isinstance(value, type):
+        is_layer = value.__name__ in LAYERS and getattr(nn, value.__name__) is value
+        return f"torch.nn.{value.__name__}" if is_layer else f"{value.__module__}.{value.__qualname__}"
+    return next((name for name, function in _FUNCTIONS.items() if value is function), None)
+
+
+def _to_plain(value: Any, where: str) -> Any:
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, torch.Size) or type(value) in (tuple, list):
+        parts = [_to_plain(part, where) for part in value]
+        return parts if type(value) is list else tuple(parts)
+    if type(value) is dict and all(type(key) in (str, int) for key in value):
+        return {key: _to_plain(part, where) for key, part in value.items()}
+    kind = "a tensor that is neither parameter nor buffer" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+    raise ModelFileError(f"{where} of TorchEncoder is {kind}, which cannot be stored in a model file. {_ADVICE}")
+
+
+_PLAIN_TENSORS = (Tensor, nn.Parameter, nn.Buffer)
+
+
+def _to_array(tensor: Tensor) -> np.ndarray:
+    on_host = tensor.detach().cpu()
+    array: np.ndarray = (on_host.view(torch.int16) if on_host.dtype == torch.bfloat16 else on_host).numpy()
+    return array
+
+
+def _make_tensor(array: np.ndarray, dtype: str) -> Tensor:
+    tensor = torch.from_numpy(as_writable(np.ascontiguousarray(array)).reshape(array.shape))
+    if dtype == "bfloat16" and array.dtype == np.int16:
+        return tensor.view(torch.bfloat16)
+    if str(tensor.dtype) != f"torch.{dtype}":
+        raise ValueError(f"{array.dtype} is not {dtype}")
+    return tensor
+
+
+class _Stand:
+    """What pickles as a call of a function."""
+
+    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return self.call
+
+
+def _stand_for(tensor: Tensor) -> _Stand:
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return _Stand(_unpickle_tensor, (_to_array(tensor), dtype, isinstance(tensor, nn.Parameter), tensor.requires_grad))
+
+
+def _unpickle_tensor(array: np.ndarray, dtype: str, is_parameter: bool, learns: bool) -> Tensor:
+    tensor = _make_tensor(array, dtype)
+    return nn.Parameter(tensor, requires_grad=learns) if is_parameter else tensor
+
+
+def _dump_program(program: Any) -> bytes:
+    archive = io.BytesIO()
+    torch.export.save(program, archive)
+    return archive.getvalue()
+
+
+def _load_program(archive: bytes) -> Any:
+    return torch.export.load(io.BytesIO(archive))

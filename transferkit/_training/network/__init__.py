@@ -1,0 +1,1 @@
+"""Feed-forward networks: layers, losses, optimisers, the training loop."""

@@ -1,0 +1,87 @@
+"""What acts on the weights after each epoch: averaging and pruning."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from transferkit._training.network.parameters import Slab
+
+__all__ = ["GradualPruning", "WeightAverage"]
+
+
+class WeightAverage:
+    """The mean of the weights after the epochs from `first_epoch` on (Izmailov et al. 2018).
+
+    Parameters
+    ----------
+    slabs : sequence of Slab
+    first_epoch : int
+    """
+
+    def __init__(self, slabs: Sequence[Slab], first_epoch: int) -> None:
+        self.slabs, self.first_epoch = slabs, first_epoch
+        self.means: list[Tensor] = []
+        self.n_epochs = 0
+
+    def end_epoch(self, epoch: int) -> None:
+        """Take the weights into the mean."""
+        if epoch < self.first_epoch:
+            return
+        self.n_epochs += 1
+        if self.n_epochs == 1:
+            self.means = [slab.values.clone() for slab in self.slabs]
+            return
+        for mean, slab in zip(self.means, self.slabs, strict=True):
+            mean.lerp_(slab.values, 1 / self.n_epochs)
+
+    def apply(self) -> None:
+        """Put the mean in the place of the weights."""
+        for mean, slab in zip(self.means, self.slabs, strict=True):
+            slab.values.copy_(mean)
+
+
+class GradualPruning:
+    """The smallest weights of all layers together become zero, more of them each epoch, and stay zero.
+
+    The share grows from nothing after epoch `begin` to `amount` at epoch `end` as 1 - (1 - t)^3 [1]_; the epochs that
+    follow fine-tune what is left.
+
+    Parameters
+    ----------
+    slabs : sequence of Slab
+    amount : float
+    begin, end : int
+
+    References
+    ----------
+    .. [1] M. Zhu and S. Gupta, "To prune, or not to prune", ICLR workshop (2018).
+    """
+
+    def __init__(self, slabs: Sequence[Slab], amount: float, begin: int, end: int) -> None:
+        self.slabs = [slab for slab in slabs if slab.n_penalised]
+        self.amount, self.begin, self.end = amount, begin, end
+
+    def share(self, epoch: int) -> float:
+        """Return the share of zeros after an epoch."""
+        time = (epoch + 1 - self.begin) / (self.end - self.begin)
+        return self.amount * (1 - (1 - min(max(time, 0.0), 1.0)) ** 3)
+
+    def end_epoch(self, epoch: int) -> None:
+        """Zero what is due, and keep it zero in the steps to come."""
+        sizes = torch.cat([slab.weights.abs().ravel() for slab in self.slabs])
+        n_zeros = int(self.share(epoch) * len(sizes))
+        if n_zeros == 0:
+            return
+        kept = torch.ones(len(sizes), dtype=torch.bool, device=sizes.device)
+        kept[torch.topk(sizes, n_zeros, largest=False, sorted=False).indices] = False
+        begin = 0
+        for slab in self.slabs:
+            weights = slab.weights
+            mask = kept[begin : begin + weights.numel()].view_as(weights).to(weights)
+            begin += weights.numel()
+            if slab.mask is None:
+                slab.mask = mask
+            else:  # a captured step reads the mask where it is
+                slab.mask.copy_(mask)
+            weights.mul_(mask)

@@ -1,0 +1,1 @@
+"""Counting terms on a device."""

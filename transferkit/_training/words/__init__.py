@@ -1,0 +1,1 @@
+"""Word vectors trained on a device: skip-gram, GloVe, eigenvectors of sparse matrices."""

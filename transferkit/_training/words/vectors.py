@@ -1,0 +1,243 @@
+"""Word vectors trained on counts of pairs: GloVe, and skip-gram with negative sampling."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from transferkit._training.device import as_writable, choose_device
+from transferkit._training.modes import with_own_modes
+from transferkit._training.words.pairs import PairRows, WordPairs
+from transferkit.exceptions import DivergenceError
+
+__all__ = ["GloVe", "SkipGram", "train_word_vectors"]
+
+_SHARED = 1024  # negative contexts that a group of words shares
+_GROUP = 4096  # words
+
+
+@dataclass
+class Side:
+    """The vectors and biases of all words in one role (word or context), and the sums of their squared gradients."""
+
+    vectors: Tensor  # (n_words, n_components)
+    biases: Tensor  # (n_words,)
+    squares: Tensor
+    bias_squares: Tensor
+
+    @classmethod
+    def starting_at(cls, vectors: Tensor, biases: Tensor) -> "Side":
+        """Return a side that has not been trained."""
+        return cls(vectors, biases, torch.zeros_like(vectors), torch.zeros_like(biases))
+
+
+class Objective(Protocol):
+    """Something to minimise: its gradients by the rows of a slice, with the other side as it is."""
+
+    biases: Tensor  # (n_words,) that both sides begin with
+
+    def gradient(self, rows: Side, others: Side, part: PairRows) -> tuple[Tensor, Tensor | None, Tensor]: ...
+
+
+class GloVe:
+    """Weighted least squares on the logarithms of counts [1]_, with a word about pairs that were never seen.
+
+    The objective is ``sum_ij f(x_ij) (w_i c_j + a_i + b_j - log x_ij) ** 2 + zero_weight sum_ij (w_i c_j) ** 2``, with
+    f(x) = min(1, x / x_max) ** exponent; the first sum is over the pairs that were counted, and is that of [1]_; the
+    second, over all pairs, costs one product with a small matrix. Without it a small corpus is overfitted: nothing
+    else keeps words that were never seen together from getting similar vectors.
+
+    Parameters
+    ----------
+    totals : Tensor of shape (n_words,)
+        Sums of the counts of each word.
+    x_max : float
+        Count from which on pairs weigh alike.
+    exponent : float, default=0.75
+        Of the weights below.
+    zero_weight : float, default=0.1
+        Weight of the second sum.
+
+    References
+    ----------
+    .. [1] J. Pennington, R. Socher, C. Manning (2014). GloVe: global vectors for word representation. EMNLP.
+    """
+
+    def __init__(self, totals: Tensor, x_max: float, exponent: float = 0.75, zero_weight: float = 0.1) -> None:
+        self.x_max, self.exponent, self.zero_weight = x_max, exponent, zero_weight
+        # With these and inner products of zero, words meet as often as chance has it.
+        self.biases = (totals.clamp(min=1).log() - totals.sum().clamp(min=1).log() / 2).float()
+
+    def gradient(self, rows: Side, others: Side, part: PairRows) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Return half the gradients by the vectors and biases of the slice's rows, and the objective of the slice."""
+        vectors = rows.vectors[part.begin : part.end]
+        row_of_pair = part.rows
+        errors = part.products(vectors, others.vectors)
+        errors += rows.biases[part.begin : part.end].index_select(0, row_of_pair)
+        errors += others.biases.index_select(0, part.columns)
+        errors -= part.counts.log()
+        weighted = (part.counts / self.x_max).clamp(max=1) ** self.exponent * errors
+        pull = self.zero_weight * (vectors @ (others.vectors.T @ others.vectors))
+        loss = (weighted * errors).sum(dtype=torch.float64) + (pull * vectors).sum(dtype=torch.float64)
+        bias_gradient = part.combine(weighted, torch.ones_like(others.biases)[:, None])[:, 0]
+        return pull + part.combine(weighted, others.vectors), bias_gradient, loss
+
+
+class SkipGram:
+    """The expected loss of skip-gram with negative sampling [1]_ over all pairs that were counted.
+
+    The objective is ``-sum_ij x_ij log s(w_i c_j) - n_negative sum_i x_i sum_j q_j log s(-w_i c_j)``, with s the
+    logistic function, x_i the sum of the counts of word i, and q_j in proportion to x_j ** smoothing. Its first sum
+    is taken in full. The second is estimated from contexts drawn from q that a group of words shares, so that it is a
+    product of dense matrices. Without an upper bound on the length, its optimum is PMI - log n_negative [2]_.
+
+    Parameters
+    ----------
+    totals : Tensor of shape (n_words,)
+        Sums of the counts of each word.
+    n_negative : float
+        Negative contexts for each that was counted.
+    smoothing : float
+        Power of the counts that negative contexts are drawn by.
+    generator : torch.Generator
+        Draws them.
+
+    References
+    ----------
+    .. [1] T. Mikolov, I. Sutskever, K. Chen, G. Corrado, J. Dean (2013). Distributed representations of words and
+       phrases and their compositionality. NeurIPS 26.
+    .. [2] O. Levy, Y. Goldberg (2014). Neural word embedding as implicit matrix factorization. NeurIPS 27.
+    """
+
+    def __init__(self, totals: Tensor, n_negative: float, smoothing: float, generator: torch.Generator) -> None:
+        self.generator = generator
+        self.masses = (n_negative * totals).float()
+        noise = totals**smoothing
+        self.cumulated = (noise / noise.sum()).cumsum(0)  # float64: a share may be less than float32 resolves
+        self.biases = torch.zeros_like(self.masses)
+
+    def gradient(self, rows: Side, others: Side, part: PairRows) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Return the gradient by the vectors of the slice's rows, no biases, and the (estimated) objective."""
+        vectors = rows.vectors[part.begin : part.end]
+        scores = part.products(vectors, others.vectors)
+        loss = (part.counts * softplus(-scores)).sum(dtype=torch.float64)
+        gradient = part.combine(-part.counts * torch.sigmoid(-scores), others.vectors)
+        for first in range(part.begin, part.end, _GROUP):
+            last = min(first + _GROUP, part.end)
+            drawn = others.vectors.index_select(0, self.draw())  # (_SHARED, n_components)
+            scores = rows.vectors[first:last] @ drawn.T
+            weights = (self.masses[first:last] / _SHARED)[:, None]
+            loss = loss + (softplus(scores) * weights).sum(dtype=torch.float64)
+            gradient[first - part.begin : last - part.begin] += (torch.sigmoid(scores) * weights) @ drawn
+        return gradient, None, loss
+
+    def draw(self) -> Tensor:
+        """Return words drawn by their smoothed shares, (_SHARED,)."""
+        uniform = torch.rand(_SHARED, dtype=torch.float64, generator=self.generator, device=self.cumulated.device)
+        return torch.searchsorted(self.cumulated, uniform).clamp(max=len(self.cumulated) - 1)
+
+
+@with_own_modes()
+def train_word_vectors(
+    counts: sparse.csr_array,
+    start: np.ndarray,
+    signs: np.ndarray,
+    make_objective: Callable[[Tensor, torch.Generator], Objective],
+    *,
+    unit: float,
+    max_iter: int,
+    learning_rate: float,
+    device: str,
+    seed: int,
+    on_epoch: Callable[[Callable[[], np.ndarray]], bool],
+) -> tuple[np.ndarray, list[float]]:
+    """Train the vectors of words, and those that they have as contexts, by AdaGrad.
+
+    Parameters
+    ----------
+    counts : CSR array of shape (n_words, n_words)
+        Symmetric counts of pairs.
+    start : ndarray of float32 of shape (n_words, n_components)
+        Vectors that words begin with.
+    signs : ndarray of float32 of shape (n_components,)
+        1 or -1: contexts begin with start * signs.
+    make_objective : callable
+        Takes the sums of counts and a random generator, and returns the objective.
+    unit : float
+        What counts as one.
+    max_iter : int
+        Epochs: passes over all pairs in which each row of words and of contexts takes one step.
+    learning_rate : float
+        Size of the first step of each entry.
+    device : str
+        Where to train.
+    seed : int
+        Seeds the generator.
+    on_epoch : callable
+        Called after each epoch with a function that returns the vectors so far; true stops the training.
+
+    Returns
+    -------
+    vectors : ndarray of float32 of shape (n_words, n_components)
+        Sums of words' vectors and their contexts' vectors times `signs`.
+    losses : list of float
+        The objective, from the words' side, during each epoch.
+
+    Raises
+    ------
+    DivergenceError
+        If the objective or a vector is no longer finite.
+
+    Notes
+    -----
+    Given the contexts, words do not depend on each other. So one epoch moves all words by their full gradients, and
+    then all contexts, and neither the slices nor the threads change the result. Rows come as CSR slices, which
+    makes their gradients products of sparse and dense matrices rather than scattered additions.
+    """
+    torch_device = choose_device(device)
+    pairs = WordPairs(counts, torch_device, unit)
+    generator = torch.Generator(torch_device).manual_seed(seed)
+    objective = make_objective(pairs.totals, generator)
+    flips = torch.from_numpy(as_writable(signs)).to(torch_device)
+    begin = torch.from_numpy(as_writable(start)).to(torch_device, copy=True)
+    words = Side.starting_at(begin, objective.biases.clone())
+    contexts = Side.starting_at(begin * flips, objective.biases.clone())
+
+    def read() -> np.ndarray:
+        return (words.vectors + contexts.vectors * flips).cpu().numpy()
+
+    losses: list[Tensor] = []
+    for _ in range(max_iter):
+        losses.append(_sweep(objective, words, contexts, pairs, learning_rate))
+        _sweep(objective, contexts, words, pairs, learning_rate)
+        if on_epoch(read):
+            break
+    vectors, history = read(), [float(loss) for loss in losses]
+    if not (math.isfinite(history[-1]) and np.isfinite(vectors).all()):
+        raise DivergenceError(len(history), learning_rate, history[-1], "learning_rate")
+    return vectors, history
+
+
+def _sweep(objective: Objective, rows: Side, others: Side, pairs: WordPairs, learning_rate: float) -> Tensor:
+    """Move all rows one step, and return the objective before it."""
+    loss = torch.zeros((), dtype=torch.float64, device=rows.vectors.device)
+    for part in pairs.slices:
+        gradient, bias_gradient, part_loss = objective.gradient(rows, others, part)
+        span = slice(part.begin, part.end)
+        _adagrad(rows.vectors[span], rows.squares[span], gradient, learning_rate)
+        if bias_gradient is not None:
+            _adagrad(rows.biases[span], rows.bias_squares[span], bias_gradient, learning_rate)
+        loss += part_loss
+    return loss
+
+
+def _adagrad(values: Tensor, squares: Tensor, gradient: Tensor, learning_rate: float) -> None:
+    """Take one step of AdaGrad (Duchi, Hazan and Singer, JMLR 12, 2011) in place."""
+    squares.addcmul_(gradient, gradient)
+    values.addcdiv_(gradient, squares.sqrt().clamp_(min=1e-10), value=-learning_rate)

@@ -1,0 +1,1 @@
+"""Encoders that are networks: autoencoders, the user's torch modules, sentence models."""

@@ -1,0 +1,377 @@
+"""Codes that rows can be rebuilt from, as features."""
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.callback import CallbackSupportMixin
+from sklearn.utils import check_random_state
+
+from transferkit._algorithms.networks.predictions import ACTIVATIONS
+from transferkit._progress import FitProgress
+from transferkit._validation import (
+    FLOATS,
+    Interval,
+    StrOptions,
+    check_is_fitted,
+    check_row_width,
+    check_sizes,
+    fit_context,
+    to_numpy,
+    unchanged_on_error,
+    validate_data,
+)
+from transferkit._versioning import VersionedEstimator
+from transferkit.encoders.networks._autoencoder_layers import Plan, arrays_of, make_layers, start_layers, tie_stages
+from transferkit.encoders.networks._fine_tuning import Network
+from transferkit.encoders.networks._layers import run_layers, to_stages
+
+# Of rebuilt rows of three latent factors in ten features, less than 70 % of the variance is right beyond the first, and
+# less than half of that of the other features beyond the second.
+MOST_OFFSET = 5  # root mean square of the means, in that of the standard deviations
+MOST_SHARE = 0.99  # of all variance in one feature
+
+
+class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
+    """Encode rows of numbers by the narrow layer of a network that rebuilds them, from noise if asked to.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : tuple of int, default=(256,)
+        Units of the layers before the code; those after it mirror them.
+    n_components : int, default=32
+        Units of the code: the features.
+    activation : {"relu", "leaky_relu", "elu", "tanh", "sigmoid", "gelu", "identity"}, default="relu"
+        Of the hidden layers. The code and the output are linear.
+    noise : {"gaussian", "masking"} or None, default="masking"
+        What is done to the rows that the network sees, while it is to rebuild them as they were [2]_: normal noise is
+        added, or entries are set to zero (and the others raised, so that their mean stays).
+    noise_level : float, default=0.2
+        Standard deviation of the noise, in units of the root mean variance of the features, or share of the entries.
+        Of sparse rows the stored entries alone are disturbed.
+    tied_weights : bool, default=False
+        Whether the layers after the code have the weights of those before it, transposed [1]_. Linear layers only.
+    image_shape : tuple (height, width) or (height, width, n_channels) or None, default=None
+        Rows hold images of this shape: convolutions come before the hidden layers, and their mirror image after them.
+    conv_channels : tuple of int, default=(16, 32)
+        With `image_shape`: channels of 3 x 3 convolutions, each of which halves height and width. On the way back
+        pixels are repeated and convolved [3]_.
+    loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
+        How far the rebuilt row is from the row.
+    solver : {"adam", "adamw", "sgd", "nesterov", "rmsprop"}, default="adam"
+        Optimiser.
+    learning_rate_init : float, default=2e-3
+        Learning rate at the start; it falls along a cosine.
+    alpha : float, default=0.0
+        L2 penalty on the weights.
+    batch_size : int, default=128
+        Rows in a step.
+    max_iter : int, default=100
+        Epochs.
+    device : str, default="auto"
+        Where `fit` computes: "auto" (CUDA if there is one), "cpu", "cuda". `transform` uses NumPy.
+    random_state : int, RandomState instance or None, default=0
+        First weights, batches and noise. The default gives the same encoder each time on the same device.
+
+    Attributes
+    ----------
+    coefs_ : list of ndarray of shape (n_inputs, n_outputs), float32
+        Weights of the layers up to the code; of a convolution one row for each channel and pixel of a patch.
+    intercepts_ : list of ndarray of shape (n_outputs,), float32
+        Their intercepts.
+    decoder_coefs_ : list of ndarray or None
+        Weights of the layers after the code; None with `tied_weights`.
+    decoder_intercepts_ : list of ndarray
+        Their intercepts.
+    loss_curve_ : list of float
+        Mean loss of each epoch, on the noisy rows.
+    n_iter_ : int
+        Epochs.
+    n_features_in_ : int
+        Width of the rows.
+
+    See Also
+    --------
+    LSAEncoder : The linear counterpart for texts; PCA is that for rows of numbers.
+    TransferClassifier : With ``strategy="finetune"`` trains the encoder on with a head.
+
+    Notes
+    -----
+    CSR rows become dense a batch at a time, on the side that is to be rebuilt. The network has a weight for each
+    feature and hidden unit, twice unless weights are tied, so wide rows are best cut to frequent features
+    (``max_features``).
+
+    `transform` and `inverse_transform` are NumPy, convolutions too, as products with patches.
+
+    References
+    ----------
+    .. [1] G. Hinton, R. Salakhutdinov (2006). Reducing the dimensionality of data with neural networks. Science 313.
+    .. [2] P. Vincent et al. (2010). Stacked denoising autoencoders. JMLR 11.
+    .. [3] A. Odena, V. Dumoulin, C. Olah (2016). Deconvolution and checkerboard artifacts. Distill.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from transferkit import AutoencoderEncoder
+    >>> X = load_digits().data / 16
+    >>> encoder = AutoencoderEncoder((64,), n_components=8, max_iter=5).fit(X)
+    >>> encoder.transform(X).shape, encoder.inverse_transform(encoder.transform(X)).shape
+    ((1797, 8), (1797, 64))
+    """
+
+    _parameter_constraints: dict = {
+        "hidden_layer_sizes": [tuple, list],
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "tied_weights": ["boolean"],
+        "image_shape": [tuple, list, None],
+        "conv_channels": [tuple, list],
+        "noise": [StrOptions({"gaussian", "masking"}), None],
+        "noise_level": [Interval(Real, 0, None, closed="left")],
+        "loss": [StrOptions({"squared_error", "absolute_error", "huber"})],
+        "solver": [StrOptions({"adam", "adamw", "sgd", "nesterov", "rmsprop"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "device": [str],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(256,),
+        n_components=32,
+        *,
+        activation="relu",
+        noise="masking",
+        noise_level=0.2,
+        tied_weights=False,
+        image_shape=None,
+        conv_channels=(16, 32),
+        loss="squared_error",
+        solver="adam",
+        learning_rate_init=2e-3,
+        alpha=0.0,
+        batch_size=128,
+        max_iter=100,
+        device="auto",
+        random_state=0,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.n_components = n_components
+        self.activation = activation
+        self.noise = noise
+        self.noise_level = noise_level
+        self.tied_weights = tied_weights
+        self.image_shape = image_shape
+        self.conv_channels = conv_channels
+        self.loss = loss
+        self.solver = solver
+        self.learning_rate_init = learning_rate_init
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.device = device
+        self.random_state = random_state
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Train the network to rebuild unlabelled rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows. Scale features to similar ranges near zero first, for example with
+            :class:`~sklearn.preprocessing.StandardScaler`: the network learns them as they are, in float32.
+        y : None
+            Ignored; here for scikit-learn's API.
+
+        Returns
+        -------
+        self : AutoencoderEncoder
+            The fitted encoder.
+
+        Raises
+        ------
+        DivergenceError
+            If the loss is no longer finite.
+
+        Warns
+        -----
+        UserWarning
+            If features lie so far from zero, or one of them is so much larger than the others, that the network learns
+            little of the rest.
+        """
+        from transferkit._training.network.parameters import ParameterGroup
+        from transferkit._training.network.training import Examples, train_network
+
+        self._check_together()
+        progress = FitProgress(self, self.max_iter, "epoch")
+        with unchanged_on_error(self):
+            X = self._validate(X, reset=True, dtype=FLOATS)
+            _warn_of_scales(X)
+            X = X.astype(np.float32, copy=False)
+            progress.begin(X, y, None)
+            random = check_random_state(self.random_state)
+            plan = self._plan()
+            layers = start_layers(plan, _mean_and_variance(X)[0], random)
+            stages = to_stages(layers, ParameterGroup(alpha=self.alpha))
+            trained = train_network(
+                tie_stages(stages) if self.tied_weights else stages,
+                Examples(X, X),
+                self._make_options(X, int(random.randint(2**31 - 2))),
+                on_epoch=lambda read, history: progress.step(lambda: self._read(read(), history)),
+            )
+        fitted = self._read(trained.stages, trained.history)
+        vars(self).update(fitted)
+        progress.end(fitted)
+        return self
+
+    def transform(self, X):
+        """Return the codes of the rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_components), float32
+            Codes.
+        """
+        check_is_fitted(self)
+        return run_layers(self._encoder_layers(), self._validate(X))
+
+    def inverse_transform(self, X):
+        """Return the rows that codes stand for.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Codes.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_samples, n_features), float32
+            Rebuilt rows.
+        """
+        check_is_fitted(self)
+        codes = np.asarray(X, np.float32)
+        if codes.ndim != 2 or codes.shape[1] != self.n_components:
+            raise ValueError(f"Codes must have n_components={self.n_components} columns. Got shape {codes.shape}.")
+        coefs = [coef.T for coef in self.coefs_[::-1]] if self.tied_weights else self.decoder_coefs_
+        return run_layers(make_layers(self._plan(), coefs, self.decoder_intercepts_, decodes=True), codes)
+
+    def _check_together(self):
+        check_sizes(self, "hidden_layer_sizes")
+        check_sizes(self, "conv_channels")
+        check_sizes(self, "image_shape", (2, 3))
+        if self.noise == "masking" and self.noise_level >= 1:
+            raise ValueError(f"noise='masking' needs a noise_level below 1. Got {self.noise_level!r} instead.")
+        if self.tied_weights and self.image_shape is not None:
+            raise ValueError("tied_weights=True is for linear layers, and image_shape asks for convolutions.")
+
+    def _validate(self, X, reset=False, dtype=np.float32):
+        accept = "csr" if self.image_shape is None else False
+        X = validate_data(self, to_numpy(X), accept_sparse=accept, dtype=dtype, order="C", reset=reset)
+        if self.image_shape is not None:
+            check_row_width("image_shape", self.image_shape, X.shape[1])
+        return X
+
+    def _plan(self):
+        shape = None if self.image_shape is None else (*self.image_shape, 1)[:3]
+        channels = () if shape is None else tuple(self.conv_channels)
+        sizes = (*self.hidden_layer_sizes, self.n_components)
+        return Plan(self.n_features_in_, shape, channels, sizes, self.activation)
+
+    def _encoder_layers(self):
+        return make_layers(self._plan(), self.coefs_, self.intercepts_)
+
+    def _make_options(self, X, seed):
+        from transferkit._training.network.network_task import Augmentation
+        from transferkit._training.network.training import TrainingOptions
+
+        spread = float(np.sqrt(_mean_and_variance(X)[1].mean()))
+        return TrainingOptions(
+            loss=self.loss,
+            solver=self.solver,
+            learning_rate_init=self.learning_rate_init,
+            learning_rate="cosine",
+            batch_size=min(self.batch_size, X.shape[0]),
+            max_epochs=self.max_iter,
+            tol=None,
+            augmentation=Augmentation(
+                noise=self.noise_level * spread if self.noise == "gaussian" else 0.0,
+                dropout=self.noise_level if self.noise == "masking" else 0.0,
+            ),
+            seed=seed,
+            device=self.device,
+        )
+
+    def _read(self, stages, history):
+        coefs, intercepts = arrays_of(stages)
+        n_half = len(intercepts) // 2
+        return {
+            "coefs_": coefs[:n_half],
+            "intercepts_": intercepts[:n_half],
+            "decoder_coefs_": None if self.tied_weights else coefs[n_half:],
+            "decoder_intercepts_": intercepts[n_half:],
+            "loss_curve_": [float(loss) for loss in history.loss],
+            "n_iter_": len(history.loss),
+        }
+
+    def _to_network(self, X):
+        """Return the rows and the layers up to the code, to be trained on with a head."""
+        return Network(self._validate(X), self._encoder_layers())
+
+    def _with_layers(self, layers):
+        """Return a copy with other weights up to the code."""
+        twin = type(self).__new__(type(self))
+        vars(twin).update(vars(self))
+        twin.coefs_, twin.intercepts_ = arrays_of(layers)
+        return twin
+
+    @property
+    def _n_features_out(self):
+        return len(self.intercepts_[-1])
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "coefs_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.sparse = self.image_shape is None
+        return tags
+
+
+def _warn_of_scales(X):
+    """Warn of features whose place or scale hides what the network is to learn."""
+    mean, variance = _mean_and_variance(X.astype(np.float64, copy=False))
+    total = variance.sum()
+    if np.square(mean).sum() > MOST_OFFSET**2 * total > 0:
+        what = f"Features lie more than {MOST_OFFSET} standard deviations away from zero (root mean squares)"
+    elif X.shape[1] > 1 and variance.max() > MOST_SHARE * total:
+        what = f"One feature holds more than {MOST_SHARE:.0%} of all variance"
+    else:
+        return
+    warnings.warn(
+        f"{what}, so that AutoencoderEncoder learns little of the rest. Scale the features first, for example with "
+        "StandardScaler.",
+        UserWarning,
+        stacklevel=4,
+    )
+
+
+def _mean_and_variance(X):
+    """Return mean and variance of the features of dense or sparse rows."""
+    if not issparse(X):
+        return X.mean(axis=0), X.var(axis=0)
+    mean = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
+    squares = np.asarray(X.multiply(X).mean(axis=0, dtype=np.float64)).ravel()
+    variance = squares - mean**2
+    return mean.astype(X.dtype), np.where(variance > 1e-12 * squares, variance, 0)  # less is rounding

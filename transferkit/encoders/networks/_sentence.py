@@ -1,0 +1,257 @@
+"""Sentence embedding models that others trained, as frozen encoders of texts."""
+
+import os
+from collections import OrderedDict
+from contextlib import suppress
+from numbers import Integral
+from threading import RLock
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.callback import CallbackSupportMixin
+
+from transferkit._progress import FitProgress
+from transferkit._validation import HasMethods, Interval, check_texts, fit_context, validate_parameter_constraints
+from transferkit._versioning import VersionedEstimator
+from transferkit.encoders.networks._sentence_loading import load_sentence_model
+from transferkit.exceptions import ModelFileError, how_to_trust
+
+_MOST_MODELS = 4  # that a process keeps loaded
+_BATCHES_A_STEP = 4  # of the progress that callbacks see
+_loaded = OrderedDict()  # (name, device) -> model
+_lock = RLock()  # tokenizers are not safe for threads, and two threads must not load the same model twice
+
+
+class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
+    """Encode texts by a sentence-transformers or model2vec model, frozen.
+
+    Parameters
+    ----------
+    model : str, path or object
+        Name on the Hugging Face hub, or folder, of a model: it is loaded when it is first needed (and downloaded then
+        unless it was before), once a process. Or a SentenceTransformer, a StaticModel, or any object whose
+        ``encode(texts)`` returns rows; it stays the same object through ``clone``.
+    batch_size : int, default=32
+        Texts that go through the model at a time.
+    device : str, default="auto"
+        Where to compute: "auto" (CUDA if there is one; a model given as an object stays where it is), "cpu", "cuda" or
+        "cuda:1". A model2vec model always computes on the CPU.
+    normalize : bool, default=True
+        Whether rows get unit length.
+    max_length : int or None, default=None
+        Tokens that a text is cut to; None leaves that to the model.
+
+    See Also
+    --------
+    PretrainedEncoder : Encodes each text once a process, whichever clone or fold asks for it.
+    WordVectorEncoder : Vectors from your own texts, without anybody's model.
+    TransferClassifier : This encoder and a head as one estimator.
+
+    Notes
+    -----
+    Needs ``pip install "transferkit[sentence]"``. A static model, which has a vector for each token and nothing else,
+    is loaded by model2vec wherever that is installed, so that its rows do not depend on whether sentence-transformers
+    is, too: tokens that the model does not know are left out. (sentence-transformers counts their vector in, and is
+    used with a warning where model2vec is missing.) All other models are loaded by sentence-transformers. Code that
+    comes with a model is not run (``trust_remote_code`` stays off): load such a model yourself and give the object.
+
+    `fit` learns nothing and need not be called. ``set_callbacks(ProgressBar())`` shows how far ``fit_transform`` is.
+
+    Pickles and model files hold the name and not the model, so they stay small, and whoever loads them needs the model
+    at the same place. ``transferkit.load`` opens it only when the caller names it, too:
+    ``load(path, trusted=["sentence-transformers/all-MiniLM-L6-v2"])``. A model given as an object is pickled as its
+    own class does that, and refused by :func:`transferkit.save`: save it to a folder and give its name.
+
+    Examples
+    --------
+    >>> from transferkit import SentenceEncoder
+    >>> class Lengths:
+    ...     def encode(self, texts):
+    ...         return [[len(text), text.count(" ")] for text in texts]
+    >>> SentenceEncoder(Lengths(), normalize=False).transform(["a text", "another"])
+    array([[6., 1.], [7., 0.]], dtype=float32)
+    """
+
+    _parameter_constraints: dict = {
+        "model": [str, os.PathLike, HasMethods("encode")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "device": [str],
+        "normalize": ["boolean"],
+        "max_length": [Interval(Integral, 1, None, closed="left"), None],
+    }
+
+    def __init__(self, model, *, batch_size=32, device="auto", normalize=True, max_length=None):
+        self.model = model
+        self.batch_size = batch_size
+        self.device = device
+        self.normalize = normalize
+        self.max_length = max_length
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X=None, y=None):
+        """Check the texts; nothing is learned, and the model is not loaded.
+
+        Parameters
+        ----------
+        X : iterable of str, default=None
+            Texts.
+        y : None
+            Ignored; here for scikit-learn's API.
+
+        Returns
+        -------
+        self : SentenceEncoder
+            The encoder, unchanged.
+        """
+        if X is not None:
+            check_texts(X)
+        return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit_transform(self, X, y=None):
+        """Return the embeddings of the texts, as `transform` does; callbacks are told how far it is.
+
+        Parameters
+        ----------
+        X : iterable of str
+            Texts.
+        y : None
+            Ignored; here for scikit-learn's API.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_samples, n_features_out), float32
+            Embeddings.
+        """
+        texts = check_texts(X)
+        step = _BATCHES_A_STEP * self.batch_size if getattr(self, "_skl_callbacks", None) else len(texts)
+        progress = FitProgress(self, -(-len(texts) // step), "texts")
+        progress.begin(texts, y, None)
+        parts = []
+        for begin in range(0, len(texts), step):
+            parts.append(self._encode(texts[begin : begin + step]))
+            progress.step()
+        progress.end({})
+        return np.concatenate(parts)
+
+    def transform(self, X):
+        """Return the embeddings of the texts.
+
+        Parameters
+        ----------
+        X : iterable of str
+            Texts.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_samples, n_features_out), float32
+            Embeddings.
+
+        Raises
+        ------
+        MissingExtraError
+            If the package that loads the model is not installed.
+        ValueError
+            If there is no such folder, or the model cannot cut texts to `max_length`.
+        """
+        texts = check_texts(X)
+        validate_parameter_constraints(self._parameter_constraints, self.get_params(deep=False), "SentenceEncoder")
+        return self._encode(texts)
+
+    def _encode(self, texts):
+        with _lock:
+            rows = _encode(self._load(), texts, self.batch_size, self._device_of_object(), self.max_length)
+        rows = np.array(rows, dtype=np.float32, order="C")
+        if rows.ndim != 2 or len(rows) != len(texts):
+            raise ValueError(
+                f"The model of SentenceEncoder returned an array of shape {rows.shape} for {len(texts)} texts: it must "
+                "have one row for each."
+            )
+        if self.normalize:
+            lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+            rows /= np.where(lengths > 0, lengths, 1)
+        return rows
+
+    def _load(self):
+        if not isinstance(self.model, (str, os.PathLike)):
+            return self.model
+        key = (os.fspath(self.model), self.device)
+        if key not in _loaded:
+            _loaded[key] = load_sentence_model(*key)
+        _loaded.move_to_end(key)
+        while len(_loaded) > _MOST_MODELS:
+            _loaded.popitem(last=False)
+        return _loaded[key]
+
+    def _device_of_object(self):
+        is_name = isinstance(self.model, (str, os.PathLike))
+        return None if is_name or self.device == "auto" else self.device
+
+    @property
+    def _n_features_out(self):
+        return self._encode(["a"]).shape[1]
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def __sklearn_clone__(self):
+        twin = super().__sklearn_clone__() if isinstance(self.model, (str, os.PathLike)) else None
+        if twin is None:
+            twin = type(self)(**self.get_params(deep=False))  # the same object, not a copy of it
+            if hasattr(self, "_skl_callbacks"):
+                twin._skl_callbacks = self._skl_callbacks
+        return twin
+
+    def _get_state_for_file(self):
+        """Return the state to write: the model's name."""
+        if not isinstance(self.model, (str, os.PathLike)):
+            raise ModelFileError(
+                f"A SentenceEncoder whose model is an object (a {type(self.model).__name__}) cannot be saved: a model "
+                "file holds the name of the model. Save the model to a folder of its own (model.save or "
+                "model.save_pretrained) and use SentenceEncoder(folder), or use joblib.dump."
+            )
+        return vars(self) | {"model": os.fspath(self.model)}
+
+    def _finish_loading(self, trusted):
+        """Refuse a model that the caller does not name: the file would choose what is opened or downloaded."""
+        if type(self.model) is not str:
+            raise ValueError("the model of a SentenceEncoder is missing")
+        if not trusted.names(self.model):
+            raise ModelFileError(
+                f"The model file uses the sentence model {self.model!r}, which is not in it and would be loaded from "
+                f"there. If you trust it, name it: {how_to_trust(self.model)}."
+            )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.string, tags.input_tags.two_d_array = True, False
+        return tags
+
+
+def _encode(model, texts, batch_size, device, max_length):
+    packages = {cls.__module__.partition(".")[0] for cls in type(model).__mro__}
+    if "model2vec" in packages:
+        options = {} if max_length is None else {"max_length": max_length}
+        return model.encode(texts, batch_size=batch_size, use_multiprocessing=False, **options)
+    if "sentence_transformers" not in packages:
+        if max_length is not None:
+            raise ValueError(f"SentenceEncoder cannot set max_length of a {type(model).__name__}: leave it None.")
+        return model.encode(texts)
+    before = model.max_seq_length
+    if max_length is not None:
+        _cut_to(model, max_length)
+    try:
+        return model.encode(texts, batch_size=batch_size, device=device)
+    finally:
+        if max_length is not None:
+            model.max_seq_length = before
+
+
+def _cut_to(model, max_length):
+    with suppress(AttributeError):
+        model.max_seq_length = max_length
+    if model.max_seq_length != max_length:
+        raise ValueError(
+            "The model of SentenceEncoder cannot cut texts to max_length: leave it None, or cut them before."
+        )

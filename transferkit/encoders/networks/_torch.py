@@ -1,0 +1,293 @@
+"""Networks that people already have, as frozen encoders."""
+
+from numbers import Integral
+from threading import Lock
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import NotFittedError
+
+from transferkit._validation import (
+    HasMethods,
+    Interval,
+    check_row_width,
+    check_sizes,
+    fit_context,
+    to_numpy,
+    unchanged_on_error,
+    validate_data,
+    validate_parameter_constraints,
+)
+from transferkit._versioning import VersionedEstimator
+from transferkit.encoders.networks._fine_tuning import ModuleLayer, Network
+from transferkit.persistence import is_attribute_of
+
+_MOST_TO_TUNE = 1_000_000  # parameters that strategy="auto" fine-tunes of its own accord
+
+_copies = WeakKeyDictionary()  # encoder -> (what it was made of, ModuleFeatures)
+_lock = Lock()
+
+
+class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
+    """Use a torch network that somebody trained, frozen, as an encoder of rows of numbers or of images.
+
+    Parameters
+    ----------
+    module : torch.nn.Module or torch.export.ExportedProgram
+        The trained network. It stays as it is, on its device and in its mode, also through ``clone``: a copy computes.
+    output : str or None, default=None
+        Name of the layer whose output the features are, such as "avgpool" or "layers.2", as
+        ``module.named_modules()`` gives it; None is what the module returns. Taking the layer before the last replaces
+        the last one by the head. Of a layer that is run several times it is the last output.
+    batch_size : int, default=256
+        Rows that go through the module at a time.
+    device : str, default="auto"
+        Where to compute: "auto" (CUDA if there is one), "cpu", "cuda" or "cuda:1".
+    input_shape : tuple of int or None, default=None
+        Shape that each row is given before it goes in, such as (3, 32, 32): channels, height, width. None leaves rows
+        as they are, which may have more than one dimension.
+
+    Attributes
+    ----------
+    layer_names_ : ndarray of str objects
+        Names that `output` may have; after `fit`.
+    n_features_in_ : int
+        Number of values of a row; after `fit` on rows, or with `input_shape`.
+
+    See Also
+    --------
+    PretrainedEncoder : Encodes each row once a process, whichever clone or fold asks for it.
+    TransferClassifier : With ``strategy="finetune"`` trains a copy of the module on with a head.
+    SentenceEncoder : Networks for texts.
+
+    Notes
+    -----
+    Rows become the type of the module's parameters. The copy is in evaluation mode (no dropout, fixed batch
+    normalisation) and computes no gradients. Outputs of more than one dimension are flattened. `fit` learns nothing and
+    need not be called, except after the module itself was changed: what was encoded before would be remembered.
+
+    Weights are best read with ``module.load_state_dict(torch.load(path, weights_only=True))``, which runs no code of
+    the file. A program from ``torch.export.export(module.eval(), (rows,), dynamic_shapes=({0: Dim("rows")},))`` needs
+    no source code of the module; where it was made for a fixed number of rows, it gets so many at a time. It must have
+    been exported in evaluation mode, and it cannot be fine-tuned.
+
+    Of all estimators here this one and :class:`SentenceEncoder` need torch to transform. Pickles hold the tensors as
+    NumPy arrays, so that a network from a GPU loads anywhere, and the class by name. Model files
+    (:func:`transferkit.save`) hold arrays, names of classes and plain attributes, no code: common layers of torch.nn
+    load at once, other classes only where the caller names them, ``load(path, trusted=["my_package.MyNet"])``, and
+    their constructors are not run. An exported program needs ``trusted=["torch.export.ExportedProgram"]``, because
+    ``torch.export.load`` may run code of the file.
+
+    Fine-tuned, the module stays in evaluation mode, parameters that require no gradient stay as they are, and its
+    layers begin to learn in up to four blocks, the last one first, one epoch after another [1]_. ``strategy="auto"``
+    tries that on modules of up to a million parameters.
+
+    References
+    ----------
+    .. [1] J. Howard and S. Ruder, "Universal language model fine-tuning for text classification", ACL (2018).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from transferkit import TorchEncoder
+    >>> network = torch.nn.Sequential(
+    ...     torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten(),
+    ...     torch.nn.Linear(16, 10),
+    ... )
+    >>> encoder = TorchEncoder(network, output="3", input_shape=(1, 8, 8))
+    >>> encoder.transform([[0.5] * 64] * 3).shape
+    (3, 16)
+    """
+
+    _parameter_constraints: dict = {
+        "module": [HasMethods("named_parameters")],
+        "output": [str, None],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "device": [str],
+        "input_shape": [tuple, list, None],
+    }
+
+    def __init__(self, module, *, output=None, batch_size=256, device="auto", input_shape=None):
+        self.module = module
+        self.output = output
+        self.batch_size = batch_size
+        self.device = device
+        self.input_shape = input_shape
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X=None, y=None):
+        """Check that the module can be used as it is now; nothing is learned.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...), default=None
+            Rows; the first two are encoded.
+        y : None
+            Ignored; here for scikit-learn's API.
+
+        Returns
+        -------
+        self : TorchEncoder
+            The encoder.
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer (the names are listed), or the module cannot be run on such rows.
+        TypeError
+            If what it returns is not one tensor.
+        """
+        with unchanged_on_error(self):
+            features = self._make_features()
+            if X is not None:
+                X = self._validate(X, reset=True)
+                features.compute(X[:2])
+                self._row_shape = X.shape[1:]
+            self.layer_names_ = np.array(features.names, dtype=object)
+        _remember(self, features)
+        return self
+
+    def transform(self, X):
+        """Return the features that the module makes of the rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Rows.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_features_out), float32
+            Features.
+        """
+        features = self._features()
+        return features.compute(self._validate(X, reset=False))
+
+    @property
+    def n_features_in_(self):
+        """Number of values of a row."""
+        if "_n_features_in" in vars(self):
+            return self._n_features_in
+        if self.input_shape is None:
+            raise AttributeError("TorchEncoder knows no width of the rows before fit(X), unless input_shape is given.")
+        return int(np.prod(self.input_shape))
+
+    @n_features_in_.setter
+    def n_features_in_(self, n_features):
+        self._n_features_in = n_features
+
+    def _features(self):
+        """Return the copy that computes, made when it is first needed."""
+        with _lock:
+            made_of, features = _copies.get(self, (None, None))
+        if made_of is None or any(a is not b for a, b in zip(made_of, self._made_of(), strict=True)):
+            validate_parameter_constraints(self._parameter_constraints, self.get_params(deep=False), "TorchEncoder")
+            features = self._make_features()
+            _remember(self, features)
+        return features
+
+    def _made_of(self):
+        return self.module, self.output, self.batch_size, self.device
+
+    def _make_features(self):
+        from transferkit._training.modules.features import ModuleFeatures, is_module
+
+        if not is_module(self.module):
+            raise ValueError(
+                "The 'module' parameter of TorchEncoder must be a torch.nn.Module or a torch.export.ExportedProgram. "
+                f"Got {self.module!r} instead. torch.export.load reads programs; weights alone need the module that "
+                "they are for: module.load_state_dict(torch.load(path, weights_only=True))."
+            )
+        return ModuleFeatures(self.module, self.output, self.batch_size, self.device)
+
+    def _validate(self, X, reset):
+        check_sizes(self, "input_shape")
+        X, shape = to_numpy(X), self.input_shape
+        shape_of_row = tuple(getattr(X, "shape", ())[1:])
+        if shape is not None and shape_of_row:
+            check_row_width("input_shape", shape, np.prod(shape_of_row))
+        if len(shape_of_row) > 1:  # images as they are
+            X = np.reshape(X, (len(X), -1))
+        if not reset and "_n_features_in" not in vars(self) and hasattr(X, "columns"):  # no fit has seen any names
+            X = np.asarray(X)
+        X = validate_data(self, X, dtype=np.float32, order="C", reset=reset)
+        if shape is None:
+            return X.reshape(len(X), *shape_of_row) if len(shape_of_row) > 1 else X
+        check_row_width("input_shape", shape, X.shape[1])
+        return X.reshape(len(X), *shape)
+
+    def _to_network(self, X):
+        """Return flat rows and the module as one layer, to be trained on with a head."""
+        X = self._validate(X, reset=False)
+        layer = ModuleLayer(self.module, self.output, X.shape[1:], self.batch_size, self.device)
+        return Network(X.reshape(len(X), -1), [layer])
+
+    def _with_layers(self, layers):
+        """Return a copy with another module."""
+        twin = type(self).__new__(type(self))
+        vars(twin).update(vars(self), module=layers[0].module)
+        return twin
+
+    def _can_fine_tune(self):
+        is_module = hasattr(self.module, "register_forward_hook")  # and no exported program
+        return is_module and any(tensor.requires_grad for tensor in self.module.parameters())
+
+    def _is_quick_to_fine_tune(self):
+        return sum(tensor.numel() for tensor in self.module.parameters()) <= _MOST_TO_TUNE
+
+    @property
+    def _n_features_out(self):
+        shape = self.input_shape or getattr(self, "_row_shape", None)
+        if shape is None:
+            raise NotFittedError("TorchEncoder knows the number of its features after fit(X), or with input_shape.")
+        return self._features().compute(np.zeros((1, *shape), np.float32)).shape[1]
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def __sklearn_clone__(self):
+        return type(self)(**self.get_params(deep=False))  # the same module: it is never changed
+
+    def __copy__(self):
+        twin = type(self).__new__(type(self))
+        vars(twin).update(vars(self))
+        return twin
+
+    def __getstate__(self):
+        from transferkit._training.modules.state import to_picklable
+
+        state = super().__getstate__()
+        return state | {"module": to_picklable(self.module)}
+
+    def _get_state_for_file(self):
+        """Return the state to write: the module as plain data."""
+        from transferkit._training.modules.state import describe_module
+
+        return vars(self) | {"module": describe_module(self.module, is_attribute_of)}
+
+    def _show_parameters(self):
+        """Return what is shown of a file without loading it: the classes of which some may have to be trusted."""
+        from transferkit._training.modules.state import list_classes
+
+        return {"module": " ".join(list_classes(self.module))}
+
+    def _finish_loading(self, trusted):
+        """Turn the plain data of a file into the module, of trusted classes alone."""
+        from transferkit._training.modules.state import rebuild_module
+
+        if not isinstance(self.module, dict):
+            raise ValueError("the module of a TorchEncoder is missing")
+        self.module = rebuild_module(self.module, trusted.class_of, is_attribute_of)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.three_d_array = self.input_shape is None
+        return tags
+
+
+def _remember(encoder, features):
+    with _lock:
+        _copies[encoder] = encoder._made_of(), features

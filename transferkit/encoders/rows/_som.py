@@ -1,0 +1,305 @@
+"""Self-organising maps as features."""
+
+from numbers import Integral, Real
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.spatial.distance import cdist
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.extmath import randomized_svd
+
+from transferkit._algorithms.rows.cluster_activations import activate, check_squares, squared_distances
+from transferkit._algorithms.rows.self_organising_map import (
+    find_best_units,
+    grid_coordinates,
+    mean_neighbour_distances,
+    move_towards,
+    update_batch,
+)
+from transferkit._pictures import import_pyplot
+from transferkit._validation import (
+    FLOATS,
+    Interval,
+    StrOptions,
+    check_is_fitted,
+    check_same_length,
+    fit_context,
+    to_numpy,
+    validate_data,
+)
+from transferkit._versioning import VersionedEstimator
+
+_ACTIVATIONS = {"triangle", "distance", "soft", "onehot"}
+
+
+class SOMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
+    """Encode rows by a self-organising map: units on a grid, where neighbours stand for similar rows.
+
+    Parameters
+    ----------
+    grid_shape : tuple (n_rows, n_columns), default=(10, 10)
+        Units of the map.
+    topology : {"rectangular", "hexagonal"}, default="rectangular"
+        How units are neighbours: four or six of them, one apart.
+    neighbourhood : {"gaussian", "bubble"}, default="gaussian"
+        How much a unit at distance d on the grid learns with the best one: exp(-d^2 / (2 r^2)), or all within r.
+    radius : float or None, default=None
+        Radius r at the start; None is half of the longer side. It shrinks by the same factor each epoch.
+    final_radius : float, default=0.3
+        Radius in the last epoch.
+    mode : {"batch", "online"}, default="batch"
+        "batch": each unit becomes the weighted mean of all rows, as matrix products, an epoch at a time [1]_. "online":
+        rows are shown one by one, in random order, and pull units towards them [2]_.
+    learning_rate : float, default=0.5
+        Of the online mode at the start; it falls to a hundredth.
+    n_epochs : int, default=20
+        Times that all rows are seen.
+    output : {"triangle", "distance", "soft", "onehot", "coordinates"}, default="triangle"
+        What `transform` gives: activations of the units as in :class:`KMeansEncoder`, or the two coordinates of the
+        best unit on the grid.
+    random_state : int, RandomState instance or None, default=0
+        Order of the rows in online mode, and the start where the data have no plane.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_units, n_features)
+        Weights of the units, row by row of the grid. Those of dense rows are float64, which may lie far from zero;
+        those of sparse rows float32.
+    coordinates_ : ndarray of shape (n_units, 2)
+        Where the units stand.
+    quantisation_error_ : float
+        Mean distance of the training rows to their best unit.
+    topographic_error_ : float
+        Share of the training rows whose two best units are no neighbours.
+    n_features_in_ : int
+        Width of the rows.
+
+    See Also
+    --------
+    KMeansEncoder : Clusters without a map.
+
+    Notes
+    -----
+    The weights start on the plane of the two leading principal components (for CSR rows, singular vectors), so the
+    batch mode is deterministic.
+
+    References
+    ----------
+    .. [1] T. Kohonen (2013). Essentials of the self-organizing map. Neural Networks 37.
+    .. [2] T. Kohonen (1982). Self-organized formation of topologically correct feature maps. Biological Cybernetics 43.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from transferkit import SOMEncoder
+    >>> X = np.random.default_rng(0).uniform(size=(200, 2))
+    >>> encoder = SOMEncoder((4, 4), output="coordinates").fit(X)
+    >>> encoder.transform(X).shape
+    (200, 2)
+    """
+
+    _parameter_constraints: dict = {
+        "grid_shape": [tuple, list],
+        "topology": [StrOptions({"rectangular", "hexagonal"})],
+        "neighbourhood": [StrOptions({"gaussian", "bubble"})],
+        "radius": [Interval(Real, 0, None, closed="neither"), None],
+        "final_radius": [Interval(Real, 0, None, closed="neither")],
+        "mode": [StrOptions({"batch", "online"})],
+        "learning_rate": [Interval(Real, 0, 1, closed="right")],
+        "n_epochs": [Interval(Integral, 1, None, closed="left")],
+        "output": [StrOptions(_ACTIVATIONS | {"coordinates"})],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        grid_shape=(10, 10),
+        *,
+        topology="rectangular",
+        neighbourhood="gaussian",
+        radius=None,
+        final_radius=0.3,
+        mode="batch",
+        learning_rate=0.5,
+        n_epochs=20,
+        output="triangle",
+        random_state=0,
+    ):
+        self.grid_shape = grid_shape
+        self.topology = topology
+        self.neighbourhood = neighbourhood
+        self.radius = radius
+        self.final_radius = final_radius
+        self.mode = mode
+        self.learning_rate = learning_rate
+        self.n_epochs = n_epochs
+        self.output = output
+        self.random_state = random_state
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Spread the map over unlabelled rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+        y : None
+            Ignored; here for scikit-learn's API.
+
+        Returns
+        -------
+        self : SOMEncoder
+            The fitted encoder.
+        """
+        shape = self._check_grid()
+        X = self._validate(X, reset=True)
+        check_squares(X, "SOMEncoder")
+        random = check_random_state(self.random_state)
+        coordinates = grid_coordinates(*shape, self.topology)
+        weights = _start_on_plane(X, coordinates, random)
+        apart = cdist(coordinates, coordinates, "sqeuclidean")
+        first = max(shape) / 2 if self.radius is None else self.radius
+        for epoch in range(self.n_epochs):
+            share = epoch / max(self.n_epochs - 1, 1)
+            closeness = self._closeness(apart, first * (self.final_radius / first) ** share)
+            if self.mode == "batch":
+                weights = update_batch(X, weights, closeness)
+            else:
+                rate = self.learning_rate * 0.01**share
+                weights = move_towards(X[random.permutation(X.shape[0])], weights, closeness, rate)
+        units, squares = find_best_units(X, weights)
+        is_apart = apart[units[:, 0], units[:, 1]] > 1.1
+        self.weights_, self.coordinates_ = weights, coordinates
+        self.quantisation_error_ = float(np.sqrt(squares[:, 0]).mean())
+        self.topographic_error_ = float(is_apart.mean())
+        self._scale = float(squares[:, 0].mean())
+        return self
+
+    def transform(self, X):
+        """Return activations of the units, or coordinates of the best one.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_samples, n_units) or (n_samples, 2), float32
+            Activations (for ``output="onehot"`` a CSR matrix), or coordinates.
+        """
+        check_is_fitted(self)
+        X = self._validate(X, reset=False)
+        if self.output == "coordinates":
+            return self.coordinates_[find_best_units(X, self.weights_)[0][:, 0]].astype(np.float32)
+        return activate(squared_distances(X, self.weights_), self.output, self._scale).astype(np.float32)
+
+    def u_matrix(self):
+        """Return how far each unit is from its neighbours: high ridges part the clusters.
+
+        Returns
+        -------
+        distances : ndarray of shape grid_shape
+            Mean distance between the weights of a unit and those of its neighbours on the grid.
+        """
+        check_is_fitted(self)
+        return mean_neighbour_distances(self.weights_, self.coordinates_).reshape(self.grid_shape)
+
+    def plot_map(self, X=None, labels=None, *, ax=None):
+        """Draw the u-matrix, and the most frequent label of the rows that each unit wins.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
+            Rows to place on the map.
+        labels : array-like of shape (n_samples,), default=None
+            Their labels.
+        ax : matplotlib Axes, default=None
+            Where to draw; None for a new figure.
+
+        Returns
+        -------
+        ax : matplotlib Axes
+            The picture.
+
+        Raises
+        ------
+        MissingExtraError
+            If matplotlib is not installed.
+        """
+        check_is_fitted(self)
+        pyplot = import_pyplot("plot_map")
+        ax = pyplot.subplots()[1] if ax is None else ax
+        cells = self._make_cells()
+        cells.set_array(self.u_matrix().ravel())
+        ax.add_collection(cells)
+        ax.figure.colorbar(cells, ax=ax, label="mean distance to neighbours")
+        if X is not None and labels is not None:
+            check_same_length(X, labels)
+            self._write_labels(ax, self._validate(X, reset=False), np.asarray(labels))
+        ax.set(aspect="equal", xticks=[], yticks=[])
+        ax.autoscale_view()
+        ax.invert_yaxis()
+        return ax
+
+    def _make_cells(self):
+        from matplotlib.collections import PolyCollection
+
+        n_sides = 4 if self.topology == "rectangular" else 6
+        angles = 2 * np.pi * np.arange(n_sides) / n_sides + np.pi / n_sides
+        corners = np.column_stack([np.cos(angles), np.sin(angles)]) / (2 * np.cos(np.pi / n_sides))
+        return PolyCollection(self.coordinates_[:, None, ::-1] + corners, cmap="Greys", edgecolors="white")
+
+    def _write_labels(self, ax, X, labels):
+        best = find_best_units(X, self.weights_)[0][:, 0]
+        for unit in np.unique(best):
+            found, counts = np.unique(labels[best == unit], return_counts=True)
+            place = self.coordinates_[unit, ::-1]
+            box = {"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.7}
+            ax.annotate(str(found[counts.argmax()]), place, ha="center", va="center", fontsize="small", bbox=box)
+
+    def _check_grid(self):
+        shape = tuple(self.grid_shape)
+        if len(shape) != 2 or not all(isinstance(n, Integral) and n >= 1 for n in shape) or np.prod(shape) < 2:
+            raise ValueError(
+                "The 'grid_shape' parameter of SOMEncoder must be (n_rows, n_columns) with at least 2 units. "
+                f"Got {self.grid_shape!r} instead."
+            )
+        return shape
+
+    def _validate(self, X, reset):
+        dtype = np.float32 if sp.issparse(X) else FLOATS  # dense rows become float32 when they are near zero
+        return validate_data(self, to_numpy(X), accept_sparse="csr", dtype=dtype, order="C", reset=reset)
+
+    def _closeness(self, apart, radius):
+        if self.neighbourhood == "gaussian":
+            return np.exp(apart / (-2 * radius**2))
+        return (apart <= radius**2 + 1e-9).astype(np.float64)
+
+    @property
+    def _n_features_out(self):
+        return 2 if self.output == "coordinates" else len(self.weights_)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "weights_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+def _start_on_plane(X, coordinates, random):
+    """Return weights on the plane of the two leading components, as wide as the data."""
+    mean = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
+    centred = X if sp.issparse(X) else (X - mean).astype(np.float32)
+    n_components = min(2, *X.shape)
+    _, values, axes = randomized_svd(centred, n_components, random_state=random)
+    places = coordinates - coordinates.mean(axis=0)
+    reach = np.maximum(np.abs(places).max(axis=0), 1)
+    order = np.argsort(-reach, kind="stable")[:n_components]  # the longer side along the wider axis
+    steps = (places / reach)[:, order] * (values / np.sqrt(X.shape[0]))
+    return (mean + steps @ axes).astype(np.float32 if sp.issparse(X) else np.float64)

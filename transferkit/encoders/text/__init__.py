@@ -1,0 +1,1 @@
+"""Encoders of texts by their terms: TF-IDF and LSA."""

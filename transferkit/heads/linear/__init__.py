@@ -1,0 +1,1 @@
+"""Linear heads: logistic regression and ridge regression."""

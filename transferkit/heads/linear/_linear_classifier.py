@@ -1,0 +1,157 @@
+"""What all linear classifiers share: labels and weights in, predictions out."""
+
+import warnings
+from numbers import Real
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.class_weight import compute_class_weight
+
+from transferkit._algorithms.linear.predictions import compute_scores, to_log_probabilities, to_probabilities
+from transferkit._validation import check_is_fitted, check_sample_weight, to_numpy, validate_rows
+
+
+class ScoringClassifierMixin(ClassifierMixin):
+    """Predictions from `decision_function` and `classes_`.
+
+    A two-dimensional y at `fit` leaves `multilabel_ = True`: then each output answers for itself.
+    """
+
+    def predict(self, X):
+        """Return the most probable label of each row, or the indicator of its labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, FeatureBlocks} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,) or (n_samples, n_labels)
+            Entries of `classes_`; after a multilabel fit zeros and ones.
+        """
+        scores = self.decision_function(X)
+        if self.multilabel_:
+            return (scores > 0).astype(np.int64)
+        best = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(1)
+        return self.classes_[best]
+
+    def predict_proba(self, X):
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, FeatureBlocks} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`; rows sum to one, except after a multilabel fit.
+        """
+        scores = self.decision_function(X)
+        if self.multilabel_:
+            return to_probabilities(scores.ravel())[:, 1].reshape(scores.shape)
+        return to_probabilities(scores)
+
+    def predict_log_proba(self, X):
+        """Return the logarithm of each class's probability.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, FeatureBlocks} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        scores = self.decision_function(X)
+        if self.multilabel_:
+            return to_log_probabilities(scores.ravel())[:, 1].reshape(scores.shape)
+        return to_log_probabilities(scores)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+class LinearClassifierMixin(ScoringClassifierMixin):
+    """Predictions from `coef_`, `intercept_` and `classes_`, in NumPy."""
+
+    def decision_function(self, X):
+        """Return the scores of the classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, FeatureBlocks} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples, n_classes) or (n_samples,)
+            Scores; with two classes those of `classes_[1]`, positive where it is predicted.
+        """
+        check_is_fitted(self, "coef_")
+        X = validate_rows(self, X)
+        scores = compute_scores(X, self.coef_, self.intercept_)
+        return scores[:, 0] if scores.shape[1] == 1 and not self.multilabel_ else scores
+
+
+def weigh_rows(X, classes, labels, class_weight, sample_weight):
+    """Return the weight of each row (n_samples,): its sample weight times the weight of its class."""
+    # a copy: torch takes no array that is read-only
+    weights = check_sample_weight(to_numpy(sample_weight), X, dtype=X.dtype, ensure_non_negative=True, copy=True)
+    if class_weight is None:
+        return weights
+    weights = weights * weigh_classes(class_weight, classes, labels, weights)[labels].astype(weights.dtype)
+    if not (weights > 0).any():
+        raise ValueError("At least one row must have a positive weight, but class_weight makes the weights all zero.")
+    return weights
+
+
+def weigh_classes(class_weight, classes, labels, weights):
+    """Return the weight of each class, "balanced" over the weighted rows."""
+    if class_weight != "balanced":
+        for label, weight in class_weight.items():
+            if not isinstance(weight, Real) or not 0 <= weight < np.inf:
+                raise ValueError(
+                    "The weights of class_weight must be finite and not negative. "
+                    f"Got {weight!r} for the class {label!r}."
+                )
+        return compute_class_weight(class_weight, classes=classes, y=classes[labels])
+    totals = np.bincount(labels, weights=weights, minlength=len(classes))
+    present = totals > 0
+    return np.where(present, weights.sum() / (present.sum() * np.where(present, totals, 1)), 0)
+
+
+def check_weighted_classes(classes, labels, weights, head):
+    """Raise ValueError unless rows of at least two classes have positive weights; indicator matrices always pass."""
+    if labels.ndim == 2:
+        return
+    left = classes[np.unique(labels[weights[:, 0] > 0])]
+    if len(left) < 2:
+        raise ValueError(
+            f"{type(head).__name__} needs rows of at least 2 classes with positive weights. The weights leave "
+            f"{len(left)} class: {left.tolist()!r}."
+        )
+
+
+def warn_not_converged(head, n_iter=None):
+    """Warn that training ended before the tolerance was reached, after a number of steps if that is known."""
+    if n_iter is None:
+        reason = f"in max_iter={head.max_iter} steps, or before rounding hid all progress"
+        advice = "Increase max_iter or tol, or scale the features."
+    elif n_iter < head.max_iter:
+        reason = f"after {n_iter} steps, since rounding hides all progress"
+        advice = "Scale the features, for instance with sklearn.preprocessing.StandardScaler, or increase tol."
+    else:
+        reason, advice = f"in max_iter={head.max_iter} steps", "Increase max_iter or tol."
+    warnings.warn(
+        f"{type(head).__name__} did not converge {reason}: its weights are not yet the optimum. {advice}",
+        ConvergenceWarning,
+        stacklevel=3,
+    )

@@ -1,0 +1,328 @@
+"""Logistic regression that chooses its own C: the whole search as one batched fit."""
+
+import os
+import time
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.callback import CallbackSupportMixin
+from sklearn.metrics import get_scorer_names
+from sklearn.model_selection import check_cv
+
+from transferkit._progress import FitProgress
+from transferkit._validation import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    check_labels,
+    check_sample_weight,
+    fit_context,
+    to_numpy,
+    unchanged_on_error,
+    validate_features,
+)
+from transferkit._versioning import VersionedEstimator
+from transferkit.heads.linear._block_scales import read_scale_candidates
+from transferkit.heads.linear._linear_classifier import (
+    LinearClassifierMixin,
+    check_weighted_classes,
+    warn_not_converged,
+)
+from transferkit.heads.linear._logistic import read_attributes, read_prior, read_targets, weigh_targets
+from transferkit.heads.linear._prior import KeepsSourceMixin
+from transferkit.heads.linear._search_table import Candidates, FoldScorer, HeldOut, average_models, score_candidates
+
+FITTED_SOMETIMES = ("coef_", "intercept_", "n_iter_", "oof_decision_", "oof_log_likelihood_", "candidate_weights_")
+
+
+class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin, VersionedEstimator):
+    """Logistic regression with C chosen by cross-validation, all folds trained as one problem.
+
+    The answer of ``GridSearchCV(LogisticHead(), {"C": Cs}, cv=cv, scoring=scoring)``, without fitting every candidate
+    on its own: folds share the features, one decomposition serves every C, each C starts where the last one ended,
+    and the scores of held-out rows are by-products of training.
+
+    Parameters
+    ----------
+    Cs : int or array-like of float, default=10
+        Candidates; an int asks for so many from 1e-4 to 1e4, evenly spaced on a logarithmic scale.
+    cv : int, splitter or iterable of (train, test) indices, default=5
+        Folds; an int asks for so many stratified ones, unshuffled.
+    scoring : str or callable, default=None
+        Name of a scorer or a callable ``scorer(estimator, X, y)``; accuracy if None. A name is much faster than a
+        callable, which gets a fitted :class:`LogisticHead` for each candidate and fold.
+    class_weight : dict or "balanced", default=None
+        Weights of the classes, {label: weight}, not negative; "balanced" gives every class the same total weight within
+        each fold. With an indicator matrix only the latter, which gives ones and zeros of each label the same.
+    prior : fitted linear classifier, str or path-like, default=None
+        Source model whose weights the penalty pulls to, as in :class:`LogisticHead`.
+    block_scales : list of sequences of float, default=None
+        Candidates for the `block_scales` of :class:`LogisticHead` when X is :class:`FeatureBlocks`, each tried with
+        every C.
+    refit : bool or "average", default=True
+        Whether to train on all rows with the best candidate; without it there are no predictions. "average" trains
+        every candidate that held-out rows leave in play and takes the mean of their weights, each candidate weighed
+        by the likelihood that its folds give to held-out rows (`candidate_weights_`).
+    store_oof : bool, default=False
+        Whether to keep the decision values of held-out rows.
+    fit_intercept : bool, default=True
+        Whether the scores have an intercept.
+    tol : float, default=1e-4
+        The fit on all rows ends as in :class:`LogisticHead`; those of the folds, of which only scores are wanted,
+        when the fraction is reached of the geometric mean of the objective and its value at weights of zero.
+    max_iter : int, default=1000
+        Largest number of steps for one C.
+    device : str, default="auto"
+        Where to train: "auto" (CUDA if there is one, else the CPU), "cpu", "cuda" or "cuda:1".
+
+    Attributes
+    ----------
+    C_ : float
+        The candidate with the best mean score; of equals the smallest.
+    best_score_ : float
+        Its mean score over the folds that have one.
+    best_index_ : int
+        Its row in `cv_results_`.
+    best_params_ : dict
+        ``{"C": C_}``, and "block_scales" if they were searched.
+    cv_results_ : dict of str to ndarray or list
+        The table of :class:`~sklearn.model_selection.GridSearchCV`: "param_C", "params", "split0_test_score" and so
+        on, "mean_test_score", "std_test_score", "rank_test_score", and times in seconds. Folds train together, so
+        each has an equal share of their time and "std_fit_time" is zero.
+    Cs_ : ndarray of shape (n_candidates,)
+        The values of C.
+    oof_decision_ : ndarray of shape (n_candidates, n_samples) or (n_candidates, n_samples, n_classes)
+        Decision values of each row by the models that did not see it (their mean where several did not; NaN where all
+        did; -1e30 for a class that their training parts lack), for the candidates in the order of `cv_results_`. Only
+        with `store_oof=True`.
+    oof_log_likelihood_ : ndarray of shape (n_candidates,)
+        Sum over held-out rows of the weighted log probability of their labels, except rows of classes that the training
+        parts lack. Only with `store_oof=True` or ``refit="average"``.
+    candidate_weights_ : ndarray of shape (n_candidates,)
+        Weights proportional to exp(oof_log_likelihood_), those below a thousandth set to zero; they sum to one.
+        There when `oof_log_likelihood_` is.
+    n_splits_ : int
+        Number of folds.
+    refit_time_ : float
+        Seconds of the fit on all rows; zero without it.
+    coef_ : ndarray of shape (n_classes, n_features) or (1, n_features)
+        Weights of the fit on all rows.
+    intercept_ : ndarray of shape (n_classes,) or (1,)
+        Its intercepts.
+    classes_ : ndarray of shape (n_classes,)
+        Labels, sorted.
+    n_iter_ : ndarray of shape (1,)
+        Number of steps of the fit on all rows.
+    multilabel_ : bool
+        Whether y was an indicator matrix.
+    prior_coverage_ : dict or None
+        What the prior knows of the task.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if `fit` saw names that are all strings.
+
+    See Also
+    --------
+    LogisticHead : The same for one C.
+    sklearn.linear_model.LogisticRegressionCV : A path of single fits.
+
+    Notes
+    -----
+    `sample_weight` weights rows in training, and in scoring where the scorer takes weights, as in GridSearchCV. A row
+    that a fold's training part repeats, as bootstrap samples do, counts as often.
+
+    A class that is missing from a fold's training part has no part in training and is never predicted there. Scorers of
+    probabilities are told all classes, so that held-out rows may lack some. A fold in which a score is undefined (NaN)
+    for all candidates is left out of the means, with a warning; a candidate that has no score where others have one is
+    ranked last.
+
+    All folds of a candidate train as one problem and begin where the optima of the two next smaller C, continued in a
+    straight line over log C, lead. Where penalties are so weak that steps become many, dense features get the Hessian's
+    diagonal block of each class at that point as the first guess of L-BFGS, which takes a third to a fifth of the
+    steps. Where one row has more than a quarter of all squares, each fold is trained by itself and checked as in
+    :class:`LogisticHead`, since an outlier makes other directions look flat.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from transferkit import LogisticHeadCV
+    >>> X, y = load_iris(return_X_y=True)
+    >>> search = LogisticHeadCV(Cs=[0.01, 1, 100]).fit(X, y)
+    >>> search.C_
+    100.0
+    >>> round(search.best_score_, 2)
+    0.98
+    """
+
+    _parameter_constraints = {
+        "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "cv": ["cv_object"],
+        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "prior": [HasMethods(["predict"]), str, os.PathLike, None],
+        "block_scales": ["array-like", None],
+        "refit": ["boolean", StrOptions({"average"})],
+        "store_oof": ["boolean"],
+        "fit_intercept": ["boolean"],
+        "tol": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "device": [str],
+    }
+
+    def __init__(
+        self,
+        Cs=10,
+        *,
+        cv=5,
+        scoring=None,
+        class_weight=None,
+        prior=None,
+        block_scales=None,
+        refit=True,
+        store_oof=False,
+        fit_intercept=True,
+        tol=1e-4,
+        max_iter=1000,
+        device="auto",
+    ):
+        self.Cs = Cs
+        self.cv = cv
+        self.scoring = scoring
+        self.class_weight = class_weight
+        self.prior = prior
+        self.block_scales = block_scales
+        self.refit = refit
+        self.store_oof = store_oof
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+        self.max_iter = max_iter
+        self.device = device
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, groups=None):
+        """Choose C by cross-validation and train with it on all rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, FeatureBlocks} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,), or {array-like, sparse matrix} of shape (n_samples, n_labels)
+            Labels of at least two classes, or an indicator matrix of zeros and ones.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples, not negative; 1 each if None.
+        groups : array-like of shape (n_samples,), default=None
+            Groups for splitters that ask for them, such as :class:`~sklearn.model_selection.GroupKFold`.
+
+        Returns
+        -------
+        self : LogisticHeadCV
+            The fitted search.
+        """
+        from transferkit._training.linear.search import LogisticSearch
+
+        candidates = Candidates(read_candidates(self.Cs), None)
+        n_scales = 1 if self.block_scales is None else len(self.block_scales)
+        progress = FitProgress(self, len(candidates.Cs) * n_scales, "candidate")
+        with unchanged_on_error(self):
+            X, y = validate_features(self, X, check_labels(to_numpy(y)), multi_output=True)
+            progress.begin(X, y, sample_weight)
+            candidates.scales = read_scale_candidates(self, X, self.block_scales)
+            classes, targets, multilabel = read_targets(self, y)
+            weights = check_sample_weight(to_numpy(sample_weight), X, dtype=X.dtype, ensure_non_negative=True)
+            row_weights = weigh_targets(self, X, classes, targets, multilabel, weights)
+            check_weighted_classes(classes, targets, row_weights, self)
+            folds = list(check_cv(self.cv, y, classifier=True).split(X, y, groups))
+            n_outputs = len(classes) if len(classes) > 2 and not multilabel else 1
+            prior, coverage = read_prior(self, X, classes, len(classes) if multilabel else n_outputs)
+            search = LogisticSearch(
+                X,
+                targets,
+                weigh_folds(self, X, classes, targets, multilabel, folds, weights),
+                n_outputs=n_outputs,
+                fit_intercept=self.fit_intercept,
+                tol=self.tol,
+                max_iter=self.max_iter,
+                device=self.device,
+                prior=prior,
+                block_scales=candidates.scales,
+            )
+            in_scoring = None if sample_weight is None else weights
+            scorer = FoldScorer(self.scoring, X, y, targets, in_scoring, classes, multilabel, folds)
+            keeps = self.store_oof or self.refit == "average"
+            held_out = HeldOut(folds, targets, weights, multilabel) if keeps else None
+            found = score_candidates(search, candidates, scorer, held_out, progress, self.store_oof)
+            began = time.perf_counter()
+            model = refit(search, found, row_weights, self.refit)
+        if not found.best.converged:
+            warn_not_converged(self, found.best.n_iter.max())
+        elif model is not None and not model.converged:
+            warn_not_converged(self, model.n_iter)
+        self._store(found, candidates, model, classes, multilabel)
+        self.n_splits_, self.prior_coverage_ = len(folds), coverage
+        self.refit_time_ = 0.0 if model is None else time.perf_counter() - began
+        progress.end(None if model is None else read_attributes(model, classes, multilabel))
+        return self
+
+    def _store(self, found, candidates, model, classes, multilabel):
+        for name in FITTED_SOMETIMES:  # of an earlier fit
+            vars(self).pop(name, None)
+        self.classes_, self.multilabel_ = classes, multilabel
+        self.cv_results_, self.Cs_, self.best_index_ = found.results, candidates.Cs, found.best_index
+        self.best_params_ = candidates.params[found.best_index]
+        self.C_ = self.best_params_["C"]
+        self.best_score_ = float(found.results["mean_test_score"][found.best_index])
+        if found.likelihoods is not None:
+            self.oof_log_likelihood_, self.candidate_weights_ = found.likelihoods, found.weights()
+        if found.decisions is not None:
+            seen = next(decision for decision in found.decisions if decision is not None)
+            stacked = np.stack([np.full_like(seen, np.nan) if one is None else one for one in found.decisions])
+            self.oof_decision_ = stacked[:, :, 0] if stacked.shape[2] == 1 and not multilabel else stacked
+        if model is not None:
+            vars(self).update(read_attributes(model, classes, multilabel))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def read_candidates(Cs):
+    """Return the candidates as a 1-D array of positive numbers."""
+    if isinstance(Cs, Integral):
+        return np.logspace(-4, 4, Cs)
+    candidates = np.asarray(Cs, dtype=np.float64)
+    if candidates.ndim != 1 or len(candidates) == 0 or not (np.isfinite(candidates) & (candidates > 0)).all():
+        raise ValueError(f"Cs must be an int or a list of finite numbers larger than 0. Got {Cs!r} instead.")
+    return candidates
+
+
+def weigh_folds(head, X, classes, targets, multilabel, folds, sample_weight):
+    """Return the training weights of each fold, zero for the rows that are held out.
+
+    Of shape (n_samples, n_folds), or (n_samples, n_folds, n_labels) where the labels weigh differently.
+    """
+    weights = None
+    for fold, (train, _) in enumerate(folds):
+        inside = weigh_targets(
+            head, sample_weight[train, None], classes, targets[train], multilabel, sample_weight[train]
+        )
+        if weights is None:
+            weights = np.zeros((X.shape[0], len(folds), inside.shape[1]), dtype=X.dtype)
+        np.add.at(weights[:, fold], train, inside)  # a row that a bootstrap repeats counts as often
+        found = np.arange(2) if multilabel else np.unique(targets[train][inside[:, 0] > 0])
+        if len(found) < 2:
+            raise ValueError(
+                f"Fold {fold} of cv has training rows of fewer than 2 classes: {classes[found].tolist()!r}. Use fewer "
+                "folds, or a stratified splitter."
+            )
+    return weights[:, :, 0] if weights.shape[2] == 1 else weights
+
+
+def refit(search, found, row_weights, how):
+    """Return the model of all rows: of the best candidate, averaged over candidates, or none."""
+    if how == "average":
+        weights = found.weights()
+        rows = np.flatnonzero(weights)
+        return average_models(search.refit([found.fits[row] for row in rows], row_weights), weights[rows])
+    return search.refit([found.best], row_weights)[0] if how else None

@@ -1,0 +1,255 @@
+"""A regressor of one linear layer or a small network, trained by gradient steps."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.base import RegressorMixin
+
+from transferkit._validation import Interval, StrOptions, check_sample_weight, fit_context, to_numpy
+from transferkit.heads.mlp._base import MLPHead
+from transferkit.heads.mlp._parameters import CONSTRAINTS
+from transferkit.heads.mlp._problem import Problem
+
+
+class MLPHeadRegressor(RegressorMixin, MLPHead):
+    """Predict numbers with a linear layer or a small network, trained with torch and stored in NumPy.
+
+    Targets are learned as they are: bring those that are far from zero or very large to unit scale first, with
+    :class:`~sklearn.compose.TransformedTargetRegressor` for instance.
+
+    Parameters
+    ----------
+    hidden_layer_sizes, activation, dropout, batch_norm : any
+        The layers, as in :class:`MLPHeadClassifier`.
+    loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
+        Half the squared error; the absolute error; or half the squared error up to `huber_delta` and linear beyond. The
+        loss of a row with several targets is the sum over them.
+    huber_delta : float, default=1.0
+        Error from which on the Huber loss is linear.
+    solver, alpha, momentum, clip_norm, clip_value : any
+        The optimiser, as in :class:`MLPHeadClassifier`.
+    learning_rate_init, learning_rate, learning_rate_decay, learning_rate_epochs, warmup : any
+        The learning rate, as in :class:`MLPHeadClassifier`.
+    batch_size, batch_schedule, batch_epochs : any
+        The batches, as in :class:`MLPHeadClassifier`.
+    weight_init, init_mean, init_scale : any
+        First weights, as in :class:`MLPHeadClassifier`; a head given here must have as many outputs as y.
+    max_iter, tol, n_iter_no_change, early_stopping, validation_fraction : any
+        When to stop, as in :class:`MLPHeadClassifier`; the score of held-out rows is the coefficient of determination.
+    mixup, feature_noise, feature_dropout, swa, prune_schedule : any
+        Regularisation, as in :class:`MLPHeadClassifier`.
+    warm_start, random_state, device : any
+        As in :class:`MLPHeadClassifier`.
+
+    Attributes
+    ----------
+    coefs_ : list of ndarray of shape (n_inputs, n_outputs)
+        Weights of each layer; sparse or narrow after :func:`transferkit.compression.prune` and
+        :func:`transferkit.compression.quantise`.
+    intercepts_ : list of ndarray of shape (n_outputs,)
+        Intercepts of each layer.
+    scales_ : list or None
+        Factors (n_outputs,) of the columns of weights that are kept as int8.
+    n_iter_ : int
+        Number of epochs.
+    n_steps_ : int
+        Number of steps that the optimiser has taken.
+    loss_, loss_curve_, validation_scores_, history_ : any
+        What happened in each epoch, as in :class:`MLPHeadClassifier`.
+    learning_rate_init_, learning_rate_curve_, init_coverage_, batch_norms_, optimiser_state_, compression_ : any
+        As in :class:`MLPHeadClassifier`.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if `fit` saw names that are all strings.
+
+    See Also
+    --------
+    RidgeHead : The optimum of one linear layer with squared error, in one step.
+    MLPHeadClassifier : The same for classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from transferkit import MLPHeadRegressor
+    >>> X = np.random.RandomState(0).normal(size=(300, 2))
+    >>> y = np.abs(X[:, 0]) + X[:, 1]
+    >>> head = MLPHeadRegressor(32, learning_rate_init=0.01, random_state=0).fit(X, y)
+    >>> head.predict(X).shape
+    (300,)
+    >>> head.score(X, y) > 0.95
+    True
+    """
+
+    _parameter_constraints = {
+        **CONSTRAINTS,
+        "loss": [StrOptions({"squared_error", "absolute_error", "huber"})],
+        "huber_delta": [Interval(Real, 0, None, closed="neither")],
+    }
+    _target_checks = {"y_numeric": True}
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        *,
+        activation="relu",
+        dropout=0.0,
+        batch_norm=False,
+        loss="squared_error",
+        huber_delta=1.0,
+        solver="adam",
+        alpha=1e-4,
+        momentum=0.9,
+        clip_norm=None,
+        clip_value=None,
+        learning_rate_init=1e-3,
+        learning_rate="constant",
+        learning_rate_decay=0.5,
+        learning_rate_epochs=10,
+        warmup=0,
+        batch_size="auto",
+        batch_schedule="constant",
+        batch_epochs=10,
+        weight_init="kaiming",
+        init_mean=0.0,
+        init_scale=None,
+        max_iter=200,
+        tol=1e-4,
+        n_iter_no_change=10,
+        early_stopping=False,
+        validation_fraction=0.1,
+        mixup=0.0,
+        feature_noise=0.0,
+        feature_dropout=0.0,
+        swa=None,
+        prune_schedule=None,
+        warm_start=False,
+        random_state=None,
+        device="auto",
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.dropout = dropout
+        self.batch_norm = batch_norm
+        self.loss = loss
+        self.huber_delta = huber_delta
+        self.solver = solver
+        self.alpha = alpha
+        self.momentum = momentum
+        self.clip_norm = clip_norm
+        self.clip_value = clip_value
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate = learning_rate
+        self.learning_rate_decay = learning_rate_decay
+        self.learning_rate_epochs = learning_rate_epochs
+        self.warmup = warmup
+        self.batch_size = batch_size
+        self.batch_schedule = batch_schedule
+        self.batch_epochs = batch_epochs
+        self.weight_init = weight_init
+        self.init_mean = init_mean
+        self.init_scale = init_scale
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.mixup = mixup
+        self.feature_noise = feature_noise
+        self.feature_dropout = feature_dropout
+        self.swa = swa
+        self.prune_schedule = prune_schedule
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.device = device
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+        """Train on features and targets.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples, not negative; 1 each if None.
+        X_val, y_val : like X and y, default=None
+            Validation set: scored after each epoch, and watched by `early_stopping` in the place of a share of X.
+
+        Returns
+        -------
+        self : MLPHeadRegressor
+            The fitted head.
+
+        Raises
+        ------
+        DivergenceError
+            If the loss or a weight is no longer a finite number, or the last steps made the loss explode.
+        MemoryError
+            If the device has too little memory.
+        """
+        return self._fit(X, y, sample_weight, X_val, y_val)
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train one more epoch, on a part of the data.
+
+        Schedules of learning rate and batch size go on from one call to the next, each of which is an epoch;
+        "cosine" and "one_cycle" end after `max_iter` epochs, and stay at their last rate, for "cosine" zero.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples, not negative; 1 each if None.
+
+        Returns
+        -------
+        self : MLPHeadRegressor
+            The head, one epoch further.
+        """
+        return self._partial_fit(X, y, sample_weight)
+
+    def predict(self, X):
+        """Return the predicted targets.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        targets : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predictions; one-dimensional if there is one output.
+        """
+        outputs = self._compute_outputs(X)
+        return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+
+    def _read_problem(self, X, y, sample_weight, last=None, classes=None):
+        """Return the problem that X, y and the weights state."""
+        targets = np.asarray(y, dtype=X.dtype).reshape(len(y), -1)
+        if last is not None and targets.shape[1] != last["coefs_"][-1].shape[1]:
+            raise ValueError(f"y has {targets.shape[1]} outputs, and {last['coefs_'][-1].shape[1]} were expected.")
+        weights = check_sample_weight(to_numpy(sample_weight), X, dtype=X.dtype, ensure_non_negative=True)
+        kept = weights > 0
+        if not kept.all():
+            X, targets, weights = X[kept], targets[kept], weights[kept]
+        weights = None if sample_weight is None else weights
+        return Problem(X, targets, weights, targets.shape[1], loss_options={"huber_delta": self.huber_delta})
+
+    def _read_validation(self, y, problem):
+        targets = np.asarray(y, dtype=problem.X.dtype).reshape(len(y), -1)
+        if targets.shape[1] != problem.n_outputs:
+            raise ValueError(f"y_val has {targets.shape[1]} outputs and y has {problem.n_outputs}.")
+        return targets
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

@@ -1,0 +1,156 @@
+"""Parameters of the network heads: what they may be, and what they mean to the training engine."""
+
+import os
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+
+from transferkit._algorithms.networks.initialisation import METHODS
+from transferkit._algorithms.networks.predictions import ACTIVATIONS
+from transferkit._validation import HasMethods, Interval, StrOptions
+
+SOLVERS = {"gd", "sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw", "lbfgs"}
+RATE_SCHEDULES = {"constant", "step", "exponential", "inverse", "cosine", "one_cycle", "plateau"}
+WHOLE_SOLVERS = ("gd", "lbfgs")  # each step sees all rows
+LARGEST_AUTO_BATCH = 200
+
+_NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
+_POSITIVE = Interval(Real, 0, None, closed="neither")
+_PROBABILITY = Interval(Real, 0, 1, closed="left")
+_COUNT = Interval(Integral, 1, None, closed="left")
+
+CONSTRAINTS = {
+    "hidden_layer_sizes": ["array-like", _COUNT],
+    "activation": [StrOptions(set(ACTIVATIONS))],
+    "dropout": [_PROBABILITY],
+    "batch_norm": ["boolean"],
+    "solver": [StrOptions(SOLVERS)],
+    "alpha": [_NOT_NEGATIVE],
+    "momentum": [_PROBABILITY],
+    "clip_norm": [_POSITIVE, None],
+    "clip_value": [_POSITIVE, None],
+    "learning_rate_init": [_POSITIVE, StrOptions({"auto"})],
+    "learning_rate": [StrOptions(RATE_SCHEDULES), callable],
+    "learning_rate_decay": [Interval(Real, 0, 1, closed="neither")],
+    "learning_rate_epochs": [_COUNT],
+    "warmup": [_NOT_NEGATIVE],
+    "batch_size": [_COUNT, StrOptions({"auto"})],
+    "batch_schedule": [StrOptions({"constant", "grow", "decay"}), callable],
+    "batch_epochs": [_COUNT, StrOptions({"stall"}), "array-like"],
+    "weight_init": [StrOptions(set(METHODS)), list, tuple, HasMethods(["predict"]), os.PathLike],
+    "init_mean": [Real],
+    "init_scale": [_POSITIVE, None],
+    "max_iter": [_COUNT],
+    "tol": [_NOT_NEGATIVE, None],
+    "n_iter_no_change": [_COUNT],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "mixup": [_NOT_NEGATIVE],
+    "feature_noise": [_NOT_NEGATIVE],
+    "feature_dropout": [_PROBABILITY],
+    "swa": [_PROBABILITY, None],
+    "prune_schedule": [dict, None],
+    "warm_start": ["boolean"],
+    "random_state": ["random_state"],
+    "device": [str],
+}
+
+
+def read_hidden_sizes(head):
+    """Return the numbers of units of the hidden layers."""
+    sizes = np.atleast_1d(np.asarray(head.hidden_layer_sizes, dtype=object)).tolist()
+    if not all(isinstance(size, Integral) and size > 0 for size in sizes):
+        raise ValueError(
+            f"The 'hidden_layer_sizes' parameter of {type(head).__name__} must hold numbers of units, ints from 1; () "
+            f"is one linear layer. Got {head.hidden_layer_sizes!r} instead."
+        )
+    return [int(size) for size in sizes]
+
+
+def check_together(head):
+    """Raise ValueError for parameters that cannot go together, or whose parts are wrong."""
+    name = type(head).__name__
+    if head.solver == "lbfgs":
+        random = [name for name in ("dropout", "mixup", "feature_noise", "feature_dropout") if getattr(head, name) > 0]
+        exact = [name for name in ("clip_norm", "clip_value", "prune_schedule") if getattr(head, name) is not None]
+        if exact:
+            raise ValueError(f"solver='lbfgs' chooses its own steps: it takes no {' and no '.join(exact)}.")
+        if random or head.batch_norm:
+            raise ValueError(
+                f"solver='lbfgs' needs the same loss at each look, and {' and '.join(random) or 'batch_norm'} changes "
+                "it. Choose another solver, such as 'adam'."
+            )
+    if head.batch_norm and head.batch_size == 1:
+        raise ValueError("batch_norm=True needs batches of at least 2 rows: a single one has no variance. Got 1.")
+    if head.prune_schedule is not None:
+        read_pruning(head)
+    epochs = head.batch_epochs
+    if np.ndim(epochs) and not all(isinstance(epoch, Integral) and epoch >= 0 for epoch in np.asarray(epochs).tolist()):
+        raise ValueError(f"The 'batch_epochs' parameter of {name} must hold epochs, ints from 0 on. Got {epochs!r}.")
+
+
+def read_pruning(head):
+    """Return amount, first and last epoch of the pruning."""
+    schedule = head.prune_schedule
+    amount, begin, end = schedule.get("amount"), schedule.get("begin", 0), schedule.get("end", head.max_iter // 2)
+    if (
+        set(schedule) - {"amount", "begin", "end"}
+        or not (isinstance(amount, Real) and 0 < amount < 1)
+        or not (isinstance(begin, Integral) and isinstance(end, Integral) and 0 <= begin < end)
+    ):
+        raise ValueError(
+            "prune_schedule must be {'amount': a share between 0 and 1, 'begin': epoch, 'end': a later epoch}. "
+            f"Got {schedule!r} instead, with begin={begin} and end={end}."
+        )
+    return float(amount), int(begin), int(end)
+
+
+def choose_batch_size(head, n_rows, quiet=False):
+    """Return the number of rows of the first batches."""
+    if head.solver in WHOLE_SOLVERS:
+        return n_rows
+    if head.batch_size == "auto":
+        return min(LARGEST_AUTO_BATCH, n_rows)
+    if head.batch_size > n_rows and not quiet:
+        warnings.warn(
+            f"batch_size={head.batch_size} is larger than the number of training rows, {n_rows}: each batch holds all "
+            "of them.",
+            UserWarning,
+            stacklevel=5,
+        )
+    return min(head.batch_size, n_rows)
+
+
+def make_options(head, n_rows, seed, *, loss, max_epochs, **others):
+    """Return the training engine's options."""
+    from transferkit._training.network.network_task import Augmentation
+    from transferkit._training.network.training import TrainingOptions
+
+    whole = head.solver in WHOLE_SOLVERS
+    epochs = head.batch_epochs
+    return TrainingOptions(
+        loss=loss,
+        solver=head.solver,
+        momentum=head.momentum,
+        clip_norm=head.clip_norm,
+        clip_value=head.clip_value,
+        learning_rate_init=head.learning_rate_init,
+        learning_rate=head.learning_rate,
+        learning_rate_decay=head.learning_rate_decay,
+        learning_rate_epochs=head.learning_rate_epochs,
+        warmup=head.warmup,
+        batch_size=choose_batch_size(head, n_rows, quiet="past_losses" in others),
+        batch_schedule="constant" if whole else head.batch_schedule,
+        batch_epochs=np.asarray(epochs).tolist() if np.ndim(epochs) else epochs,
+        max_epochs=max_epochs,
+        tol=head.tol,
+        patience=head.n_iter_no_change,
+        early_stopping=head.early_stopping,
+        augmentation=Augmentation(head.mixup, head.feature_noise, head.feature_dropout),
+        average_from=None if head.swa is None else int(head.swa * max_epochs),
+        pruning=None if head.prune_schedule is None else read_pruning(head),
+        seed=seed,
+        device=head.device,
+        **others,
+    )

@@ -1,0 +1,1 @@
+"""Transfer from one domain to another."""

@@ -1,0 +1,1 @@
+"""How much to transfer: one module for each strategy."""

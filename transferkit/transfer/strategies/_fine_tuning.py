@@ -1,0 +1,129 @@
+"""Fine-tuning: the encoder's arrays are trained together with the head."""
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import clone
+
+from transferkit.encoders.networks._layers import run_layers, take_over, to_stages
+from transferkit.transfer._outcome import Outcome, make_row
+from transferkit.transfer.strategies._logistic import fit_logistic
+
+LEARNING_RATE, MOST_EPOCHS = 3e-3, 30
+BATCH_SIZE, BATCH_SIZE_OF_MANY, MANY_ROWS = 32, 256, 5000
+HELD_OUT, FEWEST_TO_HOLD_OUT = 0.15, 200  # with fewer rows training takes all epochs
+
+
+class Pace(NamedTuple):
+    """How fast the encoder moves, from when on, and how strongly it is held back."""
+
+    encoder_learning_rate: float
+    unfreeze_at: int
+    anchor_strength: float
+
+
+def fit_finetuned(encoder, X, task, settings, pace, seed):
+    """Return the outcome of the strategy "finetune".
+
+    Parameters
+    ----------
+    encoder : transformer
+        Fitted, with the methods that encoders/networks/_fine_tuning.py describes; it stays as it is.
+    X : list of str or array
+        Raw input.
+    task : ClassificationTask
+        Labels and folds.
+    settings : LogisticSettings
+        Candidates for C; the head begins as the best logistic regression on the encoder as it is.
+    pace : Pace
+        How the encoder learns.
+    seed : int
+        Seed of batches and of what is held out for early stopping.
+
+    Returns
+    -------
+    outcome : Outcome
+        The tuned copy of the encoder, and its head.
+    """
+    began = time.perf_counter()
+    network = encoder._to_network(X)
+    rows, layers, put_back = _keep_used(network)
+    features = run_layers(layers, rows)
+    start = fit_logistic("finetune", encoder, features, task, settings).head
+    scores = np.zeros((len(task.targets), len(task.folds) + 1, len(start.coef_)), np.float32)
+    for fold, (train, test) in enumerate(task.folds):
+        of_fold = task.fold_weights[:, fold]
+        begin = clone(start).fit(features[train], task.y[train], sample_weight=task.sample_weight[train])
+        begin = task.spread_classes(begin)
+        tuned, coef, intercept = _train(rows, layers, begin, task, of_fold, pace, settings, seed)
+        scores[test, fold] = run_layers(tuned, rows[test]) @ coef.T + intercept
+    tuned, coef, intercept = _train(rows, layers, start, task, task.fold_weights[:, -1], pace, settings, seed)
+    head = task.make_head(coef, intercept, **settings.parameters(start.C))
+    fold_scores = task.score_folds(scores)
+    seconds = time.perf_counter() - began
+    row = make_row("finetune", fold_scores, C=start.C, weight=1.0, log_loss=task.loss(scores), seconds=seconds)
+    return Outcome("finetune", encoder._with_layers(put_back(tuned)), head, fold_scores, [row], row["log_loss"])
+
+
+def _keep_used(network):
+    """Return rows and layers without inputs that no row has, and a function that puts trained layers back."""
+    rows, layers = network
+    if not sparse.issparse(rows):
+        return rows, layers, lambda tuned: tuned
+    used = np.unique(rows.indices)
+    indices = np.searchsorted(used, rows.indices).astype(np.int32)
+    narrow = sparse.csr_matrix((rows.data, indices, rows.indptr), shape=(rows.shape[0], len(used)))
+
+    def put_back(tuned):
+        weights = layers[0].weights.copy()
+        weights[used] = tuned[0].weights
+        return [tuned[0]._replace(weights=weights), *tuned[1:]]
+
+    return narrow, [layers[0]._replace(weights=layers[0].weights[used]), *layers[1:]], put_back
+
+
+def _train(rows, layers, start, task, weights, pace, settings, seed):
+    """Return trained layers, and weights (n_outputs, n_features) and intercepts of the head."""
+    from transferkit._training.network.parameters import ParameterGroup
+    from transferkit._training.network.stages import Linear
+    from transferkit._training.network.training import Examples, TrainingOptions, train_network
+
+    chosen = np.flatnonzero(weights > 0)
+    targets = task.targets if task.n_outputs > 1 else task.targets.reshape(len(task.targets), -1).astype(np.float32)
+    kept, held = _hold_out(chosen, task, seed)
+    alpha = 1 / (start.C * max(float(weights[chosen].sum()), 1e-12))
+    encoder_group = ParameterGroup(
+        "encoder", pace.encoder_learning_rate, pace.unfreeze_at, anchor_strength=pace.anchor_strength
+    )
+    head_group = ParameterGroup("head", alpha=alpha)
+    coef = np.ascontiguousarray(start.coef_.T, dtype=np.float32)
+    shift = start.intercept_.astype(np.float32)
+    last = Linear(coef, shift if settings.fit_intercept else None, head_group)
+    stages = [*to_stages(layers, encoder_group), last]
+    options = TrainingOptions(
+        loss="cross_entropy",
+        learning_rate_init=LEARNING_RATE,
+        learning_rate="cosine",
+        learning_rate_epochs=MOST_EPOCHS,
+        batch_size=min(BATCH_SIZE if len(kept) < MANY_ROWS else BATCH_SIZE_OF_MANY, len(kept)),
+        max_epochs=MOST_EPOCHS,
+        early_stopping=len(held) > 0,
+        patience=5,
+        seed=seed,
+        device=settings.device,
+    )
+    given = [Examples(rows[part], targets[part], weights[part]) for part in (kept, held)]
+    found = train_network(stages, given[0], options, validation=given[1] if len(held) else None).stages
+    shift = found[-1].intercept if settings.fit_intercept else np.zeros_like(shift)
+    return take_over(layers, found[:-1]), np.ascontiguousarray(found[-1].weights).T, shift
+
+
+def _hold_out(chosen, task, seed):
+    """Return the rows to train on and, if there are enough, those on which to find out when to stop."""
+    if len(chosen) < FEWEST_TO_HOLD_OUT:
+        return chosen, chosen[:0]
+    shuffled = np.random.RandomState(seed).permutation(chosen)
+    n_held = int(HELD_OUT * len(chosen))
+    return np.sort(shuffled[n_held:]), np.sort(shuffled[:n_held])

@@ -1,0 +1,179 @@
+"""A source model's weights as the point that those of a new task are pulled to (L2-SP)."""
+
+import os
+import time
+
+import numpy as np
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from transferkit._validation import check_is_fitted, read_feature_names, take_rows
+from transferkit.encoders import TfidfEncoder
+from transferkit.encoders._pretrained import PretrainedEncoder
+from transferkit.encoders._term_projection import TermProjection, join_terms
+from transferkit.heads import LogisticHead
+from transferkit.heads.linear._fold_scores import average_folds
+from transferkit.heads.linear._prior import match_prior
+from transferkit.persistence import load_shared
+from transferkit.transfer._outcome import Outcome, is_clearly_better, make_row
+from transferkit.transfer._settings import LOOSE_TOL
+from transferkit.transfer.domains._fold_features import encode_folds
+from transferkit.transfer.strategies._logistic import SharedSearch, SplitSearch
+
+_SOURCE_CS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)  # of the default head; the smallest hardly leave the source
+
+
+def fit_from_source(estimator, X, is_text, task, settings):
+    """Return the outcome of learning a task from a source model.
+
+    Parameters
+    ----------
+    estimator : TransferClassifier
+        Has the parameters `source` and `encoder`.
+    X : list of str, array, sparse matrix or data frame
+        Raw input.
+    is_text : bool
+        Whether X holds texts.
+    task : ClassificationTask
+        Labels and folds.
+    settings : LogisticSettings
+        Candidates for C.
+
+    Returns
+    -------
+    outcome : Outcome
+        "transfer", or "target only" where that is clearly better; the table has "source only" beside both.
+    """
+    source, encoder, head = read_source(estimator.source)
+    of_folds = None  # features that candidates are judged on, where those of each fold are its own
+    if estimator.encoder is not None:
+        names = _name_features(source, encoder, head)
+        encoder = estimator._make_encoder(is_text, "frozen")
+        features = encoder.fit_transform(X, task.y)
+        if not set(names) & set(encoder.get_feature_names_out()):
+            raise ValueError(
+                "The source model and the encoder have no feature in common, so there is nothing to transfer. Leave "
+                "out encoder to use the source's own."
+            )
+        prior = _spread(head, names, encoder.get_feature_names_out())
+        if not estimator._has_frozen_encoder():
+            of_folds = list(encode_folds(encoder, X, task.y, task.folds))
+    else:
+        encoder = _widen(encoder, X) if is_text else encoder
+        features, n_known = encoder.transform(X), head.coef_.shape[1]
+        is_wider = is_text and features.shape[1] > n_known
+        prior = _spread(head, range(n_known), range(features.shape[1])) if is_wider else head
+    began, source_scores = time.perf_counter(), _score_source(source, X, task)
+    rows = [make_row("source only", source_scores, weight=0.0, seconds=time.perf_counter() - began)]
+    settings = settings._replace(Cs=_SOURCE_CS, tol=LOOSE_TOL) if estimator.head is None else settings
+    outcomes = []
+    for strategy, start in (("transfer", prior), ("target only", None)):
+        began, priors = time.perf_counter(), None
+        if start is not None and of_folds is not None:
+            spread = [_spread(head, names, fold.encoder.get_feature_names_out()) for fold in of_folds]
+            priors = [_read_weights(one, fold.train, task) for one, fold in zip(spread, of_folds, strict=True)]
+        trained, scores = _fit_head(features, of_folds, task, settings, start, priors)
+        row = make_row(strategy, scores, C=trained.C, weight=0.0, seconds=time.perf_counter() - began)
+        outcomes.append(Outcome(strategy, encoder, trained, scores, [row]))
+        rows.append(row)
+    task.report_undefined(outcomes)
+    transfer, target = outcomes
+    taken = target if is_clearly_better(target, transfer) else transfer
+    taken.rows[0]["weight"] = 1.0
+    taken.rows = rows
+    return taken
+
+
+def read_source(source):
+    """Return the source model, its encoder and its linear head."""
+    model = load_shared(source) if isinstance(source, (str, os.PathLike)) else source
+    check_is_fitted(model)
+    model = getattr(model, "best_estimator_", model)
+    if hasattr(model, "encoder_") and hasattr(model, "head_"):
+        encoder, head = model.encoder_, model.head_
+    elif isinstance(model, Pipeline):
+        head = model[-1]
+        encoder = model[:-1] if len(model.steps) > 1 else FunctionTransformer(accept_sparse=True)
+    else:
+        encoder, head = FunctionTransformer(accept_sparse=True).fit([[0]]), model
+    if not hasattr(head, "coef_") or not hasattr(head, "classes_"):
+        raise ValueError(
+            f"source must be a fitted model whose head is linear and classifies (coef_ and classes_). Got "
+            f"{type(head).__name__} as head of {type(model).__name__}. Use its encoder with strategy='frozen'."
+        )
+    return model, encoder, head
+
+
+def _name_features(source, encoder, head):
+    """Return the names of the features that the source's weights are for."""
+    try:
+        return list(encoder.get_feature_names_out())
+    except (AttributeError, ValueError, NotFittedError):
+        if hasattr(head, "feature_names_in_"):
+            return list(head.feature_names_in_)
+    raise ValueError(
+        f"The features of the source, a {type(source).__name__}, have no names, so its weights cannot be matched with "
+        "the features of encoder. Give a source that was fitted on a data frame or with an encoder that names its "
+        "features, or leave out encoder."
+    )
+
+
+def _widen(encoder, texts):
+    """Return the source's TF-IDF with columns for new terms behind its own, and any other encoder as it is."""
+    inner = encoder.encoder_ if isinstance(encoder, PretrainedEncoder) else encoder
+    if type(inner) is not TfidfEncoder or inner.norm != "l2" or not inner.sublinear_tf or not inner.use_idf:
+        return encoder
+    nothing = np.zeros((len(inner.idf_), 0), np.float32)
+    return join_terms(TermProjection(inner, nothing, inner.idf_), texts).encoder
+
+
+def _spread(head, names, wanted):
+    """Return a linear model with the head's weights at features of the same names, and zero at others."""
+    place = {name: position for position, name in enumerate(names)}
+    found = np.array([place.get(name, -1) for name in wanted])
+    coef = np.zeros((len(head.coef_), len(found)), head.coef_.dtype)
+    coef[:, found >= 0] = head.coef_[:, found[found >= 0]]
+    from sklearn.linear_model import LogisticRegression  # here, because a model that only predicts needs none of it
+
+    spread = LogisticRegression()
+    spread.coef_, spread.intercept_, spread.classes_ = coef, np.asarray(head.intercept_), head.classes_
+    return spread
+
+
+def _score_source(source, X, task):
+    """Return how the source does on held-out rows as it is, (n_folds,); NaN where its classes do not fit."""
+    scores = []
+    for fold, (_, test) in enumerate(task.folds):
+        try:
+            scores.append(task.score_fold(source, take_rows(X, test), fold))
+        except (ValueError, AttributeError):  # a score that needs the probability of classes it does not know
+            scores.append(np.nan)
+    return np.array(scores)
+
+
+def _fit_head(features, of_folds, task, settings, prior, priors):
+    """Return the head of the best C, and the scores of its folds; with priors of the folds where these have their own.
+
+    Of equally good ones the smallest C is best.
+    """
+    C, scores = settings.middle_C(), np.zeros(0)
+    if task.has_folds:
+        if of_folds is None:
+            search = SharedSearch(features, task, settings, _read_weights(prior, features, task))
+        else:
+            search = SplitSearch(of_folds, task, settings, priors)
+        table = np.stack([task.score_folds(candidate.scores) for candidate in search.candidates])
+        best = int(np.nan_to_num(average_folds(table)[0], nan=-np.inf).argmax())
+        C, scores = search.candidates[best].C, table[best]
+    weights = {"sample_weight": task.sample_weight} if task.is_weighted else {}
+    head = LogisticHead(**settings.parameters(C), prior=prior).fit(features, task.y, **weights)
+    return head.set_params(prior=None), scores  # its weights have done their part
+
+
+def _read_weights(prior, features, task):
+    """Return the prior's weights (n_outputs or n_labels, n_features), or None."""
+    if prior is None:
+        return None
+    weights, _ = match_prior(prior, task.classes, features.shape[1], read_feature_names(features))
+    return weights[1:] - weights[:1] if task.n_outputs == 1 and not task.multilabel else weights
