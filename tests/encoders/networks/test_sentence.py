@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from transferkit import LogisticHead, PretrainedEncoder, SentenceEncoder, TransferClassifier, load, save
-from transferkit.encoders import _sentence, _sentence_loading
+from transferkit.encoders.networks import _sentence, _sentence_loading
 from transferkit.exceptions import MissingExtraError, ModelFileError
 
 WORDS = ["the", "a", "cat", "dog", "sat", "ran", "on", "mat", "stock", "bond", "rose", "fell", "in", "market"]

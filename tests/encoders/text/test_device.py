@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 import transferkit
 from transferkit import LSAEncoder, TfidfEncoder
-from transferkit._algorithms import hashing
+from transferkit._algorithms.text import hashing
 from transferkit._algorithms.text.text_bytes import encode_documents
 from transferkit._algorithms.text.vocabulary import decode_terms
 from transferkit._training import text_counts
 from transferkit.datasets import load_docstrings
-from transferkit.encoders import _text_analysis
+from transferkit.encoders.text import _analysis
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 STATE = ("_hashes", "_checks", "_document_frequency", "_total", "_term_lengths", "_columns", "_idf")
@@ -98,7 +98,7 @@ def test_equals_numpy_on_any_text_and_setting(device, documents, options):
 @pytest.mark.parametrize("parameters", LEARNING)
 @pytest.mark.parametrize("block_size", [30_000, 1 << 22])
 def test_equals_numpy_on_docstrings(device, parameters, block_size, corpus, monkeypatch):
-    monkeypatch.setattr(_text_analysis, "_BLOCK_SIZE_ON_DEVICE", block_size)
+    monkeypatch.setattr(_analysis, "_BLOCK_SIZE_ON_DEVICE", block_size)
     assert_equal_to_numpy(corpus, device, **parameters)
 
 

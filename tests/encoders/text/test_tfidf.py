@@ -20,9 +20,9 @@ from sklearn.pipeline import make_pipeline
 
 import transferkit
 from transferkit import TfidfEncoder, WordVectorEncoder
-from transferkit._algorithms import hashing
+from transferkit._algorithms.text import hashing
 from transferkit.datasets import load_docstrings
-from transferkit.encoders import _short_texts, _text_analysis
+from transferkit.encoders.text import _analysis, _short_texts
 from transferkit.encoders.text._workings import find_workings
 
 TRICKY = (
@@ -249,7 +249,7 @@ def test_pickle_after_fit_leaves_out_what_was_pruned_and_then_cannot_learn(corpu
 @pytest.mark.parametrize("parameters", LEARNING)
 def test_threads_change_nothing(parameters, corpus, monkeypatch):
     expected = TfidfEncoder(**parameters).fit_transform(corpus)
-    monkeypatch.setattr(_text_analysis, "_BLOCK_SIZE", dict.fromkeys(_text_analysis._BLOCK_SIZE, 2000))
+    monkeypatch.setattr(_analysis, "_BLOCK_SIZE", dict.fromkeys(_analysis._BLOCK_SIZE, 2000))
     for n_jobs in (None, 2, 5):
         encoder = TfidfEncoder(n_jobs=n_jobs, **parameters)
         assert_same_rows(encoder.fit_transform(corpus), expected)
@@ -529,7 +529,7 @@ def test_types_of_whole_numbers_give_float64_with_a_warning(dtype, tmp_path):
     [({}, 300), ({"analyzer": "char", "ngram_range": (1, 9)}, 150), ({"token_pattern": r"\S+"}, 300)],
 )
 def test_texts_too_long_for_the_offsets_are_refused(parameters, length, monkeypatch):
-    monkeypatch.setattr(_text_analysis, "_MOST_POSITIONS", 1000)
+    monkeypatch.setattr(_analysis, "_MOST_POSITIONS", 1000)
     texts = ["aa bb", "cc " * (length // 3)]
     encoder = TfidfEncoder(**parameters).fit(texts[:1])
     for use in (encoder.fit, encoder.fit_transform, encoder.partial_fit):

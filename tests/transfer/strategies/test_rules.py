@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from transferkit import AutoencoderEncoder, TransferClassifier
-from transferkit._training import parameters
+from transferkit._training.network import parameters
 from transferkit.transfer._task import ClassificationTask, make_folds
 from transferkit.transfer.strategies._fine_tuning import _hold_out
 
