@@ -5,7 +5,7 @@ downloaded), ``--corpus docstrings`` (text that is on every machine), or ``--str
 ``--case LSA``, LSAEncoder is timed against TfidfVectorizer and TruncatedSVD, and the share of the rows' energy that
 each captures stands beside the time. Each run of the other cases first checks that vocabulary and matrix are equal,
 then times both in alternation with float32 rows; every run adds its medians to
-``benchmarks/results/bench_text.json``, or to ``--output``. ``--device cuda`` adds the encoder that counts on a device.
+``benchmarks/results/bench_text.json``, or to ``--output``.
 """
 
 import argparse
@@ -50,26 +50,22 @@ def load(corpus, folder):
 
 
 def check_equal(texts, parameters):
-    """Raise unless both give the same terms in the same columns and rows; return both, fitted, and the rows."""
+    """Raise unless both give the same terms in the same columns and rows; return both, fitted."""
     theirs, ours = RIVALS["scikit-learn"](parameters), RIVALS["transferkit, 2 threads"](parameters)
     expected, rows = theirs.fit_transform(texts), ours.fit_transform(texts)
     expected.sort_indices()
     assert ours.get_feature_names_out().tolist() == theirs.get_feature_names_out().tolist()
-    check_rows_equal(rows, expected)
-    return theirs, ours, expected
-
-
-def check_rows_equal(rows, expected):
     np.testing.assert_array_equal(rows.indptr, expected.indptr)
     np.testing.assert_array_equal(rows.indices, expected.indices)
     np.testing.assert_allclose(rows.data, expected.data, rtol=1e-6)
+    return theirs, ours
 
 
-def time_fit_transform(texts, parameters, repeats, rivals):
+def time_fit_transform(texts, parameters, repeats):
     """Return wall and processor seconds (medians of alternating runs) of each rival."""
-    seconds = {name: [] for name in rivals}
+    seconds = {name: [] for name in RIVALS}
     for _ in range(repeats):
-        for name, make in rivals.items():
+        for name, make in RIVALS.items():
             wall, processor = time.perf_counter(), time.process_time()
             rows = make(parameters).fit_transform(texts)
             seconds[name].append((time.perf_counter() - wall, time.process_time() - processor))
@@ -172,7 +168,7 @@ def measure_lsa(options):
 
 def measure_case(options):
     texts, parameters = load(options.corpus, options.folder), CASES[options.case]
-    theirs, ours, rows = check_equal(texts, parameters)
+    theirs, ours = check_equal(texts, parameters)
     result = {
         "texts": len(texts),
         "megabytes": round(sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) / 1e6, 1),
@@ -182,14 +178,9 @@ def measure_case(options):
     if options.case == "words":
         result["one_short_text_microseconds"] = time_short_text(theirs, ours)
     del theirs, ours
-    rivals = RIVALS
-    if options.device:
-        name, device = f"transferkit, {options.device}", options.device
-        rivals = RIVALS | {name: lambda parameters: TfidfEncoder(device=device, **parameters)}
-        check_rows_equal(rivals[name](parameters).fit_transform(texts), rows)
-    result["fit_transform"] = time_fit_transform(texts, parameters, options.repeats or REPEATS[options.case], rivals)
+    result["fit_transform"] = time_fit_transform(texts, parameters, options.repeats or REPEATS[options.case])
     reference = result["fit_transform"]["scikit-learn"]
-    for name in rivals:
+    for name in RIVALS:
         row = result["fit_transform"][name]
         row["times_faster"] = round(reference["seconds"] / row["seconds"], 1)
         row["times_less_processor"] = round(reference["processor_seconds"] / row["processor_seconds"], 1)
@@ -207,7 +198,6 @@ def main():
     parser.add_argument("--stream")
     parser.add_argument("--times", type=int, default=1)
     parser.add_argument("--repeats", type=int)
-    parser.add_argument("--device")
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--child")
     options = parser.parse_args()
@@ -220,7 +210,7 @@ def main():
         result = measure_lsa(options) if options.case == "LSA" else measure_case(options)
     result["load_of_machine"] = [round(load, 1) for load in os.getloadavg()]
     results = json.loads(options.output.read_text()) if options.output.exists() else {}
-    results["machine"] = describe_machine(options.device or "cpu")
+    results["machine"] = describe_machine("cpu")
     key = "stream" if options.stream else f"{options.corpus}, {options.case}"
     results[key] = result
     options.output.parent.mkdir(exist_ok=True)

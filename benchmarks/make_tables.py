@@ -250,16 +250,6 @@ GPU = [
     training_row("linear layer, batches of 1,024", "linear-1024", file="training_h100"),
     training_row("network (256, 128), batches of 1,024", "mlp-1024", file="training_h100"),
     training_row("the same, batches of 64", "mlp-64", file="training_h100"),
-    *(
-        (
-            f"TF-IDF of 20 Newsgroups, {name}",
-            "`TfidfVectorizer`",
-            ("text_h100", key, "fit_transform", "transferkit, cuda", "seconds"),
-            ("text_h100", key, "fit_transform", "scikit-learn", "seconds"),
-            flag("text_h100", key, "equal", word="equal matrix"),
-        )
-        for name, key in (("words", "20newsgroups, words"), ("1-2-grams", "20newsgroups, word 1-2-grams"))
-    ),
 ]
 TASK_NAMES = {
     "ag_news_subset": "AG News subset",
@@ -469,7 +459,7 @@ TABLES = {
         "scale",
         "transfer",
     ),
-    "machines-gpu": write_machines("text_h100", "heads_h100", "training_h100"),
+    "machines-gpu": write_machines("heads_h100", "training_h100"),
 }
 
 

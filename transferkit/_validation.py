@@ -1,5 +1,6 @@
 """Input checks, and the door through which estimators take scikit-learn's private helpers."""
 
+import sys
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -46,6 +47,7 @@ __all__ = [
     "check_sizes",
     "check_targets",
     "check_texts",
+    "count_inner_frames",
     "count_rows",
     "fit_context",
     "holds_texts",
@@ -369,6 +371,17 @@ def validate_rows(estimator, X):
         X = check_blocks(estimator, X)
         return validate_data(estimator, X, skip_check_array=True, reset=False)
     return validate_data(estimator, to_numpy(X), accept_sparse="csr", dtype=FLOATS, reset=False)
+
+
+def count_inner_frames() -> int:
+    """Return the `stacklevel` with which the caller warns about the line of the user's that led there.
+
+    How many wrappers of scikit-learn lie between differs from method to method.
+    """
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("transferkit", "sklearn"):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def check_is_fitted(estimator, attribute=None):

@@ -149,7 +149,7 @@ def _check_parameters(encoder):
         if hasattr(encoder, make):
             _check_parameters(getattr(encoder, make)())
     if type(encoder) is TfidfEncoder:
-        clone(encoder).set_params(device=None)._prepare_fit()  # workers may have a device that is not here
+        clone(encoder)._prepare_fit()
 
 
 def _choose_way(encoder):

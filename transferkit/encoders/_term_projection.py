@@ -85,7 +85,6 @@ def join_terms(projection, texts, pairs=False):
         "vocabulary": None,
         "max_vocabulary": None,
         "binary": False,
-        "device": None,
     }
     blank = clone(projection.words).set_params(**settings, use_idf=True, norm="l2", sublinear_tf=True)
     known, columns = _kept_terms(projection.words)

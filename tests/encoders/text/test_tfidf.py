@@ -19,7 +19,7 @@ from sklearn.naive_bayes import ComplementNB
 from sklearn.pipeline import make_pipeline
 
 import transferkit
-from transferkit import TfidfEncoder, WordVectorEncoder
+from transferkit import LSAEncoder, TfidfEncoder, WordVectorEncoder
 from transferkit._algorithms.text import hashing
 from transferkit.datasets import load_docstrings
 from transferkit.encoders.text import _analysis, _short_texts
@@ -565,6 +565,21 @@ def test_equals_scikit_learn_on_real_text(name, parameters, shared_data):
     else:
         texts = transferkit.datasets.load_corpus(shared_data / "wiki_en_sample" / "wiki_en_sample.txt.gz")[::90]
     assert_equal_to_reference(list(texts), **parameters)
+
+
+@pytest.mark.parametrize("make", [TfidfEncoder, LSAEncoder])
+@pytest.mark.parametrize("learn", ["fit", "fit_transform", "partial_fit"])
+def test_device_is_deprecated_and_changes_nothing(make, learn, corpus, tmp_path):
+    expected, encoder = make().fit(corpus), make(device="cuda:1")
+    with pytest.warns(FutureWarning, match=f"'device' parameter of {make.__name__} has no effect.*'cuda:1'") as seen:
+        getattr(encoder, learn)(corpus)
+    assert len(seen) == 1
+    assert seen[0].filename == __file__
+    transferkit.save(encoder, tmp_path / "encoder.tk")
+    with warnings.catch_warnings(action="error"):
+        for fitted in (encoder, pickle.loads(pickle.dumps(encoder)), transferkit.load(tmp_path / "encoder.tk")):
+            assert abs(fitted.transform(corpus) - expected.transform(corpus)).max() < 1e-6
+        make(device=None).fit(corpus)  # the former default, which is in models saved before
 
 
 def test_short_texts_remember_a_bounded_number_of_terms(monkeypatch):

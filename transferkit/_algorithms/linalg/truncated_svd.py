@@ -1,6 +1,6 @@
 """Leading right singular vectors of sparse rows."""
 
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from scipy import linalg, sparse
@@ -16,37 +16,14 @@ class RightVectors(NamedTuple):
     values: np.ndarray
 
 
-class Products(Protocol):
-    """Rows X as what the iteration needs of them; vectors are arrays of one library."""
-
-    n_rows: int
-    n_columns: int
-
-    def times(self, right: Any) -> Any:
-        """Return X @ right."""
-
-    def transposed_times(self, right: Any) -> Any:
-        """Return X.T @ right."""
-
-    def orthonormal(self, vectors: Any) -> Any:
-        """Return an orthonormal basis of the span."""
-
-    def inner(self, left: Any, right: Any) -> np.ndarray:
-        """Return left.T @ right, summed in float64, as a NumPy array."""
-
-    def put(self, array: np.ndarray) -> Any:
-        """Return a NumPy array as one of that library."""
-
-    def get(self, array: Any) -> np.ndarray:
-        """Return it as a NumPy array."""
-
-
-def leading_vectors(rows: Products, n_vectors: int, n_iter: int, random_state: np.random.RandomState) -> RightVectors:
+def leading_vectors(
+    rows: "RowProducts", n_vectors: int, n_iter: int, random_state: np.random.RandomState
+) -> RightVectors:
     """Find the leading right singular vectors of the rows by subspace iteration.
 
     Parameters
     ----------
-    rows : RowProducts, or its like on a device
+    rows : RowProducts
         Rows.
     n_vectors : int
         Number of vectors, at most the number of rows and of columns.
@@ -74,22 +51,22 @@ def leading_vectors(rows: Products, n_vectors: int, n_iter: int, random_state: n
     .. [1] N. Halko, P.-G. Martinsson, J. Tropp (2011). Finding structure with randomness:
        probabilistic algorithms for constructing approximate matrix decompositions. SIAM Review 53 (2).
     """
-    start = rows.put(draw_start(rows.n_columns, n_vectors, random_state))
+    start = draw_start(rows.n_columns, n_vectors, random_state)
     if rows.n_rows > rows.n_columns:
         basis, image = start, rows.transposed_times(rows.times(start))
         for _ in range(n_iter):
-            basis = rows.orthonormal(image)
+            basis = orthonormal(image)
             image = rows.transposed_times(rows.times(basis))
-        rotation, values = best_rotation(rows.inner(basis, image), rows.inner(image, image))
-        return _to_vectors(rows.get(image @ rows.put(rotation)), values)
-    basis = rows.orthonormal(rows.times(start))
+        rotation, values = best_rotation(inner_products(basis, image), inner_products(image, image))
+        return _to_vectors(image @ rotation, values)
+    basis = orthonormal(rows.times(start))
     for _ in range(n_iter):
-        basis = rows.orthonormal(rows.times(rows.transposed_times(basis)))
+        basis = orthonormal(rows.times(rows.transposed_times(basis)))
     image = rows.transposed_times(basis)
-    squares, rotation = linalg.eigh(rows.get(image.T @ image))  # squared singular values within the subspace
+    squares, rotation = linalg.eigh(image.T @ image)  # squared singular values within the subspace
     squares, rotation = np.maximum(squares[::-1], 0), np.ascontiguousarray(rotation[:, ::-1])
     values = np.sqrt(squares)
-    vectors = rows.get(image @ rows.put(rotation))
+    vectors = image @ rotation
     is_zero = values <= np.finfo(np.float32).eps * len(values) * values[0]
     vectors /= np.where(is_zero, 1, values)
     vectors[:, is_zero] = 0
@@ -191,19 +168,3 @@ class RowProducts:
             return self._rows.T @ right
         n_new = self._rows.shape[0]
         return self._rows.T @ right[:n_new] + self._before.vectors @ (self._before.values[:, None] * right[n_new:])
-
-    def orthonormal(self, vectors: np.ndarray) -> np.ndarray:
-        """Return an orthonormal basis of the span."""
-        return orthonormal(vectors)
-
-    def inner(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """Return left.T @ right, summed in float64."""
-        return inner_products(left, right)
-
-    def put(self, array: np.ndarray) -> np.ndarray:
-        """Return the array."""
-        return array
-
-    def get(self, array: np.ndarray) -> np.ndarray:
-        """Return the array."""
-        return array

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from transferkit.encoders.text._lost_words import count_inner_frames
+from transferkit._validation import count_inner_frames
 from transferkit.exceptions import MissingExtraError
 
 

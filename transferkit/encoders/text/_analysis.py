@@ -13,15 +13,13 @@ from transferkit._algorithms.text.term_counts import TermCounts, count_terms, co
 from transferkit._algorithms.text.text_bytes import TextBytes, encode_documents, strip_accents
 from transferkit._algorithms.text.tokens import NGrams, Tokens, character_ngrams, find_words, pad, word_ngrams
 from transferkit._algorithms.text.vocabulary import Vocabulary, decode_terms, find_terms
-from transferkit._validation import skip_check_of_stop_words, warn_for_unused_text_parameters
+from transferkit._validation import count_inner_frames, skip_check_of_stop_words, warn_for_unused_text_parameters
 from transferkit.encoders._user_functions import guard_functions
-from transferkit.encoders.text._device import choose_text_device
 from transferkit.encoders.text._stems import Stems, make_stems, stemming_analyzer
 
 DEFAULT_TOKEN_PATTERN = r"(?u)\b\w\w+\b"
 # Characters in a block: its arrays should fit into the cache, and still be worth the calls.
 _BLOCK_SIZE = {"word": 1 << 18, "char": 1 << 17, "char_wb": 1 << 21, "plain": 1 << 20}
-_BLOCK_SIZE_ON_DEVICE = 1 << 22  # a device has no use for small ones
 # Bytes and n-grams of one text. Arrays number those of a block in four bytes, and other texts of it need as much again.
 _MOST_POSITIONS = 1 << 30
 _MOST_BYTES = 4  # of a character
@@ -47,8 +45,8 @@ class TextAnalysis:
 
     `unit` is 'word', 'char_wb' or 'char' where arrays do the work, and 'plain' where the user's functions or
     pattern have to be called for each document; `analyze` gives the terms of one document in any case.
-    `holds_text` is False where documents are files. `device` is a torch device, or None where NumPy counts. `sample`
-    takes some of the texts that are split, for what is to be said about them.
+    `holds_text` is False where documents are files. `sample` takes some of the texts that are split, for what is to be
+    said about them.
     """
 
     unit: str
@@ -60,7 +58,6 @@ class TextAnalysis:
     analyze: Callable[[str], Sequence[str]]
     decode: Callable[[object], str]
     holds_text: bool
-    device: object = None
     sample: TextSample | None = None
 
     @property
@@ -75,7 +72,7 @@ class TextAnalysis:
     def split(self, documents: Iterable[object]) -> Iterator[list[str]]:
         """Decode the documents and yield them in blocks."""
         block: list[str] = []
-        size, limit = 0, _BLOCK_SIZE[self.unit] if self.device is None else _BLOCK_SIZE_ON_DEVICE
+        size, limit = 0, _BLOCK_SIZE[self.unit]
         n_sizes = self.ngram_range[1] - self.ngram_range[0] + 1
         for position, document in enumerate(documents):
             text = document if self.holds_text and type(document) is str else self.decode(document)
@@ -107,11 +104,6 @@ class TextAnalysis:
         if self.unit == "plain":
             return count_terms(self._plain_terms(documents), len(documents))
         text = self._encode(documents)
-        if self.device is not None:
-            from transferkit._training.text.counts import count_on_device
-
-            stem = None if self.stems is None else self._stem_spans
-            return count_on_device(text, self.unit, self.ngram_range, self.stop_words, stem, self.device)
         if self.unit == "char":
             ngrams = character_ngrams(text, text.starts, text.ends, self.ngram_range, keep_short=False)
             return count_terms(ngrams, len(documents))
@@ -146,13 +138,10 @@ class TextAnalysis:
     def _stemmed(self, tokens: Tokens, n_rows: int) -> Tokens:
         """Replace each token by its stem, which is asked for once for each distinct word."""
         distinct = count_terms(word_ngrams(tokens, (1, 1)), n_rows)
-        text, starts, lengths = self._stem_spans(decode_terms(distinct.text, distinct.starts, distinct.lengths))
+        text, starts, lengths = _join_texts(self.stems(decode_terms(distinct.text, distinct.starts, distinct.lengths)))
         hashes, checks = hash_spans(text, starts, lengths)
         word = find_terms(distinct.hashes, distinct.checks, tokens.hashes, tokens.checks)
         return Tokens(hashes[word], checks[word], tokens.rows, text, starts[word], lengths[word])
-
-    def _stem_spans(self, words: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return _join_texts(self.stems(words))
 
     def _plain_terms(self, documents: Sequence[str]) -> NGrams:
         """Call the analyzer for each document, and hash each distinct term once."""
@@ -177,15 +166,13 @@ def _join_texts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return pad(joined), np.cumsum(lengths + 1) - (lengths + 1), lengths
 
 
-def make_analysis(encoder, requires_device: bool = False) -> TextAnalysis:
+def make_analysis(encoder) -> TextAnalysis:
     """Return the analysis that an encoder's parameters describe.
 
     Parameters
     ----------
     encoder : estimator
         Anything with the text parameters of :class:`TfidfEncoder`.
-    requires_device : bool, default=False
-        Whether it is an error that its device is not there, as in `fit`.
 
     Returns
     -------
@@ -213,7 +200,6 @@ def make_analysis(encoder, requires_device: bool = False) -> TextAnalysis:
         analyze=analyze if stems is None else stemming_analyzer(vectorizer, stems),
         decode=vectorizer.decode,
         holds_text=encoder.input == "content",
-        device=choose_text_device(encoder.device, requires_device) if unit != "plain" else None,
     )
 
 
@@ -265,6 +251,17 @@ def sort_given_vocabulary(vocabulary, analysis: TextAnalysis, lowercase: bool) -
     zeros = np.zeros(len(names), np.int64)
     terms = Vocabulary(hashes, checks, zeros, zeros, text, starts, lengths.astype(np.int32))
     return terms.select(order), columns[order].astype(np.int32)
+
+
+def warn_for_device(encoder) -> None:
+    """Warn that an encoder's `device` has no effect; None, its default until 0.1, is in models saved before."""
+    if encoder.device not in ("deprecated", None):
+        warnings.warn(
+            f"The 'device' parameter of {type(encoder).__name__} has no effect and will be removed: texts are counted "
+            f"on the CPU. Got device={encoder.device!r}. Leave it out, and set n_jobs to use more cores.",
+            FutureWarning,
+            stacklevel=count_inner_frames(),
+        )
 
 
 def warn_for_parameters(encoder) -> None:

@@ -1,10 +1,10 @@
 """Warnings and errors for texts of which a text encoder finds too little: no term, or not the words they have."""
 
-import sys
 import warnings
 from collections.abc import Iterable
 
 from transferkit._algorithms.text.word_shapes import WordProblem, find_problem, split_words
+from transferkit._validation import count_inner_frames
 from transferkit.encoders.text._analysis import DEFAULT_TOKEN_PATTERN, TextSample, make_vectorizer
 
 _MOST_PREPARED = 100  # texts on which a function of the user's is called once more
@@ -73,17 +73,6 @@ def warn_of_unknown_texts(encoder, n_texts: int) -> None:
 def count_texts(texts: Iterable) -> int:
     """Return the number of texts that are not blank."""
     return sum(bool(text.strip()) for text in texts)
-
-
-def count_inner_frames() -> int:
-    """Return the `stacklevel` with which the caller warns about the line of the user's that led there.
-
-    How many wrappers of scikit-learn lie between differs from method to method.
-    """
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("transferkit", "sklearn"):
-        level, frame = level + 1, frame.f_back
-    return level
 
 
 def _finds_default_words(encoder) -> bool:

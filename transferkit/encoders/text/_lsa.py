@@ -24,8 +24,8 @@ from transferkit._validation import (
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._term_projection import TermProjection
 from transferkit.encoders.networks._fine_tuning import LinearLayer, Network, UnitRowsLayer
+from transferkit.encoders.text._analysis import warn_for_device
 from transferkit.encoders.text._blocks import TermStatistics, count_blocks
-from transferkit.encoders.text._device import choose_text_device
 from transferkit.encoders.text._lost_words import warn_of_lost_words, warn_of_unknown_texts
 from transferkit.encoders.text._shard_record import ShardRecordMixin
 from transferkit.encoders.text._streaming import settling
@@ -55,9 +55,8 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         How terms are weighed, as in :class:`TfidfEncoder`; here `sublinear_tf` is True by default.
     stemmer, max_vocabulary, n_jobs : any
         Stems instead of words, a bound on memory, and threads, as in :class:`TfidfEncoder`.
-    device : str, default=None
-        Where texts are counted, as in :class:`TfidfEncoder`, and where `fit` computes the SVD. Rows of `transform` come
-        from NumPy, and need neither torch nor the device.
+    device : str, default="deprecated"
+        Deprecated and without effect: texts are counted, and the SVD is computed, on the CPU.
     n_iter : int, default=4
         Power iterations of the randomised SVD; more are slower and closer to the exact one.
     random_state : int, RandomState instance or None, default=0
@@ -120,6 +119,7 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         **TEXT_PARAMETER_CONSTRAINTS,
+        "device": [str, None],
         "n_iter": [Interval(Integral, 0, None, closed="left")],
         "random_state": ["random_state"],
     }
@@ -148,7 +148,7 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         stemmer=None,
         max_vocabulary=None,
         n_jobs=None,
-        device=None,
+        device="deprecated",
         n_iter=4,
         random_state=0,
     ):
@@ -212,6 +212,7 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         rows : ndarray of shape (n_texts, n_components), float32
             Rows of unit length.
         """
+        warn_for_device(self)
         tfidf = self._make_tfidf()
         rows = tfidf.fit_transform(X)
         self._store(tfidf, self._decompose(rows))
@@ -240,6 +241,7 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         ValueError
             If the encoder was fitted with `fit` and then loaded, so that terms are missing.
         """
+        warn_for_device(self)
         waiting = vars(self).get("_waiting")
         known = waiting is not None or is_fitted(self)
         if known and waiting is None:
@@ -382,14 +384,7 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         n_rows = rows.shape[0] + (0 if before is None else len(before.values))
         n_vectors = min(self.n_components + N_SPARE, n_rows, rows.shape[1])
         random_state = check_random_state(self.random_state)
-        device = choose_text_device(self.device, is_required=True)
-        if device is None:
-            products = RowProducts(rows, before)
-        else:
-            from transferkit._training.text.row_products import DeviceRowProducts
-
-            products = DeviceRowProducts(rows, before, device)
-        return leading_vectors(products, n_vectors, self.n_iter, random_state)
+        return leading_vectors(RowProducts(rows, before), n_vectors, self.n_iter, random_state)
 
     def _summary(self, tfidf):
         """Return the vectors known, with their entries at the columns that their terms have in `tfidf`."""

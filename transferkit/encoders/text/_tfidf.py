@@ -31,6 +31,7 @@ from transferkit.encoders.text._analysis import (
     TextSample,
     make_analysis,
     sort_given_vocabulary,
+    warn_for_device,
     warn_for_parameters,
 )
 from transferkit.encoders.text._blocks import (
@@ -83,7 +84,6 @@ TEXT_PARAMETER_CONSTRAINTS = {
     "stemmer": [str, callable, None],
     "max_vocabulary": [Interval(Integral, 2, None, closed="left"), None],
     "n_jobs": [Integral, None],
-    "device": [str, None],
 }
 
 
@@ -148,10 +148,8 @@ class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, Tra
     n_jobs : int, default=None
         Threads that count. None means 1 unless in a :obj:`joblib.parallel_config` context, -1 all cores. The
         corpus is not copied, and the result does not depend on it.
-    device : str, default=None
-        None counts with NumPy; "cuda" or "cuda:1" count on that GPU with torch, "auto" on a GPU if there is one and
-        else with NumPy, "cpu" with torch on the CPU (slower than NumPy, for checking). The result does not
-        depend on it; see Notes.
+    device : str, default="deprecated"
+        Deprecated and without effect: texts are counted on the CPU; `n_jobs` uses more of its cores.
 
     Attributes
     ----------
@@ -197,12 +195,6 @@ class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, Tra
     An encoder that was fitted with `fit` is pickled and saved without the terms left
     out; after loading it encodes as before but cannot learn on. Use `partial_fit` where that is wanted.
 
-    With `device`, the normalised bytes of each block of texts go over once; words and n-grams are found, hashed
-    and counted there, and the hashes and counts that come back are those of NumPy, bit for bit. So encoders
-    fitted on either merge, and a model does not depend on a device: where `transform` finds no torch or no such
-    device, NumPy counts instead. `fit` refuses a device that is not there. Texts that go the plain way, and a few short
-    texts, are counted without it. Equality is tested on torch's CPU tensors, and on a GPU where the tests find one.
-
     References
     ----------
     .. [1] K. Sparck Jones (1972). A statistical interpretation of term specificity and its
@@ -224,6 +216,7 @@ class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, Tra
         "decode_error": [StrOptions({"strict", "ignore", "replace"})],
         "dtype": "no_validation",  # checked by scikit-learn, which says which ones it takes
         **TEXT_PARAMETER_CONSTRAINTS,
+        "device": [str, None],
     }
 
     def __init__(
@@ -253,7 +246,7 @@ class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, Tra
         stemmer=None,
         max_vocabulary=None,
         n_jobs=None,
-        device=None,
+        device="deprecated",
     ):
         self.input = input
         self.encoding = encoding
@@ -480,6 +473,7 @@ class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, Tra
 
     def _prepare_fit(self):
         """Check what the declared constraints cannot, and return the analysis of texts."""
+        warn_for_device(self)
         if np.dtype(self.dtype).kind in "iub":
             warnings.warn(
                 f"The 'dtype' parameter of TfidfEncoder should be np.float32 or np.float64, because weights are no "
@@ -498,7 +492,7 @@ class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, Tra
                 f"Got {self.ngram_range!r} instead."
             )
         warn_for_parameters(self)
-        return replace(make_analysis(self, requires_device=True), sample=TextSample())
+        return replace(make_analysis(self), sample=TextSample())
 
     def _learn(self, analysis, X):
         """Return the statistics of the texts."""

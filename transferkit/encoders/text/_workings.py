@@ -27,7 +27,6 @@ _MADE_FROM = (
     "token_pattern",
     "ngram_range",
     "stemmer",
-    "device",
 )
 
 

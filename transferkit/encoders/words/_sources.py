@@ -5,10 +5,9 @@ import warnings
 
 import numpy as np
 
-from transferkit._validation import check_count
+from transferkit._validation import check_count, count_inner_frames
 from transferkit.encoders.text._analysis import make_analysis, sort_given_vocabulary
 from transferkit.encoders.text._blocks import check_documents
-from transferkit.encoders.text._lost_words import count_inner_frames
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import read_vectors
 

@@ -21,14 +21,21 @@ from transferkit._algorithms.words.pooling import (
     unit_rows,
 )
 from transferkit._progress import FitProgress
-from transferkit._validation import Interval, StrOptions, check_is_fitted, fit_context, is_fitted, unchanged_on_error
+from transferkit._validation import (
+    Interval,
+    StrOptions,
+    check_is_fitted,
+    count_inner_frames,
+    fit_context,
+    is_fitted,
+    unchanged_on_error,
+)
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._term_projection import TermProjection
 from transferkit.encoders.networks._fine_tuning import LinearLayer, Network, UnitRowsLayer
 from transferkit.encoders.text._analysis import TextSample, make_analysis
 from transferkit.encoders.text._blocks import check_documents, count_given_terms
 from transferkit.encoders.text._lost_words import (
-    count_inner_frames,
     describe_empty_vocabulary,
     warn_of_lost_words,
     warn_of_unknown_texts,

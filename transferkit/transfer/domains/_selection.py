@@ -13,8 +13,8 @@ from transferkit._algorithms.domains.validation import (
     deep_embedded_risk,
     weighted_risk,
 )
+from transferkit._validation import count_inner_frames
 from transferkit.adaptation._domains import stack_rows
-from transferkit.encoders.text._lost_words import count_inner_frames
 from transferkit.heads import LogisticHeadCV
 from transferkit.transfer.domains._candidates import BLENDS, N_FOLDS
 

@@ -8,9 +8,9 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
+from transferkit._validation import count_inner_frames
 from transferkit.encoders._term_projection import find_projection, join_terms, may_pair
 from transferkit.encoders.networks._fine_tuning import find_trainable
-from transferkit.encoders.text._lost_words import count_inner_frames
 from transferkit.transfer._outcome import Outcome, is_better, is_clearly_better, make_row
 from transferkit.transfer._settings import LOOSE_TOL, read_settings
 from transferkit.transfer._task import AllClasses, ClassificationTask

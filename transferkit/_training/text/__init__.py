@@ -1,1 +1,0 @@
-"""Counting terms on a device."""
