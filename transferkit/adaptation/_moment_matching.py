@@ -11,7 +11,8 @@ from sklearn.utils import check_random_state
 
 from transferkit._algorithms.domains.alignment import RowMap, feature_scales
 from transferkit._algorithms.domains.both_domains import for_both
-from transferkit._algorithms.linalg.covariances import estimate_moments, find_joint_basis, to_mean
+from transferkit._algorithms.linalg.covariances import estimate_moments, find_joint_basis
+from transferkit._algorithms.linalg.moments import column_means
 from transferkit._validation import Interval, StrOptions
 from transferkit.adaptation._domains import DomainTransformer
 
@@ -72,7 +73,7 @@ class MomentMatcher(OneToOneFeatureMixin, DomainTransformer):
         shrinkage = 0.0 if self.shrinkage in ("auto", None) else float(self.shrinkage)
         scales = feature_scales(source, target, shrinkage=shrinkage, ridge=self.ridge, centre=self.centre)
         n_features = source.shape[1]
-        means = [to_mean(X) if self.centre else np.zeros(n_features, source.dtype) for X in (source, target)]
+        means = [column_means(X) if self.centre else np.zeros(n_features, source.dtype) for X in (source, target)]
         sign = 1.0 if sparse.issparse(source) else self._orient(source, target, *means)
         return {
             "source_mean_": means[0],

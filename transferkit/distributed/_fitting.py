@@ -10,11 +10,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 
+from transferkit._algorithms.linalg.normalisation import orthonormal
 from transferkit._algorithms.linalg.truncated_svd import (
     N_SPARE,
     RightVectors,
     draw_start,
-    orthonormal,
     vectors_of_image,
 )
 from transferkit._validation import with_plain_outputs

@@ -7,7 +7,9 @@ import numpy as np
 from scipy import linalg, sparse
 
 from transferkit._algorithms.domains.both_domains import for_both, one_thread_for, symmetric_power
-from transferkit._algorithms.linalg.covariances import Moments, centred_scatter, to_mean
+from transferkit._algorithms.linalg.covariances import Moments, centred_scatter
+from transferkit._algorithms.linalg.moments import column_means, mean_and_variance
+from transferkit._algorithms.linalg.normalisation import fix_signs
 from transferkit._algorithms.linear.feature_blocks import to_kernel
 
 __all__ = ["RowMap", "coral_map", "feature_scales", "monge_map", "principal_axes", "reflection_evidence"]
@@ -76,12 +78,9 @@ def feature_scales(source: Any, target: Any, *, shrinkage: float, ridge: float, 
     """
     variances = []
     for X in (source, target):
-        if sparse.issparse(X):
-            variance = np.asarray(X.multiply(X).mean(axis=0, dtype=np.float64)).ravel()
-            variance -= to_mean(X).astype(np.float64) ** 2 if centre else 0
-        else:  # from differences: squares of features far from zero leave nothing of variances
-            variance = np.square(X - to_mean(X) if centre else X).mean(axis=0, dtype=np.float64)
-        variance = np.maximum(variance, 0)
+        mean, variance = mean_and_variance(X)
+        if not centre:
+            variance += mean**2
         variances.append((1 - shrinkage) * variance + shrinkage * variance.mean() + ridge)
     known = variances[0] > 0
     return np.where(known, np.sqrt(variances[1] / np.where(known, variances[0], 1)), 1.0)
@@ -105,16 +104,14 @@ def principal_axes(source: Any, target: Any, n_axes: int) -> list[tuple[np.ndarr
             else:
                 axes = (X - mean.astype(X.dtype)).T @ vectors
             vectors = np.linalg.qr(axes)[0]  # orthonormal also where an eigenvalue is nil
-        largest = np.abs(vectors).argmax(axis=0)
-        signs = np.where(vectors[largest, np.arange(n_axes)] < 0, -1.0, 1.0)
-        found.append((mean.astype(X.dtype), np.ascontiguousarray(vectors * signs, X.dtype)))
+        found.append((mean.astype(X.dtype), np.ascontiguousarray(fix_signs(vectors), X.dtype)))
     return found
 
 
 def _gram(X: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean, and the products of all pairs of centred features or, where these are fewer, of centred rows."""
     n_rows, n_features = X.shape
-    mean = to_mean(X).astype(np.float64)
+    mean = column_means(X).astype(np.float64)
     if n_features <= n_rows and not sparse.issparse(X):
         return mean, centred_scatter(X, mean.astype(X.dtype))[0] / n_rows
     if n_features <= n_rows:

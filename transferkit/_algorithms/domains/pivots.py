@@ -5,6 +5,9 @@ from typing import Any
 import numpy as np
 from scipy import linalg, sparse
 
+from transferkit._algorithms.linalg.conjugate_gradients import conjugate_gradients
+from transferkit._algorithms.linalg.normalisation import fix_signs
+
 __all__ = ["choose_pivots", "find_correspondences", "mutual_information"]
 
 MOST_UNKNOWNS = 6_000  # a system of so many equations is solved by a factorisation, larger ones by iteration
@@ -101,10 +104,7 @@ def find_correspondences(rows: Any, pivots: np.ndarray, n_components: int, alpha
     last = [size - n_components, size - 1]
     squares, right = linalg.eigh(weights.T @ weights, subset_by_index=last, check_finite=False)
     lengths = np.sqrt(np.maximum(squares[::-1], np.finfo(float).tiny))
-    vectors = (weights @ right[:, ::-1]) / lengths
-    largest = np.abs(vectors).argmax(axis=0)
-    signs = np.where(vectors[largest, np.arange(vectors.shape[1])] < 0, -1.0, 1.0)
-    return np.asarray(vectors * signs)
+    return fix_signs((weights @ right[:, ::-1]) / lengths)
 
 
 def _ridge(X: Any, targets: np.ndarray, alpha: float) -> np.ndarray:
@@ -113,7 +113,8 @@ def _ridge(X: Any, targets: np.ndarray, alpha: float) -> np.ndarray:
     squares = X.multiply(X).sum() if sparse.issparse(X) else np.einsum("ij,ij->", X, X)
     penalty = max(alpha * float(squares) / n_rows, np.finfo(float).tiny)
     if min(n_rows, n_features) > MOST_UNKNOWNS:
-        return _conjugate_gradients(X, np.asarray(X.T @ targets), penalty)
+        right = np.asarray(X.T @ targets)
+        return conjugate_gradients(lambda V: np.asarray(X.T @ (X @ V)) + penalty * V, right, _N_STEPS, tol=1e-5)[0]
     is_dual = n_rows < n_features
     gram = X @ X.T if is_dual else X.T @ X
     gram = np.asarray(gram.toarray() if sparse.issparse(gram) else gram, np.float64)
@@ -122,21 +123,3 @@ def _ridge(X: Any, targets: np.ndarray, alpha: float) -> np.ndarray:
     if is_dual:
         return np.asarray(X.T @ linalg.cho_solve(factor, targets))
     return linalg.cho_solve(factor, np.asarray(X.T @ targets))
-
-
-def _conjugate_gradients(X: Any, right: np.ndarray, penalty: float) -> np.ndarray:
-    """Solve (X'X + penalty I) W = R, all columns at once."""
-    solution, residual = np.zeros_like(right), right.copy()
-    direction, size = residual.copy(), np.einsum("ij,ij->j", residual, residual)
-    first = size.copy()
-    for _ in range(_N_STEPS):
-        if (size <= 1e-10 * first).all():
-            break
-        image = np.asarray(X.T @ (X @ direction)) + penalty * direction
-        curvature = np.einsum("ij,ij->j", direction, image)
-        step = size / np.where(curvature > 0, curvature, 1)
-        solution += step * direction
-        residual -= step * image
-        before, size = size, np.einsum("ij,ij->j", residual, residual)
-        direction = residual + size / np.where(before > 0, before, 1) * direction
-    return solution

@@ -3,7 +3,9 @@
 from typing import Any
 
 import numpy as np
-from scipy import sparse, special, stats
+from scipy import special, stats
+
+from transferkit._algorithms.linalg.moments import mean_and_variance
 
 __all__ = ["auc_with_interval", "feature_drift"]
 
@@ -67,13 +69,7 @@ def feature_drift(source: Any, target: Any) -> np.ndarray:
     ----------
     .. [1] J. Cohen, "Statistical power analysis for the behavioral sciences", 2nd edition, Erlbaum (1988).
     """
-    means, variances = [], []
-    for X in (source, target):
-        X = X.astype(np.float64)  # in float32 the mean of equal numbers differs with how many they are
-        mean = np.asarray(X.mean(axis=0)).ravel()
-        squares = X.multiply(X) if sparse.issparse(X) else np.square(X)
-        means.append(mean)
-        variances.append(np.maximum(np.asarray(squares.mean(axis=0)).ravel() - mean**2, 0))
+    means, variances = zip(*map(mean_and_variance, (source, target)), strict=True)
     difference = means[1] - means[0]
     spread = np.sqrt((variances[0] + variances[1]) / 2)
     scale = np.maximum(np.abs(means[0]), np.abs(means[1]))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import linalg, sparse
 
+from transferkit._algorithms.linalg.moments import column_means
 from transferkit._algorithms.linalg.truncated_svd import RowProducts, leading_vectors
 
 __all__ = ["Moments", "centred_scatter", "estimate_moments", "find_joint_basis", "ledoit_wolf_shrinkage"]
@@ -50,7 +51,7 @@ def find_joint_basis(source: Any, target: Any, random_state: np.random.RandomSta
     n_rows, n_features = source.shape[0] + target.shape[0], source.shape[1]
     if n_features <= min(n_rows, MOST_FEATURES):
         return None
-    parts = [np.asarray((X if not sparse.issparse(X) else X.toarray()) - to_mean(X)) for X in (source, target)]
+    parts = [np.asarray((X if not sparse.issparse(X) else X.toarray()) - column_means(X)) for X in (source, target)]
     rows = np.concatenate(parts)
     if n_rows > MOST_SPAN_ROWS:
         return leading_vectors(RowProducts(sparse.csr_matrix(rows)), N_LEADING, 2, random_state).vectors
@@ -77,11 +78,14 @@ def estimate_moments(
         Otherwise the mean counts as zero.
     """
     n_rows, n_features = X.shape
-    mean = to_mean(X) if centre else np.zeros(n_features, X.dtype)
+    mean = column_means(X) if centre else np.zeros(n_features, X.dtype)
     covariance, squares = centred_scatter(X, mean, basis)
     covariance /= n_rows
     mean_variance = squares.mean() / n_features
-    s = ledoit_wolf_shrinkage(squares, covariance, n_features) if shrinkage == "auto" else float(shrinkage or 0.0)
+    if shrinkage == "auto":
+        s = ledoit_wolf_shrinkage(squares, float(np.einsum("ij,ij->", covariance, covariance)), n_features)
+    else:
+        s = float(shrinkage or 0.0)
     floor = s * mean_variance + ridge
     n_outside = n_features - len(covariance)
     outside = 0.0 if n_outside == 0 else max(squares.mean() - np.trace(covariance), 0.0) / n_outside
@@ -109,15 +113,15 @@ def centred_scatter(X: np.ndarray, mean: np.ndarray, basis: np.ndarray | None = 
     return scatter, squares
 
 
-def ledoit_wolf_shrinkage(squares: np.ndarray, covariance: np.ndarray, n_features: int) -> float:
+def ledoit_wolf_shrinkage(squares: np.ndarray, size: float, n_features: int) -> float:
     """Return the share of the scaled identity that minimises the expected squared error of the covariance [1]_.
 
     Parameters
     ----------
     squares : array of shape (n_rows,)
         Squared lengths of the centred rows x_i.
-    covariance : array of shape (rank, rank)
-        C = sum_i x_i x_i' / n_rows, in any orthonormal coordinates.
+    size : float
+        ||C||^2, the sum of the squared entries, or eigenvalues, of the covariance C = sum_i x_i x_i' / n_rows.
     n_features : int
         p.
 
@@ -131,15 +135,9 @@ def ledoit_wolf_shrinkage(squares: np.ndarray, covariance: np.ndarray, n_feature
     .. [1] O. Ledoit and M. Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", Journal of
        Multivariate Analysis 88 (2004), 365-411.
     """
-    size = float(np.einsum("ij,ij->", covariance, covariance))
     distance = size - (squares.mean()) ** 2 / n_features
     error = (float((squares**2).mean()) - size) / len(squares)
-    return 0.0 if distance <= 0 else float(min(max(error, 0.0), distance) / distance)
-
-
-def to_mean(X: Any) -> np.ndarray:
-    """Return the mean row of a dense or sparse matrix, (n_features,)."""
-    return np.asarray(X.mean(axis=0, dtype=np.float64)).ravel().astype(X.dtype)
+    return 0.0 if distance <= 1e-12 * size else float(min(max(error, 0.0), distance) / distance)
 
 
 def _is_singular(covariance: np.ndarray, least: float) -> bool:

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import linalg, sparse
 
+from transferkit._algorithms.linalg.normalisation import fix_signs
 from transferkit._algorithms.linalg.sparse_products import Map, TallProducts, slice_rows, times
 
 SMALL = 1024  # up to this many rows, the dense decomposition is the faster one
@@ -56,9 +57,7 @@ def leading_eigenvectors(
         values, vectors = _decompose_in_krylov_space(matrix, n_vectors, random_state, run)
     order = np.argsort(-np.abs(values), kind="stable")[:n_vectors]
     values, vectors = values[order], vectors[:, order]
-    largest = np.abs(vectors).argmax(axis=0)
-    vectors = vectors * np.sign(vectors[largest, np.arange(len(order))])
-    return np.ascontiguousarray(vectors, np.float32), values.astype(np.float32)
+    return np.ascontiguousarray(fix_signs(vectors), np.float32), values.astype(np.float32)
 
 
 def _decompose_in_krylov_space(

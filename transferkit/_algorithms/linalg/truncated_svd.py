@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import linalg, sparse
 
+from transferkit._algorithms.linalg.normalisation import fix_signs, orthonormal
+
 _BLOCK_ROWS = 8192  # that are float64 at a time
 N_SPARE = 10  # vectors beyond those asked for, which make the last ones asked for accurate
 
@@ -87,11 +89,6 @@ def inner_products(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return total
 
 
-def orthonormal(vectors: np.ndarray) -> np.ndarray:
-    """Return an orthonormal basis of the span, of vectors that are overwritten."""
-    return linalg.qr(vectors, mode="economic", overwrite_a=True, check_finite=False)[0]
-
-
 def best_rotation(basis_image: np.ndarray, image_image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find the singular vectors in the span of an image Z = X' X B.
 
@@ -132,9 +129,7 @@ def best_rotation(basis_image: np.ndarray, image_image: np.ndarray) -> tuple[np.
 
 def _to_vectors(vectors: np.ndarray, values: np.ndarray) -> RightVectors:
     """Return them in float32, the largest entry of each positive."""
-    largest = np.abs(vectors).argmax(axis=0)
-    vectors = vectors * np.where(vectors[largest, np.arange(len(values))] < 0, np.float32(-1), np.float32(1))
-    return RightVectors(np.ascontiguousarray(vectors, np.float32), values.astype(np.float32))
+    return RightVectors(np.ascontiguousarray(fix_signs(vectors), np.float32), values.astype(np.float32))
 
 
 def vectors_of_image(basis: np.ndarray, image: np.ndarray) -> RightVectors:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import LinAlgWarning, qr, solve_triangular
-from scipy.sparse.linalg import LinearOperator, cg
 
 from transferkit._algorithms.linalg.centred_rows import CentredRows
+from transferkit._algorithms.linalg.conjugate_gradients import conjugate_gradients
 
 __all__ = ["Ridge", "decompose", "solve_by_conjugate_gradients"]
 
@@ -364,14 +364,11 @@ def solve_by_conjugate_gradients(
 
     Columns are brought to one length first, so that the residual counts in all of them.
     """
-    scales = 1 / np.sqrt(np.maximum(rows.column_squares(), 0) + alpha)
+    scales = (1 / np.sqrt(np.maximum(rows.column_squares(), 0) + alpha))[:, None]
 
-    def multiply(vector: np.ndarray) -> np.ndarray:
-        column = (scales * vector)[:, None]
-        return scales * (rows.transposed_times(rows.times(column)) + alpha * column).ravel()
+    def multiply(vectors: np.ndarray) -> np.ndarray:
+        scaled = scales * vectors
+        return scales * (rows.transposed_times(rows.times(scaled)) + alpha * scaled)
 
-    operator = LinearOperator((len(scales), len(scales)), matvec=multiply, dtype=np.float64)
-    right = scales[:, None] * rows.transposed_times(targets)
-    solved = [cg(operator, column, rtol=tol, maxiter=max_iter) for column in right.T]
-    weights = np.stack([weights for weights, _ in solved], axis=1)
-    return scales[:, None] * weights, all(status == 0 for _, status in solved)
+    weights, converged = conjugate_gradients(multiply, scales * rows.transposed_times(targets), max_iter, tol=tol)
+    return scales * weights, converged

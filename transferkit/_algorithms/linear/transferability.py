@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from transferkit._algorithms.linalg.covariances import ledoit_wolf_shrinkage
 from transferkit._algorithms.linear.feature_blocks import to_dense
 
 __all__ = ["RowSpectrum", "find_spectrum", "h_score", "leep", "log_evidence", "neighbour_means"]
@@ -134,22 +135,14 @@ def h_score(spectrum: RowSpectrum, rows: Any, classes: np.ndarray) -> float:
     """
     n_samples = rows.shape[0]
     values = spectrum.values / n_samples  # eigenvalues of the covariance
-    shrinkage = _ledoit_wolf(spectrum, values)
+    squares = np.square(spectrum.left) @ spectrum.values  # squared lengths of the centred rows
+    shrinkage = ledoit_wolf_shrinkage(squares, float(values @ values), spectrum.n_features)
     counts = np.bincount(classes)
     sums = np.zeros((len(counts), len(values)))
     np.add.at(sums, classes, spectrum.left)
     between = np.square(sums / np.maximum(counts, 1)[:, None]) * counts[:, None]  # (n_classes, rank)
     floor = shrinkage * values.sum() / spectrum.n_features
     return float((1 - shrinkage) * (between * values / ((1 - shrinkage) * values + floor)).sum())
-
-
-def _ledoit_wolf(spectrum: RowSpectrum, values: np.ndarray) -> float:
-    n_samples, n_features = len(spectrum.left), spectrum.n_features
-    squares = np.square(values).sum()
-    distance = squares - values.sum() ** 2 / n_features
-    lengths = np.square(spectrum.left) @ (values * n_samples)  # squared norm of each centred row
-    noise = (np.square(lengths).sum() / n_samples - squares) / n_samples
-    return float(np.clip(noise / distance, 0, 1)) if distance > 1e-12 * squares else 0.0  # nothing to shrink
 
 
 def leep(probabilities: np.ndarray, classes: np.ndarray) -> float:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from transferkit._algorithms.linalg.normalisation import orthonormal
+
 __all__ = ["METHODS", "activation_gain", "initialise_weights"]
 
 METHODS = ("random", "normal", "uniform", "xavier", "kaiming", "orthogonal", "zeros")
@@ -56,7 +58,7 @@ def initialise_weights(
     if method == "zeros":
         return np.zeros(shape, dtype)
     if method == "orthogonal":
-        return (gain * _orthonormal(shape, rng)).astype(dtype)
+        return (gain * _random_basis(shape, rng)).astype(dtype)
     draw = _find_draw(shape, method, rng, gain, mean, scale)
     weights = np.empty(shape, dtype)
     for begin in range(0, shape[0], BLOCK_ROWS):  # float64 numbers take twice the memory: a few at a time
@@ -86,8 +88,7 @@ def _find_draw(
     return lambda size: rng.uniform(-bound, bound, size)
 
 
-def _orthonormal(shape: tuple[int, int], rng: np.random.RandomState) -> np.ndarray:
+def _random_basis(shape: tuple[int, int], rng: np.random.RandomState) -> np.ndarray:
     tall = (max(shape), min(shape))
-    basis, triangle = np.linalg.qr(rng.standard_normal(tall))
-    basis *= np.sign(np.diag(triangle))  # without it the directions are not uniform
+    basis = orthonormal(rng.standard_normal(tall))  # whose fixed signs make it uniformly distributed
     return basis if shape == tall else basis.T

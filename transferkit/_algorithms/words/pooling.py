@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import sparse
 
+from transferkit._algorithms.linalg.normalisation import fix_signs
+
 _BLOCK_ENTRIES = 1 << 14  # word vectors that are gathered at a time
 _BLOCK_ROWS = 1 << 10  # a few megabytes of vectors of 300 numbers in float64
 _ROUNDING = 10 * np.finfo(np.float32).eps  # relative length
@@ -79,8 +81,8 @@ def common_direction(rows: np.ndarray) -> np.ndarray:
     gram = rows.T.astype(np.float64) @ rows
     if not gram.any():
         return np.zeros(len(gram), np.float32)
-    direction = np.linalg.eigh(gram)[1][:, -1]
-    return (direction * np.sign(direction[np.abs(direction).argmax()])).astype(np.float32)
+    direction = np.linalg.eigh(gram)[1][:, -1:]
+    return fix_signs(direction)[:, 0].astype(np.float32)
 
 
 def row_lengths(rows: np.ndarray) -> np.ndarray:
@@ -95,12 +97,6 @@ def sum_of_rows(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
     for k in range(0, len(rows), _BLOCK_ROWS):
         total += weights[k : k + _BLOCK_ROWS] @ rows[k : k + _BLOCK_ROWS]
     return total
-
-
-def unit_rows(rows: np.ndarray) -> np.ndarray:
-    """Return the rows divided by their length; rows of zeros stay."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(lengths > 0, lengths, np.float32(1))
 
 
 def drop_rounding(rows: np.ndarray, scale: np.ndarray | float | None = None) -> np.ndarray:

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 
+from transferkit._algorithms.linalg.conjugate_gradients import conjugate_gradients
 from transferkit._algorithms.linalg.sparse_products import Map, slice_rows, times
 from transferkit._algorithms.text.term_counts import TermCounts
 
@@ -68,17 +69,10 @@ def fit_ngram_vectors(
     .. [2] J. Zhao, S. Mudgal, Y. Liang (2018). Generalizing word embeddings using bag of subwords. EMNLP.
     """
     forward, backward = slice_rows(shares), slice_rows(sparse.csr_array(shares.T))
-    residual = times(backward, vectors, run)
-    solution, direction = np.zeros_like(residual), residual.copy()
-    size = np.einsum("ij,ij->j", residual, residual)
-    tiny = np.finfo(np.float32).tiny
-    for _ in range(n_steps):
+
+    def multiply(direction: np.ndarray) -> np.ndarray:
         image = times(backward, times(forward, direction, run), run)
         image += np.float32(alpha) * direction
-        length = size / np.maximum(np.einsum("ij,ij->j", direction, image), tiny)
-        solution += length * direction
-        residual -= length * image
-        last, size = size, np.einsum("ij,ij->j", residual, residual)
-        direction *= size / np.maximum(last, tiny)
-        direction += residual
-    return solution
+        return image
+
+    return conjugate_gradients(multiply, times(backward, vectors, run), n_steps)[0]

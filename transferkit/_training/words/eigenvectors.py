@@ -8,6 +8,7 @@ from scipy import sparse
 from torch import Tensor
 
 from transferkit._algorithms.linalg.eigenvectors import BLOCK_SHARE, N_STEPS
+from transferkit._algorithms.linalg.normalisation import fix_signs
 from transferkit._training.modes import with_own_modes
 from transferkit._training.words.pairs import WordPairs
 
@@ -51,9 +52,7 @@ def leading_eigenvectors_on_device(
     values, rotation = torch.linalg.eigh(projected)
     order = values.abs().argsort(descending=True, stable=True)[:n_vectors]
     vectors = basis @ rotation[:, order].float()
-    largest = vectors.abs().argmax(dim=0)
-    vectors = vectors * vectors.gather(0, largest[None]).sign()
-    return vectors.cpu().numpy(), values[order].float().cpu().numpy()
+    return fix_signs(vectors.cpu().numpy()), values[order].float().cpu().numpy()
 
 
 def _orthonormal(columns: Tensor) -> Tensor:

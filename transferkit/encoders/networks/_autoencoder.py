@@ -4,11 +4,11 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 
+from transferkit._algorithms.linalg.moments import column_means, mean_and_variance
 from transferkit._algorithms.networks.predictions import ACTIVATIONS
 from transferkit._progress import FitProgress
 from transferkit._validation import (
@@ -217,7 +217,7 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
             progress.begin(X, y, None)
             random = check_random_state(self.random_state)
             plan = self._plan()
-            layers = start_layers(plan, _mean_and_variance(X)[0], random)
+            layers = start_layers(plan, column_means(X), random)
             stages = to_stages(layers, ParameterGroup(alpha=self.alpha))
             trained = train_network(
                 tie_stages(stages) if self.tied_weights else stages,
@@ -295,7 +295,7 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
         from transferkit._training.network.network_task import Augmentation
         from transferkit._training.network.training import TrainingOptions
 
-        spread = float(np.sqrt(_mean_and_variance(X)[1].mean()))
+        spread = float(np.sqrt(mean_and_variance(X)[1].mean()))
         return TrainingOptions(
             loss=self.loss,
             solver=self.solver,
@@ -351,7 +351,7 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
 
 def _warn_of_scales(X):
     """Warn of features whose place or scale hides what the network is to learn."""
-    mean, variance = _mean_and_variance(X.astype(np.float64, copy=False))
+    mean, variance = mean_and_variance(X)
     total = variance.sum()
     if np.square(mean).sum() > MOST_OFFSET**2 * total > 0:
         what = f"Features lie more than {MOST_OFFSET} standard deviations away from zero (root mean squares)"
@@ -365,13 +365,3 @@ def _warn_of_scales(X):
         UserWarning,
         stacklevel=4,
     )
-
-
-def _mean_and_variance(X):
-    """Return mean and variance of the features of dense or sparse rows."""
-    if not issparse(X):
-        return X.mean(axis=0), X.var(axis=0)
-    mean = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
-    squares = np.asarray(X.multiply(X).mean(axis=0, dtype=np.float64)).ravel()
-    variance = squares - mean**2
-    return mean.astype(X.dtype), np.where(variance > 1e-12 * squares, variance, 0)  # less is rounding

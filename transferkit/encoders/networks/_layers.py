@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from transferkit._algorithms.linalg.normalisation import unit_rows
 from transferkit._algorithms.networks.predictions import apply_activation
 from transferkit._algorithms.rows.convolutions import convolve, enlarge
 from transferkit.encoders.networks._fine_tuning import (
@@ -46,8 +47,7 @@ def _run(layer, rows):
 
         features = ModuleFeatures(layer.module, layer.output, layer.batch_size, layer.device)
         return features.compute(rows.reshape(len(rows), *layer.input_shape))
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(lengths > 0, lengths, 1)
+    return unit_rows(rows)
 
 
 def _to_stage(layer, group):

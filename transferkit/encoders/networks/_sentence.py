@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
 
+from transferkit._algorithms.linalg.normalisation import unit_rows
 from transferkit._progress import FitProgress
 from transferkit._validation import HasMethods, Interval, check_texts, fit_context, validate_parameter_constraints
 from transferkit._versioning import VersionedEstimator
@@ -168,8 +169,7 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
                 "have one row for each."
             )
         if self.normalize:
-            lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-            rows /= np.where(lengths > 0, lengths, 1)
+            unit_rows(rows, out=rows)
         return rows
 
     def _load(self):

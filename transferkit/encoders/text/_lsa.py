@@ -8,6 +8,7 @@ from scipy import sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 
+from transferkit._algorithms.linalg.normalisation import unit_rows
 from transferkit._algorithms.linalg.truncated_svd import N_SPARE, RightVectors, RowProducts, leading_vectors
 from transferkit._algorithms.text.tfidf import stack_rows
 from transferkit._algorithms.text.vocabulary import find_terms
@@ -399,10 +400,7 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
 
     def _project(self, weights):
         rows = weights @ self._projection
-        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-        lengths[lengths == 0] = 1
-        rows /= lengths[:, None]
-        return rows
+        return unit_rows(rows, out=rows)
 
     @property
     def _n_features_out(self):

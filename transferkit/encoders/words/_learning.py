@@ -6,7 +6,8 @@ from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
 from transferkit._algorithms.linalg.eigenvectors import SMALL, leading_eigenvectors
-from transferkit._algorithms.words.pooling import drop_rounding, unit_rows
+from transferkit._algorithms.linalg.normalisation import unit_rows
+from transferkit._algorithms.words.pooling import drop_rounding
 from transferkit._algorithms.words.ppmi import positive_pmi
 from transferkit.encoders.text._blocks import threaded_map
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from transferkit._algorithms.linalg.normalisation import unit_rows
 from transferkit._algorithms.text.vocabulary import find_terms
 from transferkit._validation import check_count, check_is_fitted
 from transferkit.encoders.text._analysis import make_analysis
@@ -104,7 +105,7 @@ class WordQueriesMixin:
         check_is_fitted(self)
         self._settle()
         rows, vectors = self._look_up(a, b, c)
-        first, second, third = map(_unit, vectors)
+        first, second, third = unit_rows(np.stack(vectors))
         return self._name_nearest(second - first + third, n, rows)
 
     def similarity(self, a, b):
@@ -127,7 +128,7 @@ class WordQueriesMixin:
         """
         check_is_fitted(self)
         self._settle()
-        first, second = map(_unit, self._look_up(a, b)[1])
+        first, second = unit_rows(np.stack(self._look_up(a, b)[1]))
         return float(first @ second)
 
     def _look_up(self, *words):
@@ -187,11 +188,6 @@ def _nearest_rows(vectors, lengths, target, n, excluded=()):
     nearest = np.flatnonzero(cosines >= last)  # more than n, where some are tied for the last place
     nearest = nearest[np.argsort(-cosines[nearest], kind="stable")][:n]
     return nearest, cosines[nearest]
-
-
-def _unit(vector):
-    """Return the vector divided by its length; one of zeros stays."""
-    return vector / (np.linalg.norm(vector) or 1)
 
 
 def find_rows(words, names):

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
 
+from transferkit._algorithms.linalg.normalisation import unit_rows
 from transferkit._algorithms.text.tfidf import inverse_document_frequency
 from transferkit._algorithms.text.vocabulary import Vocabulary
 from transferkit._algorithms.words.cooccurrence import MAX_WINDOW, both_directions
@@ -18,7 +19,6 @@ from transferkit._algorithms.words.pooling import (
     share_rows,
     smooth_inverse_frequency,
     sum_of_rows,
-    unit_rows,
 )
 from transferkit._progress import FitProgress
 from transferkit._validation import (
