@@ -236,7 +236,11 @@ MUTANTS = [
     Mutant("ranking: ties of neighbours", TRANSFERABILITY, "_TIE = 32", "_TIE = -1", RANKING),
     Mutant("ranking: shared places", TRANSFERABILITY, "(nearer + tied * share[:, None])", "(nearer + tied)", RANKING),
     Mutant(
-        "ranking: shrinkage", TRANSFERABILITY, "np.clip(noise / distance, 0, 1)", "np.clip(0 * distance, 0, 1)", RANKING
+        "ranking: shrinkage",
+        "_algorithms/linalg/covariances.py",
+        "error = (float((squares**2).mean()) - size)",
+        "error = 0 * (float((squares**2).mean()) - size)",
+        RANKING,
     ),
     Mutant(
         "ranking: kind of target",
