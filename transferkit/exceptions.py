@@ -6,6 +6,7 @@ __all__ = [
     "MissingExtraError",
     "ModelFileError",
     "ModelVersionWarning",
+    "NotLinearError",
     "ShardError",
     "TransferkitError",
     "WorkerLostError",
@@ -28,6 +29,10 @@ def how_to_trust(*names: str) -> str:
 
 class ExportError(TransferkitError, ValueError):
     """A model cannot be expressed exactly in another form."""
+
+
+class NotLinearError(TransferkitError, TypeError):
+    """An encoder is not linear in the terms of a text."""
 
 
 class ModelVersionWarning(UserWarning):

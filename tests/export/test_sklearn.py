@@ -208,7 +208,7 @@ class Unknown(FunctionTransformer):
     [
         (lambda: TfidfEncoder(stemmer=str.upper).fit(TEXTS), "TfidfVectorizer has no stemmer"),
         (lambda: LSAEncoder(2, stemmer=str.upper).fit(TEXTS), "TfidfVectorizer has no stemmer"),
-        (lambda: word_vectors(subword=True), "with subword=True gives rows to words outside its vocabulary"),
+        (lambda: word_vectors(subword=True), "with subword=True gives vectors to words outside its vocabulary"),
         (lambda: word_vectors(pooling="max"), "pooling='max' is not linear in words"),
         (lambda: word_vectors(pooling="mean+max"), r"pooling='mean\+max' is not linear"),
         (lambda: make_pipeline(Unknown()).fit(X), "counterpart of a fitted Unknown"),

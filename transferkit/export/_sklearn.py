@@ -11,10 +11,9 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import LabelBinarizer, Normalizer
 
-from transferkit._algorithms.words.pooling import smooth_inverse_frequency
 from transferkit._validation import check_is_fitted, is_fitted
 from transferkit.encoders import KMeansEncoder, LSAEncoder, PretrainedEncoder, TfidfEncoder, WordVectorEncoder
-from transferkit.exceptions import ExportError
+from transferkit.exceptions import ExportError, NotLinearError
 from transferkit.export._sameness import check_same
 from transferkit.export._sklearn_networks import convert_clusters, convert_network
 from transferkit.heads import LogisticHead, LogisticHeadCV, MLPHeadClassifier, MLPHeadRegressor, RidgeHead
@@ -118,34 +117,25 @@ def _convert_tfidf(encoder, **changes):
     return vectorizer
 
 
-def _convert_lsa(encoder):
-    check_is_fitted(encoder)
-    return make_pipeline(_convert_tfidf(encoder.tfidf_), _project(encoder._projection), Normalizer())
-
-
-def _convert_word_vectors(encoder):
-    """Write a weighted mean as a product with rows that sum to one; the common direction comes out of the vectors."""
-    check_is_fitted(encoder)
-    if encoder.subword:
+def _convert_projection(encoder):
+    """Return TfidfVectorizer, TruncatedSVD and, for rows of unit length, Normalizer."""
+    if getattr(encoder, "subword", False):
         raise ExportError(
-            "WordVectorEncoder with subword=True gives rows to words outside its vocabulary: TfidfVectorizer does not."
+            "WordVectorEncoder with subword=True gives vectors to words outside its vocabulary: TfidfVectorizer does "
+            "not."
         )
-    vectors = encoder.vectors_
-    if encoder.pooling == "mean":
-        words = _convert_tfidf(encoder._words, norm="l1")
-    elif encoder.pooling == "tfidf":
-        words = _convert_tfidf(encoder._words, norm="l1", use_idf=True, idf=encoder.idf_)
-    elif encoder.pooling == "sif":
-        weights = smooth_inverse_frequency(encoder.frequency_, encoder.sif_weight)
-        words = _convert_tfidf(encoder._words, norm="l1", use_idf=True, idf=weights)
-        vectors = vectors - np.outer(vectors @ encoder._common, encoder._common)
-    else:
-        raise ExportError(
-            f"WordVectorEncoder with pooling={encoder.pooling!r} is not linear in words, and scikit-learn has nothing "
-            "that is exactly it."
-        )
-    steps = [Normalizer()] if encoder.norm == "l2" else []
-    return make_pipeline(words, _project(np.array(vectors)), *steps)
+    try:
+        form = encoder.as_linear()
+    except NotLinearError as error:
+        raise ExportError(f"{error}, and scikit-learn has no equal estimator.") from None
+    changes = {"norm": "l1"} if form.averages else {}  # a weighted mean is a product with rows that sum to one
+    if form.weights is not None:
+        changes |= {"use_idf": True, "idf": form.weights}
+    projection = form.projection
+    if form.removed is not None:
+        projection = projection - np.outer(projection @ form.removed, form.removed)
+    steps = [Normalizer(form.norm)] if form.norm is not None else []
+    return make_pipeline(_convert_tfidf(form.vectorizer, **changes), _project(projection), *steps)
 
 
 def _project(matrix):
@@ -204,8 +194,7 @@ def _copy_features(head, other):
 
 _CONVERTERS = {
     TfidfEncoder: _convert_tfidf,
-    LSAEncoder: _convert_lsa,
-    WordVectorEncoder: _convert_word_vectors,
+    (LSAEncoder, WordVectorEncoder): _convert_projection,
     LogisticHead: _convert_logistic,
     LogisticHeadCV: _convert_logistic,
     RidgeHead: _convert_ridge,

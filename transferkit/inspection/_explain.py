@@ -10,8 +10,9 @@ from sklearn.pipeline import Pipeline
 
 from transferkit._algorithms.networks.compression import widen_layers
 from transferkit._validation import check_count, check_is_fitted, with_plain_outputs
+from transferkit.exceptions import NotLinearError
 from transferkit.inspection._explanation import Explanation
-from transferkit.inspection._term_parts import NotLinearError, pull_back, split_features, text_encoder
+from transferkit.inspection._term_parts import pull_back, split_features, text_encoder
 from transferkit.inspection._term_spans import find_spans
 from transferkit.persistence import load_shared
 

@@ -12,14 +12,9 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import MaxAbsScaler, Normalizer, RobustScaler, StandardScaler
 
-from transferkit._algorithms.words.pooling import smooth_inverse_frequency
-from transferkit.encoders import LSAEncoder, PretrainedEncoder, TfidfEncoder, WordVectorEncoder
-
-_VECTORIZERS = (TfidfEncoder, CountVectorizer)  # one column a term; TfidfVectorizer is a CountVectorizer
-
-
-class NotLinearError(TypeError):
-    """Something between the text and the prediction is not linear in terms."""
+from transferkit.encoders import PretrainedEncoder
+from transferkit.encoders.protocols import LinearForm, LinearInTerms
+from transferkit.exceptions import NotLinearError
 
 
 class TermParts(NamedTuple):
@@ -53,13 +48,12 @@ def split_features(encoder, text):
     encoder, steps = _unwrap(encoder)
     if isinstance(encoder, FeatureUnion):
         parts = _join([split_features(part, text) for part in _union_parts(encoder)])
-    elif isinstance(encoder, LSAEncoder):
-        parts = _normalise(_apply(_split_row(encoder.tfidf_, text), encoder.components_.T))
-    elif isinstance(encoder, WordVectorEncoder):
-        parts = _split_word_vectors(encoder, text)
     else:
-        n_kept = next((i for i, step in enumerate(steps) if not _keeps_columns(step)), len(steps))
-        parts, steps = _split_row(encoder, text, steps[:n_kept]), steps[n_kept:]
+        form = _linear_form(encoder)
+        n_kept = 0
+        if form.projection is None:
+            n_kept = next((i for i, step in enumerate(steps) if not _keeps_columns(step)), len(steps))
+        parts, steps = _split_linear(form, text, steps[:n_kept]), steps[n_kept:]
     for step in steps:
         parts = _normalise(parts, step.norm) if isinstance(step, Normalizer) else _apply(parts, *_as_linear(step))
     return parts
@@ -93,11 +87,12 @@ def pull_back(encoder, coef):
             found.append(pull_back(part, coef[begin:end]))
             begin = end
         return np.concatenate([terms for terms, _ in found]), np.vstack([weights for _, weights in found])
-    if isinstance(encoder, LSAEncoder):
-        return _name_columns(encoder.tfidf_), encoder.components_.T @ coef
-    if isinstance(encoder, WordVectorEncoder):
-        return _name_columns(encoder._words), _weigh_words(encoder)[:, None] * _common_out(encoder, coef)
-    return _name_columns(encoder), coef
+    form = _linear_form(encoder)
+    if form.removed is not None:
+        coef = coef - np.outer(form.removed, form.removed @ coef)
+    if form.projection is not None:
+        coef = form.projection @ coef
+    return _name_columns(form.vectorizer), coef if form.weights is None else form.weights[:, None] * coef
 
 
 def text_encoder(encoder):
@@ -105,9 +100,7 @@ def text_encoder(encoder):
     encoder, _ = _unwrap(encoder)
     if isinstance(encoder, FeatureUnion):
         return text_encoder(_union_parts(encoder)[0])
-    if isinstance(encoder, LSAEncoder):
-        return encoder.tfidf_
-    return encoder._words if isinstance(encoder, WordVectorEncoder) else encoder
+    return _linear_form(encoder).vectorizer
 
 
 def _unwrap(encoder):
@@ -118,7 +111,7 @@ def _unwrap(encoder):
         steps = [step for _, step in encoder.steps if step not in (None, "passthrough")]
         first, before = _unwrap(steps[0])
         return first, [*before, *steps[1:]]
-    if not isinstance(encoder, (FeatureUnion, LSAEncoder, WordVectorEncoder, *_VECTORIZERS)):
+    if not isinstance(encoder, (FeatureUnion, LinearInTerms, CountVectorizer)):  # which TfidfVectorizer is, too
         raise NotLinearError(f"{type(encoder).__name__} is not known to be linear in the terms of a text")
     return encoder, []
 
@@ -133,15 +126,32 @@ def _keeps_columns(step):
     return isinstance(step, (OneToOneFeatureMixin, SelectorMixin)) and not getattr(step, "with_mean", False)
 
 
-def _split_row(vectorizer, text, steps=()):
-    """Split the row of a vectorizer, and of steps after it that leave each term an entry of its own."""
-    row, names = vectorizer.transform([text]), _name_columns(vectorizer)
+def _linear_form(encoder):
+    return encoder.as_linear() if isinstance(encoder, LinearInTerms) else LinearForm(encoder)
+
+
+def _split_linear(form, text, steps):
+    """Split the features of a linear encoder, and of steps after it that leave each term an entry of its own."""
+    parts = _split_row(form, text, steps)
+    if form.projection is not None:
+        parts = _apply(parts, form.projection)
+    if form.removed is not None:
+        parts = parts._replace(rows=parts.rows - np.outer(parts.rows @ form.removed, form.removed))
+    return parts if form.norm is None else _normalise(parts, form.norm)
+
+
+def _split_row(form, text, steps):
+    row, names = form.vectorizer.transform([text]), _name_columns(form.vectorizer)
     for step in steps:
         row = step.transform(row)
         names = names[step.get_support()] if isinstance(step, SelectorMixin) else names
     row = sp.csr_array(row)
-    n_terms = len(row.data)
-    parts = sp.csr_array((row.data, row.indices, np.arange(n_terms + 1)), shape=(n_terms, row.shape[1]))
+    data, n_terms = row.data, len(row.data)
+    if form.weights is not None:
+        data = data * form.weights[row.indices]
+    if form.averages:
+        data = data / (data.sum() or 1)
+    parts = sp.csr_array((data, row.indices, np.arange(n_terms + 1)), shape=(n_terms, row.shape[1]))
     return TermParts(names[row.indices], parts, np.zeros(row.shape[1]))
 
 
@@ -151,7 +161,8 @@ _names: WeakKeyDictionary = (
 
 
 def _name_columns(vectorizer):
-    fitted = vars(vectorizer).get("_columns" if isinstance(vectorizer, TfidfEncoder) else "vocabulary_")
+    is_encoder = isinstance(vectorizer, LinearInTerms)
+    fitted = vectorizer.idf_ if is_encoder else getattr(vectorizer, "vocabulary_", None)
     known = _names.get(vectorizer)
     if known is None or known[0] is not fitted:
         known = _names[vectorizer] = fitted, np.asarray(vectorizer.get_feature_names_out(), dtype=object)
@@ -198,33 +209,3 @@ def _as_linear(step):
     if hasattr(step, "_target_map"):  # an adaptation: predictions are for rows of the target
         return step._target_map()
     raise NotLinearError(f"{type(step).__name__} is not known to be linear")
-
-
-def _weigh_words(encoder):
-    """Return the weight of an occurrence of each word, up to the length of the text."""
-    if encoder.pooling == "mean":
-        return np.ones(len(encoder.vectors_), np.float32)
-    if encoder.pooling == "tfidf":
-        return encoder.idf_
-    if encoder.pooling == "sif":
-        return smooth_inverse_frequency(encoder.frequency_, encoder.sif_weight)
-    raise NotLinearError(f"WordVectorEncoder with pooling={encoder.pooling!r} is not linear in words")
-
-
-def _common_out(encoder, coef):
-    """Return the vectors times the weights, without the common direction where pooling takes it out."""
-    if encoder.pooling == "sif":
-        coef = coef - np.outer(encoder._common, encoder._common @ coef)
-    return encoder.vectors_ @ coef
-
-
-def _split_word_vectors(encoder, text):
-    counts = sp.csr_array(encoder._words.transform([text]))
-    words = counts.indices
-    weights = counts.data * _weigh_words(encoder)[words]
-    rows = encoder.vectors_[words] * (weights / (weights.sum() or 1))[:, None]
-    if encoder.pooling == "sif":
-        rows = rows - np.outer(rows @ encoder._common, encoder._common)
-    names = _name_columns(encoder._words)[words]
-    parts = TermParts(names, rows, np.zeros(rows.shape[1]))
-    return parts if encoder.norm is None else _normalise(parts)

@@ -7,7 +7,7 @@ from sklearn.base import TransformerMixin, clone
 
 from transferkit._validation import check_is_fitted, check_texts, fit_context, holds_texts, with_plain_outputs
 from transferkit._versioning import VersionedEstimator
-from transferkit.encoders._term_projection import find_projection, join_terms
+from transferkit.encoders.term_projection import find_projection, join_terms
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import describe, fingerprint, load, load_shared, save
 from transferkit.transfer._classifier import TransferClassifier

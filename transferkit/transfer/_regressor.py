@@ -24,7 +24,7 @@ from transferkit._validation import (
     with_plain_outputs,
 )
 from transferkit._versioning import VersionedEstimator
-from transferkit.encoders._term_projection import find_projection, join_terms
+from transferkit.encoders.term_projection import find_projection, join_terms
 from transferkit.heads import RidgeHead
 from transferkit.heads.linear._ridge import MAX_DECOMPOSED
 from transferkit.transfer._estimator import TransferMixin

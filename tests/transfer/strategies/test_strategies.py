@@ -30,7 +30,7 @@ from transferkit import (
     WordVectorEncoder,
     explain,
 )
-from transferkit.encoders._term_projection import find_projection, join_terms
+from transferkit.encoders.term_projection import find_projection, join_terms
 from transferkit.encoders.text._settings import find_text_settings
 
 SUBJECTS = {

@@ -23,8 +23,8 @@ from transferkit._validation import (
     with_plain_outputs,
 )
 from transferkit._versioning import VersionedEstimator
-from transferkit.encoders._term_projection import TermProjection
 from transferkit.encoders.networks._fine_tuning import LinearLayer, Network, UnitRowsLayer
+from transferkit.encoders.protocols import LinearForm, TermProjection
 from transferkit.encoders.text._analysis import warn_for_device
 from transferkit.encoders.text._blocks import TermStatistics, count_blocks
 from transferkit.encoders.text._lost_words import warn_of_lost_words, warn_of_unknown_texts
@@ -362,8 +362,26 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         """Column of each term."""
         return self.tfidf_.vocabulary_
 
-    def _term_projection(self):
-        """Return what carries knowledge from term to term: for strategies that train on the terms themselves."""
+    def as_linear(self):
+        """Return the encoder as a linear map of terms.
+
+        Returns
+        -------
+        form : LinearForm
+            TF-IDF, the projection onto the singular vectors, and rows of unit length.
+        """
+        check_is_fitted(self)
+        return LinearForm(self.tfidf_, projection=self._projection, norm="l2")
+
+    def term_projection(self):
+        """Return the singular vectors as one vector per term.
+
+        Returns
+        -------
+        projection : TermProjection
+            The encoder of terms, their vectors and inverse document frequencies.
+        """
+        check_is_fitted(self)
         return TermProjection(self.tfidf_, self._projection, self.tfidf_.idf_)
 
     def _to_network(self, X):

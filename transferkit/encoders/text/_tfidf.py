@@ -27,6 +27,7 @@ from transferkit._validation import (
     is_fitted,
 )
 from transferkit._versioning import VersionedEstimator
+from transferkit.encoders.protocols import LinearForm
 from transferkit.encoders.text._analysis import (
     TextSample,
     make_analysis,
@@ -450,6 +451,17 @@ class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, Tra
         rows.eliminate_zeros()
         rows.sort_indices()
         return [names[rows.indices[a:b]] for a, b in zip(rows.indptr[:-1], rows.indptr[1:], strict=True)]
+
+    def as_linear(self):
+        """Return the encoder as a linear map of terms.
+
+        Returns
+        -------
+        form : LinearForm
+            The encoder itself, whose features are the weights of terms.
+        """
+        check_is_fitted(self)
+        return LinearForm(self)
 
     def _set_terms(self, terms, columns, n_documents):
         """Become fitted with known terms: for encoders that count in their own way.

@@ -31,8 +31,8 @@ from transferkit._validation import (
     unchanged_on_error,
 )
 from transferkit._versioning import VersionedEstimator
-from transferkit.encoders._term_projection import TermProjection
 from transferkit.encoders.networks._fine_tuning import LinearLayer, Network, UnitRowsLayer
+from transferkit.encoders.protocols import LinearForm, TermProjection
 from transferkit.encoders.text._analysis import TextSample, make_analysis
 from transferkit.encoders.text._blocks import check_documents, count_given_terms
 from transferkit.encoders.text._lost_words import (
@@ -49,6 +49,7 @@ from transferkit.encoders.words._queries import WordQueriesMixin
 from transferkit.encoders.words._sources import WordSourcesMixin
 from transferkit.encoders.words._streaming import WordStreamingMixin
 from transferkit.encoders.words._subwords import add_unseen_words, learn_subwords
+from transferkit.exceptions import NotLinearError
 
 _TEXT_PARAMETERS = (
     "strip_accents",
@@ -484,8 +485,43 @@ class WordVectorEncoder(
             "_is_stale": False,
         }
 
-    def _term_projection(self):
-        """Return what carries knowledge from term to term: for strategies that train on the terms themselves."""
+    def as_linear(self):
+        """Return the encoder as a linear map of words.
+
+        Returns
+        -------
+        form : LinearForm
+            Counts of words, the weights of their mean, and their vectors. Words outside the vocabulary, which `subword`
+            gives vectors to, are not part of it.
+
+        Raises
+        ------
+        NotLinearError
+            If `pooling` takes a maximum.
+        """
+        check_is_fitted(self)
+        self._settle()
+        if "max" in self.pooling:
+            raise NotLinearError(f"WordVectorEncoder with pooling={self.pooling!r} is not linear in words")
+        weights = self._weights_of_words()
+        removed = self._common if self.pooling == "sif" else None
+        return LinearForm(self._words, weights, True, self._vectors, removed, self.norm)
+
+    def _weights_of_words(self):
+        """Return the weight of each word in the mean of a text; None where all weigh the same."""
+        if self.pooling == "sif":
+            return smooth_inverse_frequency(self._frequency, self.sif_weight)
+        return self._idf if self.pooling == "tfidf" else None
+
+    def term_projection(self):
+        """Return the word vectors with the encoder of words that they belong to.
+
+        Returns
+        -------
+        projection : TermProjection
+            The encoder of words, their vectors and inverse document frequencies.
+        """
+        check_is_fitted(self)
         self._settle()
         return TermProjection(self._words, self._vectors, self._idf)
 

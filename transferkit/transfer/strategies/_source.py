@@ -11,7 +11,8 @@ from sklearn.preprocessing import FunctionTransformer
 from transferkit._validation import check_is_fitted, read_feature_names, take_rows
 from transferkit.encoders import TfidfEncoder
 from transferkit.encoders._pretrained import PretrainedEncoder
-from transferkit.encoders._term_projection import TermProjection, join_terms
+from transferkit.encoders.protocols import TermProjection
+from transferkit.encoders.term_projection import join_terms
 from transferkit.heads import LogisticHead
 from transferkit.heads.linear._fold_scores import average_folds
 from transferkit.heads.linear._prior import match_prior

@@ -9,8 +9,9 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from transferkit._validation import count_inner_frames
-from transferkit.encoders._term_projection import find_projection, join_terms, may_pair
 from transferkit.encoders.networks._fine_tuning import find_trainable
+from transferkit.encoders.protocols import ProjectsTerms
+from transferkit.encoders.term_projection import find_projection, join_terms, may_pair
 from transferkit.transfer._outcome import Outcome, is_better, is_clearly_better, make_row
 from transferkit.transfer._settings import LOOSE_TOL, read_settings
 from transferkit.transfer._task import AllClasses, ClassificationTask
@@ -185,7 +186,7 @@ def _check_prior(estimator, is_text, settings):
             "strategy='prior' works on the words of texts, and X holds rows of numbers. Use strategy='frozen'."
         )
     encoder = estimator._make_encoder(is_text, "prior")
-    can = hasattr(encoder, "_term_projection") or _find_projection(estimator) is not None
+    can = isinstance(encoder, ProjectsTerms) or _find_projection(estimator) is not None
     if not can:
         name = type(getattr(encoder, "encoder_", encoder)).__name__
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What an encoder knows of each term, for models that train on the terms themselves."""
+"""Term vectors of encoders, joined with the terms of labelled texts, for models that are trained on terms."""
 
 from typing import NamedTuple
 
@@ -10,19 +10,11 @@ from transferkit._algorithms.text.vocabulary import find_terms
 from transferkit._algorithms.text.vocabulary_merging import to_vocabulary
 from transferkit._validation import is_fitted
 from transferkit.encoders._pretrained import PretrainedEncoder
+from transferkit.encoders.protocols import ProjectsTerms, TermProjection
 from transferkit.encoders.text._analysis import make_analysis
 from transferkit.encoders.text._tfidf import TfidfEncoder
 
-
-class TermProjection(NamedTuple):
-    """Rows of weighted terms times `vectors` are the encoder's features, before any normalisation of rows.
-
-    An encoder for which this holds returns it from `_term_projection()`.
-    """
-
-    words: TfidfEncoder  # fitted; its columns are the rows of `vectors`
-    vectors: np.ndarray  # (n_terms, n_components)
-    idf: np.ndarray  # (n_terms,), of the unlabelled texts
+__all__ = ["Terms", "find_projection", "join_terms", "may_pair"]
 
 
 class Terms(NamedTuple):
@@ -32,7 +24,7 @@ class Terms(NamedTuple):
     vectors: np.ndarray  # (n_known, n_components); the first columns are the encoder's
 
 
-def find_projection(encoder):
+def find_projection(encoder) -> TermProjection | None:
     """Return the term projection of a fitted encoder, of a frozen one, or of the first part that has one.
 
     Parameters
@@ -50,9 +42,7 @@ def find_projection(encoder):
     if isinstance(encoder, FeatureUnion):
         found = [find_projection(part) for _, part in encoder.transformer_list if not isinstance(part, str)]
         return next((projection for projection in found if projection is not None), None)
-    if not hasattr(encoder, "_term_projection") or not is_fitted(encoder):
-        return None
-    return encoder._term_projection()
+    return encoder.term_projection() if isinstance(encoder, ProjectsTerms) and is_fitted(encoder) else None
 
 
 def may_pair(projection):

@@ -1,0 +1,58 @@
+"""Contracts between encoders and the packages that use them, beyond scikit-learn's API."""
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from transferkit.encoders.text._tfidf import TfidfEncoder
+
+__all__ = ["LinearForm", "LinearInTerms", "ProjectsTerms", "TermProjection"]
+
+
+class LinearForm(NamedTuple):
+    """A text encoder as a linear map of the terms of a text.
+
+    Features are computed from a row of `vectorizer` in this order: multiply each term by its weight; divide the row by
+    its sum, if it is averaged; multiply by the projection; subtract the component along the removed direction; divide
+    by the norm.
+    """
+
+    vectorizer: "TfidfEncoder"  # fitted: one column per term
+    weights: np.ndarray | None = None  # (n_terms,), None for ones
+    averages: bool = False
+    projection: np.ndarray | None = None  # (n_terms, n_features), None for the identity
+    removed: np.ndarray | None = None  # (n_features,), a unit vector
+    norm: str | None = None  # 'l2', or None to leave the features as they are
+
+
+@runtime_checkable
+class LinearInTerms(Protocol):
+    """A text encoder whose features are linear in the terms of a text, except for their norm."""
+
+    def as_linear(self) -> LinearForm:
+        """Return the fitted encoder as a linear map of terms.
+
+        Raises
+        ------
+        NotLinearError
+            If its parameters make it non-linear; they are named.
+        """
+        ...
+
+
+class TermProjection(NamedTuple):
+    """One vector per term: rows of term weights times `vectors` are features of texts, before any normalisation."""
+
+    words: "TfidfEncoder"  # fitted; its columns are the rows of `vectors`
+    vectors: np.ndarray  # (n_terms, n_components)
+    idf: np.ndarray  # (n_terms,), inverse document frequencies in the unlabelled texts
+
+
+@runtime_checkable
+class ProjectsTerms(Protocol):
+    """A text encoder with one vector per term, from which models of the terms themselves can start."""
+
+    def term_projection(self) -> TermProjection:
+        """Return the vectors of the terms of the fitted encoder."""
+        ...
