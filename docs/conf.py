@@ -50,7 +50,7 @@ html_theme_options = {
 }
 html_sidebars = {"figures": [], "troubleshooting": [], "how-it-works": []}
 
-autodoc_typehints = "none"  # the docstrings say them in words
+autodoc_typehints = "none"  # the docstrings describe the types
 autodoc_default_options = {
     "members": True,
     "inherited-members": "BaseEstimator,ClassifierMixin,RegressorMixin,TransformerMixin,"
@@ -114,12 +114,12 @@ SEE_ALSO = re.compile(r"^()(?:transferkit\.)?(\w+)(?= : [A-Z])")
 
 
 def tidy_docstring(app, what, name, obj, options, lines):
-    """Keep names such as coef_ from being read as references, and lead top names to the rooms that are shown."""
+    """Keep names such as coef_ from being read as references, and link top-level names to their packages."""
     see_also = lines.index("See Also") if "See Also" in lines else len(lines)
     for i, line in enumerate(lines):
         if see_also < i and line == "Notes":
             see_also = len(lines)
-        if see_also < i and (found := SEE_ALSO.match(line)) and found[2] in transferkit._ROOM_OF_NAME:
+        if see_also < i and (found := SEE_ALSO.match(line)) and found[2] in transferkit._PACKAGE_OF_NAME:
             line = SEE_ALSO.sub(lengthen, line).lstrip("~")
         if not line.lstrip().startswith((">>>", "...")):
             line = NAME_WITH_UNDERSCORE.sub(lambda match: match[0] if match[1] else r"\_", line)
@@ -127,9 +127,9 @@ def tidy_docstring(app, what, name, obj, options, lines):
 
 
 def lengthen(match):
-    """Return the name with its room, where it has one and is not of the room of model files."""
-    room = transferkit._ROOM_OF_NAME.get(match[2], "persistence")
-    return match[0] if room == "persistence" else f"~transferkit.{room}.{match[2]}"
+    """Return the name with its package, unless that is the package of model files."""
+    package = transferkit._PACKAGE_OF_NAME.get(match[2], "persistence")
+    return match[0] if package == "persistence" else f"~transferkit.{package}.{match[2]}"
 
 
 def setup(app):

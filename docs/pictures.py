@@ -1,4 +1,4 @@
-"""The pictures of the page on how it works, each computed from the package's own code."""
+"""The plots of the page on how it works, each computed with the package itself."""
 
 import warnings
 
@@ -17,12 +17,12 @@ BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"
 
 
 def draw_all(folder):
-    """Draw those pictures that are not in the folder yet; `make clean` makes them anew.
+    """Draw the plots that are not in the folder yet; `make clean` removes them.
 
     Parameters
     ----------
     folder : Path
-        Made if it does not exist.
+        Created if it does not exist.
     """
     folder.mkdir(exist_ok=True)
     docstrings = None
@@ -37,7 +37,7 @@ def draw_all(folder):
 
 
 def draw_vocabulary_growth(ax, docstrings):
-    """Draw terms against texts: why the vocabulary, not the tokens, is where work should happen."""
+    """Draw terms against texts: work on the vocabulary costs less than work on the tokens."""
     sizes = np.unique(np.logspace(1.5, np.log10(len(docstrings.data)), 9).astype(int))
     order = np.random.default_rng(0).permutation(len(docstrings.data))
     tokens, terms = [], []

@@ -2,8 +2,8 @@
 02 One encoder, many tasks
 ==========================
 
-Three tasks learn from one pretrained encoder. All of them are predicted in one pass over the texts, and saved beside
-one copy of what they share.
+Three tasks share one pretrained encoder. All of them are predicted in one pass over the texts and saved with a single
+copy of the encoder.
 """
 
 import tempfile
@@ -20,7 +20,7 @@ held_out = np.random.default_rng(0).random(len(texts)) < 1 / 3
 encoder = WordVectorEncoder(100, min_count=3).fit(texts[~held_out])
 
 # %%
-# Each task has its own labels, sixteen a class, and its own texts.
+# Each task has its own texts and labels, sixteen per class.
 tasks = {
     "package": (docstrings.package, ["joblib", "scipy"]),
     "kind": (docstrings.kind, ["class", "function", "method"]),
@@ -44,7 +44,7 @@ for task, (labels, classes) in tasks.items():
     print(f"{task:8s} {len(classes)} classes, chance {1 / len(classes):.0%}: {accuracy:.1%} of {known.sum()}")
 
 # %%
-# Saved and loaded, the tasks still answer together.
+# After saving and loading, the tasks still predict together.
 with tempfile.TemporaryDirectory() as folder:
     model.save_tasks(folder)
     print({path.name: f"{path.stat().st_size / 1e6:.1f} MB" for path in sorted(Path(folder).iterdir())})

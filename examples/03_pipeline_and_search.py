@@ -2,8 +2,8 @@
 03 Pipeline and GridSearchCV
 ============================
 
-Everything is a scikit-learn estimator. A pretrained encoder survives ``clone``, so it can stand in a Pipeline under a
-grid search, and each text is encoded once, whatever the number of folds and candidates.
+Everything is a scikit-learn estimator. A pretrained encoder survives ``clone``, so it works in a Pipeline inside a
+grid search, and each text is encoded once, however many folds and candidates there are.
 """
 
 import time
@@ -23,7 +23,7 @@ texts, labels = np.array(docstrings.data, dtype=object)[kept], docstrings.target
 train, test, y_train, y_test = train_test_split(texts, labels, train_size=400, random_state=0, stratify=labels)
 
 # %%
-# Two encoders are fitted once, on all texts, without labels.
+# Two encoders are fitted once on all texts, without labels.
 encoders = {n: PretrainedEncoder(LSAEncoder(n).fit(docstrings.data)) for n in (50, 200)}
 
 # %%

@@ -2,8 +2,8 @@
 04 Tuning a head in one batched fit
 ===================================
 
-``LogisticHeadCV`` trains all folds and all strengths of the penalty as one problem. The scores are those of a grid
-search that fits them one by one, up to what ending a fold a little earlier changes.
+``LogisticHeadCV`` fits all folds and all values of C (inverse regularisation strength) as one problem. Its scores agree
+with those of a grid search that fits them one by one, up to the tolerance of the folds' fits.
 """
 
 import time
@@ -18,10 +18,10 @@ from transferkit import LogisticHead, LogisticHeadCV
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X / 16, y, train_size=200, random_state=0, stratify=y)
-LogisticHead().fit(X_train[:100], y_train[:100])  # the first fit loads torch; this is not to be timed
+LogisticHead().fit(X_train[:100], y_train[:100])  # the first fit imports torch, which should not be timed
 
 # %%
-# Ten candidates in five folds: fifty fits, and one on all rows.
+# Ten candidates in five folds: fifty fits, and one on all samples.
 Cs = np.logspace(-3, 3, 10)
 
 
@@ -37,11 +37,11 @@ rival_seconds, one_by_one = timed(GridSearchCV(LogisticRegression(max_iter=1000,
 print(f"LogisticHeadCV                   {seconds:.2f} s, best C {batched.C_:.3g}")
 print(f"GridSearchCV, LogisticRegression {rival_seconds:.2f} s, best C {one_by_one.best_params_['C']:.3g}")
 ours, theirs = (search.cv_results_["mean_test_score"] for search in (batched, one_by_one))
-print(f"largest difference of mean scores: {100 * np.abs(ours - theirs).max():.2f} points")
+print(f"largest difference of mean scores: {100 * np.abs(ours - theirs).max():.2f} percentage points")
 
 # %%
-# Few labels do not say which C is best. ``refit="average"`` does not pick one: it weighs candidates by the likelihood
-# that they give to held-out rows.
+# A few labels cannot determine the best C reliably. ``refit="average"`` averages the candidates instead, weighted by
+# their likelihood on held-out samples.
 averaged = LogisticHeadCV(Cs=Cs, cv=5, refit="average").fit(X_train, y_train)
 print(f"test accuracy: best C {batched.score(X_test, y_test):.1%}, average {averaged.score(X_test, y_test):.1%}")
 

@@ -2,8 +2,8 @@
 05 A network that someone else trained
 ======================================
 
-Load a torch network, replace its output layer, and train the new one: with Adam for classes, with stochastic gradient
-descent under squared error for numbers. Then let the whole network learn on.
+Load a pretrained torch network, replace its output layer, and train the new one: with Adam for classification, with
+stochastic gradient descent on the squared error for regression. Then fine-tune the whole network.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ X, y = load_digits(return_X_y=True)
 X = (X / 16).astype(np.float32)
 
 # %%
-# The network: somebody trained it on the digits 0 to 4, and it knows these alone. A real one would be read with
+# The network was trained by someone else on the digits 0 to 4 only. A real one would be loaded with
 # ``network.load_state_dict(torch.load(path, weights_only=True))``.
 torch.manual_seed(0)
 layers = [torch.nn.Conv2d(1, 16, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(16, 32, 3), torch.nn.ReLU()]
@@ -33,8 +33,8 @@ for batch in torch.randperm(len(theirs)).repeat(10).split(64):
     optimiser.step()
 
 # %%
-# Our task: the digits 5 to 9, ten labels each. Layer "5" is the one before the output; a new output layer is trained on
-# its features with Adam. The same layer on bare pixels is what there is without transfer.
+# Our task: the digits 5 to 9, ten labels each. Layer "5" precedes the output layer; a new output layer is trained on
+# its features with Adam. The baseline without transfer is the same layer on raw pixels.
 encoder = TorchEncoder(network, output="5", input_shape=(1, 8, 8)).fit()
 few, test, y_few, y_test = train_test_split(X[y >= 5], y[y >= 5], train_size=50, random_state=0, stratify=y[y >= 5])
 head = MLPHeadClassifier((), solver="adam", learning_rate_init=3e-3, max_iter=300, random_state=0)
@@ -45,8 +45,8 @@ print(f"then all layers                 {tuned.score(test, y_test):.1%}")
 print(f"output layer on pixels          {head.fit(few, y_few).score(test, y_test):.1%}")
 
 # %%
-# Numbers: by how many degrees was an image turned? SGD minimises the squared error, on features of unit scale, without
-# which its steps diverge. Nothing in the network was trained for this: compare with pixels, always.
+# Regression: by how many degrees was an image rotated? SGD minimises the squared error on standardised features,
+# without which it diverges. The network was not trained for this, so always compare with pixels.
 degrees = np.random.default_rng(0).uniform(-30, 30, 900)
 turned = np.stack([rotate(x.reshape(8, 8), d, reshape=False).ravel() for x, d in zip(X[:900], degrees, strict=True)])
 head = MLPHeadRegressor((), loss="squared_error", solver="sgd", learning_rate_init=3e-3, max_iter=200, random_state=0)

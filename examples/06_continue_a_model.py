@@ -2,12 +2,12 @@
 06 Continue a model on a new task
 =================================
 
-A saved TF-IDF and logistic regression model, trained on many labels, is the start of a task with few: its weights are
-pulled towards those of the source, matched by word and by class (L2-SP), instead of towards zero.
+A saved TF-IDF and logistic regression model, trained on many labels, is the source of a task with few: the new weights
+are regularised towards those of the source, matched by word and by class (L2-SP), instead of towards zero.
 
-The texts are docstrings, the classes packages, and source and target come from different parts of each package. With
-20 Newsgroups the classes are the first parts of the groups' names: ``TRANSFERKIT_20NEWSGROUPS=FOLDER python
-examples/06_continue_a_model.py`` reads it from scikit-learn's data home.
+The texts are docstrings, the classes packages, and source and target come from different parts of each package. With 20
+Newsgroups the classes are the first parts of the groups' names: ``TRANSFERKIT_20NEWSGROUPS=FOLDER python
+examples/06_continue_a_model.py`` reads them from scikit-learn's data home.
 """
 
 import os
@@ -28,26 +28,26 @@ if folder := os.environ.get("TRANSFERKIT_20NEWSGROUPS"):
 else:
     docstrings = load_docstrings(["numpy", "scipy", "sklearn"], remove_examples=True)
     texts, groups = np.array(docstrings.data, dtype=object), docstrings.target
-topics = np.array([group.split(".")[0] for group in groups])  # what is to be predicted
+topics = np.array([group.split(".")[0] for group in groups])  # the labels
 in_source = np.isin(groups, np.unique(groups)[::2])  # every other group
 rng = np.random.default_rng(0)
 in_test = ~in_source & (rng.random(len(texts)) < 0.5)
 
 # %%
-# The source model: trained once, on all labels of its groups, and saved.
+# The source model is trained once, on all labels of its groups, and saved.
 source = make_pipeline(TfidfEncoder(sublinear_tf=True), LogisticHead(C=10.0)).fit(texts[in_source], topics[in_source])
 path = os.path.join(tempfile.mkdtemp(), "source.tk")
 save(source, path)
 print(f"source: {in_source.sum()} labels of {len(np.unique(groups[in_source]))} groups")
-print(f"source as it is, on the other groups: {source.score(texts[in_test], topics[in_test]):.1%}\n")
+print(f"source without further training, on the other groups: {source.score(texts[in_test], topics[in_test]):.1%}\n")
 
 # %%
-# The target task: few labels from the groups that the source has not seen.
-print("labels a class  scratch  continued")
+# The target task has few labels, from the groups that the source has not seen.
+print("labels per class  scratch  continued")
 for n_labels in (4, 16, 64):
     pools = [np.flatnonzero((topics == topic) & ~in_source & ~in_test) for topic in np.unique(topics)]
     few = np.concatenate([rng.choice(pool, n_labels, replace=False) for pool in pools])
     scratch = TransferClassifier(strategy="scratch").fit(texts[few], topics[few])
     continued = TransferClassifier(source=path).fit(texts[few], topics[few])
     scores = [model.score(texts[in_test], topics[in_test]) for model in (scratch, continued)]
-    print(f"{n_labels:14d}  {scores[0]:7.1%}  {scores[1]:9.1%}  ({continued.strategy_})")
+    print(f"{n_labels:16d}  {scores[0]:7.1%}  {scores[1]:9.1%}  ({continued.strategy_})")

@@ -2,7 +2,7 @@
 07 Optimisers, learning rates and batch sizes
 =============================================
 
-One network, one task, one thing changed at a time: how fast does the loss fall, and what is the test accuracy?
+One network and one task, changing one setting at a time: how fast does the loss fall, and what is the test accuracy?
 """
 
 import matplotlib.pyplot as plt
@@ -38,20 +38,20 @@ def draw(heads, title, quantity):
 
 
 # %%
-# Optimisers at the learning rate that suits each: plain steps take long ones, adaptive steps short ones.
+# Optimisers, each at a suitable learning rate: larger for plain gradient descent, smaller for adaptive methods.
 rates = {"sgd": 0.1, "momentum": 0.02, "nesterov": 0.02, "adagrad": 0.02, "rmsprop": 0.002, "adam": 0.004}
 settings = {name: {"solver": name, "learning_rate_init": rate} for name, rate in rates.items()}
 draw(compare(settings, early_stopping=True), "Optimisers", "validation_score")
 
 # %%
-# Schedules of the learning rate, all from a rate that is a little too high for a constant one.
+# Learning rate schedules, all starting from a rate slightly too high for a constant schedule.
 schedules = ["constant", "step", "inverse", "cosine", "one_cycle"]
 schedules = {name: {"learning_rate": name} for name in schedules} | {"constant, warm-up": {"warmup": 5}}
 heads = compare(schedules, solver="adam", learning_rate_init=0.02)
 draw(heads, "Schedules of the learning rate", "learning_rate")
 
 # %%
-# Schedules of the batch size: larger batches calm the last epochs as smaller learning rates do.
+# Batch size schedules: larger batches reduce gradient noise in the last epochs, like smaller learning rates.
 batches = {f"constant {n}": {"batch_size": n} for n in (16, 256)}
 batches |= {"grow from 16": {"batch_size": 16, "batch_schedule": "grow", "batch_epochs": 6}}
 batches |= {"decay from 256": {"batch_size": 256, "batch_schedule": "decay", "batch_epochs": 6}}

@@ -1,8 +1,8 @@
 """
-08 First weights, and small models
+08 Initialisation and small models
 ==================================
 
-First weights decide how training begins. After it, most weights can be dropped or kept in fewer bits.
+Initial weights affect the start of training. Afterwards most weights can be pruned, or stored with fewer bits.
 """
 
 import matplotlib.pyplot as plt
@@ -19,8 +19,9 @@ X_train, X_valid, y_train, y_valid = train_test_split(X_train, y_train, random_s
 options = {"learning_rate_init": 3e-3, "batch_size": 64, "tol": None, "random_state": 0}
 
 # %%
-# First weights: "random" ones of size 0.01 lose the signal in four layers, "orthogonal" and "kaiming" ones keep its
-# size. Instead of a name there may be arrays or a fitted head: the last one takes over hidden layers for 0 to 4.
+# Initial weights: "random" ones of scale 0.01 lose the signal over four layers, "orthogonal" and "kaiming" ones
+# preserve it. Arrays or a fitted head may be given instead of a name: the last one reuses hidden layers trained on 0 to
+# 4.
 source = MLPHeadClassifier((64, 64, 64), max_iter=30, **options).fit(X_train[y_train < 5], y_train[y_train < 5])
 ax = plt.subplots()[1]
 for name in ("random", "normal", "xavier", "kaiming", "orthogonal", source):
@@ -33,8 +34,8 @@ ax.legend()
 plt.show()
 
 # %%
-# Drop the smallest weights after training, and train the rest again; or drop them while training goes on; or keep all
-# of them in 16 or 8 bits; or name a number of bytes and let held-out rows find the best way to fit.
+# Prune the smallest weights after training and retrain the rest; or prune gradually during training; or store all of
+# them with 16 or 8 bits; or set a budget of bytes, and held-out samples select the best method.
 head = MLPHeadClassifier(128, max_iter=60, **options).fit(X_train, y_train)
 shares = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
 found = {"pruned after training": [prune(head, share) for share in shares]}

@@ -2,8 +2,8 @@
 09 Clusters, a map and an autoencoder
 =====================================
 
-Three encoders of rows of numbers learn from digits without labels: what do they see, and what are their features worth
-with five labels a class?
+Three encoders are fitted on unlabelled digits: what do they learn, and how useful are their features with five labels
+per class?
 """
 
 import matplotlib.pyplot as plt
@@ -25,8 +25,8 @@ autoencoder = AutoencoderEncoder((128,), n_components=16, max_iter=40).fit(X_tra
 
 
 # %%
-# Centres of clusters, digits as the autoencoder rebuilds them from 16 numbers, and the map: the colour is the distance
-# between neighbours, the number the digit that a unit wins most often.
+# Cluster centres, digits reconstructed by the autoencoder from 16 numbers, and the map: the colour is the distance
+# between neighbouring units, the number the digit most often mapped to a unit.
 def tile(images, n_columns):
     """Return images side by side as one picture."""
     rows = [np.hstack([np.pad(image.reshape(8, 8), 1) for image in row]) for row in images.reshape(-1, n_columns, 64)]
@@ -49,7 +49,7 @@ ax.set_title("Self-organising map")
 plt.show()
 
 # %%
-# Logistic regression on the features of each, means of three draws of five labels a class.
+# Logistic regression on the features of each, averaged over three samples of five labels per class.
 draws = [few for few, _ in StratifiedShuffleSplit(3, train_size=50, random_state=0).split(X_train, y_train)]
 encoders = {"pixels": FunctionTransformer(), "clusters": clusters, "patches": patches}
 encoders |= {"map": som, "autoencoder": autoencoder}

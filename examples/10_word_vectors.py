@@ -2,7 +2,7 @@
 10 Word vectors
 ===============
 
-Train word vectors on your own texts, look at them, keep them in a file, and read those that others made.
+Train word vectors on your own texts, query them, save them to a file, and load pretrained ones.
 """
 
 import tempfile
@@ -17,8 +17,8 @@ from transferkit.datasets import load_docstrings
 docstrings = load_docstrings(["scipy", "joblib"], remove_examples=True)
 
 # %%
-# Train: counts of words that stand near each other, factorised. ``method="glove"`` and ``"sgns"`` train on from there.
-# With ``subword=True`` unseen words get a vector from their spelling.
+# Train: factorise co-occurrence counts. ``method="glove"`` and ``"sgns"`` continue training from there.
+# With ``subword=True`` unseen words get a vector from their character n-grams.
 encoder = WordVectorEncoder(100, min_count=3, subword=True).fit(docstrings.data)
 print(f"{len(encoder.vocabulary_)} words of {len(docstrings.data)} texts")
 
@@ -31,13 +31,13 @@ print("rows / columns:", round(float(encoder.similarity("rows", "columns")), 2))
 print("not in the texts: 'eigenvaluewise' ~", [word for word, _ in encoder.most_similar("eigenvaluewise", n=3)])
 
 # %%
-# Keep and load: the vectors are mapped from the file, so it loads in no time, however large.
+# Save and load: the vectors are memory-mapped, so loading is instant, whatever the size.
 folder = Path(tempfile.mkdtemp())
 save(encoder, folder / "words.tk")
 print(f"{(folder / 'words.tk').stat().st_size / 1e6:.1f} MB;", load(folder / "words.tk").most_similar("sparse", n=2))
 
 # %%
-# Vectors of others: text files of word2vec, GloVe and fastText. ``restrict_to`` reads only the words you need.
+# Pretrained vectors: text files of word2vec, GloVe and fastText. ``restrict_to`` reads only the words you need.
 words = ["matrix", "vector", "sparse", "dense", "filter", "signal", "frequency", "mean", "variance", "distribution"]
 words += ["integral", "derivative", "spline", "interpolation", "file", "read", "write", "image", "pixel", "cache"]
 rows = {word: encoder.vectors_[row] for word, row in encoder.vocabulary_.items()}
@@ -47,7 +47,7 @@ loaded = WordVectorEncoder.from_file(folder / "glove.txt", restrict_to=words)
 print(f"{len(loaded.vocabulary_)} of {len(encoder.vocabulary_)} vectors read")
 
 # %%
-# The cosines of these words: what belongs together is dark.
+# Cosine similarities of these words: related words are dark.
 names = list(loaded.vocabulary_)
 vectors = loaded.vectors_ / np.linalg.norm(loaded.vectors_, axis=1, keepdims=True)
 order = [names.index(word) for word in words]

@@ -2,8 +2,8 @@
 11 Choosing among pretrained encoders
 =====================================
 
-Which of several pretrained encoders suits a task? ``rank_encoders`` judges them by the task's labels without training
-a model. Here the truth is found out as well: the accuracy on test texts after training on each.
+Which of several pretrained encoders suits a task? ``rank_encoders`` scores them on the task's labels without training
+a model. Here its ranking is compared with the ground truth: the test accuracy after training on each.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ few, test, y_few, y_test = train_test_split(
 )
 
 # %%
-# The candidates: made of other texts (joblib's), of these, of few numbers and of many.
+# The candidates: fitted on other texts (joblib's) or on these, with few or many components.
 candidates = {
     "words of joblib, 100": WordVectorEncoder(100, min_count=2).fit(texts[package == "joblib"]),
     "LSA of joblib, 100": LSAEncoder(100).fit(texts[package == "joblib"]),
@@ -32,7 +32,7 @@ candidates = {
 }
 
 # %%
-# The truth, to compare with: train on each and test.
+# The ground truth: train on each and test.
 truth = {
     name: TransferClassifier(encoder, strategy="frozen").fit(few, y_few).score(test, y_test)
     for name, encoder in candidates.items()
@@ -44,4 +44,4 @@ for metric in ("logme", "knn", "cv"):
     for name, score in zip(ranking["encoder"], ranking["score"], strict=True):
         print(f"  {name:22s} {score:8.3f}   test accuracy {truth[name]:.1%}")
     lost = max(truth.values()) - truth[str(ranking["encoder"][0])]
-    print(f"  taking its first choice costs {100 * lost:.1f} points against the best\n")
+    print(f"  its first choice loses {100 * lost:.1f} percentage points to the best\n")

@@ -2,8 +2,8 @@
 12 Explaining a prediction
 ==========================
 
-The model that transfer makes of texts is linear in their words, so a prediction can be taken apart exactly: what each
-word adds, and how much of that was learned from the labels or came from pretraining.
+The transfer model is linear in the words of a text, so a prediction can be decomposed exactly: the contribution of each
+word, and how much of it comes from the labels and how much from pretraining.
 """
 
 import matplotlib.pyplot as plt
@@ -21,23 +21,23 @@ encoder = WordVectorEncoder(100, min_count=3).fit(texts)
 model = TransferClassifier(encoder, strategy="prior", cv=3).fit(texts[few], labels[few])
 
 # %%
-# The words of highest weight for each class.
+# The words of largest weight for each class.
 for label, terms in top_terms(model, n=6).items():
     print(f"{label:15s}", [term for term, _ in terms])
 
 # %%
-# One text. In a notebook (and on this page) its words are coloured: blue speaks for the class, orange against it.
+# One text. A notebook (and this page) colours its words: blue supports the class, orange opposes it.
 explanation = explain(model, "Compute the Cholesky factor of a banded matrix, given its upper or lower diagonals.")
 explanation
 
 # %%
-# Contributions and intercept add up to the decision value, up to rounding.
+# The contributions and the intercept add up to the decision value, up to rounding.
 decision = model.decision_function([explanation.text])[0]
 print("predicted:", model.predict([explanation.text])[0])
 print("largest difference between the sums and the decision values:", np.abs(explanation.decision - decision).max())
 
 # %%
-# Words that no labelled text contains count all the same, by their pretrained vectors.
+# Words that occur in no labelled text contribute through their pretrained vectors.
 column = int(np.argmax(decision))
 order = np.argsort(-np.abs(explanation.contributions[:, column]))[:10][::-1]
 fig, ax = plt.subplots(figsize=(8, 5))

@@ -2,8 +2,8 @@
 13 Serving a model
 ==================
 
-A model file answers over HTTP, with a route of your own beside those that are there. ``transferkit serve MODEL.tk`` is
-the same from the command line; so is ``python examples/13_serving.py --port 8000``, with the extra route.
+Serve a model file over HTTP, with a custom route beside the built-in ones. ``transferkit serve MODEL.tk`` does the same
+from the command line; ``python examples/13_serving.py --port 8000`` adds the custom route.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from transferkit.cli import make_app
 from transferkit.datasets import load_docstrings
 
 # %%
-# A model to serve: pretrained without labels, then fine-tuned on four.
+# A model to serve: pretrained without labels, then fine-tuned on four labels.
 encoder = LSAEncoder(n_components=64).fit(load_docstrings(["sklearn", "joblib"], remove_examples=True).data)
 texts = ["fit a linear model", "ridge regression", "run jobs in parallel", "cache results on disk"]
 labels = ["learning", "learning", "running", "running"]
@@ -25,7 +25,7 @@ path = Path(tempfile.mkdtemp()) / "model.tk"
 save(TransferClassifier(encoder, strategy="frozen").fit(texts, labels), path, card={"task": "example"})
 
 # %%
-# The app loads the file without torch, and loads it again when it is replaced.
+# The app loads the file without torch, and reloads it when it is replaced.
 app = make_app(path, max_texts=20)
 
 
@@ -36,7 +36,7 @@ def classes():
 
 
 # %%
-# Questions, as a client asks them. Too many texts at once are refused.
+# Requests of a client. Too many texts at once are rejected.
 with TestClient(app) as client:
     text = "logistic loss with an L2 penalty"
     print("GET /classes ", client.get("/classes").json())
@@ -47,7 +47,7 @@ with TestClient(app) as client:
     print("too many     ", client.post("/predict", json={"texts": [text] * 21}).status_code)
 
 # %%
-# With a port, the questions may come from anywhere on this machine.
+# With a port, requests may come from anywhere on this machine.
 parser = argparse.ArgumentParser()
 parser.add_argument("--port", type=int)
 if (port := parser.parse_args().port) is not None:

@@ -1,4 +1,4 @@
-"""Fixtures that more than one room's tests use."""
+"""Fixtures that tests of several packages use."""
 
 import subprocess
 import sys

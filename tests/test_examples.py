@@ -13,7 +13,7 @@ EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("[0-9]*.py"))
 
 # A line that each prints, with figures left out, as evidence that it came to its end.
 LAST_LINES = {
-    "01": r"gained \(points\): \[.*\]",
+    "01": r"gain \(percentage points\): \[.*\]",
     "02": r"\{'area': '\S+', 'kind': '\S+', 'package': '\S+'\}",
     "03": r"best on 1?\d{3} test texts: \d\d\.\d%",
     "04": r"test accuracy: best C \d\d\.\d%, average \d\d\.\d%",
@@ -23,7 +23,7 @@ LAST_LINES = {
     "08": r"fitted into a budget \['.*'\]",
     "09": r"autoencoder +16 features  \d\d\.\d%",
     "10": r"20 of \d+ vectors read",
-    "11": r"  taking its first choice costs \d+\.\d points against the best",
+    "11": r"  its first choice loses \d+\.\d percentage points to the best",
     "12": r"words of the text in no labelled text: \[.*\]",
     "13": "too many      422",
 }

@@ -12,11 +12,11 @@ from numpydoc.validate import validate
 
 import transferkit
 
-ROOMS = [
+PACKAGES = [
     "transferkit",
     *(
-        f"transferkit.{room}"
-        for room in (
+        f"transferkit.{package}"
+        for package in (
             "adaptation",
             "compression",
             "datasets",
@@ -53,26 +53,26 @@ IGNORED_CHECKS = {
 
 
 def public_objects():
-    for room in ROOMS:
-        module = importlib.import_module(room)
+    for package in PACKAGES:
+        module = importlib.import_module(package)
         for name in module.__all__:
             if not inspect.ismodule(getattr(module, name)):
-                yield f"{room}.{name}"
+                yield f"{package}.{name}"
 
 
 def public_methods():
     for name in sorted(set(public_objects())):
-        room, _, class_name = name.rpartition(".")
-        cls = getattr(importlib.import_module(room), class_name)
-        if inspect.isclass(cls) and room == "transferkit":
+        package, _, class_name = name.rpartition(".")
+        cls = getattr(importlib.import_module(package), class_name)
+        if inspect.isclass(cls) and package == "transferkit":
             for method, function in vars(cls).items():
                 if not method.startswith("_") and callable(function):
                     yield f"{name}.{method}"
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_all_is_true_and_sorted(room):
-    module = importlib.import_module(room)
+@pytest.mark.parametrize("package", PACKAGES)
+def test_all_is_true_and_sorted(package):
+    module = importlib.import_module(package)
     assert list(module.__all__) == sorted(
         module.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name)
     )
@@ -85,9 +85,9 @@ def test_lazy_names_and_all_agree():
     assert set(transferkit.__all__) <= set(dir(transferkit))
 
 
-@pytest.mark.parametrize("room", ["", ".encoders", ".heads", ".persistence", ".transfer"])
-def test_type_checkers_see_the_names_that_are_imported_when_asked(room):
-    module = importlib.import_module(f"transferkit{room}")
+@pytest.mark.parametrize("package", ["", ".encoders", ".heads", ".persistence", ".transfer"])
+def test_type_checkers_see_the_names_that_are_imported_when_asked(package):
+    module = importlib.import_module(f"transferkit{package}")
     [block] = [node for node in ast.parse(Path(module.__file__).read_text()).body if isinstance(node, ast.If)]
     found = {alias.name: node.module for node in block.body for alias in node.names}
     assert set(found) == set(module.__all__)

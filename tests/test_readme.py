@@ -1,4 +1,4 @@
-"""The README tells the truth: its example runs, and its map shows the rooms there are."""
+"""The README tells the truth: its example runs, and its map shows the packages there are."""
 
 import re
 from pathlib import Path
@@ -18,12 +18,12 @@ def test_example_runs(tmp_path, monkeypatch, capsys):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["encoder.tk", "model.tk"]
 
 
-def test_map_shows_every_room():
+def test_map_shows_every_package():
     package = Path(transferkit.__file__).parent
-    rooms = {path.name for path in package.iterdir() if path.is_dir() and (path / "__init__.py").exists()}
+    packages = {path.name for path in package.iterdir() if path.is_dir() and (path / "__init__.py").exists()}
     files = {path.name for path in package.glob("*.py")} - {"__init__.py", "__main__.py"}
     shown = set(re.findall(r"^  (\w+\.py|\w+/)", README, flags=re.MULTILINE))
-    assert shown == files | {f"{room}/" for room in rooms}
+    assert shown == files | {f"{package}/" for package in packages}
 
 
 @pytest.mark.parametrize("name", transferkit.__all__)

@@ -48,7 +48,7 @@ if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
 
 __version__ = "0.1.0"
 
-_ROOM_OF_NAME = {
+_PACKAGE_OF_NAME = {
     "AutoencoderEncoder": "encoders",
     "CORAL": "adaptation",
     "DomainGapDisplay": "inspection",
@@ -88,7 +88,7 @@ _ROOM_OF_NAME = {
     "to_sklearn": "export",
     "top_terms": "inspection",
 }
-_ROOMS = (
+_PACKAGES = (
     "adaptation",
     "compression",
     "datasets",
@@ -147,11 +147,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOM_OF_NAME:
-        value = getattr(importlib.import_module(f"transferkit.{_ROOM_OF_NAME[name]}"), name)
+    if name in _PACKAGE_OF_NAME:
+        value = getattr(importlib.import_module(f"transferkit.{_PACKAGE_OF_NAME[name]}"), name)
         globals()[name] = value  # the next look-up no longer comes here
         return value
-    if name in _ROOMS:
+    if name in _PACKAGES:
         return importlib.import_module(f"transferkit.{name}")
     raise AttributeError(f"module 'transferkit' has no attribute {name!r}")
 

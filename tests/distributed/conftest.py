@@ -1,4 +1,4 @@
-"""One small cluster for all tests of this room, and a corpus in shards."""
+"""One small cluster for all tests of this package, and a sharded corpus."""
 
 import multiprocessing
 
