@@ -19,9 +19,8 @@ X_train, X_valid, y_train, y_valid = train_test_split(X_train, y_train, random_s
 options = {"learning_rate_init": 3e-3, "batch_size": 64, "tol": None, "random_state": 0}
 
 # %%
-# Initial weights: "random" ones of scale 0.01 lose the signal over four layers, "orthogonal" and "kaiming" ones
-# preserve it. Arrays or a fitted head may be given instead of a name: the last one reuses hidden layers trained on 0 to
-# 4.
+# Initial weights: "random" ones of scale 0.01 lose the signal over four layers; "orthogonal" and "kaiming" preserve it.
+# Arrays or a fitted head may be given instead: the last one reuses hidden layers trained on 0 to 4.
 source = MLPHeadClassifier((64, 64, 64), max_iter=30, **options).fit(X_train[y_train < 5], y_train[y_train < 5])
 ax = plt.subplots()[1]
 for name in ("random", "normal", "xavier", "kaiming", "orthogonal", source):

@@ -81,7 +81,7 @@ def test_all_is_true_and_sorted(package):
 
 
 def test_lazy_names_and_all_agree():
-    assert {*transferkit._ROOM_OF_NAME, "datasets"} == set(transferkit.__all__)
+    assert {*transferkit._PACKAGE_OF_NAME, "datasets"} == set(transferkit.__all__)
     assert set(transferkit.__all__) <= set(dir(transferkit))
 
 
