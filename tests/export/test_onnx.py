@@ -36,7 +36,7 @@ from transferkit import (
     WordVectorEncoder,
     to_onnx,
 )
-from transferkit._algorithms.networks.predictions import ACTIVATIONS
+from transferkit._algorithms.networks.layers import ACTIVATIONS
 from transferkit.compression import prune, quantise
 from transferkit.exceptions import ExportError, MissingExtraError
 

@@ -1,13 +1,13 @@
 """Contracts between encoders and the packages that use them, beyond scikit-learn's API."""
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 if TYPE_CHECKING:
     from transferkit.encoders.text._tfidf import TfidfEncoder
 
-__all__ = ["LinearForm", "LinearInTerms", "ProjectsTerms", "TermProjection"]
+__all__ = ["FineTunable", "LinearForm", "LinearInTerms", "ProjectsTerms", "TermProjection"]
 
 
 class LinearForm(NamedTuple):
@@ -55,4 +55,30 @@ class ProjectsTerms(Protocol):
 
     def term_projection(self) -> TermProjection:
         """Return the vectors of the terms of the fitted encoder."""
+        ...
+
+
+@runtime_checkable
+class FineTunable(Protocol):
+    """An encoder that is a network, so that it can be trained together with a head.
+
+    The layers are those of `transferkit._algorithms.networks.layers`.
+    """
+
+    def can_fine_tune(self, quickly: bool = False) -> bool:
+        """Return whether the encoder is a network as its parameters are set.
+
+        With `quickly` also require that training takes so little time that it is worth a try.
+        """
+        ...
+
+    def to_network(self, X: Any) -> tuple[Any, list[Any]]:
+        """Return the input of the network (array or CSR matrix, float32) for raw input X, and its layers.
+
+        The output of the last layer is the output of the encoder.
+        """
+        ...
+
+    def with_layers(self, layers: list[Any]) -> "FineTunable":
+        """Return a copy of the encoder with other layers of the same shapes."""
         ...

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from transferkit._algorithms.networks.predictions import LEAK
+from transferkit._algorithms.networks.layers import LEAK
 from transferkit.exceptions import ExportError
 from transferkit.export._sklearn_networks import dense_weights
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import check_random_state
 
-from transferkit.heads.mlp._base import make_stages, read_attributes
+from transferkit.heads.mlp._base import make_layers, read_attributes
 from transferkit.heads.mlp._parameters import WHOLE_SOLVERS
 
 # Chosen on a validation split of 20 Newsgroups, 256-128 units, 80 and 90 % pruned: longer training gains little there.
@@ -36,6 +36,7 @@ def refit_network(network, X, y, random_state, penalty=None, is_near_start=False
     is_near_start : bool, default=False
         Whether that penalty is on the squared distance from the weights as they are.
     """
+    from transferkit._training.network.parameters import ParameterGroup
     from transferkit._training.network.training import Examples, train_network
 
     whole = len(network.coefs_) == 1 or network.solver in WHOLE_SOLVERS
@@ -68,14 +69,11 @@ def refit_network(network, X, y, random_state, penalty=None, is_near_start=False
         mean = X.mean(axis=0, dtype=np.float64)
         X = (X - mean).astype(X.dtype)
     first = first + mean @ network.coefs_[0]
-    stages = make_stages(
-        (network.coefs_, [first, *others], [None] * len(network.coefs_)),
-        trainer,
-        X.dtype,
-        strength if is_near_start else 0.0,
-    )
-    trained = train_network(stages, Examples(X, targets, weights), replace(options, keep_zeros=True))
-    read = read_attributes(trained.stages, trained.history)
+    layers = make_layers((network.coefs_, [first, *others], [None] * len(network.coefs_)), trainer, X.dtype)
+    group = ParameterGroup(alpha=trainer.alpha, anchor_strength=strength if is_near_start else 0.0)
+    options = replace(options, keep_zeros=True)
+    trained = train_network(layers, Examples(X, targets, weights), options, groups=[group] * len(layers))
+    read = read_attributes(trained.layers, trained.history)
     read["intercepts_"][0] = read["intercepts_"][0] - mean @ read["coefs_"][0]
     return [
         [array.astype(old.dtype) for array, old in zip(read[name], getattr(network, name), strict=True)]

@@ -1,18 +1,16 @@
 """Tied weights, convolutions and modules: gradients are those of automatic differentiation."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
 
-from transferkit._algorithms.rows.convolutions import convolve, enlarge
+from transferkit._algorithms.networks.layers import Activation, Convolution, Linear, TiedLinear, Upsampling
+from transferkit._training.modules.layer import ModuleLayer
 from transferkit._training.network.network import Network
 from transferkit._training.network.parameters import ParameterGroup
 from transferkit._training.network.rows import make_rows
 from transferkit._training.network.sparse_batches import DeviceSparseBatch
-from transferkit._training.network.stages import Activate, Convolve, Enlarge, Linear, RunModule, Transposed
 
 CPU = torch.device("cpu")
 
@@ -21,23 +19,27 @@ def draw(*shape, seed=0):
     return np.random.RandomState(seed).normal(size=shape)
 
 
-def run_torch(stages, x, leaves):
-    """Return the output by plain torch; `leaves` has (weights, intercept) of each stage."""
-    for stage, (weights, intercept) in zip(stages, leaves, strict=True):
-        if isinstance(stage, Linear):
+def make_network(layers, groups, sparse=False):
+    return Network(layers, groups, sparse=sparse, device=CPU, dtype=torch.float64, generator=torch.Generator())
+
+
+def run_torch(layers, x, leaves):
+    """Return the output by plain torch; `leaves` has (weights, intercept) of each layer."""
+    for layer, (weights, intercept) in zip(layers, leaves, strict=True):
+        if isinstance(layer, Linear):
             x = x @ weights + intercept
-        elif isinstance(stage, Transposed):
-            x = x @ leaves[stage.position][0].T + intercept
-        elif isinstance(stage, Activate):
+        elif isinstance(layer, TiedLinear):
+            x = x @ leaves[layers.index(layer.source)][0].T + intercept
+        elif isinstance(layer, Activation):
             x = torch.tanh(x)
-        elif isinstance(stage, Convolve):
-            images = x.reshape(len(x), *stage.image_shape).permute(0, 3, 1, 2)
-            kernel = weights.T.reshape(weights.shape[1], stage.image_shape[2], 3, 3)
-            x = torch.conv2d(images, kernel, intercept, stage.stride, 1).permute(0, 2, 3, 1).reshape(len(x), -1)
+        elif isinstance(layer, Convolution):
+            images = x.reshape(len(x), *layer.image_shape).permute(0, 3, 1, 2)
+            kernel = weights.T.reshape(weights.shape[1], layer.image_shape[2], 3, 3)
+            x = torch.conv2d(images, kernel, intercept, layer.stride, 1).permute(0, 2, 3, 1).reshape(len(x), -1)
         else:
-            images = x.reshape(len(x), *stage.image_shape).permute(0, 3, 1, 2)
+            images = x.reshape(len(x), *layer.image_shape).permute(0, 3, 1, 2)
             images = torch.nn.functional.interpolate(images, scale_factor=2, mode="nearest")
-            images = images[:, :, : stage.large_shape[0], : stage.large_shape[1]]
+            images = images[:, :, : layer.large_shape[0], : layer.large_shape[1]]
             x = images.permute(0, 2, 3, 1).reshape(len(x), -1)
     return x
 
@@ -46,17 +48,18 @@ def leaf(array):
     return None if array is None else torch.tensor(array, requires_grad=True)
 
 
+WIDE, NARROW = Linear(draw(20, 6), draw(6)), Linear(draw(6, 3), draw(3))
 STACKS = {
     "tied": [
-        Linear(draw(20, 6), draw(6)), Activate("tanh"), Linear(draw(6, 3), draw(3)),
-        Transposed(2, draw(6, seed=1)), Activate("tanh"), Transposed(0, draw(20, seed=2)),
+        WIDE, Activation("tanh"), NARROW,
+        TiedLinear(NARROW, draw(6, seed=1)), Activation("tanh"), TiedLinear(WIDE, draw(20, seed=2)),
     ],
     "convolutions": [
-        Convolve(draw(9 * 2, 4), draw(4), (5, 2, 2), 2), Activate("tanh"),
-        Convolve(draw(9 * 4, 3), draw(3), (3, 1, 4), 2), Activate("tanh"), Linear(draw(6, 6), draw(6)),
-        Enlarge((2, 1, 3), (3, 1, 3)),
-        Convolve(draw(9 * 3, 4), draw(4), (3, 1, 3), 1), Enlarge((3, 1, 4), (5, 2, 4)),
-        Convolve(draw(9 * 4, 2), draw(2), (5, 2, 4), 1),
+        Convolution(draw(9 * 2, 4), draw(4), (5, 2, 2), 2), Activation("tanh"),
+        Convolution(draw(9 * 4, 3), draw(3), (3, 1, 4), 2), Activation("tanh"), Linear(draw(6, 6), draw(6)),
+        Upsampling((2, 1, 3), (3, 1, 3)),
+        Convolution(draw(9 * 3, 4), draw(4), (3, 1, 3), 1), Upsampling((3, 1, 4), (5, 2, 4)),
+        Convolution(draw(9 * 4, 2), draw(2), (5, 2, 4), 1),
     ],
 }  # fmt: skip
 
@@ -65,13 +68,11 @@ STACKS = {
     ("name", "kind"), [("tied", "dense"), ("tied", "sparse"), ("tied", "as on a GPU"), ("convolutions", "dense")]
 )
 def test_gradients_are_those_of_automatic_differentiation(name, kind):
-    stages = STACKS[name]
+    layers = STACKS[name]
     X = draw(7, 20, seed=3) * (np.random.RandomState(4).random((7, 20)) < 0.5)
-    network = Network(
-        stages, sparse=kind != "dense", device=CPU, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
-    )
-    leaves = [(leaf(getattr(s, "weights", None)), leaf(getattr(s, "intercept", None))) for s in stages]
-    expected = run_torch(stages, torch.tensor(X), leaves)
+    network = make_network(layers, [ParameterGroup()] * len(layers), sparse=kind != "dense")
+    leaves = [(leaf(getattr(s, "weights", None)), leaf(getattr(s, "intercept", None))) for s in layers]
+    expected = run_torch(layers, torch.tensor(X), leaves)
     weights = torch.tensor(draw(*expected.shape, seed=5))
     (expected * weights).sum().backward()
     with torch.no_grad():
@@ -88,25 +89,24 @@ def test_gradients_are_those_of_automatic_differentiation(name, kind):
             torch.testing.assert_close(layer.weights.gradient, of_weights.grad)
         if of_intercept is not None:
             torch.testing.assert_close(layer.intercept.gradient, of_intercept.grad)
-    for stage, before in zip(network.read(), stages, strict=True):
+    for layer, before in zip(network.read(), layers, strict=True):
         for part in ("weights", "intercept"):
             if getattr(before, part, None) is not None:
-                np.testing.assert_array_equal(getattr(stage, part), getattr(before, part))
+                np.testing.assert_array_equal(getattr(layer, part), getattr(before, part))
 
 
 def test_convolutions_in_numpy_are_those_of_torch():
-    for stage in STACKS["convolutions"]:
-        if isinstance(stage, Convolve):
-            rows = draw(5, int(np.prod(stage.image_shape)))
+    for layer in STACKS["convolutions"]:
+        if isinstance(layer, Convolution):
+            rows = draw(5, int(np.prod(layer.image_shape)))
             expected = run_torch(
-                [stage], torch.tensor(rows), [(torch.tensor(stage.weights), torch.tensor(stage.intercept))]
+                [layer], torch.tensor(rows), [(torch.tensor(layer.weights), torch.tensor(layer.intercept))]
             )
-            found = convolve(rows, stage.weights, stage.intercept, stage.image_shape, stage.stride)
-            np.testing.assert_allclose(found, expected.numpy(), atol=1e-12)
-        if isinstance(stage, Enlarge):
-            rows = draw(5, int(np.prod(stage.image_shape)))
-            expected = run_torch([stage], torch.tensor(rows), [(None, None)])
-            np.testing.assert_array_equal(enlarge(rows, *vars(stage).values()), expected.numpy())
+            np.testing.assert_allclose(layer.predict(rows), expected.numpy(), atol=1e-12)
+        if isinstance(layer, Upsampling):
+            rows = draw(5, int(np.prod(layer.image_shape)))
+            expected = run_torch([layer], torch.tensor(rows), [(None, None)])
+            np.testing.assert_array_equal(layer.predict(rows), expected.numpy())
 
 
 def test_gradients_of_a_module_are_its_own_and_its_blocks_begin_one_after_another():
@@ -115,28 +115,27 @@ def test_gradients_of_a_module_are_its_own_and_its_blocks_begin_one_after_anothe
         torch.nn.Unflatten(1, (1, 4, 5)), torch.nn.Conv2d(1, 3, 3), torch.nn.Tanh(), torch.nn.Flatten(),
         torch.nn.Linear(18, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 2),
     ).double()  # fmt: skip
-    stage = RunModule(module, "5", (20,), 3, ParameterGroup("encoder", unfreeze_at=2))
-    head = Linear(draw(4, 2), draw(2), ParameterGroup("head"))
-    network = Network([stage, head], sparse=False, device=CPU, dtype=torch.float64, generator=torch.Generator())
-    assert {slab.group.name: slab.group.unfreeze_at for slab in network.slabs} == {
+    layer, head = ModuleLayer(module, "5", (20,), 3), Linear(draw(4, 2), draw(2))
+    network = make_network([layer, head], [ParameterGroup("encoder", unfreeze_at=2), ParameterGroup("head")])
+    assert {buffer.group.name: buffer.group.unfreeze_at for buffer in network.buffers} == {
         "encoder 0": 4, "encoder 1": 3, "encoder 2": 2, "head": 0,
     }  # fmt: skip
     X, weights = torch.tensor(draw(7, 20)), torch.tensor(draw(7, 2, seed=1))
-    twin = replace(stage).module.eval()
+    twin = layer.module.eval()
     expected = twin[:6](X) @ torch.tensor(head.weights) + torch.tensor(head.intercept)
     (expected * weights).sum().backward()
     gradients = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
     assert len(gradients) == 6
     for epoch in (5, 2, 0):
-        for slab in network.slabs:
-            slab.gradient.zero_()
-            slab.freeze(epoch)
+        for buffer in network.buffers:
+            buffer.gradient.zero_()
+            buffer.freeze(epoch)
         with torch.no_grad():
             torch.testing.assert_close(network.forward(X, training=True), expected.detach())
             network.backward(weights.clone())
-        slots = network.layers[0].slot_of
-        assert set(slots) == set(gradients)
-        for name, slot in slots.items():
+        parameters = network.layers[0].parameter_of
+        assert set(parameters) == set(gradients)
+        for name, parameter in parameters.items():
             learns = {5: True, 2: name.startswith("5."), 0: False}[epoch]
-            found = slot.gradient.view(gradients[name].shape)
+            found = parameter.gradient.view(gradients[name].shape)
             torch.testing.assert_close(found, gradients[name] if learns else torch.zeros_like(found))

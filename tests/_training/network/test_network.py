@@ -5,11 +5,11 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from transferkit._algorithms.networks.layers import Activation, BatchNorm, L2Normalisation, Linear, predict
 from transferkit._training.network.losses import find_loss
 from transferkit._training.network.network import Network
 from transferkit._training.network.parameters import ParameterGroup
 from transferkit._training.network.rows import make_rows
-from transferkit._training.network.stages import Activate, Linear, NormaliseBatch, NormaliseRows
 
 CPU = torch.device("cpu")
 ACTIVATIONS = {
@@ -23,8 +23,10 @@ ACTIVATIONS = {
 }
 
 
-def make_network(stages, sparse=False):
-    return Network(stages, sparse=sparse, device=CPU, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+def make_network(layers, sparse=False, groups=None):
+    groups = groups or [ParameterGroup()] * len(layers)
+    generator = torch.Generator().manual_seed(0)
+    return Network(layers, groups, sparse=sparse, device=CPU, dtype=torch.float64, generator=generator)
 
 
 def draw(*shape, seed=0):
@@ -32,34 +34,34 @@ def draw(*shape, seed=0):
 
 
 def norm(size):
-    return NormaliseBatch(draw(size, seed=5) + 2, draw(size, seed=6), np.zeros(size), np.ones(size))
+    return BatchNorm(draw(size, seed=5) + 2, draw(size, seed=6), np.zeros(size), np.ones(size))
 
 
 STACKS = {
     **{
-        name: ([Linear(draw(7, 5), draw(5)), Activate(name), Linear(draw(5, 3, seed=1), draw(3, seed=2))], name)
+        name: ([Linear(draw(7, 5), draw(5)), Activation(name), Linear(draw(5, 3, seed=1), draw(3, seed=2))], name)
         for name in ACTIVATIONS
     },
-    "batch_norm": ([Linear(draw(7, 5), draw(5)), norm(5), Activate("tanh"), Linear(draw(5, 3), draw(3))], "tanh"),
-    "rows": ([Linear(draw(7, 5), None), NormaliseRows(), Linear(draw(5, 3), draw(3))], "identity"),
+    "batch_norm": ([Linear(draw(7, 5), draw(5)), norm(5), Activation("tanh"), Linear(draw(5, 3), draw(3))], "tanh"),
+    "rows": ([Linear(draw(7, 5), None), L2Normalisation(), Linear(draw(5, 3), draw(3))], "identity"),
     "one layer": ([Linear(draw(7, 3), draw(3))], "identity"),
 }
 
 
-def run_by_autograd(stages, activation, x):
+def run_by_autograd(layers, activation, x):
     leaves = []
-    for stage in stages:
-        if isinstance(stage, Linear):
-            weights = torch.tensor(stage.weights, requires_grad=True)
+    for layer in layers:
+        if isinstance(layer, Linear):
+            weights = torch.tensor(layer.weights, requires_grad=True)
             leaves.append(weights)
             x = x @ weights
-            if stage.intercept is not None:
-                leaves.append(torch.tensor(stage.intercept, requires_grad=True))
+            if layer.intercept is not None:
+                leaves.append(torch.tensor(layer.intercept, requires_grad=True))
                 x = x + leaves[-1]
-        elif isinstance(stage, NormaliseBatch):
-            leaves += [torch.tensor(stage.scale, requires_grad=True), torch.tensor(stage.shift, requires_grad=True)]
+        elif isinstance(layer, BatchNorm):
+            leaves += [torch.tensor(layer.scale, requires_grad=True), torch.tensor(layer.shift, requires_grad=True)]
             x = torch.nn.functional.batch_norm(x, None, None, leaves[-2], leaves[-1], training=True)
-        elif isinstance(stage, NormaliseRows):
+        elif isinstance(layer, L2Normalisation):
             x = x / x.norm(dim=1, keepdim=True)
         else:
             x = ACTIVATIONS[activation](x)
@@ -69,21 +71,21 @@ def run_by_autograd(stages, activation, x):
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
 @pytest.mark.parametrize("name", STACKS)
 def test_gradients_are_those_of_automatic_differentiation(name, kind):
-    stages, activation = STACKS[name]
+    layers, activation = STACKS[name]
     X = draw(11, 7, seed=9) * (np.random.RandomState(3).random((11, 7)) < 0.6)
-    network = make_network(stages, kind == "sparse")
+    network = make_network(layers, kind == "sparse")
     batch = make_rows(sp.csr_matrix(X) if kind == "sparse" else X, CPU).part(0, 11)
     scores = network.forward(batch, training=True)
-    expected, leaves = run_by_autograd(stages, activation, torch.from_numpy(X))
+    expected, leaves = run_by_autograd(layers, activation, torch.from_numpy(X))
     np.testing.assert_allclose(scores, expected.detach(), atol=1e-12)
     pull = torch.from_numpy(draw(11, 3, seed=8))
     (expected * pull).sum().backward()
     network.backward(pull.clone())
-    slots = [slot for layer in network.layers for slot in layer.slots]
-    for slot, leaf in zip(slots, leaves, strict=True):
-        gradient = slot.gradient
-        if hasattr(slot, "rows"):  # only the touched rows have one
-            gradient = torch.zeros_like(slot.values).index_copy_(0, slot.rows, slot.gradient)
+    parameters = [parameter for layer in network.layers for parameter in layer.parameters]
+    for parameter, leaf in zip(parameters, leaves, strict=True):
+        gradient = parameter.gradient
+        if hasattr(parameter, "rows"):  # only the used rows have one
+            gradient = torch.zeros_like(parameter.values).index_copy_(0, parameter.rows, parameter.gradient)
         np.testing.assert_allclose(gradient, leaf.grad, atol=1e-10)
 
 
@@ -131,11 +133,12 @@ def test_focal_loss_of_perfect_predictions_is_finite():
         assert torch.isfinite(gradient).all()
 
 
-def test_backward_stops_at_the_first_group_that_learns():
+def test_backward_stops_at_the_first_group_that_is_trained():
     frozen = ParameterGroup("frozen", unfreeze_at=3)
-    network = make_network([Linear(draw(7, 5), draw(5), frozen), Activate("tanh"), Linear(draw(5, 3), draw(3))])
-    for slab in network.slabs:
-        slab.freeze(2)
+    layers = [Linear(draw(7, 5), draw(5)), Activation("tanh"), Linear(draw(5, 3), draw(3))]
+    network = make_network(layers, groups=[frozen, ParameterGroup(), ParameterGroup()])
+    for buffer in network.buffers:
+        buffer.freeze(2)
     network.forward(torch.from_numpy(draw(4, 7)), training=True)
     network.backward(torch.ones(4, 3, dtype=torch.float64))
     first, _, last = network.layers
@@ -149,7 +152,7 @@ def test_mixed_sparse_rows_are_those_of_mixed_dense_rows():
     mixing = (torch.roll(order, 1), share)
     dense = make_rows(X, CPU).take(order, mixing).part(2, 7)
     mixed = make_rows(sp.csr_matrix(X), CPU).take(order, mixing).part(2, 7)
-    np.testing.assert_allclose(mixed.times(torch.eye(6, dtype=torch.float64)), dense, atol=1e-12)
+    np.testing.assert_allclose(mixed.matmul(torch.eye(6, dtype=torch.float64)), dense, atol=1e-12)
 
 
 def test_sparse_rows_on_a_device_do_what_those_on_the_host_do():
@@ -160,19 +163,40 @@ def test_sparse_rows_on_a_device_do_what_those_on_the_host_do():
     device = DeviceSparseBatch(host.indices.long(), host.values, host.indptr.astype(np.int64), 6)
     weights, pull = torch.from_numpy(draw(6, 4)), torch.from_numpy(draw(5, 4))
     padded = torch.cat([weights, torch.zeros(1, 4, dtype=torch.float64)])
-    np.testing.assert_allclose(device.times(weights), host.times(weights), atol=1e-12)
-    rows = device.touched_rows(6)
-    np.testing.assert_allclose(device.local_times(padded[rows]), host.times(weights), atol=1e-12)
-    gradient = torch.zeros(7, 4, dtype=torch.float64).index_copy_(0, rows, device.local_transposed_times(pull))
+    np.testing.assert_allclose(device.matmul(weights), host.matmul(weights), atol=1e-12)
+    rows = device.find_used(6)
+    np.testing.assert_allclose(device.matmul_used(padded[rows]), host.matmul(weights), atol=1e-12)
+    gradient = torch.zeros(7, 4, dtype=torch.float64).index_copy_(0, rows, device.rmatmul_used(pull))
     np.testing.assert_allclose(gradient[:6], X[2:7].T @ pull.numpy(), atol=1e-12)
 
 
-def test_arrays_are_trained_where_they_lie_only_if_they_are_our_own():
+def test_arrays_are_trained_in_place_only_on_request():
     from transferkit._training.network.training import Examples, TrainingOptions, train_network
 
     X, targets = sp.csr_matrix(draw(20, 7)), np.arange(20) % 3
-    for own in (False, True):
-        stages = [Linear(draw(7, 5), draw(5)), Activate("tanh"), Linear(draw(5, 3), draw(3))]
-        trained = train_network(stages, Examples(X, targets), TrainingOptions(max_epochs=2, batch_size=5), own=own)
-        assert np.array_equal(stages[0].weights, draw(7, 5)) != own
-        assert not np.array_equal(trained.stages[0].weights, draw(7, 5))
+    for in_place in (False, True):
+        layers = [Linear(draw(7, 5), draw(5)), Activation("tanh"), Linear(draw(5, 3), draw(3))]
+        trained = train_network(
+            layers, Examples(X, targets), TrainingOptions(max_epochs=2, batch_size=5), in_place=in_place
+        )
+        assert np.array_equal(layers[0].weights, draw(7, 5)) != in_place
+        assert not np.array_equal(trained.layers[0].weights, draw(7, 5))
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize("name", STACKS)
+def test_layers_predict_in_numpy_what_the_network_predicts(name, kind):
+    layers, _ = STACKS[name]
+    X = draw(11, 7, seed=9)
+    network = make_network(layers, sp.issparse(kind(X)))
+    expected = network.predict([make_rows(kind(X), CPU).part(0, 11)])
+    np.testing.assert_allclose(predict(layers, kind(X)), expected, atol=1e-12)
+
+
+def test_batch_normalisation_is_folded_and_unfolded():
+    linear, norm = Linear(draw(7, 5), draw(5)), BatchNorm(draw(5) + 2, draw(5), draw(5), draw(5) ** 2)
+    X = draw(11, 7, seed=9)
+    folded = norm.fold_into(linear)
+    np.testing.assert_allclose(folded.predict(X), predict([linear, norm], X), atol=1e-12)
+    unfolded = norm.unfold_from(folded)
+    np.testing.assert_allclose(unfolded.predict(X), linear.predict(X), atol=1e-12)

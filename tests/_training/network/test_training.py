@@ -6,9 +6,9 @@ import scipy.sparse as sp
 import torch
 from sklearn.metrics import accuracy_score, r2_score
 
+from transferkit._algorithms.networks.layers import Activation, BatchNorm, L2Normalisation, Linear
 from transferkit._training.network.network_task import Augmentation
 from transferkit._training.network.parameters import ParameterGroup
-from transferkit._training.network.stages import Activate, Linear, NormaliseBatch, NormaliseRows
 from transferkit._training.network.training import Examples, TrainingOptions, make_task, train_network
 from transferkit.exceptions import DivergenceError
 
@@ -16,23 +16,19 @@ X = np.random.RandomState(0).normal(size=(200, 12))
 LABELS = (X[:, 0] * X[:, 1] > 0).astype(int) + (X[:, 2] > 1)
 
 
-def make_stages(encoder):
+def make_layers():
     rng = np.random.RandomState(1)
-    return [
-        Linear(rng.normal(size=(12, 6)), None, encoder),
-        NormaliseRows(),
-        Activate("tanh"),
-        Linear(0.1 * rng.normal(size=(6, 3)), np.zeros(3), ParameterGroup("head", alpha=1e-4)),
-    ]
+    hidden, output = Linear(rng.normal(size=(12, 6))), Linear(0.1 * rng.normal(size=(6, 3)), np.zeros(3))
+    return [hidden, L2Normalisation(), Activation("tanh"), output]
 
 
 def distance(encoder, kind=np.asarray, **options):
     """Return how far the encoder's weights went."""
-    stages = make_stages(encoder)
+    layers, groups = make_layers(), [encoder] * 3 + [ParameterGroup("head", alpha=1e-4)]
     options = TrainingOptions(max_epochs=10, batch_size=20, learning_rate_init=0.01, tol=None, **options)
-    trained = train_network(stages, Examples(kind(X), LABELS), options)
-    assert not np.allclose(trained.stages[3].weights, stages[3].weights)
-    return np.linalg.norm(trained.stages[0].weights - stages[0].weights)
+    trained = train_network(layers, Examples(kind(X), LABELS), options, groups=groups)
+    assert not np.allclose(trained.layers[3].weights, layers[3].weights)
+    return np.linalg.norm(trained.layers[0].weights - layers[0].weights)
 
 
 @pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
@@ -53,11 +49,11 @@ def test_line_search_stays_near_the_anchor():
 
 
 def test_given_arrays_stay_as_they_are():
-    stages = make_stages(ParameterGroup("encoder"))
-    before = [stages[0].weights.copy(), stages[3].weights.copy()]
-    train_network(stages, Examples(X, LABELS), TrainingOptions(max_epochs=2))
-    for stage, array in zip((stages[0], stages[3]), before, strict=True):
-        np.testing.assert_array_equal(stage.weights, array)
+    layers = make_layers()
+    before = [layers[0].weights.copy(), layers[3].weights.copy()]
+    train_network(layers, Examples(X, LABELS), TrainingOptions(max_epochs=2))
+    for layer, array in zip((layers[0], layers[3]), before, strict=True):
+        np.testing.assert_array_equal(layer.weights, array)
 
 
 def test_epochs_can_be_watched_and_ended():
@@ -68,16 +64,14 @@ def test_epochs_can_be_watched_and_ended():
         assert read()[0].weights.shape == (12, 6)
         return len(losses) == 3
 
-    trained = train_network(
-        make_stages(ParameterGroup()), Examples(X, LABELS), TrainingOptions(max_epochs=9), on_epoch=watch
-    )
+    trained = train_network(make_layers(), Examples(X, LABELS), TrainingOptions(max_epochs=9), on_epoch=watch)
     assert trained.history.loss == losses
     assert trained.history.stopped_by == "callback"
 
 
-def test_sparse_rows_need_a_linear_stage_first():
-    with pytest.raises(ValueError, match="Sparse rows need a linear stage first"):
-        train_network([NormaliseRows(), Linear(X[:12], None)], Examples(sp.csr_matrix(X), LABELS), TrainingOptions())
+def test_sparse_rows_need_a_linear_layer_first():
+    with pytest.raises(ValueError, match="Sparse input needs a linear layer first"):
+        train_network([L2Normalisation(), Linear(X[:12], None)], Examples(sp.csr_matrix(X), LABELS), TrainingOptions())
 
 
 def test_weights_that_no_row_looks_at_must_be_finite():
@@ -98,12 +92,12 @@ def test_mixup_mixes_rows_targets_and_weights_alike(kind, n_rows):
     rng = np.random.RandomState(0)
     rows = rng.uniform(1, 2, size=(n_rows, 3))
     weights = rows[:, 0] / rows[:, 0].mean()
-    stages = [Linear(np.zeros((3, 3)), np.zeros(3))]
+    layers = [Linear(np.zeros((3, 3)), np.zeros(3))]
     options = TrainingOptions(loss="squared_error", augmentation=Augmentation(mixup=1.0))
-    task = make_task(stages, Examples(kind(rows), rows, weights), options, None, torch.device("cpu"))
+    task = make_task(layers, Examples(kind(rows), rows, weights), options, None, torch.device("cpu"))
     batches = list(task.batches(n_rows))
     [batch] = batches
-    x = batch.x.times(torch.eye(3, dtype=torch.float64)) if kind is sp.csr_matrix else batch.x
+    x = batch.x.matmul(torch.eye(3, dtype=torch.float64)) if kind is sp.csr_matrix else batch.x
     torch.testing.assert_close(x, batch.targets)
     torch.testing.assert_close(batch.scale[:, 0] * n_rows, x[:, 0] / rows[:, 0].mean())
     distances = np.abs(x.numpy()[:, None] - rows[None]).max(2).min(1)
@@ -114,8 +108,8 @@ def test_mixup_mixes_rows_targets_and_weights_alike(kind, n_rows):
 def test_held_out_rows_count_by_their_weights(weights):
     held_out = Examples(X[:50], LABELS[:50], weights)
     options = TrainingOptions(max_epochs=4, learning_rate_init=0.01)
-    trained = train_network(make_stages(ParameterGroup()), Examples(X, LABELS), options, validation=held_out)
-    hidden, _, _, output = trained.stages
+    trained = train_network(make_layers(), Examples(X, LABELS), options, validation=held_out)
+    hidden, _, _, output = trained.layers
     rows = X[:50] @ hidden.weights
     scores = np.tanh(rows / np.linalg.norm(rows, axis=1, keepdims=True)) @ output.weights + output.intercept
     expected = accuracy_score(LABELS[:50], scores.argmax(1), sample_weight=weights)
@@ -123,10 +117,10 @@ def test_held_out_rows_count_by_their_weights(weights):
 
     targets = X[:, :2] + 1
     options = TrainingOptions(loss="squared_error", max_epochs=4, learning_rate_init=0.01)
-    stages = [Linear(np.zeros((12, 2)), np.zeros(2))]
+    layers = [Linear(np.zeros((12, 2)), np.zeros(2))]
     held_out = Examples(X[:50], targets[:50], weights)
-    trained = train_network(stages, Examples(X, targets), options, validation=held_out)
-    predicted = X[:50] @ trained.stages[0].weights + trained.stages[0].intercept
+    trained = train_network(layers, Examples(X, targets), options, validation=held_out)
+    predicted = X[:50] @ trained.layers[0].weights + trained.layers[0].intercept
     expected = r2_score(targets[:50], predicted, sample_weight=weights)
     np.testing.assert_allclose(trained.history.validation_score[-1], expected)
 
@@ -134,11 +128,11 @@ def test_held_out_rows_count_by_their_weights(weights):
 @pytest.mark.parametrize("size", [50, 199])
 def test_refreshed_batch_statistics_are_the_means_over_the_batches(size):
     weights = np.random.RandomState(0).normal(size=(12, 4))
-    norm = NormaliseBatch(np.ones(4), np.zeros(4), np.full(4, 9.0), np.full(4, 9.0))
-    stages = [Linear(weights, np.arange(4.0)), norm, Linear(np.zeros((4, 3)), np.zeros(3))]
-    task = make_task(stages, Examples(X, LABELS), TrainingOptions(solver="gd"), None, torch.device("cpu"))
+    norm = BatchNorm(np.ones(4), np.zeros(4), np.full(4, 9.0), np.full(4, 9.0))
+    layers = [Linear(weights, np.arange(4.0)), norm, Linear(np.zeros((4, 3)), np.zeros(3))]
+    task = make_task(layers, Examples(X, LABELS), TrainingOptions(solver="gd"), None, torch.device("cpu"))
     task.refresh_statistics(size)
-    [layer] = task.network.batch_norms()
+    [layer] = task.network.batch_norms
     parts = np.split(X @ weights + np.arange(4.0), [50, 100, 150] if size == 50 else [])  # a single row is not left
     np.testing.assert_allclose(layer.mean, np.mean([part.mean(0) for part in parts], axis=0))
     np.testing.assert_allclose(layer.variance, np.mean([part.var(0, ddof=1) for part in parts], axis=0))
@@ -146,11 +140,11 @@ def test_refreshed_batch_statistics_are_the_means_over_the_batches(size):
 
 def test_plateau_watches_the_held_out_rows_if_there_are_any():
     targets = X[:, :1]
-    stages = [Linear(np.zeros((12, 1)), np.zeros(1))]
+    layers = [Linear(np.zeros((12, 1)), np.zeros(1))]
     options = TrainingOptions(loss="squared_error", max_epochs=8, learning_rate="plateau", learning_rate_epochs=2)
     held_out = Examples(X[:5], np.zeros((5, 1)))  # whose score is always zero
-    stalled = train_network(stages, Examples(X, targets), options, validation=held_out).history
-    falling = train_network(stages, Examples(X, targets), options).history
+    stalled = train_network(layers, Examples(X, targets), options, validation=held_out).history
+    falling = train_network(layers, Examples(X, targets), options).history
     assert stalled.loss[-1] < stalled.loss[0]
     np.testing.assert_allclose(stalled.learning_rate, 1e-3 * np.array([1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.125]))
     assert falling.learning_rate == [1e-3] * 8
@@ -158,10 +152,10 @@ def test_plateau_watches_the_held_out_rows_if_there_are_any():
 
 def test_averages_have_batch_statistics_of_their_own():
     rng = np.random.RandomState(0)
-    norm = NormaliseBatch(np.ones(4), np.zeros(4), np.zeros(4), np.ones(4))
-    stages = [Linear(rng.normal(size=(12, 4)), np.zeros(4)), norm, Linear(rng.normal(size=(4, 3)), np.zeros(3))]
+    norm = BatchNorm(np.ones(4), np.zeros(4), np.zeros(4), np.ones(4))
+    layers = [Linear(rng.normal(size=(12, 4)), np.zeros(4)), norm, Linear(rng.normal(size=(4, 3)), np.zeros(3))]
     options = TrainingOptions(max_epochs=6, average_from=0, learning_rate_init=0.1, solver="gd", batch_size=200)
-    first, norm, _ = train_network(stages, Examples(X, LABELS), options).stages
+    first, norm, _ = train_network(layers, Examples(X, LABELS), options).layers
     rows = X @ first.weights + first.intercept
     np.testing.assert_allclose(norm.mean, rows.mean(0))
     np.testing.assert_allclose(norm.variance, rows.var(0, ddof=1))

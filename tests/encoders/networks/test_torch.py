@@ -17,8 +17,9 @@ from sklearn.pipeline import make_pipeline
 from torch import nn
 
 from transferkit import LogisticHead, PretrainedEncoder, TorchEncoder, TransferClassifier, describe, load, save
+from transferkit._algorithms.networks.layers import Linear
+from transferkit._training.modules.layer import ModuleLayer
 from transferkit._training.modules.state import LAYERS
-from transferkit._training.network.stages import Linear, RunModule
 from transferkit._training.network.training import Examples, TrainingOptions, train_network
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import _container
@@ -192,9 +193,9 @@ def test_rows_are_left_as_they_are_by_a_module_that_works_in_place(module):
 
 def test_fine_tuning_leaves_rows_as_they_are_when_the_module_works_in_place():
     X, y = DIGITS.copy(), LABELS
-    stages = [RunModule(InPlace(), None, (64,), 50), Linear(np.zeros((64, 10), np.float32), np.zeros(10, np.float32))]
+    layers = [ModuleLayer(InPlace(), None, (64,), 50), Linear(np.zeros((64, 10), np.float32), np.zeros(10, np.float32))]
     options = TrainingOptions(max_epochs=2, early_stopping=True)
-    train_network(stages, Examples(X, y), options, validation=Examples(X, y))
+    train_network(layers, Examples(X, y), options, validation=Examples(X, y))
     np.testing.assert_array_equal(X, DIGITS)
 
 

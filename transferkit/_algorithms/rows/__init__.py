@@ -1,1 +1,1 @@
-"""Feature vectors and images: distances to clusters, maps, patches, convolutions."""
+"""Feature vectors and images: distances to clusters, maps, patches."""

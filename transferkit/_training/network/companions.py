@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from transferkit._training.network.parameters import Slab
+from transferkit._training.network.parameters import FlatBuffer
 
 __all__ = ["GradualPruning", "WeightAverage"]
 
@@ -15,12 +15,12 @@ class WeightAverage:
 
     Parameters
     ----------
-    slabs : sequence of Slab
+    buffers : sequence of FlatBuffer
     first_epoch : int
     """
 
-    def __init__(self, slabs: Sequence[Slab], first_epoch: int) -> None:
-        self.slabs, self.first_epoch = slabs, first_epoch
+    def __init__(self, buffers: Sequence[FlatBuffer], first_epoch: int) -> None:
+        self.buffers, self.first_epoch = buffers, first_epoch
         self.means: list[Tensor] = []
         self.n_epochs = 0
 
@@ -30,15 +30,15 @@ class WeightAverage:
             return
         self.n_epochs += 1
         if self.n_epochs == 1:
-            self.means = [slab.values.clone() for slab in self.slabs]
+            self.means = [buffer.values.clone() for buffer in self.buffers]
             return
-        for mean, slab in zip(self.means, self.slabs, strict=True):
-            mean.lerp_(slab.values, 1 / self.n_epochs)
+        for mean, buffer in zip(self.means, self.buffers, strict=True):
+            mean.lerp_(buffer.values, 1 / self.n_epochs)
 
     def apply(self) -> None:
         """Put the mean in the place of the weights."""
-        for mean, slab in zip(self.means, self.slabs, strict=True):
-            slab.values.copy_(mean)
+        for mean, buffer in zip(self.means, self.buffers, strict=True):
+            buffer.values.copy_(mean)
 
 
 class GradualPruning:
@@ -49,7 +49,7 @@ class GradualPruning:
 
     Parameters
     ----------
-    slabs : sequence of Slab
+    buffers : sequence of FlatBuffer
     amount : float
     begin, end : int
 
@@ -58,8 +58,8 @@ class GradualPruning:
     .. [1] M. Zhu and S. Gupta, "To prune, or not to prune", ICLR workshop (2018).
     """
 
-    def __init__(self, slabs: Sequence[Slab], amount: float, begin: int, end: int) -> None:
-        self.slabs = [slab for slab in slabs if slab.n_penalised]
+    def __init__(self, buffers: Sequence[FlatBuffer], amount: float, begin: int, end: int) -> None:
+        self.buffers = [buffer for buffer in buffers if buffer.n_penalised]
         self.amount, self.begin, self.end = amount, begin, end
 
     def share(self, epoch: int) -> float:
@@ -69,19 +69,19 @@ class GradualPruning:
 
     def end_epoch(self, epoch: int) -> None:
         """Zero what is due, and keep it zero in the steps to come."""
-        sizes = torch.cat([slab.weights.abs().ravel() for slab in self.slabs])
+        sizes = torch.cat([buffer.weights.abs().ravel() for buffer in self.buffers])
         n_zeros = int(self.share(epoch) * len(sizes))
         if n_zeros == 0:
             return
         kept = torch.ones(len(sizes), dtype=torch.bool, device=sizes.device)
         kept[torch.topk(sizes, n_zeros, largest=False, sorted=False).indices] = False
         begin = 0
-        for slab in self.slabs:
-            weights = slab.weights
+        for buffer in self.buffers:
+            weights = buffer.weights
             mask = kept[begin : begin + weights.numel()].view_as(weights).to(weights)
             begin += weights.numel()
-            if slab.mask is None:
-                slab.mask = mask
+            if buffer.mask is None:
+                buffer.mask = mask
             else:  # a captured step reads the mask where it is
-                slab.mask.copy_(mask)
+                buffer.mask.copy_(mask)
             weights.mul_(mask)

@@ -1,142 +1,180 @@
-"""Layers with gradients in closed form: no graph is built, and each works in the memory it is given.
+"""Trainable layers with closed-form gradients: no graph is recorded, and results are written into existing memory.
 
-`forward(x, training)` returns the layer's output and remembers what `backward` needs; `backward(gradient, wanted)`
-turns the gradient in the output into that in the input (None unless `wanted`) and writes the gradients of the
-parameters into `slot.gradient`. Both may overwrite what they are given.
+Each class trains one kind of layer of `transferkit._algorithms.networks.layers`. `forward(x, training)` returns the
+outputs and keeps what `backward` needs. `backward(gradient, needs_input_grad)` takes the gradient with respect to the
+outputs, writes those with respect to the parameters into `parameter.gradient`, and returns that with respect to the
+inputs (None unless asked for). Both may overwrite their arguments.
 """
 
-from typing import Any, Protocol
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from transferkit._algorithms.networks.batch_norm import EPSILON
-from transferkit._algorithms.networks.predictions import LEAK
-from transferkit._training.network.parameters import RowSlot, Slot
+from transferkit._algorithms.networks.layers import (
+    BATCH_NORM_EPSILON,
+    LEAK,
+    Activation,
+    BatchNorm,
+    Dropout,
+    Linear,
+    TiedLinear,
+)
+from transferkit._training.network.parameters import Parameter, RowParameter
 from transferkit._training.network.sparse_batches import SparseBatch
 
 __all__ = [
-    "Activation",
-    "Affine",
-    "BatchNorm",
-    "Dropout",
-    "Layer",
-    "RowNormalisation",
-    "SparseAffine",
-    "TransposedAffine",
-    "WholeSparseAffine",
+    "TrainableActivation",
+    "TrainableBatchNorm",
+    "TrainableDropout",
+    "TrainableL2Normalisation",
+    "TrainableLayer",
+    "TrainableLinear",
+    "TrainableSharedSparseLinear",
+    "TrainableSparseLinear",
+    "TrainableTiedLinear",
+    "to_array",
 ]
 
 aten = torch.ops.aten
 BATCH_NORM_MOMENTUM = 0.1  # of the running mean and variance
 
 
-class Layer(Protocol):
-    """What a network is made of; `slots` are the layer's parameters."""
+class TrainableLayer:
+    """Base of the layers of a network in training.
 
-    slots: list[Slot | RowSlot]
+    Parameters
+    ----------
+    layer : Layer
+        The layer with its initial arrays.
+    parameters : sequence of Parameter, default=()
+        The arrays that are trained.
+    """
+
+    def __init__(self, layer: Any, parameters: Sequence[Parameter] = ()) -> None:
+        self.layer, self.parameters = layer, parameters
 
     def forward(self, x: Any, training: bool) -> Tensor:
-        """Return the output (n_rows, n_outputs)."""
+        """Return the outputs (n_samples, n_outputs)."""
+        raise NotImplementedError
 
-    def backward(self, gradient: Tensor, wanted: bool) -> Tensor | None:
-        """Return the gradient in the input if it is wanted, and leave those of the parameters in their slots."""
+    def backward(self, gradient: Tensor, needs_input_grad: bool) -> Tensor | None:
+        """Return the gradient with respect to the inputs if needed, and write those of the parameters."""
+        raise NotImplementedError
+
+    def read(self, in_place: bool = False) -> Any:
+        """Return the layer with its arrays as they are now; with `in_place` large ones are not copied."""
+        return self.layer
 
 
-class Affine:
+class TrainableLinear(TrainableLayer):
     """x @ weights + intercept."""
 
-    def __init__(self, weights: Slot, intercept: Slot | None) -> None:
-        self.weights, self.intercept = weights, intercept
-        self.slots: list[Slot | RowSlot] = [weights] if intercept is None else [weights, intercept]
+    def __init__(self, layer: Linear, shared: bool = False) -> None:
+        self.weights = self._make_weights(layer.weights)
+        self.weights.shared = shared
+        self.intercept = None if layer.intercept is None else Parameter(layer.intercept, penalised=False)
+        super().__init__(layer, [self.weights] if self.intercept is None else [self.weights, self.intercept])
 
-    def forward(self, x: Tensor, training: bool) -> Tensor:
+    def forward(self, x: Any, training: bool) -> Tensor:
         self.input = x
         if self.intercept is None:
             return x @ self.weights.values
         return torch.addmm(self.intercept.values, x, self.weights.values)
 
-    def backward(self, gradient: Tensor, wanted: bool) -> Tensor | None:
-        if not self.weights.frozen and self.weights.tied:
-            self.weights.gradient.T.addmm_(gradient.T, self.input)
-        elif not self.weights.frozen:
-            torch.mm(gradient.T, self.input, out=self.weights.gradient.T)
+    def backward(self, gradient: Tensor, needs_input_grad: bool) -> Tensor | None:
+        if not self.weights.frozen:
+            self._differentiate_weights(gradient)
         if self.intercept is not None and not self.intercept.frozen:
             torch.sum(gradient, 0, out=self.intercept.gradient)
-        return gradient @ self.weights.values.T if wanted else None
+        return gradient @ self.weights.values.T if needs_input_grad else None
+
+    def read(self, in_place: bool = False) -> Linear:
+        weights = self.weights.values
+        in_place = in_place and not weights.is_cuda and weights.is_contiguous()
+        intercept = None if self.intercept is None else to_array(self.intercept.values)
+        return replace(self.layer, weights=weights.numpy() if in_place else to_array(weights), intercept=intercept)
+
+    def _make_weights(self, initial: np.ndarray) -> Parameter:
+        return Parameter(initial, penalised=True)
+
+    def _differentiate_weights(self, gradient: Tensor) -> None:
+        if self.weights.shared:
+            self.weights.gradient.T.addmm_(gradient.T, self.input)
+        else:
+            torch.mm(gradient.T, self.input, out=self.weights.gradient.T)
 
 
-class SparseAffine:
-    """x @ weights + intercept for sparse rows: the gradient exists for the features of the batch alone."""
+class TrainableSparseLinear(TrainableLinear):
+    """x @ weights + intercept for sparse x, in the first layer.
 
-    def __init__(self, weights: RowSlot, intercept: Slot | None) -> None:
-        self.weights, self.intercept = weights, intercept
-        self.slots: list[Slot | RowSlot] = [weights] if intercept is None else [weights, intercept]
+    The gradient exists for the features of the batch alone, unless a tied layer adds that of all features.
+    """
+
+    weights: RowParameter
+
+    def _make_weights(self, initial: np.ndarray) -> RowParameter:
+        return RowParameter(initial, penalised=True)
 
     def forward(self, x: SparseBatch, training: bool) -> Tensor:
         self.input = x
         if training and not self.weights.frozen:
-            rows = x.touched_rows(self.weights.n_rows)
-            product = x.local_times(self.weights.gather(rows))
+            rows = x.find_used(self.weights.n_rows)
+            product = x.matmul_used(self.weights.gather(rows))
         else:
-            product = x.times(self.weights.values)
+            product = x.matmul(self.weights.values)
         return product if self.intercept is None else product.add_(self.intercept.values)
 
-    def backward(self, gradient: Tensor, wanted: bool) -> Tensor | None:
-        if not self.weights.frozen:
-            self.weights.gradient = self.input.local_transposed_times(gradient)
-        if self.intercept is not None and not self.intercept.frozen:
-            torch.sum(gradient, 0, out=self.intercept.gradient)
-        return None
+    def _differentiate_weights(self, gradient: Tensor) -> None:
+        self.weights.gradient = self.input.rmatmul_used(gradient)
 
 
-class WholeSparseAffine:
-    """x @ weights + intercept for sparse rows, where another layer gives the gradient of all features."""
-
-    def __init__(self, weights: Slot, intercept: Slot | None) -> None:
-        self.weights, self.intercept = weights, intercept
-        self.slots: list[Slot | RowSlot] = [weights] if intercept is None else [weights, intercept]
+class TrainableSharedSparseLinear(TrainableLinear):
+    """x @ weights + intercept for sparse x, with weights that a later layer uses too."""
 
     def forward(self, x: SparseBatch, training: bool) -> Tensor:
         self.input = x
-        product = x.times(self.weights.values.contiguous())  # a slot lies transposed
+        product = x.matmul(self.weights.values.contiguous())  # the buffer holds the transposed weights
         return product if self.intercept is None else product.add_(self.intercept.values)
 
-    def backward(self, gradient: Tensor, wanted: bool) -> Tensor | None:
-        if not self.weights.frozen:
-            n_rows = len(self.weights.values)
-            rows = self.input.touched_rows(n_rows).clamp_max(n_rows - 1).to(torch.int64)  # padding holds zeros
-            self.weights.gradient.index_add_(0, rows, self.input.local_transposed_times(gradient))
-        if self.intercept is not None and not self.intercept.frozen:
-            torch.sum(gradient, 0, out=self.intercept.gradient)
-        return None
+    def _differentiate_weights(self, gradient: Tensor) -> None:
+        n_rows = len(self.weights.values)
+        rows = self.input.find_used(n_rows).clamp_max(n_rows - 1).to(torch.int64)  # the gradient of padding is zero
+        self.weights.gradient.index_add_(0, rows, self.input.rmatmul_used(gradient))
 
 
-class TransposedAffine:
-    """x @ weights.T + intercept, with the weights of a layer before it (tied weights)."""
+class TrainableTiedLinear(TrainableLayer):
+    """x @ weights.T + intercept, with the weights of an earlier linear layer."""
 
-    def __init__(self, weights: Any, intercept: Slot) -> None:
-        self.weights, self.intercept = weights, intercept
-        self.slots: list[Slot | RowSlot] = [intercept]
+    def __init__(self, layer: TiedLinear, source: TrainableLinear) -> None:
+        self.source, self.weights = source, source.weights
+        self.intercept = Parameter(layer.intercept, penalised=False)
+        super().__init__(layer, [self.intercept])
 
     def forward(self, x: Tensor, training: bool) -> Tensor:
         self.input = x
         return torch.addmm(self.intercept.values, x, self.weights.values.T)
 
-    def backward(self, gradient: Tensor, wanted: bool) -> Tensor | None:
-        if not self.weights.frozen:  # the layer before it adds its part to this
+    def backward(self, gradient: Tensor, needs_input_grad: bool) -> Tensor | None:
+        if not self.weights.frozen:  # the source adds its part to this
             torch.mm(self.input.T, gradient, out=self.weights.gradient.T)
         if not self.intercept.frozen:
             torch.sum(gradient, 0, out=self.intercept.gradient)
-        return gradient @ self.weights.values if wanted else None
+        return gradient @ self.weights.values if needs_input_grad else None
+
+    def read(self, in_place: bool = False) -> TiedLinear:
+        return replace(self.layer, source=self.source.read(in_place), intercept=to_array(self.intercept.values))
 
 
-class Activation:
+class TrainableActivation(TrainableLayer):
     """An elementwise function."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.slots: list[Slot | RowSlot] = []
+    def __init__(self, layer: Activation) -> None:
+        super().__init__(layer)
+        self.name = layer.name
 
     def forward(self, x: Tensor, training: bool) -> Tensor:
         if self.name == "gelu":
@@ -157,8 +195,8 @@ class Activation:
             self.kept = x
         return self.kept
 
-    def backward(self, gradient: Tensor, wanted: bool) -> Tensor | None:
-        if not wanted or self.name == "identity":
+    def backward(self, gradient: Tensor, needs_input_grad: bool) -> Tensor | None:
+        if not needs_input_grad or self.name == "identity":
             return gradient
         if self.name == "relu":
             return aten.threshold_backward(gradient, self.kept, 0)
@@ -173,12 +211,12 @@ class Activation:
         return aten.gelu_backward(gradient, self.kept)
 
 
-class Dropout:
-    """Zeros with probability `rate` while training; the rest grows so that the mean stays (Srivastava et al. 2014)."""
+class TrainableDropout(TrainableLayer):
+    """Zero entries with probability `rate` in training, and scale up the others so that the mean is preserved."""
 
-    def __init__(self, rate: float, generator: torch.Generator) -> None:
-        self.rate, self.generator = rate, generator
-        self.slots: list[Slot | RowSlot] = []
+    def __init__(self, layer: Dropout, generator: torch.Generator) -> None:
+        super().__init__(layer)
+        self.rate, self.generator = layer.rate, generator
 
     def forward(self, x: Tensor, training: bool) -> Tensor:
         if not training:
@@ -187,54 +225,63 @@ class Dropout:
         self.mask = torch.empty_like(x).bernoulli_(kept, generator=self.generator).div_(kept)
         return x * self.mask
 
-    def backward(self, gradient: Tensor, wanted: bool) -> Tensor | None:
-        return gradient * self.mask if wanted else None
+    def backward(self, gradient: Tensor, needs_input_grad: bool) -> Tensor | None:
+        return gradient * self.mask if needs_input_grad else None
 
 
-class BatchNorm:
-    """Columns of a batch with mean and variance replaced by learned ones (Ioffe and Szegedy 2015).
+class TrainableBatchNorm(TrainableLayer):
+    """Batch normalisation.
 
-    A batch of a single row has no variance: it is normalised by the running statistics, which it leaves alone.
+    A batch of a single sample has no variance: the running statistics normalise it, and it does not update them.
     """
 
-    def __init__(self, scale: Slot, shift: Slot, mean: Tensor, variance: Tensor) -> None:
-        self.scale, self.shift, self.mean, self.variance = scale, shift, mean, variance
-        self.slots: list[Slot | RowSlot] = [scale, shift]
+    def __init__(self, layer: BatchNorm, device: torch.device, dtype: torch.dtype) -> None:
+        self.scale, self.shift = (Parameter(part, penalised=False) for part in (layer.scale, layer.shift))
+        super().__init__(layer, [self.scale, self.shift])
         self.momentum = BATCH_NORM_MOMENTUM
+        self.mean, self.variance = (
+            torch.from_numpy(np.array(part)).to(device=device, dtype=dtype) for part in (layer.mean, layer.variance)
+        )
 
     def forward(self, x: Tensor, training: bool) -> Tensor:
         self.input, self.uses_batch = x, training and len(x) > 1
         output, self.batch_mean, self.batch_inverse = torch.native_batch_norm(
             x, self.scale.values, self.shift.values, self.mean, self.variance, self.uses_batch, self.momentum,
-            EPSILON,
+            BATCH_NORM_EPSILON,
         )  # fmt: skip
         return output
 
-    def backward(self, gradient: Tensor, wanted: bool) -> Tensor | None:
+    def backward(self, gradient: Tensor, needs_input_grad: bool) -> Tensor | None:
         frozen = self.scale.frozen
         to_input, to_scale, to_shift = aten.native_batch_norm_backward(
             gradient, self.input, self.scale.values, self.mean, self.variance, self.batch_mean, self.batch_inverse,
-            self.uses_batch, EPSILON, [wanted, not frozen, not frozen],
+            self.uses_batch, BATCH_NORM_EPSILON, [needs_input_grad, not frozen, not frozen],
         )  # fmt: skip
         if not frozen:
             self.scale.gradient.copy_(to_scale)
             self.shift.gradient.copy_(to_shift)
-        return to_input if wanted else None
+        return to_input if needs_input_grad else None
+
+    def read(self, in_place: bool = False) -> BatchNorm:
+        parts = (self.scale.values, self.shift.values, self.mean, self.variance)
+        return BatchNorm(*(to_array(part) for part in parts))
 
 
-class RowNormalisation:
-    """Rows divided by their Euclidean length; rows of zeros stay."""
-
-    def __init__(self) -> None:
-        self.slots: list[Slot | RowSlot] = []
+class TrainableL2Normalisation(TrainableLayer):
+    """Divide each sample by its Euclidean norm; zeros stay zeros."""
 
     def forward(self, x: Tensor, training: bool) -> Tensor:
         self.inverse = torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_min_(1e-12).reciprocal_()
         self.kept = x * self.inverse
         return self.kept
 
-    def backward(self, gradient: Tensor, wanted: bool) -> Tensor | None:
-        if not wanted:
+    def backward(self, gradient: Tensor, needs_input_grad: bool) -> Tensor | None:
+        if not needs_input_grad:
             return None
         along = (gradient * self.kept).sum(1, keepdim=True)
         return (gradient - self.kept * along).mul_(self.inverse)
+
+
+def to_array(tensor: Tensor) -> np.ndarray:
+    """Return a NumPy copy in C order."""
+    return tensor.detach().cpu().numpy().copy()

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from transferkit._training.network.parameters import Slab
+from transferkit._training.network.parameters import FlatBuffer
 from transferkit._training.network.schedules import BatchSizes, LearningRates
 from transferkit.exceptions import DivergenceError
 
@@ -23,7 +23,7 @@ class Task(Protocol):
     """What is to be trained."""
 
     @property
-    def slabs(self) -> Sequence[Slab]:
+    def buffers(self) -> Sequence[FlatBuffer]:
         """Parameters and their gradients."""
 
     def batches(self, size: int) -> Iterable[Any]:
@@ -33,7 +33,7 @@ class Task(Protocol):
         """Return the number of batches of one epoch."""
 
     def differentiate(self, batch: Any) -> None:
-        """Leave the batch's losses with the task, and the gradients in the slabs."""
+        """Leave the batch's losses with the task, and the gradients in the buffers."""
 
     def mean_loss(self) -> float:
         """Return the mean loss of the last epoch."""

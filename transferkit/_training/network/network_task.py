@@ -10,7 +10,7 @@ from torch import Tensor
 
 from transferkit._training.network.losses import NetworkLoss
 from transferkit._training.network.network import Network
-from transferkit._training.network.parameters import Slab
+from transferkit._training.network.parameters import FlatBuffer
 from transferkit._training.network.randomness import Randomness
 from transferkit._training.network.rows import Mixing, Rows
 from transferkit._training.network.targets import Score, SparseTargets, Targets
@@ -93,9 +93,9 @@ class NetworkTask:
         self.losses = torch.zeros(self.n_rows, dtype=targets.dtype, device=targets.values.device)
 
     @property
-    def slabs(self) -> Sequence[Slab]:
+    def buffers(self) -> Sequence[FlatBuffer]:
         """Parameters and their gradients."""
-        return self.network.slabs
+        return self.network.buffers
 
     def batches(self, size: int) -> Iterator[Batch]:
         """Yield the batches of one epoch."""
@@ -116,7 +116,7 @@ class NetworkTask:
         return len(self._find_bounds(size)) - 1
 
     def differentiate(self, batch: Batch) -> None:
-        """Leave the losses of the rows in the batch, and the gradients of the weighted mean loss in the slabs."""
+        """Leave the losses of the rows in the batch, and the gradients of the weighted mean loss in the buffers."""
         losses, gradient = self.loss(self.network.forward(batch.x, training=True), batch.targets)
         if isinstance(batch.scale, float):
             batch.losses.copy_(losses)
@@ -159,7 +159,7 @@ class NetworkTask:
 
     def refresh_statistics(self, size: int) -> None:
         """Compute the running statistics of batch normalisation anew, for averaged weights."""
-        layers = self.network.batch_norms()
+        layers = self.network.batch_norms
         if not layers:
             return
         for position, batch in enumerate(self.batches(size)):
@@ -181,7 +181,7 @@ class NetworkTask:
         With batch normalisation a single row that is left over joins the batch before it: it has no variance.
         """
         bounds = [*range(0, self.n_rows, size), self.n_rows]
-        if len(bounds) > 2 and bounds[-1] - bounds[-2] == 1 and self.network.batch_norms():
+        if len(bounds) > 2 and bounds[-1] - bounds[-2] == 1 and self.network.batch_norms:
             del bounds[-2]
         return bounds
 

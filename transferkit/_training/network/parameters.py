@@ -1,4 +1,4 @@
-"""What is trained: named groups of arrays, each with its own pace, and the flat memory they live in."""
+"""Trainable arrays, laid out group by group in flat buffers, so that an update step is a few operations per group."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["ParameterGroup", "RowSlot", "Slab", "Slot", "build_slabs"]
+__all__ = ["FlatBuffer", "Parameter", "ParameterGroup", "RowParameter", "build_buffers"]
 
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """How a group of parameters learns.
+    """How a group of parameters is trained.
 
     Parameters
     ----------
@@ -20,12 +20,12 @@ class ParameterGroup:
     learning_rate_scale : float, default=1.0
         Factor of the learning rate (discriminative learning rates [1]_).
     unfreeze_at : int, default=0
-        Epoch at which the group begins to learn (gradual unfreezing [1]_).
+        Epoch from which on the group is trained (gradual unfreezing [1]_).
     anchor_strength : float, default=0.0
-        The loss grows by anchor_strength / 2 * ||weights - their first values||^2 (L2-SP [2]_). Solvers that take one
-        step a batch move the weights back along it on their own, by an implicit step: it is stable at any strength.
+        Strength of the penalty anchor_strength / 2 * ||weights - initial weights||^2 (L2-SP [2]_). First-order solvers
+        apply it as an implicit step of its own, which is stable at any strength.
     alpha : float, default=0.0
-        The loss grows by alpha / 2 * ||weights||^2; intercepts are free.
+        Strength of the penalty alpha / 2 * ||weights||^2; intercepts are not penalised.
 
     References
     ----------
@@ -41,35 +41,31 @@ class ParameterGroup:
     alpha: float = 0.0
 
 
-class Slot:
-    """One array within a slab: a view of its values and one of its gradient.
+class Parameter:
+    """One array of a layer; once laid out, `values` and `gradient` are views of its group's flat buffer.
 
-    A matrix lies transposed in the slab, because the product that makes its gradient is then a quarter faster.
+    A matrix is stored transposed in the buffer, because the product that computes its gradient is then a quarter
+    faster.
     """
 
-    def __init__(self, start: np.ndarray, penalised: bool) -> None:
-        self.start, self.penalised = start, penalised
+    def __init__(self, initial: np.ndarray, penalised: bool) -> None:
+        self.initial, self.penalised = initial, penalised
         self.values: Tensor
         self.gradient: Tensor
         self.frozen = False
-        self.tied = False  # whether another layer, behind this one, uses it and has written its part of the gradient
-
-    @property
-    def n_values(self) -> int:
-        """Number of entries."""
-        return self.start.size
+        self.shared = False  # whether a later layer uses it too and has already written its part of the gradient
 
 
-class RowSlot(Slot):
-    """A matrix whose gradient has few rows: those that `gather` was asked for last.
+class RowParameter(Parameter):
+    """A matrix, in a tensor of its own, whose gradient exists for the rows that `gather` was last asked for.
 
-    On a GPU the matrix has one row more than its array. Lists of rows may be padded with the number of that row, which
-    keeps their length known without asking the device.
+    On a GPU the tensor has one row more than the array. Lists of rows may be padded with the number of that row, so
+    that their length is known without asking the device.
     """
 
-    def __init__(self, start: np.ndarray, penalised: bool) -> None:
-        super().__init__(start, penalised)
-        self.n_rows = len(start)
+    def __init__(self, initial: np.ndarray, penalised: bool) -> None:
+        super().__init__(initial, penalised)
+        self.n_rows = len(initial)
         self.rows: Tensor
         self.gathered: Tensor
 
@@ -78,81 +74,83 @@ class RowSlot(Slot):
         self.rows, self.gathered = rows, self.storage.index_select(0, rows)
         return self.gathered
 
-    def place(self, device: torch.device, dtype: torch.dtype, own: bool) -> None:
-        """Move the matrix to the device, or leave it where it is and train it there if it is our own."""
-        if own and device.type == "cpu" and self.start.flags.c_contiguous and self.start.flags.writeable:
-            self.storage = self.values = torch.from_numpy(self.start).to(dtype)
+    def place(self, device: torch.device, dtype: torch.dtype, in_place: bool) -> None:
+        """Move the matrix to the device; with `in_place` train the array itself if it is on the CPU."""
+        if in_place and device.type == "cpu" and self.initial.flags.c_contiguous and self.initial.flags.writeable:
+            self.storage = self.values = torch.from_numpy(self.initial).to(dtype)
             return
-        self.storage = torch.zeros(self.n_rows + 1, self.start.shape[1], device=device, dtype=dtype)
+        self.storage = torch.zeros(self.n_rows + 1, self.initial.shape[1], device=device, dtype=dtype)
         self.values = self.storage[: self.n_rows]
-        self.values.copy_(torch.from_numpy(np.array(self.start)))
+        self.values.copy_(torch.from_numpy(np.array(self.initial)))
 
 
 @dataclass
-class Slab:
-    """A group's parameters in one piece of memory: weights under the penalty first, then those that are free.
+class FlatBuffer:
+    """The parameters of a group in one tensor: penalised weights first, then intercepts and the like.
 
-    A slab whose `lazy` is a matrix holds nothing else; its rows learn only in steps that touch them, and the gradient
-    is in `lazy.gradient`, for `lazy.rows`. `weights` are those under the penalty.
+    A buffer of a `RowParameter` holds nothing else. Its rows are trained in the steps whose batches use them, and its
+    gradient is `row_parameter.gradient`, for `row_parameter.rows`.
     """
 
     group: ParameterGroup
     values: Tensor
     gradient: Tensor
     n_penalised: int
-    slots: Sequence[Slot]
+    parameters: Sequence[Parameter]
     anchor: Tensor | None = None
     mask: Tensor | None = None
 
     def __post_init__(self) -> None:
-        self.weights = self.values[: self.n_penalised]  # one vector, or (n_rows, n_columns) where the slab is lazy
+        first = self.parameters[0]
+        self.row_parameter = first if isinstance(first, RowParameter) else None
+        self.weights = self.values[: self.n_penalised]  # a vector, or the matrix of a RowParameter
         self.gradient_of_weights = self.gradient[: self.n_penalised]
-        self.lazy = self.slots[0] if isinstance(self.slots[0], RowSlot) else None
+        if self.group.anchor_strength > 0:
+            self.anchor = self.weights.clone()
 
     def freeze(self, epoch: int) -> bool:
-        """Set whether the group learns in this epoch; return whether it does not."""
+        """Set whether the group is trained in this epoch; return whether it is frozen."""
         frozen = epoch < self.group.unfreeze_at
-        for slot in self.slots:
-            slot.frozen = frozen
+        for parameter in self.parameters:
+            parameter.frozen = frozen
         return frozen
 
 
-def build_slabs(
-    slots_of_groups: Sequence[tuple[ParameterGroup, Sequence[Slot]]],
+def build_buffers(
+    groups: Sequence[tuple[ParameterGroup, Sequence[Parameter]]],
     device: torch.device,
     dtype: torch.dtype,
-    own: bool = False,
-) -> list[Slab]:
-    """Lay the arrays of each group into one tensor, and a matrix with a row-wise gradient into its own.
+    in_place: bool = False,
+) -> list[FlatBuffer]:
+    """Return the buffers of all groups: one for each matrix with a row-wise gradient, one for all other arrays.
 
-    `own` says that the arrays are nobody else's: a large matrix may then be trained where it lies.
+    With `in_place` a `RowParameter` may be trained in the memory of its array.
     """
-    slabs = []
-    for group, slots in slots_of_groups:
-        for slot in slots:
-            if isinstance(slot, RowSlot):
-                slot.place(device, dtype, own)
-                slabs.append(_finish(Slab(group, slot.values, slot.values[:0], slot.n_rows, [slot])))
-        dense = sorted((slot for slot in slots if not isinstance(slot, RowSlot)), key=lambda slot: not slot.penalised)
+    buffers = []
+    for group, parameters in groups:
+        for parameter in parameters:
+            if isinstance(parameter, RowParameter):
+                parameter.place(device, dtype, in_place)
+                values = parameter.values
+                buffers.append(FlatBuffer(group, values, values[:0], parameter.n_rows, [parameter]))
+        dense = [parameter for parameter in parameters if not isinstance(parameter, RowParameter)]
         if dense:
-            slabs.append(_finish(_lay_out(group, dense, device, dtype)))
-    return slabs
+            buffers.append(_lay_out(group, sorted(dense, key=lambda one: not one.penalised), device, dtype))
+    return buffers
 
 
-def _lay_out(group: ParameterGroup, slots: list[Slot], device: torch.device, dtype: torch.dtype) -> Slab:
-    flat = np.concatenate([np.asarray(slot.start).T.ravel() for slot in slots])
+def _lay_out(
+    group: ParameterGroup, parameters: list[Parameter], device: torch.device, dtype: torch.dtype
+) -> FlatBuffer:
+    flat = np.concatenate([np.asarray(parameter.initial).T.ravel() for parameter in parameters])
     values = torch.from_numpy(flat).to(device=device, dtype=dtype, copy=True)
     gradient = torch.zeros_like(values)
-    begin = 0
-    for slot in slots:
-        end = begin + slot.n_values
-        slot.values = values[begin:end].view(slot.start.shape[::-1]).t()
-        slot.gradient = gradient[begin:end].view(slot.start.shape[::-1]).t()
+    begin = n_penalised = 0
+    for parameter in parameters:
+        shape = parameter.initial.shape[::-1]
+        end = begin + parameter.initial.size
+        parameter.values = values[begin:end].view(shape).t()
+        parameter.gradient = gradient[begin:end].view(shape).t()
+        n_penalised = end if parameter.penalised else n_penalised
         begin = end
-    return Slab(group, values, gradient, sum(slot.n_values for slot in slots if slot.penalised), slots)
-
-
-def _finish(slab: Slab) -> Slab:
-    if slab.group.anchor_strength > 0:
-        slab.anchor = slab.weights.clone()
-    return slab
+    return FlatBuffer(group, values, gradient, n_penalised, parameters)

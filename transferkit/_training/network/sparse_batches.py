@@ -1,4 +1,4 @@
-"""A batch of sparse rows: products with all weights, or with the rows of the weights that it touches."""
+"""Products of a batch of sparse samples with all weights, or with the rows of the weights that the batch uses."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -9,38 +9,38 @@ __all__ = ["SparseBatch", "make_sparse_batch"]
 
 
 def make_sparse_batch(indices: Tensor, values: Tensor, indptr: np.ndarray, n_columns: int) -> "SparseBatch":
-    """Return the batch of rows with these entries; `indptr` stays on the host."""
+    """Return the batch with these entries; `indptr` stays on the host."""
     kind = DeviceSparseBatch if indices.is_cuda else HostSparseBatch
     return kind(indices, values, indptr, n_columns)
 
 
 class SparseBatch:
-    """Rows in CSR form, `indices` and `values` on the device, `indptr` on the host."""
+    """A batch X in CSR form, `indices` and `values` on the device, `indptr` on the host."""
 
     def __init__(self, indices: Tensor, values: Tensor, indptr: np.ndarray, n_columns: int) -> None:
         self.indices, self.values, self.indptr, self.n_columns = indices, values, indptr, n_columns
 
-    def touched_rows(self, n_rows: int) -> Tensor:
-        """Return the numbers of the weights' rows that the batch needs; the `local_` products are in their order."""
+    def find_used(self, n_rows: int) -> Tensor:
+        """Return the indices of the used features, the order of the weights in `matmul_used` and `rmatmul_used`."""
         raise NotImplementedError
 
-    def times(self, weights: Tensor) -> Tensor:
+    def matmul(self, weights: Tensor) -> Tensor:
         """Return X @ weights."""
         raise NotImplementedError
 
-    def local_times(self, weights: Tensor) -> Tensor:
-        """Return X @ weights, given the touched rows of the weights alone."""
+    def matmul_used(self, weights: Tensor) -> Tensor:
+        """Return X @ weights, given the used rows of the weights alone."""
         raise NotImplementedError
 
-    def local_transposed_times(self, gradient: Tensor) -> Tensor:
-        """Return the touched rows of X.T @ gradient."""
+    def rmatmul_used(self, gradient: Tensor) -> Tensor:
+        """Return the used rows of X.T @ gradient."""
         raise NotImplementedError
 
 
 class HostSparseBatch(SparseBatch):
-    """On the CPU SciPy's products are the fastest for rows this short."""
+    """A batch on the CPU, where SciPy's products are the fastest for samples this short."""
 
-    def touched_rows(self, n_rows: int) -> Tensor:
+    def find_used(self, n_rows: int) -> Tensor:
         indices = self.indices.numpy()
         seen = np.zeros(n_rows, dtype=bool)
         seen[indices] = True
@@ -50,13 +50,13 @@ class HostSparseBatch(SparseBatch):
         self.local = self._matrix(position[indices], len(rows))
         return torch.from_numpy(rows)
 
-    def times(self, weights: Tensor) -> Tensor:
+    def matmul(self, weights: Tensor) -> Tensor:
         return torch.from_numpy(self._matrix(self.indices.numpy(), self.n_columns) @ weights.numpy())
 
-    def local_times(self, weights: Tensor) -> Tensor:
+    def matmul_used(self, weights: Tensor) -> Tensor:
         return torch.from_numpy(self.local @ weights.numpy())
 
-    def local_transposed_times(self, gradient: Tensor) -> Tensor:
+    def rmatmul_used(self, gradient: Tensor) -> Tensor:
         return torch.from_numpy(self.local.T @ gradient.numpy())
 
     def _matrix(self, indices: np.ndarray, n_columns: int) -> sp.csr_array:
@@ -64,9 +64,9 @@ class HostSparseBatch(SparseBatch):
 
 
 class DeviceSparseBatch(SparseBatch):
-    """On a GPU the list of touched rows is padded to the number of entries: its length is known without asking."""
+    """A batch on a GPU: the list of used features is padded to the number of entries, a length known on the host."""
 
-    def touched_rows(self, n_rows: int) -> Tensor:
+    def find_used(self, n_rows: int) -> Tensor:
         ordered, order = torch.sort(self.indices, stable=True)
         first = torch.ones_like(ordered)
         first[1:] = (ordered[1:] != ordered[:-1]).to(first.dtype)
@@ -74,13 +74,13 @@ class DeviceSparseBatch(SparseBatch):
         self.local = torch.empty_like(rank).index_copy_(0, order, rank)
         return torch.full_like(ordered, n_rows).scatter_(0, rank, ordered)
 
-    def times(self, weights: Tensor) -> Tensor:
+    def matmul(self, weights: Tensor) -> Tensor:
         return self._bag(self.indices, weights)
 
-    def local_times(self, weights: Tensor) -> Tensor:
+    def matmul_used(self, weights: Tensor) -> Tensor:
         return self._bag(self.local, weights)
 
-    def local_transposed_times(self, gradient: Tensor) -> Tensor:
+    def rmatmul_used(self, gradient: Tensor) -> Tensor:
         counts = torch.from_numpy(np.diff(self.indptr)).to(self.indices.device)
         of_entry = torch.repeat_interleave(gradient, counts, dim=0, output_size=len(self.indices))
         rows = gradient.new_zeros(len(self.indices), gradient.shape[1])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from transferkit._training.network.loop import Task
 from transferkit._training.network.optimisers import Optimiser
-from transferkit._training.network.parameters import Slab
+from transferkit._training.network.parameters import FlatBuffer
 
 __all__ = ["EagerStepper", "GraphStepper", "LineSearchStepper"]
 
@@ -23,7 +23,7 @@ class EagerStepper:
 
     def __init__(self, task: Task, optimiser: Optimiser) -> None:
         self.task, self.optimiser = task, optimiser
-        self.device = optimiser.slabs[0].values.device
+        self.device = optimiser.buffers[0].values.device
 
     def begin_epoch(self, epoch: int, rates: np.ndarray) -> Sequence[Any]:
         self.optimiser.freeze(epoch)
@@ -53,7 +53,7 @@ class GraphStepper(EagerStepper):
 
     def begin_epoch(self, epoch: int, rates: np.ndarray) -> Sequence[Any]:
         prepared = super().begin_epoch(epoch, rates)
-        kind = (tuple(self.optimiser.frozen), tuple(slab.mask is None for slab in self.optimiser.slabs))
+        kind = (tuple(self.optimiser.frozen), tuple(buffer.mask is None for buffer in self.optimiser.buffers))
         if kind != self.kind:  # other groups learn now, or a mask is new: captured steps are of no use any more
             self.graphs.clear()
             self.n_seen.clear()
@@ -90,13 +90,13 @@ class GraphStepper(EagerStepper):
 class LineSearchStepper:
     """One iteration of L-BFGS with a line search on all rows (Nocedal and Wright 2006, chapter 7); takes no rate."""
 
-    def __init__(self, task: Task, slabs: Sequence[Slab]) -> None:
-        self.task, self.slabs = task, slabs
+    def __init__(self, task: Task, buffers: Sequence[FlatBuffer]) -> None:
+        self.task, self.buffers = task, buffers
         self.solver: torch.optim.LBFGS | None = None
 
     def begin_epoch(self, epoch: int, rates: np.ndarray) -> Sequence[Any]:
         if self.solver is None:
-            self.parameters = [torch.nn.Parameter(slab.values) for slab in self.slabs]
+            self.parameters = [torch.nn.Parameter(buffer.values) for buffer in self.buffers]
             self.solver = torch.optim.LBFGS(
                 self.parameters, max_iter=1, max_eval=MAX_TRIALS, line_search_fn="strong_wolfe"
             )
@@ -109,24 +109,24 @@ class LineSearchStepper:
     def _evaluate(self, batch: Any) -> Tensor:
         self.task.differentiate(batch)
         value = batch.losses.mean()
-        for slab, parameter in zip(self.slabs, self.parameters, strict=True):
-            gradient, weights = _dense_gradient(slab), slab.weights
-            part = gradient[: slab.n_penalised]
-            value = value + slab.group.alpha / 2 * weights.square().sum()
-            part.add_(weights, alpha=slab.group.alpha)
-            if slab.anchor is not None:
-                value = value + slab.group.anchor_strength / 2 * (weights - slab.anchor).square().sum()
-                part.add_(weights - slab.anchor, alpha=slab.group.anchor_strength)
-            if slab.mask is not None:
-                part.mul_(slab.mask)
+        for buffer, parameter in zip(self.buffers, self.parameters, strict=True):
+            gradient, weights = _dense_gradient(buffer), buffer.weights
+            part = gradient[: buffer.n_penalised]
+            value = value + buffer.group.alpha / 2 * weights.square().sum()
+            part.add_(weights, alpha=buffer.group.alpha)
+            if buffer.anchor is not None:
+                value = value + buffer.group.anchor_strength / 2 * (weights - buffer.anchor).square().sum()
+                part.add_(weights - buffer.anchor, alpha=buffer.group.anchor_strength)
+            if buffer.mask is not None:
+                part.mul_(buffer.mask)
             parameter.grad = gradient
         return value
 
 
-def _dense_gradient(slab: Slab) -> Tensor:
-    slot = slab.lazy
-    if slot is None:
-        return slab.gradient
-    dense = torch.zeros_like(slot.storage)
-    dense.index_copy_(0, slot.rows, slot.gradient)
-    return dense[: slot.n_rows]
+def _dense_gradient(buffer: FlatBuffer) -> Tensor:
+    row_parameter = buffer.row_parameter
+    if row_parameter is None:
+        return buffer.gradient
+    dense = torch.zeros_like(row_parameter.storage)
+    dense.index_copy_(0, row_parameter.rows, row_parameter.gradient)
+    return dense[: row_parameter.n_rows]

@@ -1,4 +1,4 @@
-"""Training of a network written down as stages: NumPy and SciPy in, NumPy out, torch in between."""
+"""Training of a network written down as layers: NumPy and SciPy in, NumPy out, torch in between."""
 
 import math
 import warnings
@@ -11,19 +11,21 @@ import scipy.sparse as sp
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
+from transferkit._algorithms.networks.layers import Layer, Linear
 from transferkit._training.device import as_writable, choose_device, one_thread_if_small
 from transferkit._training.modes import with_own_modes
+from transferkit._training.modules.layer import ModuleLayer
 from transferkit._training.network.companions import GradualPruning, WeightAverage
 from transferkit._training.network.loop import History, Stepper, Stopping, train
 from transferkit._training.network.losses import REGRESSION_LOSSES, find_loss
-from transferkit._training.network.network import Network
+from transferkit._training.network.network import Network, count_operations
 from transferkit._training.network.network_task import Augmentation, NetworkTask, ValidationSet
 from transferkit._training.network.optimisers import Optimiser
+from transferkit._training.network.parameters import ParameterGroup
 from transferkit._training.network.randomness import Randomness
 from transferkit._training.network.range_test import RangeTest, try_learning_rates
 from transferkit._training.network.rows import make_rows
 from transferkit._training.network.schedules import BatchSizes, LearningRates
-from transferkit._training.network.stages import Linear, RunModule, Stage, count_operations
 from transferkit._training.network.steppers import EagerStepper, GraphStepper, LineSearchStepper
 from transferkit._training.network.targets import SparseTargets, Targets, accuracy, r2
 from transferkit.exceptions import DivergenceError
@@ -86,45 +88,48 @@ class TrainingOptions:
 
 @dataclass
 class TrainedNetwork:
-    """The stages after training, and how it went."""
+    """The layers after training, and how it went."""
 
-    stages: list[Stage]
+    layers: list[Any]
     history: History
     range_test: RangeTest | None
-    memories: list[np.ndarray] | None
+    state: list[np.ndarray] | None
 
 
 @with_own_modes()
 def train_network(
-    stages: Sequence[Stage],
+    layers: Sequence[Layer],
     examples: Examples,
     options: TrainingOptions,
     *,
     validation: Examples | None = None,
-    memories: Sequence[np.ndarray] | None = None,
-    keep_memories: bool = False,
-    own: bool = False,
-    on_epoch: Callable[[Callable[[], list[Stage]], History], bool] | None = None,
+    state: Sequence[np.ndarray] | None = None,
+    keep_state: bool = False,
+    groups: Sequence[ParameterGroup] | None = None,
+    in_place: bool = False,
+    on_epoch: Callable[[Callable[[], list[Any]], History], bool] | None = None,
 ) -> TrainedNetwork:
-    """Train the stages on the examples.
+    """Train the layers on the examples.
 
     Parameters
     ----------
-    stages : sequence of Stage
-        The network with its first weights; the first stage is linear where X is sparse. Groups may learn slower, later,
-        or close to their first values (see `ParameterGroup`).
+    layers : sequence of Layer
+        The network with its first weights; the first layer is linear where X is sparse. Groups may learn slower, later,
+        or close to their first values (see `groups`).
     examples, validation : Examples
         What to learn from, and what is held out; with `options.early_stopping` the weights that are best on it come
         back.
     options : TrainingOptions
-    memories : sequence of arrays, optional
-        What the optimiser of an earlier training of the same stages remembers.
-    keep_memories : bool, default=False
+    state : sequence of arrays, optional
+        What the optimiser of an earlier training of the same layers remembers.
+    keep_state : bool, default=False
         Whether to return that.
-    own : bool, default=False
-        Whether the stages' arrays may be trained where they lie, which saves the memory of a copy.
+    groups : sequence of ParameterGroup, optional
+        How each layer is trained; by default all alike, without penalties.
+    in_place : bool, default=False
+        Whether the layers' arrays may be trained where they lie, which saves the memory of a copy.
     on_epoch : callable, optional
-        Called after each epoch with a function that returns the stages as they are, and the history; a true answer ends
+        Called after each epoch with a function that returns the layers as they are, and the history; a true answer ends
         the training.
 
     Raises
@@ -136,32 +141,33 @@ def train_network(
     """
     device = choose_device(options.device)
     try:
-        with torch.no_grad(), one_thread_if_small(device, _count_operations(stages, examples, options)):
+        with torch.no_grad(), one_thread_if_small(device, _count_operations(layers, examples, options)):
             trained, optimiser = _train(
-                stages, examples, options, validation, memories, on_epoch, device, own, keep_memories
+                layers, groups, examples, options, validation, state, on_epoch, device, in_place, keep_state
             )
-            trained.memories = optimiser.read() if keep_memories else None
+            trained.state = optimiser.read() if keep_state else None
             return trained
     except torch.OutOfMemoryError as error:
         raise MemoryError(_explain(error, options, examples, device)) from error
 
 
 def _train(
-    stages: Sequence[Stage],
+    layers: Sequence[Layer],
+    groups: Sequence[ParameterGroup] | None,
     examples: Examples,
     options: TrainingOptions,
     validation: Examples | None,
-    memories: Sequence[np.ndarray] | None,
-    on_epoch: Callable[[Callable[[], list[Stage]], History], bool] | None,
+    state: Sequence[np.ndarray] | None,
+    on_epoch: Callable[[Callable[[], list[Any]], History], bool] | None,
     device: torch.device,
-    own: bool,
-    keep_memories: bool,
+    in_place: bool,
+    keep_state: bool,
 ) -> tuple[TrainedNetwork, Optimiser]:
-    task = make_task(stages, examples, options, validation, device, own)
+    task = make_task(layers, examples, options, validation, device, groups, in_place)
     network = task.network
     if options.keep_zeros:
-        for slab in network.slabs:
-            slab.mask = (slab.weights != 0).to(slab.weights)
+        for buffer in network.buffers:
+            buffer.mask = (buffer.weights != 0).to(buffer.weights)
     found = None
     if options.learning_rate_init == "auto" and options.solver != "lbfgs":
         found = try_learning_rates(task, _make_optimiser(network, options), options.batch_size)
@@ -174,20 +180,22 @@ def _train(
         decay_epochs=options.learning_rate_epochs,
         warmup=options.warmup,
     )
-    smallest = 2 if network.batch_norms() else 1  # a single row has no variance
+    smallest = 2 if network.batch_norms else 1  # a single row has no variance
     sizes = BatchSizes(options.batch_size, task.n_rows, options.batch_schedule, options.batch_epochs, smallest)
     rates.resume(options.past_losses, options.past_steps)
     sizes.resume(options.past_losses)
     settled = 0 if options.pruning is None else options.pruning[2] - 1  # from this epoch on the zeros stay the same
     stopping = Stopping(options.max_epochs, options.tol, options.patience, options.early_stopping, settled)
     optimiser = _make_optimiser(network, options)
-    if memories is not None:
-        optimiser.restore(memories)
-    average = None if options.average_from is None else WeightAverage(network.slabs, max(options.average_from, settled))
-    pruning = None if options.pruning is None else GradualPruning(network.slabs, *options.pruning)
+    if state is not None:
+        optimiser.restore(state)
+    average = (
+        None if options.average_from is None else WeightAverage(network.buffers, max(options.average_from, settled))
+    )
+    pruning = None if options.pruning is None else GradualPruning(network.buffers, *options.pruning)
     history = train(
         task,
-        _make_stepper(task, optimiser, options, eager=sp.issparse(examples.X) or _has_module(stages)),
+        _make_stepper(task, optimiser, options, eager=sp.issparse(examples.X) or _has_module(layers)),
         rates,
         sizes,
         stopping,
@@ -197,23 +205,32 @@ def _train(
     )
     if average is not None:
         _take_average(task, average, options, len(history.loss))
-    _check_end(task, history, options, one_of_many=keep_memories)
-    return TrainedNetwork(network.read(final=True), history, found, None), optimiser
+    _check_end(task, history, options, one_of_many=keep_state)
+    return TrainedNetwork(network.read(in_place=True), history, found, None), optimiser
 
 
 def make_task(
-    stages: Sequence[Stage],
+    layers: Sequence[Layer],
     examples: Examples,
     options: TrainingOptions,
     validation: Examples | None,
     device: torch.device,
-    own: bool = False,
+    groups: Sequence[ParameterGroup] | None = None,
+    in_place: bool = False,
 ) -> NetworkTask:
     """Move network and data to the device."""
     sparse = sp.issparse(examples.X)
     randomness = Randomness(options.seed, device, order_on_host=sparse)
     dtype = torch.float32 if examples.X.dtype == np.float32 else torch.float64
-    network = Network(stages, sparse=sparse, device=device, dtype=dtype, generator=randomness.noise, own=own)
+    network = Network(
+        layers,
+        groups or [ParameterGroup()] * len(layers),
+        sparse=sparse,
+        device=device,
+        dtype=dtype,
+        generator=randomness.noise,
+        in_place=in_place,
+    )
     exclusive = examples.targets.ndim == 1
     n_outputs = network.n_outputs
     targets: Targets | SparseTargets
@@ -249,7 +266,7 @@ def _hold_out(examples: Examples, device: torch.device, dtype: torch.dtype) -> V
 
 def _make_optimiser(network: Network, options: TrainingOptions) -> Optimiser:
     return Optimiser(
-        network.slabs,
+        network.buffers,
         "gd" if options.solver == "lbfgs" else options.solver,
         momentum=options.momentum,
         clip_norm=options.clip_norm,
@@ -259,8 +276,8 @@ def _make_optimiser(network: Network, options: TrainingOptions) -> Optimiser:
 
 def _make_stepper(task: NetworkTask, optimiser: Optimiser, options: TrainingOptions, eager: bool) -> Stepper:
     if options.solver == "lbfgs":
-        return LineSearchStepper(task, optimiser.slabs)
-    if optimiser.slabs[0].values.is_cuda and not eager:
+        return LineSearchStepper(task, optimiser.buffers)
+    if optimiser.buffers[0].values.is_cuda and not eager:
         return GraphStepper(task, optimiser, task.randomness.noise)
     return EagerStepper(task, optimiser)
 
@@ -271,7 +288,7 @@ def _check_end(task: NetworkTask, history: History, options: TrainingOptions, on
     Running statistics of batch normalisation that are far behind the weights are computed anew, unless this training is
     one of many, which sees a part of the rows.
     """
-    loss, has_statistics = task.measure_end(), bool(task.network.batch_norms())
+    loss, has_statistics = task.measure_end(), bool(task.network.batch_norms)
     if has_statistics and not one_of_many and loss > USELESS * task.measure_zeros():
         task.refresh_statistics(options.batch_size)
         loss = task.measure_end()
@@ -311,16 +328,16 @@ def _take_average(task: NetworkTask, average: WeightAverage, options: TrainingOp
         task.restore(before)
 
 
-def _count_operations(stages: Sequence[Stage], examples: Examples, options: TrainingOptions) -> float:
+def _count_operations(layers: Sequence[Layer], examples: Examples, options: TrainingOptions) -> float:
     """Return about how many operations a step takes."""
-    of_row = count_operations(stages)
-    if sp.issparse(examples.X) and isinstance(stages[0], Linear):  # SciPy's product has one thread of its own
-        of_row -= 6 * stages[0].weights.size
+    of_row = count_operations(layers)
+    if sp.issparse(examples.X) and isinstance(layers[0], Linear):  # SciPy's product has one thread of its own
+        of_row -= 6 * layers[0].weights.size
     return of_row * min(options.batch_size, examples.X.shape[0])
 
 
-def _has_module(stages: Sequence[Stage]) -> bool:
-    return any(isinstance(stage, RunModule) for stage in stages)
+def _has_module(layers: Sequence[Layer]) -> bool:
+    return any(isinstance(layer, ModuleLayer) for layer in layers)
 
 
 def _explain(error: BaseException, options: TrainingOptions, examples: Examples, device: torch.device) -> str:

@@ -1,6 +1,7 @@
 """Codes that rows can be rebuilt from, as features."""
 
 import warnings
+from copy import copy
 from numbers import Integral, Real
 
 import numpy as np
@@ -9,7 +10,7 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.linalg.moments import column_means, mean_and_variance
-from transferkit._algorithms.networks.predictions import ACTIVATIONS
+from transferkit._algorithms.networks.layers import ACTIVATIONS, predict
 from transferkit._progress import FitProgress
 from transferkit._validation import (
     FLOATS,
@@ -24,9 +25,15 @@ from transferkit._validation import (
     validate_data,
 )
 from transferkit._versioning import VersionedEstimator
-from transferkit.encoders.networks._autoencoder_layers import Plan, arrays_of, make_layers, start_layers, tie_stages
-from transferkit.encoders.networks._fine_tuning import Network
-from transferkit.encoders.networks._layers import run_layers, to_stages
+from transferkit.encoders.networks._autoencoder_layers import (
+    Architecture,
+    decoder_layers,
+    encoder_layers,
+    initial_layers,
+    read_arrays,
+)
+
+__all__ = ["AutoencoderEncoder"]
 
 # Of rebuilt rows of three latent factors in ten features, less than 70 % of the variance is right beyond the first, and
 # less than half of that of the other features beyond the second.
@@ -216,16 +223,15 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
             X = X.astype(np.float32, copy=False)
             progress.begin(X, y, None)
             random = check_random_state(self.random_state)
-            plan = self._plan()
-            layers = start_layers(plan, column_means(X), random)
-            stages = to_stages(layers, ParameterGroup(alpha=self.alpha))
+            layers = initial_layers(self._architecture(), column_means(X), random, self.tied_weights)
             trained = train_network(
-                tie_stages(stages) if self.tied_weights else stages,
+                layers,
                 Examples(X, X),
                 self._make_options(X, int(random.randint(2**31 - 2))),
+                groups=[ParameterGroup(alpha=self.alpha)] * len(layers),
                 on_epoch=lambda read, history: progress.step(lambda: self._read(read(), history)),
             )
-        fitted = self._read(trained.stages, trained.history)
+        fitted = self._read(trained.layers, trained.history)
         vars(self).update(fitted)
         progress.end(fitted)
         return self
@@ -244,7 +250,7 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
             Codes.
         """
         check_is_fitted(self)
-        return run_layers(self._encoder_layers(), self._validate(X))
+        return predict(self._encoder_layers(), self._validate(X))
 
     def inverse_transform(self, X):
         """Return the rows that codes stand for.
@@ -264,7 +270,56 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
         if codes.ndim != 2 or codes.shape[1] != self.n_components:
             raise ValueError(f"Codes must have n_components={self.n_components} columns. Got shape {codes.shape}.")
         coefs = [coef.T for coef in self.coefs_[::-1]] if self.tied_weights else self.decoder_coefs_
-        return run_layers(make_layers(self._plan(), coefs, self.decoder_intercepts_, decodes=True), codes)
+        return predict(decoder_layers(self._architecture(), coefs, self.decoder_intercepts_), codes)
+
+    def can_fine_tune(self, quickly=False):
+        """Return True: the encoder is a network.
+
+        Parameters
+        ----------
+        quickly : bool, default=False
+            Whether it also has to be trained in little time.
+
+        Returns
+        -------
+        can_fine_tune : bool
+            True.
+        """
+        return True
+
+    def to_network(self, X):
+        """Return the encoder as the input and the layers of a network.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        rows : {ndarray, csr_matrix} of shape (n_samples, n_features), float32
+            The samples, checked.
+        layers : list of Layer
+            The layers up to the code.
+        """
+        return self._validate(X), self._encoder_layers()
+
+    def with_layers(self, layers):
+        """Return a copy with other weights up to the code.
+
+        Parameters
+        ----------
+        layers : list of Layer
+            Layers of the same shapes as those of `to_network`.
+
+        Returns
+        -------
+        encoder : AutoencoderEncoder
+            The copy.
+        """
+        twin = copy(self)
+        twin.coefs_, twin.intercepts_ = read_arrays(layers)
+        return twin
 
     def _check_together(self):
         check_sizes(self, "hidden_layer_sizes")
@@ -282,14 +337,14 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
             check_row_width("image_shape", self.image_shape, X.shape[1])
         return X
 
-    def _plan(self):
+    def _architecture(self):
         shape = None if self.image_shape is None else (*self.image_shape, 1)[:3]
         channels = () if shape is None else tuple(self.conv_channels)
         sizes = (*self.hidden_layer_sizes, self.n_components)
-        return Plan(self.n_features_in_, shape, channels, sizes, self.activation)
+        return Architecture(self.n_features_in_, shape, channels, sizes, self.activation)
 
     def _encoder_layers(self):
-        return make_layers(self._plan(), self.coefs_, self.intercepts_)
+        return encoder_layers(self._architecture(), self.coefs_, self.intercepts_)
 
     def _make_options(self, X, seed):
         from transferkit._training.network.network_task import Augmentation
@@ -312,8 +367,8 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
             device=self.device,
         )
 
-    def _read(self, stages, history):
-        coefs, intercepts = arrays_of(stages)
+    def _read(self, layers, history):
+        coefs, intercepts = read_arrays(layers)
         n_half = len(intercepts) // 2
         return {
             "coefs_": coefs[:n_half],
@@ -323,17 +378,6 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
             "loss_curve_": [float(loss) for loss in history.loss],
             "n_iter_": len(history.loss),
         }
-
-    def _to_network(self, X):
-        """Return the rows and the layers up to the code, to be trained on with a head."""
-        return Network(self._validate(X), self._encoder_layers())
-
-    def _with_layers(self, layers):
-        """Return a copy with other weights up to the code."""
-        twin = type(self).__new__(type(self))
-        vars(twin).update(vars(self))
-        twin.coefs_, twin.intercepts_ = arrays_of(layers)
-        return twin
 
     @property
     def _n_features_out(self):

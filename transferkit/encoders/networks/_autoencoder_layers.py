@@ -1,29 +1,31 @@
-"""The layers of an autoencoder: convolutions and linear layers up to the code, and their mirror image after it."""
+"""The layers of an autoencoder: an encoder of convolutions and linear layers, and a decoder that mirrors it."""
 
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
+from transferkit._algorithms.networks.convolutions import EDGE, convolved_shape
 from transferkit._algorithms.networks.initialisation import activation_gain, initialise_weights
-from transferkit._algorithms.rows.convolutions import EDGE, convolved_shape
-from transferkit.encoders.networks._fine_tuning import ActivationLayer, ConvolutionLayer, EnlargingLayer, LinearLayer
+from transferkit._algorithms.networks.layers import Activation, Convolution, Linear, TiedLinear, Upsampling
 
-_STRIDE = 2  # of the convolutions before the code
+__all__ = ["Architecture", "decoder_layers", "encoder_layers", "initial_layers", "read_arrays"]
+
+_STRIDE = 2  # of the encoder's convolutions
 
 
-class Plan(NamedTuple):
-    """What an autoencoder is made of."""
+class Architecture(NamedTuple):
+    """Shapes of the layers of an autoencoder."""
 
     n_features: int
     image_shape: tuple | None  # (height, width, n_channels)
     channels: tuple  # of the convolutions
-    sizes: tuple  # of the hidden layers, and of the code
+    sizes: tuple  # of the hidden layers and of the code
     activation: str
 
     @property
     def shapes(self):
-        """Shapes of the images before, between and after the convolutions."""
+        """Shapes of the images before, between and after the encoder's convolutions."""
         shapes = [] if self.image_shape is None else [self.image_shape]
         for n_channels in self.channels:
             shapes.append(convolved_shape(shapes[-1], _STRIDE, n_channels))
@@ -31,36 +33,48 @@ class Plan(NamedTuple):
 
     @property
     def widths(self):
-        """Widths before, between and after the linear layers up to the code."""
+        """Widths before, between and after the encoder's linear layers."""
         return [int(np.prod(self.shapes[-1])) if self.shapes else self.n_features, *self.sizes]
 
 
-def make_layers(plan, coefs, intercepts, *, decodes=False):
-    """Return the layers up to the code, or those after it, with an activation after each but the last."""
-    n_convolutions, layers = len(plan.channels), []
-    arrays = list(zip(coefs, intercepts, strict=True))
-    for number, (weights, intercept) in enumerate(arrays):
-        if decodes and number >= len(arrays) - n_convolutions:
-            small, large = plan.shapes[len(arrays) - number], plan.shapes[len(arrays) - number - 1]
-            enlarged = (*large[:2], small[2])
-            layers += [EnlargingLayer(small, enlarged), ConvolutionLayer(weights, intercept, enlarged, 1)]
-        elif not decodes and number < n_convolutions:
-            layers.append(ConvolutionLayer(weights, intercept, plan.shapes[number], _STRIDE))
+def encoder_layers(architecture, coefs, intercepts):
+    """Return the layers up to the code, with an activation after each but the last."""
+    layers, shapes = [], architecture.shapes
+    for number, (weights, intercept) in enumerate(zip(coefs, intercepts, strict=True)):
+        if layers:
+            layers.append(Activation(architecture.activation))
+        if number < len(architecture.channels):
+            layers.append(Convolution(weights, intercept, shapes[number], _STRIDE))
         else:
-            layers.append(LinearLayer(weights, intercept))
-        if number + 1 < len(arrays):
-            layers.append(ActivationLayer(plan.activation))
+            layers.append(Linear(weights, intercept))
     return layers
 
 
-def start_layers(plan, mean, random):
+def decoder_layers(architecture, coefs, intercepts):
+    """Return the layers from the code on, with an activation after each but the last."""
+    layers, shapes = [], architecture.shapes
+    n_linear = len(architecture.sizes)
+    for number, (weights, intercept) in enumerate(zip(coefs, intercepts, strict=True)):
+        if layers:
+            layers.append(Activation(architecture.activation))
+        if number < n_linear:
+            layers.append(Linear(weights, intercept))
+        else:
+            position = len(shapes) - 1 - (number - n_linear)
+            small, large = shapes[position], shapes[position - 1]
+            upsampled = (*large[:2], small[2])
+            layers += [Upsampling(small, upsampled), Convolution(weights, intercept, upsampled, 1)]
+    return layers
+
+
+def initial_layers(architecture, mean, random, tied):
     """Return all layers with random weights; the last intercept is the mean of the features."""
-    channels = [shape[2] for shape in plan.shapes]
-    into = [(EDGE**2 * a, b) for a, b in pairwise(channels)] + list(pairwise(plan.widths))
-    back = list(pairwise(plan.widths[::-1])) + [(EDGE**2 * a, b) for a, b in pairwise(channels[::-1])]
-    gain = activation_gain(plan.activation)
+    channels, widths = [shape[2] for shape in architecture.shapes], architecture.widths
+    down = [(EDGE**2 * a, b) for a, b in pairwise(channels)] + list(pairwise(widths))
+    up = list(pairwise(widths[::-1])) + [(EDGE**2 * a, b) for a, b in pairwise(channels[::-1])]
+    gain = activation_gain(architecture.activation)
     halves = []
-    for shapes in (into, back):
+    for shapes in (down, up):
         gains = [gain] * (len(shapes) - 1) + [1.0]  # the code and the output are linear
         halves.append(
             [
@@ -69,24 +83,21 @@ def start_layers(plan, mean, random):
             ]
         )
     intercepts = [[np.zeros(weights.shape[1], np.float32) for weights in half] for half in halves]
-    last = mean.reshape(-1, channels[0]).mean(axis=0) if plan.channels else mean
+    last = mean.reshape(-1, channels[0]).mean(axis=0) if architecture.channels else mean
     intercepts[1][-1] = np.asarray(last, dtype=np.float32)
-    return make_layers(plan, halves[0], intercepts[0]) + make_layers(plan, halves[1], intercepts[1], decodes=True)
+    encoder = encoder_layers(architecture, halves[0], intercepts[0])
+    decoder = decoder_layers(architecture, halves[1], intercepts[1])
+    return [*encoder, *(_tie(encoder, decoder) if tied else decoder)]
 
 
-def tie_stages(stages):
-    """Return the stages with the weights of the first half in the place of those of the second."""
-    from transferkit._training.network.stages import Linear, Transposed
-
-    linear = [position for position, stage in enumerate(stages) if isinstance(stage, Linear)]
-    partners = dict(zip(linear[len(linear) // 2 :], linear[: len(linear) // 2][::-1], strict=True))
-    return [
-        Transposed(partners[position], stage.intercept, stage.group) if position in partners else stage
-        for position, stage in enumerate(stages)
-    ]
+def _tie(encoder, decoder):
+    """Return the decoder with the weights of the encoder, transposed and in reverse order."""
+    sources = (layer for layer in reversed(encoder) if isinstance(layer, Linear))
+    return [TiedLinear(next(sources), layer.intercept) if isinstance(layer, Linear) else layer for layer in decoder]
 
 
-def arrays_of(layers):
-    """Return the weights and intercepts of layers or stages; tied ones have intercepts alone."""
-    learned = [layer for layer in layers if hasattr(layer, "intercept")]
-    return [layer.weights for layer in learned if hasattr(layer, "weights")], [layer.intercept for layer in learned]
+def read_arrays(layers):
+    """Return the weights and the intercepts of layers; tied layers have intercepts only."""
+    learned = [layer for layer in layers if isinstance(layer, (Linear, TiedLinear, Convolution))]
+    weights = [layer.weights for layer in learned if not isinstance(layer, TiedLinear)]
+    return weights, [layer.intercept for layer in learned]

@@ -1,5 +1,6 @@
 """Networks that people already have, as frozen encoders."""
 
+from copy import copy
 from numbers import Integral
 from threading import Lock
 from weakref import WeakKeyDictionary
@@ -20,7 +21,6 @@ from transferkit._validation import (
     validate_parameter_constraints,
 )
 from transferkit._versioning import VersionedEstimator
-from transferkit.encoders.networks._fine_tuning import ModuleLayer, Network
 from transferkit.persistence import is_attribute_of
 
 _MOST_TO_TUNE = 1_000_000  # parameters that strategy="auto" fine-tunes of its own accord
@@ -164,6 +164,63 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
         features = self._features()
         return features.compute(self._validate(X, reset=False))
 
+    def can_fine_tune(self, quickly=False):
+        """Return whether the module is no exported program and has parameters that require gradients.
+
+        Parameters
+        ----------
+        quickly : bool, default=False
+            Whether the module also has to have at most a million parameters.
+
+        Returns
+        -------
+        can_fine_tune : bool
+            Whether `to_network` may be called.
+        """
+        if not hasattr(self.module, "register_forward_hook"):  # an exported program
+            return False
+        parameters = list(self.module.parameters())
+        is_small = sum(tensor.numel() for tensor in parameters) <= _MOST_TO_TUNE
+        return any(tensor.requires_grad for tensor in parameters) and (is_small or not quickly)
+
+    def to_network(self, X):
+        """Return the encoder as the input and the layers of a network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_samples, n_values), float32
+            Flattened samples.
+        layers : list of Layer
+            The module as one layer.
+        """
+        from transferkit._training.modules.layer import ModuleLayer
+
+        X = self._validate(X, reset=False)
+        layer = ModuleLayer(self.module, self.output, X.shape[1:], self.batch_size, self.device)
+        return X.reshape(len(X), -1), [layer]
+
+    def with_layers(self, layers):
+        """Return a copy with another module.
+
+        Parameters
+        ----------
+        layers : list of Layer
+            One layer, as that of `to_network`.
+
+        Returns
+        -------
+        encoder : TorchEncoder
+            The copy.
+        """
+        twin = copy(self)
+        twin.module = layers[0].module
+        return twin
+
     @property
     def n_features_in_(self):
         """Number of values of a row."""
@@ -216,25 +273,6 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
             return X.reshape(len(X), *shape_of_row) if len(shape_of_row) > 1 else X
         check_row_width("input_shape", shape, X.shape[1])
         return X.reshape(len(X), *shape)
-
-    def _to_network(self, X):
-        """Return flat rows and the module as one layer, to be trained on with a head."""
-        X = self._validate(X, reset=False)
-        layer = ModuleLayer(self.module, self.output, X.shape[1:], self.batch_size, self.device)
-        return Network(X.reshape(len(X), -1), [layer])
-
-    def _with_layers(self, layers):
-        """Return a copy with another module."""
-        twin = type(self).__new__(type(self))
-        vars(twin).update(vars(self), module=layers[0].module)
-        return twin
-
-    def _can_fine_tune(self):
-        is_module = hasattr(self.module, "register_forward_hook")  # and no exported program
-        return is_module and any(tensor.requires_grad for tensor in self.module.parameters())
-
-    def _is_quick_to_fine_tune(self):
-        return sum(tensor.numel() for tensor in self.module.parameters()) <= _MOST_TO_TUNE
 
     @property
     def _n_features_out(self):

@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 
 from transferkit._algorithms.linalg.normalisation import unit_rows
 from transferkit._algorithms.linalg.truncated_svd import N_SPARE, RightVectors, RowProducts, leading_vectors
+from transferkit._algorithms.networks.layers import L2Normalisation, Linear
 from transferkit._algorithms.text.tfidf import stack_rows
 from transferkit._algorithms.text.vocabulary import find_terms
 from transferkit._algorithms.text.vocabulary_merging import to_vocabulary
@@ -23,7 +24,6 @@ from transferkit._validation import (
     with_plain_outputs,
 )
 from transferkit._versioning import VersionedEstimator
-from transferkit.encoders.networks._fine_tuning import LinearLayer, Network, UnitRowsLayer
 from transferkit.encoders.protocols import LinearForm, TermProjection
 from transferkit.encoders.text._analysis import warn_for_device
 from transferkit.encoders.text._blocks import TermStatistics, count_blocks
@@ -384,14 +384,53 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         check_is_fitted(self)
         return TermProjection(self.tfidf_, self._projection, self.tfidf_.idf_)
 
-    def _to_network(self, X):
-        """Return the TF-IDF rows of texts and the layers that make their features."""
+    def can_fine_tune(self, quickly=False):
+        """Return True: the projection is a linear layer.
+
+        Parameters
+        ----------
+        quickly : bool, default=False
+            Whether it also has to be trained in little time.
+
+        Returns
+        -------
+        can_fine_tune : bool
+            True.
+        """
+        return True
+
+    def to_network(self, X):
+        """Return the encoder as the input and the layers of a network.
+
+        Parameters
+        ----------
+        X : list of str
+            Texts.
+
+        Returns
+        -------
+        rows : csr_matrix of shape (n_samples, n_terms)
+            TF-IDF vectors.
+        layers : list of Layer
+            The projection and the normalisation.
+        """
         rows, n_unknown = self.tfidf_._encode(X)
         warn_of_unknown_texts(self, n_unknown)
-        return Network(rows, [LinearLayer(self._projection), UnitRowsLayer()])
+        return rows, [Linear(self._projection), L2Normalisation()]
 
-    def _with_layers(self, layers):
-        """Return a copy with other projections of the terms."""
+    def with_layers(self, layers):
+        """Return a copy with another projection.
+
+        Parameters
+        ----------
+        layers : list of Layer
+            Layers of the same shapes as those of `to_network`.
+
+        Returns
+        -------
+        encoder : LSAEncoder
+            The copy.
+        """
         twin = copy(self)
         twin._projection = np.ascontiguousarray(layers[0].weights)
         return twin

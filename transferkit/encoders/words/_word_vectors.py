@@ -9,6 +9,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
 
 from transferkit._algorithms.linalg.normalisation import unit_rows
+from transferkit._algorithms.networks.layers import L2Normalisation, Linear
 from transferkit._algorithms.text.tfidf import inverse_document_frequency
 from transferkit._algorithms.text.vocabulary import Vocabulary
 from transferkit._algorithms.words.cooccurrence import MAX_WINDOW, both_directions
@@ -31,7 +32,6 @@ from transferkit._validation import (
     unchanged_on_error,
 )
 from transferkit._versioning import VersionedEstimator
-from transferkit.encoders.networks._fine_tuning import LinearLayer, Network, UnitRowsLayer
 from transferkit.encoders.protocols import LinearForm, TermProjection
 from transferkit.encoders.text._analysis import TextSample, make_analysis
 from transferkit.encoders.text._blocks import check_documents, count_given_terms
@@ -525,19 +525,55 @@ class WordVectorEncoder(
         self._settle()
         return TermProjection(self._words, self._vectors, self._idf)
 
-    def _can_fine_tune(self):
+    def can_fine_tune(self, quickly=False):
+        """Return whether the encoder is a network: with pooling "mean" or "tfidf", and without subword vectors.
+
+        Parameters
+        ----------
+        quickly : bool, default=False
+            Whether it also has to be trained in little time.
+
+        Returns
+        -------
+        can_fine_tune : bool
+            Whether `to_network` may be called.
+        """
         return self.pooling in ("mean", "tfidf") and not self.subword
 
-    def _to_network(self, X):
-        """Return the weighted words of texts, whose products with the vectors are pooled rows, and the layers."""
+    def to_network(self, X):
+        """Return the encoder as the input and the layers of a network.
+
+        Parameters
+        ----------
+        X : list of str
+            Texts.
+
+        Returns
+        -------
+        rows : csr_matrix of shape (n_samples, n_words)
+            Weights of the words of each text, whose product with the word vectors is the pooled vector.
+        layers : list of Layer
+            The word vectors, and the normalisation if there is one.
+        """
         self._settle()
         words, n_unknown = self._words._encode(X)
         warn_of_unknown_texts(self, n_unknown)
         rows = share_rows(words, self._idf if self.pooling == "tfidf" else None)
-        return Network(rows, [LinearLayer(self._vectors), *([UnitRowsLayer()] if self.norm == "l2" else [])])
+        return rows, [Linear(self._vectors), *([L2Normalisation()] if self.norm == "l2" else [])]
 
-    def _with_layers(self, layers):
-        """Return a copy with other vectors."""
+    def with_layers(self, layers):
+        """Return a copy with other word vectors.
+
+        Parameters
+        ----------
+        layers : list of Layer
+            Layers of the same shapes as those of `to_network`.
+
+        Returns
+        -------
+        encoder : WordVectorEncoder
+            The copy.
+        """
         twin = copy(self)
         described = self._describe(self._words, layers[0].weights, self._frequency, self._idf)
         vars(twin).update(described, _counts=None, _keeps_counts=False)

@@ -11,8 +11,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
-from transferkit._algorithms.networks.batch_norm import fold_batch_norm, unfold_batch_norm
-from transferkit._algorithms.networks.predictions import compute_outputs
+from transferkit._algorithms.networks.layers import Activation, BatchNorm, Dropout, Linear, predict
 from transferkit._pictures import import_pyplot
 from transferkit._progress import FitProgress
 from transferkit._validation import (
@@ -54,7 +53,7 @@ class MLPHead(KeepsSourceMixin, CallbackSupportMixin, VersionedEstimator):
                     lambda: problem.attributes | read_attributes(read(), history)
                 ),
             )  # fmt: skip
-        fitted = problem.attributes | read_attributes(trained.stages, trained.history)
+        fitted = problem.attributes | read_attributes(trained.layers, trained.history)
         fitted |= {"init_coverage_": coverage, "optimiser_state_": None}
         vars(self).update(fitted, **read_range_test(trained.range_test, self.learning_rate_init))
         progress.end(fitted)
@@ -91,10 +90,10 @@ class MLPHead(KeepsSourceMixin, CallbackSupportMixin, VersionedEstimator):
             options = self._options(
                 problem, problem.rows, seed_rng, max_epochs=1, schedule_epochs=self.max_iter, **past
             )
-            memories = None if first else self.optimiser_state_
-            trained = self._train(start, problem.rows, options, problem, memories=memories, keep_memories=True)
-        fitted = problem.attributes | read_attributes(trained.stages, trained.history, {} if first else vars(self))
-        vars(self).update(fitted, optimiser_state_=trained.memories)
+            state = None if first else self.optimiser_state_
+            trained = self._train(start, problem.rows, options, problem, state=state, keep_state=True)
+        fitted = problem.attributes | read_attributes(trained.layers, trained.history, {} if first else vars(self))
+        vars(self).update(fitted, optimiser_state_=trained.state)
         if first:
             vars(self).update(init_coverage_=coverage, **read_range_test(None, self.learning_rate_init))
         return self
@@ -111,12 +110,15 @@ class MLPHead(KeepsSourceMixin, CallbackSupportMixin, VersionedEstimator):
         return make_options(self, len(training[1]), seed, loss=self.loss, **epochs, **problem.loss_options)
 
     def _train(self, start, training, options, problem, validation=None, **others):
+        from transferkit._training.network.parameters import ParameterGroup
         from transferkit._training.network.training import Examples, train_network
 
         X, targets, weights = training
         held_out = None if validation is None else Examples(*validation)
-        stages = make_stages(start, self, X.dtype)
-        return train_network(stages, Examples(X, targets, weights), options, validation=held_out, own=True, **others)
+        layers = make_layers(start, self, X.dtype)
+        groups = [ParameterGroup(alpha=self.alpha)] * len(layers)
+        examples = Examples(X, targets, weights)
+        return train_network(layers, examples, options, validation=held_out, groups=groups, in_place=True, **others)
 
     def _split(self, problem, X_val, y_val, rng):
         """Return the rows to train on and those held out (None for none)."""
@@ -137,7 +139,11 @@ class MLPHead(KeepsSourceMixin, CallbackSupportMixin, VersionedEstimator):
     def _compute_outputs(self, X):
         check_is_fitted(self, "coefs_")
         X = validate_rows(self, X.to_sparse() if isinstance(X, FeatureBlocks) else X)
-        return compute_outputs(X, self.coefs_, self.intercepts_, self.activation, getattr(self, "scales_", None))
+        scales = getattr(self, "scales_", None) or [None] * len(self.coefs_)
+        layers = []
+        for coef, intercept, scale in zip(self.coefs_, self.intercepts_, scales, strict=True):
+            layers += [Linear(coef, intercept, scale), Activation(self.activation)]
+        return predict(layers[:-1], X)
 
     def plot_history(self, ax=None):
         """Draw loss and validation score over the epochs.
@@ -202,9 +208,7 @@ def choose_start(head, last, problem, n_features, rng):
         if head.batch_norm and last["batch_norms_"] is None:
             norms = [*(fresh_norm(size) for size in sizes[1:-1]), None]
         layers = [
-            (coef.copy(), intercept)
-            if last["batch_norms_"] is None or norm is None
-            else unfold_batch_norm(coef, intercept, norm)
+            (coef.copy(), intercept) if last["batch_norms_"] is None or norm is None else unfold(coef, intercept, norm)
             for coef, intercept, norm in zip(last["coefs_"], last["intercepts_"], norms, strict=True)
         ]
         return (*map(list, zip(*layers, strict=True)), norms), last.get("init_coverage_")
@@ -229,38 +233,37 @@ def fresh_norm(size):
     return np.stack([np.ones(size), np.zeros(size), np.zeros(size), np.ones(size)])
 
 
-def make_stages(start, head, dtype, anchor_strength=0.0):
-    """Write the network down for the training engine."""
-    from transferkit._training.network.parameters import ParameterGroup
-    from transferkit._training.network.stages import Activate, Drop, Linear, NormaliseBatch
-
-    group = ParameterGroup(alpha=head.alpha, anchor_strength=anchor_strength)
-    stages = []
-    for position, (coef, intercept, norm) in enumerate(zip(*start, strict=True)):
-        stages.append(Linear(coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False), group))
-        if position == len(start[0]) - 1:
-            break
-        if head.batch_norm:
-            stages.append(NormaliseBatch(*norm.astype(dtype, copy=False), group))
-        stages.append(Activate(head.activation))
-        if head.dropout > 0:
-            stages.append(Drop(head.dropout))
-    return stages
+def unfold(coef, intercept, norm):
+    """Return weights and intercept as they were before a batch normalisation was folded into them."""
+    linear = BatchNorm(*norm).unfold_from(Linear(coef, intercept))
+    return linear.weights, linear.intercept
 
 
-def read_attributes(stages, history, last=None):
-    """Return the fitted attributes of trained stages, batch normalisation folded into the layer before it."""
+def make_layers(start, head, dtype):
+    """Return the layers of the network with their first arrays."""
+    layers = []
+    for coef, intercept, norm in zip(*start, strict=True):
+        if layers:
+            layers += [Activation(head.activation), *([Dropout(head.dropout)] if head.dropout > 0 else [])]
+        layers.append(Linear(coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False)))
+        if head.batch_norm and norm is not None:
+            layers.append(BatchNorm(*norm.astype(dtype, copy=False)))
+    return layers
+
+
+def read_attributes(layers, history, last=None):
+    """Return the fitted attributes of trained layers, batch normalisation folded into the layer before it."""
     coefs, intercepts, norms = [], [], []
-    for stage, follower in zip(stages, [*stages[1:], None], strict=True):
-        if not hasattr(stage, "weights"):
+    for layer, following in zip(layers, [*layers[1:], None], strict=True):
+        if not isinstance(layer, Linear):
             continue
-        coef, intercept, norm = stage.weights, stage.intercept, None
-        if hasattr(follower, "variance"):
-            norm = np.stack([follower.scale, follower.shift, follower.mean, follower.variance])
-            coef, intercept = fold_batch_norm(coef, intercept, norm)
-        coefs.append(coef)
-        intercepts.append(intercept)
-        norms.append(norm)
+        has_norm = isinstance(following, BatchNorm)
+        folded = following.fold_into(layer) if has_norm else layer
+        coefs.append(folded.weights)
+        intercepts.append(folded.intercept)
+        norms.append(
+            np.stack([following.scale, following.shift, following.mean, following.variance]) if has_norm else None
+        )
     before = (last or {}).get("history_", {})
     record = {key: [*before.get(key, []), *getattr(history, key)] for key in HISTORY_KEYS}
     return {

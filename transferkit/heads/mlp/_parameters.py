@@ -7,7 +7,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from transferkit._algorithms.networks.initialisation import METHODS
-from transferkit._algorithms.networks.predictions import ACTIVATIONS
+from transferkit._algorithms.networks.layers import ACTIVATIONS
 from transferkit._validation import HasMethods, Interval, StrOptions
 
 SOLVERS = {"gd", "sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw", "lbfgs"}

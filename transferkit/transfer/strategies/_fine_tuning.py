@@ -1,13 +1,16 @@
 """Fine-tuning: the encoder's arrays are trained together with the head."""
 
 import time
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import clone
 
-from transferkit.encoders.networks._layers import run_layers, take_over, to_stages
+from transferkit._algorithms.networks.layers import Linear, predict
+from transferkit.encoders import PretrainedEncoder
+from transferkit.encoders.protocols import FineTunable
 from transferkit.transfer._outcome import Outcome, make_row
 from transferkit.transfer.strategies._logistic import fit_logistic
 
@@ -29,8 +32,8 @@ def fit_finetuned(encoder, X, task, settings, pace, seed):
 
     Parameters
     ----------
-    encoder : transformer
-        Fitted, with the methods that encoders/networks/_fine_tuning.py describes; it stays as it is.
+    encoder : FineTunable
+        Fitted; it is not changed.
     X : list of str or array
         Raw input.
     task : ClassificationTask
@@ -48,9 +51,8 @@ def fit_finetuned(encoder, X, task, settings, pace, seed):
         The tuned copy of the encoder, and its head.
     """
     began = time.perf_counter()
-    network = encoder._to_network(X)
-    rows, layers, put_back = _keep_used(network)
-    features = run_layers(layers, rows)
+    rows, layers, put_back = _keep_used(*encoder.to_network(X))
+    features = predict(layers, rows)
     start = fit_logistic("finetune", encoder, features, task, settings).head
     scores = np.zeros((len(task.targets), len(task.folds) + 1, len(start.coef_)), np.float32)
     for fold, (train, test) in enumerate(task.folds):
@@ -58,18 +60,24 @@ def fit_finetuned(encoder, X, task, settings, pace, seed):
         begin = clone(start).fit(features[train], task.y[train], sample_weight=task.sample_weight[train])
         begin = task.spread_classes(begin)
         tuned, coef, intercept = _train(rows, layers, begin, task, of_fold, pace, settings, seed)
-        scores[test, fold] = run_layers(tuned, rows[test]) @ coef.T + intercept
+        scores[test, fold] = predict(tuned, rows[test]) @ coef.T + intercept
     tuned, coef, intercept = _train(rows, layers, start, task, task.fold_weights[:, -1], pace, settings, seed)
     head = task.make_head(coef, intercept, **settings.parameters(start.C))
     fold_scores = task.score_folds(scores)
     seconds = time.perf_counter() - began
     row = make_row("finetune", fold_scores, C=start.C, weight=1.0, log_loss=task.loss(scores), seconds=seconds)
-    return Outcome("finetune", encoder._with_layers(put_back(tuned)), head, fold_scores, [row], row["log_loss"])
+    return Outcome("finetune", encoder.with_layers(put_back(tuned)), head, fold_scores, [row], row["log_loss"])
 
 
-def _keep_used(network):
+def find_fine_tunable(encoder):
+    """Return the encoder (behind a frozen one) if it can be fine-tuned as it is set, else None."""
+    if isinstance(encoder, PretrainedEncoder):
+        encoder = encoder.encoder_
+    return encoder if isinstance(encoder, FineTunable) and encoder.can_fine_tune() else None
+
+
+def _keep_used(rows, layers):
     """Return rows and layers without inputs that no row has, and a function that puts trained layers back."""
-    rows, layers = network
     if not sparse.issparse(rows):
         return rows, layers, lambda tuned: tuned
     used = np.unique(rows.indices)
@@ -79,15 +87,14 @@ def _keep_used(network):
     def put_back(tuned):
         weights = layers[0].weights.copy()
         weights[used] = tuned[0].weights
-        return [tuned[0]._replace(weights=weights), *tuned[1:]]
+        return [replace(tuned[0], weights=weights), *tuned[1:]]
 
-    return narrow, [layers[0]._replace(weights=layers[0].weights[used]), *layers[1:]], put_back
+    return narrow, [replace(layers[0], weights=layers[0].weights[used]), *layers[1:]], put_back
 
 
 def _train(rows, layers, start, task, weights, pace, settings, seed):
     """Return trained layers, and weights (n_outputs, n_features) and intercepts of the head."""
     from transferkit._training.network.parameters import ParameterGroup
-    from transferkit._training.network.stages import Linear
     from transferkit._training.network.training import Examples, TrainingOptions, train_network
 
     chosen = np.flatnonzero(weights > 0)
@@ -100,8 +107,8 @@ def _train(rows, layers, start, task, weights, pace, settings, seed):
     head_group = ParameterGroup("head", alpha=alpha)
     coef = np.ascontiguousarray(start.coef_.T, dtype=np.float32)
     shift = start.intercept_.astype(np.float32)
-    last = Linear(coef, shift if settings.fit_intercept else None, head_group)
-    stages = [*to_stages(layers, encoder_group), last]
+    network = [*layers, Linear(coef, shift if settings.fit_intercept else None)]
+    groups = [encoder_group] * len(layers) + [head_group]
     options = TrainingOptions(
         loss="cross_entropy",
         learning_rate_init=LEARNING_RATE,
@@ -115,9 +122,10 @@ def _train(rows, layers, start, task, weights, pace, settings, seed):
         device=settings.device,
     )
     given = [Examples(rows[part], targets[part], weights[part]) for part in (kept, held)]
-    found = train_network(stages, given[0], options, validation=given[1] if len(held) else None).stages
-    shift = found[-1].intercept if settings.fit_intercept else np.zeros_like(shift)
-    return take_over(layers, found[:-1]), np.ascontiguousarray(found[-1].weights).T, shift
+    validation = given[1] if len(held) else None
+    *tuned, last = train_network(network, given[0], options, validation=validation, groups=groups).layers
+    shift = last.intercept if settings.fit_intercept else np.zeros_like(shift)
+    return tuned, np.ascontiguousarray(last.weights).T, shift
 
 
 def _hold_out(chosen, task, seed):

@@ -9,14 +9,13 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from transferkit._validation import count_inner_frames
-from transferkit.encoders.networks._fine_tuning import find_trainable
 from transferkit.encoders.protocols import ProjectsTerms
 from transferkit.encoders.term_projection import find_projection, join_terms, may_pair
 from transferkit.transfer._outcome import Outcome, is_better, is_clearly_better, make_row
 from transferkit.transfer._settings import LOOSE_TOL, read_settings
 from transferkit.transfer._task import AllClasses, ClassificationTask
 from transferkit.transfer.domains._fold_features import encode_folds
-from transferkit.transfer.strategies._fine_tuning import Pace, fit_finetuned
+from transferkit.transfer.strategies._fine_tuning import Pace, find_fine_tunable, fit_finetuned
 from transferkit.transfer.strategies._logistic import fit_logistic
 from transferkit.transfer.strategies._source import fit_from_source
 from transferkit.transfer.strategies._term_vectors import fit_prior
@@ -102,8 +101,8 @@ def list_strategies(estimator, is_text, settings):
     has_prior = is_text and settings is not None and frozen and _find_projection(estimator) is not None
     if has_prior:  # fine-tuning the same arrays took ten times as long and did not do better
         return ["prior", "frozen", "scratch"]
-    trainable = find_trainable(estimator._make_encoder(is_text)) if settings is not None and frozen else None
-    can_tune = trainable is not None and getattr(trainable, "_is_quick_to_fine_tune", lambda: True)()
+    tunable = find_fine_tunable(estimator._make_encoder(is_text)) if settings is not None and frozen else None
+    can_tune = tunable is not None and tunable.can_fine_tune(quickly=True)
     return [*["finetune"] * can_tune, "frozen", "scratch"]
 
 
@@ -140,7 +139,7 @@ def _fit_strategy(estimator, strategy, X, is_text, task, settings, terms):
         encoder = encoder if estimator._has_frozen_encoder() else encoder.fit(X, task.y)
         pace = Pace(estimator.encoder_learning_rate, estimator.unfreeze_at, estimator.anchor_strength)
         seed = int(check_random_state(estimator.random_state).randint(2**31 - 1))
-        return fit_finetuned(find_trainable(encoder), X, task, settings, pace, seed)
+        return fit_finetuned(find_fine_tunable(encoder), X, task, settings, pace, seed)
     of_folds = None
     if settings is None or (strategy == "frozen" and not estimator._has_frozen_encoder()):
         of_folds = encode_folds(encoder, X, task.y, task.folds)
@@ -217,7 +216,7 @@ def _check_finetune(estimator, settings):
         )
     encoder = estimator._make_encoder(True, "finetune")
     encoder = getattr(encoder, "encoder_", encoder)
-    if find_trainable(encoder) is None:
+    if find_fine_tunable(encoder) is None:
         raise ValueError(
             "strategy='finetune' needs an encoder with arrays that can be trained: a WordVectorEncoder that pools by "
             "'mean' or 'tfidf', an LSAEncoder, an AutoencoderEncoder, or a TorchEncoder of a module whose parameters "

@@ -1,0 +1,226 @@
+"""Layers of a network as NumPy arrays, and what they compute after training.
+
+The layers here serve three purposes: estimators build them from their fitted attributes and predict with them, without
+torch; training starts from their arrays; and it returns layers of the same kinds with trained arrays.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.special import erf, expit
+
+from transferkit._algorithms.linalg.normalisation import unit_rows
+from transferkit._algorithms.networks.convolutions import convolve, convolved_shape, enlarge
+
+__all__ = [
+    "ACTIVATIONS",
+    "BATCH_NORM_EPSILON",
+    "LEAK",
+    "Activation",
+    "BatchNorm",
+    "Convolution",
+    "Dropout",
+    "L2Normalisation",
+    "Layer",
+    "Linear",
+    "TiedLinear",
+    "Upsampling",
+    "apply_activation",
+    "predict",
+]
+
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "tanh", "sigmoid", "gelu", "identity")
+LEAK = 0.01  # slope of leaky_relu below zero
+BATCH_NORM_EPSILON = 1e-5  # added to the variance
+FEW_COLUMNS = 0.5  # of low-precision weights: if fewer than this share are used, only these are converted
+
+
+class Layer(Protocol):
+    """One step of a network, from inputs (n_samples, n_inputs) to outputs (n_samples, n_outputs)."""
+
+    def predict(self, X: Any) -> Any:
+        """Return the outputs of the layer after training; may overwrite X, except in the first layer."""
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """X @ weights + intercept.
+
+    Parameters
+    ----------
+    weights : array or sparse array of shape (n_inputs, n_outputs)
+        Weights; float16 and int8 are converted when they are used.
+    intercept : array of shape (n_outputs,), optional
+        No intercept if None.
+    scales : array of shape (n_outputs,), optional
+        Factors of the columns of int8 weights.
+    """
+
+    weights: Any
+    intercept: np.ndarray | None = None
+    scales: np.ndarray | None = None
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the outputs; X may be a CSR matrix."""
+        outputs = _matmul(X, self.weights)
+        if self.scales is not None:
+            outputs *= self.scales
+        return outputs if self.intercept is None else np.add(outputs, self.intercept, out=outputs)
+
+
+@dataclass(frozen=True, eq=False)
+class TiedLinear:
+    """X @ source.weights.T + intercept: the transposed weights of an earlier layer (tied weights)."""
+
+    source: Linear
+    intercept: np.ndarray
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return the outputs."""
+        return Linear(self.source.weights.T, self.intercept).predict(X)
+
+
+@dataclass(frozen=True, eq=False)
+class Activation:
+    """An elementwise function, one of `ACTIVATIONS`."""
+
+    name: str
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return the outputs."""
+        return apply_activation(X, self.name)
+
+
+@dataclass(frozen=True, eq=False)
+class Dropout:
+    """Zero each input with probability `rate` during training (Srivastava et al. 2014)."""
+
+    rate: float
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return the inputs."""
+        return X
+
+
+@dataclass(frozen=True, eq=False)
+class BatchNorm:
+    """Batch normalisation (Ioffe and Szegedy 2015); each array has the shape (n_outputs,).
+
+    Parameters
+    ----------
+    scale, shift : array
+        Learned mean and standard deviation of the outputs.
+    mean, variance : array
+        Running statistics of the inputs.
+    """
+
+    scale: np.ndarray
+    shift: np.ndarray
+    mean: np.ndarray
+    variance: np.ndarray
+
+    @classmethod
+    def untrained(cls, size: int) -> Self:
+        """Return the layer at the start of training: the identity, up to rounding."""
+        return cls(np.ones(size), np.zeros(size), np.zeros(size), np.ones(size))
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return the outputs, by the running statistics."""
+        return (X - self.mean) * self._factor + self.shift
+
+    def fold_into(self, linear: Linear) -> Linear:
+        """Return the one linear layer that equals `linear` followed by this layer."""
+        weights = np.ascontiguousarray(linear.weights * self._factor)
+        return Linear(weights, (linear.intercept - self.mean) * self._factor + self.shift)
+
+    def unfold_from(self, linear: Linear) -> Linear:
+        """Return the layer from which `fold_into` made this one; a scale of zero leaves its unit as it is."""
+        factor = np.where(self._factor == 0, 1, self._factor).astype(linear.weights.dtype)
+        return Linear(
+            np.ascontiguousarray(linear.weights / factor), (linear.intercept - self.shift) / factor + self.mean
+        )
+
+    @property
+    def _factor(self) -> np.ndarray:
+        return self.scale / np.sqrt(self.variance + self.variance.dtype.type(BATCH_NORM_EPSILON))
+
+
+@dataclass(frozen=True, eq=False)
+class L2Normalisation:
+    """Divide each sample by its Euclidean norm; zeros stay zeros."""
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return the outputs."""
+        return unit_rows(X)
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution:
+    """3 x 3 convolution with a border of zeros, on images stored as rows; see `convolve` for the arrays."""
+
+    weights: np.ndarray
+    intercept: np.ndarray
+    image_shape: tuple[int, int, int]
+    stride: int
+
+    @property
+    def output_shape(self) -> tuple[int, int, int]:
+        """Shape (height, width, n_channels) of an output image."""
+        return convolved_shape(self.image_shape, self.stride, self.weights.shape[1])
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return the outputs."""
+        return convolve(X, self.weights, self.intercept, self.image_shape, self.stride)
+
+
+@dataclass(frozen=True, eq=False)
+class Upsampling:
+    """Repeat each pixel twice in both directions, and crop to the height and width of `large_shape`."""
+
+    image_shape: tuple[int, int, int]
+    large_shape: tuple[int, int, int]
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return the outputs."""
+        return enlarge(X, self.image_shape, self.large_shape)
+
+
+def predict(layers: Sequence[Layer], X: Any) -> Any:
+    """Return the outputs of a network, layer by layer."""
+    for layer in layers:
+        X = layer.predict(X)
+    return X
+
+
+def apply_activation(x: np.ndarray, activation: str) -> np.ndarray:
+    """Return the activation of x, in the memory of x where that is possible."""
+    if activation == "relu":
+        return np.maximum(x, 0, out=x)
+    if activation == "leaky_relu":
+        return np.maximum(x, x * x.dtype.type(LEAK), out=x)
+    if activation == "elu":
+        return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+    if activation == "tanh":
+        return np.tanh(x, out=x)
+    if activation == "sigmoid":
+        return expit(x, out=x)
+    if activation == "gelu":
+        return x * (0.5 * (1 + erf(x * x.dtype.type(0.5**0.5)))).astype(x.dtype)
+    return x
+
+
+def _matmul(X: Any, weights: Any) -> np.ndarray:
+    """Return X @ weights as a dense array in the type of X; both may be sparse, the weights of low precision."""
+    entries = weights.data if sp.issparse(weights) else weights
+    if entries.dtype.itemsize >= 4:
+        product = X @ weights
+    elif sp.issparse(X) and not sp.issparse(weights) and X.nnz < FEW_COLUMNS * X.shape[1]:
+        used, local = np.unique(X.indices, return_inverse=True)
+        X_used = sp.csr_array((X.data, local, X.indptr), shape=(X.shape[0], len(used)))
+        product = X_used @ weights[used].astype(X.dtype)
+    else:
+        product = X @ weights.astype(X.dtype)
+    return np.asarray(product.toarray() if sp.issparse(product) else product)
