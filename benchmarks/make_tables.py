@@ -53,8 +53,8 @@ class Results:
 
 
 def write_speeds(results, rows):
-    """Return rows of what was done, in what time, and how much longer the rival took."""
-    lines = ["| what | time | rival | its time | times faster | results: ours / its |", "|---|--:|---|--:|--:|---|"]
+    """Return a table of tasks with our time, the rival's time and their ratio."""
+    lines = ["| task | time | rival | rival's time | speed-up | results: ours / rival's |", "|---|--:|---|--:|--:|---|"]
     for what, rival, ours, theirs, quality in rows:
         seconds, its_seconds = results.get(*ours), results.get(*theirs, optional=True)
         seconds, its_seconds = (statistics.median(s) if isinstance(s, list) else s for s in (seconds, its_seconds))
@@ -69,7 +69,7 @@ SCALES = {"one_short_text_microseconds": 1e-6, "load_ms": 1e-3, "one_text_ms": 1
 
 
 def duration(seconds):
-    """Return seconds in words, three digits at most."""
+    """Return seconds with a unit and at most three digits."""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= size or unit == "µs":
             value = seconds / size
@@ -78,17 +78,17 @@ def duration(seconds):
 
 
 def factor(value):
-    """Return a ratio with two digits, or more before the point."""
+    """Return a ratio with two significant digits."""
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
 
 
 def flag(file, *keys, word):
-    """Return a function that says `word` if the results say that it is so."""
+    """Return a function that writes `word` if the results confirm it."""
     return lambda results: word if results.get(file, *keys) else "not equal"
 
 
 def pair(first, second, form="{:.3f}", word=""):
-    """Return a function that writes a figure of ours and one of the rival's."""
+    """Return a function that writes our figure and the rival's."""
 
     def write(results):
         values = [results.get(*keys, optional=index == 1) for index, keys in enumerate((first, second))]
@@ -111,15 +111,15 @@ def text_row(what, corpus, case):
 
 def heads_row(what, case, ours="LogisticHead", theirs="LogisticRegression"):
     key = ("heads", case, "seconds")
-    quality = flag("heads", case, "equal_objective", word="objective no higher")
+    quality = flag("heads", case, "equal_objective", word="same or lower loss")
     return what, f"`{theirs}`", (*key, ours), (*key, theirs), quality
 
 
 def fair_row(name):
     key = ("heads", "search-fair", "searches")
-    word, figure = "error of mean scores, points", "largest_error_of_mean_scores_in_points"
+    word, figure = "max. abs. error of CV scores, percentage points", "largest_error_of_mean_scores_in_points"
     quality = pair((*key, "LogisticHeadCV", figure), (*key, name, figure), "{:.1f}", word)
-    what = "search, 10 C x 5 folds, 1,000 x 64, 20 classes"
+    what = "search over 10 C x 5 folds, 1,000 x 64, 20 classes"
     return what, f"`{name}`", (*key, "LogisticHeadCV", "seconds"), (*key, name, "seconds"), quality
 
 
@@ -188,7 +188,7 @@ TEXT = [
 HEADS = [
     heads_row(f"logistic regression, {NEWS}", "sparse"),
     heads_row(f"logistic regression, {DOCSTRINGS}", "dense"),
-    heads_row("logistic regression, 50 labels a row, dense", "multilabel", theirs="OneVsRestClassifier"),
+    heads_row("logistic regression, 50 labels per sample, dense", "multilabel", theirs="OneVsRestClassifier"),
     fair_row("GridSearchCV, tol=1e-6"),
     fair_row("GridSearchCV, default tol"),
     fair_row("LogisticRegressionCV"),
@@ -199,7 +199,7 @@ HEADS = [
         for name, case in (("linear layer", "linear"), ("network (256, 128)", "mlp"))
         for batch in (64, 1024)
     ),
-    training_row("network on 130,107 sparse features, to the accuracy of one epoch of skorch", "sparse"),
+    training_row("network on 130,107 sparse features, to the accuracy of skorch after one epoch", "sparse"),
 ]
 INERTIA = ("inertia", "inertia", "{:,.0f}")
 UNSUPERVISED = [
@@ -228,8 +228,8 @@ UNSUPERVISED = [
 ]
 SERVING = [
     serving_row("load a model of 130,107 terms and 20 classes", "load_ms"),
-    serving_row("its answer to one short text", "one_text_ms"),
-    serving_row("a process that starts, imports, loads and answers", "process_ms"),
+    serving_row("predict one short text with it", "one_text_ms"),
+    serving_row("start a process, import, load and predict", "process_ms"),
 ]
 SHORT = [TEXT[0], HEADS[0], HEADS[3], UNSUPERVISED[0], UNSUPERVISED[3], SERVING[0]]
 GPU = [
@@ -238,10 +238,10 @@ GPU = [
         "`LogisticRegression`, 16 cores",
         ("heads_h100", "sparse", "seconds", "LogisticHead"),
         ("heads_h100", "sparse", "seconds", "LogisticRegression"),
-        flag("heads_h100", "sparse", "equal_objective", word="objective no higher"),
+        flag("heads_h100", "sparse", "equal_objective", word="same or lower loss"),
     ),
     (
-        "search, 10 C x 5 folds of these",
+        "search over 10 C x 5 folds of the same data",
         "`GridSearchCV`, 16 cores",
         ("heads_h100", "search-sparse", "seconds", "LogisticHeadCV"),
         ("heads_h100", "search-sparse", "seconds", "GridSearchCV"),
@@ -261,7 +261,7 @@ COLUMNS = ("scratch", "frozen", "prior", "finetune", "auto", "fastText", "gensim
 
 
 def write_transfer(size):
-    """Return a function that writes accuracies of all strategies with so many labels a class."""
+    """Return a function that writes the accuracies of all strategies for a number of labels per class."""
 
     def write(results):
         table = results.get("transfer", "accuracy", size, optional=True)
@@ -290,7 +290,9 @@ def write_grid(file, *keys, first, form="{:.1f}"):
             return "Not measured yet."
         rows = {name: row for name, row in table.items() if isinstance(row, dict)}
         columns = list(dict.fromkeys(c for row in rows.values() for c, v in row.items() if isinstance(v, int | float)))
-        lines = [f"| {first} | " + " | ".join(c.replace("_", " ") for c in columns) + " |"]
+        lines = [
+            f"| {first} | " + " | ".join(c.replace("_", " ").replace(" a class", " per class") for c in columns) + " |"
+        ]
         lines.append("|---|" + "--:|" * len(columns))
         for name, row in rows.items():
             cells = [form.format(row[c]) if isinstance(row.get(c), int | float) else "" for c in columns]
@@ -301,7 +303,7 @@ def write_grid(file, *keys, first, form="{:.1f}"):
 
 
 def write_adaptation(*parts):
-    """Return a function that writes accuracies without adaptation, with what is chosen, and with target labels."""
+    """Return a function that writes accuracies without adaptation, with each method, and with target labels."""
 
     def write(results):
         summary = results.get("adaptation", "summary", optional=True) or {}
@@ -319,7 +321,7 @@ def write_adaptation(*parts):
 
 
 def write_choices(results):
-    """Return the mean accuracy on shifted digits of what skada's scorers choose, beside ours."""
+    """Return the mean accuracy on shifted digits of the methods that skada's scorers and ours select."""
     found = {"transferkit, auto": [], "no adaptation": []}
     for shift in results.get("adaptation", "digits", optional=True) or {}:
         for name, method in (("transferkit, auto", "auto"), ("no adaptation", "none")):
@@ -341,7 +343,7 @@ def write_files(results):
 
 
 def write_load(results):
-    """Return what the server did under load."""
+    """Return a table of the load test of the server."""
     load = results.get("serving", "load_test")
     memory, latency = load["memory_mb"], load["latency_ms"]
     lines = {
@@ -350,7 +352,7 @@ def write_load(results):
         "requests": f"{load['requests']:,}",
         "errors": load["errors"],
         "latency, median / 95 % / 99 %": " / ".join(f"{latency[q]:.1f} ms" for q in ("p50", "p95", "p99")),
-        "memory at the begin / end": f"{memory[0]:.0f} / {memory[-1]:.0f} MB",
+        "memory at the start / end": f"{memory[0]:.0f} / {memory[-1]:.0f} MB",
     }
     return "| `transferkit serve` | |\n|---|--:|\n" + "\n".join(
         f"| {name} | {value} |" for name, value in lines.items()
@@ -363,7 +365,7 @@ def write_scale(make):
 
 
 def write_machines(*files):
-    """Return a function that writes on what machines, and at what commits, files of results were made."""
+    """Return a function that lists the machines and commits at which result files were measured."""
 
     def write(results):
         scripts = {}
@@ -377,9 +379,9 @@ def write_machines(*files):
 
 
 def describe(results, file, versions_of=None):
-    """Return what machine and versions a file was made with, and the commit; older files say less.
+    """Return the machine, versions and commit that a file was measured with; older files have fewer of them.
 
-    `versions_of` are the packages to name, all if not given.
+    `versions_of` are the packages to name, by default all.
     """
     machine = results.get(file, "run", optional=True) or results.get(file, optional=True) or {}
     if isinstance(machine.get("machine"), dict):
@@ -408,10 +410,10 @@ def write_machine(start, file, versions_of=None):
 
 
 ADAPTATION = [
-    adaptation_row("CORAL, covariances as they are", "CORAL", "norm of the map less the identity"),
-    adaptation_row("CORAL, shrinkage of 0.1", "CORAL, shrinkage of 0.1", "norm of the map less the identity"),
+    adaptation_row("CORAL, covariances as they are", "CORAL", "norm of the map minus the identity"),
+    adaptation_row("CORAL, shrinkage of 0.1", "CORAL, shrinkage of 0.1", "norm of the map minus the identity"),
     adaptation_row("CORAL, shrinkage by Ledoit and Wolf", "CORAL, automatic shrinkage", "each with its own estimate"),
-    adaptation_row("linear transport", "transport", "norm of the map less the identity"),
+    adaptation_row("linear transport", "transport", "norm of the map minus the identity"),
     adaptation_row("subspace alignment, 50 axes", "subspace, 50 axes", "variance along the axes", form="{:.4f}"),
     adaptation_row("logistic weights", "weights, logistic", "objective", form="{:.1f}"),
     adaptation_row("KMM", "weights, KMM", "objective", form="{:.1f}"),
@@ -464,7 +466,7 @@ TABLES = {
 
 
 def fill(text, results):
-    """Return the text with every table between its marks written anew."""
+    """Return the text with every table between its marks regenerated."""
 
     def write(match):
         try:
@@ -477,7 +479,7 @@ def fill(text, results):
 
 
 def draw_transfer(results, path):
-    """Draw accuracy with and without transfer, an arrow a task, for the numbers of labels that were measured."""
+    """Draw the accuracy with and without transfer, one line per task, for each number of labels."""
     import matplotlib as mpl
 
     mpl.use("agg")
@@ -495,7 +497,7 @@ def draw_transfer(results, path):
                 ax.plot([row["scratch"], row["auto"]], [place] * 2, color="#bbbbbb", linewidth=3, zorder=1)
                 ax.scatter(row["scratch"], place, color="#d55e00", marker="s", s=36, zorder=2)
                 ax.scatter(row["auto"], place, color="#0072b2", s=44, zorder=3)
-        ax.set(title=f"{size} labels a class", xlabel="test accuracy, %", xlim=(20, 100))
+        ax.set(title=f"{size} labels per class", xlabel="test accuracy, %", xlim=(20, 100))
         ax.grid(axis="x", alpha=0.3)
     axes[0].set_yticks(range(len(tasks)), [TASK_NAMES.get(task, task.upper()) for task in tasks])
     handles = [
@@ -509,7 +511,7 @@ def draw_transfer(results, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, fail if something is not up to date")
+    parser.add_argument("--check", action="store_true", help="write nothing, fail if a page is out of date")
     arguments = parser.parse_args()
     results, stale = Results(), []
     for name in PAGES:
@@ -521,7 +523,7 @@ def main():
             if not arguments.check:
                 path.write_text(filled, encoding="utf-8")
     if arguments.check:
-        sys.exit(f"Not what the results say: {', '.join(stale)}. Run: make tables" if stale else 0)
+        sys.exit(f"Out of date: {', '.join(stale)}. Run: make tables" if stale else 0)
     draw_transfer(results, ROOT / "docs" / "transfer.svg")
     print("wrote", ", ".join([*stale, "docs/transfer.svg"]))
 
