@@ -85,7 +85,7 @@ def test_lazy_names_and_all_agree():
     assert set(transferkit.__all__) <= set(dir(transferkit))
 
 
-@pytest.mark.parametrize("package", ["", ".encoders", ".heads", ".persistence", ".transfer"])
+@pytest.mark.parametrize("package", ["", ".adaptation", ".encoders", ".heads", ".persistence", ".transfer"])
 def test_type_checkers_see_the_names_that_are_imported_when_asked(package):
     module = importlib.import_module(f"transferkit{package}")
     [block] = [node for node in ast.parse(Path(module.__file__).read_text()).body if isinstance(node, ast.If)]

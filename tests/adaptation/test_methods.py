@@ -143,7 +143,7 @@ def test_domains_that_are_worlds_apart_are_weighted_all_the_same():
 
 
 def test_kmm_knows_no_other_rows():
-    with pytest.raises(ValueError, match="no function of other rows"):
+    with pytest.raises(ValueError, match="defines weights for the source rows of fit only"):
         ImportanceWeighting("kmm", tol=1e-3).fit(X, sample_domain=DOMAIN).compute_weights(SOURCE)
 
 

@@ -22,6 +22,7 @@ from transferkit import (
     load,
     save,
 )
+from transferkit.adaptation.protocols import Adaptation, LinearOnTarget
 
 RNG = np.random.default_rng(0)
 X = np.abs(np.vstack([RNG.normal(size=(40, 5)), RNG.normal([1, 0, 0, 0, 2], size=(30, 5))]))
@@ -45,6 +46,11 @@ def adaptation(request):
     return clone(request.param)
 
 
+def test_adaptations_offer_what_other_packages_ask_for(adaptation):
+    assert isinstance(adaptation, Adaptation)
+    assert isinstance(adaptation, LinearOnTarget) != isinstance(adaptation, MarginalizedDenoising)
+
+
 def test_rows_keep_their_order(adaptation):
     mapped = adaptation.fit_transform(X, Y, sample_domain=DOMAIN)
     order = RNG.permutation(70)
@@ -61,10 +67,10 @@ def test_rows_are_of_the_target_when_nothing_is_said(adaptation):
 
 
 def test_target_map_is_what_explanations_take_it_for(adaptation):
-    if not hasattr(adaptation, "_target_map"):
-        pytest.skip("not linear, or nothing but a scale")
+    if not isinstance(adaptation, LinearOnTarget):
+        pytest.skip("not linear")
     adaptation.fit(X, Y, sample_domain=DOMAIN)
-    matrix, offset = adaptation._target_map()
+    matrix, offset = adaptation.target_map()
     np.testing.assert_allclose(X @ matrix + offset, adaptation.transform(X), atol=1e-10)
 
 
@@ -117,7 +123,7 @@ def test_metadata_is_routed_when_routing_is_on_and_only_then(adaptation):
 @pytest.mark.parametrize(
     ("domain", "message"),
     [
-        (None, "needs 'sample_domain': one number a row"),
+        (None, "needs 'sample_domain': one number per row"),
         (np.ones(70), r"has none of the target \(less than 0\)"),
         (-np.ones(70), r"has none of the source \(larger than 0\)"),
         (np.ones(69), "Got 70 rows and 69 domains"),

@@ -1,12 +1,51 @@
-"""Adaptation: labels from one domain used on data from another."""
+"""Unsupervised domain adaptation: labels from a source domain, used for data from a target domain.
 
-from transferkit.adaptation._coral import CORAL
-from transferkit.adaptation._feature_augmentation import FeatureAugmentation
-from transferkit.adaptation._importance_weighting import ImportanceWeighting
-from transferkit.adaptation._linear_transport import LinearTransport
-from transferkit.adaptation._marginalized_denoising import MarginalizedDenoising
-from transferkit.adaptation._structural_correspondence import StructuralCorrespondence
-from transferkit.adaptation._subspace_alignment import SubspaceAlignment
+Every adaptation is a transformer of features that also takes ``sample_domain``: one number per row, positive for the
+source and negative for the target, as in skada. It stands between the encoder and the head. `fit_transform` maps rows
+of both domains for training; `transform` maps rows of the target, unless told otherwise, for prediction.
+
+Moment matching maps source rows to the mean and covariance of the target and leaves target rows unchanged: `CORAL`
+whitens and re-colours, `LinearTransport` is the optimal-transport map between Gaussians. `SubspaceAlignment` projects
+both domains on principal axes and aligns these. All three are for dense features.
+
+`ImportanceWeighting` leaves all features unchanged and estimates density ratios for the `sample_weight` of a head:
+for covariate shift, where the label depends on the features in the same way in both domains.
+
+`StructuralCorrespondence` and `MarginalizedDenoising` learn from co-occurrences of features in both domains that
+features of one domain resemble features of the other: for term counts and TF-IDF.
+
+`FeatureAugmentation` is the only supervised one: it needs a few labelled rows of the target.
+
+Modules: `_base` has the base class, `_moment_matching` the base class of the first two; `domains` handles samples of
+two domains in any container; `protocols` declares what other packages may ask of an adaptation. The mathematics lies in
+``_algorithms.domains``.
+"""
+
+from typing import TYPE_CHECKING
+
+from transferkit._lazy import import_when_asked
+
+if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
+    from transferkit.adaptation._coral import CORAL
+    from transferkit.adaptation._feature_augmentation import FeatureAugmentation
+    from transferkit.adaptation._importance_weighting import ImportanceWeighting
+    from transferkit.adaptation._linear_transport import LinearTransport
+    from transferkit.adaptation._marginalized_denoising import MarginalizedDenoising
+    from transferkit.adaptation._structural_correspondence import StructuralCorrespondence
+    from transferkit.adaptation._subspace_alignment import SubspaceAlignment
+
+__getattr__, __dir__ = import_when_asked(
+    __name__,
+    {
+        "CORAL": "._coral",
+        "FeatureAugmentation": "._feature_augmentation",
+        "ImportanceWeighting": "._importance_weighting",
+        "LinearTransport": "._linear_transport",
+        "MarginalizedDenoising": "._marginalized_denoising",
+        "StructuralCorrespondence": "._structural_correspondence",
+        "SubspaceAlignment": "._subspace_alignment",
+    },
+)
 
 __all__ = [
     "CORAL",

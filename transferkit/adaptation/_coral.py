@@ -1,46 +1,48 @@
-"""Correlation alignment: source rows with the covariance of the target."""
+"""CORAL: correlation alignment of the source to the target."""
 
 from transferkit._algorithms.domains.alignment import coral_map
 from transferkit.adaptation._moment_matching import MOMENT_CONSTRAINTS, MomentMatcher
 
 
 class CORAL(MomentMatcher):
-    """Give source rows the mean and the covariance of the target (correlation alignment [1]_).
+    """Transform source rows to the mean and covariance of the target (correlation alignment [1]_).
 
-    Source rows are whitened with their own covariance and coloured with that of the target,
+    Source rows are whitened with their own covariance and re-coloured with that of the target,
 
         x -> (x - source_mean) Cs^(-1/2) Ct^(1/2) + target_mean,
 
-    and a head that is trained on them meets target rows as they are: what is served needs no adaptation any more.
+    Target rows are left unchanged, so a head trained on the transformed source rows is applied to target rows directly.
 
     Parameters
     ----------
     covariance : {"full", "diagonal"}, default="full"
-        "diagonal" only scales each feature to its variance in the target, and keeps sparse rows sparse.
+        "full" maps the full covariance. "diagonal" scales each feature to its variance in the target, and keeps sparse
+        rows sparse.
     shrinkage : "auto", float from 0 to 1, or None, default="auto"
-        Share of the covariance that is replaced by the mean variance in every direction. "auto" is the estimate of
-        Ledoit and Wolf [2]_ for each domain ("diagonal" takes it for 0); None leaves covariances as they are.
+        Shrinkage of each covariance towards the identity times its mean variance. "auto" is the estimate of Ledoit
+        and Wolf [2]_, per domain (0 for "diagonal"); None applies no shrinkage.
     ridge : float, default=0.0
         Added to all variances; the original method adds 1.
     centre : bool, default=True
-        Whether means are matched, too. Otherwise both count as zero.
+        Whether means are matched as well. Otherwise both are taken to be zero.
     random_state : int, RandomState instance or None, default=0
-        For more features than rows, and more than 3,000 rows; see Notes.
+        Used only with more features than rows and more than 3,000 rows; see Notes.
 
     Attributes
     ----------
     matrix_ : ndarray of shape (n_features, n_features), (rank, rank) or (n_features,)
-        The map, in the coordinates of `basis_` if there is one; with "diagonal" the scale of each feature.
+        Linear part of the map, in the coordinates of `basis_` if that is not None; for "diagonal" the scale of each
+        feature.
     basis_ : ndarray of shape (n_features, rank) or None
-        Orthonormal columns.
+        Orthonormal basis of the span of the centred rows; None if the map is computed in the original features.
     scale_ : float
-        Factor of directions outside of the basis.
+        Scale of directions orthogonal to the basis.
     source_mean_, target_mean_ : ndarray of shape (n_features,)
         Means, zeros with ``centre=False``.
     shrinkage_ : tuple of float
         Shrinkage of the source's and of the target's covariance.
     reflected_ : bool
-        False; see :class:`LinearTransport`.
+        Always False; see :class:`LinearTransport`.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -48,21 +50,21 @@ class CORAL(MomentMatcher):
 
     See Also
     --------
-    LinearTransport : The map that moves rows the least; in the largest public comparison one of the two best [3]_.
-    DomainTransferClassifier : Finds out whether an adaptation helps.
+    LinearTransport : The optimal-transport map, one of the two best methods in the largest public benchmark [3]_.
+    DomainTransferClassifier : Selects an adaptation, or none, without target labels.
 
     Notes
     -----
-    With more features than rows the map is worked out in the span of the centred rows of both domains, and outside of
-    it both covariances are multiples of the identity, so that no matrix of all pairs of features is made. Of more than
-    3,000 rows the 1,000 leading directions are used, and the rest counts as equal in all other directions.
+    With more features than rows, the map is computed in the span of the centred rows of both domains. Outside this span
+    both covariances are multiples of the identity, so no matrix of size n_features x n_features is formed. With more
+    than 3,000 rows, only the 1,000 leading directions of the span are used, and the remaining variance is spread
+    equally over all other directions.
 
-    A singular covariance is regularised by a billionth of its mean variance, with a warning; it cannot be singular with
-    shrinkage.
+    A singular covariance is regularised by 1e-9 of its mean variance, with a warning. Shrinkage prevents singularity.
 
-    skada's CORAL agrees with ``shrinkage=None`` and with a number, up to target_mean: there both domains end centred
-    at zero. Its ``reg="auto"`` estimates the shrinkage on features of unit variance; ours takes them as they are,
-    which keeps the method invariant to rotations.
+    Agrees with skada's CORAL for ``shrinkage=None`` and for a number, up to target_mean: skada centres both domains at
+    zero. Its ``reg="auto"`` estimates the shrinkage after scaling features to unit variance; here features are not
+    scaled, so that the method is invariant to rotations.
 
     References
     ----------

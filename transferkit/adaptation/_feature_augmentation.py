@@ -1,4 +1,4 @@
-"""Features three times: shared, of the source, of the target."""
+"""Feature augmentation: a shared copy of the features and one per domain."""
 
 from numbers import Real
 
@@ -6,20 +6,20 @@ import numpy as np
 from scipy import sparse
 
 from transferkit._validation import Interval, check_feature_names_in, check_is_fitted
-from transferkit.adaptation._domains import DomainTransformer
+from transferkit.adaptation._base import DomainTransformer
 
 
 class FeatureAugmentation(DomainTransformer):
-    """Give each domain its own copy of the features beside a shared one, for a few target labels [1]_.
+    """Give each domain its own copy of the features beside a shared one, to use a few target labels [1]_.
 
     A source row x becomes [s x, x, 0], a target row [s x, 0, x], with s the scale of the shared copy. A linear head on
-    these learns for each feature what the domains have in common and what each has of its own. It needs labelled rows
-    of both domains: without target labels the target's copy never learns anything.
+    these features splits each weight into a shared part and one per domain. It needs labelled rows of both domains:
+    without target labels, the weights of the target's copy stay zero.
 
     Parameters
     ----------
     shared_scale : float, default=1.0
-        Scale of the shared copy; the penalty of a head makes larger ones share more.
+        Scale of the shared copy. With a penalised head, a larger scale puts more of each weight into the shared part.
 
     Attributes
     ----------
@@ -30,11 +30,11 @@ class FeatureAugmentation(DomainTransformer):
 
     See Also
     --------
-    LogisticHead : With a `prior` of source weights, the other way to use source and target labels.
+    LogisticHead : Its `prior` is another way to combine source and target labels.
 
     Notes
     -----
-    Sparse rows stay sparse. Nothing is learned from the rows but their number of features.
+    Sparse rows stay sparse. `fit` uses nothing but the number of features.
 
     References
     ----------
@@ -64,11 +64,27 @@ class FeatureAugmentation(DomainTransformer):
         Returns
         -------
         names : ndarray of str objects
-            "shared_x0", ..., "source_x0", ..., "target_x0", ...
+            For example "shared_x0", "source_x0" and "target_x0" for the feature "x0".
         """
         check_is_fitted(self, "n_features_in_")
         names = check_feature_names_in(self, input_features)
         return np.array([f"{copy}_{name}" for copy in ("shared", "source", "target") for name in names], dtype=object)
+
+    def target_map(self):
+        """Return the affine map of target rows.
+
+        Returns
+        -------
+        matrix : CSR array of shape (n_features, n_features_out)
+            Linear part, which rows are multiplied by.
+        offset : float or ndarray of shape (n_features_out,)
+            Added to the products.
+        """
+        same = sparse.eye_array(self.n_features_in_, format="csr")
+        return sparse.hstack([self.shared_scale * same, 0 * same, same], format="csr"), 0.0
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "n_features_in_")
 
     def _learn(self, source, target, y):
         return {}
@@ -78,13 +94,6 @@ class FeatureAugmentation(DomainTransformer):
 
     def _map_target(self, X):
         return _join(float(self.shared_scale) * X, None, X)
-
-    def _target_map(self):
-        same = sparse.eye_array(self.n_features_in_, format="csr")
-        return sparse.hstack([self.shared_scale * same, 0 * same, same], format="csr"), 0.0
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "n_features_in_")
 
 
 def _join(shared, *own):

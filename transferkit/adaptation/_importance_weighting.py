@@ -1,4 +1,4 @@
-"""Weights with which source rows stand for the target."""
+"""Importance weighting of source rows by density ratios."""
 
 import warnings
 from numbers import Integral, Real
@@ -21,45 +21,46 @@ from transferkit._algorithms.domains.importance_weights import (
 )
 from transferkit._algorithms.linear.predictions import compute_scores
 from transferkit._validation import Interval, StrOptions, check_is_fitted
-from transferkit.adaptation._domains import DomainTransformer, stack_rows
+from transferkit.adaptation._base import DomainTransformer
+from transferkit.adaptation.domains import stack_rows
 
 FEWEST_EFFECTIVE = 0.05  # of the source rows
 ODDS_TOL = 1e-5  # of the objective
-MOST_SQUARED = 2_500  # features, of which all pairs are looked at
+MOST_SQUARED = 2_500  # features; with more, no matrix of all pairs is formed
 _MOST_LOG_RATIO = 30.0
 FITTED_SOMETIMES = ("coef_", "intercept_", "centres_", "coefficients_", "gamma_")
 
 
 class ImportanceWeighting(OneToOneFeatureMixin, DomainTransformer):
-    """Weigh source rows by how much more likely they are in the target.
+    """Weight source rows by the ratio of the target density to the source density.
 
-    Rows pass through unchanged; what is learned are weights w(x) = p_target(x) / p_source(x), for the `sample_weight`
-    of any head. Under covariate shift, where labels depend on rows in the same way in both domains, a head that is
-    trained with them minimises its expected loss in the target [1]_.
+    Rows are passed through unchanged. `fit` estimates weights w(x) = p_target(x) / p_source(x), to be used as the
+    `sample_weight` of any head. Under covariate shift, where the labels given the features have the same distribution
+    in both domains, a head trained with these weights minimises its expected loss in the target [1]_.
 
     Parameters
     ----------
     method : {"logistic", "kliep", "kmm"}, default="logistic"
-        "logistic" tells the domains apart by logistic regression and takes the odds. "kliep" fits a sum of Gaussians
-        round target rows such that the target becomes most likely [2]_. "kmm" matches the means of the domains in the
-        space of a Gaussian kernel, with a weight for each row of its own [3]_.
+        "logistic" trains a logistic regression that distinguishes the domains, and uses its odds. "kliep" fits a sum of
+        Gaussian kernels centred at target rows, by maximum likelihood of the target [2]_. "kmm" (kernel mean matching)
+        finds one weight per source row such that the domain means agree in the feature space of a Gaussian kernel [3]_.
     C : float, default=1.0
-        "logistic": inverse strength of the penalty.
+        "logistic": inverse regularisation strength.
     gamma : float or None, default=None
-        "kliep" and "kmm": exponent of the kernel exp(-gamma ||x - z||^2); None is
+        "kliep" and "kmm": coefficient of the kernel exp(-gamma ||x - z||^2). None is
         1 / (n_features * variance of all entries).
     n_centres : int, default=100
-        "kliep": number of target rows that carry a Gaussian, drawn at random where there are more.
+        "kliep": number of target rows used as centres of the kernels, drawn at random if there are more.
     bound : float, default=1000.0
-        "kmm": largest weight before they are brought to mean 1.
+        "kmm": largest weight, before weights are scaled to mean 1.
     slack : float or None, default=None
-        "kmm": how far the mean weight may be from 1; None is (sqrt(n) - 1) / sqrt(n) for n source rows.
+        "kmm": maximum deviation of the mean weight from 1. None is (sqrt(n) - 1) / sqrt(n) for n source rows.
     tol : float, default=1e-6
-        "kliep": how far the mean log weight may be from its optimum. "kmm": relative change of the weights in a step.
-        "logistic" has an end of its own: a step that lowers its objective by less than a hundred-thousandth, for sparse
-        rows and where that fails the one of :class:`LogisticHead`.
+        Tolerance at which iteration stops. "kliep": distance of the mean log weight from its optimum. "kmm": relative
+        change of the weights in a step. "logistic" ignores it: it stops when a step reduces the loss by less than
+        1e-5 of its value, and for sparse rows, and if that fails, by the criterion of :class:`LogisticHead`.
     max_iter : int, default=1000
-        Largest number of steps; a warning says where they were too few.
+        Maximum number of steps; a ConvergenceWarning is raised if they do not suffice.
     random_state : int, RandomState instance or None, default=0
         "kliep": draws the centres.
 
@@ -68,17 +69,17 @@ class ImportanceWeighting(OneToOneFeatureMixin, DomainTransformer):
     sample_weight_ : ndarray of shape (n_samples,)
         Weight of each row of `fit`, in its order: mean 1 over source rows, 0 for target rows.
     effective_sample_size_ : float
-        (sum w)^2 / sum w^2 of the source rows: so many equally weighed rows would tell as much.
+        Kish's effective sample size (sum w)^2 / sum w^2 of the source rows.
     coef_ : ndarray of shape (1, n_features)
-        "logistic": weights of the classifier; positive speaks for the target.
+        "logistic": coefficients of the classifier; positive ones indicate the target.
     intercept_ : ndarray of shape (1,)
         "logistic": its intercept, corrected for the numbers of rows, so that exp(decision) is the weight.
     centres_ : ndarray of shape (n_centres, n_features)
-        "kliep": centres of the Gaussians.
+        "kliep": centres of the Gaussian kernels.
     coefficients_ : ndarray of shape (n_centres,)
-        "kliep": their heights.
+        "kliep": coefficients of the kernels.
     gamma_ : float
-        "kliep" and "kmm": exponent in use.
+        "kliep" and "kmm": coefficient of the kernel in use.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -86,20 +87,21 @@ class ImportanceWeighting(OneToOneFeatureMixin, DomainTransformer):
 
     See Also
     --------
-    domain_gap : Whether there is a shift at all.
+    domain_gap : Test whether there is a shift.
     DomainTransferClassifier : Trains a head with these weights.
 
     Notes
     -----
-    `fit` warns if the effective sample size is below 5 % of the source rows: then the weights rest on a few of them.
+    `fit` warns if the effective sample size is below 5 % of the source rows: the weights are then dominated by a few
+    rows.
 
-    "logistic" takes sparse rows; the Gaussian kernels of the other two need dense ones. Of dense rows the classifier of
-    "logistic" and the kernels of "kmm" are worked out in float32.
+    "logistic" accepts sparse rows; the Gaussian kernels of the other two need dense ones. For dense rows, the
+    classifier of "logistic" and the kernels of "kmm" are computed in float32.
 
-    skada's KMMReweightAdapter agrees with "kmm" with ``gamma=1 / n_features``, its default, to the tolerance of its
-    solver; it does not bring weights to mean 1. KLIEPReweightAdapter of skada 0.6 takes steps of the size of the
-    rounding error, so its coefficients stay within a few percent of where they begin, equal; ours reach the optimum.
-    Its DiscriminatorReweightAdapter divides the odds the other way round and so gives the inverse of ours.
+    "kmm" with ``gamma=1 / n_features`` agrees with skada's KMMReweightAdapter at its defaults, to the tolerance of its
+    solver; skada does not scale the weights to mean 1. KLIEPReweightAdapter of skada 0.6 takes steps of the size of the
+    rounding error, so that its coefficients stay within a few percent of their equal initial values; "kliep" reaches
+    the optimum. The weights of skada's DiscriminatorReweightAdapter are the reciprocals of those of "logistic".
 
     References
     ----------
@@ -156,7 +158,7 @@ class ImportanceWeighting(OneToOneFeatureMixin, DomainTransformer):
         self.random_state = random_state
 
     def fit(self, X, y=None, *, sample_domain=None):
-        """Learn the weights.
+        """Estimate the weights.
 
         Parameters
         ----------
@@ -185,7 +187,7 @@ class ImportanceWeighting(OneToOneFeatureMixin, DomainTransformer):
         return self
 
     def compute_weights(self, X):
-        """Return the weights of source rows, which need not be those of `fit`.
+        """Return the weights of source rows, seen in `fit` or not.
 
         Parameters
         ----------
@@ -200,33 +202,46 @@ class ImportanceWeighting(OneToOneFeatureMixin, DomainTransformer):
         Raises
         ------
         ValueError
-            If ``method="kmm"``, which knows weights of its own rows only.
+            If ``method="kmm"``, which only defines weights for the rows of `fit`.
         """
         check_is_fitted(self)
         X = self._validate(X, reset=False)
         if self.method == "kmm":
             raise ValueError(
-                "method='kmm' gives a weight to each source row of fit (sample_weight_), and no function of other "
-                "rows. Use method='logistic' or 'kliep'."
+                "method='kmm' defines weights for the source rows of fit only (sample_weight_). For other rows use "
+                "method='logistic' or 'kliep'."
             )
-        return self._weigh(X, {name: getattr(self, name) for name in _ATTRIBUTES[self.method]})
+        return self._compute_weights(X, {name: getattr(self, name) for name in _ATTRIBUTES[self.method]})
+
+    def target_map(self):
+        """Return the affine map of target rows.
+
+        Returns
+        -------
+        matrix : CSR array of shape (n_features, n_features_out)
+            Linear part, which rows are multiplied by.
+        offset : float or ndarray of shape (n_features_out,)
+            Added to the products.
+        """
+        return sparse.eye_array(self.n_features_in_, format="csr"), 0.0
 
     def _learn(self, source, target, y):
         if self.method != "logistic" and sparse.issparse(source):
             raise TypeError(
-                f"ImportanceWeighting with method={self.method!r} needs dense rows: Gaussian kernels of sparse ones "
-                "are dense. Use method='logistic', or make dense features first (LSAEncoder, TruncatedSVD)."
+                f"ImportanceWeighting with method={self.method!r} needs dense rows, because Gaussian kernels of "
+                "sparse rows are dense. Use method='logistic', or compute dense features first (LSAEncoder, "
+                "TruncatedSVD)."
             )
         learn = {"logistic": _learn_logistic, "kliep": _learn_kliep, "kmm": _learn_kmm}[self.method]
         attributes, weights = learn(self, source, target)
         if weights is None:
-            weights = self._weigh(source, attributes)
+            weights = self._compute_weights(source, attributes)
         return attributes | {
             "sample_weight_": weights,
             "effective_sample_size_": effective_sample_size(weights),
         }
 
-    def _weigh(self, X, attributes):
+    def _compute_weights(self, X, attributes):
         if self.method == "logistic":
             scores = compute_scores(X, attributes["coef_"], attributes["intercept_"])[:, 0].astype(np.float64)
             return np.exp(np.clip(scores, -_MOST_LOG_RATIO, _MOST_LOG_RATIO))
@@ -248,7 +263,7 @@ def _learn_logistic(estimator, source, target):
     intercept = intercept + source.dtype.type(np.log(source.shape[0] / target.shape[0]))
     scores = compute_scores(source, coef, intercept)[:, 0].astype(np.float64)
     largest = scores.max()
-    mean = largest + np.log(np.exp(scores - largest).mean())  # of the weights, as a logarithm
+    mean = largest + np.log(np.exp(scores - largest).mean())  # logarithm of the mean weight
     return {"coef_": coef, "intercept_": intercept - source.dtype.type(mean)}, None
 
 
@@ -269,7 +284,7 @@ def _fit_odds(estimator, source, target):
 
 
 def _learn_kliep(estimator, source, target):
-    gamma = _read_gamma(estimator, source, target)
+    gamma = _resolve_gamma(estimator, source, target)
     centres = target
     if len(target) > estimator.n_centres:
         random = check_random_state(estimator.random_state)
@@ -277,7 +292,7 @@ def _learn_kliep(estimator, source, target):
     source_means = rbf_kernel(source, centres, gamma).mean(0, dtype=np.float64)
     if not (source_means > np.finfo(np.float32).tiny).any():
         raise ValueError(
-            f"No source row is near a centre for gamma={gamma}: the weights would all be infinite. Use a smaller gamma."
+            f"No source row is near a centre for gamma={gamma}: all weights would be infinite. Use a smaller gamma."
         )
     kernel = rbf_kernel(target, centres, gamma)
     with one_thread_for(SMALLEST_SHARED):
@@ -288,8 +303,8 @@ def _learn_kliep(estimator, source, target):
 
 
 def _learn_kmm(estimator, source, target):
-    gamma, n_rows = _read_gamma(estimator, source, target), len(source)
-    middle = source.mean(axis=0)  # distances from rows near the origin lose least to rounding
+    gamma, n_rows = _resolve_gamma(estimator, source, target), len(source)
+    middle = source.mean(axis=0)  # distances between rows near the origin have the smallest rounding errors
     source, target = ((X - middle).astype(np.float32) for X in (source, target))
     kappa = mean_kernel(source, target, gamma) * n_rows
     slack = (np.sqrt(n_rows) - 1) / np.sqrt(n_rows) if estimator.slack is None else estimator.slack
@@ -302,7 +317,7 @@ def _learn_kmm(estimator, source, target):
     return {"gamma_": gamma}, weights / weights.mean()
 
 
-def _read_gamma(estimator, source, target):
+def _resolve_gamma(estimator, source, target):
     if estimator.gamma is not None:
         return float(estimator.gamma)
     variance = entry_variance((source, target))
@@ -321,9 +336,9 @@ def _warn_not_converged(estimator):
 def _warn_collapsed(estimator, n_source):
     size = estimator.effective_sample_size_
     warnings.warn(
-        f"The weights rest on few rows: the effective sample size is {size:.1f} of {n_source} source rows "
-        f"({size / n_source:.1%}). The domains hardly overlap, and weighting cannot bridge that; try a larger penalty "
-        "(C), fewer features, or another adaptation.",
+        f"The weights are dominated by few rows: the effective sample size is {size:.1f} of {n_source} source rows "
+        f"({size / n_source:.1%}). The domains hardly overlap, so weighting is unreliable. Use stronger "
+        "regularisation (a smaller C), fewer features, or another adaptation.",
         UserWarning,
         stacklevel=3,
     )

@@ -1,4 +1,4 @@
-"""The optimal transport of one Gaussian to another, and of mirror images."""
+"""Linear optimal transport: the Monge map between Gaussians, optionally with a reflection."""
 
 from transferkit._algorithms.domains.alignment import monge_map, reflection_evidence
 from transferkit._validation import StrOptions
@@ -8,40 +8,42 @@ CLEARLY = 4.0  # standard errors
 
 
 class LinearTransport(MomentMatcher):
-    """Move source rows to the target by the optimal transport of Gaussians (linear Monge map [1]_).
+    """Transform source rows by the optimal transport between Gaussians (linear Monge map [1]_).
 
-    Of all maps that give source rows the mean and the covariance of the target this one moves them the least,
+    Among all maps that give source rows the mean and covariance of the target, this one moves them the least,
 
         x -> (x - source_mean) A + target_mean,   A = Cs^(-1/2) (Cs^(1/2) Ct Cs^(1/2))^(1/2) Cs^(-1/2).
 
-    Target rows stay as they are.
+    Target rows are left unchanged.
 
     Parameters
     ----------
     covariance : {"full", "diagonal"}, default="full"
-        "diagonal" only scales each feature to its variance in the target, and keeps sparse rows sparse.
+        "full" maps the full covariance. "diagonal" scales each feature to its variance in the target, and keeps sparse
+        rows sparse.
     shrinkage : "auto", float from 0 to 1, or None, default="auto"
-        Share of the covariance that is replaced by the mean variance in every direction. "auto" is the estimate of
-        Ledoit and Wolf for each domain ("diagonal" takes it for 0); None leaves covariances as they are.
+        Shrinkage of each covariance towards the identity times its mean variance. "auto" is the estimate of Ledoit
+        and Wolf, per domain (0 for "diagonal"); None applies no shrinkage.
     ridge : float, default=0.0
         Added to all variances.
     centre : bool, default=True
-        Whether means are matched, too. Otherwise both count as zero.
+        Whether means are matched as well. Otherwise both are taken to be zero.
     reflection : {"auto"} or bool, default=False
-        Whether to take -A for A, which gives the same mean and covariance: for images whose contrast is inverted, or
-        signals of the other polarity. "auto" decides by skewness, which only a reflection turns round, and
-        reflects where they say so by more than 4 standard errors. With sparse rows only False has an effect.
+        Whether to use -A instead of A, which gives the same mean and covariance: for images of inverted contrast, or
+        signals of inverted polarity. "auto" compares the skewness of both domains, whose sign only a reflection
+        changes, and reflects if the evidence exceeds 4 standard errors. Ignored for sparse rows.
     random_state : int, RandomState instance or None, default=0
-        For more features than rows, and more than 3,000 rows; see the Notes of :class:`CORAL`.
+        Used only with more features than rows and more than 3,000 rows; see the Notes of :class:`CORAL`.
 
     Attributes
     ----------
     matrix_ : ndarray of shape (n_features, n_features), (rank, rank) or (n_features,)
-        The map, in the coordinates of `basis_` if there is one; with "diagonal" the scale of each feature.
+        Linear part of the map, in the coordinates of `basis_` if that is not None; for "diagonal" the scale of each
+        feature.
     basis_ : ndarray of shape (n_features, rank) or None
-        Orthonormal columns.
+        Orthonormal basis of the span of the centred rows; None if the map is computed in the original features.
     scale_ : float
-        Factor of directions outside of the basis.
+        Scale of directions orthogonal to the basis.
     source_mean_, target_mean_ : ndarray of shape (n_features,)
         Means, zeros with ``centre=False``.
     shrinkage_ : tuple of float
@@ -55,16 +57,16 @@ class LinearTransport(MomentMatcher):
 
     See Also
     --------
-    CORAL : Whitening and colouring.
-    DomainTransferClassifier : Finds out whether an adaptation helps.
+    CORAL : Whitening and re-colouring.
+    DomainTransferClassifier : Selects an adaptation, or none, without target labels.
 
     Notes
     -----
-    A is positive, so transport alone can never undo a reflection: with inverted contrast a classifier ends far below
-    chance, with and without it. Which of A and -A is right cannot be seen in means and covariances.
+    A is positive definite, so transport alone cannot undo a reflection: with inverted contrast, a classifier performs
+    far below chance with and without it. Means and covariances do not determine whether A or -A is right.
 
-    skada's LinearOTMapping (of POT) agrees with ``shrinkage=None`` and ``ridge=reg``; its ``bias=False`` is
-    ``centre=False``. For features that outnumber rows, see :class:`CORAL`.
+    Agrees with skada's LinearOTMapping (from POT) for ``shrinkage=None`` and ``ridge=reg``; its ``bias=False`` is
+    ``centre=False``. With more features than rows, see :class:`CORAL`.
 
     References
     ----------
@@ -100,7 +102,7 @@ class LinearTransport(MomentMatcher):
         return monge_map(source, target, basis)
 
     def _orient(self, source, target, source_mean, target_mean):
-        """Return -1 where the target is a mirror image, else 1."""
+        """Return -1 if the target is a reflection of the source, else 1."""
         if self.reflection == "auto":
             return -1.0 if reflection_evidence(source - source_mean, target - target_mean) > CLEARLY else 1.0
         return -1.0 if self.reflection else 1.0

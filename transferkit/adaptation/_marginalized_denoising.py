@@ -1,4 +1,4 @@
-"""Features that survive the loss of others, learned on both domains."""
+"""Marginalized stacked denoising autoencoders, fitted to both domains."""
 
 from numbers import Integral, Real
 
@@ -7,36 +7,38 @@ from scipy import sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin
 
 from transferkit._algorithms.domains.marginalized_denoising import encode, fit_layer
-from transferkit._algorithms.domains.pivots import count_rows
+from transferkit._algorithms.domains.pivots import document_frequency
 from transferkit._validation import Interval
-from transferkit.adaptation._domains import DomainTransformer, stack_rows
+from transferkit.adaptation._base import DomainTransformer
+from transferkit.adaptation.domains import stack_rows
 
 
 class MarginalizedDenoising(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
-    """Represent rows by what their features say of all frequent ones in both domains (mSDA [1]_).
+    """Represent rows by marginalized stacked denoising autoencoders fitted to both domains (mSDA [1]_).
 
-    Each layer is the linear map that best restores features after a share of them, drawn at random, was set to zero,
-    over all ways to draw; it has a closed form. Words that occur with the same others, in one domain or across both,
-    thereby get alike. The features are the layers' outputs side by side, each centred and scaled to rows of mean
-    squared length one over the number of layers.
+    Each layer is the linear map that best reconstructs features after a random subset of them was set to zero, in
+    expectation over all subsets, followed by tanh; it has a closed form. Words that co-occur with the same words, in
+    one domain or across both, get similar representations. The features are the concatenated outputs of all layers,
+    each centred and scaled so that the mean squared length of its rows is 1 / n_layers.
 
     Parameters
     ----------
     n_layers : int, default=3
-        Number of layers, each on the outputs of the last.
+        Number of layers; each takes the outputs of the one before.
     n_hidden : int, default=600
-        Width of the layers: so many of the most frequent features are restored.
+        Width of the layers: the number of most frequent features to reconstruct.
     corruption : float, default=0.9
         Probability with which a feature is set to zero, larger than 0 and less than 1.
     max_features : int, default=4000
-        So many of the most frequent features are looked at.
+        Number of most frequent features used as input.
     keep_input : bool, default=False
-        Whether the rows themselves come before the layers' outputs, as in [1]_; sparse rows make the result sparse.
+        Whether the input features are put before the layers' outputs, as in [1]_. The result is then sparse for sparse
+        rows.
 
     Attributes
     ----------
     features_ : ndarray of shape (n_inputs,)
-        Columns that are looked at, the most frequent first.
+        Input columns, most frequent first.
     weights_ : list of ndarray of shape (n_inputs, n_outputs)
         Weights of the layers.
     intercepts_ : list of ndarray of shape (n_outputs,)
@@ -52,15 +54,15 @@ class MarginalizedDenoising(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
 
     See Also
     --------
-    StructuralCorrespondence : Predicts pivots only; linear, so that predictions can be explained.
+    StructuralCorrespondence : Predicts pivots only. Linear, so predictions can be explained.
     AutoencoderEncoder : A denoising autoencoder with a code, trained by gradient descent.
 
     Notes
     -----
-    Made for TF-IDF and counts, where zero says that a feature is absent: bring features that lie far from zero near it
-    first, for their outputs hardly differ between rows otherwise. Source and target rows are treated alike, and labels
-    are not looked at. Sparse rows are read as they are; the outputs are dense. A layer takes (n_inputs)^3 / 3
-    operations and a matrix of n_inputs x n_inputs, which `max_features` bounds.
+    Designed for TF-IDF and counts, where zero means that a feature is absent. Centre features that lie far from zero
+    first, or outputs hardly differ between rows. Source and target rows are treated in the same way, and labels are not
+    used. Input may be sparse; the layers' outputs are dense. The first layer takes (n_inputs)^3 / 3 operations and a
+    matrix of size n_inputs x n_inputs, which `max_features` bounds.
 
     References
     ----------
@@ -75,6 +77,7 @@ class MarginalizedDenoising(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
     (5, 8)
     """
 
+    is_symmetric = True
     _parameter_constraints: dict = {
         "n_layers": [Interval(Integral, 1, None, closed="left")],
         "n_hidden": [Interval(Integral, 1, None, closed="left")],
@@ -82,8 +85,6 @@ class MarginalizedDenoising(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
         "max_features": [Interval(Integral, 1, None, closed="left")],
         "keep_input": ["boolean"],
     }
-
-    _is_symmetric = True
 
     def __init__(self, n_layers=3, n_hidden=600, *, corruption=0.9, max_features=4000, keep_input=False):
         self.n_layers = n_layers
@@ -94,10 +95,10 @@ class MarginalizedDenoising(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
 
     def _learn(self, source, target, y):
         rows = stack_rows(source, target)
-        features = np.argsort(-count_rows(rows), kind="stable")[: self.max_features]
+        features = np.argsort(-document_frequency(rows), kind="stable")[: self.max_features]
         found = {"features_": features, "weights_": [], "intercepts_": [], "means_": [], "scales_": []}
         hidden = rows[:, features]
-        columns = np.arange(min(self.n_hidden, len(features)))  # features are in the order of their frequency
+        columns = np.arange(min(self.n_hidden, len(features)))  # features are ordered by frequency
         for _ in range(self.n_layers):
             weights, intercept = fit_layer(hidden, columns, self.corruption)
             hidden = encode(hidden, weights, intercept)
@@ -118,12 +119,12 @@ class MarginalizedDenoising(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
         ):
             hidden = encode(hidden, weights.astype(X.dtype, copy=False), intercept.astype(X.dtype, copy=False))
             outputs.append((hidden - mean) * scale)
-        found = np.hstack(outputs).astype(X.dtype, copy=False)
+        encoded = np.hstack(outputs).astype(X.dtype, copy=False)
         if not self.keep_input:
-            return found
-        return (
-            sparse.hstack([X, sparse.csr_matrix(found)], format="csr") if sparse.issparse(X) else np.hstack([X, found])
-        )
+            return encoded
+        if sparse.issparse(X):
+            return sparse.hstack([X, sparse.csr_matrix(encoded)], format="csr")
+        return np.hstack([X, encoded])
 
     def _map_target(self, X):
         return self._map_source(X)

@@ -1,4 +1,4 @@
-"""What CORAL and linear transport share: means and covariances of both domains, and a linear map of source rows."""
+"""Base class of CORAL and linear transport: moments of both domains, and a linear map of source rows."""
 
 import warnings
 from functools import partial
@@ -14,7 +14,7 @@ from transferkit._algorithms.domains.both_domains import for_both
 from transferkit._algorithms.linalg.covariances import estimate_moments, find_joint_basis
 from transferkit._algorithms.linalg.moments import column_means
 from transferkit._validation import Interval, StrOptions
-from transferkit.adaptation._domains import DomainTransformer
+from transferkit.adaptation._base import DomainTransformer
 
 MOMENT_CONSTRAINTS = {
     "covariance": [StrOptions({"full", "diagonal"})],
@@ -26,10 +26,22 @@ MOMENT_CONSTRAINTS = {
 
 
 class MomentMatcher(OneToOneFeatureMixin, DomainTransformer):
-    """Source rows mapped to the mean and covariance of the target; target rows stay as they are.
+    """Base class of maps of source rows to the mean and covariance of the target; target rows are left unchanged.
 
-    A subclass says in `_make_map` which map it is, and may reverse the signs of `_orient`.
+    A subclass computes the map in `_make_map`, and may return -1 from `_orient` to reflect it.
     """
+
+    def target_map(self):
+        """Return the affine map of target rows.
+
+        Returns
+        -------
+        matrix : CSR array of shape (n_features, n_features_out)
+            Linear part, which rows are multiplied by.
+        offset : float or ndarray of shape (n_features_out,)
+            Added to the products.
+        """
+        return sparse.eye_array(self.n_features_in_, format="csr"), 0.0
 
     def _learn(self, source, target, y):
         if self.covariance == "diagonal":
@@ -37,14 +49,14 @@ class MomentMatcher(OneToOneFeatureMixin, DomainTransformer):
         if sparse.issparse(source):
             raise TypeError(
                 f"{type(self).__name__} with covariance='full' maps sparse rows to dense ones. Use "
-                "covariance='diagonal' with centre=False, which keeps them sparse, or make dense features of fewer "
-                "dimensions first (LSAEncoder for texts, TruncatedSVD)."
+                "covariance='diagonal' with centre=False, which keeps rows sparse, or reduce the dimension first "
+                "(LSAEncoder for texts, TruncatedSVD)."
             )
         basis = find_joint_basis(source, target, check_random_state(self.random_state))
         if basis is not None and basis.shape[1] == 0:
             raise ValueError(
-                f"{type(self).__name__} matches covariances, and there are none: all rows of the source are equal, and "
-                f"all of the target. Got {source.shape[0]} and {target.shape[0]} of them."
+                f"{type(self).__name__} matches covariances, but all rows of the source are equal, and so are all "
+                f"rows of the target. Got {source.shape[0]} and {target.shape[0]} of them."
             )
         estimate = partial(estimate_moments, shrinkage=self.shrinkage, ridge=self.ridge, centre=self.centre)
         size = source.shape[1] if basis is None else basis.shape[1]
@@ -95,7 +107,7 @@ class MomentMatcher(OneToOneFeatureMixin, DomainTransformer):
             mapped = (X - self.source_mean_) * self.matrix_
         elif sparse.issparse(X):
             raise TypeError(
-                f"{type(self).__name__} was fitted on dense rows and maps source rows densely: got sparse ones."
+                f"{type(self).__name__} was fitted to dense rows and cannot map sparse source rows. Give dense ones."
             )
         else:
             mapped = RowMap(self.matrix_, self.basis_, self.scale_).apply(X - self.source_mean_)
@@ -105,9 +117,6 @@ class MomentMatcher(OneToOneFeatureMixin, DomainTransformer):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = self.covariance == "diagonal" and not self.centre
         return tags
-
-    def _target_map(self):
-        return sparse.eye_array(self.n_features_in_, format="csr"), 0.0
 
     def _check_state_from_file(self):
         if not hasattr(self, "matrix_"):
@@ -119,9 +128,9 @@ class MomentMatcher(OneToOneFeatureMixin, DomainTransformer):
 
 
 def _warn_singular(estimator, domain, X):
-    advice = "" if estimator.shrinkage == "auto" else " shrinkage='auto' does better."
+    advice = "" if estimator.shrinkage == "auto" else " shrinkage='auto' is a better estimate."
     warnings.warn(
-        f"The covariance of the {domain} rows is singular ({X.shape[0]} rows, {X.shape[1]} features), so a billionth "
+        f"The covariance of the {domain} rows is singular ({X.shape[0]} rows, {X.shape[1]} features), so 1e-9 "
         f"of the mean variance was added to all variances.{advice}",
         UserWarning,
         stacklevel=6,

@@ -1,4 +1,4 @@
-"""Words of one domain beside words of the other that predict the same pivots."""
+"""Structural correspondence learning: features that predict the same pivots in both domains."""
 
 from numbers import Integral, Real
 
@@ -7,38 +7,39 @@ from scipy import sparse
 
 from transferkit._algorithms.domains.pivots import choose_pivots, find_correspondences
 from transferkit._validation import Interval, check_feature_names_in, check_is_fitted
-from transferkit.adaptation._domains import DomainTransformer, stack_rows
+from transferkit.adaptation._base import DomainTransformer
+from transferkit.adaptation.domains import stack_rows
 
 
 class StructuralCorrespondence(DomainTransformer):
-    """Add features in which words of both domains meet that speak of the same pivots [1]_.
+    """Add features shared by the domains, by structural correspondence learning [1]_.
 
-    Pivots are features that are frequent in both domains and tell most about the labels of the source [2]_. For each,
-    its presence is predicted from all features that are no pivots, over the rows of both domains. The leading
-    directions of these predictors, times the row, are appended to it: there "boring" in books and "leaks" in kitchen
-    wares come close, because both go with the pivot "poor".
+    Pivots are features that are frequent in both domains and have the largest mutual information with the labels of the
+    source [2]_. The presence of each pivot is predicted from all other features, over the rows of both domains. The
+    projections of a row onto the leading directions of these predictors are appended to it. In these features,
+    "boring" in book reviews and "leaks" in reviews of kitchenware are similar, because both predict the pivot "poor".
 
     Parameters
     ----------
     n_pivots : int, default=1000
-        Largest number of pivots.
+        Maximum number of pivots.
     n_components : int, default=50
-        Number of features that are added, at most the number of pivots.
+        Number of added features, at most the number of pivots.
     min_count : int, default=5
-        Rows that a pivot must occur in, in each domain.
+        Minimum number of rows per domain in which a pivot occurs.
     alpha : float, default=1.0
-        Penalty of the predictors, as a share of the mean squared length of the rows.
+        Penalty of the predictors, relative to the mean squared length of the rows.
     scale : float, default=1.0
-        Root mean square length of the added features, as a share of that of the rows.
+        Root mean square length of the added features, relative to that of the rows.
 
     Attributes
     ----------
     pivots_ : ndarray of shape (n_pivots_found,)
         Columns of the pivots.
     correspondences_ : ndarray of shape (n_features, n_components_)
-        Scaled directions; zero for pivots.
+        Scaled directions; the entries of pivots are zero.
     mean_ : ndarray of shape (n_components_,)
-        Mean of the added features over the rows of both domains, which is taken off.
+        Mean of the added features over the rows of both domains, which is subtracted.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -46,13 +47,13 @@ class StructuralCorrespondence(DomainTransformer):
 
     See Also
     --------
-    DomainTransferClassifier : For texts also tries word vectors pretrained on both domains.
+    DomainTransferClassifier : For texts, also evaluates word vectors pretrained on both domains.
 
     Notes
     -----
-    Sparse rows stay sparse: the result is one CSR matrix, with the added features as its last columns. Predictors are
-    ridge regressions, not classifiers with the modified Huber loss as in [1]_, so that all come from one
-    factorisation.
+    Sparse rows stay sparse: the result is one CSR matrix whose last columns are the added features. The predictors are
+    ridge regressions instead of classifiers with the modified Huber loss as in [1]_, so that one factorisation serves
+    all pivots.
 
     References
     ----------
@@ -100,12 +101,26 @@ class StructuralCorrespondence(DomainTransformer):
         Returns
         -------
         names : ndarray of str objects
-            The names, and "correspondence0", "correspondence1", ...
+            The names of the features, followed by "correspondence0", "correspondence1" and so on.
         """
         check_is_fitted(self)
         names = check_feature_names_in(self, input_features)
         added = [f"correspondence{i}" for i in range(self.correspondences_.shape[1])]
         return np.concatenate([names, np.array(added, dtype=object)])
+
+    def target_map(self):
+        """Return the affine map of target rows.
+
+        Returns
+        -------
+        matrix : CSR array of shape (n_features, n_features_out)
+            Linear part, which rows are multiplied by.
+        offset : ndarray of shape (n_features_out,)
+            Added to the products.
+        """
+        same = sparse.eye_array(self.n_features_in_, format="csr", dtype=self.correspondences_.dtype)
+        matrix = sparse.hstack([same, sparse.csr_array(self.correspondences_)], format="csr")
+        return matrix, np.concatenate([np.zeros(self.n_features_in_), -self.mean_])
 
     def _learn(self, source, target, y):
         labels = None if y is None else np.unique(y, return_inverse=True)[1]
@@ -113,7 +128,7 @@ class StructuralCorrespondence(DomainTransformer):
         if len(pivots) == 0:
             raise ValueError(
                 f"No feature occurs in min_count={self.min_count} rows of each domain, so there are no pivots. Lower "
-                "min_count, or give features that the domains share."
+                "min_count, or use features that the domains share."
             )
         rows = stack_rows(source, target)
         directions = find_correspondences(rows, pivots, min(self.n_components, len(pivots)), self.alpha)
@@ -137,8 +152,3 @@ class StructuralCorrespondence(DomainTransformer):
 
     def _map_target(self, X):
         return self._map_source(X)
-
-    def _target_map(self):
-        same = sparse.eye_array(self.n_features_in_, format="csr", dtype=self.correspondences_.dtype)
-        matrix = sparse.hstack([same, sparse.csr_array(self.correspondences_)], format="csr")
-        return matrix, np.concatenate([np.zeros(self.n_features_in_), -self.mean_])

@@ -1,4 +1,4 @@
-"""Principal axes of the source turned to those of the target."""
+"""Subspace alignment: the principal axes of the source rotated to those of the target."""
 
 from numbers import Integral
 
@@ -8,11 +8,11 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin
 
 from transferkit._algorithms.domains.alignment import principal_axes
 from transferkit._validation import Interval
-from transferkit.adaptation._domains import DomainTransformer
+from transferkit.adaptation._base import DomainTransformer
 
 
 class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
-    """Project each domain on its principal axes, and turn those of the source to those of the target [1]_.
+    """Project each domain onto its principal axes, and align those of the source with those of the target [1]_.
 
     With the leading axes Ps and Pt (columns) of the domains,
 
@@ -21,12 +21,13 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
     Parameters
     ----------
     n_components : int, default=50
-        Number of axes, at most the number of features and one less than the rows of each domain; more are cut.
+        Number of axes. Reduced to the number of features, and to one less than the number of rows of the smaller
+        domain, where it exceeds these.
 
     Attributes
     ----------
     source_axes_, target_axes_ : ndarray of shape (n_features, n_components_)
-        Principal axes, the entry of largest size of each positive.
+        Principal axes; the entry of largest magnitude of each is positive.
     source_mean_, target_mean_ : ndarray of shape (n_features,)
         Means of the domains.
     n_components_ : int
@@ -38,14 +39,14 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
 
     See Also
     --------
-    LinearTransport : Keeps all features, and matches variances as well.
+    LinearTransport : Keeps all features, and matches variances too.
 
     Notes
     -----
-    Sparse rows are centred in the products and never made dense; the mapped rows are dense.
+    Sparse rows are centred implicitly, in matrix products, and never made dense; the mapped rows are dense.
 
-    Agrees with skada's SubspaceAlignmentAdapter up to the signs of the axes. Its default takes all axes, which makes
-    the method a rotation of target rows and leaves the source as it is; hence our default of 50.
+    Agrees with skada's SubspaceAlignmentAdapter up to the signs of the axes. Its default uses all axes, which rotates
+    target rows and leaves source rows unaligned; hence the default of 50 here.
 
     References
     ----------
@@ -66,6 +67,18 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
     def __init__(self, n_components=50):
         self.n_components = n_components
 
+    def target_map(self):
+        """Return the affine map of target rows.
+
+        Returns
+        -------
+        matrix : {ndarray, CSR array} of shape (n_features, n_features_out)
+            Linear part, which rows are multiplied by.
+        offset : float or ndarray of shape (n_features_out,)
+            Added to the products.
+        """
+        return self.target_axes_, -(self.target_mean_ @ self.target_axes_)
+
     def _learn(self, source, target, y):
         fewest = min(source.shape[0], target.shape[0])
         n_components = min(self.n_components, source.shape[1], max(1, fewest - 1))
@@ -85,15 +98,12 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
     def _map_target(self, X):
         return _project(X, self.target_mean_, self.target_axes_)
 
-    def _target_map(self):
-        return self.target_axes_, -(self.target_mean_ @ self.target_axes_)
-
     @property
     def _n_features_out(self):
         return self.target_axes_.shape[1]
 
 
 def _project(X, mean, axes):
-    """Return (X - mean) @ axes; sparse rows are centred in the product."""
+    """Return (X - mean) @ axes, without making sparse rows dense."""
     projected = X @ axes - mean @ axes if sparse.issparse(X) else (X - mean) @ axes
     return np.asarray(projected, X.dtype)

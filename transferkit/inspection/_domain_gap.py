@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedKFold
 from transferkit._algorithms.domains.shift import auc_with_interval, feature_drift
 from transferkit._pictures import import_pyplot
 from transferkit._validation import check_count, check_features, check_texts, holds_texts, with_plain_outputs
-from transferkit.adaptation._domains import as_rows, stack_rows
+from transferkit.adaptation.domains import as_rows, stack_rows
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.heads import LogisticHead
 from transferkit.transfer._estimator import is_frozen

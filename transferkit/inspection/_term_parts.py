@@ -12,6 +12,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import MaxAbsScaler, Normalizer, RobustScaler, StandardScaler
 
+from transferkit.adaptation.protocols import LinearOnTarget
 from transferkit.encoders import PretrainedEncoder
 from transferkit.encoders.protocols import LinearForm, LinearInTerms
 from transferkit.exceptions import NotLinearError
@@ -206,6 +207,6 @@ def _as_linear(step):
         centred = getattr(step, "with_mean", getattr(step, "with_centering", False)) and middle is not None
         factors = np.broadcast_to(scale, step.n_features_in_)
         return sp.diags_array(factors).tocsr(), -middle * scale if centred else 0.0
-    if hasattr(step, "_target_map"):  # an adaptation: predictions are for rows of the target
-        return step._target_map()
+    if isinstance(step, LinearOnTarget):  # an adaptation: predictions are for rows of the target
+        return step.target_map()
     raise NotLinearError(f"{type(step).__name__} is not known to be linear")

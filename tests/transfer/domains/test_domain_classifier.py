@@ -36,6 +36,7 @@ from transferkit import (
     explain,
     load,
     save,
+    top_terms,
 )
 from transferkit._algorithms.domains.validation import Estimate
 from transferkit.transfer.domains._candidates import Domains, Fitted, fit_candidate, make_folds, uses_labels
@@ -162,6 +163,14 @@ def test_explanations_of_adapted_models_add_up(encoder, adaptation):
     expected = model.decision_function([text])
     np.testing.assert_allclose(explanation.contributions.sum() + explanation.intercept[0], expected[0], atol=1e-4)
     assert np.abs(explanation.contributions).max() > 0
+
+
+@pytest.mark.parametrize("adaptation", [CORAL(), ImportanceWeighting(), SubspaceAlignment(3)])
+def test_terms_are_traced_through_adaptations_of_dense_features(adaptation):
+    encoder = LSAEncoder(n_components=4, min_df=1)
+    model = DomainTransferClassifier(encoder, adaptation=adaptation).fit(TEXTS, SENTIMENT, X_target=OTHERS)
+    assert {"great", "fine"} & {term for term, _ in top_terms(model, n=3)["good"]}
+    assert explain(model, "this lid is great").decision[0] > explain(model, "this lid is poor").decision[0]
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -373,7 +382,7 @@ def test_sparse_and_dense_rows_go_together(convert):
 
 def test_frames_of_two_kinds_are_refused():
     X, X_target = make_frame("pandas", SOURCE), make_frame("polars", TARGET)
-    with pytest.raises(TypeError, match=r"must be of one kind\. Got DataFrame of pandas and DataFrame of polars"):
+    with pytest.raises(TypeError, match=r"must have the same type\. Got DataFrame of pandas and DataFrame of polars"):
         DomainTransferClassifier(StandardScaler()).fit(X, Y, X_target=X_target)
 
 

@@ -8,7 +8,7 @@ from scipy import linalg, sparse
 from transferkit._algorithms.linalg.conjugate_gradients import conjugate_gradients
 from transferkit._algorithms.linalg.normalisation import fix_signs
 
-__all__ = ["choose_pivots", "find_correspondences", "mutual_information"]
+__all__ = ["choose_pivots", "document_frequency", "find_correspondences", "mutual_information"]
 
 MOST_UNKNOWNS = 6_000  # a system of so many equations is solved by a factorisation, larger ones by iteration
 _N_STEPS = 50
@@ -32,7 +32,7 @@ def choose_pivots(source: Any, target: Any, labels: np.ndarray | None, n_pivots:
     .. [1] J. Blitzer, M. Dredze, F. Pereira, "Biographies, Bollywood, boom-boxes and blenders: domain adaptation for
        sentiment classification", ACL (2007).
     """
-    counts = np.array([count_rows(X) for X in (source, target)])
+    counts = np.array([document_frequency(X) for X in (source, target)])
     value = counts.min(0).astype(np.float64) if labels is None else mutual_information(source, labels)
     value = np.where(counts.min(0) >= min_count, value, -np.inf)
     order = np.argsort(-value, kind="stable")[:n_pivots]
@@ -56,8 +56,8 @@ def mutual_information(X: Any, labels: np.ndarray) -> np.ndarray:
     return found
 
 
-def count_rows(X: Any) -> np.ndarray:
-    """Return in how many rows each feature is not zero, (n_features,)."""
+def document_frequency(X: Any) -> np.ndarray:
+    """Return the number of rows in which each feature is not zero (n_features,)."""
     return np.bincount(to_presence(X).indices, minlength=X.shape[1])
 
 

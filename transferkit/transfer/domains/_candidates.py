@@ -16,7 +16,8 @@ from sklearn.utils import get_tags
 from transferkit._algorithms.linear.predictions import to_probabilities
 from transferkit._validation import check_features, count_rows, take_rows
 from transferkit.adaptation import FeatureAugmentation, ImportanceWeighting, MarginalizedDenoising
-from transferkit.adaptation._domains import stack_rows
+from transferkit.adaptation.domains import stack_rows
+from transferkit.adaptation.protocols import Adaptation
 from transferkit.encoders import PretrainedEncoder, WordVectorEncoder
 from transferkit.heads import LogisticHead, LogisticHeadCV
 from transferkit.transfer._classifier import TransferClassifier
@@ -151,7 +152,7 @@ class _Features:
     def swap_domains(self, domains, labels):
         """Return the unlabelled rows and the source rows as adapted from the target to the source."""
         n_labelled, both = len(domains.y), None
-        if getattr(self.adaptation, "_is_symmetric", False):
+        if isinstance(self.adaptation, Adaptation) and self.adaptation.is_symmetric:
             return self.unlabelled, self.labelled[domains.is_source]
         both = clone(self.adaptation).fit_transform(self.encoded, labels, sample_domain=-domains.sample_domain)
         return both[n_labelled:], both[:n_labelled][domains.is_source]

@@ -34,7 +34,7 @@ from transferkit.adaptation import (
     MarginalizedDenoising,
     SubspaceAlignment,
 )
-from transferkit.adaptation._domains import as_rows, read_domains
+from transferkit.adaptation.domains import as_rows, read_domains
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.heads import LogisticHead
 from transferkit.heads.linear._prior import FrozenParametersMixin

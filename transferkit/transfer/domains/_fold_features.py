@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import clone
 
 from transferkit._validation import count_rows, take_rows
-from transferkit.adaptation._domains import stack_rows
+from transferkit.adaptation.domains import stack_rows
 
 
 class FoldFeatures(NamedTuple):

@@ -1,0 +1,32 @@
+"""What the adaptations offer to other packages."""
+
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+__all__ = ["Adaptation", "LinearOnTarget"]
+
+
+@runtime_checkable
+class Adaptation(Protocol):
+    """A transformer of features that distinguishes source and target samples.
+
+    `transfer.domains` fits one between the encoder and the head. `is_symmetric` says whether exchanging the domains
+    gives the same features, so that reverse validation need not fit it a second time.
+    """
+
+    is_symmetric: bool
+
+    def fit_transform(self, X: Any, y: Any = None, *, sample_domain: Any = None) -> Any:
+        """Fit to samples of both domains, and map them."""
+
+    def transform(self, X: Any, *, sample_domain: Any = None) -> Any:
+        """Map samples, by default of the target domain."""
+
+
+@runtime_checkable
+class LinearOnTarget(Protocol):
+    """A fitted adaptation whose map of target samples is affine, so that `inspection` can explain predictions."""
+
+    def target_map(self) -> tuple[Any, np.ndarray | float]:
+        """Return the matrix A and the offset b of the map x -> x A + b of target samples."""
