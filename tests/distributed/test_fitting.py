@@ -196,6 +196,17 @@ def test_bad_texts_are_reported_with_shard_and_position(shards):
         fit_sharded(TfidfEncoder(), [[None], [None]], errors="skip")
 
 
+def test_empty_shards_alone_are_an_error():
+    with pytest.raises(ValueError, match="All shards are empty"):
+        fit_sharded(TfidfEncoder(), [[], []])
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_fit_forgets_what_an_earlier_partial_fit_left(name, shards, whole, texts):
+    encoder = copies()[name].partial_fit(["words that no shard has", "words that no shard has"] * 3)
+    assert_equal(pickle.loads(pickle.dumps(fit_sharded(encoder, shards))), whole[name], texts)
+
+
 def test_shards_that_change_between_passes_are_an_error(shards):
     calls = []
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import operator
 import os
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from sklearn.base import BaseEstimator
 
 from transferkit._validation import check_is_fitted, with_plain_outputs
-from transferkit.distributed._parts import Output, to_table
-from transferkit.distributed._runners import Step, make_runner, used_shards, warn_of_skipped
+from transferkit.distributed._parts import PartFolder, to_table
+from transferkit.distributed._runners import make_runner
 from transferkit.distributed._shards import as_rows, find_shards, import_parquet, n_rows_of
+from transferkit.distributed._tasks import run_tasks, warn_of_skipped
 from transferkit.persistence import fingerprint, load_shared
 
 if TYPE_CHECKING:
     from distributed import Client
+
+__all__ = ["encode_sharded", "predict_sharded"]
 
 _METHODS = ("predict", "predict_proba", "decision_function")
 
@@ -162,52 +165,47 @@ def _apply(model, shards, method, name, out, client, errors, column, batch_size)
         raise TypeError(f"The model has no method {method!r}. Got {type(model).__name__}.")
     else:
         check_is_fitted(model)
-    found, output = find_shards(shards, column), Output(out)
-    output.prepare(len(found))
-    runner = make_runner(client, merge_every=1)
-    task = _Task(output, method, name, batch_size)
-    step = Step(_write_part, operator.add, errors == "skip", find=_find_part)
-    written = runner.reduce(step, found, task, runner.share(model))
-    used_shards(runner, written, found)
-    partial = runner.fetch(written)
-    if partial.skipped:
-        warn_of_skipped(partial.skipped, len(found))
-    return [output.path_of(number) for number in sorted(partial.statistics or ())]
+    found, folder = find_shards(shards, column), PartFolder(out)
+    folder.prepare(len(found))
+    task = _WriteTask(model, method, name, folder, batch_size)
+    outcome = run_tasks(task, found, make_runner(client, merge_every=1), skips=errors == "skip")
+    warn_of_skipped(outcome)
+    return [folder.path_of(number) for number in sorted(outcome.result or ())]
 
 
-class _Task(NamedTuple):
-    """What is done with each batch of rows, and where it goes."""
+@dataclass(frozen=True)
+class _WriteTask:
+    """Writes the part of each shard, unless it is there already; the statistics are the numbers of the parts."""
 
-    output: Output
+    model: Any  # fitted, or the path of its file
     method: str
-    name: str
+    name: str  # of the column
+    folder: PartFolder
     batch_size: int
 
+    def add_shard(self, total, shard, computed):
+        """Write the part of a shard, and return the numbers of parts and the number of rows written."""
+        model = load_shared(self.model) if isinstance(self.model, str) else self.model
+        origin = {"model": fingerprint(model), "method": self.method, "shard": shard.name, "stamp": shard.stamp()}
+        written = (*(total or ()), shard.number)
+        if origin["stamp"] is not None and self.folder.is_complete(shard.number, origin):
+            return written, 0
+        data = as_rows(shard.read(computed))
+        n_rows = n_rows_of(data)
+        if n_rows == 0:
+            return total, 0
+        self.folder.write(shard.number, origin, self._tables(getattr(model, self.method), data, n_rows))
+        return written, n_rows
 
-def _write_part(data, shard, task, model):
-    """Write the part of a shard, and return its number."""
-    model = _load(model)
-    task.output.write(shard.number, _origin_of(shard, task, model), _make_tables(data, task, model))
-    return (shard.number,)
+    def merge(self, left, right):
+        """Return the numbers of both."""
+        return left + right
 
+    def finish(self, total):
+        """Return the numbers of the parts."""
+        return total
 
-def _find_part(shard, task, model):
-    """Return its number if the part of a shard is there already."""
-    origin = _origin_of(shard, task, _load(model))
-    return (shard.number,) if origin["stamp"] is not None and task.output.is_whole(shard.number, origin) else None
-
-
-def _origin_of(shard, task, model):
-    return {"model": fingerprint(model), "method": task.method, "shard": shard.name, "stamp": shard.stamp()}
-
-
-def _load(model):
-    return load_shared(model) if isinstance(model, str) else model
-
-
-def _make_tables(data, task, model):
-    data = as_rows(data)
-    run = getattr(model, task.method)
-    for begin in range(0, n_rows_of(data), task.batch_size):
+    def _tables(self, predict, data, n_rows):
         rows = data.iloc if hasattr(data, "iloc") else data
-        yield to_table(run(rows[begin : begin + task.batch_size]), task.name)
+        for begin in range(0, n_rows, self.batch_size):
+            yield to_table(predict(rows[begin : begin + self.batch_size]), self.name)

@@ -1,33 +1,25 @@
-"""Pretraining by shards: the statistics of each are added up where they are."""
+"""Fitting an encoder to a corpus in shards."""
 
 from __future__ import annotations
 
 from copy import copy
+from dataclasses import dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import numpy as np
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils import check_random_state
 
-from transferkit._algorithms.linalg.normalisation import orthonormal
-from transferkit._algorithms.linalg.truncated_svd import (
-    N_SPARE,
-    RightVectors,
-    draw_start,
-    vectors_of_image,
-)
 from transferkit._validation import with_plain_outputs
-from transferkit.distributed._clusters import fit_kmeans
-from transferkit.distributed._runners import Step, make_runner, used_shards, warn_of_skipped
-from transferkit.distributed._shards import find_shards
-from transferkit.encoders import KMeansEncoder, LSAEncoder, TfidfEncoder, WordVectorEncoder
-from transferkit.encoders.text._blocks import TermStatistics
-from transferkit.encoders.words._counts import WordCounts
+from transferkit.distributed._runners import make_runner
+from transferkit.distributed._shards import find_shards, n_rows_of
+from transferkit.distributed._tasks import run_tasks, warn_of_skipped
+from transferkit.encoders.protocols import FitsInPasses, ShardPass
 from transferkit.exceptions import ShardError
 
 if TYPE_CHECKING:
     from distributed import Client
+
+__all__ = ["fit_sharded"]
 
 Estimator = TypeVar("Estimator", bound=BaseEstimator)
 
@@ -125,177 +117,71 @@ def fit_sharded(
         raise ValueError(
             f"The 'merge_every' parameter of fit_sharded must be an int of at least 1. Got {merge_every!r} instead."
         )
-    fit = _choose_way(encoder)
-    _check_parameters(encoder)
-    found, runner = find_shards(shards, column), make_runner(client, merge_every)
-    total, fitted = fit(clone(encoder), found, runner, errors == "skip")
-    used = used_shards(runner, total, found)
-    skipped = runner.fetch(runner.call(_skipped_shards, total))
+    task = _FitTask(_first_pass(clone(encoder), keep_statistics))
+    outcome = run_tasks(task, find_shards(shards, column), make_runner(client, merge_every), skips=errors == "skip")
+    fitted, used, skipped = outcome
     if not used:
-        raise ShardError(skipped[0][0], f"{skipped[0][1]}. No other shard could be learned either")
-    fitted = runner.fetch(runner.call(_drop_statistics, fitted, keep_statistics))
-    if skipped:
-        warn_of_skipped(skipped, len(found))
-    learned = {name: value for name, value in vars(fitted).items() if name not in encoder.get_params(deep=False)}
+        name, reason = skipped[0]
+        raise ShardError(name, f"{reason}. No other shard could be learned either")
+    if fitted is None:
+        raise ValueError("All shards are empty: there is nothing to fit.")
+    warn_of_skipped(outcome)
+    parameters = encoder.get_params(deep=False)
+    for name in vars(encoder).keys() - parameters.keys():  # what an earlier fit left
+        delattr(encoder, name)
+    learned = {name: value for name, value in vars(fitted).items() if name not in parameters}
     vars(encoder).update(learned, n_shards_=len(used), skipped_shards_=[name for name, _ in skipped])
     return encoder
 
 
-def _check_parameters(encoder):
-    """Raise for bad parameters here, in the words of `fit`, and not for each shard on a worker."""
-    if hasattr(encoder, "_parameter_constraints"):
-        encoder._validate_params()
-    for make in ("_make_tfidf", "_make_words"):
-        if hasattr(encoder, make):
-            _check_parameters(getattr(encoder, make)())
-    if type(encoder) is TfidfEncoder:
-        clone(encoder)._prepare_fit()
-
-
-def _choose_way(encoder):
-    for kind, fit in _WAYS.items():
-        if type(encoder) is kind:
-            return fit
+def _first_pass(encoder, keep_statistics):
+    if isinstance(encoder, FitsInPasses):
+        return encoder.first_pass(keep_statistics)
     if hasattr(encoder, "partial_fit") and hasattr(encoder, "merge"):
-        return _fit_any
+        return _PartialFitPass(encoder)
     raise TypeError(
         "fit_sharded fits encoders whose statistics add up: TfidfEncoder, LSAEncoder, WordVectorEncoder, "
         f"KMeansEncoder, and estimators with partial_fit and merge. Got {type(encoder).__name__}."
     )
 
 
-def _fit_tfidf(encoder, shards, runner, skips):
-    counted = runner.reduce(Step(_count_terms, _TermMerger(encoder.max_vocabulary), skips), shards, encoder)
-    return counted, runner.call(_finish_tfidf, encoder, counted)
+@dataclass(frozen=True)
+class _PartialFitPass:
+    """Fits estimators with `partial_fit` and `merge`: the statistics are the estimators themselves."""
+
+    estimator: BaseEstimator
+
+    def add(self, total, X, shard_number):
+        """Return the estimator fitted to one more shard."""
+        fitted = clone(self.estimator).partial_fit(X)  # not `total`: a shard that fails must leave it as it was
+        return fitted if total is None else self.merge(total, fitted)
+
+    def merge(self, left, right):
+        """Return both estimators merged."""
+        return copy(left).merge(right)
+
+    def finish(self, total):
+        """Return the fitted estimator."""
+        return total
 
 
-def _count_terms(texts, shard, encoder):
-    return encoder._learn(encoder._prepare_fit(), texts)
+@dataclass(frozen=True)
+class _FitTask:
+    """A pass of an encoder as a task: it reads shards, and leaves out those without rows."""
 
+    current: ShardPass
 
-class _TermMerger(NamedTuple):
-    max_terms: int | None
+    def add_shard(self, total, shard, computed):
+        """Return the statistics plus those of a shard, and the number of its rows."""
+        X = shard.read(computed)
+        n_rows = n_rows_of(X)
+        return (self.current.add(total, X, shard.number) if n_rows else total), n_rows
 
-    def __call__(self, a, b):
-        return a.merge(b, self.max_terms)
+    def merge(self, left, right):
+        """Return the sum of two statistics."""
+        return self.current.merge(left, right)
 
-
-def _finish_tfidf(encoder, partial):
-    if partial.statistics is not None:
-        encoder._store(TermStatistics(*partial.statistics), keeps_all=True)
-    return encoder
-
-
-def _fit_words(encoder, shards, runner, skips):
-    step = Step(_count_words, _WordMerger(encoder._bounds()), skips, add=_count_more_words)
-    counted = runner.reduce(step, shards, encoder)
-    return counted, runner.call(_finish_words, encoder, counted)
-
-
-def _count_words(texts, shard, encoder):
-    return encoder._count(WordCounts(), texts)
-
-
-def _count_more_words(counts, texts, shard, encoder):
-    return encoder._count(counts, texts)
-
-
-class _WordMerger(NamedTuple):
-    bounds: tuple
-
-    def __call__(self, a, b):
-        return a.merge(b, self.bounds)
-
-
-def _finish_words(encoder, partial):
-    if partial.statistics is not None:
-        learned = encoder._learn(partial.statistics)
-        vars(encoder).update(learned, _counts=tuple(partial.statistics), _keeps_counts=True)
-    return encoder
-
-
-def _fit_lsa(encoder, shards, runner, skips):
-    blank = encoder._make_tfidf()
-    counted, tfidf = _fit_tfidf(blank, shards, runner, skips)
-    used = used_shards(runner, counted, shards)
-    if not used:
-        return counted, encoder
-    basis = runner.call(_draw_basis, encoder, tfidf)
-    multiply = Step(_multiply, np.add, add=_add_products)
-    for _ in range(encoder.n_iter):
-        basis = runner.call(_next_basis, tfidf, runner.reduce(multiply, used, tfidf, basis))
-    image = runner.reduce(multiply, used, tfidf, basis)
-    return counted, runner.call(_finish_lsa, encoder, tfidf, basis, image)
-
-
-def _draw_basis(encoder, tfidf):
-    n_terms = len(tfidf.idf_)
-    n_vectors = min(encoder.n_components + N_SPARE, tfidf.n_documents_, n_terms)
-    return draw_start(n_terms, n_vectors, check_random_state(encoder.random_state))
-
-
-def _multiply(texts, shard, tfidf, basis):
-    """Return X' X B of the TF-IDF rows X of a shard."""
-    rows = tfidf.transform(texts)
-    return rows.T @ (rows @ basis)
-
-
-def _add_products(products, texts, shard, tfidf, basis):
-    products += _multiply(texts, shard, tfidf, basis)
-    return products
-
-
-def _next_basis(tfidf, partial):
-    return orthonormal(_checked(tfidf, partial))
-
-
-def _checked(tfidf, partial):
-    if partial.n_documents != tfidf.n_documents_:
-        raise RuntimeError(
-            f"The shards held {tfidf.n_documents_} texts when they were counted and {partial.n_documents} in a later "
-            "pass: they must not change."
-        )
-    return partial.statistics
-
-
-def _finish_lsa(encoder, tfidf, basis, partial):
-    found = vectors_of_image(basis, _checked(tfidf, partial))
-    encoder._store(tfidf, RightVectors(*found))
-    return encoder
-
-
-def _fit_any(encoder, shards, runner, skips):
-    learned = runner.reduce(Step(_learn_any, _merge_any, skips), shards, encoder)
-    return learned, runner.call(_take_statistics, encoder, learned)
-
-
-def _learn_any(data, shard, encoder):
-    return clone(encoder).partial_fit(data)
-
-
-def _merge_any(a, b):
-    return copy(a).merge(b)
-
-
-def _take_statistics(encoder, partial):
-    return encoder if partial.statistics is None else partial.statistics
-
-
-def _skipped_shards(partial):
-    return partial.skipped
-
-
-def _drop_statistics(encoder, keep):
-    """Return the encoder as `fit` and a pickle would leave it, or with all that it needs to learn on."""
-    if keep or type(encoder) not in _WAYS:
-        return encoder
-    if isinstance(encoder, LSAEncoder):
-        _drop_statistics(encoder.tfidf_, keep=False)
-    for name in ("_keeps_all", "_keeps_counts"):
-        if hasattr(encoder, name):
-            setattr(encoder, name, False)
-    encoder.__setstate__(encoder.__getstate__())
-    return encoder
-
-
-_WAYS = {TfidfEncoder: _fit_tfidf, LSAEncoder: _fit_lsa, WordVectorEncoder: _fit_words, KMeansEncoder: fit_kmeans}
+    def finish(self, total):
+        """Return the task of the next pass, or the fitted encoder."""
+        following = self.current.finish(total)
+        return _FitTask(following) if isinstance(following, ShardPass) else following

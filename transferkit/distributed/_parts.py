@@ -1,18 +1,22 @@
-"""Parts of an output: parquet files that are whole or not there."""
+"""Parts of an output: parquet files that name what they were made from, and that are complete or not there."""
 
 import json
 import os
 import secrets
+from contextlib import contextmanager
 
 import numpy as np
 from scipy import sparse
 
-from transferkit.distributed._shards import import_parquet, is_url, split_url
+from transferkit.distributed._shards import import_parquet, is_url, open_binary, split_url
+from transferkit.persistence import write_whole
 
-_KEY = b"transferkit"
+__all__ = ["PartFolder", "to_table"]
+
+_KEY = b"transferkit"  # in the metadata of the schema
 
 
-class Output:
+class PartFolder:
     """A folder of parts, local or anywhere that fsspec reaches."""
 
     def __init__(self, folder):
@@ -21,7 +25,7 @@ class Output:
 
     def path_of(self, number):
         """Return the path of the part of a shard."""
-        return f"{self.folder}/part-{number:05d}.parquet"
+        return f"{self.folder}/{_name_part(number)}"
 
     def prepare(self, n_parts):
         """Make the folder, and raise ValueError when it holds parts of a run with more shards."""
@@ -32,7 +36,7 @@ class Output:
         else:
             os.makedirs(self.folder, exist_ok=True)
             names = os.listdir(self.folder)
-        ours = {self.path_of(number).rpartition("/")[2] for number in range(n_parts)}
+        ours = set(map(_name_part, range(n_parts)))
         others = sorted(name for name in names if name.startswith("part-") and name not in ours)
         if others:
             raise ValueError(
@@ -40,59 +44,24 @@ class Output:
                 "Give another folder, or empty it."
             )
 
-    def is_whole(self, number, origin):
-        """Return whether the part is there, to its last byte, and made from just that."""
-        parquet = import_parquet()
+    def is_complete(self, number, origin):
+        """Return whether the part is there, down to its footer, and was made from this origin (a dict)."""
         try:
-            with self._open(self.path_of(number), "rb") as file:
-                found = parquet.ParquetFile(file).schema_arrow.metadata or {}
-        except (OSError, ValueError):  # not there, or without the end that a parquet file is read from
+            with open_binary(self.path_of(number)) as file:
+                metadata = import_parquet().read_schema(file).metadata or {}
+        except (OSError, ValueError):  # missing, or without the footer that ends a parquet file
             return False
-        return found.get(_KEY) == _dump(origin)
+        return metadata.get(_KEY) == _dump(origin)
 
     def write(self, number, origin, tables):
-        """Write a part from one or more Arrow tables under another name, and then give it its own."""
-        parquet = import_parquet()
-        path = self.path_of(number)
-        folder, _, name = path.rpartition("/")
-        temporary = f"{folder}/.{name}.{secrets.token_hex(8)}.tmp"
-        try:
-            with self._open(temporary, "wb") as file:
-                tables = iter(tables)
-                first = next(tables)
-                schema = first.schema.with_metadata({_KEY: _dump(origin)})
-                with parquet.ParquetWriter(file, schema) as writer:
-                    writer.write_table(first.cast(schema))
-                    for table in tables:
-                        writer.write_table(table.cast(schema))
-                file.flush()
-                if not is_url(temporary):
-                    os.fsync(file.fileno())
-            self._rename(temporary, path)
-        except BaseException:
-            self._remove(temporary)
-            raise
-
-    def _open(self, path, mode):
-        if not is_url(path):
-            return open(path, mode)
-        file_system, place = split_url(path)
-        return file_system.open(place, mode)
-
-    def _rename(self, temporary, path):
-        if is_url(path):
-            file_system, place = split_url(path)
-            file_system.mv(split_url(temporary)[1], place)
-        else:
-            os.replace(temporary, path)
-
-    def _remove(self, path):
-        if is_url(path):
-            file_system, place = split_url(path)
-            if file_system.exists(place):
-                file_system.rm(place)
-        elif os.path.exists(path):
-            os.unlink(path)
+        """Write a part from one or more Arrow tables."""
+        tables = iter(tables)
+        first = next(tables)
+        schema = first.schema.with_metadata({_KEY: _dump(origin)})
+        with _replace(self.path_of(number)) as file, import_parquet().ParquetWriter(file, schema) as writer:
+            writer.write_table(first.cast(schema))
+            for table in tables:
+                writer.write_table(table.cast(schema))
 
 
 def to_table(values, name):
@@ -124,5 +93,29 @@ def to_table(values, name):
     return pa.table({name: pa.FixedSizeListArray.from_arrays(flat, values.shape[1])})
 
 
+def _name_part(number):
+    return f"part-{number:05d}.parquet"
+
+
 def _dump(origin):
     return json.dumps(origin, sort_keys=True).encode()
+
+
+@contextmanager
+def _replace(path):
+    """Open a temporary file to write, renamed to `path` when the block ends without an error, and else deleted."""
+    if not is_url(path):
+        with write_whole(path, "part") as temporary, open(temporary, "wb") as file:
+            yield file
+        return
+    file_system, place = split_url(path)
+    folder, _, name = place.rpartition("/")
+    temporary = f"{folder}/.{name}.{secrets.token_hex(8)}.tmp"
+    try:
+        with file_system.open(temporary, "wb") as file:
+            yield file
+        file_system.mv(temporary, place)
+    except BaseException:
+        if file_system.exists(temporary):
+            file_system.rm(temporary)
+        raise

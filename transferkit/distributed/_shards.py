@@ -2,7 +2,10 @@
 
 import glob
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import joblib
 import numpy as np
@@ -11,93 +14,28 @@ from transferkit.datasets import load_corpus
 from transferkit.datasets._text_files import kind_of
 from transferkit.exceptions import MissingExtraError
 
+__all__ = ["Shard", "as_rows", "find_shards", "import_parquet", "is_url", "n_rows_of", "open_binary", "split_url"]
+
 KINDS = ("txt", "csv", "tsv", "jsonl", "parquet", "npy")
 
 
+def _no_stamp():
+    return None
+
+
+@dataclass(frozen=True)
 class Shard:
-    """A part of a corpus with a name and a place in it, which a worker reads when its turn comes."""
+    """A part of a corpus with a name and a place in it, read by a worker when its turn comes."""
 
-    futures: dict = {}  # what a cluster must compute before it can be read: key of the graph -> future
+    name: str
+    number: int
+    read: Callable[[dict], Any]  # returns texts or rows, given the values of `futures`
+    stamp: Callable[[], str | None] = _no_stamp  # changes when the content does; None where nothing is known of it
+    futures: dict = field(default_factory=dict)  # key of a graph -> future, computed on the cluster before it is read
 
-    def __init__(self, name, number):
-        self.name, self.number = name, number
-
-    def read(self, computed):
-        """Return a list of texts, or rows; `computed` are the values of `futures`."""
-        raise NotImplementedError
-
-    def stamp(self):
-        """Return what changes when the content does, or None when nothing is known of it."""
-        return
-
-
-class HeldShard(Shard):
-    """Texts or rows that are in memory."""
-
-    def __init__(self, name, number, data):
-        super().__init__(name, number)
-        self.data = data
-
-    def read(self, computed):
-        return self.data
-
-    def stamp(self):
-        return joblib.hash(self.data)
-
-
-class CalledShard(Shard):
-    """A function without arguments that returns texts or rows."""
-
-    def __init__(self, name, number, function):
-        super().__init__(name, number)
-        self.function = function
-
-    def read(self, computed):
-        return as_rows(self.function())
-
-
-class FileShard(Shard):
-    """A file, local or anywhere that fsspec reaches."""
-
-    def __init__(self, path, number, column):
-        path = os.fspath(path)
-        super().__init__(path if is_url(path) else os.path.abspath(path), number)  # workers may run elsewhere
-        self.column = column
-
-    def read(self, computed):
-        kind = kind_of(self.name)
-        if kind == "npy":
-            with open_binary(self.name) as file:
-                return np.load(file)
-        return _read_parquet(self.name, self.column) if kind == "parquet" else load_corpus(self.name, text=self.column)
-
-    def stamp(self):
-        if is_url(self.name):
-            file_system, path = split_url(self.name)
-            found = file_system.info(path)
-            changed = next((found[key] for key in ("ETag", "mtime", "LastModified", "created") if key in found), None)
-            return None if changed is None else f"{found['size']} {changed}"
-        status = os.stat(self.name)
-        return f"{status.st_size} {status.st_mtime_ns}"
-
-
-class PartitionShard(Shard):
-    """A partition of a Dask collection: the part of its graph that leads there."""
-
-    def __init__(self, name, number, graph, key, futures):
-        super().__init__(name, number)
-        self.graph, self.key, self.futures = graph, key, futures
-
-    def read(self, computed):
-        import dask
-
-        return as_rows(dask.get({**self.graph, **computed}, self.key))
-
-    def stamp(self):
-        return str(self.key)  # Dask names a partition by what it is computed from
-
-    def __getstate__(self):
-        return {**vars(self), "futures": {}}
+    def without_futures(self) -> "Shard":
+        """Return the shard as it is sent to workers."""
+        return replace(self, futures={})
 
 
 def find_shards(shards, column):
@@ -118,7 +56,7 @@ def find_shards(shards, column):
     if hasattr(shards, "__dask_graph__"):
         found = _partitions(shards)
     elif isinstance(shards, (str, os.PathLike)):
-        found = [FileShard(path, number, column) for number, path in enumerate(_match(os.fspath(shards)))]
+        found = [_file_shard(path, number, column) for number, path in enumerate(_match(os.fspath(shards)))]
     elif isinstance(shards, Iterable) and not hasattr(shards, "shape"):
         found = [_make_shard(item, number, column) for number, item in enumerate(shards)]
     else:
@@ -155,14 +93,6 @@ def split_url(url):
     return url_to_fs(url)
 
 
-def open_binary(path):
-    """Open a local file, or one behind a URL, to read bytes."""
-    if not is_url(path):
-        return open(path, "rb")
-    file_system, place = split_url(path)
-    return file_system.open(place, "rb")
-
-
 def import_parquet():
     """Return pyarrow.parquet, or raise with the command that installs it."""
     try:
@@ -170,21 +100,6 @@ def import_parquet():
     except ImportError as error:
         raise MissingExtraError("Reading and writing parquet files", "dask") from error
     return pyarrow.parquet
-
-
-def _read_parquet(path, column):
-    parquet = import_parquet()
-    with open_binary(path) as file:
-        content = parquet.ParquetFile(file)
-        names = content.schema_arrow.names
-        if column not in names:
-            raise ValueError(f"The file {path!r} has no column {column!r}. Its columns are: {names}.")
-        values = content.read([column]).column(column)
-    kind = values.type
-    if hasattr(kind, "value_type") and hasattr(values.combine_chunks(), "flatten"):  # rows of numbers
-        flat = values.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        return flat.reshape(len(values), -1) if len(values) else np.empty((0, 0), np.float32)
-    return values.to_pylist()
 
 
 def _match(pattern):
@@ -205,37 +120,97 @@ def _match(pattern):
 def _make_shard(item, number, column):
     name = f"shard {number}"
     if isinstance(item, os.PathLike):
-        return FileShard(item, number, column)
+        return _file_shard(os.fspath(item), number, column)
     if isinstance(item, (str, bytes)):
         raise ValueError(
             f"A shard is a collection of texts, and {name} is one bare {type(item).__name__}. Wrap it: [[text], ...]; "
             "or, if it names a file, give a pathlib.Path."
         )
     if callable(item):
-        return CalledShard(name, number, item)
+        return Shard(name, number, partial(_call, item))
     if not isinstance(item, Iterable) and not hasattr(item, "shape"):
         raise TypeError(f"A shard is a path, a collection, or a function that returns one. {name} is {item!r}.")
-    return HeldShard(name, number, as_rows(item))
+    data = as_rows(item)
+    return Shard(name, number, partial(_return, data), partial(joblib.hash, data))
+
+
+def _return(data, computed):
+    return data
+
+
+def _call(function, computed):
+    return as_rows(function())
+
+
+def _file_shard(path, number, column):
+    path = path if is_url(path) else os.path.abspath(path)  # workers may run elsewhere
+    return Shard(path, number, partial(_read_file, path, column), partial(_stamp_file, path))
+
+
+def _read_file(path, column, computed):
+    kind = kind_of(path)
+    if kind not in ("npy", "parquet"):
+        return load_corpus(path, text=column)
+    with open_binary(path) as file:
+        return np.load(file) if kind == "npy" else _read_parquet(file, path, column)
+
+
+def open_binary(path):
+    """Open a local file, or one behind a URL, to read bytes."""
+    if not is_url(path):
+        return open(path, "rb")
+    file_system, place = split_url(path)
+    return file_system.open(place, "rb")
+
+
+def _read_parquet(file, path, column):
+    content = import_parquet().ParquetFile(file)
+    names = content.schema_arrow.names
+    if column not in names:
+        raise ValueError(f"The file {path!r} has no column {column!r}. Its columns are: {names}.")
+    values = content.read([column]).column(column)
+    if hasattr(values.type, "value_type") and hasattr(values.combine_chunks(), "flatten"):  # rows of numbers
+        flat = values.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        return flat.reshape(len(values), -1) if len(values) else np.empty((0, 0), np.float32)
+    return values.to_pylist()
+
+
+def _stamp_file(path):
+    if not is_url(path):
+        status = os.stat(path)
+        return f"{status.st_size} {status.st_mtime_ns}"
+    file_system, place = split_url(path)
+    found = file_system.info(place)
+    changed = next((found[key] for key in ("ETag", "mtime", "LastModified", "created") if key in found), None)
+    return None if changed is None else f"{found['size']} {changed}"
 
 
 def _partitions(collection):
+    """Return the partitions of a Dask collection, each with the part of the graph that leads to it."""
     from dask.core import flatten
     from dask.optimization import cull
 
     if getattr(collection, "ndim", 1) == 2 and hasattr(collection, "rechunk"):
-        collection = collection.rechunk({1: -1})
+        collection = collection.rechunk({1: -1})  # whole rows
     graph = dict(collection.__dask_graph__())
     keys = list(flatten(collection.__dask_keys__()))
-    if not any(map(_is_future, graph.values())):  # else it is on its cluster already, and stays as it is
+    if not any(map(_is_future, graph.values())):  # else it is on its cluster already, and must not be optimised
         parts = np.ravel(collection.to_delayed()).tolist()
         graph, keys = dict(parts[0].__dask_graph__()), [part.key for part in parts]
-    found = []
-    for number, key in enumerate(keys):
-        part = dict(cull(graph, [key])[0])
-        futures = {name: value for name, value in part.items() if _is_future(value)}
-        part = {name: value for name, value in part.items() if name not in futures}
-        found.append(PartitionShard(f"partition {number}", number, part, key, futures))
-    return found
+    return [_make_partition(number, key, dict(cull(graph, [key])[0])) for number, key in enumerate(keys)]
+
+
+def _make_partition(number, key, graph):
+    futures = {name: value for name, value in graph.items() if _is_future(value)}
+    graph = {name: value for name, value in graph.items() if name not in futures}
+    stamp = partial(str, key)  # Dask names a partition by how it is computed
+    return Shard(f"partition {number}", number, partial(_compute, graph, key), stamp, futures)
+
+
+def _compute(graph, key, computed):
+    import dask
+
+    return as_rows(dask.get({**graph, **computed}, key))
 
 
 def _is_future(value):

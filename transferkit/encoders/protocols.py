@@ -7,7 +7,7 @@ import numpy as np
 if TYPE_CHECKING:
     from transferkit.encoders.text._tfidf import TfidfEncoder
 
-__all__ = ["FineTunable", "LinearForm", "LinearInTerms", "ProjectsTerms", "TermProjection"]
+__all__ = ["FineTunable", "FitsInPasses", "LinearForm", "LinearInTerms", "ProjectsTerms", "ShardPass", "TermProjection"]
 
 
 class LinearForm(NamedTuple):
@@ -81,4 +81,40 @@ class FineTunable(Protocol):
 
     def with_layers(self, layers: list[Any]) -> "FineTunable":
         """Return a copy of the encoder with other layers of the same shapes."""
+        ...
+
+
+@runtime_checkable
+class ShardPass(Protocol):
+    """One pass over a corpus in shards: statistics of each shard, their sum, and what follows from the sum.
+
+    A pass holds everything that its methods need, so that it can be pickled and sent to workers. Statistics can be
+    pickled, too.
+    """
+
+    def add(self, total: Any, X: Any, shard_number: int) -> Any:
+        """Return the statistics `total` (None at the start) plus those of the rows or texts `X` of a shard.
+
+        The call may change `total`, unless it raises. `shard_number` says where in the corpus the shard lies.
+        """
+        ...
+
+    def merge(self, left: Any, right: Any) -> Any:
+        """Return the sum of two statistics as a new object: a cluster may ask for it twice."""
+        ...
+
+    def finish(self, total: Any) -> Any:
+        """Return the next pass, or after the last one the fitted encoder."""
+        ...
+
+
+@runtime_checkable
+class FitsInPasses(Protocol):
+    """An encoder that is fitted to a corpus in shards by one or more passes over them."""
+
+    def first_pass(self, keep_statistics: bool = False) -> ShardPass:
+        """Return the first pass of a fit, after checking the parameters.
+
+        `keep_statistics` says whether the fitted encoder keeps the statistics that `partial_fit` and `merge` need.
+        """
         ...

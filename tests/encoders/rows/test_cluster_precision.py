@@ -9,10 +9,10 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from transferkit import KMeansEncoder, SOMEncoder
+from transferkit._algorithms.linalg.moments import PartialMoments
 from transferkit._algorithms.rows.cluster_activations import squared_distances
 from transferkit._training.clustering.rows import make_rows
 from transferkit.distributed import fit_sharded
-from transferkit.distributed._clusters import Moments
 
 LABELS = np.arange(400) % 4
 
@@ -140,16 +140,13 @@ def test_shards_far_from_zero(rows, whiten):
 
 
 def test_moments_of_shards_are_those_of_all_rows(rows):
-    def measure(number, part):
-        centred = part - part.mean(axis=0)
-        return Moments({number: len(part)}, part.mean(axis=0), float(np.square(centred).sum()), centred.T @ centred)
-
     rows = rows[np.argsort(LABELS)] + 1e6
-    merged, whole = measure(0, rows[:150]).merge(measure(1, rows[150:])), measure(0, rows)
-    assert merged.n_rows == {0: 150, 1: 250}
-    assert merged.squares == pytest.approx(whole.squares)
-    np.testing.assert_allclose(merged.mean, whole.mean)
-    np.testing.assert_allclose(merged.products, whole.products)
+    merged = PartialMoments.of(rows[:150], with_products=True).merge(PartialMoments.of(rows[150:], with_products=True))
+    centred = rows - rows.mean(axis=0)
+    assert merged.n_rows == 400
+    assert merged.squares == pytest.approx(np.square(centred).sum())
+    np.testing.assert_allclose(merged.mean, rows.mean(axis=0))
+    np.testing.assert_allclose(merged.products, centred.T @ centred, rtol=1e-6)
 
 
 def test_centres_of_float32_in_files_of_earlier_versions_serve_on(rows):

@@ -1,12 +1,12 @@
 """Mean and variance of the columns of dense and sparse matrices."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
-__all__ = ["column_means", "mean_and_variance"]
+__all__ = ["PartialMoments", "column_means", "mean_and_variance"]
 
 _BLOCK_ENTRIES = 1 << 20  # of the differences held in float64 at a time
 
@@ -44,3 +44,46 @@ def mean_and_variance(X: Any) -> tuple[np.ndarray, np.ndarray]:
         variance /= len(X)
     rounding = (X.shape[0] * np.finfo(np.float64).eps * mean) ** 2
     return mean, np.where(variance <= rounding, 0.0, variance)
+
+
+class PartialMoments(NamedTuple):
+    """Moments of a part of the rows, which add up: number, mean, and sums of squared differences to it, in float64.
+
+    Sums over the rows as they are would lose all digits of the variances where rows lie far from zero [1]_.
+
+    References
+    ----------
+    .. [1] T. Chan, G. Golub, R. LeVeque (1983). Algorithms for computing the sample variance: analysis and
+       recommendations. The American Statistician 37.
+    """
+
+    n_rows: int
+    mean: np.ndarray  # (n_features,)
+    squares: float  # sum of the squared distances to the mean
+    products: np.ndarray | None  # (n_features, n_features), sum of outer products
+
+    @classmethod
+    def of(cls, rows: Any, with_products: bool = False) -> "PartialMoments":
+        """Return the moments of an array or CSR matrix; the products are those of dense rows only."""
+        rows = rows.astype(np.float64)
+        n_rows, mean = rows.shape[0], np.asarray(rows.mean(axis=0)).ravel()
+        if sparse.issparse(rows):
+            return cls(n_rows, mean, float(np.square(rows.data).sum() - n_rows * (mean @ mean)), None)
+        rows -= mean
+        return cls(n_rows, mean, float(np.square(rows).sum()), rows.T @ rows if with_products else None)
+
+    def merge(self, other: "PartialMoments") -> "PartialMoments":
+        """Return the moments of the rows of both."""
+        if self.mean.shape != other.mean.shape:
+            raise ValueError(f"Shards differ in their numbers of features: {len(self.mean)} and {len(other.mean)}.")
+        difference, n_rows = other.mean - self.mean, self.n_rows + other.n_rows
+        weight = self.n_rows * other.n_rows / n_rows
+        products = None
+        if self.products is not None and other.products is not None:
+            products = self.products + other.products + weight * np.outer(difference, difference)
+        return PartialMoments(
+            n_rows,
+            self.mean + difference * (other.n_rows / n_rows),
+            self.squares + other.squares + weight * float(difference @ difference),
+            products,
+        )

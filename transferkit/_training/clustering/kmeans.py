@@ -15,7 +15,6 @@ from transferkit._training.modes import with_own_modes
 __all__ = [
     "ClusterSums",
     "Clusters",
-    "add_sums",
     "choose_sample",
     "find_clusters",
     "merge_clusters",
@@ -139,6 +138,21 @@ class ClusterSums:
     far_labels: np.ndarray
     far_rows: np.ndarray
 
+    def merge(self, other: "ClusterSums") -> "ClusterSums":
+        """Return the sums over the rows of both."""
+        squares = np.concatenate([self.far_squares, other.far_squares])
+        labels = np.concatenate([self.far_labels, other.far_labels])
+        rows = np.concatenate([self.far_rows, other.far_rows])
+        order = np.argsort(-squares, kind="stable")[:_MOST_FAR]
+        return ClusterSums(
+            self.sums + other.sums,
+            self.counts + other.counts,
+            self.inertia + other.inertia,
+            squares[order],
+            labels[order],
+            rows[order],
+        )
+
 
 @with_own_modes()
 def sum_clusters(X: Any, centres: np.ndarray, batch_size: int, device: str) -> ClusterSums:
@@ -153,16 +167,6 @@ def sum_clusters(X: Any, centres: np.ndarray, batch_size: int, device: str) -> C
         found.squares[far].cpu().numpy(),
         found.labels[far].cpu().numpy(),
         _move_back(rows.take(far), shift),
-    )
-
-
-def add_sums(a: ClusterSums, b: ClusterSums) -> ClusterSums:
-    """Return the sums over the rows of both."""
-    squares = np.concatenate([a.far_squares, b.far_squares])
-    order = np.argsort(-squares, kind="stable")[:_MOST_FAR]
-    labels, rows = np.concatenate([a.far_labels, b.far_labels]), np.concatenate([a.far_rows, b.far_rows])
-    return ClusterSums(
-        a.sums + b.sums, a.counts + b.counts, a.inertia + b.inertia, squares[order], labels[order], rows[order]
     )
 
 

@@ -22,6 +22,7 @@ from transferkit._validation import (
     validate_data,
 )
 from transferkit._versioning import VersionedEstimator
+from transferkit.encoders.rows._passes import MomentsPass
 from transferkit.encoders.rows._preparation import PatchGrid, Preparation
 from transferkit.encoders.text._shard_record import ShardRecordMixin
 
@@ -280,6 +281,33 @@ class KMeansEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, Transform
         blocks = [self._activate(X[begin : begin + step]) for begin in range(0, X.shape[0], step)]
         return sp.vstack(blocks, format="csr") if sp.issparse(blocks[0]) else np.concatenate(blocks)
 
+    @fit_context(prefer_skip_nested_validation=True)
+    def first_pass(self, keep_statistics=False):
+        """Return the first pass of a fit to rows in shards.
+
+        Parameters
+        ----------
+        keep_statistics : bool, default=False
+            Has no effect: centres and counts are all that `partial_fit` and `merge` need.
+
+        Returns
+        -------
+        first : ShardPass
+            What :func:`transferkit.distributed.fit_sharded` runs.
+
+        Raises
+        ------
+        ValueError
+            If `patches` are given: a codebook is fitted to a sample of the images.
+        """
+        if self.patches is not None:
+            raise ValueError(
+                "KMeansEncoder with 'patches' fits its codebook to at most 200,000 patches, so sharding gains nothing: "
+                "call fit with some of the images."
+            )
+        self._check_parameters()
+        return MomentsPass(self)
+
     def _validate(self, X, reset):
         if reset:
             self._check_parameters()
@@ -302,12 +330,7 @@ class KMeansEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, Transform
     def _cluster(self, rows, random):
         from transferkit._training.clustering.kmeans import find_clusters
 
-        if rows.shape[0] < self.n_clusters:
-            what = "rows" if self.patches is None else "patches"
-            raise ValueError(
-                f"n_clusters={self.n_clusters} needs at least as many {what}. Got n_samples={rows.shape[0]}: "
-                "give more rows or a smaller n_clusters."
-            )
+        self._check_number(rows.shape[0], "rows" if self.patches is None else "patches")
         check_squares(rows, "KMeansEncoder")
         return find_clusters(
             rows,
@@ -320,6 +343,13 @@ class KMeansEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, Transform
             device=self.device,
             seed=int(random.randint(2**31 - 1)),
         )
+
+    def _check_number(self, n_rows, what):
+        if n_rows < self.n_clusters:
+            raise ValueError(
+                f"n_clusters={self.n_clusters} needs at least as many {what}. Got n_samples={n_rows}: give more rows "
+                "or a smaller n_clusters."
+            )
 
     def _clusters(self):
         from transferkit._training.clustering.kmeans import Clusters

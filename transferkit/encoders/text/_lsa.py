@@ -28,6 +28,7 @@ from transferkit.encoders.protocols import LinearForm, TermProjection
 from transferkit.encoders.text._analysis import warn_for_device
 from transferkit.encoders.text._blocks import TermStatistics, count_blocks
 from transferkit.encoders.text._lost_words import warn_of_lost_words, warn_of_unknown_texts
+from transferkit.encoders.text._passes import VocabularyPass
 from transferkit.encoders.text._shard_record import ShardRecordMixin
 from transferkit.encoders.text._streaming import settling
 from transferkit.encoders.text._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
@@ -345,6 +346,22 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         rows, n_unknown = self.tfidf_._encode(X)
         warn_of_unknown_texts(self, n_unknown)
         return self._project(rows)
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def first_pass(self, keep_statistics=False):
+        """Return the first pass of a fit to texts in shards.
+
+        Parameters
+        ----------
+        keep_statistics : bool, default=False
+            Whether the fitted encoder keeps the statistics that `partial_fit` and `merge` need.
+
+        Returns
+        -------
+        first : ShardPass
+            What :func:`transferkit.distributed.fit_sharded` runs.
+        """
+        return VocabularyPass(self, self._make_tfidf().first_pass(keep_statistics))
 
     @property
     def components_(self):

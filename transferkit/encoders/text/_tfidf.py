@@ -51,6 +51,7 @@ from transferkit.encoders.text._lost_words import (
     warn_of_lost_words,
     warn_of_unknown_texts,
 )
+from transferkit.encoders.text._passes import TermPass
 from transferkit.encoders.text._shard_record import ShardRecordMixin
 from transferkit.encoders.text._short_texts import are_few
 from transferkit.encoders.text._streaming import TermStreamingMixin
@@ -462,6 +463,23 @@ class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, Tra
         """
         check_is_fitted(self)
         return LinearForm(self)
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def first_pass(self, keep_statistics=False):
+        """Return the first pass of a fit to texts in shards.
+
+        Parameters
+        ----------
+        keep_statistics : bool, default=False
+            Whether the fitted encoder keeps the statistics that `partial_fit` and `merge` need.
+
+        Returns
+        -------
+        first : ShardPass
+            What :func:`transferkit.distributed.fit_sharded` runs.
+        """
+        self._prepare_fit()  # checks the parameters
+        return TermPass(self, keep_statistics)
 
     def _set_terms(self, terms, columns, n_documents):
         """Become fitted with known terms: for encoders that count in their own way.

@@ -44,6 +44,7 @@ from transferkit.encoders.text._shard_record import ShardRecordMixin
 from transferkit.encoders.text._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
 from transferkit.encoders.words._counts import WordCounts
 from transferkit.encoders.words._learning import METHODS, learn_vectors
+from transferkit.encoders.words._passes import WordPass
 from transferkit.encoders.words._pooling import BagOfVectors
 from transferkit.encoders.words._queries import WordQueriesMixin
 from transferkit.encoders.words._sources import WordSourcesMixin
@@ -420,6 +421,23 @@ class WordVectorEncoder(
         if self.norm is not None:
             parts = [unit_rows(part) for part in parts]
         return parts[0] if len(parts) == 1 else np.hstack(parts)
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def first_pass(self, keep_statistics=False):
+        """Return the first pass of a fit to texts in shards.
+
+        Parameters
+        ----------
+        keep_statistics : bool, default=False
+            Whether the fitted encoder keeps the statistics that `partial_fit` and `merge` need.
+
+        Returns
+        -------
+        first : ShardPass
+            What :func:`transferkit.distributed.fit_sharded` runs.
+        """
+        self._make_words().first_pass()  # checks the parameters of texts
+        return WordPass(self, keep_statistics)
 
     @property
     def n_documents_(self):

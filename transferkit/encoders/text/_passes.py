@@ -1,0 +1,96 @@
+"""Fits of text encoders by passes over a corpus in shards."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from transferkit._algorithms.linalg.normalisation import orthonormal
+from transferkit._algorithms.linalg.truncated_svd import (
+    N_SPARE,
+    RightVectors,
+    draw_start,
+    vectors_of_image,
+)
+from transferkit.encoders.text._blocks import TermStatistics
+
+__all__ = ["TermPass", "VocabularyPass"]
+
+
+@dataclass(frozen=True)
+class TermPass:
+    """Counts the terms of texts for a TfidfEncoder."""
+
+    encoder: Any  # TfidfEncoder, not fitted
+    keep_statistics: bool
+
+    def add(self, total, X, shard_number):
+        """Return the term statistics plus those of more texts."""
+        counted = self.encoder._learn(self.encoder._prepare_fit(), X)
+        return counted if total is None else self.merge(total, counted)
+
+    def merge(self, left, right):
+        """Return the term statistics of both."""
+        return TermStatistics(*left).merge(TermStatistics(*right), self.encoder.max_vocabulary)
+
+    def finish(self, total):
+        """Return the encoder with the columns and weights that follow from the statistics."""
+        self.encoder._store(TermStatistics(*total), keeps_all=self.keep_statistics)
+        if not self.keep_statistics:
+            self.encoder.__setstate__(self.encoder.__getstate__())  # which leaves out terms without a column
+        return self.encoder
+
+
+@dataclass(frozen=True)
+class VocabularyPass:
+    """Counts the terms of texts for an LSAEncoder."""
+
+    encoder: Any  # LSAEncoder, not fitted
+    terms: TermPass
+
+    def add(self, total, X, shard_number):
+        """Return the term statistics plus those of more texts."""
+        return self.terms.add(total, X, shard_number)
+
+    def merge(self, left, right):
+        """Return the term statistics of both."""
+        return self.terms.merge(left, right)
+
+    def finish(self, total):
+        """Return the first pass of the singular value decomposition."""
+        encoder, tfidf = self.encoder, self.terms.finish(total)
+        n_terms = len(tfidf.idf_)
+        n_vectors = min(encoder.n_components + N_SPARE, tfidf.n_documents_, n_terms)
+        basis = draw_start(n_terms, n_vectors, check_random_state(encoder.random_state))
+        return _SubspacePass(encoder, tfidf, basis, encoder.n_iter)
+
+
+@dataclass(frozen=True)
+class _SubspacePass:
+    """Multiplies the basis B of a subspace by X'X, where X are the TF-IDF rows of all texts."""
+
+    encoder: Any
+    tfidf: Any  # fitted TfidfEncoder
+    basis: np.ndarray  # (n_terms, n_vectors)
+    n_left: int  # passes after this one
+
+    def add(self, total, X, shard_number):
+        """Return X'X B plus that of more texts."""
+        rows = self.tfidf.transform(X)
+        product = rows.T @ (rows @ self.basis)
+        if total is None:
+            return product
+        total += product
+        return total
+
+    def merge(self, left, right):
+        """Return the sum of two products."""
+        return left + right
+
+    def finish(self, total):
+        """Return the pass with the next basis, or the fitted encoder."""
+        if self.n_left:
+            return replace(self, basis=orthonormal(total), n_left=self.n_left - 1)
+        self.encoder._store(self.tfidf, RightVectors(*vectors_of_image(self.basis, total)))
+        return self.encoder
