@@ -15,6 +15,9 @@ class VersionedEstimator(BaseEstimator):
     scikit-learn records its own version, and only for its own classes. Unpickling with another version warns.
     """
 
+    # The attributes beside the parameters that a model file may set (persistence.protocols.DeclaresState).
+    fitted_attributes: tuple[str, ...] = ()
+
     def __getstate__(self):
         return {**super().__getstate__(), "_transferkit_version": __version__}
 

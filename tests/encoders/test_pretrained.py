@@ -510,7 +510,7 @@ def test_file_cannot_say_what_is_trusted(tmp_path, monkeypatch):
     frozen = PretrainedEncoder(TfidfEncoder().fit(TEXTS))
     monkeypatch.setattr(
         PretrainedEncoder,
-        "_get_state_for_file",
+        "get_file_state",
         lambda self: {"source": self.source, "cache_size": 1, "trusted": ["a"]},
     )
     transferkit.save(frozen, tmp_path / "encoder.tk")

@@ -122,6 +122,8 @@ class ImportanceWeighting(OneToOneFeatureMixin, DomainTransformer):
     True
     """
 
+    fitted_attributes = ("coef_", "effective_sample_size_", "intercept_", "sample_weight_")
+
     _parameter_constraints: dict = {
         "method": [StrOptions({"logistic", "kliep", "kmm"})],
         "C": [Interval(Real, 0, None, closed="neither")],

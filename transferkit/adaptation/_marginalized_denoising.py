@@ -78,6 +78,8 @@ class MarginalizedDenoising(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
     """
 
     is_symmetric = True
+    fitted_attributes = ("features_", "intercepts_", "means_", "scales_", "weights_")
+
     _parameter_constraints: dict = {
         "n_layers": [Interval(Integral, 1, None, closed="left")],
         "n_hidden": [Interval(Integral, 1, None, closed="left")],

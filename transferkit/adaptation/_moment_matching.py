@@ -31,6 +31,8 @@ class MomentMatcher(OneToOneFeatureMixin, DomainTransformer):
     A subclass computes the map in `_make_map`, and may return -1 from `_orient` to reflect it.
     """
 
+    fitted_attributes = ("basis_", "matrix_", "reflected_", "scale_", "shrinkage_", "source_mean_", "target_mean_")
+
     def target_map(self):
         """Return the affine map of target rows.
 
@@ -118,7 +120,14 @@ class MomentMatcher(OneToOneFeatureMixin, DomainTransformer):
         tags.input_tags.sparse = self.covariance == "diagonal" and not self.centre
         return tags
 
-    def _check_state_from_file(self):
+    def finish_loading(self, trusted):
+        """Check that the matrix fits the features.
+
+        Parameters
+        ----------
+        trusted : Trusted
+            The classes, functions and names that the caller of `load` trusts.
+        """
         if not hasattr(self, "matrix_"):
             return  # a parameter of another estimator
         shape = self.matrix_.shape

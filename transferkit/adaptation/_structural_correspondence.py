@@ -75,6 +75,8 @@ class StructuralCorrespondence(DomainTransformer):
     True
     """
 
+    fitted_attributes = ("correspondences_", "mean_", "pivots_")
+
     _parameter_constraints: dict = {
         "n_pivots": [Interval(Integral, 1, None, closed="left")],
         "n_components": [Interval(Integral, 1, None, closed="left")],

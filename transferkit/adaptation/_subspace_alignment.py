@@ -62,6 +62,8 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
     (100, 2)
     """
 
+    fitted_attributes = ("n_components_", "source_axes_", "source_mean_", "target_axes_", "target_mean_")
+
     _parameter_constraints: dict = {"n_components": [Interval(Integral, 1, None, closed="left")]}
 
     def __init__(self, n_components=50):

@@ -233,12 +233,24 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
     def __sklearn_is_fitted__(self):
         return True
 
-    def _get_state_for_file(self):
-        """Return the state to write: the encoder itself in place of its path, and so nothing to trust."""
+    def get_file_state(self):
+        """Return the state to write: the encoder itself in place of its path, and so nothing to trust.
+
+        Returns
+        -------
+        state : dict
+            Parameters and fitted attributes by name.
+        """
         return {"source": self.encoder_, "cache_size": self.cache_size}
 
-    def _check_state_from_file(self):
-        """Refuse names to trust from a file: that is for those who load it to decide."""
+    def finish_loading(self, trusted):
+        """Raise an error for names to trust in a file: whoever loads it decides that.
+
+        Parameters
+        ----------
+        trusted : Trusted
+            The classes, functions and names that the caller of `load` trusts.
+        """
         if self.trusted is not None:
             raise ModelFileError("The model file says itself what is to be trusted (PretrainedEncoder.trusted).")
 

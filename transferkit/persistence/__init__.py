@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from transferkit._lazy import import_when_asked
 
 if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
-    from transferkit.persistence._attributes import is_attribute_of
     from transferkit.persistence._describe import ModelDescription, describe
     from transferkit.persistence._file_input import reads_files
     from transferkit.persistence._fingerprint import fingerprint, forget_fingerprint
@@ -22,7 +21,6 @@ __getattr__, __dir__ = import_when_asked(
         "describe": "._describe",
         "fingerprint": "._fingerprint",
         "forget_fingerprint": "._fingerprint",
-        "is_attribute_of": "._attributes",
         "load": "._model_file",
         "load_shared": "._shared",
         "load_with_outcome": "._model_file",
@@ -39,7 +37,6 @@ __all__ = [
     "describe",
     "fingerprint",
     "forget_fingerprint",
-    "is_attribute_of",
     "load",
     "load_shared",
     "load_with_outcome",

@@ -1,6 +1,8 @@
 """The classes that a model file may hold, and the functions that it may name."""
 
 import importlib
+from functools import lru_cache
+from inspect import signature
 
 from transferkit.exceptions import ModelFileError
 
@@ -75,6 +77,86 @@ ALLOWED = {
     ),
     "sklearn.svm": ("LinearSVC", "LinearSVR"),
 }
+
+# What functions of scikit-learn and fit_sharded, and not the classes' own code, set on any estimator.
+_SET_ON_ANY = frozenset(
+    {"n_features_in_", "feature_names_in_", "_sklearn_output_config", "n_shards_", "skipped_shards_"}
+)
+# The fitted attributes of scikit-learn's classes that do not follow its convention of one trailing underscore.
+_OTHER_ATTRIBUTES = {
+    "ColumnTransformer": ("_columns", "_remainder", "_transformer_to_input_indices", "_transformers_feature_names_out"),
+    "DummyClassifier": ("_strategy",),
+    "FastICA": ("_unmixing",),
+    "FeatureUnion": ("_transformers_feature_names_out",),
+    "KMeans": ("_algorithm", "_n_features_out", "_n_init", "_n_threads", "_tol"),
+    "Lasso": ("l1_ratio",),
+    "LinearDiscriminantAnalysis": ("_max_components", "_n_features_out"),
+    "MiniBatchKMeans": (
+        "_batch_size",
+        "_counts",
+        "_ewa_inertia",
+        "_ewa_inertia_min",
+        "_init_size",
+        "_n_features_out",
+        "_n_init",
+        "_n_since_last_reassign",
+        "_n_threads",
+        "_no_improvement",
+        "_random_state",
+        "_tol",
+    ),
+    "NMF": ("_beta_loss", "_n_components"),
+    "OneHotEncoder": (
+        "_default_to_infrequent_mappings",
+        "_drop_idx_after_grouping",
+        "_infrequent_enabled",
+        "_infrequent_indices",
+        "_n_features_outs",
+    ),
+    "OrdinalEncoder": (
+        "_default_to_infrequent_mappings",
+        "_infrequent_enabled",
+        "_infrequent_indices",
+        "_missing_indices",
+    ),
+    "PCA": ("_fit_svd_solver",),
+    "PolynomialFeatures": ("_max_degree", "_min_degree", "_n_out_full"),
+    "PowerTransformer": ("_scaler",),
+    "RidgeClassifier": ("_label_binarizer",),
+    "RidgeClassifierCV": ("_label_binarizer", "alpha_per_target", "gcv_mode"),
+}
+
+
+def is_attribute_of(cls, name):
+    """Return whether a model file may set an attribute of a class.
+
+    Parameters
+    ----------
+    cls : type
+        Class of an estimator.
+    name : str
+        Name of the attribute.
+
+    Returns
+    -------
+    is_allowed : bool
+        True for parameters and for the fitted attributes of a class: those that a class of this package declares
+        (`fitted_attributes`), and those that scikit-learn's convention and the table above name. The state of any other
+        class, which the caller of `load` trusts, may have any name. False for names that the class itself defines, such
+        as methods and properties, which a file must not hide.
+    """
+    if not name.isidentifier() or name.startswith("__") or hasattr(cls, name):
+        return False
+    public_name = name_of_class(cls)
+    if public_name is None or name in _listed_attributes(cls):
+        return True
+    return public_name.startswith("sklearn.") and name.endswith("_") and not name.startswith("_")
+
+
+@lru_cache(maxsize=1024)
+def _listed_attributes(cls):
+    declared = {name for base in cls.__mro__ for name in vars(base).get("fitted_attributes", ())}
+    return declared.union(_SET_ON_ANY, _OTHER_ATTRIBUTES.get(cls.__name__, ()), signature(cls).parameters)
 
 
 class Trusted:

@@ -23,6 +23,7 @@ from transferkit.persistence._container import check_seals, open_container, read
 from transferkit.persistence._fingerprint import remember_fingerprint
 from transferkit.persistence._probe import agrees_with_probe, find_reason_not_to_run, gives_nan, make_probe
 from transferkit.persistence._state import Packer, Unpacker, get_state
+from transferkit.persistence.protocols import DescribesParameters
 
 FORMAT = 2
 _PACKAGES = ("transferkit", "scikit-learn", "numpy", "scipy")
@@ -145,7 +146,7 @@ def load(
         Other classes that the file may hold, such as "my_package.MyTransformer", and functions that it may name, such
         as "my_package.cut". They are imported, which runs the code of their modules, and using the model runs them, as
         the self-test does; so name only code that you would run anyway. No constructor runs in loading, and the file
-        sets only attributes that the code of a class mentions.
+        sets no attribute that a class itself defines, such as a method.
     mmap : bool, default=True
         Map the arrays from the file, read-only: they load when they are touched, and processes share them.
         Otherwise they are read into memory.
@@ -301,7 +302,7 @@ def _passes(estimator, probe):
 def _summarise(estimator):
     """Return what describe shows: parameters as text, classes, number of features."""
     state, signature = get_state(estimator), inspect.signature(type(estimator))
-    texts = getattr(estimator, "_show_parameters", dict)()  # of parameters that are no plain data
+    texts = estimator.describe_parameters() if isinstance(estimator, DescribesParameters) else {}
     parameters = {name: texts.get(name) or _show(state[name]) for name in signature.parameters if name in state}
     classes = getattr(estimator, "classes_", None)
     n_features = getattr(estimator, "n_features_in_", None)

@@ -34,7 +34,6 @@ def check_estimator(estimator, name, *, allow_file_input=False):
         for parameter in PATH_PARAMETERS:
             if isinstance(state.get(parameter), str):
                 raise ModelFileError(f"The model file names another file ({name}.{parameter}), which is not opened.")
-        getattr(estimator, "_check_state_from_file", bool)()
     if isinstance(state.get("memory"), str):
         raise ModelFileError(f"The model file names a folder ({name}.memory), which is not opened.")
     _CHECKS.get(name, bool)(estimator)

@@ -17,11 +17,18 @@ from sklearn.base import BaseEstimator
 
 from transferkit._versioning import default_parameters
 from transferkit.exceptions import ModelFileError, how_to_trust
-from transferkit.persistence._allowed import Trusted, class_of_name, full_name, is_function, name_of_class
-from transferkit.persistence._attributes import is_attribute_of
+from transferkit.persistence._allowed import (
+    Trusted,
+    class_of_name,
+    full_name,
+    is_attribute_of,
+    is_function,
+    name_of_class,
+)
 from transferkit.persistence._bounds import Budget, check_ends, check_keys, count_entries, is_out_of_proportion
 from transferkit.persistence._container import STORABLE_DTYPES
 from transferkit.persistence._soundness import PATH_PARAMETERS, check_estimator
+from transferkit.persistence.protocols import FinishesLoading, HasFileState
 
 # What a session attaches to an estimator and a model does not need: callbacks, metadata routing requests.
 _SESSION_KEYS = frozenset(
@@ -171,8 +178,8 @@ class Packer:
             for key in state:
                 if not is_attribute_of(cls, key):
                     raise ModelFileError(
-                        f"{where}.{key} is not an attribute that {cls.__name__} knows, so it cannot be stored in a "
-                        "model file. Delete it, or save it with the model: save(..., card={...})."
+                        f"{where}.{key} is not an attribute that {cls.__name__} declares, so it cannot be stored in "
+                        "a model file. Delete it, or save it with the model: save(..., card={...})."
                     )
             packed = {key: self.pack(item, f"{where}.{key}") for key, item in state.items()}
             self._budget.spend_on_estimator()
@@ -188,7 +195,7 @@ class Packer:
 
 def get_state(estimator):
     """Return the parameters and fitted attributes of an estimator that belong in a file."""
-    state = getattr(estimator, "_get_state_for_file", estimator.__getstate__)()
+    state = estimator.get_file_state() if isinstance(estimator, HasFileState) else estimator.__getstate__()
     if not isinstance(state, dict):
         return state
     state = {key: item for key, item in state.items() if key not in _SESSION_KEYS}
@@ -272,8 +279,8 @@ class Unpacker:
             vars(estimator).update(default_parameters(cls))  # the file may be older than a parameter
         vars(estimator).update({key: self.unpack(node) for key, node in state.items()})
         check_estimator(estimator, name, allow_file_input=self._allow_file_input)
-        if name.startswith("transferkit.") and hasattr(estimator, "_finish_loading"):
-            estimator._finish_loading(self._trusted)  # what needs classes or names that the caller trusts
+        if isinstance(estimator, FinishesLoading):
+            estimator.finish_loading(self._trusted)
         return estimator
 
     def _unpack_tuple(self, items):

@@ -165,6 +165,8 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
     """
 
     _default_head = LogisticHead
+    fitted_attributes = ("classes_",)
+
     _parameter_constraints: dict = {
         "encoder": [str, os.PathLike, HasMethods(["fit", "transform"]), None],
         "head": [HasMethods(["fit", "predict"]), None],

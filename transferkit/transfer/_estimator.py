@@ -23,6 +23,8 @@ from transferkit.transfer._outcome import Outcome, make_row, tabulate
 class TransferMixin(FrozenParametersMixin):
     """An encoder and a head as one estimator. Subclasses say in `_default_head` what `head=None` stands for."""
 
+    fitted_attributes = ("encoder_", "head_", "label_coef_", "strategy_", "strategy_scores_")
+
     @with_plain_outputs
     def predict(self, X):
         """Return the prediction for each row.
@@ -139,8 +141,14 @@ class TransferMixin(FrozenParametersMixin):
     def __sklearn_is_fitted__(self):
         return hasattr(self, "head_")
 
-    def _get_state_for_file(self):
-        """Return the state to write: the encoder in use in place of its path, or of the one it was made from."""
+    def get_file_state(self):
+        """Return the state to write, with the encoder in use in place of its path or original.
+
+        Returns
+        -------
+        state : dict
+            Parameters and fitted attributes by name.
+        """
         state = self.__getstate__()
         if not is_fitted(self):  # as the parameter of a MultiTaskTransfer, whose tasks hold what was fitted
             is_path = isinstance(self.encoder, (str, os.PathLike))

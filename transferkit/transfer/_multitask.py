@@ -53,6 +53,8 @@ class MultiTaskTransfer(VersionedEstimator):
     {'topic': ['pet'], 'verb': ['down']}
     """
 
+    fitted_attributes = ("models_",)
+
     _parameter_constraints: dict = {"estimator": [TransferClassifier, None]}
 
     def __init__(self, estimator=None):
@@ -252,8 +254,14 @@ class EncoderReference(TransformerMixin, VersionedEstimator):
             )
         return load_shared(path, trusted)
 
-    def _check_state_from_file(self):
-        """Refuse to follow a file to anything but a model file beside it: other endings are loaded as pickles."""
+    def finish_loading(self, trusted):
+        """Raise an error for any name but that of a model file in the same folder.
+
+        Parameters
+        ----------
+        trusted : Trusted
+            The classes, functions and names that the caller of `load` trusts.
+        """
         name = self.name
         if type(name) is not str or Path(name).name != name or "\\" in name or not name.endswith(".tk"):
             raise ModelFileError(f"The model file names another file ({name!r}), which is not opened.")
@@ -290,5 +298,5 @@ def share_encoders(models):
 def _copy_for_file(model):
     """Return the model as a file holds it, without what only fitting needs."""
     twin = object.__new__(type(model))
-    vars(twin).update(model._get_state_for_file())
+    vars(twin).update(model.get_file_state())
     return twin

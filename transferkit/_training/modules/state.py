@@ -3,6 +3,7 @@
 import copy
 import io
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,10 @@ _PLAIN_LAYERS = """
     Hardsigmoid Hardtanh Softplus Softsign Softmax LogSoftmax ZeroPad2d
 """  # of torch.nn: their forward checks its input, and they run nothing but torch
 LAYERS = frozenset(_PLAIN_LAYERS.split())
+# Their attributes beside the parameters of their constructors.
+_OTHER_ATTRIBUTES = frozenset(
+    {"_reversed_padding_repeated_twice", "max_val", "min_val", "output_padding", "transposed", "value"}
+)
 _FUNCTIONS = {f"torch.{name}": getattr(torch, name) for name in ("relu", "tanh", "sigmoid", "flatten")} | {
     f"torch.nn.functional.{name}": getattr(nn.functional, name) for name in ("relu", "gelu", "silu", "elu", "selu")
 }
@@ -53,14 +58,12 @@ def to_picklable(module: Any) -> Any:
         return module
 
 
-def describe_module(module: Any, is_attribute: Callable[[type, str], bool]) -> dict[str, Any]:
+def describe_module(module: Any) -> dict[str, Any]:
     """Return a module as plain data.
 
     Parameters
     ----------
     module : torch.nn.Module or torch.export.ExportedProgram
-    is_attribute : callable
-        Whether a class knows an attribute of that name.
 
     Returns
     -------
@@ -76,7 +79,7 @@ def describe_module(module: Any, is_attribute: Callable[[type, str], bool]) -> d
     """
     if is_program(module):
         return {"program": np.frombuffer(_dump_program(module), np.uint8)}
-    return _Describer(is_attribute).describe(module)
+    return _Describer().describe(module)
 
 
 def list_classes(module: Any) -> list[str]:
@@ -86,11 +89,7 @@ def list_classes(module: Any) -> list[str]:
     return list(dict.fromkeys(str(_name_of(type(part))) for part in module.modules()))
 
 
-def rebuild_module(
-    description: dict[str, Any],
-    class_of: Callable[[str], type | None],
-    is_attribute: Callable[[type, str], bool],
-) -> Any:
+def rebuild_module(description: dict[str, Any], class_of: Callable[[str], type | None]) -> Any:
     """Return the module that a description stands for, without running its code.
 
     Parameters
@@ -99,8 +98,6 @@ def rebuild_module(
         From anyone.
     class_of : callable
         Returns the class of a name that the caller trusts, else None.
-    is_attribute : callable
-        Whether a class knows an attribute of that name.
 
     Raises
     ------
@@ -129,15 +126,14 @@ def rebuild_module(
         depths.append(1 + max((depths[place] for place in places), default=0))
         if sizes[-1] > _MOST_MODULES or depths[-1] > _DEEPEST:
             raise ModelFileError("The model file holds modules within modules too often.")
-        modules.append(_build(entry, tensors, modules, class_of, is_attribute))
+        modules.append(_build(entry, tensors, modules, class_of))
     return modules[-1]
 
 
 class _Describer:
     """Turns modules into entries, each once however often it is met."""
 
-    def __init__(self, is_attribute: Callable[[type, str], bool]) -> None:
-        self.is_attribute = is_attribute
+    def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = []
         self.tensors: list[tuple[np.ndarray, str]] = []
         self.places: dict[int, int] = {}
@@ -154,8 +150,8 @@ class _Describer:
             raise ModelFileError(f"{where} of TorchEncoder has hooks, which cannot be stored. Remove them. {_ADVICE}")
         plain, references = {}, {}
         for name in [name for name in state if name not in _BASE]:
-            if not self.is_attribute(cls, name):
-                raise ModelFileError(f"{where}.{name} is not an attribute that {cls.__name__} knows. {_ADVICE}")
+            if not _may_hold(cls, name):
+                raise ModelFileError(f"{where}.{name} is not an attribute of {cls.__name__}. {_ADVICE}")
             reference = _name_of(state[name])
             if reference is not None:
                 references[name] = reference
@@ -198,7 +194,6 @@ def _build(
     tensors: list[Tensor],
     modules: list[nn.Module],
     class_of: Callable[[str], type | None],
-    is_attribute: Callable[[type, str], bool],
 ) -> nn.Module:
     cls = _find_class(entry["class"], class_of)
     if not issubclass(cls, nn.Module):
@@ -207,7 +202,7 @@ def _build(
     nn.Module.__init__(module)
     references = {name: _find(reference, class_of) for name, reference in entry["references"].items()}
     for name, value in (entry["attributes"] | references).items():
-        if name in _BASE or not is_attribute(cls, name):
+        if not _may_hold(cls, name):
             raise ModelFileError(f"The model file sets {name!r}, which is not part of the state of a {entry['class']}.")
         vars(module)[name] = value
     for name, place in entry["parameters"].items():
@@ -225,6 +220,17 @@ def _build(
         module._modules[str(name)] = None if place is None else modules[place]
     module.training = bool(entry["training"])
     return module
+
+
+def _may_hold(cls: type, name: str) -> bool:
+    """Return whether a file may set an attribute of a class of modules.
+
+    In a trusted class that is any name which the class does not define itself; in torch's layers it is one of theirs.
+    """
+    if not name.isidentifier() or name.startswith("__") or name in _BASE or hasattr(cls, name):
+        return False
+    is_layer = cls.__name__ in LAYERS and getattr(nn, cls.__name__) is cls
+    return not is_layer or name in _OTHER_ATTRIBUTES or name in signature(cls).parameters
 
 
 def _find_class(name: str, class_of: Callable[[str], type | None]) -> type:

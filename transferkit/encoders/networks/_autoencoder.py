@@ -128,6 +128,8 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
     ((1797, 8), (1797, 64))
     """
 
+    fitted_attributes = ("coefs_", "decoder_coefs_", "decoder_intercepts_", "intercepts_", "loss_curve_", "n_iter_")
+
     _parameter_constraints: dict = {
         "hidden_layer_sizes": [tuple, list],
         "n_components": [Interval(Integral, 1, None, closed="left")],

@@ -202,8 +202,14 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
                 twin._skl_callbacks = self._skl_callbacks
         return twin
 
-    def _get_state_for_file(self):
-        """Return the state to write: the model's name."""
+    def get_file_state(self):
+        """Return the state to write, with the name of the model.
+
+        Returns
+        -------
+        state : dict
+            Parameters and fitted attributes by name.
+        """
         if not isinstance(self.model, (str, os.PathLike)):
             raise ModelFileError(
                 f"A SentenceEncoder whose model is an object (a {type(self.model).__name__}) cannot be saved: a model "
@@ -212,8 +218,14 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
             )
         return vars(self) | {"model": os.fspath(self.model)}
 
-    def _finish_loading(self, trusted):
-        """Refuse a model that the caller does not name: the file would choose what is opened or downloaded."""
+    def finish_loading(self, trusted):
+        """Raise an error for a model that the caller does not trust: it would be opened or downloaded.
+
+        Parameters
+        ----------
+        trusted : Trusted
+            The classes, functions and names that the caller of `load` trusts.
+        """
         if type(self.model) is not str:
             raise ValueError("the model of a SentenceEncoder is missing")
         if not trusted.names(self.model):

@@ -21,7 +21,6 @@ from transferkit._validation import (
     validate_parameter_constraints,
 )
 from transferkit._versioning import VersionedEstimator
-from transferkit.persistence import is_attribute_of
 
 _MOST_TO_TUNE = 1_000_000  # parameters that strategy="auto" fine-tunes of its own accord
 
@@ -99,6 +98,8 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
     >>> encoder.transform([[0.5] * 64] * 3).shape
     (3, 16)
     """
+
+    fitted_attributes = ("layer_names_", "_n_features_in", "_row_shape")
 
     _parameter_constraints: dict = {
         "module": [HasMethods("named_parameters")],
@@ -298,25 +299,43 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
         state = super().__getstate__()
         return state | {"module": to_picklable(self.module)}
 
-    def _get_state_for_file(self):
-        """Return the state to write: the module as plain data."""
+    def get_file_state(self):
+        """Return the state to write, with the module as plain data.
+
+        Returns
+        -------
+        state : dict
+            Parameters and fitted attributes by name.
+        """
         from transferkit._training.modules.state import describe_module
 
-        return vars(self) | {"module": describe_module(self.module, is_attribute_of)}
+        return vars(self) | {"module": describe_module(self.module)}
 
-    def _show_parameters(self):
-        """Return what is shown of a file without loading it: the classes of which some may have to be trusted."""
+    def describe_parameters(self):
+        """Return what `describe` shows of the module: its classes, some of which may have to be trusted.
+
+        Returns
+        -------
+        texts : dict of str to str
+            Text of the parameter `module`.
+        """
         from transferkit._training.modules.state import list_classes
 
         return {"module": " ".join(list_classes(self.module))}
 
-    def _finish_loading(self, trusted):
-        """Turn the plain data of a file into the module, of trusted classes alone."""
+    def finish_loading(self, trusted):
+        """Build the module from the plain data of a file, of trusted classes alone.
+
+        Parameters
+        ----------
+        trusted : Trusted
+            The classes, functions and names that the caller of `load` trusts.
+        """
         from transferkit._training.modules.state import rebuild_module
 
         if not isinstance(self.module, dict):
             raise ValueError("the module of a TorchEncoder is missing")
-        self.module = rebuild_module(self.module, trusted.class_of, is_attribute_of)
+        self.module = rebuild_module(self.module, trusted.class_of)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

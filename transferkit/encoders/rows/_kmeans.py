@@ -126,6 +126,16 @@ class KMeansEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, Transform
     True
     """
 
+    fitted_attributes = (
+        "cluster_centers_",
+        "contrast_floor_",
+        "counts_",
+        "inertia_",
+        "n_iter_",
+        "whitening_matrix_",
+        "whitening_mean_",
+    )
+
     _parameter_constraints: dict = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions({"triangle", "distance", "soft", "onehot"})],

@@ -99,6 +99,8 @@ class SOMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
     (200, 2)
     """
 
+    fitted_attributes = ("coordinates_", "quantisation_error_", "topographic_error_", "weights_", "_scale")
+
     _parameter_constraints: dict = {
         "grid_shape": [tuple, list],
         "topology": [StrOptions({"rectangular", "hexagonal"})],

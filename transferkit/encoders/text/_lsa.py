@@ -118,6 +118,8 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
     ((2, 2), 0.0)
     """
 
+    fitted_attributes = ("singular_values_", "tfidf_", "_projection")
+
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         **TEXT_PARAMETER_CONSTRAINTS,

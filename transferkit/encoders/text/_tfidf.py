@@ -212,6 +212,24 @@ class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, Tra
     array([[0.45, 0.  , 0.  , 0.89, 0.  ]], dtype=float32)
     """
 
+    fitted_attributes = (
+        "n_documents_",
+        "_checks",
+        "_columns",
+        "_document_frequency",
+        "_hashes",
+        "_idf",
+        "_is_complete",
+        "_keeps_all",
+        "_packed",
+        "_tally",
+        "_term_lengths",
+        "_term_starts",
+        "_term_text",
+        "_total",
+        "_vocabulary_error",
+    )
+
     _parameter_constraints: dict = {
         "input": [StrOptions({"filename", "file", "content"})],
         "encoding": [str],
@@ -581,10 +599,24 @@ class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, Tra
     def _check_documents(self, X):
         return check_documents(X, (str, bytes) if self.input == "content" else (object,))
 
-    def _get_state_for_file(self):
+    def get_file_state(self):
+        """Return the state to write, with the terms packed if there are not too many.
+
+        Returns
+        -------
+        state : dict
+            Parameters and fitted attributes by name.
+        """
         return pack_state(self, self.__getstate__()) if is_fitted(self) else self.__getstate__()
 
-    def _check_state_from_file(self):
+    def finish_loading(self, trusted):
+        """Check the arrays of terms, and compute those that the file leaves out.
+
+        Parameters
+        ----------
+        trusted : Trusted
+            The classes, functions and names that the caller of `load` trusts.
+        """
         complete_state(self)
 
     def __sklearn_is_fitted__(self):

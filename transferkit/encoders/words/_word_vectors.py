@@ -228,6 +228,23 @@ class WordVectorEncoder(
     (2, 4)
     """
 
+    fitted_attributes = (
+        "_common",
+        "_counts",
+        "_frequency",
+        "_idf",
+        "_is_stale",
+        "_keeps_counts",
+        "_lengths",
+        "_losses",
+        "_ngram_buckets",
+        "_ngram_vectors",
+        "_pair_error",
+        "_vectors",
+        "_vocabulary_error",
+        "_words",
+    )
+
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "method": [StrOptions(set(METHODS))],

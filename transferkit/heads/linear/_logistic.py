@@ -140,6 +140,8 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
     0.98
     """
 
+    fitted_attributes = ("classes_", "coef_", "intercept_", "multilabel_", "n_iter_", "prior_coverage_")
+
     _parameter_constraints = {
         "C": [Interval(Real, 0, None, closed="neither")],
         "class_weight": [dict, StrOptions({"balanced"}), None],

@@ -155,6 +155,26 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
     0.98
     """
 
+    fitted_attributes = (
+        "best_index_",
+        "best_params_",
+        "best_score_",
+        "C_",
+        "candidate_weights_",
+        "classes_",
+        "coef_",
+        "Cs_",
+        "cv_results_",
+        "intercept_",
+        "multilabel_",
+        "n_iter_",
+        "n_splits_",
+        "oof_decision_",
+        "oof_log_likelihood_",
+        "prior_coverage_",
+        "refit_time_",
+    )
+
     _parameter_constraints = {
         "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "cv": ["cv_object"],

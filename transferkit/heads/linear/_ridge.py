@@ -112,6 +112,8 @@ class RidgeHead(KeepsSourceMixin, MultiOutputMixin, RegressorMixin, VersionedEst
     0.52
     """
 
+    fitted_attributes = ("alpha_", "coef_", "cv_errors_", "intercept_", "loo_errors_", "prior_coverage_")
+
     _parameter_constraints = {
         "alpha": [Interval(Real, 0, None, closed="neither")],
         "alphas": ["array-like", None],

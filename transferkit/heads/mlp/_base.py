@@ -35,6 +35,24 @@ class MLPHead(KeepsSourceMixin, CallbackSupportMixin, VersionedEstimator):
 
     _source_parameter = "weight_init"
 
+    fitted_attributes = (
+        "batch_norms_",
+        "coefs_",
+        "compression_",
+        "history_",
+        "init_coverage_",
+        "intercepts_",
+        "learning_rate_curve_",
+        "learning_rate_init_",
+        "loss_",
+        "loss_curve_",
+        "n_iter_",
+        "n_steps_",
+        "optimiser_state_",
+        "scales_",
+        "validation_scores_",
+    )
+
     def _fit(self, X, y, sample_weight, X_val, y_val):
         progress = FitProgress(self, self.max_iter, "epoch")
         with unchanged_on_error(self):

@@ -217,6 +217,8 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
     True
     """
 
+    fitted_attributes = ("classes_", "multilabel_")
+
     _parameter_constraints = {
         **CONSTRAINTS,
         "loss": [StrOptions({"cross_entropy", "hinge", "focal"})],

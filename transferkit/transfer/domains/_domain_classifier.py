@@ -178,6 +178,16 @@ class DomainTransferClassifier(FrozenParametersMixin, ClassifierMixin, Versioned
     """
 
     _default_head = LogisticHead
+    fitted_attributes = (
+        "adaptation_",
+        "adaptation_name_",
+        "adaptation_scores_",
+        "classes_",
+        "encoder_",
+        "head_",
+        "label_coef_",
+    )
+
     _parameter_constraints: dict = {
         "encoder": [str, os.PathLike, HasMethods(["fit", "transform"]), None],
         "head": [HasMethods(["fit", "predict"]), None],
@@ -402,8 +412,14 @@ class DomainTransferClassifier(FrozenParametersMixin, ClassifierMixin, Versioned
     def __sklearn_is_fitted__(self):
         return hasattr(self, "head_")
 
-    def _get_state_for_file(self):
-        """Return the state to write: the encoder in use in place of its path."""
+    def get_file_state(self):
+        """Return the state to write, with the encoder in use in place of its path.
+
+        Returns
+        -------
+        state : dict
+            Parameters and fitted attributes by name.
+        """
         state = self.__getstate__()
         was_path = isinstance(self.encoder, (str, os.PathLike)) and hasattr(self, "encoder_")
         return state | {"encoder": self.encoder_} if was_path else state

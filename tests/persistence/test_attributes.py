@@ -1,0 +1,218 @@
+"""A model file sets the attributes that a class declares, and no others; each estimator declares all that it has."""
+
+import importlib
+from inspect import signature
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+import transferkit
+from transferkit import (
+    AutoencoderEncoder,
+    DomainTransferClassifier,
+    KMeansEncoder,
+    LogisticHead,
+    LogisticHeadCV,
+    LSAEncoder,
+    MLPHeadClassifier,
+    MLPHeadRegressor,
+    MultiTaskTransfer,
+    PretrainedEncoder,
+    RidgeHead,
+    SOMEncoder,
+    TfidfEncoder,
+    TransferClassifier,
+    TransferRegressor,
+    WordVectorEncoder,
+    adaptation,
+    compression,
+)
+from transferkit.distributed import fit_sharded
+from transferkit.persistence._allowed import ALLOWED, is_attribute_of
+from transferkit.persistence._state import get_state
+from transferkit.transfer import EncoderReference
+
+TEXTS = ["a matrix has rows", "rows of a matrix", "a vector has entries", "entries of a vector", "naïve Ω"] * 4
+LABELS = ["matrix", "matrix", "vector", "vector", "other"] * 4
+RANDOM = np.random.RandomState(0)
+X, Y = RANDOM.rand(40, 6).astype(np.float32), np.arange(40) % 3
+TAGS, DOMAINS = RANDOM.rand(40, 3) > 0.5, np.where(np.arange(40) % 2, 1, -1)
+WORDS = {"n_components": 2, "min_count": 1, "max_iter": 2}
+EPOCHS = {"max_iter": 3, "hidden_layer_sizes": (4,)}
+
+FITTED = {
+    "TfidfEncoder": [
+        lambda: TfidfEncoder().fit(TEXTS),
+        lambda: TfidfEncoder(max_features=2, stop_words="english").fit(TEXTS),
+        lambda: TfidfEncoder(vocabulary=["rows"]).fit(TEXTS),
+        lambda: TfidfEncoder().partial_fit(TEXTS).merge(TfidfEncoder().partial_fit(TEXTS)),
+        lambda: fit_sharded(TfidfEncoder(), [TEXTS, TEXTS]),
+    ],
+    "LSAEncoder": [
+        lambda: LSAEncoder(2).fit(TEXTS),
+        lambda: LSAEncoder(2).partial_fit(TEXTS).merge(LSAEncoder(2).partial_fit(TEXTS)),
+        lambda: fit_sharded(LSAEncoder(2), [TEXTS, TEXTS]),
+    ],
+    "WordVectorEncoder": [
+        *[lambda m=m: WordVectorEncoder(method=m, **WORDS).fit(TEXTS) for m in ("ppmi-svd", "glove", "sgns")],
+        *[lambda m=m: WordVectorEncoder(method=m, subword=True, **WORDS).fit(TEXTS) for m in ("ppmi-svd", "sgns")],
+        lambda: WordVectorEncoder(**WORDS).partial_fit(TEXTS).merge(WordVectorEncoder(**WORDS).partial_fit(TEXTS)),
+        lambda: fit_sharded(WordVectorEncoder(**WORDS), [TEXTS, TEXTS]),
+    ],
+    "KMeansEncoder": [
+        lambda: KMeansEncoder(3).fit(X),
+        lambda: KMeansEncoder(3, whiten=True).fit(X),
+        lambda: KMeansEncoder(3).partial_fit(X).partial_fit(X),
+        lambda: fit_sharded(KMeansEncoder(3), [X, X]),
+    ],
+    "SOMEncoder": [lambda: SOMEncoder().fit(X)],
+    "AutoencoderEncoder": [
+        lambda: AutoencoderEncoder(max_iter=2).fit(X),
+        lambda: AutoencoderEncoder(max_iter=2).fit(sparse.csr_array(X)),
+    ],
+    "PretrainedEncoder": [lambda: PretrainedEncoder(KMeansEncoder(3).fit(X)).fit(X)],
+    "LogisticHead": [
+        lambda: LogisticHead().fit(X, Y),
+        lambda: LogisticHead().fit(X, TAGS),
+        lambda: LogisticHead(prior=LogisticHead().fit(X, Y)).fit(X, Y),
+    ],
+    "LogisticHeadCV": [
+        lambda: LogisticHeadCV(Cs=2, cv=2, store_oof=True).fit(X, Y),
+        lambda: LogisticHeadCV(Cs=2, cv=2, store_oof=True, refit="average").fit(X, Y),
+        lambda: LogisticHeadCV(Cs=2, cv=2, scoring="accuracy").fit(X, Y),
+    ],
+    "RidgeHead": [lambda: RidgeHead().fit(X, X[:, 0]), lambda: RidgeHead(cv=2).fit(X, X[:, :2])],
+    "MLPHeadClassifier": [
+        lambda: MLPHeadClassifier(**EPOCHS).fit(X, Y),
+        lambda: MLPHeadClassifier(**EPOCHS).fit(X, TAGS),
+        lambda: MLPHeadClassifier(**EPOCHS, early_stopping=True, batch_norm=True).fit(X, Y),
+        lambda: MLPHeadClassifier(**EPOCHS, learning_rate_init="auto").fit(X, Y),
+        lambda: MLPHeadClassifier(**EPOCHS, solver="lbfgs").fit(X, Y),
+        lambda: MLPHeadClassifier(**EPOCHS).partial_fit(X, Y, classes=[0, 1, 2]),
+        lambda: compression.quantise(MLPHeadClassifier(**EPOCHS).fit(X, Y)),
+        lambda: compression.prune(MLPHeadClassifier(**EPOCHS).fit(X, Y), 0.5, X=X, y=Y),
+    ],
+    "MLPHeadRegressor": [
+        lambda: MLPHeadRegressor(**EPOCHS).fit(X, X[:, 0]),
+        lambda: MLPHeadRegressor(**EPOCHS).partial_fit(X, X[:, :2]),
+    ],
+    **{
+        name: [lambda name=name: getattr(adaptation, name)().fit(X, Y, sample_domain=DOMAINS)]
+        for name in ALLOWED["transferkit.adaptation"]
+    },
+    "TransferClassifier": [
+        lambda: TransferClassifier(LSAEncoder(2).fit(TEXTS), strategy="frozen").fit(TEXTS, LABELS),
+        lambda: TransferClassifier(LSAEncoder(2).fit(TEXTS), strategy="auto").fit(TEXTS, LABELS),
+        lambda: TransferClassifier(strategy="scratch").fit(TEXTS, LABELS),
+        lambda: TransferClassifier(AutoencoderEncoder(max_iter=2).fit(X), strategy="finetune").fit(X, Y),
+        lambda: TransferClassifier(source=TransferClassifier(strategy="scratch").fit(TEXTS, LABELS)).fit(TEXTS, LABELS),
+    ],
+    "TransferRegressor": [lambda: TransferRegressor(AutoencoderEncoder(max_iter=2).fit(X)).fit(X, X[:, 0])],
+    "DomainTransferClassifier": [
+        lambda: DomainTransferClassifier().fit(X, Y, X_target=X[::2]),
+        lambda: DomainTransferClassifier(LSAEncoder(2).fit(TEXTS)).fit(TEXTS, LABELS, X_target=TEXTS),
+    ],
+    "MultiTaskTransfer": [
+        lambda: MultiTaskTransfer(TransferClassifier(strategy="scratch")).fit(TEXTS, {"a": LABELS, "b": LABELS})
+    ],
+    "EncoderReference": [lambda: EncoderReference("shared-0.tk", "0" * 64)],
+}  # fmt: skip
+OWN = {
+    name: getattr(importlib.import_module(module), name)
+    for module, names in ALLOWED.items()
+    for name in names
+    if module.startswith("transferkit.")
+}
+# torch modules and names of sentence models: what these two hold is in tests/encoders/networks
+TESTED_ELSEWHERE = {"TorchEncoder", "SentenceEncoder"}
+# Only files of format 1, or of more than 200,000 terms, hold these.
+SELDOM = {
+    "TfidfEncoder": {"_columns", "_idf", "_checks", "_document_frequency", "_hashes", "_total"}
+    | {"_term_lengths", "_term_starts", "_term_text"},
+}
+
+
+@pytest.mark.parametrize("name", sorted(OWN.keys() - TESTED_ELSEWHERE))
+@pytest.mark.filterwarnings("ignore")
+def test_fitted_attributes_are_the_declared_ones(name):
+    cls, states = OWN[name], [get_state(fit()) for fit in FITTED[name]]
+    declared = {item for base in cls.__mro__ for item in vars(base).get("fitted_attributes", ())}
+    found = set().union(*states) - set(signature(cls).parameters)
+    on_any = {"n_features_in_", "feature_names_in_", "n_shards_", "skipped_shards_"}
+    assert found - on_any <= declared
+    assert declared - found <= SELDOM.get(name, set())  # none is declared that no fit sets
+    assert not [item for item in declared if hasattr(cls, item)]
+    assert all(is_attribute_of(cls, item) for item in found)
+
+
+class Doubler(TransformerMixin, BaseEstimator):
+    def fit(self, X, y=None):
+        self.factor_, self._note = np.float64(2), "seen"
+        return self
+
+    def transform(self, X):
+        return self.factor_ * np.asarray(X)
+
+
+class NotedHead(LogisticHead):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("cls", "name", "expected"),
+    [
+        (LogisticHead, "coef_", True),
+        (LogisticHead, "C", True),
+        (LogisticHead, "n_features_in_", True),
+        (LogisticHead, "note_", False),
+        (LogisticHead, "_note", False),
+        (LogisticHead, "predict", False),
+        (LogisticHead, "fitted_attributes", False),
+        (StandardScaler, "scale_", True),
+        (StandardScaler, "_scale", False),
+        (StandardScaler, "note", False),
+        (StandardScaler, "_sklearn_output_config", True),
+        (PCA, "_fit_svd_solver", True),
+        (StandardScaler, "_fit_svd_solver", False),
+        (Doubler, "factor_", True),
+        (Doubler, "_note", True),
+        (Doubler, "transform", False),
+        (Doubler, "__class__", False),
+        (Doubler, "a b", False),
+        (NotedHead, "note_", True),
+    ],
+)
+def test_attribute_that_a_file_may_set(cls, name, expected):
+    assert is_attribute_of(cls, name) is expected
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        MiniBatchKMeans(2, n_init=1).fit(X),
+        OneHotEncoder(max_categories=2).fit(Y[:, None]),
+        CalibratedClassifierCV(LogisticRegression(), method="sigmoid").fit(X, Y),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_private_attributes_of_scikit_learn_are_known(estimator):
+    assert [name for name in get_state(estimator) if not is_attribute_of(type(estimator), name)] == []
+
+
+def test_trusted_subclass_is_completed_as_its_base(tmp_path):
+    path = tmp_path / "encoder.tk"
+    transferkit.save(NotedEncoder(vocabulary=["rows", "has"]).fit(TEXTS), path, trusted=[NotedEncoder])
+    loaded = transferkit.load(path, trusted=[NotedEncoder])
+    np.testing.assert_array_equal(loaded.idf_, TfidfEncoder(vocabulary=["rows", "has"]).fit(TEXTS).idf_)
+    assert loaded.vocabulary_ == {"rows": 0, "has": 1}
+
+
+class NotedEncoder(TfidfEncoder):
+    pass
