@@ -6,7 +6,6 @@ similar weights. The direction of the mean is taken out of E first: all rows sha
 nothing of their classes (as in smooth inverse frequency weighting, Arora et al. 2017).
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -82,20 +81,6 @@ def _mean_norm(rows: np.ndarray) -> float:
 def block_factors(alpha: float) -> tuple[float, float]:
     """Return what the two blocks are multiplied by; an infinite alpha leaves the vectors alone."""
     return (0.0, 1.0) if np.isinf(alpha) else (1.0, float(alpha))
-
-
-def block_kernels(blocks: TermBlocks, alphas: Sequence[float]) -> np.ndarray:
-    """Return the inner products of the rows' features for each alpha, (n_alphas, n_rows, n_rows), float64."""
-    dense, rows = blocks.dense.astype(np.float64), blocks.rows.astype(np.float64)
-    of_terms, of_vectors = (rows @ rows.T).toarray(), dense @ dense.T
-    factors = [block_factors(alpha) for alpha in alphas]
-    return np.stack([terms**2 * of_terms + vectors**2 * of_vectors for terms, vectors in factors])
-
-
-def weights_of_dual(blocks: TermBlocks, alpha: float, dual: np.ndarray) -> np.ndarray:
-    """Return the weights of both blocks' columns, side by side, from weights (n_rows, n_outputs) of the rows."""
-    terms, vectors = block_factors(alpha)
-    return np.hstack([terms**2 * (blocks.rows.T @ dual).T, vectors**2 * (blocks.dense.T @ dual).T])
 
 
 def fold_weights(

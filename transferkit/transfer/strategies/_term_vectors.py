@@ -8,13 +8,10 @@ import numpy as np
 from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
 from transferkit._algorithms.linear.grid_descent import descend_grid
 from transferkit._algorithms.linear.term_prior import (
-    TermBlocks,
     block_factors,
-    block_kernels,
     fold_weights,
     make_blocks,
     weigh_candidates,
-    weights_of_dual,
 )
 from transferkit._algorithms.text.tfidf import inverse_document_frequency
 from transferkit.heads.linear._linear_classifier import warn_not_converged
@@ -25,7 +22,6 @@ from transferkit.transfer.strategies._logistic import common
 ALPHAS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, np.inf)
 FEW_LABELS_ALPHAS = (0.5, 1.0, 2.0)
 MOST_JOINT_ROWS = 600  # beyond, few candidates are near the best, and the others need not be fitted
-MOST_KERNEL_ROWS = 1500  # beyond, a matrix of all pairs of rows costs more than the rows themselves
 
 
 @dataclass
@@ -136,7 +132,7 @@ def _search(terms, idfs, texts, task, settings, near=None):
             _weigh(found.candidates, task.held_weight)
             return loss
 
-        if len(texts) <= MOST_JOINT_ROWS:
+        if len(texts) <= MOST_JOINT_ROWS or not task.has_folds:
             _search_together(blocks, alphas, Cs, task, settings, keep)
         else:
             _search_around_best(blocks, alphas, Cs, task, settings, keep, found.best if found.candidates else near)
@@ -144,11 +140,9 @@ def _search(terms, idfs, texts, task, settings, near=None):
 
 
 def _search_together(blocks, alphas, Cs, task, settings, keep):
-    """Fit every alpha at every C, in one batch."""
-    search = _make_kernel_search(blocks, alphas, task, settings)
-    for fit in search.run(Cs):
-        alpha = alphas[fit.kernel]
-        keep(alpha, fit, _DualModel(blocks, alpha, fit))
+    """Fit every alpha at every C; all rows are one more problem beside the folds."""
+    for fit in _make_search(blocks, alphas, task.fold_weights, task, settings).run(Cs):
+        keep(alphas[fit.scale_index], fit, _JointModel(fit))
 
 
 def _search_around_best(blocks, alphas, Cs, task, settings, keep, near):
@@ -156,61 +150,34 @@ def _search_around_best(blocks, alphas, Cs, task, settings, keep, near):
 
     One without transfer is always among them. The search begins where another one ended.
     """
-    fit_one = _fit_on_kernel if len(task.targets) <= MOST_KERNEL_ROWS else _fit_on_blocks
     searches = {}
 
     def evaluate(point):
         alpha, C = alphas[point[0]], Cs[point[1]]
-        return keep(alpha, *fit_one(searches, blocks, alpha, C, task, settings))
+        if alpha not in searches:
+            searches[alpha] = _make_search(blocks, [alpha], task.fold_weights[:, :-1], task, settings), []
+        search, before = searches[alpha]
+        before.append(search.fit(C, before))
+        return keep(alpha, before[-1], _RefittedModel(search, before[-1], task.row_weights))
 
     start = len(alphas) // 2, len(Cs) // 2
     if near is not None:
         start = alphas.index(near.row["alpha"]), Cs.index(near.C)
-    grid = (len(alphas), len(Cs))
-    if task.has_folds:
-        descend_grid(grid, [start, (0, start[1])], evaluate, _margin(task.held_weight))
-    else:
-        for point in np.ndindex(grid):
-            evaluate(point)
+    descend_grid((len(alphas), len(Cs)), [start, (0, start[1])], evaluate, _margin(task.held_weight))
 
 
-def _fit_on_kernel(searches, blocks, alpha, C, task, settings):
-    """Return the fit of one candidate by the inner products of the rows, and its model."""
-    if alpha not in searches:
-        searches[alpha] = _make_kernel_search(blocks, [alpha], task, settings), []
-    search, before = searches[alpha]
-    fit = search.fit(C, before)
-    before.append(fit)
-    return fit, _DualModel(blocks, alpha, fit)
-
-
-def _make_kernel_search(blocks, alphas, task, settings):
-    from transferkit._training.linear.kernel_search import KernelSearch
-
-    kernels = block_kernels(blocks, alphas)
-    return KernelSearch(kernels, task.targets, task.fold_weights, n_outputs=task.n_outputs, **common(settings))
-
-
-def _fit_on_blocks(searches, blocks, alpha, C, task, settings):
-    """Return the fit of one candidate by the features themselves, starting near the fits at other C, and its model."""
+def _make_search(blocks, alphas, fold_weights, task, settings):
     from transferkit._training.linear.search import LogisticSearch
 
-    if alpha not in searches:
-        X, scales = FeatureBlocks(blocks.rows, blocks.dense), [block_factors(alpha)]
-        folds, shape = task.fold_weights[:, :-1], {"n_outputs": task.n_outputs, "block_scales": scales}
-        searches[alpha] = LogisticSearch(X, task.targets, folds, **shape, **common(settings)), []
-    search, before = searches[alpha]
-    fit = search.fit(C, before)
-    before.append(fit)
-    return fit, _RefittedModel(search, fit, task.row_weights)
+    X, scales = FeatureBlocks(blocks.rows, blocks.dense), [block_factors(alpha) for alpha in alphas]
+    shape = {"n_outputs": task.n_outputs, "block_scales": scales}
+    return LogisticSearch(X, task.targets, fold_weights, **shape, **common(settings))
 
 
 @dataclass
-class _DualModel:
-    """Weights and intercept of a fit by inner products."""
+class _JointModel:
+    """Weights and intercept of all rows, which were trained together with the folds."""
 
-    blocks: TermBlocks
-    alpha: float
     fit: Any
 
     @property
@@ -218,7 +185,8 @@ class _DualModel:
         return self.fit.converged
 
     def read(self):
-        return weights_of_dual(self.blocks, self.alpha, self.fit.dual), self.fit.intercept
+        model = self.fit.models()[-1]
+        return model.coef, model.intercept
 
 
 @dataclass
