@@ -360,7 +360,7 @@ def write_load(results):
 
 
 def write_scale(make):
-    """Return a function that writes a table of how pretraining by shards scales."""
+    """Return a function that writes a table of docs/scale.md."""
     return lambda results: make(results.get("scale")) if results.get("scale") else "Not measured yet."
 
 
@@ -441,10 +441,7 @@ TABLES = {
     "scale": write_scale(scale_tables.table_of_speeds),
     "scale-runs": write_scale(scale_tables.table_of_runs),
     "scale-time": write_scale(scale_tables.table_of_time),
-    "scale-check": write_scale(scale_tables.table_of_checks),
-    "scale-constants": write_scale(scale_tables.table_of_constants),
     "scale-allocator": write_scale(scale_tables.table_of_allocators),
-    "scale-paper": write_scale(scale_tables.table_of_paper),
     "scale-machine": write_machine("Measured on", "scale", ("numpy", "scipy", "dask")),
     "machine": write_machine(
         "Measured with `make bench DATA=folder` on", "heads", ("numpy", "scikit-learn", "torch", "gensim")

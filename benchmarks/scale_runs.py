@@ -1,11 +1,13 @@
-"""One fit by shards, or on one machine, in a process of its own: time, memory, and whether the result is equal."""
+"""Single runs of bench_scale.py: a fit with shards, a fit on one machine, and counting under settings of malloc."""
 
 import json
 import logging
 import math
 import os
 import pickle
+import resource
 import signal
+import statistics
 import time
 from collections import Counter
 
@@ -13,19 +15,20 @@ import joblib
 import numpy as np
 from distributed.diagnostics.plugin import SchedulerPlugin
 from machine import peak_mb
-from scale_model import MERGE_EVERY, group_size
 
 from transferkit import LSAEncoder, TfidfEncoder, WordVectorEncoder
 from transferkit.datasets import load_corpus, load_docstrings
 from transferkit.distributed import fit_sharded
+from transferkit.distributed._runners import group_shards
 
 ENCODERS = {
     "tfidf": TfidfEncoder(min_df=2),
     "lsa": LSAEncoder(100, max_features=50_000, n_iter=1),
     "words": WordVectorEncoder(100, max_features=30_000),
 }
+MERGE_EVERY = 8
 PASSES = {"tfidf": 1, "lsa": 3, "words": 1}  # over the shards
-# Dask has its workers give memory back at once, which makes NumPy's large temporary arrays slow; see docs/scale.md.
+# Dask's workers return freed memory at once, which makes NumPy's large temporary arrays slow; see docs/scale.md.
 MALLOC_OF_DASK = {"MALLOC_TRIM_THRESHOLD_": 1 << 16}
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": 1 << 28, "MALLOC_MMAP_THRESHOLD_": 1 << 25}
 CLUSTER = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0", "silence_logs": logging.CRITICAL}
@@ -40,7 +43,7 @@ def load_sample(data):
 
 
 def write_shards(texts, folder, megabytes, n_shards):
-    """Write the texts, repeated or in part, as shards of about the same size; return the number of megabytes."""
+    """Write texts, repeated or in part, as shards of about the same size; return their size in megabytes."""
     n_letters = sum(map(len, texts))
     n_times = max(round(megabytes * 1e6 / n_letters), 1)
     texts = texts[: math.ceil(len(texts) * min(megabytes * 1e6 / n_letters, 1))]
@@ -57,8 +60,20 @@ def make_encoder(name):
     return pickle.loads(pickle.dumps(ENCODERS[name]))
 
 
+def measure_counting(name, folder):
+    """Return seconds and page faults of counting the terms of a shard, under the environment's settings of malloc."""
+    texts = load_corpus(sorted(folder.glob("*.jsonl"))[0])
+    seconds, faults = [], []
+    for _ in range(9):
+        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.perf_counter()
+        make_encoder(name).first_pass().add(None, texts, 0)
+        seconds.append(time.perf_counter() - start)
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    return {"seconds": statistics.median(seconds), "page_faults": statistics.median(faults)}
+
+
 def fit_reference(name, folder):
-    """Fit on one machine, as a user without a cluster would, and keep the result."""
+    """Fit on one machine, as a user without a cluster would, and keep the encoder."""
     encoder, paths = make_encoder(name), sorted(folder.glob("*.jsonl"))
     start = time.perf_counter()
     encoder.fit(text for path in paths for text in load_corpus(path))
@@ -68,7 +83,7 @@ def fit_reference(name, folder):
 
 
 def compare(name, found, expected):
-    """Return the largest difference from one machine; counts must be equal."""
+    """Return the largest difference from the fit on one machine; counts must be equal."""
     assert found.n_documents_ == expected.n_documents_
     assert found.vocabulary_ == expected.vocabulary_
     if name == "tfidf":
@@ -81,7 +96,7 @@ def compare(name, found, expected):
 
 
 class Watch(SchedulerPlugin):
-    """Adds up what the workers' time goes to, and kills one of them when half of the shards have been learned from."""
+    """Sums the workers' time by kind of task, and kills a worker after `kill_after` groups of shards."""
 
     name = "watch"
 
@@ -92,8 +107,8 @@ class Watch(SchedulerPlugin):
     def transition(self, key, start, finish, *args, startstops=(), **kwargs):  # noqa: D102
         if start != "processing" or finish != "memory":
             return
-        learns = str(key).startswith("learn_group")
-        task = "learning" if learns else "joining" if str(key).startswith("_join") else "other tasks"
+        learns = str(key).startswith("reduce_group")
+        task = "learning" if learns else "joining" if str(key).startswith("_merge") else "other tasks"
         for span in startstops:
             kind = {"compute": task, "transfer": "fetching"}.get(span["action"], "other")
             self.seconds[kind] += span["stop"] - span["start"]
@@ -104,7 +119,7 @@ class Watch(SchedulerPlugin):
 
 
 def fit_on_cluster(name, folder, n_workers, n_shards, kill):
-    """Fit with workers of one thread, which share nothing but the folder."""
+    """Fit with workers of one thread each, which share nothing but the folder."""
     import dask
     from distributed import Client, LocalCluster
 
@@ -118,7 +133,7 @@ def fit_on_cluster(name, folder, n_workers, n_shards, kill):
         Client(cluster) as client,
     ):
         client.run(exec, WARM_UP, {})
-        n_groups = math.ceil(n_shards / group_size(n_shards, n_workers))
+        n_groups = len(group_shards(shards, MERGE_EVERY, n_workers))
         pid = next(iter(client.run(os.getpid).values()))
         watch = Watch(PASSES[name] * n_groups // 2 if kill else 0, pid)
         cluster.scheduler.add_plugin(watch)
@@ -128,7 +143,7 @@ def fit_on_cluster(name, folder, n_workers, n_shards, kill):
         report = {"workers": n_workers, "shards": n_shards, "seconds": seconds, "client_mb": peak_mb()}
         report["worker_mb"] = max(client.run(peak_mb).values())
         report["seconds_of_workers"] = dict(watch.seconds)
-        assert watch.killed == kill, "the worker was to be killed before the end"
+        assert watch.killed == kill, "the fit ended before the worker was killed"
     assert encoder.n_shards_ == n_shards
     if len(shards) == len(paths):
         report["difference"] = compare(name, encoder, joblib.load(folder / f"{name}.joblib"))
