@@ -1,10 +1,10 @@
-# demo: watch transferkit work on real text.  test: lint, import contract, types, tests.
-# Each does its own set-up in .venv; Python >= 3.11 and a package registry are all it needs.
+# demo: transferkit on real text.  test: lint, import contract, types, tests.
+# Both set themselves up in .venv; they need Python >= 3.11 and a package registry.
 CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14 python
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c "$(IS_NEW_ENOUGH)" 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-# What is imported is compiled then; compiling all of torch, SciPy and the others takes a minute.
+# Modules are compiled when they are imported; compiling all of torch, SciPy and the others takes a minute.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
 .PHONY: demo test test-kernels mutants lint format docs docs-test bench tables test-serving test-lowest dist clean
@@ -12,17 +12,17 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 demo: .venv/demo-ready
 	$(BIN)/transferkit demo
 
-# A process of tests for each core, each with one thread, since threads of several processes wait for each other. They
-# begin many more, which would each compile the package again where writing bytecode is switched off.
+# One test process per core, each with one thread, since threads of several processes block each other. The tests start
+# many more processes, each of which would compile the package again if writing bytecode were disabled.
 test: lint
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python tests/kernels.py --quick
 
-# The numerical tests under the kernels that other processors would choose, with one thread and two: many minutes.
+# The numerical tests under the kernels that other processors would choose, with one and two threads: many minutes.
 test-kernels: .venv/test-ready
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python tests/kernels.py
 
-# Changes one line at a time, each a rule that decides something, and sees that a test fails: a few minutes.
+# Changes one line at a time, each a rule that decides something, and checks that a test fails: a few minutes.
 mutants: .venv/test-ready
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python tests/mutants.py
 
@@ -36,14 +36,14 @@ format: .venv/test-ready
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-# The site, in docs/_build: it runs the examples, and every warning, such as a link that leads nowhere, is an error.
+# The site, in docs/_build: runs the examples; every warning, such as a broken link, is an error.
 docs: .venv/docs-ready
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build
 
 docs-test: .venv/test-ready
 	$(BIN)/python -m pytest tests/test_guide.py tests/test_examples.py
 
-# The half that serves, where torch is not installed; the package comes from a wheel, without its dependencies.
+# Loading and prediction without torch; the package is installed from a wheel, without its dependencies.
 SERVING := .venv-serving/bin
 test-serving:
 	$(PYTHON) -m venv --clear .venv-serving
@@ -53,7 +53,7 @@ test-serving:
 	! $(SERVING)/python -c "import torch" 2>/dev/null
 	$(SERVING)/pytest --override-ini "addopts=--import-mode=importlib" tests/test_serving.py tests/persistence/test_saved_files.py
 
-# The lowest versions of what the package itself uses, with tools of today, which warn about such old versions.
+# The lowest supported versions of the dependencies, with current test tools, which warn about old versions.
 LOWEST := .venv-lowest/bin
 test-lowest: .venv/bin/python
 	$(PYTHON) -m venv --clear .venv-lowest
@@ -66,11 +66,11 @@ dist: .venv/bin/python
 	$(PIP) build
 	$(BIN)/python -m build --outdir dist
 
-# Every benchmark, hours: make bench DATA=folder-of-data-sets; minutes, on data that is everywhere: make bench QUICK=1.
+# All benchmarks take hours: make bench DATA=folder-of-data-sets; minutes, on data that every machine has: make bench QUICK=1.
 bench: .venv/bench-ready
 	$(BIN)/python benchmarks/run_all.py $(DATA) $(if $(QUICK),--quick)
 
-# Tables and pictures of figures, from what the benchmarks have written.
+# Tables and plots of the figures, from the results that the benchmarks have written.
 tables: .venv/test-ready
 	$(BIN)/python benchmarks/make_tables.py
 

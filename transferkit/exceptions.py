@@ -1,4 +1,4 @@
-"""Errors and warnings that transferkit raises beside Python's own."""
+"""Errors and warnings of transferkit."""
 
 __all__ = [
     "DivergenceError",
@@ -14,15 +14,15 @@ __all__ = [
 
 
 class TransferkitError(Exception):
-    """Base class of every error that is transferkit's own."""
+    """Base class of the errors that transferkit defines."""
 
 
 class ModelFileError(TransferkitError, ValueError):
-    """A model file is missing, damaged, foreign, or holds what cannot be saved or loaded."""
+    """A model file is missing, damaged or unrecognised, or a model cannot be saved or loaded."""
 
 
 def how_to_trust(*names: str) -> str:
-    """Return how a caller of `load` says that names are trusted, in Python and on the command line, for messages."""
+    """Return how to trust names, in Python and on the command line, for error messages."""
     options = " ".join(f"--trusted {name}" for name in names)
     return f"trusted={list(names)} in Python, {options} on the command line"
 
@@ -36,7 +36,7 @@ class NotLinearError(TransferkitError, TypeError):
 
 
 class ModelVersionWarning(UserWarning):
-    """A model comes from another version than the one installed, and may give other results."""
+    """A model was saved with another version than the one installed, and may give different results."""
 
 
 class MissingExtraError(TransferkitError, ImportError):
@@ -45,7 +45,7 @@ class MissingExtraError(TransferkitError, ImportError):
     Parameters
     ----------
     feature : str
-        What was asked for, as the subject of a sentence.
+        The feature, as the subject of a sentence.
     extra : str
         Name of the extra that installs the dependency.
     """
@@ -55,16 +55,16 @@ class MissingExtraError(TransferkitError, ImportError):
 
 
 class DivergenceError(TransferkitError, ValueError):
-    """Training exploded: its loss, or a weight, is no longer a finite number, or the loss grew a thousandfold.
+    """Training diverged: the loss or a weight is not finite, or the loss grew a thousandfold.
 
     Parameters
     ----------
     epoch : int
-        Epoch in which it happened, from 1.
+        Epoch in which training diverged, counted from 1.
     learning_rate : float
         Learning rate of that epoch.
     loss : float
-        Mean loss of that epoch, or of a sample of the rows after it.
+        Mean loss of that epoch, or of a subset of the samples after it.
     parameter : str, default="learning_rate_init"
         Name of the parameter that sets the learning rate.
     """
@@ -83,45 +83,45 @@ class DivergenceError(TransferkitError, ValueError):
         self.epoch, self.learning_rate, self.loss, self.parameter = epoch, learning_rate, loss, parameter
 
     def __reduce__(self) -> tuple[type, tuple[int, float, float, str]]:
-        return type(self), (self.epoch, self.learning_rate, self.loss, self.parameter)  # workers send errors back
+        return type(self), (self.epoch, self.learning_rate, self.loss, self.parameter)  # worker processes pickle errors
 
 
 class ShardError(TransferkitError, RuntimeError):
-    """A shard of a corpus could not be read, or holds what cannot be learned or encoded.
+    """A shard of a corpus could not be read, or its content could not be fitted or encoded.
 
     Parameters
     ----------
     name : str
-        Name of the shard: its path, or its place in the list.
+        Name of the shard: its path, or its position in the list.
     reason : str
         What went wrong.
     """
 
     def __init__(self, name: str, reason: str) -> None:
-        said = reason.rstrip(".")
         super().__init__(
-            f"{name!r} failed: {said}. With errors='skip' such shards are left out and reported in skipped_shards_."
+            f"{name!r} failed: {reason.rstrip('.')}. With errors='skip' such shards are skipped and listed in "
+            "skipped_shards_."
         )
         self.name, self.reason = name, reason
 
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        return type(self), (self.name, self.reason)  # worker processes send errors back
+        return type(self), (self.name, self.reason)  # worker processes pickle errors
 
 
 class WorkerLostError(TransferkitError, RuntimeError):
-    """Workers of a cluster died, one after the other, at the same task: most often they were out of memory.
+    """Workers of a cluster were repeatedly killed by the same task, usually because they ran out of memory.
 
     Parameters
     ----------
     shards : tuple of str
-        Names of the shards that the task takes in; none for a task that joins or finishes.
+        Names of the shards that the task reads; empty for a task that merges statistics.
     """
 
     def __init__(self, shards: tuple[str, ...]) -> None:
-        where = f"over the shards {list(shards)}" if shards else "while statistics were joined"
+        where = f"by the shards {list(shards)}" if shards else "while statistics were merged"
         super().__init__(
-            f"Workers died one after the other {where}, most often because they ran out of memory. Nothing was fitted. "
-            "Give workers more memory or fewer threads, cut smaller shards, or bound the statistics (max_vocabulary, "
+            f"Workers were repeatedly killed {where}, usually because they ran out of memory. Nothing was fitted. "
+            "Give workers more memory or fewer threads, use smaller shards, or bound the statistics (max_vocabulary, "
             "max_pairs, n_components)."
         )
         self.shards = shards
