@@ -43,11 +43,7 @@ DOMAIN = "transfer/domains/test_domain_classifier.py"
 TASK_FILE, OUTCOME, FINETUNE = "transfer/_task.py", "transfer/_outcome.py", "transfer/strategies/_fine_tuning.py"
 RULES, MISSING = "transfer/strategies/test_rules.py", "transfer/test_missing_classes.py"
 LBFGS, STOP = "_training/linear/lbfgs.py", "_training/linear/test_stop_rule.py"
-LOOP, TASK, TRAINING = (
-    "_training/network/loop.py",
-    "_training/network/network_task.py",
-    "_training/network/test_training.py",
-)
+LOOP, DATA, TRAINING = "_training/network/loop.py", "_training/network/data.py", "_training/network/test_training.py"
 MLP, NETWORKS = "heads/mlp/test_mlp_training.py", "_training/network/training.py"
 SEARCH, CV = "heads/linear/_search_table.py", "heads/linear/test_logistic_cv.py"
 
@@ -335,21 +331,21 @@ MUTANTS = [
     ),
     Mutant(
         "range test: a third of the rate",
-        "_training/network/range_test.py",
+        "_training/network/schedules.py",
         "rates[fallen.argmax()] / 3",
         "rates[fallen.argmax()] / 30",
         "heads/mlp/test_mlp.py::test_range_test_finds_a_rate_that_learns",
     ),
     Mutant(
         "network: mixed targets",
-        TASK,
+        DATA,
         "targets = torch.lerp(",
         "torch.lerp(",
         TRAINING + "::test_mixup_mixes_rows_targets_and_weights_alike",
     ),
     Mutant(
         "network: statistics of averages",
-        TASK,
+        LOOP,
         "        if not layers:\n            return\n",
         "        return\n",
         TRAINING + "::test_averages_have_batch_statistics_of_their_own",
@@ -363,7 +359,7 @@ MUTANTS = [
     ),
     Mutant(
         "network: best epoch",
-        LOOP,
+        "_training/network/schedules.py",
         "is_best = value < self.best",
         "is_best = True",
         MLP + "::test_early_stopping_restores_the_best_weights",
@@ -384,14 +380,14 @@ MUTANTS = [
     ),
     Mutant(
         "network: weights of held-out rows",
-        NETWORKS,
-        "ValidationSet(make_rows(examples.X, device), targets, weights)",
-        "ValidationSet(make_rows(examples.X, device), targets, None)",
+        LOOP,
+        "self.validation_weights = None if weights is None else",
+        "self.validation_weights = None if True else",
         TRAINING + "::test_held_out_rows_count_by_their_weights",
     ),
     Mutant(
         "network: a row that is left over",
-        TASK,
+        DATA,
         "            del bounds[-2]",
         "            pass",
         MLP + "::test_left_over_row_is_trained_on_with_the_batch_before_it",
@@ -406,7 +402,7 @@ MUTANTS = [
     Mutant(
         "network: exploded at the end",
         NETWORKS,
-        "(grew and loss > EXPLODED * task.measure_zeros())",
+        "(grew and loss > EXPLODED * objective.loss_of_zeros())",
         "False",
         MLP + "::test_explosion_of_the_last_step_is_named",
     ),
@@ -420,7 +416,7 @@ MUTANTS = [
     Mutant(
         "network: statistics far behind",
         NETWORKS,
-        "if has_statistics and not one_of_many and loss > USELESS * task.measure_zeros():",
+        "if has_statistics and not is_partial and loss > USELESS * objective.loss_of_zeros():",
         "if False:",
         MLP + "::test_running_statistics_catch_up_on_features_far_from_zero",
     ),

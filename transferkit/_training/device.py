@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-__all__ = ["choose_device", "csr_tensor", "one_thread_if_small", "to_tensor"]
+__all__ = ["as_writable", "choose_device", "csr_tensor", "one_thread_if_small", "to_tensor"]
 
 SMALL_STEP = 3e7  # multiplications and additions, of which one thread is done before two have met
 
@@ -64,10 +64,10 @@ def one_thread_if_small(device: torch.device, n_operations: float) -> Iterator[N
         torch.set_num_threads(before)
 
 
-def to_tensor(matrix: Any, device: torch.device) -> torch.Tensor:
-    """Return a NumPy array or SciPy matrix on the device; a sparse one stays sparse (CSR)."""
+def to_tensor(matrix: Any, device: torch.device, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """Return a NumPy array or SciPy matrix on the device; a sparse one stays sparse (CSR) and keeps its type."""
     if not sp.issparse(matrix):
-        return torch.from_numpy(as_writable(np.ascontiguousarray(matrix))).to(device)
+        return torch.from_numpy(as_writable(np.ascontiguousarray(matrix))).to(device, dtype)
     csr = matrix.tocsr()
     index = np.int32 if max(csr.nnz, *csr.shape) < 2**31 else np.int64
     pointers, indices = (torch.from_numpy(part.astype(index)).to(device) for part in (csr.indptr, csr.indices))

@@ -36,8 +36,9 @@ def refit_network(network, X, y, random_state, penalty=None, is_near_start=False
     is_near_start : bool, default=False
         Whether that penalty is on the squared distance from the weights as they are.
     """
+    from transferkit._training.network.data import Examples
     from transferkit._training.network.parameters import ParameterGroup
-    from transferkit._training.network.training import Examples, train_network
+    from transferkit._training.network.training import train_network
 
     whole = len(network.coefs_) == 1 or network.solver in WHOLE_SOLVERS
     trainer = copy(network).set_params(

@@ -7,9 +7,9 @@ import torch
 
 from transferkit._algorithms.networks.layers import Activation, Convolution, Linear, TiedLinear, Upsampling
 from transferkit._training.modules.layer import ModuleLayer
-from transferkit._training.network.network import Network
+from transferkit._training.network.data import make_samples
+from transferkit._training.network.network import Network, count_outputs
 from transferkit._training.network.parameters import ParameterGroup
-from transferkit._training.network.rows import make_rows
 from transferkit._training.network.sparse_batches import DeviceSparseBatch
 
 CPU = torch.device("cpu")
@@ -77,13 +77,13 @@ def test_gradients_are_those_of_automatic_differentiation(name, kind):
     (expected * weights).sum().backward()
     with torch.no_grad():
         for _ in range(2):  # no gradient is left over from the batch before
-            batch = make_rows(X if kind == "dense" else sp.csr_matrix(X), CPU).part(0, 7)
+            batch = make_samples(X if kind == "dense" else sp.csr_matrix(X), CPU).part(0, 7)
             if kind == "as on a GPU":
                 batch = DeviceSparseBatch(batch.indices.long(), batch.values, batch.indptr, batch.n_columns)
             output = network.forward(batch, training=True)
             torch.testing.assert_close(output, expected.detach())
             network.backward(weights.clone())
-    assert network.n_outputs == expected.shape[1] == 20
+    assert count_outputs(layers) == expected.shape[1] == 20
     for layer, (of_weights, of_intercept) in zip(network.layers, leaves, strict=True):
         if of_weights is not None:
             torch.testing.assert_close(layer.weights.gradient, of_weights.grad)

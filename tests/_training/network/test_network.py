@@ -6,10 +6,10 @@ import scipy.sparse as sp
 import torch
 
 from transferkit._algorithms.networks.layers import Activation, BatchNorm, L2Normalisation, Linear, predict
-from transferkit._training.network.losses import find_loss
+from transferkit._training.network.data import make_samples
+from transferkit._training.network.losses import make_loss
 from transferkit._training.network.network import Network
 from transferkit._training.network.parameters import ParameterGroup
-from transferkit._training.network.rows import make_rows
 
 CPU = torch.device("cpu")
 ACTIVATIONS = {
@@ -74,7 +74,7 @@ def test_gradients_are_those_of_automatic_differentiation(name, kind):
     layers, activation = STACKS[name]
     X = draw(11, 7, seed=9) * (np.random.RandomState(3).random((11, 7)) < 0.6)
     network = make_network(layers, kind == "sparse")
-    batch = make_rows(sp.csr_matrix(X) if kind == "sparse" else X, CPU).part(0, 11)
+    batch = make_samples(sp.csr_matrix(X) if kind == "sparse" else X, CPU).part(0, 11)
     scores = network.forward(batch, training=True)
     expected, leaves = run_by_autograd(layers, activation, torch.from_numpy(X))
     np.testing.assert_allclose(scores, expected.detach(), atol=1e-12)
@@ -94,7 +94,7 @@ def test_gradients_are_those_of_automatic_differentiation(name, kind):
 def test_gradients_of_losses_are_differences_of_their_values(name, exclusive):
     scores = torch.from_numpy(2 * draw(20, 4))
     targets = torch.from_numpy(np.random.RandomState(1).dirichlet(np.ones(4), 20))
-    loss = find_loss(name, exclusive=exclusive, focal_gamma=1.7, huber_delta=0.4)
+    loss = make_loss(name, exclusive=exclusive, focal_gamma=1.7, huber_delta=0.4)
     losses, gradient = loss(scores.clone(), targets)
     for output, step in enumerate(1e-6 * torch.eye(4, dtype=torch.float64)):
         above, below = loss(scores + step, targets)[0], loss(scores - step, targets)[0]
@@ -114,21 +114,21 @@ def test_losses_have_the_values_of_torch():
         ("huber", False): functional.huber_loss(scores, hot, reduction="none", delta=0.4).sum(1),
     }
     for (name, exclusive), expected in cases.items():
-        losses, _ = find_loss(name, exclusive=exclusive, huber_delta=0.4)(scores.clone(), hot)
+        losses, _ = make_loss(name, exclusive=exclusive, huber_delta=0.4)(scores.clone(), hot)
         np.testing.assert_allclose(losses, expected, atol=1e-12)
-    focal, _ = find_loss("focal", exclusive=True, focal_gamma=0)(scores.clone(), hot)
+    focal, _ = make_loss("focal", exclusive=True, focal_gamma=0)(scores.clone(), hot)
     np.testing.assert_allclose(focal, cases["cross_entropy", True], atol=1e-12)
     probability = torch.softmax(scores, 1).gather(1, labels[:, None])[:, 0]
-    focal, _ = find_loss("focal", exclusive=True, focal_gamma=2)(scores.clone(), hot)
+    focal, _ = make_loss("focal", exclusive=True, focal_gamma=2)(scores.clone(), hot)
     np.testing.assert_allclose(focal, (1 - probability) ** 2 * cases["cross_entropy", True], atol=1e-12)
-    hinge, _ = find_loss("hinge", exclusive=True)(scores.clone(), hot)
+    hinge, _ = make_loss("hinge", exclusive=True)(scores.clone(), hot)
     np.testing.assert_allclose(hinge, (1 - (2 * hot - 1) * scores).clamp_min(0).sum(1), atol=1e-12)
 
 
 def test_focal_loss_of_perfect_predictions_is_finite():
     scores = torch.tensor([[200.0, -200.0]])
     for exclusive in (True, False):
-        losses, gradient = find_loss("focal", exclusive=exclusive, focal_gamma=0.5)(scores, torch.tensor([[1.0, 0.0]]))
+        losses, gradient = make_loss("focal", exclusive=exclusive, focal_gamma=0.5)(scores, torch.tensor([[1.0, 0.0]]))
         assert torch.isfinite(losses).all()
         assert torch.isfinite(gradient).all()
 
@@ -150,8 +150,8 @@ def test_mixed_sparse_rows_are_those_of_mixed_dense_rows():
     X = draw(9, 6) * (np.random.RandomState(3).random((9, 6)) < 0.5)
     order, share = torch.randperm(9, generator=torch.Generator().manual_seed(0)), np.linspace(0.1, 1, 9)
     mixing = (torch.roll(order, 1), share)
-    dense = make_rows(X, CPU).take(order, mixing).part(2, 7)
-    mixed = make_rows(sp.csr_matrix(X), CPU).take(order, mixing).part(2, 7)
+    dense = make_samples(X, CPU).take(order, mixing).part(2, 7)
+    mixed = make_samples(sp.csr_matrix(X), CPU).take(order, mixing).part(2, 7)
     np.testing.assert_allclose(mixed.matmul(torch.eye(6, dtype=torch.float64)), dense, atol=1e-12)
 
 
@@ -159,7 +159,7 @@ def test_sparse_rows_on_a_device_do_what_those_on_the_host_do():
     from transferkit._training.network.sparse_batches import DeviceSparseBatch
 
     X = sp.csr_matrix(draw(9, 6) * (np.random.RandomState(3).random((9, 6)) < 0.5))
-    host = make_rows(X, CPU).part(2, 7)
+    host = make_samples(X, CPU).part(2, 7)
     device = DeviceSparseBatch(host.indices.long(), host.values, host.indptr.astype(np.int64), 6)
     weights, pull = torch.from_numpy(draw(6, 4)), torch.from_numpy(draw(5, 4))
     padded = torch.cat([weights, torch.zeros(1, 4, dtype=torch.float64)])
@@ -171,7 +171,8 @@ def test_sparse_rows_on_a_device_do_what_those_on_the_host_do():
 
 
 def test_arrays_are_trained_in_place_only_on_request():
-    from transferkit._training.network.training import Examples, TrainingOptions, train_network
+    from transferkit._training.network.data import Examples
+    from transferkit._training.network.training import TrainingOptions, train_network
 
     X, targets = sp.csr_matrix(draw(20, 7)), np.arange(20) % 3
     for in_place in (False, True):
@@ -189,7 +190,7 @@ def test_layers_predict_in_numpy_what_the_network_predicts(name, kind):
     layers, _ = STACKS[name]
     X = draw(11, 7, seed=9)
     network = make_network(layers, sp.issparse(kind(X)))
-    expected = network.predict([make_rows(kind(X), CPU).part(0, 11)])
+    expected = network.predict([make_samples(kind(X), CPU).part(0, 11)])
     np.testing.assert_allclose(predict(layers, kind(X)), expected, atol=1e-12)
 
 

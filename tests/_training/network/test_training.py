@@ -7,9 +7,9 @@ import torch
 from sklearn.metrics import accuracy_score, r2_score
 
 from transferkit._algorithms.networks.layers import Activation, BatchNorm, L2Normalisation, Linear
-from transferkit._training.network.network_task import Augmentation
+from transferkit._training.network.data import Augmentation, Examples
 from transferkit._training.network.parameters import ParameterGroup
-from transferkit._training.network.training import Examples, TrainingOptions, make_task, train_network
+from transferkit._training.network.training import TrainingOptions, make_objective, train_network
 from transferkit.exceptions import DivergenceError
 
 X = np.random.RandomState(0).normal(size=(200, 12))
@@ -94,8 +94,8 @@ def test_mixup_mixes_rows_targets_and_weights_alike(kind, n_rows):
     weights = rows[:, 0] / rows[:, 0].mean()
     layers = [Linear(np.zeros((3, 3)), np.zeros(3))]
     options = TrainingOptions(loss="squared_error", augmentation=Augmentation(mixup=1.0))
-    task = make_task(layers, Examples(kind(rows), rows, weights), options, None, torch.device("cpu"))
-    batches = list(task.batches(n_rows))
+    objective = make_objective(layers, Examples(kind(rows), rows, weights), options, torch.device("cpu"))
+    batches = list(objective.data.batches(n_rows))
     [batch] = batches
     x = batch.x.matmul(torch.eye(3, dtype=torch.float64)) if kind is sp.csr_matrix else batch.x
     torch.testing.assert_close(x, batch.targets)
@@ -130,9 +130,9 @@ def test_refreshed_batch_statistics_are_the_means_over_the_batches(size):
     weights = np.random.RandomState(0).normal(size=(12, 4))
     norm = BatchNorm(np.ones(4), np.zeros(4), np.full(4, 9.0), np.full(4, 9.0))
     layers = [Linear(weights, np.arange(4.0)), norm, Linear(np.zeros((4, 3)), np.zeros(3))]
-    task = make_task(layers, Examples(X, LABELS), TrainingOptions(solver="gd"), None, torch.device("cpu"))
-    task.refresh_statistics(size)
-    [layer] = task.network.batch_norms
+    objective = make_objective(layers, Examples(X, LABELS), TrainingOptions(solver="gd"), torch.device("cpu"))
+    objective.refresh_statistics(size)
+    [layer] = objective.network.batch_norms
     parts = np.split(X @ weights + np.arange(4.0), [50, 100, 150] if size == 50 else [])  # a single row is not left
     np.testing.assert_allclose(layer.mean, np.mean([part.mean(0) for part in parts], axis=0))
     np.testing.assert_allclose(layer.variance, np.mean([part.var(0, ddof=1) for part in parts], axis=0))

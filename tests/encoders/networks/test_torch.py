@@ -20,7 +20,8 @@ from transferkit import LogisticHead, PretrainedEncoder, TorchEncoder, TransferC
 from transferkit._algorithms.networks.layers import Linear
 from transferkit._training.modules.layer import ModuleLayer
 from transferkit._training.modules.state import LAYERS
-from transferkit._training.network.training import Examples, TrainingOptions, train_network
+from transferkit._training.network.data import Examples
+from transferkit._training.network.training import TrainingOptions, train_network
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import _container
 

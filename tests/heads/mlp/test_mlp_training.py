@@ -613,12 +613,12 @@ def test_regression_that_learned_nothing_of_unscaled_features_warns():
 def test_out_of_memory_says_how_much_and_what_to_try(digits, monkeypatch):
     import torch
 
-    from transferkit._training.network.network_task import NetworkTask
+    from transferkit._training.network.loop import Objective
 
     def fail(self, batch):
         raise torch.OutOfMemoryError("Tried to allocate 20.00 GiB.")
 
-    monkeypatch.setattr(NetworkTask, "differentiate", fail)
+    monkeypatch.setattr(Objective, "differentiate", fail)
     X, y, _, _ = digits
     head = MLPHeadClassifier((16,), batch_size=64)
     with pytest.raises(MemoryError, match=r"features alone take 0.5 MiB.*20.00 GiB.*Try batch_size=16 \(it was 64\)"):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transferkit._training.device import as_writable, choose_device
+from transferkit._training.device import choose_device, to_tensor
 from transferkit._training.modes import with_own_modes
 
 __all__ = ["ModuleFeatures", "copy_module", "is_module", "is_program"]
@@ -107,7 +107,7 @@ class ModuleFeatures:
                 n_rows = len(rows)
                 if self.fixed_size and n_rows < self.fixed_size:
                     rows = rows[np.arange(self.fixed_size) % n_rows]
-                batch = torch.from_numpy(as_writable(np.ascontiguousarray(rows))).to(self.device, self.dtype)
+                batch = to_tensor(rows, self.device, self.dtype)
                 parts.append(self.run(self.module, batch)[:n_rows].float().cpu().numpy())
         features = np.concatenate(parts)
         if not np.isfinite(features).all():

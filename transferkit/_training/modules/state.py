@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transferkit._training.device import as_writable
+from transferkit._training.device import to_tensor
 from transferkit._training.modules.features import is_program
 from transferkit.exceptions import ModelFileError, how_to_trust
 
@@ -285,7 +285,7 @@ def _to_array(tensor: Tensor) -> np.ndarray:
 
 
 def _make_tensor(array: np.ndarray, dtype: str) -> Tensor:
-    tensor = torch.from_numpy(as_writable(np.ascontiguousarray(array)).reshape(array.shape))
+    tensor = to_tensor(array, torch.device("cpu")).reshape(array.shape)
     if dtype == "bfloat16" and array.dtype == np.int16:
         return tensor.view(torch.bfloat16)
     if str(tensor.dtype) != f"torch.{dtype}":

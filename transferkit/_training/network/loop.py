@@ -1,65 +1,120 @@
-"""The loop over epochs and batches, which knows no model.
+"""The objective that training minimises, and the loop over epochs and batches that minimises it.
 
-It reads one number an epoch from the device, the mean loss (and one more, the validation score, if there is a
-validation set).
+An epoch reads one number from the device, the mean loss, and a second one, the validation score, if there is a
+validation set.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from transferkit._training.network.parameters import FlatBuffer
-from transferkit._training.network.schedules import BatchSizes, LearningRates
+from transferkit._training.device import to_tensor
+from transferkit._training.network.data import Batch, Examples, TrainingData, make_samples, split_samples
+from transferkit._training.network.losses import Loss, Metric
+from transferkit._training.network.network import Network
+from transferkit._training.network.schedules import (
+    HIGHEST_RATE,
+    LOWEST_RATE,
+    N_RATES,
+    BatchSizes,
+    LearningRates,
+    Patience,
+    RangeTest,
+)
+from transferkit._training.network.update_steps import UpdateStep
 from transferkit.exceptions import DivergenceError
 
-__all__ = ["History", "Stepper", "Stopping", "Task", "train"]
+__all__ = ["EpochCallback", "History", "Objective", "Stopping", "train", "try_learning_rates"]
+
+N_SAMPLED = 200  # samples whose loss shows, after training, whether the last steps made the weights useless
 
 
-class Task(Protocol):
-    """What is to be trained."""
+class Objective:
+    """The mean loss of the training data as a function of the parameters of a network.
 
-    @property
-    def buffers(self) -> Sequence[FlatBuffer]:
-        """Parameters and their gradients."""
+    Parameters
+    ----------
+    network : Network
+    data : TrainingData
+    loss : Loss
+    validation : Examples, optional
+        Held-out samples.
+    metric : Metric
+        Validation score; larger is better.
+    """
 
-    def batches(self, size: int) -> Iterable[Any]:
-        """Yield the batches of one epoch."""
+    def __init__(
+        self, network: Network, data: TrainingData, loss: Loss, validation: Examples | None, metric: Metric
+    ) -> None:
+        self.network, self.data, self.loss, self.metric = network, data, loss, metric
+        self.has_validation = validation is not None
+        if validation is not None:
+            device, dtype = network.device, network.dtype
+            weights = validation.weights
+            self.validation_samples = make_samples(validation.X, device)
+            self.validation_targets = to_tensor(
+                validation.targets, device, torch.int64 if validation.targets.ndim == 1 else dtype
+            )
+            self.validation_weights = None if weights is None else to_tensor(weights, device, dtype)
 
-    def count_batches(self, size: int) -> int:
-        """Return the number of batches of one epoch."""
-
-    def differentiate(self, batch: Any) -> None:
-        """Leave the batch's losses with the task, and the gradients in the buffers."""
+    def differentiate(self, batch: Batch) -> None:
+        """Write the losses of the samples into the batch, and the gradients of their weighted mean into the buffers."""
+        losses, gradient = self.loss(self.network.forward(batch.x, training=True), batch.targets)
+        if isinstance(batch.scale, float):
+            batch.losses.copy_(losses)
+        else:  # the mean of the losses weighted in this way is that of the samples
+            torch.mul(losses, batch.scale[:, 0] * len(losses), out=batch.losses)
+        self.network.backward(gradient.mul_(batch.scale))
 
     def mean_loss(self) -> float:
-        """Return the mean loss of the last epoch."""
+        """Return the mean loss over the last epoch: the only number that an epoch asks the device for."""
+        return float(self.data.losses.mean())
 
     def validate(self) -> float | None:
-        """Return the score of the validation set, larger is better, or None without one."""
+        """Return the score of the validation set, or None without one."""
+        if not self.has_validation:
+            return None
+        scores = self.network.predict(split_samples(self.validation_samples))
+        return float(self.metric(scores, self.validation_targets, self.validation_weights))
 
-    def snapshot(self) -> Sequence[Tensor]:
-        """Return a copy of all that training changes."""
+    def final_loss(self) -> float:
+        """Return the mean loss of a sample of the training data with the current weights."""
+        indices = self.data.indices()
+        sample = indices[:: -(-self.data.n_samples // N_SAMPLED)]
+        scores = self.network.predict(split_samples(self.data.samples.take(sample)))
+        return float(self.loss(scores, self.data.targets.take(sample))[0].mean())
 
-    def restore(self, snapshot: Sequence[Tensor]) -> None:
-        """Go back to a snapshot."""
+    def loss_of_zeros(self) -> float:
+        """Return the mean loss of all training data if all scores are zero."""
+        indices, total = self.data.indices(), 0.0
+        for part in torch.split(indices, self.data.chunk_size):
+            targets = self.data.targets.take(part)
+            total += float(self.loss(torch.zeros_like(targets), targets)[0].sum())
+        return total / self.data.n_samples
+
+    def is_finite(self) -> bool:
+        """Return whether all parameters and running statistics are finite numbers."""
+        tensors = self.network.tensors()
+        return all(bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all()) for tensor in tensors)
+
+    def refresh_statistics(self, batch_size: int) -> None:
+        """Recompute the running statistics of batch normalisation, as means over the batches of an epoch."""
+        layers = self.network.batch_norms
+        if not layers:
+            return
+        for position, batch in enumerate(self.data.batches(batch_size)):
+            for layer in layers:
+                layer.momentum = 1 / (position + 1)
+            self.network.forward(batch.x, training=True)
 
 
-class Stepper(Protocol):
-    """Takes the steps of an epoch."""
-
-    def begin_epoch(self, epoch: int, rates: np.ndarray) -> Sequence[Any]:
-        """Prepare an epoch; return its learning rates in the form that `step` wants."""
-
-    def step(self, batch: Any, rate: Any) -> None:
-        """Take one step."""
-
-
-class Companion(Protocol):
-    """Something that acts after each epoch: an average of the weights, a pruning."""
+class EpochCallback(Protocol):
+    """An action after each epoch, such as averaging the weights or pruning them."""
 
     def end_epoch(self, epoch: int) -> None:
         """Act after an epoch."""
@@ -67,11 +122,11 @@ class Companion(Protocol):
 
 @dataclass(frozen=True)
 class Stopping:
-    """When to stop, and whether the best weights come back.
+    """When to stop, and whether to restore the best weights.
 
-    Training ends when what is watched, the loss or the validation score, has not become better by more than `tol` for
-    `patience` epochs; never with `tol=None`. What happens before `first_epoch` does not count: weights are still to be
-    pruned, say.
+    Training ends when the loss, or with `on_validation` the validation score, has not improved by more than `tol` for
+    `patience` epochs; with `tol=None` it never ends early. Epochs before `first_epoch` do not count, because weights
+    are still pruned in them.
     """
 
     max_epochs: int
@@ -83,7 +138,7 @@ class Stopping:
 
 @dataclass
 class History:
-    """What happened in each epoch."""
+    """The course of training, epoch by epoch."""
 
     loss: list[float] = field(default_factory=list)
     learning_rate: list[float] = field(default_factory=list)
@@ -94,17 +149,17 @@ class History:
 
 
 def train(
-    task: Task,
-    stepper: Stepper,
+    objective: Objective,
+    update: UpdateStep,
     rates: LearningRates,
     sizes: BatchSizes,
     stopping: Stopping,
     *,
-    companions: Sequence[Companion] = (),
+    callbacks: Sequence[EpochCallback] = (),
     first_epoch: int = 0,
     on_epoch: Callable[[History], bool] | None = None,
 ) -> History:
-    """Train until the epochs are spent, nothing is gained any more, or `on_epoch` asks to stop.
+    """Train until the last epoch, until nothing improves, or until `on_epoch` returns true.
 
     Raises
     ------
@@ -112,14 +167,14 @@ def train(
         If the loss is no longer finite.
     """
     history = History()
-    watch = BestWatch(stopping.tol, stopping.patience)
+    patience = Patience(stopping.patience, stopping.tol)
     best: Sequence[Tensor] | None = None
     for epoch in range(first_epoch, first_epoch + stopping.max_epochs):
         size = sizes.of_epoch(epoch)
-        rate = run_epoch(task, stepper, rates, epoch, size)
-        for companion in companions:
-            companion.end_epoch(epoch)
-        loss, score = task.mean_loss(), task.validate()
+        rate = _run_epoch(objective.data, update, rates, epoch, size)
+        for callback in callbacks:
+            callback.end_epoch(epoch)
+        loss, score = objective.mean_loss(), objective.validate()
         if not math.isfinite(loss):
             raise DivergenceError(epoch + 1, rate, loss)
         watched = loss if score is None else -score
@@ -131,43 +186,41 @@ def train(
         history.n_steps = rates.n_steps_done
         if score is not None:
             history.validation_score.append(score)
-        if epoch >= stopping.first_epoch and watch.observe(watched if stopping.on_validation else loss):
-            best = task.snapshot() if stopping.on_validation else None
+        if epoch >= stopping.first_epoch and patience.observe(watched if stopping.on_validation else loss):
+            best = objective.network.snapshot() if stopping.on_validation else None
         if on_epoch is not None and on_epoch(history):
             history.stopped_by = "callback"
             break
-        if watch.is_over:
+        if patience.is_over:
             history.stopped_by = "tol"
             break
     if best is not None:
-        task.restore(best)
+        objective.network.restore(best)
     return history
 
 
-def run_epoch(task: Task, stepper: Stepper, rates: LearningRates, epoch: int, size: int) -> float:
+def try_learning_rates(objective: Objective, update: UpdateStep, batch_size: int) -> RangeTest:
+    """Take steps with growing learning rates, restore the network, and choose a rate."""
+    data, network = objective.data, objective.network
+    before, random_state = network.snapshot(), data.get_random_state()
+    rates = np.geomspace(LOWEST_RATE, HIGHEST_RATE, N_RATES)
+    prepared = update.begin_epoch(2**31, rates)  # no group is frozen
+    losses: list[Tensor] = []
+    while len(losses) < N_RATES:
+        for batch in data.batches(batch_size):
+            update.step(batch, prepared[len(losses)])
+            losses.append(batch.losses.mean())
+            if len(losses) == N_RATES:
+                break
+    network.restore(before)
+    data.set_random_state(random_state)
+    return RangeTest.from_losses(rates, torch.stack(losses).double().cpu().numpy())
+
+
+def _run_epoch(data: TrainingData, update: UpdateStep, rates: LearningRates, epoch: int, size: int) -> float:
     """Take the steps of one epoch; return its first learning rate."""
-    of_steps = rates.of_epoch(epoch, task.count_batches(size))
-    prepared = stepper.begin_epoch(epoch, of_steps)
-    for batch, rate in zip(task.batches(size), prepared, strict=True):
-        stepper.step(batch, rate)
+    of_steps = rates.of_epoch(epoch, data.count_batches(size))
+    prepared = update.begin_epoch(epoch, of_steps)
+    for batch, rate in zip(data.batches(size), prepared, strict=True):
+        update.step(batch, rate)
     return float(of_steps[0])
-
-
-class BestWatch:
-    """Counts the epochs since something became better by more than `tol`."""
-
-    def __init__(self, tol: float | None, patience: int) -> None:
-        self.tol, self.patience = tol, patience
-        self.best, self.n_idle = math.inf, 0
-
-    def observe(self, value: float) -> bool:
-        """Take note of a value, smaller is better; return whether it is the best so far."""
-        self.n_idle = 0 if value < self.best - (self.tol or 0.0) else self.n_idle + 1
-        is_best = value < self.best
-        self.best = min(self.best, value)
-        return is_best
-
-    @property
-    def is_over(self) -> bool:
-        """Whether patience has run out."""
-        return self.tol is not None and self.n_idle >= self.patience

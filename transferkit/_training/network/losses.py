@@ -1,7 +1,7 @@
-"""Losses of rows of scores: values, and their gradient in the scores.
+"""Losses, with their gradients with respect to the scores, and validation metrics.
 
-Targets have the shape of the scores: probabilities for the losses of classes, so that labels may be smoothed and mixed;
-numbers for the losses of regressions. The loss of a row is the sum over its outputs.
+Targets have the shape of the scores: probabilities in classification, so that labels can be smoothed and mixed, numbers
+in regression. The loss of a sample is the sum over its outputs.
 """
 
 from collections.abc import Callable
@@ -11,26 +11,27 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-__all__ = ["REGRESSION_LOSSES", "NetworkLoss", "find_loss"]
+__all__ = ["REGRESSION_LOSSES", "Loss", "Metric", "accuracy", "make_loss", "r2"]
 
-# scores (n_rows, n_outputs), which may be overwritten, and targets -> losses (n_rows,), gradient (n_rows, n_outputs)
-NetworkLoss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+# scores (n, n_outputs), which may be overwritten, and targets -> losses (n,) and their gradient (n, n_outputs)
+Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Metric = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # of scores, targets and weights; larger is better
 
 REGRESSION_LOSSES = ("squared_error", "absolute_error", "huber")
 
 
-def find_loss(name: str, *, exclusive: bool, focal_gamma: float = 2.0, huber_delta: float = 1.0) -> NetworkLoss:
-    """Return the loss of that name.
+def make_loss(name: str, *, exclusive: bool, focal_gamma: float = 2.0, huber_delta: float = 1.0) -> Loss:
+    """Return a loss by its name.
 
     Parameters
     ----------
     name : str
-        "cross_entropy": of the softmax of the scores if the classes are exclusive, else of the sigmoid of each;
-        "hinge": max(0, 1 -+ score) of each output, a linear support vector machine; "focal": cross-entropy
-        times (1 - probability of the label) ** focal_gamma [1]_; "squared_error": half the square; "absolute_error";
-        "huber": half the square up to `huber_delta`, linear beyond.
+        "cross_entropy": of the softmax of the scores if classes are exclusive, else of the sigmoid of each; "hinge":
+        max(0, 1 -+ score) of each output, as in a linear support vector machine; "focal": cross-entropy times
+        (1 - probability of the label) ** focal_gamma [1]_; "squared_error": half the square; "absolute_error"; "huber":
+        half the square up to `huber_delta`, linear beyond.
     exclusive : bool
-        Whether each row has one of several classes.
+        Whether each sample has exactly one class.
 
     References
     ----------
@@ -108,3 +109,24 @@ def huber(delta: float, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor
     errors = scores.sub_(targets)
     clipped = errors.clamp(-delta, delta)
     return (clipped * (errors - clipped / 2)).sum(1), clipped
+
+
+def accuracy(scores: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the share of samples with all labels predicted correctly: the largest score, or all above zero."""
+    exclusive = targets.ndim == 1
+    right = scores.argmax(1) == targets if exclusive else ((scores > 0) == (targets > 0.5)).all(1)
+    return right.double().mean() if weights is None else (right * weights).sum() / weights.sum()
+
+
+def r2(scores: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the coefficient of determination, averaged over the outputs.
+
+    For a constant output it is one if all predictions are correct, else zero, as in scikit-learn.
+    """
+    weight = torch.ones_like(targets[:, :1]) if weights is None else weights[:, None]
+    mean = (targets * weight).sum(0) / weight.sum()
+    unexplained = ((targets - scores).square() * weight).sum(0)
+    total = ((targets - mean).square() * weight).sum(0)
+    constant = (targets == targets[:1]).all(0)
+    scores_of_constant = (unexplained == 0).to(total.dtype)
+    return torch.where(constant, scores_of_constant, 1 - unexplained / total).mean()

@@ -33,7 +33,7 @@ from transferkit._training.network.layers import (
 from transferkit._training.network.module_layer import TrainableModule
 from transferkit._training.network.parameters import Parameter, ParameterGroup, build_buffers
 
-__all__ = ["Network", "count_operations"]
+__all__ = ["Network", "count_operations", "count_outputs"]
 
 
 class Network:
@@ -67,7 +67,6 @@ class Network:
         in_place: bool = False,
     ) -> None:
         self.device, self.dtype, self.generator = device, dtype, generator
-        self.n_outputs = _count_outputs(layers)
         shared = {id(layer.source) for layer in layers if isinstance(layer, TiedLinear)}
         parameters: dict[ParameterGroup, list[Parameter]] = {}
         linear: dict[int, TrainableLinear] = {}
@@ -87,6 +86,7 @@ class Network:
             for part, of_part in pairs:
                 parameters.setdefault(part, []).extend(of_part)
         self.batch_norms = [layer for layer in self.layers if isinstance(layer, TrainableBatchNorm)]
+        self.has_module = any(isinstance(layer, TrainableModule) for layer in self.layers)
         self.buffers = build_buffers(list(parameters.items()), device, dtype, in_place)
 
     def forward(self, x: Any, training: bool) -> Tensor:
@@ -159,7 +159,8 @@ def count_operations(layers: Sequence[Layer]) -> float:
     return 6 * float(total)
 
 
-def _count_outputs(layers: Sequence[Layer]) -> int:
+def count_outputs(layers: Sequence[Layer]) -> int:
+    """Return the number of scores per sample."""
     for layer in reversed(layers):
         if isinstance(layer, (Linear, TiedLinear)):
             return layer.weights.shape[1] if isinstance(layer, Linear) else len(layer.source.weights)

@@ -214,8 +214,9 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
             If features lie so far from zero, or one of them is so much larger than the others, that the network learns
             little of the rest.
         """
+        from transferkit._training.network.data import Examples
         from transferkit._training.network.parameters import ParameterGroup
-        from transferkit._training.network.training import Examples, train_network
+        from transferkit._training.network.training import train_network
 
         self._check_together()
         progress = FitProgress(self, self.max_iter, "epoch")
@@ -349,7 +350,7 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
         return encoder_layers(self._architecture(), self.coefs_, self.intercepts_)
 
     def _make_options(self, X, seed):
-        from transferkit._training.network.network_task import Augmentation
+        from transferkit._training.network.data import Augmentation
         from transferkit._training.network.training import TrainingOptions
 
         spread = float(np.sqrt(mean_and_variance(X)[1].mean()))

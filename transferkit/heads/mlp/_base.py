@@ -109,9 +109,9 @@ class MLPHead(KeepsSourceMixin, CallbackSupportMixin, VersionedEstimator):
                 problem, problem.rows, seed_rng, max_epochs=1, schedule_epochs=self.max_iter, **past
             )
             state = None if first else self.optimiser_state_
-            trained = self._train(start, problem.rows, options, problem, state=state, keep_state=True)
+            trained = self._train(start, problem.rows, options, problem, optimiser_state=state, is_partial=True)
         fitted = problem.attributes | read_attributes(trained.layers, trained.history, {} if first else vars(self))
-        vars(self).update(fitted, optimiser_state_=trained.state)
+        vars(self).update(fitted, optimiser_state_=trained.optimiser_state)
         if first:
             vars(self).update(init_coverage_=coverage, **read_range_test(None, self.learning_rate_init))
         return self
@@ -128,8 +128,9 @@ class MLPHead(KeepsSourceMixin, CallbackSupportMixin, VersionedEstimator):
         return make_options(self, len(training[1]), seed, loss=self.loss, **epochs, **problem.loss_options)
 
     def _train(self, start, training, options, problem, validation=None, **others):
+        from transferkit._training.network.data import Examples
         from transferkit._training.network.parameters import ParameterGroup
-        from transferkit._training.network.training import Examples, train_network
+        from transferkit._training.network.training import train_network
 
         X, targets, weights = training
         held_out = None if validation is None else Examples(*validation)

@@ -124,7 +124,7 @@ def choose_batch_size(head, n_rows, quiet=False):
 
 def make_options(head, n_rows, seed, *, loss, max_epochs, **others):
     """Return the training engine's options."""
-    from transferkit._training.network.network_task import Augmentation
+    from transferkit._training.network.data import Augmentation
     from transferkit._training.network.training import TrainingOptions
 
     whole = head.solver in WHOLE_SOLVERS

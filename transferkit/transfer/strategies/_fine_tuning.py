@@ -94,8 +94,9 @@ def _keep_used(rows, layers):
 
 def _train(rows, layers, start, task, weights, pace, settings, seed):
     """Return trained layers, and weights (n_outputs, n_features) and intercepts of the head."""
+    from transferkit._training.network.data import Examples
     from transferkit._training.network.parameters import ParameterGroup
-    from transferkit._training.network.training import Examples, TrainingOptions, train_network
+    from transferkit._training.network.training import TrainingOptions, train_network
 
     chosen = np.flatnonzero(weights > 0)
     targets = task.targets if task.n_outputs > 1 else task.targets.reshape(len(task.targets), -1).astype(np.float32)

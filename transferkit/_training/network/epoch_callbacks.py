@@ -1,4 +1,4 @@
-"""What acts on the weights after each epoch: averaging and pruning."""
+"""Epoch callbacks that change the weights: averaging and gradual pruning."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ __all__ = ["GradualPruning", "WeightAverage"]
 
 
 class WeightAverage:
-    """The mean of the weights after the epochs from `first_epoch` on (Izmailov et al. 2018).
+    """Average the weights over the epochs from `first_epoch` on (Izmailov et al. 2018).
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class WeightAverage:
         self.n_epochs = 0
 
     def end_epoch(self, epoch: int) -> None:
-        """Take the weights into the mean."""
+        """Add the weights to the mean."""
         if epoch < self.first_epoch:
             return
         self.n_epochs += 1
@@ -36,16 +36,16 @@ class WeightAverage:
             mean.lerp_(buffer.values, 1 / self.n_epochs)
 
     def apply(self) -> None:
-        """Put the mean in the place of the weights."""
+        """Replace the weights by their mean."""
         for mean, buffer in zip(self.means, self.buffers, strict=True):
             buffer.values.copy_(mean)
 
 
 class GradualPruning:
-    """The smallest weights of all layers together become zero, more of them each epoch, and stay zero.
+    """Set a growing share of the smallest weights of all layers together to zero, for good.
 
-    The share grows from nothing after epoch `begin` to `amount` at epoch `end` as 1 - (1 - t)^3 [1]_; the epochs that
-    follow fine-tune what is left.
+    The share grows from zero after epoch `begin` to `amount` at epoch `end` as 1 - (1 - t)^3 [1]_; the epochs that
+    follow fine-tune the other weights.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class GradualPruning:
         return self.amount * (1 - (1 - min(max(time, 0.0), 1.0)) ** 3)
 
     def end_epoch(self, epoch: int) -> None:
-        """Zero what is due, and keep it zero in the steps to come."""
+        """Prune weights and mask them in the steps that follow."""
         sizes = torch.cat([buffer.weights.abs().ravel() for buffer in self.buffers])
         n_zeros = int(self.share(epoch) * len(sizes))
         if n_zeros == 0:
@@ -82,6 +82,6 @@ class GradualPruning:
             begin += weights.numel()
             if buffer.mask is None:
                 buffer.mask = mask
-            else:  # a captured step reads the mask where it is
+            else:  # a captured step reads this memory
                 buffer.mask.copy_(mask)
             weights.mul_(mask)
