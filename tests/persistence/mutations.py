@@ -33,9 +33,9 @@ from transferkit import (
     WordVectorEncoder,
 )
 from transferkit.exceptions import ModelFileError
-from transferkit.persistence import _container, _state
+from transferkit.persistence import _container, _pack
 from transferkit.persistence._allowed import ALLOWED
-from transferkit.persistence._seal import compute_seals, find_places
+from transferkit.persistence._container import compute_hexdigests, find_hexdigests
 
 TEXTS = ["a matrix has rows", "rows of a matrix", "a vector has entries", "entries of a vector", "naïve Ω"] * 4
 LABELS = ["matrix", "matrix", "vector", "vector", "other"] * 4
@@ -91,15 +91,15 @@ def make_corpus(folder):
         "nmf": (NMF(2, init="nndsvda", max_iter=500).fit(X), X),
     }  # fmt: skip
     models["compressed"] = models["tfidf"]
-    corpus, smallest = [], _state._SMALLEST_DEFLATED
+    corpus, smallest = [], _pack._SMALLEST_DEFLATED
     try:
-        _state._SMALLEST_DEFLATED = 1  # these arrays are tiny
+        _pack._SMALLEST_DEFLATED = 1  # these arrays are tiny
         for name, (model, rows) in models.items():
             path = folder / f"{name}.tk"
             transferkit.save(model, path, compress=name == "compressed")
             corpus.append(Case(name, path.read_bytes(), rows, _answer(model, rows)))
     finally:
-        _state._SMALLEST_DEFLATED = smallest
+        _pack._SMALLEST_DEFLATED = smallest
     return corpus
 
 
@@ -203,19 +203,19 @@ def _split(content):
 
 def _join(header, data):
     """Write a file again, with the digest that belongs to it."""
-    seals = {"digest": "d" * 64, "signature": "0" * 64}
-    header["__metadata__"].update(seals)
+    hexdigests = {"digest": "d" * 64, "signature": "0" * 64}
+    header["__metadata__"].update(hexdigests)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     content = bytearray(len(text).to_bytes(8, "little") + text + data)
-    places = find_places(bytes(content[: 8 + len(text)]), seals)
-    digest = compute_seals(_Bytes(content), places)["digest"].encode()
+    places = find_hexdigests(bytes(content[: 8 + len(text)]), hexdigests)
+    digest = compute_hexdigests(_Bytes(content), places)["digest"].encode()
     content[places["digest"] : places["digest"] + 64] = digest
     return bytes(content)
 
 
 class _Bytes:
-    """The part of a file that compute_seals uses."""
+    """The part of a file that compute_hexdigests uses."""
 
     def __init__(self, content):
         self._content, self._place = bytes(content), 0

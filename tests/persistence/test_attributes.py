@@ -36,7 +36,7 @@ from transferkit import (
 )
 from transferkit.distributed import fit_sharded
 from transferkit.persistence._allowed import ALLOWED, is_attribute_of
-from transferkit.persistence._state import get_state
+from transferkit.persistence._pack import get_state
 from transferkit.transfer import EncoderReference
 
 TEXTS = ["a matrix has rows", "rows of a matrix", "a vector has entries", "entries of a vector", "naïve Ω"] * 4

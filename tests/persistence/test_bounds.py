@@ -186,7 +186,7 @@ def test_few_and_empty_strings_come_back(texts, dtype, tmp_path):
 @pytest.mark.parametrize("shape", [[-1], [1.0], [True], "3", None, [1 << 63], [1] * 65])
 def test_shapes_are_short_lists_of_natural_numbers(shape):
     assert _bounds.count_entries([2, 3]) == 6
-    with pytest.raises(ValueError, match="a shape must be a list"):
+    with pytest.raises(ValueError, match="a shape must be a short list"):
         _bounds.count_entries(shape)
 
 

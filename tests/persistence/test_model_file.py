@@ -311,7 +311,7 @@ def rewrite(path, change):
     ("change", "message"),
     [
         (lambda m: m.update(format=3), "has format 3, and this transferkit reads formats up to 2"),
-        (lambda m: m.update(format=None), "names no format"),
+        (lambda m: m.update(format=None), "has no format number"),
         (lambda m: m["estimators"][0].update({"class": "subprocess.Popen"}), "not among the classes that may be"),
         (lambda m: m["estimators"][0].update({"class": "sklearn.ensemble.RandomForestClassifier"}), "not among"),
         (lambda m: m["estimators"][0]["state"].update(transform="x"), "sets 'transform', which is not part"),

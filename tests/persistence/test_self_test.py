@@ -114,7 +114,7 @@ def test_text_encoders_within_other_estimators_are_compared(make_encoder, path):
 
 def test_outcome_without_a_self_test(path):
     transferkit.save(fit_words(), path)
-    assert load_with_outcome(path, verify=None)[1] == "verify=None leaves the self-test out"
+    assert load_with_outcome(path, verify=None)[1] == "verify=None skips the self-test"
     assert load_with_outcome(path, verify="full")[1] is None
 
 
@@ -134,7 +134,7 @@ def test_warning_of_a_newer_version_names_the_line_that_loads(path):
 def test_model_that_gives_nan_is_warned_of_and_not_called_damaged(path):
     model = fit_words()
     model[-1].intercept_ = model[-1].intercept_ * np.nan
-    with pytest.warns(UserWarning, match="This Pipeline gives NaN for ordinary input"):
+    with pytest.warns(UserWarning, match="This Pipeline returns NaN for ordinary input"):
         transferkit.save(model, path)
     assert np.isnan(transferkit.load(path).predict_proba(TEXTS)).all()
 

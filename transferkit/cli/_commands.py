@@ -15,7 +15,7 @@ from transferkit.cli._labels import read_labels, write_labels
 from transferkit.cli._progress import show_progress
 from transferkit.cli._text_models import load_text_model, predict_texts
 from transferkit.datasets._loaders import read_texts
-from transferkit.persistence import write_whole
+from transferkit.persistence import write_atomically
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -235,7 +235,7 @@ def _write_csv(rows, output):
     buffer = io.StringIO(newline="")
     csv.writer(buffer, lineterminator="\n").writerows(rows)
     if output:
-        with write_whole(output, "output") as temporary:
+        with write_atomically(output, "output") as temporary:
             temporary.write_bytes(buffer.getvalue().encode())
     else:
         click.echo(buffer.getvalue(), nl=False)
@@ -286,7 +286,7 @@ def convert(source, output, trust_code, trusted):
         raise ValueError(f"One of {source!r} and {output!r} must end in .joblib or .pkl, the other is the model file.")
     if writes:
         model = transferkit.load(source, verify="full", mmap=False, trusted=trusted)
-        with write_whole(output, "output") as temporary:
+        with write_atomically(output, "output") as temporary:
             joblib.dump(model, temporary)
         click.echo(
             f"{source} -> {output} ({_megabytes(output)}). Whoever loads it must trust it: joblib files are code."

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from transferkit.distributed._shards import import_parquet, is_url, open_binary, split_url
-from transferkit.persistence import write_whole
+from transferkit.persistence import write_atomically
 
 __all__ = ["PartFolder", "to_table"]
 
@@ -105,7 +105,7 @@ def _dump(origin):
 def _replace(path):
     """Open a temporary file to write, renamed to `path` when the block ends without an error, and else deleted."""
     if not is_url(path):
-        with write_whole(path, "part") as temporary, open(temporary, "wb") as file:
+        with write_atomically(path, "part") as temporary, open(temporary, "wb") as file:
             yield file
         return
     file_system, place = split_url(path)

@@ -14,7 +14,7 @@ from transferkit.exceptions import ExportError, MissingExtraError
 from transferkit.export._onnx_steps import NATIVE, Graph, append_step, make_tokeniser
 from transferkit.export._sameness import agree
 from transferkit.export._sklearn import convert, list_steps
-from transferkit.persistence import make_probe, write_whole
+from transferkit.persistence import make_probe, write_atomically
 
 _OPSET = 17
 _IR_VERSION = 9  # what runtimes of the last years read
@@ -101,7 +101,7 @@ def to_onnx(model: BaseEstimator, path: str | os.PathLike[str]) -> Callable[[Any
         return {"tokens": tokenise(X)} if tokenise is not None else {"X": np.asarray(X, dtype)}
 
     _check_agreement(model, onnxruntime, text, make_inputs)
-    with write_whole(path, "ONNX file") as temporary:
+    with write_atomically(path, "ONNX file") as temporary:
         temporary.write_bytes(text)
     return make_inputs
 

@@ -1,16 +1,35 @@
-"""Model files: arrays and plain data, no code."""
+"""Model files: estimators as arrays and plain data, without code.
+
+`save` writes a fitted estimator, `load` reads it, and `describe` reads only the description in its header.
+
+- Container (`_container`): a safetensors file, that is a JSON header and the arrays as they are in memory, with the
+  digest and the signature (HMAC) of the content. It is replaced atomically (`_atomic`) and memory-mapped for reading.
+- State: the parameters and fitted attributes of an estimator. `protocols` says how an estimator may change what is
+  written and check what was read.
+- Node: a value as JSON. `_pack` turns values into nodes and named arrays, `_unpack` turns them back into values and
+  checks each estimator before compiled code uses it.
+- Allowed (`_allowed`): the classes that any file may hold, and the attributes that it may set. Other classes and
+  functions are used only if the caller trusts them by name.
+- Budget (`_bounds`): the memory that the values of a file may take, relative to its size.
+- Probe (`_probe`): a few samples generated from the model and its output for them; comparing the output after loading
+  is the self-test.
+- Fingerprint (`_fingerprint`): a name that identifies the state of an estimator in memory.
+- `load_shared` (`_shared`) loads a file once per process, and `reads_files` (`_file_input`) finds models that open
+  files named by their input.
+- `vectors` holds the formats of word vectors of other packages.
+"""
 
 from typing import TYPE_CHECKING
 
 from transferkit._lazy import import_when_asked
 
 if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
+    from transferkit.persistence._atomic import write_atomically
     from transferkit.persistence._describe import ModelDescription, describe
     from transferkit.persistence._file_input import reads_files
     from transferkit.persistence._fingerprint import fingerprint, forget_fingerprint
     from transferkit.persistence._model_file import load, load_with_outcome, save
     from transferkit.persistence._probe import make_probe
-    from transferkit.persistence._replacing import write_whole
     from transferkit.persistence._shared import load_shared
     from transferkit.persistence.vectors._files import read_vectors
 
@@ -28,7 +47,7 @@ __getattr__, __dir__ = import_when_asked(
         "read_vectors": ".vectors._files",
         "reads_files": "._file_input",
         "save": "._model_file",
-        "write_whole": "._replacing",
+        "write_atomically": "._atomic",
     },
 )
 
@@ -44,5 +63,5 @@ __all__ = [
     "read_vectors",
     "reads_files",
     "save",
-    "write_whole",
+    "write_atomically",
 ]

@@ -1,10 +1,22 @@
-"""The classes that a model file may hold, and the functions that it may name."""
+"""The classes that a model file may hold, the attributes that it may set, and the functions that it may name."""
 
 import importlib
 from functools import lru_cache
 from inspect import signature
 
 from transferkit.exceptions import ModelFileError
+
+__all__ = [
+    "ALLOWED",
+    "PATH_PARAMETERS",
+    "SESSION_ATTRIBUTES",
+    "Trusted",
+    "class_of_name",
+    "full_name",
+    "is_attribute_of",
+    "is_function",
+    "name_of_class",
+]
 
 ALLOWED = {
     "transferkit.adaptation": (
@@ -78,7 +90,14 @@ ALLOWED = {
     "sklearn.svm": ("LinearSVC", "LinearSVR"),
 }
 
-# What functions of scikit-learn and fit_sharded, and not the classes' own code, set on any estimator.
+# Parameters of this package's classes that may be a path in Python. A file must not hold paths: they would choose which
+# other files are opened, and those that end in .joblib or .pkl are code.
+PATH_PARAMETERS = ("source", "encoder", "prior")
+# Attributes of the current session, which no file holds: callbacks, metadata routing requests, versions.
+SESSION_ATTRIBUTES = frozenset(
+    {"_sklearn_version", "_transferkit_version", "_skl_callbacks", "_parent_callback_ctx", "_metadata_request"}
+)
+# Attributes that functions of scikit-learn and fit_sharded set on any estimator.
 _SET_ON_ANY = frozenset(
     {"n_features_in_", "feature_names_in_", "_sklearn_output_config", "n_shards_", "skipped_shards_"}
 )
@@ -127,6 +146,23 @@ _OTHER_ATTRIBUTES = {
 }
 
 
+def name_of_class(cls):
+    """Return the public name of an allowed class, or None for any other."""
+    for module, names in ALLOWED.items():
+        same_root = cls.__module__.startswith(module.split(".")[0] + ".")
+        if same_root and cls.__name__ in names and getattr(importlib.import_module(module), cls.__name__) is cls:
+            return f"{module}.{cls.__name__}"
+    return None
+
+
+def class_of_name(name):
+    """Return the allowed class of this public name, or None."""
+    module, _, class_name = str(name).rpartition(".")
+    if class_name not in ALLOWED.get(module, ()):
+        return None
+    return getattr(importlib.import_module(module), class_name)
+
+
 def is_attribute_of(cls, name):
     """Return whether a model file may set an attribute of a class.
 
@@ -160,7 +196,7 @@ def _listed_attributes(cls):
 
 
 class Trusted:
-    """The classes that a caller trusts beside those above, and functions.
+    """The classes and functions that a caller trusts beside the allowed classes.
 
     Parameters
     ----------
@@ -180,15 +216,15 @@ class Trusted:
 
     @property
     def all_names(self):
-        """What the caller listed, as a frozenset of str."""
+        """The listed names, as a frozenset of str."""
         return frozenset(self._names)
 
-    def names(self, name):
+    def includes(self, name):
         """Return whether the caller listed this name."""
         return name in self._names
 
     def class_of(self, name):
-        """Return the class of that name if the caller listed it, else None; only listed names are imported."""
+        """Return the class of this name if the caller listed it, else None; only listed names are imported."""
         if name not in self._names:
             return None
         found = _import(name, "class")
@@ -197,7 +233,7 @@ class Trusted:
         return found
 
     def function_of(self, name):
-        """Return the function of that name if the caller listed it, else None; only listed names are imported."""
+        """Return the function of this name if the caller listed it, else None; only listed names are imported."""
         if name not in self._names:
             return None
         found = _import(name, "function")
@@ -210,7 +246,7 @@ class Trusted:
         return self._find_name(cls, self.class_of)
 
     def name_of_function(self, function):
-        """Return the name under which the caller listed a function, and that imports this very object, or None."""
+        """Return the name under which the caller listed a function and which imports this very object, or None."""
         return self._find_name(function, self.function_of)
 
     def _find_name(self, value, import_name):
@@ -219,12 +255,12 @@ class Trusted:
 
 
 def is_function(value):
-    """Return whether a value is a function by name: of Python, compiled, or one of NumPy's kinds."""
+    """Return whether a value is a function with a name: a Python function, a compiled one, or a ufunc."""
     return callable(value) and not isinstance(value, type) and isinstance(getattr(value, "__name__", None), str)
 
 
 def full_name(value):
-    """Return the import path of a class or function, as it says itself."""
+    """Return the import path of a class or function, from its own attributes."""
     return f"{value.__module__}.{getattr(value, '__qualname__', value.__name__)}"
 
 
@@ -238,20 +274,3 @@ def _import(name, kind):
         return getattr(importlib.import_module(module), last)
     except (ImportError, AttributeError, ValueError) as error:
         raise ModelFileError(f"The trusted {kind} {name!r} cannot be imported: {error}.") from error
-
-
-def name_of_class(cls):
-    """Return the public name of an allowed class, or None for any other."""
-    for module, names in ALLOWED.items():
-        same_root = cls.__module__.startswith(module.split(".")[0] + ".")
-        if same_root and cls.__name__ in names and getattr(importlib.import_module(module), cls.__name__) is cls:
-            return f"{module}.{cls.__name__}"
-    return None
-
-
-def class_of_name(name):
-    """Return the allowed class of that public name, or None."""
-    module, _, class_name = str(name).rpartition(".")
-    if class_name not in ALLOWED.get(module, ()):
-        return None
-    return getattr(importlib.import_module(module), class_name)

@@ -1,4 +1,4 @@
-"""What a model file holds, read from its header alone."""
+"""The description of a model file, read from its header alone."""
 
 import dataclasses
 import os
@@ -9,10 +9,12 @@ from transferkit.exceptions import ModelFileError
 from transferkit.persistence._container import is_signed, open_container, read_header
 from transferkit.persistence._model_file import check_format
 
+__all__ = ["ModelDescription", "describe"]
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelDescription:
-    """What a model file says about itself.
+    """The contents of a model file as its header describes them.
 
     Parameters
     ----------
@@ -21,7 +23,7 @@ class ModelDescription:
     class_name : str
         Class of the estimator.
     parameters : dict of str to str
-        Its parameters, as Python would print them.
+        Its parameters, as Python prints them.
     changed : list of str
         Names of the parameters that differ from their defaults.
     classes : list of str or None
@@ -43,11 +45,11 @@ class ModelDescription:
     versions : dict of str to str
         Versions of Python and packages that wrote it.
     card : dict
-        What the author attached with ``save(..., card=...)``.
+        Information that the author attached with ``save(..., card=...)``.
     digest : str
-        SHA-256 of the file (its digest and signature counted as zeros): names the model.
+        SHA-256 of the file (its digest and signature counted as zeros); it identifies the model.
     signed : bool
-        Whether it carries a signature; ``load(..., verify_key=...)`` checks whose.
+        Whether it carries a signature; ``load(..., verify_key=...)`` checks it.
     """
 
     path: str
@@ -83,7 +85,7 @@ class ModelDescription:
         return f'<table class="transferkit-model">{rows}</table>'
 
     def _lines(self):
-        """Return what is shown, by name."""
+        """Return the lines to show, by name."""
         classes = ", ".join(self.classes or ()) + (
             ", ..." if self.classes and self.n_classes > len(self.classes) else ""
         )
@@ -103,7 +105,7 @@ class ModelDescription:
 
 
 def describe(path: str | os.PathLike[str]) -> ModelDescription:
-    """Return what a model file holds, without loading it.
+    """Describe a model file without loading it.
 
     Parameters
     ----------
@@ -118,7 +120,7 @@ def describe(path: str | os.PathLike[str]) -> ModelDescription:
     Raises
     ------
     ModelFileError
-        If the file is missing, damaged, foreign or newer than this version of transferkit can read.
+        If the file is missing, damaged, not a model file, or newer than this version of transferkit can read.
     """
     with open_container(path) as file:
         header = read_header(file)
@@ -141,7 +143,7 @@ def describe(path: str | os.PathLike[str]) -> ModelDescription:
             created=metadata["created"],
             versions=metadata["versions"],
             card=metadata["card"],
-            digest=header.seals["digest"],
+            digest=header.hexdigests["digest"],
             signed=is_signed(header),
         )
     except (KeyError, TypeError) as error:

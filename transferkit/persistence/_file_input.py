@@ -1,24 +1,28 @@
-"""Models whose input names files: predicting for others would open whatever these name."""
+"""Models that read the files named by their input: whoever sends input to them chooses the files."""
 
 import functools
 from types import MethodType, ModuleType
 
 import numpy as np
 
+from transferkit.persistence._unpack import has_file_input
+
+__all__ = ["reads_files"]
+
 
 def reads_files(model) -> bool:
-    """Return whether predicting with a model reads files that its input names.
+    """Return whether predicting with a model reads files named by its input.
 
     Parameters
     ----------
     model : estimator
-        Of any class, from wherever it was loaded; estimators and other objects inside it are looked at as well.
+        A model of any class and origin; estimators and other objects inside it are examined as well.
 
     Returns
     -------
     reads : bool
-        True where a part takes ``input="filename"`` or ``input="file"``, as TfidfEncoder and scikit-learn's text
-        vectorizers may.
+        True if a part has ``input="filename"`` or ``input="file"``, parameters of TfidfEncoder and scikit-learn's text
+        vectorizers.
     """
     seen, waiting = set(), [model]
     while waiting:
@@ -30,23 +34,6 @@ def reads_files(model) -> bool:
             return True
         waiting += _parts_of(value)
     return False
-
-
-def has_file_input(state):
-    """Return whether the attributes of one estimator say that its input names files.
-
-    Parameters
-    ----------
-    state : dict of str to object
-        Parameters and fitted attributes.
-
-    Returns
-    -------
-    has : bool
-        Also where `input` is an array, which compares equal to what it holds.
-    """
-    kind = state.get("input")
-    return isinstance(kind, np.ndarray) or (isinstance(kind, str) and kind in ("filename", "file"))
 
 
 def _attributes_of(value):

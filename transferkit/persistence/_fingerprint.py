@@ -1,4 +1,4 @@
-"""Names for what an estimator has learned."""
+"""Names that identify the parameters and fitted state of an estimator."""
 
 import pickle
 from uuid import uuid4
@@ -7,23 +7,25 @@ from weakref import WeakKeyDictionary
 import joblib
 from sklearn.base import BaseEstimator
 
-_known: WeakKeyDictionary = WeakKeyDictionary()  # estimator -> (the values it is made of, fingerprint)
+__all__ = ["fingerprint", "forget_fingerprint", "remember_fingerprint"]
+
+_known: WeakKeyDictionary = WeakKeyDictionary()  # estimator -> (its attribute values, fingerprint)
 
 
 def fingerprint(estimator):
-    """Return a name for an estimator's parameters and fitted state.
+    """Return a name that identifies an estimator's parameters and fitted state.
 
     Parameters
     ----------
     estimator : estimator
-        Any fitted estimator. One that cannot be pickled (it holds a lambda, say) gets a name of its own, which
-        no copy of it shares.
+        Any fitted estimator. One that cannot be pickled (because it holds a lambda, for example) gets a unique name,
+        which no copy of it shares.
 
     Returns
     -------
     name : str
-        Equal for equal state; computed again only when an attribute of the estimator, or of one inside it, was
-        set since. (Arrays changed in place go unnoticed: fit and partial_fit must set new ones.)
+        Equal for equal state; recomputed only if an attribute of the estimator, or of one inside it, was set since.
+        (Arrays changed in place go unnoticed: fit and partial_fit must set new ones.)
     """
     leaves = list(_leaves(estimator))
     known = _known.get(estimator)
@@ -33,24 +35,24 @@ def fingerprint(estimator):
 
 
 def remember_fingerprint(estimator, name):
-    """Name an estimator whose state is known otherwise, so that it need not be read: it comes from that file."""
+    """Set the name of an estimator whose state is identified by its file, so that the state need not be read."""
     _known[estimator] = (list(_leaves(estimator)), name)
 
 
 def forget_fingerprint(estimator):
-    """Compute the name of an estimator again when it is next asked for."""
+    """Recompute the name of an estimator when it is next requested."""
     _known.pop(estimator, None)
 
 
 def _name(estimator):
     try:
         return joblib.hash(estimator)
-    except (pickle.PicklingError, AttributeError, TypeError):  # which one depends on what is in it
+    except (pickle.PicklingError, AttributeError, TypeError):  # which one depends on its attributes
         return uuid4().hex
 
 
 def _leaves(value):
-    """Yield the values that an estimator is made of, those of inner estimators included."""
+    """Yield the attribute values of an estimator and of the estimators inside it."""
     if isinstance(value, BaseEstimator):
         for item in vars(value).values():
             yield from _leaves(item)

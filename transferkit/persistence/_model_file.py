@@ -1,4 +1,4 @@
-"""Save and load: an estimator as a file without code."""
+"""Save and load: an estimator as a file that holds no code."""
 
 import datetime
 import inspect
@@ -19,15 +19,24 @@ from sklearn.utils.validation import check_is_fitted
 from transferkit.exceptions import ModelFileError, ModelVersionWarning
 from transferkit.persistence._allowed import Trusted, full_name, is_function
 from transferkit.persistence._bounds import Budget
-from transferkit.persistence._container import check_seals, open_container, read_arrays, read_header, write_container
+from transferkit.persistence._container import (
+    check_hexdigests,
+    open_container,
+    read_arrays,
+    read_header,
+    write_container,
+)
 from transferkit.persistence._fingerprint import remember_fingerprint
+from transferkit.persistence._pack import Packer, get_state
 from transferkit.persistence._probe import agrees_with_probe, find_reason_not_to_run, gives_nan, make_probe
-from transferkit.persistence._state import Packer, Unpacker, get_state
+from transferkit.persistence._unpack import Unpacker
 from transferkit.persistence.protocols import DescribesParameters
+
+__all__ = ["FORMAT", "check_format", "load", "load_with_outcome", "save"]
 
 FORMAT = 2
 _PACKAGES = ("transferkit", "scikit-learn", "numpy", "scipy")
-_LARGEST_LIST = 200  # classes beyond that are counted in the summary, not listed
+_MOST_LISTED = 200  # classes listed in the summary; the others are only counted
 
 
 def save(
@@ -44,23 +53,24 @@ def save(
     Parameters
     ----------
     estimator : estimator
-        A fitted estimator of transferkit, or one of scikit-learn's whose state is plain arrays (linear models,
-        scalers, PCA, naive Bayes ...), or a Pipeline or FeatureUnion of these.
+        A fitted estimator of transferkit, or one of scikit-learn's whose state is plain arrays (such as linear models,
+        scalers, PCA and naive Bayes), or a Pipeline or FeatureUnion of these.
     path : str or path
-        Name of the file, by convention ending in ``.tk``. A file of that name is replaced as a whole: after a crash or
-        on a full disk the old file is still there. The new one has the mode of the old one. A link stays a link, and
-        its target is replaced; into devices and pipes the content is copied.
+        Name of the file, by convention ending in ``.tk``. An existing file is replaced atomically: after a crash or on
+        a full disk the old file is still there. The new file has the mode of the old one. A symbolic link remains a
+        link, and its target is replaced; content for devices and pipes is copied into them.
     card : dict, default=None
-        Whatever should be known about the model, as JSON data: metrics, notes, licence. `describe` shows it.
+        Information about the model as JSON data, such as metrics, notes and licence. `describe` shows it.
     sign_key : bytes, default=None
-        Secret with which the file is signed (HMAC-SHA256), for ``load(path, verify_key=...)``.
+        Secret key to sign the file with (HMAC-SHA256), for ``load(path, verify_key=...)``.
     trusted : list of str, class or function, default=None
         Other classes that the file may hold, such as your own transformer: "my_package.MyTransformer". Their
         attributes must be plain data; their code is not in the file. Also functions at the top level of a module, such
-        as a tokenizer: "my_package.cut"; the file holds their import path. Whoever loads it must name them, too.
+        as a tokenizer: "my_package.cut"; the file holds their import path. Whoever loads the file must list them, too.
     compress : bool, default=False
-        Deflate arrays of whole numbers, such as the spelling of terms: a file half a megabyte smaller for each 100,000
-        terms, which loads some milliseconds later and whose terms processes do not share. Weights stay as they are.
+        Compress arrays of integers, such as the text of the vocabulary. The file is half a megabyte smaller per 100,000
+        terms, loads some milliseconds slower, and its vocabulary is not shared by processes. Weights are not
+        compressed.
 
     Raises
     ------
@@ -69,20 +79,20 @@ def save(
     NotFittedError
         If the estimator is not fitted.
     ModelFileError
-        If it holds something other than plain data, such as a tree or a function that is not trusted or cannot be
-        imported (a lambda, a functools.partial, a function of ``__main__``); the place is named.
+        If it holds something other than plain data, such as a tree, or a function that is not trusted or cannot be
+        imported (a lambda, a functools.partial, a function of ``__main__``). The message names the attribute.
     OSError
         If the file cannot be written.
 
     Warns
     -----
     UserWarning
-        If the estimator gives NaN for rows of ordinary numbers, or for texts of its own terms.
+        If the estimator returns NaN for rows of ordinary numbers, or for texts made of its own terms.
 
     See Also
     --------
     load : Read the file.
-    describe : What a file holds, without loading it.
+    describe : Describe a file without loading it.
 
     Examples
     --------
@@ -109,8 +119,8 @@ def save(
     probe = make_probe(estimator)
     if probe is not None and gives_nan(probe):
         warnings.warn(
-            f"This {type(estimator).__name__} gives NaN for ordinary input. It is saved as it is; its weights or its "
-            "training data probably hold NaN.",
+            f"This {type(estimator).__name__} returns NaN for ordinary input. It is saved as it is; its weights or its "
+            "training data probably contain NaN.",
             stacklevel=2,
         )
     metadata = {
@@ -144,21 +154,21 @@ def load(
         A file written by :func:`save`.
     trusted : list of str, class or function, default=None
         Other classes that the file may hold, such as "my_package.MyTransformer", and functions that it may name, such
-        as "my_package.cut". They are imported, which runs the code of their modules, and using the model runs them, as
-        the self-test does; so name only code that you would run anyway. No constructor runs in loading, and the file
-        sets no attribute that a class itself defines, such as a method.
+        as "my_package.cut". Importing them runs the code of their modules, and using the model runs theirs, as does the
+        self-test; so list only code that you would run anyway. No constructor runs during loading, and the file cannot
+        set an attribute that a class itself defines, such as a method.
     mmap : bool, default=True
-        Map the arrays from the file, read-only: they load when they are touched, and processes share them.
+        Memory-map the arrays, read-only: they are read from the file on first access, and processes share them.
         Otherwise they are read into memory.
     verify : {"probe", "full", None}, default="probe"
-        "probe" compares what the model returns for a few stored rows with what it returned when it was saved, unless
-        the file could make that endless (docs/model-files.md lists when); "full" also compares every byte with the
-        stored digest, which reads the whole file.
+        "probe" runs the self-test: it compares the model's output for a few stored samples with the output stored when
+        the model was saved, unless the file could make that run endlessly (docs/model-files.md lists the cases). "full"
+        also compares every byte with the stored digest, which reads the whole file.
     verify_key : bytes, default=None
-        Refuse the file unless it was signed with this secret; reads the whole file.
+        Raise an error unless the file was signed with this secret key; reads the whole file.
     allow_file_input : bool, default=False
-        Load models whose input names files, such as ``TfidfEncoder(input="filename")``. Whoever sends texts to such a
-        model chooses which files of this machine it reads, so allow it only where all input is your own.
+        Load models that read the files named by their input, such as ``TfidfEncoder(input="filename")``. Whoever sends
+        texts to such a model chooses which files of this machine it reads, so allow it only if all input is your own.
 
     Returns
     -------
@@ -168,9 +178,9 @@ def load(
     Raises
     ------
     ModelFileError
-        If the file is missing, damaged, foreign, newer than this version of transferkit can read, holds a class
-        that may not be loaded, reads files that its input names, is not signed with `verify_key`, or gives other
-        results than when it was saved.
+        If the file is missing, damaged, not a model file, newer than this version of transferkit can read, holds a
+        class that may not be loaded, reads files named by its input, is not signed with `verify_key`, or fails the
+        self-test.
 
     Warns
     -----
@@ -188,33 +198,33 @@ def load(
 def load_with_outcome(
     path, *, trusted=None, mmap=True, verify="probe", verify_key=None, allow_file_input=False, stacklevel=3
 ):
-    """Load as `load` does, and return whether the self-test ran.
+    """Load a model as `load` does, and return whether the self-test ran.
 
     Parameters
     ----------
     path, trusted, mmap, verify, verify_key, allow_file_input
         As in :func:`load`.
     stacklevel : int, default=3
-        Of the warnings, as this function's helpers see it.
+        Stack level of the warnings, counted from the functions that this one calls.
 
     Returns
     -------
     estimator : estimator
         The fitted estimator.
     not_compared : str or None
-        Why the model's output was not compared with that of the day it was saved; None where it was, and agreed.
+        The reason why the self-test was not run; None if it was run and passed.
     """
     if verify not in ("probe", "full", None):
         raise ValueError(f"The 'verify' parameter of load must be 'probe', 'full' or None. Got {verify!r} instead.")
     _check_key(verify_key, "verify_key of load")
     trusted_classes = Trusted(trusted, "load")
-    with open_container(path) as file:  # once: a file that is replaced meanwhile must not be mixed with its successor
+    with open_container(path) as file:  # once: a file that is replaced meanwhile must not be mixed with its replacement
         header = read_header(file)
         metadata = header.metadata
         check_format(path, metadata)
         _warn_if_newer(path, metadata, stacklevel)
         if verify == "full" or verify_key is not None:
-            check_seals(file, header, digest=verify == "full", key=verify_key)
+            check_hexdigests(file, header, digest=verify == "full", key=verify_key)
         arrays = read_arrays(file, header, mmap=mmap)
         status = os.fstat(file.fileno())
     try:
@@ -224,7 +234,7 @@ def load_with_outcome(
         estimator = unpacker.unpack(metadata["root"])
         if not isinstance(estimator, BaseEstimator):
             raise ValueError(f"its root is a {type(estimator).__name__}")
-        for index, inner in enumerate(unpacker.estimators):  # a large model must not be read only to be named
+        for index, inner in enumerate(unpacker.estimators):  # so that a large model is not read to compute its name
             where = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size, index)
             if isinstance(inner, BaseEstimator):
                 remember_fingerprint(inner, "file {}:{}:{}:{} estimator {}".format(*where))
@@ -236,8 +246,8 @@ def load_with_outcome(
     not_compared = _find_reason_not_to_compare(verify, probe, unpacker.estimators)
     if not_compared is None and not _passes(estimator, probe):
         raise ModelFileError(
-            f"The model in {os.fspath(path)!r} gives other results than when it was saved: the file is damaged, or the "
-            f"installed versions differ too much from {metadata.get('versions')}. "
+            f"The model in {os.fspath(path)!r} fails its self-test: it gives other results than when it was saved. The "
+            f"file is damaged, or the installed versions differ too much from {metadata.get('versions')}. "
             "load(path, verify=None) loads it anyway."
         )
     return estimator, not_compared
@@ -247,7 +257,7 @@ def check_format(path, metadata):
     """Raise ModelFileError unless this version of transferkit reads the file's format."""
     number = metadata.get("format") if isinstance(metadata, dict) else None
     if type(number) is not int or number < 1:
-        raise ModelFileError(f"The model file {os.fspath(path)!r} is damaged: it names no format.")
+        raise ModelFileError(f"The model file {os.fspath(path)!r} is damaged: it has no format number.")
     if number > FORMAT:
         raise ModelFileError(
             f"The model file {os.fspath(path)!r} has format {number}, and this transferkit reads formats up to "
@@ -256,13 +266,13 @@ def check_format(path, metadata):
 
 
 def _warn_if_newer(path, metadata, stacklevel):
-    """Warn when the file comes from a scikit-learn whose models this one may read wrongly."""
+    """Warn if the file was written with a newer scikit-learn, whose models the installed one may misread."""
     versions = metadata.get("versions")
     written = str(versions.get("scikit-learn")).partition(".")[0] if isinstance(versions, dict) else ""
     if written.isdecimal() and int(written[:9]) > int(sklearn.__version__.partition(".")[0]):
         warnings.warn(
             f"The model file {os.fspath(path)!r} was written with scikit-learn {versions['scikit-learn']}, "
-            f"and {sklearn.__version__} is installed, which may read it wrongly. Upgrade: "
+            f"and {sklearn.__version__} is installed, which may misread it. Upgrade: "
             "pip install --upgrade scikit-learn.",
             ModelVersionWarning,
             stacklevel=stacklevel,
@@ -285,9 +295,9 @@ def _check_key(key, name):
 
 def _find_reason_not_to_compare(verify, probe, estimators):
     if verify is None:
-        return "verify=None leaves the self-test out"
+        return "verify=None skips the self-test"
     if probe is None:
-        return "the file holds no self-test, because no rows could be made for the model when it was saved"
+        return "the file holds no self-test, because no samples could be generated for the model when it was saved"
     return next(filter(None, map(find_reason_not_to_run, estimators)), None)
 
 
@@ -295,12 +305,12 @@ def _passes(estimator, probe):
     try:
         with joblib.parallel_config("sequential"):  # a file must not choose how many processes are started
             return agrees_with_probe(estimator, probe)
-    except Exception:  # whatever a damaged model does when it is used, it is damaged
+    except Exception:  # a damaged model may raise anything
         return False
 
 
 def _summarise(estimator):
-    """Return what describe shows: parameters as text, classes, number of features."""
+    """Return the summary that `describe` shows: parameters as text, classes, number of features."""
     state, signature = get_state(estimator), inspect.signature(type(estimator))
     texts = estimator.describe_parameters() if isinstance(estimator, DescribesParameters) else {}
     parameters = {name: texts.get(name) or _show(state[name]) for name in signature.parameters if name in state}
@@ -311,17 +321,17 @@ def _summarise(estimator):
         "parameters": parameters,
         "changed": [name for name, text in parameters.items() if text != _show(signature.parameters[name].default)],
         "n_classes": None if classes is None else len(classes),
-        "classes": None if classes is None else [str(label) for label in classes[:_LARGEST_LIST]],
+        "classes": None if classes is None else [str(label) for label in classes[:_MOST_LISTED]],
         "n_features_in": None if n_features is None else int(n_features),
     }
 
 
 class _Names(reprlib.Repr):
-    """Short texts; inner estimators by name alone, because their own parameters may name the user's files."""
+    """Short representations; of inner estimators only the class name, as their parameters may name the user's files."""
 
     def repr_instance(self, x, level):
         if is_function(x):
-            return full_name(x)  # and not its address
+            return full_name(x)  # without its address
         return f"{type(x).__name__}(...)" if isinstance(x, BaseEstimator) else super().repr_instance(x, level)
 
 

@@ -1,4 +1,4 @@
-"""A few rows made from the model itself, and what it said to them when it was saved."""
+"""The self-test of a model file: a few samples generated from the model, and its output for them when it was saved."""
 
 import contextlib
 import re
@@ -9,34 +9,36 @@ from sklearn.utils import get_tags
 
 from transferkit.persistence._allowed import is_function
 
+__all__ = ["agrees_with_probe", "find_reason_not_to_run", "gives_nan", "make_probe"]
+
 _METHODS = ("predict_proba", "decision_function", "transform", "predict")
-_N_ROWS = 3
+_N_SAMPLES = 3
 _N_TERMS = 24
 _FEW_ITERATIONS = 10_000
 _DEFAULT_PATTERN = r"(?u)\b\w\w+\b"  # of every text encoder
-# One repetition, after which nothing can fail, so no text is read twice: \w+, \S+, the default and what is like it.
+# One repetition, after which no match can fail, so that no text is scanned twice: \w+, \S+, the default and the like.
 _HARMLESS_PATTERN = re.compile(r"(\(\?u\))?(\\b)?(\\[wS]){0,9}(\\w\+(\\b)?|\\S\+)")
 
 
 def make_probe(estimator):
-    """Return {"X", "method", "output"} of a fitted estimator, or None where no rows can be made for it.
+    """Return {"X", "method", "output"} of a fitted estimator, or None if no samples can be generated for it.
 
-    Texts are made of terms of the model's own vocabulary and numbers from a formula: nothing of the user's data.
+    Texts consist of terms of the model's own vocabulary, and numbers come from a formula: no data of the user is used.
     """
     method = next((method for method in _METHODS if hasattr(estimator, method)), None)
-    X = _make_rows(estimator)
+    X = _make_samples(estimator)
     if X is None or method is None:
         return None
-    for rows in [X] if isinstance(X, list) else [X, X.astype(np.float64)]:  # NMF takes rows of its own type alone
-        with contextlib.suppress(TypeError, ValueError, OSError):  # takes other input than its tags say, such as files
+    for rows in [X] if isinstance(X, list) else [X, X.astype(np.float64)]:  # NMF accepts only its own dtype
+        with contextlib.suppress(TypeError, ValueError, OSError):  # its input is not what its tags say, such as files
             return {"X": rows, "method": method, "output": getattr(estimator, method)(rows)}
     return None
 
 
 def find_reason_not_to_run(estimator):
-    """Return why a self-test that uses the estimator is not run, or None where nothing speaks against it.
+    """Return the reason why a self-test that uses the estimator must not run, or None.
 
-    A file must not choose how long loading takes, or what it opens. It could with regular expressions (some take
+    A file must not choose how long loading takes, or which files it opens. It could with regular expressions (some take
     forever on short texts), solvers that iterate in `transform`, names of files as input, and networks.
     """
     state, name = vars(estimator), type(estimator).__name__
@@ -45,7 +47,9 @@ def find_reason_not_to_run(estimator):
     if name == "NMF" and not (type(estimator.max_iter) is int and estimator.max_iter <= _FEW_ITERATIONS):
         return f"the model holds an NMF that may iterate more than {_FEW_ITERATIONS:,} times"
     pattern, kind = state.get("token_pattern", _DEFAULT_PATTERN), state.get("input", "content")
-    if is_function(state.get("tokenizer")) or is_function(state.get("analyzer")):  # of the caller, instead of a pattern
+    if is_function(state.get("tokenizer")) or is_function(
+        state.get("analyzer")
+    ):  # trusted, and used instead of a pattern
         pattern = _DEFAULT_PATTERN
     if type(pattern) is not str or not _HARMLESS_PATTERN.fullmatch(pattern):
         return f"the model holds a {name} with a token_pattern of its own, which could take forever"
@@ -55,39 +59,39 @@ def find_reason_not_to_run(estimator):
 
 
 def agrees_with_probe(estimator, probe):
-    """Return whether the estimator still gives the output it gave when it was saved."""
+    """Return whether the estimator's output is the one that was stored with it."""
     output, expected = getattr(estimator, probe["method"])(probe["X"]), probe["output"]
     if getattr(output, "shape", None) != getattr(expected, "shape", None):
         return False
     output, expected = (value.toarray() if hasattr(value, "toarray") else value for value in (output, expected))
     if np.asarray(expected).dtype.kind != "f":
         return np.array_equal(output, expected)
-    # other processors and BLAS builds round otherwise; damage is larger
+    # other processors and BLAS builds round differently; damage is larger
     scale = np.abs(expected[np.isfinite(expected)]).max(initial=1e-30)
     return np.allclose(output, expected, rtol=1e-3, atol=1e-4 * scale, equal_nan=True)
 
 
 def gives_nan(probe):
-    """Return whether the model answered with NaN."""
+    """Return whether the stored output contains NaN."""
     output = probe["output"]
     output = np.asarray(output.data if hasattr(output, "toarray") else output)
     return output.dtype.kind == "f" and bool(np.isnan(output).any())
 
 
-def _make_rows(estimator):
+def _make_samples(estimator):
     if _takes_texts(estimator):
         terms = list(_find_vocabulary(estimator) or ())
         chosen = terms[:: max(1, len(terms) // _N_TERMS)][:_N_TERMS]
-        return [" ".join(chosen[start::_N_ROWS]) for start in range(_N_ROWS)] if chosen else None
+        return [" ".join(chosen[start::_N_SAMPLES]) for start in range(_N_SAMPLES)] if chosen else None
     n_features = getattr(estimator, "n_features_in_", None)
     if n_features is None or hasattr(estimator, "feature_names_in_"):
         return None
-    rows, columns = np.mgrid[1 : _N_ROWS + 1, 1 : n_features + 1]
+    rows, columns = np.mgrid[1 : _N_SAMPLES + 1, 1 : n_features + 1]
     return (rows * columns * 2654435761 % 1024 / 1024).astype(np.float32)
 
 
 def _takes_texts(estimator):
-    """Return whether an estimator takes texts; Pipelines and FeatureUnions do not pass that tag on."""
+    """Return whether an estimator takes texts; Pipelines and FeatureUnions do not propagate that tag."""
     if not isinstance(estimator, BaseEstimator):  # "drop", "passthrough"
         return False
     if get_tags(estimator).input_tags.string:

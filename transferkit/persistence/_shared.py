@@ -1,4 +1,4 @@
-"""Loaded files that a process shares."""
+"""Models that are loaded once per process."""
 
 import os
 from collections import OrderedDict
@@ -11,31 +11,33 @@ from transferkit.exceptions import ModelFileError
 from transferkit.persistence._allowed import Trusted
 from transferkit.persistence._model_file import load
 
+__all__ = ["load_shared"]
+
 _MOST_FILES = 16
 _loaded: OrderedDict = OrderedDict()
 _lock = Lock()
 
 
 def load_shared(path, trusted=None):
-    """Return the estimator in a file, loaded once a process for as long as the file stays the same.
+    """Return the estimator in a file, which is loaded once per process as long as the file does not change.
 
     Parameters
     ----------
     path : str or path
-        A model file; names ending in ``.joblib``, ``.pkl`` or ``.pickle`` are loaded by joblib, which runs their code.
+        A model file. Files ending in ``.joblib``, ``.pkl`` or ``.pickle`` are loaded by joblib, which runs their code.
     trusted : list of str, class or function, default=None
-        Other classes, functions and sentence models that a model file may name, as in :func:`transferkit.load`. What
-        one caller trusts is not handed to another: a file is loaded once for each such list.
+        Other classes, functions and sentence models that a model file may name, as in :func:`transferkit.load`. A
+        file is loaded once per such list: the trust of one caller does not extend to another.
 
     Returns
     -------
     estimator : estimator
-        The one object that all callers share.
+        The same object for all callers.
 
     Raises
     ------
     ModelFileError
-        If the file is missing, damaged or foreign, or names what is not trusted.
+        If the file is missing, damaged or not a model file, or names something that is not trusted.
     """
     path = Path(path)
     names = Trusted(trusted, "load").all_names

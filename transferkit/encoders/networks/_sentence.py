@@ -228,7 +228,7 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         """
         if type(self.model) is not str:
             raise ValueError("the model of a SentenceEncoder is missing")
-        if not trusted.names(self.model):
+        if not trusted.includes(self.model):
             raise ModelFileError(
                 f"The model file uses the sentence model {self.model!r}, which is not in it and would be loaded from "
                 f"there. If you trust it, name it: {how_to_trust(self.model)}."

@@ -1,4 +1,4 @@
-"""Files that are replaced whole: whoever looks finds the old content or the new, never half of one."""
+"""Files that are replaced atomically: readers see the old content or the new, never a part."""
 
 import contextlib
 import os
@@ -9,24 +9,27 @@ import sys
 import tempfile
 from pathlib import Path
 
-_LONGEST_PREFIX = 40  # characters of the name that a temporary file is recognised by; names have 255 bytes at most
+__all__ = ["write_atomically"]
+
+_LONGEST_PREFIX = 40  # characters of the file's name in that of the temporary file; names have at most 255 bytes
+_MOST_LINKS = 40  # symbolic links that operating systems follow
 
 
 @contextlib.contextmanager
-def write_whole(path, what="file"):
-    """Give the name of a temporary file to write, which takes the place of `path` when the block ends without an error.
+def write_atomically(path, what="file"):
+    """Return a context manager with a temporary file to write, which replaces `path` if the block raises no error.
 
-    A file that is replaced passes its mode on, and its owner where the system allows that; a new file gets the mode
-    that the umask leaves. A link stays a link: the file that it leads to is replaced, or made. Into devices
-    and pipes, such as ``/dev/null`` and ``/dev/stdout``, the content is copied when it is complete. After an error the
-    old file is there as it was, and the temporary one is gone.
+    The new file takes over the mode of the one it replaces, and its owner where the system allows it; without one it
+    gets the default mode of the umask. A symbolic link remains a link: its target is replaced or created. Content for
+    devices and pipes, such as ``/dev/null`` and ``/dev/stdout``, is copied into them when it is complete. After an
+    error the old file is unchanged, and the temporary one is removed.
 
     Parameters
     ----------
     path : str or path
-        Where the content belongs.
+        The file to write.
     what : str, default="file"
-        What kind of file it is, for error messages.
+        The kind of file, for error messages.
 
     Yields
     ------
@@ -57,7 +60,7 @@ def write_whole(path, what="file"):
     if not target.parent.is_dir():
         raise FileNotFoundError(f"The {what} {os.fspath(path)!r} cannot be written: its folder does not exist.")
     temporary = target.with_name(f".{target.name[:_LONGEST_PREFIX]}.{secrets.token_hex(8)}.tmp")
-    with _naming(path, what):  # nobody else may read what replaces a file that nobody else may read
+    with _naming(path, what):  # the replacement of a private file must be private from the start
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if status is None else 0o600))
     mode = stat.S_IMODE(temporary.stat().st_mode)
     try:
@@ -72,12 +75,12 @@ def write_whole(path, what="file"):
 
 
 def _status_of(path, what):
-    """Return the status of what is at the end of all links, None where there is nothing, if it can be written."""
+    """Return the status of the target of all links, or None if there is none; raise OSError if it cannot be written."""
     try:
         status = path.stat()
     except FileNotFoundError:
         return None
-    except OSError as error:  # links in a circle, a folder that may not be entered, a name that is too long
+    except OSError as error:  # circular links, a folder without permission, a name that is too long
         raise _name_error(path, what, error) from error
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(f"The {what} {os.fspath(path)!r} cannot be written: a folder has that name.")
@@ -92,8 +95,8 @@ def _is_stream(path, status):
 
 
 def _descriptor_of(path):
-    """Return the number of the open file of this process that a name such as /dev/stdout stands for, else None."""
-    for _ in range(40):  # as many links as systems follow
+    """Return the file descriptor of this process that a name such as /dev/stdout refers to, else None."""
+    for _ in range(_MOST_LINKS):
         folder = os.path.realpath(path.parent)
         if folder in ("/dev/fd", f"/proc/{os.getpid()}/fd", os.path.realpath("/proc/thread-self/fd")):
             return int(path.name) if path.name.isdecimal() else None
@@ -105,7 +108,7 @@ def _descriptor_of(path):
 
 def _copy_into(path, content):
     descriptor = _descriptor_of(path)
-    if descriptor is not None:  # opened by its name it would be cut off, and written from its start
+    if descriptor is not None:  # opening it by name would truncate it
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
@@ -114,7 +117,7 @@ def _copy_into(path, content):
 
 
 def _keep_owner(temporary, status):
-    """Give a file the owner and group of the one it replaces, and return the mode that keeps its readers the same."""
+    """Set the owner and group of the replaced file, and return a mode that gives nobody more rights than before."""
     mode = stat.S_IMODE(status.st_mode)
     if not hasattr(os, "chown"):
         return mode
@@ -123,7 +126,7 @@ def _keep_owner(temporary, status):
     with contextlib.suppress(OSError):
         os.chown(temporary, status.st_uid, -1)
     found = temporary.stat()
-    if found.st_gid != status.st_gid:  # another group gets no more than everybody has
+    if found.st_gid != status.st_gid:  # another group gets only the rights of others
         mode &= ~0o070 | (mode & 0o007) << 3
     if (found.st_uid, found.st_gid) != (status.st_uid, status.st_gid):
         mode &= 0o777
@@ -137,7 +140,7 @@ def _flush_to_disk(path):
 
 @contextlib.contextmanager
 def _naming(path, what, only=None):
-    """Raise errors of the system with the name that the user gave; `only` those about one file, or about none."""
+    """Raise errors of the operating system with the user's path; if `only` is given, just those about that file."""
     try:
         yield
     except OSError as error:

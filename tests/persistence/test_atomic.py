@@ -10,14 +10,14 @@ import pytest
 from sklearn.decomposition import PCA
 
 import transferkit
-from transferkit.persistence import write_whole
+from transferkit.persistence import write_atomically
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="modes, links and pipes of POSIX")
 as_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs the super-user")
 
 
 def write(path, content=b"new"):
-    with write_whole(path) as temporary:
+    with write_atomically(path) as temporary:
         temporary.write_bytes(content)
 
 
@@ -88,7 +88,7 @@ def test_new_file_has_the_mode_that_the_umask_gives(writer, mask, tmp_path):
 
 def test_secret_file_is_secret_while_it_is_written(tmp_path):
     (tmp_path / "model").touch(0o600)
-    with write_whole(tmp_path / "model") as temporary:
+    with write_atomically(tmp_path / "model") as temporary:
         assert mode_of(temporary) == 0o600
         assert temporary.parent == tmp_path  # on the same disk, so that it can be renamed
 
@@ -107,7 +107,7 @@ def test_other_group_gets_no_more_than_everybody(tmp_path, monkeypatch):
     (tmp_path / "model").chmod(0o664)
     real = os.stat(tmp_path / "model")
     changed = os.stat_result([*real[:5], real.st_gid + 1, *real[6:]])
-    monkeypatch.setattr("transferkit.persistence._replacing._status_of", lambda path, what: changed)
+    monkeypatch.setattr("transferkit.persistence._atomic._status_of", lambda path, what: changed)
     monkeypatch.setattr(os, "chown", lambda *args: (_ for _ in ()).throw(PermissionError()))
     write(tmp_path / "model")
     assert mode_of(tmp_path / "model") == 0o644
@@ -153,9 +153,9 @@ def test_standard_output_is_continued(name, tmp_path):
     (tmp_path / "link").symlink_to("/dev/stdout")
     path = tmp_path / "link" if name == "link" else name
     code = (
-        "import sys; from transferkit.persistence import write_whole\n"
+        "import sys; from transferkit.persistence import write_atomically\n"
         "print('before')\n"
-        "with write_whole(sys.argv[1]) as temporary: temporary.write_bytes(b'content\\n')\n"
+        "with write_atomically(sys.argv[1]) as temporary: temporary.write_bytes(b'content\\n')\n"
         "print('after')"
     )
     (tmp_path / "log").write_text("old\n")
@@ -190,7 +190,7 @@ def test_socket_is_refused(tmp_path, monkeypatch):
 
 
 def write_half(path, error):
-    with write_whole(path) as temporary:
+    with write_atomically(path) as temporary:
         temporary.write_bytes(b"half")
         raise error
 
