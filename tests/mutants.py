@@ -36,7 +36,7 @@ ROWS, PRETRAINED = "encoders/_row_cache.py", "encoders/test_pretrained.py"
 BOUNDS, OF_BOUNDS = "persistence/_bounds.py", "persistence/test_bounds.py"
 PAIRS, OF_PAIRS = "_algorithms/words/cooccurrence.py", "_algorithms/words/test_word_vectors.py"
 SHIFT, VALIDATION = "_algorithms/domains/shift.py", "_algorithms/domains/validation.py"
-OF_VALIDATION = "_algorithms/domains/test_validation.py"
+OF_SHIFT, OF_VALIDATION = "_algorithms/domains/test_shift.py", "_algorithms/domains/test_validation.py"
 TRANSFERABILITY, RANKING = "_algorithms/linear/transferability.py", "_algorithms/linear/test_transferability.py"
 SELECTION, CANDIDATES = "transfer/domains/_selection.py", "transfer/domains/_candidates.py"
 DOMAIN = "transfer/domains/test_domain_classifier.py"
@@ -116,11 +116,9 @@ MUTANTS = [
     Mutant("pairs: ties by hash", PAIRS, "np.argpartition(keys, n_more)", "np.arange(len(keys))", OF_PAIRS),
     Mutant("pairs: error bound", PAIRS, "int(bound)", "0", OF_PAIRS),
     # Whether domains differ.
-    Mutant("gap: folds widen", SHIFT, "variance *= 1 + n_folds / (n_folds - 1)", "pass", OF_VALIDATION),
-    Mutant(
-        "gap: half a pair", SHIFT, "error = max(float(np.sqrt(variance)), half)", "error = variance**0.5", OF_VALIDATION
-    ),
-    Mutant("gap: constants", SHIFT, "spread <= 1e-7", "spread < 0", OF_VALIDATION),
+    Mutant("gap: folds widen", SHIFT, "variance *= 1 + n_folds / (n_folds - 1)", "pass", OF_SHIFT),
+    Mutant("gap: half a pair", SHIFT, "error = max(float(np.sqrt(variance)), half)", "error = variance**0.5", OF_SHIFT),
+    Mutant("gap: constants", SHIFT, "spread <= 1e-7", "spread < 0", OF_SHIFT),
     # How well an adapted model may do, and which adaptation is taken.
     Mutant(
         "entropy: ties are shared",

@@ -9,7 +9,6 @@ from sklearn.base import OneToOneFeatureMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from transferkit._algorithms.domains.both_domains import SMALLEST_SHARED, one_thread_for
 from transferkit._algorithms.domains.importance_weights import (
     effective_sample_size,
     entry_variance,
@@ -19,6 +18,7 @@ from transferkit._algorithms.domains.importance_weights import (
     mean_kernel,
     rbf_kernel,
 )
+from transferkit._algorithms.linalg.blas_threads import one_blas_thread
 from transferkit._algorithms.linear.predictions import compute_scores
 from transferkit._validation import Interval, StrOptions, check_is_fitted
 from transferkit.adaptation._base import DomainTransformer
@@ -297,7 +297,7 @@ def _learn_kliep(estimator, source, target):
             f"No source row is near a centre for gamma={gamma}: all weights would be infinite. Use a smaller gamma."
         )
     kernel = rbf_kernel(target, centres, gamma)
-    with one_thread_for(SMALLEST_SHARED):
+    with one_blas_thread():
         coefficients, converged = fit_kliep(kernel, source_means, tol=estimator.tol, max_iter=estimator.max_iter)
     if not converged:
         _warn_not_converged(estimator)

@@ -10,7 +10,7 @@ from sklearn.base import OneToOneFeatureMixin
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.domains.alignment import RowMap, feature_scales
-from transferkit._algorithms.domains.both_domains import for_both
+from transferkit._algorithms.linalg.blas_threads import run_both
 from transferkit._algorithms.linalg.covariances import estimate_moments, find_joint_basis
 from transferkit._algorithms.linalg.moments import column_means
 from transferkit._validation import Interval, StrOptions
@@ -62,7 +62,7 @@ class MomentMatcher(OneToOneFeatureMixin, DomainTransformer):
             )
         estimate = partial(estimate_moments, shrinkage=self.shrinkage, ridge=self.ridge, centre=self.centre)
         size = source.shape[1] if basis is None else basis.shape[1]
-        moments = for_both(size, estimate, (source, basis), (target, basis))
+        moments = run_both(size, estimate, (source, basis), (target, basis))
         for domain, X, found in zip(("source", "target"), (source, target), moments, strict=True):
             if found.is_singular:
                 _warn_singular(self, domain, X)

@@ -10,6 +10,7 @@ from sklearn.base import RegressorMixin, clone, is_classifier
 from sklearn.model_selection import KFold, check_cv
 
 from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
+from transferkit._algorithms.linear.ridge import MAX_DECOMPOSED
 from transferkit._algorithms.linear.term_prior import block_factors, fold_weights, make_blocks, weigh_candidates
 from transferkit._validation import (
     HasMethods,
@@ -26,7 +27,6 @@ from transferkit._validation import (
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders.term_projection import find_projection, join_terms
 from transferkit.heads import RidgeHead
-from transferkit.heads.linear._ridge import MAX_DECOMPOSED
 from transferkit.transfer._estimator import TransferMixin
 from transferkit.transfer._outcome import Outcome, make_row
 from transferkit.transfer._row_weights import drop_weightless

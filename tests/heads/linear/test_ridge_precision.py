@@ -223,7 +223,7 @@ def test_conjugate_gradients_get_small_columns_beside_large_ones_right(monkeypat
 @pytest.mark.parametrize("form", FORMS)
 def test_features_whose_squares_overflow_are_refused(form):
     X, y = make_problem("tall")
-    with pytest.raises(ValueError, match="Features of X are too large for their squares in float64"):
+    with pytest.raises(ValueError, match="Features of X are too large: their squares overflow float64"):
         RidgeHead().fit(FORMS[form](X * 1e160), y)
 
 

@@ -1,1 +1,11 @@
-"""Domain adaptation: alignment, importance weights, pivots, validation without target labels."""
+"""Unsupervised domain adaptation and its evaluation, on arrays.
+
+There are rows of a source domain, with labels, and rows of a target domain, without.
+
+- `alignment`: linear maps of source rows that match covariances (CORAL, Monge map) or principal axes.
+- `importance_weights`: density ratios p_target / p_source (logistic odds, KLIEP, kernel mean matching).
+- `pivots`: structural correspondence learning.
+- `marginalized_denoising`: layers of marginalized stacked denoising autoencoders.
+- `shift`: is there a shift, and in which features (AUC of a domain classifier, Cohen's d).
+- `validation`: estimates of the error rate in the target without target labels, and comparison of models by these.
+"""

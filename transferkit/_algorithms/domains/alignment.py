@@ -1,4 +1,4 @@
-"""Linear maps that give the rows of one domain the covariance, or the principal axes, of another."""
+"""Linear maps of source rows to the covariance, or the principal axes, of the target."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from scipy import linalg, sparse
 
-from transferkit._algorithms.domains.both_domains import for_both, one_thread_for, symmetric_power
-from transferkit._algorithms.linalg.covariances import Moments, centred_scatter
+from transferkit._algorithms.linalg.blas_threads import one_blas_thread, run_both
+from transferkit._algorithms.linalg.covariances import Moments, centred_scatter, symmetric_power
 from transferkit._algorithms.linalg.moments import column_means, mean_and_variance
 from transferkit._algorithms.linalg.normalisation import fix_signs
 from transferkit._algorithms.linear.feature_blocks import to_kernel
@@ -17,7 +17,7 @@ __all__ = ["RowMap", "coral_map", "feature_scales", "monge_map", "principal_axes
 
 @dataclass
 class RowMap:
-    """The map x -> x Q M Q' + scale * x (I - Q Q') of rows; Q = I where there is no basis."""
+    """The map x -> x Q M Q' + scale * x (I - Q Q') of rows; without a basis, Q = I."""
 
     matrix: np.ndarray  # (n_features, n_features), or (rank, rank) in the basis
     basis: np.ndarray | None  # (n_features, rank)
@@ -33,16 +33,16 @@ class RowMap:
 
 
 def coral_map(source: Moments, target: Moments, basis: np.ndarray | None) -> RowMap:
-    """Return A = Cs^(-1/2) Ct^(1/2), so that A' Cs A = Ct: whitening with the source, colouring with the target [1]_.
+    """Return A = Cs^(-1/2) Ct^(1/2), with A' Cs A = Ct: whitening by the source, re-colouring by the target [1]_.
 
-    Outside of the basis, where both covariances are multiples of the identity, A is the root of their ratio.
+    Orthogonal to the basis, where both covariances are multiples of the identity, A is the square root of their ratio.
 
     References
     ----------
     .. [1] B. Sun, J. Feng, K. Saenko, "Return of frustratingly easy domain adaptation", AAAI (2016).
     """
     size = len(source.covariance)
-    roots = for_both(size, symmetric_power, (source.covariance, -0.5), (target.covariance, 0.5))
+    roots = run_both(size, symmetric_power, (source.covariance, -0.5), (target.covariance, 0.5))
     matrix = roots[0] @ roots[1]
     return RowMap(matrix, basis, float(np.sqrt(target.outside / source.outside)) if basis is not None else 1.0)
 
@@ -50,8 +50,8 @@ def coral_map(source: Moments, target: Moments, basis: np.ndarray | None) -> Row
 def monge_map(source: Moments, target: Moments, basis: np.ndarray | None) -> RowMap:
     """Return A = Cs^(-1/2) (Cs^(1/2) Ct Cs^(1/2))^(1/2) Cs^(-1/2), the optimal transport of Gaussians [1]_ [2]_.
 
-    A is the only symmetric positive matrix with A Cs A = Ct. With the Cholesky factor Cs = L L' it is
-    L^-T (L' Ct L)^(1/2) L^-1, which needs one eigendecomposition in place of two and an inverse.
+    A is the only symmetric positive definite matrix with A Cs A = Ct. With the Cholesky factor Cs = L L', it is
+    L^-T (L' Ct L)^(1/2) L^-1, which takes one eigendecomposition instead of two.
 
     References
     ----------
@@ -62,7 +62,7 @@ def monge_map(source: Moments, target: Moments, basis: np.ndarray | None) -> Row
     """
     factor = linalg.cholesky(source.covariance, lower=True, check_finite=False)
     product = factor.T @ target.covariance @ factor
-    with one_thread_for(len(factor)):
+    with one_blas_thread(len(factor)):
         root = symmetric_power(product, 0.5)
     half = linalg.solve_triangular(factor, root, trans="T", lower=True, check_finite=False)
     matrix = linalg.solve_triangular(factor, half.T, trans="T", lower=True, check_finite=False)
@@ -71,10 +71,10 @@ def monge_map(source: Moments, target: Moments, basis: np.ndarray | None) -> Row
 
 
 def feature_scales(source: Any, target: Any, *, shrinkage: float, ridge: float, centre: bool) -> np.ndarray:
-    """Return the scale of each feature that gives the source its variance in the target (n_features,).
+    """Return the ratio of standard deviations, target to source, of each feature (n_features,).
 
-    Variances are shrunk to their mean as covariances are; with a diagonal covariance CORAL and the Monge map are both
-    this. A feature without variance in the source keeps its scale.
+    This is CORAL as well as the Monge map for diagonal covariances. Variances are shrunk to their mean as covariances
+    are. The scale of a feature that is constant in the source is 1.
     """
     variances = []
     for X in (source, target):
@@ -87,29 +87,29 @@ def feature_scales(source: Any, target: Any, *, shrinkage: float, ridge: float, 
 
 
 def principal_axes(source: Any, target: Any, n_axes: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the mean (n_features,) and the leading principal axes (n_features, n_axes) of the rows of both domains.
+    """Return, for each domain, the mean (n_features,) and the leading principal axes (n_features, n_axes).
 
-    From the covariance or, where features outnumber rows, from the products of all pairs of rows. Sparse rows are
-    centred in the products and stay sparse.
+    Computed from the covariance or, with more features than rows, from the Gram matrix of the rows. Sparse rows are
+    centred implicitly, in the products, and stay sparse.
     """
     sizes = [min(X.shape) for X in (source, target)]
-    grams = for_both(max(sizes), _gram, (source,), (target,))
+    grams = run_both(max(sizes), _gram, (source,), (target,))
     found = []
     for X, (mean, gram) in zip((source, target), grams, strict=True):
-        with one_thread_for(len(gram)):
+        with one_blas_thread(len(gram)):
             vectors = _leading(gram, n_axes)
         if X.shape[1] > X.shape[0]:
             if sparse.issparse(X):
                 axes = np.asarray(X.T @ vectors) - np.outer(mean, vectors.sum(0))
             else:
                 axes = (X - mean.astype(X.dtype)).T @ vectors
-            vectors = np.linalg.qr(axes)[0]  # orthonormal also where an eigenvalue is nil
+            vectors = np.linalg.qr(axes)[0]  # orthonormal also for eigenvalues of zero
         found.append((mean.astype(X.dtype), np.ascontiguousarray(fix_signs(vectors), X.dtype)))
     return found
 
 
 def _gram(X: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean, and the products of all pairs of centred features or, where these are fewer, of centred rows."""
+    """Return the mean and the covariance or, if there are fewer rows than features, the Gram matrix of centred rows."""
     n_rows, n_features = X.shape
     mean = column_means(X).astype(np.float64)
     if n_features <= n_rows and not sparse.issparse(X):
@@ -126,12 +126,11 @@ def _gram(X: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def reflection_evidence(source: np.ndarray, target: np.ndarray, n_parts: int = 20) -> float:
-    """Return how clearly centred target rows are a mirror image of centred source rows, in standard errors.
+    """Return the evidence that centred target rows are a reflection of centred source rows, in standard errors.
 
-    Odd moments change their sign when rows are reflected at their mean, even ones do not, and means are zero. So the
-    statistic is T = -sum_j m_j(source) m_j(target), where m_j is the mean cube of feature j in standard deviations, cut
-    at 2 of them, beyond which single rows would decide. T is divided by its jackknife standard error over `n_parts`
-    parts of the rows. Positive: reflected.
+    A reflection at the mean changes the sign of odd moments only. The statistic is T = -sum_j m_j(source) m_j(target),
+    where m_j is the mean cube of feature j, standardised and clipped at 2 standard deviations against outliers. T is
+    divided by its jackknife standard error over `n_parts` parts of the rows. Positive values indicate a reflection.
     """
     cubes = [_bounded_cubes(np.asarray(X, np.float64)) for X in (source, target)]
     totals = [cube.sum(0) for cube in cubes]

@@ -1,24 +1,24 @@
-"""Weights with which the rows of one domain stand for another: the odds, kernel mean matching and KLIEP."""
+"""Density ratios between domains: odds of a logistic regression, kernel mean matching and KLIEP."""
 
 from collections.abc import Callable
 
 import numpy as np
 from scipy import linalg, optimize, special
 
-from transferkit._algorithms.domains.both_domains import LARGEST_ALONE, for_both, two_at_once
+from transferkit._algorithms.linalg.blas_threads import MOST_ROWS, run_both, run_pairs
 
 __all__ = ["effective_sample_size", "entry_variance", "fit_kliep", "fit_kmm", "fit_odds", "mean_kernel", "rbf_kernel"]
 
-_BLOCK_ROWS = 512  # whose kernel stays in the cache
+_BLOCK_ROWS = 512  # whose part of the kernel matrix fits in the cache
 _LEAST_DENSITY = 1e-300
-_ROUNDING = 1e-4  # of float32 products, relative to the diagonal, beyond which no matrix is indefinite
-_SCALE = 1e6  # L-BFGS-B counts values below one as one
-_LEAST_RATE = 1e-6  # of a step
-_ROWS_A_FEATURE = 4  # that estimate a Hessian well enough to be the coordinates it is minimised in
+_ROUNDING = 1e-4  # added to the relative diagonal of float32 products, so that they are positive definite
+_SCALE = 1e6  # L-BFGS-B tests absolute changes of objectives below one
+_LEAST_RATE = 1e-6  # step size at which a line search ends
+_ROWS_PER_FEATURE = 4  # to estimate a Hessian that serves as preconditioner
 
 
 def effective_sample_size(weights: np.ndarray) -> float:
-    """Return (sum w)^2 / sum w^2, the number of equally weighed rows whose mean varies as much [1]_.
+    """Return (sum w)^2 / sum w^2, the number of equally weighted rows with the same variance of the mean [1]_.
 
     References
     ----------
@@ -65,42 +65,47 @@ def entry_variance(parts: tuple[np.ndarray, ...]) -> float:
 def fit_odds(
     source: np.ndarray, target: np.ndarray, C: float, *, tol: float, max_iter: int
 ) -> tuple[np.ndarray, float, bool]:
-    """Return the weights (n_features,) and the intercept of a classifier of domains, and whether they converged.
+    """Fit a logistic regression that distinguishes two domains.
 
-    They minimise sum_i log(1 + exp(-s_i (x_i' w + b))) + ||w||^2 / (2 C) with s = 1 for rows of the target and -1 for
-    those of the source: logistic regression, with a free intercept b.
+    The objective is sum_i log(1 + exp(-s_i (x_i' w + b))) + ||w||^2 / (2 C), with s = 1 for rows of the target and -1
+    for those of the source. The intercept b is not penalised.
 
     Parameters
     ----------
     source, target : array of shape (n_rows, n_features)
     C : float
+        Inverse regularisation strength.
     tol : float
-        Ends when a step lowers the objective by less than this share of it.
+        Stop when a step reduces the objective by less than this relative amount.
     max_iter : int
-        Largest number of steps.
+        Maximum number of steps.
 
-    Notes
-    -----
-    L-BFGS on centred float32 rows, in coordinates in which the Hessian at the start, estimated from some of the rows,
-    is the identity.
+    Returns
+    -------
+    weights : ndarray of shape (n_features,)
+    intercept : float
+    converged : bool
+
+    Notes ----- L-BFGS on centred float32 rows, preconditioned by the Cholesky factor of the Hessian at the start, which
+    is estimated from a part of the rows.
     """
     n_rows = len(source) + len(target)
     mean = (source.sum(axis=0, dtype=np.float64) + target.sum(axis=0, dtype=np.float64)) / n_rows
     share = len(target) / n_rows
     curvature = share * (1 - share)
-    with two_at_once(len(mean)) as run:
+    with run_pairs(len(mean)) as run:
         rows = run(_centre, (source, mean), (target, mean))
-        step = max(1, n_rows // (_ROWS_A_FEATURE * len(mean)))
+        step = max(1, n_rows // (_ROWS_PER_FEATURE * len(mean)))
         grams = run(lambda X: X[::step].T @ X[::step], (rows[0],), (rows[1],))
         hessian = (grams[0] + grams[1]).astype(np.float64) * (curvature * step)
         hessian.flat[:: len(mean) + 1] = hessian.diagonal() * (1 + _ROUNDING) + 1 / C
         factor, unit = np.linalg.cholesky(hessian), 1 / np.sqrt(curvature * n_rows)
 
-        def weigh(point: np.ndarray) -> np.ndarray:
+        def to_weights(point: np.ndarray) -> np.ndarray:
             return np.asarray(linalg.solve_triangular(factor, point[:-1], lower=True, trans="T", check_finite=False))
 
         def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
-            weights = weigh(point)
+            weights = to_weights(point)
             given = weights, point[-1] * unit
             losses, slopes, totals = zip(
                 *run(_measure_odds, (rows[0], -1.0, *given), (rows[1], 1.0, *given)), strict=True
@@ -112,7 +117,7 @@ def fit_odds(
         start = np.append(np.zeros(len(mean)), np.log(share / (1 - share)) / unit)
         options = {"maxiter": max_iter, "ftol": tol, "gtol": 0.0}
         found = optimize.minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
-        weights = weigh(found.x)
+        weights = to_weights(found.x)
     return weights, float(found.x[-1] * unit - mean @ weights), bool(found.success)
 
 
@@ -127,7 +132,7 @@ def _measure_odds(
 ) -> tuple[float, np.ndarray, float]:
     """Return the loss of rows of one domain, and its gradient over weights and intercept."""
     loss, slope, total, narrow = 0.0, np.zeros(len(weights)), 0.0, weights.astype(np.float32)
-    for begin in range(0, len(rows), _BLOCK_ROWS):  # a block is still in the cache when it is read again
+    for begin in range(0, len(rows), _BLOCK_ROWS):  # the block is read twice, the second time from the cache
         block = rows[begin : begin + _BLOCK_ROWS]
         margins = sign * ((block @ narrow).astype(np.float64) + intercept)
         residuals = -sign * special.expit(-margins)
@@ -140,29 +145,29 @@ def _measure_odds(
 def fit_kmm(
     kernel: np.ndarray, kappa: np.ndarray, *, bound: float, slack: float, tol: float, max_iter: int
 ) -> tuple[np.ndarray, bool]:
-    """Return the weights of kernel mean matching [1]_ (n_source,), and whether they reached the tolerance.
+    """Return the weights of kernel mean matching [1]_ (n_source,), and whether they converged.
 
-    They minimise w' K w / 2 - kappa' w with 0 <= w <= bound and |mean(w) - 1| <= slack: the mean of the weighted source
-    rows in feature space comes close to that of the target rows.
+    They minimise w' K w / 2 - kappa' w subject to 0 <= w <= bound and |mean(w) - 1| <= slack, so that the weighted mean
+    of the source rows in feature space is close to the mean of the target rows.
 
     Parameters
     ----------
     kernel : array of shape (n_source, n_source)
-        K, of the source rows.
+        K, the kernel matrix of the source rows.
     kappa : array of shape (n_source,)
-        n_source times the mean kernel between each source row and all target rows.
+        n_source times the mean of the kernel between each source row and all target rows.
     bound : float
         Largest weight.
     slack : float
-        How far the mean weight may be from 1.
+        Maximum deviation of the mean weight from 1.
     tol : float
-        Ends when a step changes the weights by less than this, relative to their length.
+        Stop when a step changes the weights by less than this, relative to their length.
     max_iter : int
-        Largest number of steps.
+        Maximum number of steps.
 
     Notes
     -----
-    Projected gradient steps with Nesterov's momentum, which restarts where it leads uphill [2]_.
+    Projected gradient descent with Nesterov's momentum and adaptive restarts [2]_.
 
     References
     ----------
@@ -194,10 +199,10 @@ def fit_kmm(
 def fit_kliep(
     target_kernel: np.ndarray, source_means: np.ndarray, *, tol: float, max_iter: int
 ) -> tuple[np.ndarray, bool]:
-    """Return the coefficients of KLIEP [1]_ (n_centres,), and whether they reached the tolerance.
+    """Return the coefficients of KLIEP [1]_ (n_centres,), and whether they converged.
 
-    The weight of a row is w(x) = sum_k a_k k(x, c_k). The coefficients maximise the mean over target rows of log w(x),
-    with a >= 0 and a mean weight of the source rows of 1.
+    The weight of a row is w(x) = sum_k a_k k(x, c_k). The coefficients maximise the mean of log w(x) over target rows,
+    subject to a >= 0 and a mean weight of 1 over source rows.
 
     Parameters
     ----------
@@ -206,17 +211,17 @@ def fit_kliep(
     source_means : array of shape (n_centres,)
         Mean of k(x_i, c_k) over the source rows.
     tol : float
-        Ends when the optimum is nearer than this in mean log weight, by the duality gap.
+        Stop when the duality gap of the mean log weight is below this.
     max_iter : int
-        Largest number of steps.
+        Maximum number of steps.
 
     Notes
     -----
-    With p_k = a_k source_means_k this is the likelihood of a mixture of known densities k(x, c_k) / source_means_k.
-    Its constraint sum(p) = 1 is met at the optimum of mean(log w) - sum(p), so that only p >= 0 is left. Each step
-    minimises the quadratic model of this, a least-squares problem without negative unknowns (sequential quadratic
-    programming [2]_). For this concave problem max_k g_k - 1, with g the gradient over p on the simplex, bounds what
-    is still to gain.
+    With p_k = a_k source_means_k, this is the maximum-likelihood problem of a mixture of known densities
+    k(x, c_k) / source_means_k. The optimum of mean(log w) - sum(p) satisfies the constraint sum(p) = 1, so that only
+    p >= 0 remains. Each step minimises the quadratic model of this objective by non-negative least squares (sequential
+    quadratic programming [2]_). The problem is concave, and the gap to its optimum is at most max_k g_k - 1, with g the
+    gradient with respect to p on the simplex.
 
     References
     ----------
@@ -244,9 +249,10 @@ def fit_kliep(
 
 
 def _make_kernel(rows: np.ndarray, centres: np.ndarray, gamma: float, use: Callable[[slice, np.ndarray], None]) -> None:
-    """Hand blocks of rows of the kernel on, while they are in the cache.
+    """Compute the kernel matrix in blocks of rows, and call `use` with each while it is in the cache.
 
-    Both sides are moved to the middle of the centres: distances from rows near the origin lose least to rounding.
+    The mean of the centres is subtracted first, because distances between rows near the origin have the smallest
+    rounding errors.
     """
     middle = centres.mean(axis=0, dtype=np.float64).astype(centres.dtype)
     centres = centres - middle
@@ -264,25 +270,25 @@ def _make_kernel(rows: np.ndarray, centres: np.ndarray, gamma: float, use: Calla
             use(part, np.exp(block, out=block))
 
     half = len(rows) // 2
-    for_both(min(half, LARGEST_ALONE), make, (0, half), (half, len(rows)))
+    run_both(min(half, MOST_ROWS), make, (0, half), (half, len(rows)))
 
 
 def _mixture_gradient(densities: np.ndarray, mixture: np.ndarray) -> np.ndarray:
-    """Return the gradient of the mean log density of a mixture over its shares."""
+    """Return the gradient of the mean log density of a mixture with respect to its proportions."""
     return np.asarray((1 / mixture) @ densities / len(densities))
 
 
 def _minimise_model(ratios: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-    """Return the shares x >= 0 that minimise x'H x / 2 - (2 g - 1)'x, with H of densities over that of the mixture."""
+    """Return the x >= 0 that minimises x' H x / 2 - (2 g - 1)' x, with the Hessian H of the mean log density."""
     hessian = ratios.T @ ratios / len(ratios)
-    hessian.flat[:: len(hessian) + 1] += 1e-10 * np.trace(hessian)  # of densities that are nearly the same
+    hessian.flat[:: len(hessian) + 1] += 1e-10 * np.trace(hessian)  # for nearly identical densities
     factor = np.linalg.cholesky(hessian).T
     right = linalg.solve_triangular(factor, 2 * gradient - 1, trans="T", check_finite=False)
     return np.asarray(optimize.nnls(factor, right, maxiter=30 * len(right))[0])
 
 
 def _search_between(densities: np.ndarray, shares: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Return shares on the way to those wanted, of sum 1, that make the mean log density larger if any do."""
+    """Return the first point of a backtracking line search that increases the mean log density, with sum 1."""
 
     def measure(point: np.ndarray) -> float:
         return float(np.log(np.maximum(densities @ point, _LEAST_DENSITY)).mean() - point.sum())
@@ -297,18 +303,18 @@ def _search_between(densities: np.ndarray, shares: np.ndarray, wanted: np.ndarra
 
 
 def _largest_eigenvalue(kernel: np.ndarray, n_steps: int = 20) -> float:
-    """Return a little more than the largest eigenvalue of a matrix without negative entries."""
+    """Return an upper bound close to the largest eigenvalue of a matrix with non-negative entries."""
     vector = np.ones(len(kernel), kernel.dtype)
     value = 1.0
     for _ in range(n_steps):
         image = kernel @ vector
-        value = float((image / vector).max())  # Collatz and Wielandt: never too small
+        value = float((image / vector).max())  # the bound of Collatz and Wielandt
         vector = np.maximum(image / np.linalg.norm(image), np.finfo(kernel.dtype).tiny)
     return value
 
 
 def _project(weights: np.ndarray, bound: float, least: float, most: float) -> np.ndarray:
-    """Return the nearest weights from 0 to `bound` whose sum is from `least` to `most`."""
+    """Return the Euclidean projection onto weights in [0, bound] whose sum is in [least, most]."""
     inside = np.clip(weights, 0, bound)
     total = inside.sum()
     if least <= total <= most:

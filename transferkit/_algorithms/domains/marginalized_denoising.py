@@ -1,4 +1,4 @@
-"""Denoising autoencoders without a hidden bottleneck, in closed form."""
+"""Layers of marginalized denoising autoencoders, in closed form."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from scipy import linalg, sparse
 
 __all__ = ["encode", "fit_layer"]
 
-_RIDGE = 1e-3  # of the mean diagonal, for features that others determine
+_RIDGE = 1e-3  # relative to the mean diagonal, for linearly dependent features
 
 
 def fit_layer(X: Any, columns: np.ndarray, corruption: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weights (n_features, n_columns) and the intercepts (n_columns,) that undo the loss of features best.
+    """Return the weights (n_features, n_columns) and intercepts (n_columns,) that best reconstruct lost features.
 
     Parameters
     ----------
@@ -19,12 +19,10 @@ def fit_layer(X: Any, columns: np.ndarray, corruption: float) -> tuple[np.ndarra
     columns : array of shape (n_columns,)
         Features to reconstruct.
     corruption : float
-        Probability c with which each feature of each row is set to zero, each for itself.
+        Probability c with which each entry is set to zero, independently.
 
-    Notes
-    -----
-    The mean squared error over all ways to corrupt the rows has the minimum W = Q^-1 P [1]_. With S = X'X, X having a
-    column of ones that is never lost, and q the probabilities to survive (1 - c, for the ones 1),
+    Notes ----- The expected squared error over all corruptions is minimised by W = Q^-1 P [1]_. With S = X'X, where X
+    has a column of ones that is never set to zero, and the probabilities of survival q (1 - c, and 1 for the ones),
     Q_ij = S_ij q_i q_j, Q_ii = S_ii q_i and P_ij = S_ij q_i.
 
     References
@@ -44,7 +42,7 @@ def fit_layer(X: Any, columns: np.ndarray, corruption: float) -> tuple[np.ndarra
     diagonal = np.diag(scatter).copy()
     scatter *= survival[:, None]
     scatter *= survival
-    scatter.flat[:: n_features + 2] = survival * diagonal + _RIDGE * (diagonal[:-1].mean() or 1.0)  # 1: all are zero
+    scatter.flat[:: n_features + 2] = survival * diagonal + _RIDGE * (diagonal[:-1].mean() or 1.0)  # 1 if all are zero
     factor = linalg.cho_factor(scatter, lower=True, overwrite_a=True, check_finite=False)
     solution = linalg.cho_solve(factor, right, overwrite_b=True, check_finite=False)
     return np.ascontiguousarray(solution[:-1]), np.ascontiguousarray(solution[-1])

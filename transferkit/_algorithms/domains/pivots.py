@@ -1,4 +1,4 @@
-"""Features that mean the same in both domains, and what all other features say about them."""
+"""Structural correspondence learning: pivot features, and the predictors of these from all other features."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from transferkit._algorithms.linalg.normalisation import fix_signs
 
 __all__ = ["choose_pivots", "document_frequency", "find_correspondences", "mutual_information"]
 
-MOST_UNKNOWNS = 6_000  # a system of so many equations is solved by a factorisation, larger ones by iteration
+MOST_UNKNOWNS = 6_000  # larger systems are solved by conjugate gradients instead of a factorisation
 _N_STEPS = 50
 
 
@@ -21,11 +21,11 @@ def choose_pivots(source: Any, target: Any, labels: np.ndarray | None, n_pivots:
     ----------
     source, target : array or CSR matrix of shape (n_rows, n_features)
     labels : array of shape (n_source_rows,) or None
-        Class numbers of the source rows. With labels pivots are the features of largest mutual information with them
-        [1]_, without the most frequent ones.
+        Class numbers of the source rows. With labels, pivots are the features of largest mutual information with them
+        [1]_; without, the most frequent ones.
     n_pivots : int
     min_count : int
-        Rows that a pivot must occur in, in each domain.
+        Minimum number of rows per domain in which a pivot occurs.
 
     References
     ----------
@@ -40,7 +40,7 @@ def choose_pivots(source: Any, target: Any, labels: np.ndarray | None, n_pivots:
 
 
 def mutual_information(X: Any, labels: np.ndarray) -> np.ndarray:
-    """Return the mutual information in nats of each feature's presence (not zero) with the labels, (n_features,)."""
+    """Return the mutual information, in nats, between the presence of each feature and the labels (n_features,)."""
     n_rows, n_classes = X.shape[0], int(labels.max()) + 1
     members = sparse.csr_array((np.ones(n_rows), (labels, np.arange(n_rows))), shape=(n_classes, n_rows))
     present = members @ to_presence(X)
@@ -62,7 +62,7 @@ def document_frequency(X: Any) -> np.ndarray:
 
 
 def to_presence(X: Any) -> sparse.csr_array:
-    """Return ones where X is not zero."""
+    """Return a matrix of ones where X is not zero."""
     rows = sparse.csr_array(X, copy=True)
     rows.eliminate_zeros()
     rows.data = np.ones_like(rows.data, dtype=np.float64)
@@ -81,13 +81,13 @@ def find_correspondences(rows: Any, pivots: np.ndarray, n_components: int, alpha
     n_components : int
         At most n_pivots.
     alpha : float
-        Penalty of the predictors as a share of the mean squared length of the rows' other features.
+        Penalty of the predictors, relative to the mean squared length of the rows without pivots.
 
     Notes
     -----
-    Each pivot's presence, centred, is predicted by ridge regression from all features that are no pivots,
-    W = (X'X + a I)^-1 X' P, and the directions are the left singular vectors of W [1]_, with a zero for every pivot.
-    Blitzer takes the modified Huber loss in place of the squared one; this has a closed form for all pivots at once.
+    The centred presence of each pivot is predicted by ridge regression from all other features,
+    W = (X'X + a I)^-1 X' P. The directions are the left singular vectors of W [1]_; their entries for pivots are zero.
+    Blitzer et al. use the modified Huber loss; the squared loss has a closed form for all pivots at once.
 
     References
     ----------

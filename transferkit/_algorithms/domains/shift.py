@@ -1,4 +1,4 @@
-"""Whether rows of two domains can be told apart, and by which features."""
+"""Statistics of a shift between domains: AUC of a domain classifier, and drift of each feature."""
 
 from typing import Any
 
@@ -15,26 +15,26 @@ def auc_with_interval(
 ) -> tuple[float, float, float]:
     """Return the area under the ROC curve of scores for the target, and its confidence interval.
 
-    The area is the probability that a random target row scores higher than a random source row, ties counting half.
+    The area is the probability that a random target row scores higher than a random source row; ties count one half.
 
     Parameters
     ----------
     scores : ndarray of shape (n_rows,)
         One score per row.
     is_target : ndarray of bool of shape (n_rows,)
-        Which rows are of the target.
+        Whether each row belongs to the target.
     level : float
         Confidence level of the interval.
     n_folds : int, default=None
-        Number of folds of the cross-validation that gave the scores; None if one classifier gave them all, and saw
-        none of the rows.
+        Number of folds of the cross-validation that computed the scores; None if they come from one classifier that was
+        trained on other rows.
 
     Notes
     -----
-    The variance is that of DeLong [1]_, from the placements of each row among those of the other domain; the interval
-    is that of a normal logit, which stays within 0 and 1. At an area of 0 or 1, where that variance is zero, half a
-    pair is taken to be on the other side. The classifiers of a cross-validation share training rows, so their errors
-    are correlated: the variance is multiplied by 1 + n_folds / (n_folds - 1) [2]_.
+    The variance is that of DeLong [1]_, from the rank of each row among those of the other domain. The interval is
+    normal on the logit scale, so that it stays within 0 and 1. At an area of 0 or 1, where the variance is zero, half a
+    pair is assumed to be misordered. The classifiers of a cross-validation share training rows, so their errors are
+    correlated: the variance is multiplied by 1 + n_folds / (n_folds - 1) [2]_.
 
     References
     ----------
@@ -62,8 +62,8 @@ def auc_with_interval(
 def feature_drift(source: Any, target: Any) -> np.ndarray:
     """Return the standardised difference of means of each feature, target less source (n_features,).
 
-    (mean_t - mean_s) / sqrt((var_s + var_t) / 2), Cohen's d [1]_; zero where a feature never varies and does not
-    differ, and infinite where it does not vary and differs.
+    (mean_t - mean_s) / sqrt((var_s + var_t) / 2), Cohen's d [1]_. For a feature that is constant in each domain, it is
+    zero if the constants are equal and infinite otherwise.
 
     References
     ----------
@@ -74,5 +74,5 @@ def feature_drift(source: Any, target: Any) -> np.ndarray:
     spread = np.sqrt((variances[0] + variances[1]) / 2)
     scale = np.maximum(np.abs(means[0]), np.abs(means[1]))
     is_constant = spread <= 1e-7 * np.maximum(scale, 1e-300)
-    sure = np.where(np.abs(difference) <= 1e-7 * scale, 0.0, np.copysign(np.inf, difference))
-    return np.where(is_constant, sure, difference / np.where(is_constant, 1, spread))
+    of_constants = np.where(np.abs(difference) <= 1e-7 * scale, 0.0, np.copysign(np.inf, difference))
+    return np.where(is_constant, of_constants, difference / np.where(is_constant, 1, spread))

@@ -1,4 +1,4 @@
-"""How well a classifier may do in a domain without labels: four estimates, each with its standard error."""
+"""Estimates of a classifier's error rate in a domain without labels, and comparison of two classifiers by these."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ __all__ = ["Estimate", "agreed_gain", "confidence_risk", "deep_embedded_risk", "
 
 
 class Estimate(NamedTuple):
-    """A risk, the smaller the better, as a mean over rows, so that two of the same rows can be compared."""
+    """An estimated risk as a mean over rows, so that the estimates of two models on the same rows can be compared."""
 
     value: float
     terms: np.ndarray  # (n_rows,), whose mean is the value
@@ -29,13 +29,13 @@ def weighted_risk(losses: np.ndarray, weights: np.ndarray) -> Estimate:
 def deep_embedded_risk(losses: np.ndarray, weights: np.ndarray) -> Estimate:
     """Return the importance-weighted risk with a control variate (deep embedded validation [1]_).
 
-    mean(w l) + eta (mean(w) - 1) with eta = -cov(w l, w) / var(w): weights are known to have the mean 1, and what they
-    miss it by says how far the risk is off.
+    mean(w l) + eta (mean(w) - 1) with eta = -cov(w l, w) / var(w). The expectation of the weights is known to be 1, so
+    the deviation of their mean from 1 corrects a part of the error of the risk.
 
     Parameters
     ----------
     losses : array of shape (n_rows,)
-        Of held-out source rows.
+        Losses of held-out source rows.
     weights : array of shape (n_rows,)
         Density ratios of these rows in the space of the adapted features, not normalised.
 
@@ -52,27 +52,27 @@ def deep_embedded_risk(losses: np.ndarray, weights: np.ndarray) -> Estimate:
 
 
 def confidence_risk(held_out: np.ndarray, is_wrong: np.ndarray, target: np.ndarray) -> Estimate:
-    """Return the share of target predictions whose entropy is beyond what the source's error rate calls wrong [1]_.
+    """Return the share of target predictions whose entropy exceeds a threshold fitted to the source [1]_.
 
-    The threshold is the entropy that as many held-out source predictions exceed as are wrong (average thresholded
-    confidence), so that classifiers which are sure of everything do not look good for it. Of predictions at the
-    threshold itself the same share counts as wrong as of the held-out ones there.
+    Average thresholded confidence: the threshold is chosen so that the share of held-out source predictions beyond it
+    equals their error rate, so overconfident classifiers are not favoured. Among predictions exactly at the threshold,
+    the same share counts as wrong as among the held-out source predictions there.
 
     Parameters
     ----------
     held_out : array of shape (n_source, n_classes)
-        Probabilities of source rows by models that did not see them.
+        Held-out predicted probabilities of source rows.
     is_wrong : array of shape (n_source,)
-        Ones where these are wrong.
+        Ones where these predictions are wrong.
     target : array of shape (n_target, n_classes)
-        Probabilities of target rows.
+        Predicted probabilities of target rows.
 
     References
     ----------
     .. [1] S. Garg, S. Balakrishnan, Z. Lipton, B. Neyshabur, H. Sedghi, "Leveraging unlabeled data to predict
        out-of-distribution performance", ICLR (2022).
     """
-    certain, asked = (entropy(rows).round(12) for rows in (held_out, target))  # rounding errors part no ties
+    certain, asked = (entropy(rows).round(12) for rows in (held_out, target))  # rounding errors must not break ties
     threshold = np.quantile(certain, 1 - is_wrong.mean(), method="inverted_cdf")
     beyond, at = (certain > threshold).mean(), (certain == threshold).mean()
     share = np.clip((is_wrong.mean() - beyond) / at, 0, 1)
@@ -89,18 +89,18 @@ def entropy(probabilities: np.ndarray) -> np.ndarray:
 def agreed_gain(
     before: dict[str, Estimate], after: dict[str, Estimate], source_criteria: tuple[str, ...]
 ) -> tuple[float, float, int]:
-    """Return by how much the risk falls by the median criterion, its standard error, and how many criteria see it fall.
+    """Return the median reduction in risk over all criteria, its standard error, and the number of positive ones.
 
-    One criterion that is misled, as each can be, does not move the median far. The standard error is that of the
-    criterion in the middle, or of the mean of the two in the middle.
+    The median is robust to a single misleading criterion. The standard error is that of the middle criterion, or of the
+    mean of the two middle ones.
 
     Parameters
     ----------
     before, after : dict of str to Estimate
-        The same criteria, all in the unit of an error rate.
+        Estimates by the same criteria, all as error rates.
     source_criteria : tuple of str
-        Those whose terms are of source rows, in the same order; terms of the others are of target rows. The two sets of
-        rows are independent, criteria on the same rows are not.
+        Criteria whose terms belong to source rows, in the same order; terms of the others belong to target rows.
+        Estimates from different sets of rows are independent, those from the same rows are not.
     """
     differences = {name: before[name].terms - after[name].terms for name in before}
     gains = {name: float(before[name].value - after[name].value) for name in before}

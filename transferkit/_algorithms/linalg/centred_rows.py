@@ -1,4 +1,4 @@
-"""Weighted rows of features less their mean, dense, sparse or both, and products of them."""
+"""Weighted and centred rows of features, dense, sparse or mixed, and their matrix products."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ from transferkit._algorithms.linear.feature_blocks import FeatureBlocks, multipl
 __all__ = ["CentredRows", "centre_rows"]
 
 CHUNK_ENTRIES = 4_000_000  # entries of a dense block of rows
-MOST_SPARSE = 30_000_000  # entries, zeros included, of sparse rows that may be made dense where precision asks for it
+MOST_SPARSE = 30_000_000  # entries, zeros included, up to which sparse rows may be made dense for precision
 
 
 @dataclass
 class CentredRows:
-    """The matrix B = sqrt(w) * (X - mean) of weighted, centred rows; sparse columns are centred in the products."""
+    """The matrix B = sqrt(w) * (X - mean) of weighted, centred rows; sparse columns are centred in products."""
 
-    X: Any  # (n_rows, n_columns), weighted, dense columns and sparse ones without zeros less their means
+    X: Any  # (n_rows, n_columns), weighted; dense columns, and sparse ones without zeros, are already centred
     roots: np.ndarray  # (n_rows,), square roots of the weights
-    mean: np.ndarray  # (n_columns,), what is still to be subtracted
+    mean: np.ndarray  # (n_columns,), means still to be subtracted; zero for columns already centred
 
-    def times(self, weights: np.ndarray) -> np.ndarray:
+    def matmul(self, weights: np.ndarray) -> np.ndarray:
         """Return B @ weights."""
         return np.asarray(self.X @ weights) - np.outer(self.roots, self.mean @ weights)
 
-    def transposed_times(self, values: np.ndarray) -> np.ndarray:
+    def rmatmul(self, values: np.ndarray) -> np.ndarray:
         """Return B.T @ values."""
         return np.asarray(self.X.T @ values) - np.outer(self.mean, self.roots @ values)
 
@@ -59,7 +59,7 @@ class CentredRows:
         return np.concatenate(squares) - 2 * self.mean * sums + (self.roots @ self.roots) * self.mean**2
 
     def can_be_dense(self) -> bool:
-        """Return whether no columns are sparse, or few enough to be made dense."""
+        """Return whether all columns are dense, or small enough to be made dense."""
         return self.X.shape[0] * self.X.shape[1] <= MOST_SPARSE or not any(map(issparse, self._blocks()))
 
     def take(self, rows: Any) -> "CentredRows":
@@ -71,7 +71,7 @@ class CentredRows:
         return np.hstack([to_dense(block) for block in self._blocks()]) - np.outer(self.roots, self.mean)
 
     def blocks(self) -> Iterator[tuple[slice, "CentredRows"]]:
-        """Yield blocks of rows small enough to be dense."""
+        """Yield blocks of rows that are small enough to be made dense."""
         n_rows, n_columns = self.X.shape
         size = max(n_columns, CHUNK_ENTRIES // max(1, n_columns))
         for begin in range(0, n_rows, size):
@@ -85,15 +85,16 @@ class CentredRows:
 def centre_rows(X: Any, weights: np.ndarray, has_intercept: bool) -> tuple[CentredRows, np.ndarray]:
     """Return the centred rows of features in float64, and the mean of each column (zeros without an intercept).
 
-    Differences from the mean are taken before any product, since products of columns far from zero keep no digit of
-    them. Of a sparse column that holds zeros the mean is at most a multiple of the standard deviation, and it is
-    centred in the products; one without zeros is centred in its entries.
+    The mean is subtracted before any product, because products of columns far from zero lose the digits of differences.
+    The mean of a sparse column that contains zeros is not large relative to its standard deviation, so such a column
+    can be centred in the products. A sparse column without zeros is centred in its entries.
 
     Parameters
     ----------
     X : array, CSR matrix or FeatureBlocks of shape (n_rows, n_columns)
     weights : array of shape (n_rows,)
     has_intercept : bool
+        Whether to subtract the means.
     """
     share = weights / weights.sum() if has_intercept else np.zeros(len(weights))
     blocks = X.blocks if isinstance(X, FeatureBlocks) else [X]
@@ -111,13 +112,13 @@ def _centre_dense(block: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.
     centred = block.astype(np.float64)
     mean = share @ centred
     centred -= mean
-    rest = share @ centred  # what rounding left of a large mean
+    rest = share @ centred  # rounding error of a large mean
     centred -= rest
     return centred, mean + rest, np.zeros(len(mean))
 
 
 def _centre_sparse(block: Any, share: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray]:
-    """Return the columns, those without zeros centred, the means of these, and the means of what is left."""
+    """Return the columns, those without zeros centred, the means subtracted, and the means still to be subtracted."""
     centred = block.astype(np.float64)
     centred.sum_duplicates()
     is_full = np.bincount(centred.indices, minlength=block.shape[1]) == block.shape[0]

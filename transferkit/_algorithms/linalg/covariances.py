@@ -1,8 +1,8 @@
-"""Covariances of many features from few rows: shrunk, and in the span of the rows where that is smaller.
+"""Shrunk covariances, computed in the span of the rows if there are more features than rows.
 
-A covariance is kept as a matrix S in the coordinates of a basis Q with orthonormal columns and as one variance v for
-every direction outside of it, C = Q S Q' + v (I - Q Q'). Without a basis, Q = I. So no matrix of all pairs of features
-is made where features outnumber rows.
+A covariance is represented as C = Q S Q' + v (I - Q Q'): a matrix S in the coordinates of an orthonormal basis Q, and
+one variance v for all directions orthogonal to it. Without a basis, Q = I. With more features than rows, no matrix of
+size n_features x n_features is formed.
 """
 
 from dataclasses import dataclass
@@ -14,39 +14,46 @@ from scipy import linalg, sparse
 from transferkit._algorithms.linalg.moments import column_means
 from transferkit._algorithms.linalg.truncated_svd import RowProducts, leading_vectors
 
-__all__ = ["Moments", "centred_scatter", "estimate_moments", "find_joint_basis", "ledoit_wolf_shrinkage"]
+__all__ = [
+    "Moments",
+    "centred_scatter",
+    "estimate_moments",
+    "find_joint_basis",
+    "ledoit_wolf_shrinkage",
+    "symmetric_power",
+]
 
-MOST_FEATURES = 20_000  # more of them are never squared
-MOST_SPAN_ROWS = 3_000  # up to so many rows their whole span is used, beyond its leading directions
+MOST_FEATURES = 20_000  # with more, no matrix of size n_features x n_features is formed
+MOST_SPAN_ROWS = 3_000  # with more rows, only N_LEADING directions of their span are used
 N_LEADING = 1_000
-_BLOCK_ROWS = 2_000  # centred at a time, so that no copy of all rows is made
-_LEAST_VARIANCE = 1e-9  # of the mean variance; what is less cannot be told from rounding, nor be inverted
+_BLOCK_ROWS = 2_000  # centred at a time, to avoid a copy of all rows
+_LEAST_VARIANCE = 1e-9  # relative to the mean variance; smaller eigenvalues are rounding errors
 
 
 @dataclass
 class Moments:
-    """Mean and covariance of rows."""
+    """Mean and shrunk covariance of rows."""
 
     mean: np.ndarray  # (n_features,)
     covariance: np.ndarray  # (n_features, n_features), or (rank, rank) in a basis
     outside: float  # variance of each direction outside of the basis
     shrinkage: float
-    is_singular: bool  # before the least variance was put into its place
+    is_singular: bool  # before _LEAST_VARIANCE was added
 
 
 def find_joint_basis(source: Any, target: Any, random_state: np.random.RandomState) -> np.ndarray | None:
-    """Return orthonormal columns (n_features, rank) that span the centred rows of both domains, or their largest part.
+    """Return an orthonormal basis (n_features, rank) of the span of the centred rows of both domains.
 
     Parameters
     ----------
     source, target : array or CSR matrix of shape (n_rows, n_features)
     random_state : RandomState
-        For more than 3,000 rows, of which the 1,000 leading directions are found at random.
+        For the randomised search of the 1,000 leading directions, if there are more than 3,000 rows.
 
     Returns
     -------
     basis : array or None
-        None where there are fewer features than rows, so that the features themselves are the shorter coordinates.
+        None if there are no more features than rows, so that a basis would not reduce the dimension.
     """
     n_rows, n_features = source.shape[0] + target.shape[0], source.shape[1]
     if n_features <= min(n_rows, MOST_FEATURES):
@@ -56,7 +63,7 @@ def find_joint_basis(source: Any, target: Any, random_state: np.random.RandomSta
     if n_rows > MOST_SPAN_ROWS:
         return leading_vectors(RowProducts(sparse.csr_matrix(rows)), N_LEADING, 2, random_state).vectors
     squares, vectors = linalg.eigh(np.asarray(rows @ rows.T, np.float64))
-    kept = squares > 1e-7 * max(squares[-1], np.finfo(float).tiny)  # squares: half of the digits are left
+    kept = squares > 1e-7 * max(squares[-1], np.finfo(float).tiny)  # of squares: half of the digits
     basis = rows.T @ (vectors[:, kept] / np.sqrt(squares[kept])).astype(rows.dtype)
     return np.linalg.qr(basis)[0]
 
@@ -75,7 +82,7 @@ def estimate_moments(
     ridge : float
         Added to all variances.
     centre : bool
-        Otherwise the mean counts as zero.
+        Whether to subtract the mean; it is taken to be zero otherwise.
     """
     n_rows, n_features = X.shape
     mean = column_means(X) if centre else np.zeros(n_features, X.dtype)
@@ -101,7 +108,7 @@ def estimate_moments(
 
 
 def centred_scatter(X: np.ndarray, mean: np.ndarray, basis: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return sum_i z_i z_i' of the centred rows z_i, in a basis if there is one, and their squared lengths."""
+    """Return sum_i z_i z_i' of the centred rows z_i, in the coordinates of the basis, and their squared lengths."""
     size = X.shape[1] if basis is None else basis.shape[1]
     scatter, squares = np.zeros((size, size)), np.empty(len(X))
     for begin in range(0, len(X), _BLOCK_ROWS):
@@ -114,7 +121,7 @@ def centred_scatter(X: np.ndarray, mean: np.ndarray, basis: np.ndarray | None = 
 
 
 def ledoit_wolf_shrinkage(squares: np.ndarray, size: float, n_features: int) -> float:
-    """Return the share of the scaled identity that minimises the expected squared error of the covariance [1]_.
+    """Return the shrinkage towards the scaled identity with the least expected squared error (Ledoit and Wolf [1]_).
 
     Parameters
     ----------
@@ -127,8 +134,8 @@ def ledoit_wolf_shrinkage(squares: np.ndarray, size: float, n_features: int) -> 
 
     Notes
     -----
-    With m = trace(C) / p, the share is b / d, where d = ||C||^2 - p m^2 is how far C is from m I, and
-    b = (mean_i ||x_i||^4 - ||C||^2) / n_rows, at most d, estimates how far C is from what it estimates.
+    With m = trace(C) / p, the shrinkage is b / d. d = ||C||^2 - p m^2 is the squared distance of C from m I, and
+    b = (mean_i ||x_i||^4 - ||C||^2) / n_rows, at most d, estimates the squared error of C.
 
     References
     ----------
@@ -138,6 +145,14 @@ def ledoit_wolf_shrinkage(squares: np.ndarray, size: float, n_features: int) -> 
     distance = size - (squares.mean()) ** 2 / n_features
     error = (float((squares**2).mean()) - size) / len(squares)
     return 0.0 if distance <= 1e-12 * size else float(min(max(error, 0.0), distance) / distance)
+
+
+def symmetric_power(matrix: np.ndarray, exponent: float) -> np.ndarray:
+    """Return a power of a symmetric positive semi-definite matrix; eigenvalues are at least eps times the largest."""
+    values, vectors = np.linalg.eigh(matrix)
+    values = np.maximum(values, values[-1] * np.finfo(values.dtype).eps)
+    half = vectors * values ** (exponent / 2)
+    return np.asarray(half @ half.T)  # a product of this form takes half of the time
 
 
 def _is_singular(covariance: np.ndarray, least: float) -> bool:

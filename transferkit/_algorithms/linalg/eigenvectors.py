@@ -1,47 +1,48 @@
-"""Leading eigenvectors of a large sparse symmetric matrix."""
+"""Leading eigenvectors of large sparse symmetric matrices, by block Lanczos."""
 
 import numpy as np
 from scipy import linalg, sparse
 
 from transferkit._algorithms.linalg.normalisation import fix_signs
-from transferkit._algorithms.linalg.sparse_products import Map, TallProducts, slice_rows, times
+from transferkit._algorithms.linalg.sparse_products import Map, TallProducts, multiply_slices, slice_rows
 
-SMALL = 1024  # up to this many rows, the dense decomposition is the faster one
+__all__ = ["BLOCK_SHARE", "N_STEPS", "leading_eigenvectors"]
+
+SMALL = 1024  # up to this many rows, the dense decomposition is faster
 N_STEPS = 12
-BLOCK_SHARE = 0.35  # of the vectors asked for
-_KEPT = 0.7  # of a column's length; when less is left, rounding is a large part of it
-_WEAK = 1e-2  # relative length of a column below which squares of float32 numbers tell too little about it
+BLOCK_SHARE = 0.35  # width of a block, relative to n_vectors
+_KEPT = 0.7  # length of a unit column after a projection; below, it is orthogonalised once more
+_WEAK = 1e-2  # relative length of a column below which Cholesky factors of float32 products are inaccurate
 
 
 def leading_eigenvectors(
     matrix: sparse.csr_array, n_vectors: int, random_state: np.random.RandomState, run: Map = map
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the eigenvectors whose eigenvalues are largest in size.
+    """Find the eigenvectors whose eigenvalues are largest in magnitude.
 
     Parameters
     ----------
     matrix : CSR array of float32 of shape (n, n)
         Symmetric.
     n_vectors : int
-        How many; fewer are returned where n is smaller.
+        Number of eigenvectors; n are returned if n is smaller.
     random_state : RandomState
-        Draws the start.
+        Draws the initial block.
     run : callable, default=map
         Maps a function over slices of the rows.
 
     Returns
     -------
     vectors : ndarray of float32 of shape (n, n_vectors)
-        Orthonormal columns, of each the entry of largest size positive.
+        Orthonormal columns; the entry of largest magnitude of each is positive.
     values : ndarray of float32 of shape (n_vectors,)
-        Eigenvalues, largest size first.
+        Eigenvalues, largest magnitude first.
 
-    Notes
-    -----
-    Block Lanczos: blocks X, M X, M M X ... are made orthonormal, each to all before it, and the matrix is diagonalised
-    in the space that they span. A few wide blocks suffice, because all products count, unlike in subspace
-    iteration, which keeps the last one. Columns are made orthonormal by Cholesky factors of their Gram matrix [2]_,
-    and once more after the earlier blocks were taken out. Needs ``4.2 * n * n_vectors`` float32 numbers.
+    Notes ----- Block Lanczos [1]_: the Krylov blocks X, M X, M^2 X and so on are orthonormalised one after the other,
+    and the matrix is diagonalised in the space they span. A few wide blocks suffice, because all products contribute,
+    unlike in subspace iteration, which only keeps the last one. Columns are orthonormalised by Cholesky factors of
+    their Gram matrix (CholeskyQR [2]_), and again after projecting out earlier blocks. Memory for ``4.2 * n *
+    n_vectors`` float32 numbers is needed.
 
     References
     ----------
@@ -51,7 +52,7 @@ def leading_eigenvectors(
        algorithm. Electronic Transactions on Numerical Analysis 44, 306-326.
     """
     n_rows = matrix.shape[0]
-    if n_rows <= max(SMALL, 5 * n_vectors):  # the space below must be smaller than the whole
+    if n_rows <= max(SMALL, 5 * n_vectors):  # the Krylov space must be smaller than the full space
         values, vectors = linalg.eigh(matrix.toarray().astype(np.float64))
     else:
         values, vectors = _decompose_in_krylov_space(matrix, n_vectors, random_state, run)
@@ -69,10 +70,10 @@ def _decompose_in_krylov_space(
     basis = np.empty((n_rows, size), np.float32, order="F")  # a block of columns is contiguous
     projected = np.zeros((size, size))  # its lower triangle; blocks further from the diagonal are zero
     start = random_state.standard_normal((n_rows, width)).astype(np.float32)
-    basis[:, :width] = _orthonormal(times(slices, start, run), 0.0, random_state, tall)
+    basis[:, :width] = _orthonormal(multiply_slices(slices, start, run), 0.0, random_state, tall)
     for step in range(N_STEPS):
         begin, end = step * width, (step + 1) * width
-        image = times(slices, np.ascontiguousarray(basis[:, begin:end]), run)
+        image = multiply_slices(slices, np.ascontiguousarray(basis[:, begin:end]), run)
         projected[begin:end, begin:end] = tall.inner(basis[:, begin:end], image)
         if step == N_STEPS - 1:
             break
@@ -81,37 +82,37 @@ def _decompose_in_krylov_space(
         projected[end : end + width, begin:end] = tall.inner(block, image)
     values, rotation = linalg.eigh(projected, lower=True)
     order = np.argsort(-np.abs(values), kind="stable")[:n_vectors]
-    return values[order], tall.times(basis, rotation[:, order].astype(np.float32))
+    return values[order], tall.matmul(basis, rotation[:, order].astype(np.float32))
 
 
 def _next_block(
     block: np.ndarray, known: np.ndarray, width: int, random_state: np.random.RandomState, tall: TallProducts
 ) -> np.ndarray:
-    """Return an orthonormal basis of what the image of the last block (overwritten) adds to known columns."""
+    """Return the next Krylov block: the image of the last one (overwritten), orthonormalised against known columns."""
     scale = float(np.linalg.norm(block, axis=0).max())
-    tall.take_out(block, known[:, -2 * width :])  # but for rounding, the image lies in these blocks and the next
+    tall.orthogonalise(block, known[:, -2 * width :])  # without rounding, it lies in these and the next
     block = _orthonormal(block, scale, random_state, tall)
-    tall.take_out(block, known)  # what rounding left of all the earlier ones
+    tall.orthogonalise(block, known)  # rounding errors left components along all earlier ones
     if np.linalg.norm(block, axis=0).min() < _KEPT:
         block = _orthonormal(block, 1.0, random_state, tall)
-        tall.take_out(block, known)
+        tall.orthogonalise(block, known)
     return _orthonormal(block, 1.0, random_state, tall)
 
 
 def _orthonormal(
     columns: np.ndarray, scale: float, random_state: np.random.RandomState, tall: TallProducts
 ) -> np.ndarray:
-    """Return an orthonormal basis of the columns, any directions in place of columns that are nil beside `scale`."""
+    """Return an orthonormal basis of the columns; random directions replace those that vanish relative to `scale`."""
     try:
         factor = linalg.cholesky(tall.inner(columns, columns))
-        if np.diag(factor).min() > _WEAK * max(scale, float(np.diag(factor).max())):  # then as good as QR, and faster
+        if np.diag(factor).min() > _WEAK * max(scale, float(np.diag(factor).max())):  # as accurate as QR, and faster
             inverse = linalg.solve_triangular(factor, np.eye(len(factor), dtype=np.float32), check_finite=False)
-            return tall.times(columns, inverse)
+            return tall.matmul(columns, inverse)
     except linalg.LinAlgError:
         pass
     block, triangle = linalg.qr(columns, mode="economic", check_finite=False)
     weak = np.abs(np.diag(triangle)) <= 100 * np.finfo(np.float32).eps * scale
-    if weak.any():  # nothing but rounding is left where all eigenvectors are found: any directions will do
+    if weak.any():  # all eigenvectors are found: any directions will do
         block[:, weak] = random_state.standard_normal((len(block), int(weak.sum()))) / np.sqrt(len(block))
         block = linalg.qr(block, mode="economic", check_finite=False)[0]
     return np.ascontiguousarray(block)

@@ -1,4 +1,4 @@
-"""Products of matrices of many rows, sparse or tall and dense, slice by slice."""
+"""Products of matrices with many rows, sparse or tall and dense, computed slice by slice on any number of threads."""
 
 from collections.abc import Callable, Iterable
 from itertools import pairwise
@@ -6,28 +6,30 @@ from itertools import pairwise
 import numpy as np
 from scipy import sparse
 
-Map = Callable[[Callable, Iterable], Iterable]  # the built-in map, or one that uses threads
+__all__ = ["Map", "TallProducts", "multiply_slices", "slice_rows"]
 
-_N_SLICES = 16  # of rows; threads share them, and more of them balance better
+Map = Callable[[Callable, Iterable], Iterable]  # the built-in map, or the map of a thread pool
+
+_N_SLICES = 16  # of rows; more than threads, for load balancing
 
 
 def slice_rows(matrix: sparse.csr_array) -> list[sparse.csr_array]:
-    """Cut the rows into slices with about as many entries each."""
+    """Cut the rows into slices with about equal numbers of entries."""
     cuts = np.searchsorted(matrix.indptr, np.linspace(0, matrix.nnz, _N_SLICES + 1)[1:-1])
     bounds = np.unique([0, *cuts.tolist(), matrix.shape[0]]).tolist()
     return [matrix[a:b] for a, b in pairwise(bounds)]
 
 
-def times(slices: list[sparse.csr_array], right: np.ndarray, run: Map = map) -> np.ndarray:
-    """Return the slices, one below the other, times a dense matrix."""
+def multiply_slices(slices: list[sparse.csr_array], right: np.ndarray, run: Map = map) -> np.ndarray:
+    """Return the product of the concatenated slices with a dense matrix."""
     return np.concatenate(list(run(lambda part: part @ right, slices)))
 
 
 class TallProducts:
-    """Products of tall dense matrices by slices of rows: the same slices, and so the same sums, on any threads.
+    """Products of tall dense matrices, summed over slices of rows.
 
-    A BLAS that has its own threads waits for the slowest of them at each product, which takes many times as long where
-    others use the cores too; slices that threads take as they come do not wait.
+    The slices, and so the rounding errors, do not depend on the number of threads. A multi-threaded BLAS waits for its
+    slowest thread in every product, which is slow on shared cores; here idle threads take the next slice.
     """
 
     def __init__(self, n_rows: int, run: Map = map) -> None:
@@ -43,16 +45,16 @@ class TallProducts:
             total += part
         return total
 
-    def times(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    def matmul(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Return left @ right."""
         return np.concatenate(list(self.run(lambda span: left[span] @ right, self.spans)))
 
-    def take_out(self, columns: np.ndarray, known: np.ndarray) -> None:
-        """Make the columns orthogonal to known orthonormal ones, in place."""
-        shares = self.inner(known, columns)
+    def orthogonalise(self, columns: np.ndarray, basis: np.ndarray) -> None:
+        """Make the columns orthogonal to those of an orthonormal basis, in place."""
+        projections = self.inner(basis, columns)
 
         def subtract(span: slice) -> None:
-            columns[span] -= known[span] @ shares
+            columns[span] -= basis[span] @ projections
 
         for _ in self.run(subtract, self.spans):
             pass

@@ -1,4 +1,4 @@
-"""Leading right singular vectors of sparse rows."""
+"""Leading right singular vectors of sparse rows, by randomised subspace iteration."""
 
 from typing import NamedTuple
 
@@ -7,8 +7,19 @@ from scipy import linalg, sparse
 
 from transferkit._algorithms.linalg.normalisation import fix_signs, orthonormal
 
-_BLOCK_ROWS = 8192  # that are float64 at a time
-N_SPARE = 10  # vectors beyond those asked for, which make the last ones asked for accurate
+__all__ = [
+    "N_SPARE",
+    "RightVectors",
+    "RowProducts",
+    "best_rotation",
+    "draw_start",
+    "inner_products",
+    "leading_vectors",
+    "vectors_of_image",
+]
+
+_BLOCK_ROWS = 8192  # converted to float64 at a time
+N_SPARE = 10  # oversampling: additional vectors, for the accuracy of the last ones requested
 
 
 class RightVectors(NamedTuple):
@@ -30,23 +41,23 @@ def leading_vectors(
     n_vectors : int
         Number of vectors, at most the number of rows and of columns.
     n_iter : int
-        Passes over the rows before the last one; the error shrinks with each by the squared ratio of singular
-        values beyond and within the vectors.
+        Number of power iterations before the last pass over the rows. Each reduces the error by the squared ratio of
+        the first singular value left out to the last one included.
     random_state : RandomState
-        Draws the start.
+        Draws the initial vectors.
 
     Returns
     -------
     found : RightVectors
-        Vectors in float32; of each, the entry of largest size is positive.
+        Vectors in float32; the entry of largest magnitude of each is positive.
 
     Notes
     -----
-    With fewer rows than columns the iteration Q <- orth(X X' Q) runs on the side of the rows, else B <- orth(X' X B) on
-    that of the columns, where every step is a sum over rows. Both start from the same numbers for each column and take
-    as many products, and both find the best approximation in the span of (X' X)^(n_iter + 1) times the start: but for
-    rounding, the result depends neither on the side nor on the order of the rows. Vectors of singular values that are
-    zero are zero.
+    Subspace iteration [1]_. With at most as many rows as columns, Q <- orth(X X' Q) iterates on vectors of length
+    n_rows, otherwise B <- orth(X' X B) on vectors of length n_columns, where every step is a sum over rows. Both start
+    from the same random numbers per column, take the same number of products, and find the best approximation in the
+    span of (X' X)^(n_iter + 1) times the initial vectors. Up to rounding, the result therefore depends neither on this
+    choice nor on the order of the rows. Vectors of singular values that are zero are zero.
 
     References
     ----------
@@ -55,16 +66,16 @@ def leading_vectors(
     """
     start = draw_start(rows.n_columns, n_vectors, random_state)
     if rows.n_rows > rows.n_columns:
-        basis, image = start, rows.transposed_times(rows.times(start))
+        basis, image = start, rows.rmatmul(rows.matmul(start))
         for _ in range(n_iter):
             basis = orthonormal(image)
-            image = rows.transposed_times(rows.times(basis))
+            image = rows.rmatmul(rows.matmul(basis))
         rotation, values = best_rotation(inner_products(basis, image), inner_products(image, image))
         return _to_vectors(image @ rotation, values)
-    basis = orthonormal(rows.times(start))
+    basis = orthonormal(rows.matmul(start))
     for _ in range(n_iter):
-        basis = orthonormal(rows.times(rows.transposed_times(basis)))
-    image = rows.transposed_times(basis)
+        basis = orthonormal(rows.matmul(rows.rmatmul(basis)))
+    image = rows.rmatmul(basis)
     squares, rotation = linalg.eigh(image.T @ image)  # squared singular values within the subspace
     squares, rotation = np.maximum(squares[::-1], 0), np.ascontiguousarray(rotation[:, ::-1])
     values = np.sqrt(squares)
@@ -76,7 +87,7 @@ def leading_vectors(
 
 
 def draw_start(n_columns: int, n_vectors: int, random_state: np.random.RandomState) -> np.ndarray:
-    """Return the numbers that the iteration starts from, float32 of shape (n_columns, n_vectors)."""
+    """Return the initial vectors of the iteration, float32 of shape (n_columns, n_vectors)."""
     return random_state.normal(size=(n_columns, n_vectors)).astype(np.float32)
 
 
@@ -102,15 +113,15 @@ def best_rotation(basis_image: np.ndarray, image_image: np.ndarray) -> tuple[np.
     Returns
     -------
     rotation : ndarray of float32 of shape (n_vectors, n_vectors)
-        Z times this are right singular vectors; columns of zeros stand for singular values of zero.
+        Z @ rotation are right singular vectors; its columns are zero for singular values of zero.
     values : ndarray of float64 of shape (n_vectors,)
         Singular values, largest first.
 
     Notes
     -----
     Q = X B (B' Z)^(-1/2) is orthonormal and X' Q = Z (B' Z)^(-1/2), so the Gram matrix of X' Q, whose eigenvalues are
-    the squares sought, needs nothing but the two products. B' Z is first brought to a diagonal of ones: its columns
-    are accurate each in proportion to its own length, and what is small is then told from what is rounding.
+    the squared singular values, follows from the two products. B' Z is first scaled to a unit diagonal: the errors of
+    its columns are proportional to their lengths, and small columns can then be distinguished from rounding errors.
     """
     eps = np.finfo(np.float32).eps * len(basis_image)
     squares = np.diag(basis_image)
@@ -128,7 +139,7 @@ def best_rotation(basis_image: np.ndarray, image_image: np.ndarray) -> tuple[np.
 
 
 def _to_vectors(vectors: np.ndarray, values: np.ndarray) -> RightVectors:
-    """Return them in float32, the largest entry of each positive."""
+    """Return the vectors in float32 with fixed signs."""
     return RightVectors(np.ascontiguousarray(fix_signs(vectors), np.float32), values.astype(np.float32))
 
 
@@ -139,9 +150,9 @@ def vectors_of_image(basis: np.ndarray, image: np.ndarray) -> RightVectors:
 
 
 class RowProducts:
-    """Products with sparse rows, and with a summary of earlier rows.
+    """Products with sparse rows X, preceded by a summary of earlier rows.
 
-    The summary counts as the rows ``values[:, None] * vectors.T``.
+    The summary stands for the rows ``values[:, None] * vectors.T``.
     """
 
     def __init__(self, rows: sparse.csr_matrix, before: RightVectors | None = None) -> None:
@@ -150,14 +161,14 @@ class RowProducts:
         self.n_rows = rows.shape[0] + (0 if before is None else len(before.values))
         self.n_columns = rows.shape[1]
 
-    def times(self, right: np.ndarray) -> np.ndarray:
+    def matmul(self, right: np.ndarray) -> np.ndarray:
         """Return X @ right."""
         product = self._rows @ right
         if self._before is None:
             return product
         return np.concatenate([product, self._before.values[:, None] * (self._before.vectors.T @ right)])
 
-    def transposed_times(self, right: np.ndarray) -> np.ndarray:
+    def rmatmul(self, right: np.ndarray) -> np.ndarray:
         """Return X.T @ right."""
         if self._before is None:
             return self._rows.T @ right

@@ -1,1 +1,11 @@
-"""Linear models: ridge regression, predictions, feature blocks, transferability scores."""
+"""Linear models without torch: closed-form solutions, predictions, and evaluation of features.
+
+- `ridge`: ridge regression for many penalties from one decomposition, with exact held-out errors. For RidgeHead.
+- `predictions`: decision values and probabilities of linear models.
+- `feature_blocks`: dense and sparse features side by side, without a common format.
+- `term_prior`: features from term vectors beside those of the terms, folded into one weight per term after training.
+- `grid_descent`: search of a grid of parameters by descent along its axes.
+- `transferability`: scores of frozen features for a task (LogME, H-score, LEEP, nearest neighbours).
+
+Iterative training of logistic regression, with L-BFGS on torch tensors, lies in ``_training.linear``.
+"""

@@ -1,11 +1,11 @@
 """Ridge regression for many penalties from one decomposition, with exact leave-one-out errors.
 
-Rows and targets are centred by their weighted mean and multiplied by the square roots of the row weights, so that
-the problem is ||B W - T||^2 + alpha ||W||^2 and the free intercept has left it.
+Rows and targets are centred by their weighted mean and multiplied by the square roots of the sample weights, so that
+the problem is min ||B W - T||^2 + alpha ||W||^2, without the unpenalised intercept.
 
-One eigendecomposition of B.T @ B or B @ B.T, whichever is smaller, serves all penalties. Products square the scales of
-columns, though: where the eigenvalues lie too far apart for that, triangular factors of B itself are used, one for each
-penalty, whose errors are small in relation to each column.
+One eigendecomposition of B.T @ B (`PrimalRidge`) or B @ B.T (`DualRidge`), whichever is smaller, serves all penalties.
+These products square the condition number. If it is too large for that, a QR decomposition of B (`TallTriangleRidge`,
+`WideTriangleRidge`) is used for each penalty, whose errors are small relative to each column.
 """
 
 import warnings
@@ -19,11 +19,12 @@ from scipy.linalg import LinAlgWarning, qr, solve_triangular
 from transferkit._algorithms.linalg.centred_rows import CentredRows
 from transferkit._algorithms.linalg.conjugate_gradients import conjugate_gradients
 
-__all__ = ["Ridge", "decompose", "solve_by_conjugate_gradients"]
+__all__ = ["MAX_DECOMPOSED", "Ridge", "decompose", "solve_by_conjugate_gradients"]
 
-MOST_SPREAD = 1e10  # of eigenvalues and penalty in a matrix of products: rounding then reaches about the sixth digit
-LEAST_REST = 1e-6  # of one minus a leverage: below, too few digits are left
-LEAST_LENGTH = 1e-13  # of a column beside what others explain of it: below, it is rounding
+MAX_DECOMPOSED = 4000  # rows or features: the smaller side of B, whose product is decomposed
+MOST_SPREAD = 1e10  # condition number of B.T @ B + alpha I up to which about six digits are correct
+LEAST_REST = 1e-6  # one minus a leverage; below, too few digits are left
+LEAST_LENGTH = 1e-13  # relative length of a column orthogonal to the others; below, it is rounding error
 
 
 @dataclass
@@ -32,7 +33,7 @@ class Ridge(ABC):
 
     rows: CentredRows
     targets: np.ndarray  # (n_rows, n_outputs), centred and multiplied by the roots of the weights
-    has_intercept: bool  # whether rows were centred, so that each row also has leverage on the intercept
+    has_intercept: bool  # whether rows were centred, so that the intercept adds to the leverage of each row
 
     @abstractmethod
     def weights(self, alpha: float) -> np.ndarray:
@@ -40,22 +41,22 @@ class Ridge(ABC):
 
     @abstractmethod
     def leave_one_out(self, alphas: np.ndarray) -> Iterator[np.ndarray]:
-        """Yield for each alpha the errors (n_rows, n_outputs) when each row is predicted without itself."""
+        """Yield, for each alpha, the leave-one-out errors (n_rows, n_outputs)."""
 
     @abstractmethod
     def leave_out(self, folds: list[np.ndarray], alpha: float) -> Iterator[np.ndarray]:
-        """Yield the errors of the rows of each fold when they are predicted without the fold."""
+        """Yield, for each fold, the errors of its rows in the model trained without the fold."""
 
     def leave_one_out_errors(self, alphas: np.ndarray) -> np.ndarray:
-        """Return the weighted mean squared error of each alpha when each row is predicted without itself."""
+        """Return the weighted mean squared leave-one-out error of each alpha."""
         total = (self.rows.roots**2).sum() * self.targets.shape[1]
         return np.array([(left_out**2).sum() / total for left_out in self.leave_one_out(alphas)])
 
     def held_out_errors(self, alphas: np.ndarray, folds: list[np.ndarray]) -> np.ndarray:
-        """Return the weighted mean squared error of each alpha when the rows of each fold are predicted without them.
+        """Return the weighted mean squared error of each alpha on rows that are held out fold by fold.
 
-        With H the hat matrix, the errors of a fold's rows in the model of the others are (I - H_ff)^-1 times their
-        residuals, so no other model is fitted.
+        With the hat matrix H, the errors of held-out rows are (I - H_ff)^-1 times their residuals in the model of all
+        rows, so no other model is fitted.
         """
         total = sum(float((self.rows.roots[fold] ** 2).sum()) for fold in folds) * self.targets.shape[1]
         sums = [sum((left_out**2).sum() for left_out in self.leave_out(folds, alpha)) for alpha in alphas]
@@ -63,14 +64,14 @@ class Ridge(ABC):
 
 
 class HatRidge(Ridge):
-    """For more rows than columns: errors from residuals and the hat matrix H = U U.T + s s.T.
+    """For more rows than columns: held-out errors from residuals and the hat matrix H = U U.T + s s.T.
 
-    s are the roots of the weights, of length one: the part of the intercept.
+    s is the vector of square roots of the sample weights, divided by its length: the part of the intercept.
     """
 
     @abstractmethod
     def basis(self, alpha: float) -> np.ndarray:
-        """Return what `factors` makes U of."""
+        """Return the matrix that `factors` computes U from."""
 
     @abstractmethod
     def factors(self, block: CentredRows, basis: np.ndarray) -> np.ndarray:
@@ -95,7 +96,7 @@ class HatRidge(Ridge):
         if 0 < len(far) < len(rest) and self.rows.can_be_dense():
             others = triangulate(self.rows, self.targets, self.has_intercept, left_out=far)
         for i, alpha in enumerate(alphas):
-            residuals = self.targets - self.rows.times(self.weights(alpha))
+            residuals = self.targets - self.rows.matmul(self.weights(alpha))
             left_out = residuals / np.maximum(rest[:, i], np.finfo(float).eps)[:, None]
             if others is not None:
                 left_out[far] = others.leave_out_unseen(self.rows.take(far), self.targets[far], alpha)
@@ -103,7 +104,7 @@ class HatRidge(Ridge):
 
     def leave_out(self, folds: list[np.ndarray], alpha: float) -> Iterator[np.ndarray]:
         """Yield (I - H_ff)^-1 times the residuals."""
-        residuals, basis = self.targets - self.rows.times(self.weights(alpha)), self.basis(alpha)
+        residuals, basis = self.targets - self.rows.matmul(self.weights(alpha)), self.basis(alpha)
         for fold in folds:
             factors = self.factors(self.rows.take(fold), basis)
             if self.has_intercept:
@@ -117,7 +118,7 @@ class HatRidge(Ridge):
 
 
 class ComplementRidge(Ridge):
-    """For few rows: errors from I - H = c F F.T, which keeps its digits where leverages are all close to one."""
+    """For few rows: held-out errors from I - H = c F F.T, which is accurate also if all leverages are close to one."""
 
     @abstractmethod
     def complement(self, alpha: float) -> np.ndarray:
@@ -141,13 +142,13 @@ class ComplementRidge(Ridge):
 
 @dataclass
 class PrimalRidge(HatRidge):
-    """Eigenvectors of B.T @ B, and B.T @ T in them."""
+    """Eigenvectors V and eigenvalues L of B.T @ B."""
 
     vectors: np.ndarray
     spectrum: np.ndarray
 
     def __post_init__(self) -> None:
-        self.projected = self.vectors.T @ self.rows.transposed_times(self.targets)
+        self.projected = self.vectors.T @ self.rows.rmatmul(self.targets)
 
     def weights(self, alpha: float) -> np.ndarray:
         """Return the weights."""
@@ -159,19 +160,19 @@ class PrimalRidge(HatRidge):
 
     def factors(self, block: CentredRows, basis: np.ndarray) -> np.ndarray:
         """Return rows of B V (L + alpha I)^(-1/2)."""
-        return block.times(basis)
+        return block.matmul(basis)
 
     def leverages(self, alphas: np.ndarray) -> np.ndarray:
-        """Return the diagonals of H for all alphas from one product."""
+        """Return the diagonals of U U.T for all alphas from one product."""
         found = np.empty((len(self.targets), len(alphas)))
         for rows, block in self.rows.blocks():
-            found[rows] = block.times(self.vectors) ** 2 @ (1 / (self.spectrum[:, None] + alphas))
+            found[rows] = block.matmul(self.vectors) ** 2 @ (1 / (self.spectrum[:, None] + alphas))
         return found
 
 
 @dataclass
 class DualRidge(ComplementRidge):
-    """Eigenvectors of B @ B.T that are orthogonal to the intercept's."""
+    """Eigenvectors V and eigenvalues L of B @ B.T, without the eigenvector of the intercept."""
 
     vectors: np.ndarray
     spectrum: np.ndarray
@@ -179,7 +180,7 @@ class DualRidge(ComplementRidge):
     def weights(self, alpha: float) -> np.ndarray:
         """Return the weights."""
         projected = self.vectors.T @ self.targets
-        return self.rows.transposed_times(self.vectors @ (projected / (self.spectrum + alpha)[:, None]))
+        return self.rows.rmatmul(self.vectors @ (projected / (self.spectrum + alpha)[:, None]))
 
     def complement(self, alpha: float) -> np.ndarray:
         """Return V (L + alpha I)^(-1/2)."""
@@ -188,7 +189,7 @@ class DualRidge(ComplementRidge):
 
 @dataclass
 class TallTriangleRidge(HatRidge):
-    """The triangle R of [s, B] = Q R, and Q.T @ T: with a penalty it becomes the triangle of B.T @ B + alpha I."""
+    """The factor R of [s, B] = Q R, and Q.T @ T, from which the Cholesky factor of B.T @ B + alpha I is computed."""
 
     triangle: np.ndarray
     projected: np.ndarray
@@ -199,19 +200,20 @@ class TallTriangleRidge(HatRidge):
         return solve_triangular(triangle, projected)[int(self.has_intercept) :]
 
     def basis(self, alpha: float) -> np.ndarray:
-        """Return the triangle of B.T @ B + alpha I."""
+        """Return the upper Cholesky factor of B.T @ B + alpha I."""
         triangle, _ = self._penalise(alpha)
         return triangle[int(self.has_intercept) :, int(self.has_intercept) :]
 
     def factors(self, block: CentredRows, basis: np.ndarray) -> np.ndarray:
-        """Return rows of B over the triangle."""
+        """Return rows of B times the inverse of the Cholesky factor."""
         return solve_triangular(basis, block.dense().T, trans="T").T
 
     def leave_out_unseen(self, rows: CentredRows, targets: np.ndarray, alpha: float) -> np.ndarray:
-        """Return the errors of rows that are no part of this problem when it has all of them but the one in question.
+        """Return the leave-one-out errors of rows of high leverage that were excluded from this decomposition.
 
-        With G the rows over the triangle of the others, (I - H) of these rows is (I + G G.T)^-1, of which no digit is
-        lost where it is close to zero, and their residuals are that times their errors in the model of the others.
+        The problem in question has all excluded rows. With G = their rows times the inverse of the Cholesky factor of
+        the other rows, the block of I - H for these rows is (I + G G.T)^-1, which is accurate also if it is close to
+        zero, and their residuals are that times their errors in the model of the other rows.
         """
         triangle, projected = self._penalise(alpha)
         columns = rows.dense()
@@ -223,7 +225,7 @@ class TallTriangleRidge(HatRidge):
 
     def _penalise(self, alpha: float) -> tuple[np.ndarray, np.ndarray]:
         n_columns = self.triangle.shape[1]
-        least = LEAST_LENGTH * np.linalg.norm(self.triangle, axis=0)  # less is lost beside the column
+        least = LEAST_LENGTH * np.linalg.norm(self.triangle, axis=0)  # less would vanish in rounding
         below = np.diag(np.maximum(np.sqrt(alpha), least))[int(self.has_intercept) :]
         system = np.vstack([self.triangle, below])
         right = np.vstack([self.projected, np.zeros((len(below), self.projected.shape[1]))])
@@ -233,7 +235,7 @@ class TallTriangleRidge(HatRidge):
 
 @dataclass
 class WideTriangleRidge(ComplementRidge):
-    """The triangle of B = R.T Q.T (of rows in another order), so that W = Q Z and Z is a smaller problem."""
+    """The factors of B = R.T Q.T (with permuted rows), so that W = Q Z, and Z solves a smaller ridge problem."""
 
     basis: np.ndarray  # Q, (n_columns, n_vectors), as many as the smaller side of B
     triangle: np.ndarray  # R.T, (n_rows, n_vectors)
@@ -245,12 +247,12 @@ class WideTriangleRidge(ComplementRidge):
         return self.basis @ solution[int(self.has_intercept) :]
 
     def complement(self, alpha: float) -> np.ndarray:
-        """Return the rows of the vectors that are orthogonal to all columns of R.T above the penalty."""
+        """Return the upper rows of an orthonormal basis of the complement of the columns of `_stack`."""
         system = self._stack(alpha)
         return np.linalg.qr(system, mode="complete")[0][: len(self.targets), system.shape[1] :]
 
     def _stack(self, alpha: float) -> np.ndarray:
-        """Return R.T above the roots of the penalty, beside the column of the intercept."""
+        """Return R.T stacked on sqrt(alpha) I, after the column of the intercept."""
         n_vectors = self.triangle.shape[1]
         system = np.vstack([self.triangle, np.sqrt(alpha) * np.eye(n_vectors)])
         if self.has_intercept:
@@ -259,7 +261,7 @@ class WideTriangleRidge(ComplementRidge):
 
 
 def decompose(rows: CentredRows, targets: np.ndarray, least_alpha: float, has_intercept: bool) -> Ridge:
-    """Return the ridge problem of rows B and targets T (n_rows, n_outputs) in a decomposition.
+    """Decompose the ridge problem of rows B and targets T, by the method that suits its shape and condition.
 
     Parameters
     ----------
@@ -267,12 +269,12 @@ def decompose(rows: CentredRows, targets: np.ndarray, least_alpha: float, has_in
     targets : array of shape (n_rows, n_outputs)
         Centred and multiplied by the roots of the weights.
     least_alpha : float
-        The smallest penalty of interest.
+        The smallest penalty to be used.
     has_intercept : bool
         Whether rows and targets were centred.
     """
     n_rows, n_columns = rows.X.shape
-    is_wide = n_rows <= n_columns + has_intercept  # so that no row's error is nothing but its penalty
+    is_wide = n_rows <= n_columns + has_intercept  # else some rows have a leverage of one
     if is_wide:
         spectrum, vectors = _decompose_kernel(rows, has_intercept)
     else:
@@ -288,7 +290,7 @@ def decompose(rows: CentredRows, targets: np.ndarray, least_alpha: float, has_in
 
 
 def _warn_of_scales(rows: CentredRows, least_alpha: float) -> None:
-    """Warn if columns differ so much in length that products lose the short ones."""
+    """Warn if columns differ so much in length that the short ones vanish in rounding errors of products."""
     squares = rows.column_squares()
     if squares.max() > MOST_SPREAD * (squares[squares > 0].min() + least_alpha):
         warnings.warn(
@@ -300,11 +302,11 @@ def _warn_of_scales(rows: CentredRows, least_alpha: float) -> None:
 
 
 def _decompose_kernel(rows: CentredRows, has_intercept: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return eigenvalues and vectors of B @ B.T, without that of the intercept, whose eigenvalue is zero."""
+    """Return eigenvalues and eigenvectors of B @ B.T, except the eigenvector of the intercept, of eigenvalue zero."""
     kernel = rows.kernel()
     if not has_intercept:
         return np.linalg.eigh(kernel)
-    size = np.linalg.norm(kernel) or 1.0  # at least the largest eigenvalue: the intercept's is made larger than all
+    size = np.linalg.norm(kernel) or 1.0  # at least the largest eigenvalue: that of the intercept is shifted beyond it
     kernel += 2 * size * np.outer(rows.roots, rows.roots / (rows.roots @ rows.roots))
     spectrum, vectors = np.linalg.eigh(kernel)
     return spectrum[:-1], vectors[:, :-1]
@@ -313,7 +315,7 @@ def _decompose_kernel(rows: CentredRows, has_intercept: bool) -> tuple[np.ndarra
 def triangulate(
     rows: CentredRows, targets: np.ndarray, has_intercept: bool, left_out: np.ndarray | None = None
 ) -> TallTriangleRidge:
-    """Return the problem as a triangle, of all rows or without some of them."""
+    """Return the QR decomposition of the problem, of all rows or without some of them."""
     n_columns = rows.X.shape[1] + has_intercept
     found = np.empty((0, n_columns + targets.shape[1]))
     for part, block in rows.blocks():
@@ -327,10 +329,10 @@ def triangulate(
 
 
 def _drop_rounding(triangle: np.ndarray, projected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return both without the directions in which columns depend on each other, so that the penalty alone acts there.
+    """Remove the directions in which columns are linearly dependent, so that only the penalty acts there.
 
-    What a triangle holds of such directions is rounding, in proportion to the columns: beside a small penalty it would
-    count as data.
+    Entries of the triangular factor along these directions are rounding errors proportional to the columns. With a
+    small penalty they would be mistaken for data.
     """
     lengths = np.linalg.norm(triangle, axis=0)
     lengths[lengths == 0] = 1
@@ -342,7 +344,7 @@ def _drop_rounding(triangle: np.ndarray, projected: np.ndarray) -> tuple[np.ndar
 
 
 def _triangulate_wide(rows: CentredRows, targets: np.ndarray, has_intercept: bool) -> WideTriangleRidge:
-    """Decompose B.T with its largest rows first and with pivots, which keeps the digits of its small rows [1]_.
+    """Decompose B.T with rows sorted by length and column pivoting, which is accurate for its small rows too [1]_.
 
     References
     ----------
@@ -362,13 +364,13 @@ def solve_by_conjugate_gradients(
 ) -> tuple[np.ndarray, bool]:
     """Return the weights (n_columns, n_outputs) at one penalty, and whether every output converged.
 
-    Columns are brought to one length first, so that the residual counts in all of them.
+    The system is scaled to a unit diagonal (Jacobi preconditioning), so that the residual measures all columns alike.
     """
     scales = (1 / np.sqrt(np.maximum(rows.column_squares(), 0) + alpha))[:, None]
 
     def multiply(vectors: np.ndarray) -> np.ndarray:
         scaled = scales * vectors
-        return scales * (rows.transposed_times(rows.times(scaled)) + alpha * scaled)
+        return scales * (rows.rmatmul(rows.matmul(scaled)) + alpha * scaled)
 
-    weights, converged = conjugate_gradients(multiply, scales * rows.transposed_times(targets), max_iter, tol=tol)
+    weights, converged = conjugate_gradients(multiply, scales * rows.rmatmul(targets), max_iter, tol=tol)
     return scales * weights, converged

@@ -1,4 +1,4 @@
-"""How well frozen features suit a task, judged without training on it."""
+"""Transferability scores: how well frozen features suit a task, without training a model."""
 
 from typing import Any, NamedTuple
 
@@ -10,12 +10,12 @@ from transferkit._algorithms.linear.feature_blocks import to_dense
 
 __all__ = ["RowSpectrum", "find_spectrum", "h_score", "leep", "log_evidence", "neighbour_means"]
 
-_BLOCK_ENTRIES = 1 << 22  # of the distances that are held at a time
-_TIE = 32  # times the precision of the numbers: cosines that differ by less are equal but for rounding
+_BLOCK_ENTRIES = 1 << 22  # of the similarities held at a time
+_TIE = 32  # times machine epsilon: cosines that differ by less count as equal
 
 
 class RowSpectrum(NamedTuple):
-    """Left singular vectors (n_samples, rank) of some rows, the squares of the singular values, and the width."""
+    """Left singular vectors (n_samples, rank) of rows, squared singular values (rank,), and the number of features."""
 
     left: np.ndarray
     values: np.ndarray
@@ -23,19 +23,19 @@ class RowSpectrum(NamedTuple):
 
 
 def find_spectrum(rows: Any, centre: bool = False) -> RowSpectrum:
-    """Decompose the smaller Gram matrix of the rows, in float64; sparse rows stay sparse.
+    """Return the singular value decomposition of rows from their smaller Gram matrix, in float64.
 
     Parameters
     ----------
     rows : ndarray or sparse matrix of shape (n_samples, n_features)
         Features.
     centre : bool, default=False
-        Whether the mean row is subtracted first, of sparse rows in the products.
+        Whether to subtract the mean row first; implicitly, in products, if the rows are sparse.
     """
     n_samples, n_features = rows.shape
     rows = rows.astype(np.float64)
     mean = np.asarray(rows.mean(axis=0)).ravel() if centre else np.zeros(n_features)
-    if centre and not sp.issparse(rows):  # products of rows far from zero leave nothing of differences
+    if centre and not sp.issparse(rows):  # products of rows far from zero lose the digits of differences
         rows, mean = rows - mean, np.zeros(n_features)
     if n_features <= n_samples:
         gram = to_dense(rows.T @ rows) - n_samples * np.outer(mean, mean)
@@ -57,23 +57,23 @@ def _noise(values: np.ndarray, shape: tuple[int, int]) -> float:
 
 
 def log_evidence(spectrum: RowSpectrum, targets: np.ndarray, tol: float = 1e-6, max_iter: int = 1000) -> np.ndarray:
-    """Return LogME: the largest log evidence of a Bayesian linear model, a sample, for each target.
+    """Return LogME, the maximum log evidence of a Bayesian linear model per sample, for each target [1]_.
 
-    Targets are y = F w + e with w ~ N(0, I / alpha) and e ~ N(0, I / beta). With t = alpha / beta, singular values s,
-    the posterior mean m and gamma = sum(s^2 / (t + s^2)), the fixed point is
-    t <- gamma ||y - F m||^2 / ((n - gamma) ||m||^2), and the log evidence at it is
+    The model is y = F w + e with w ~ N(0, I / alpha) and e ~ N(0, I / beta). With t = alpha / beta, singular values s,
+    the posterior mean m and gamma = sum(s^2 / (t + s^2)), the fixed-point iteration [2]_ is
+    t <- gamma ||y - F m||^2 / ((n - gamma) ||m||^2). At its limit the log evidence is
     -n/2 (log(2 pi v) + 1) - sum(log(1 + s^2 / t)) / 2 with v = y'(I + F F'/t)^-1 y / n.
 
     Parameters
     ----------
     spectrum : RowSpectrum
-        Of the features as they are, not centred.
+        Decomposition of the features, not centred.
     targets : ndarray of shape (n_samples, n_targets)
-        Numbers, or the indicators of classes.
+        Numbers, or indicators of classes.
     tol : float, default=1e-6
-        Relative change of t that ends the iteration.
+        Relative change of t at which the iteration stops.
     max_iter : int, default=1000
-        Most iterations.
+        Maximum number of iterations.
 
     Returns
     -------
@@ -92,10 +92,10 @@ def log_evidence(spectrum: RowSpectrum, targets: np.ndarray, tol: float = 1e-6, 
     outside = np.maximum(np.square(targets).sum(axis=0) - energy.sum(axis=0), 0)
     values = spectrum.values[:, None]
     lowest, highest = 1e-12 * values.max(initial=1e-300), 1e12 * values.max(initial=1e-300)
-    ratio = np.full(targets.shape[1], values.mean() if len(values) else 1.0)  # t; the fixed point forgets the start
+    ratio = np.full(targets.shape[1], values.mean() if len(values) else 1.0)  # t; the start does not matter
     for _ in range(max_iter if len(values) else 0):
         shrunk = ratio / (ratio + values)
-        free = (values / (ratio + values)).sum(axis=0)  # gamma, the number of directions that the data decide
+        free = (values / (ratio + values)).sum(axis=0)  # gamma, the effective number of parameters
         error = (energy * np.square(shrunk)).sum(axis=0) + outside
         norm = (energy * values / np.square(ratio + values)).sum(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -114,12 +114,12 @@ def log_evidence(spectrum: RowSpectrum, targets: np.ndarray, tol: float = 1e-6, 
 def h_score(spectrum: RowSpectrum, rows: Any, classes: np.ndarray) -> float:
     """Return the H-score with a shrunk covariance: (1 - a) tr(S_a^-1 S_between), S_a = (1 - a) S + a tr(S)/D I.
 
-    The shrinkage a is Ledoit and Wolf's, and only the Gram matrix's spectrum is needed.
+    The H-score [1]_ with shrinkage [2]_; a is the estimate of Ledoit and Wolf [3]_. Only the spectrum is needed.
 
     Parameters
     ----------
     spectrum : RowSpectrum
-        Of the centred rows.
+        Decomposition of the centred rows.
     rows : ndarray or sparse matrix of shape (n_samples, n_features)
         The rows, not centred.
     classes : ndarray of int of shape (n_samples,)
@@ -146,12 +146,12 @@ def h_score(spectrum: RowSpectrum, rows: Any, classes: np.ndarray) -> float:
 
 
 def leep(probabilities: np.ndarray, classes: np.ndarray) -> float:
-    """Return LEEP: the mean log probability of the labels when source classes predict them.
+    """Return LEEP, the mean log-likelihood of labels predicted from the classes of a source model [1]_.
 
     Parameters
     ----------
     probabilities : ndarray of shape (n_samples, n_source_classes)
-        What a source model predicts for the target's rows.
+        Predictions of the source model for the target rows.
     classes : ndarray of int of shape (n_samples,)
         Index of the target class of each row.
 
@@ -164,28 +164,28 @@ def leep(probabilities: np.ndarray, classes: np.ndarray) -> float:
     joint = np.zeros((classes.max() + 1, probabilities.shape[1]))
     np.add.at(joint, classes, probabilities)
     totals = joint.sum(axis=0)
-    conditional = joint / np.where(totals > 0, totals, 1)  # of the label, given the source class
+    conditional = joint / np.where(totals > 0, totals, 1)  # P(label | source class)
     return float(np.log((conditional[classes] * probabilities).sum(axis=1)).mean())
 
 
 def neighbour_means(rows: Any, targets: np.ndarray, n_neighbours: int) -> np.ndarray:
-    """Return the mean target of the other rows nearest to each, by cosine.
+    """Return, for each row, the mean target of its nearest other rows by cosine similarity.
 
-    Rows that are tied for the last places share them, so that the means do not depend on the order of rows.
+    Rows tied for the last places share them equally, so that the means do not depend on the order of rows.
 
     Parameters
     ----------
     rows : ndarray or sparse matrix of shape (n_samples, n_features)
-        Features; a row of zeros is as far from all others.
+        Features; a row of zeros has similarity 0 to all others.
     targets : ndarray of shape (n_samples, n_targets)
-        Numbers, or the indicators of classes.
+        Numbers, or indicators of classes.
     n_neighbours : int
-        Fewer than there are rows.
+        Number of neighbours, less than the number of rows.
 
     Returns
     -------
     means : ndarray of shape (n_samples, n_targets), float64
-        Means, rounded to 12 digits, so that those that are equal but for rounding compare equal.
+        Means, rounded to 12 digits, so that means differing only by rounding errors compare equal.
     """
     n_samples = rows.shape[0]
     squares = rows.multiply(rows) if sp.issparse(rows) else np.square(rows)
@@ -196,10 +196,10 @@ def neighbour_means(rows: Any, targets: np.ndarray, n_neighbours: int) -> np.nda
     step = max(_BLOCK_ENTRIES // n_samples, 1)
     for begin in range(0, n_samples, step):
         block = slice(begin, min(begin + step, n_samples))
-        likeness = to_dense(rows[block] @ rows.T) * scale * scale[block, None]
-        likeness[np.arange(len(likeness)), np.arange(block.start, block.stop)] = -np.inf
-        last = -np.partition(-likeness, n_neighbours - 1, axis=1)[:, n_neighbours - 1 : n_neighbours]
-        nearer, tied = likeness > last + rounding, np.abs(likeness - last) <= rounding
+        similarity = to_dense(rows[block] @ rows.T) * scale * scale[block, None]
+        similarity[np.arange(len(similarity)), np.arange(block.start, block.stop)] = -np.inf
+        last = -np.partition(-similarity, n_neighbours - 1, axis=1)[:, n_neighbours - 1 : n_neighbours]
+        nearer, tied = similarity > last + rounding, np.abs(similarity - last) <= rounding
         share = (n_neighbours - nearer.sum(axis=1)) / tied.sum(axis=1)
         means[block] = (nearer + tied * share[:, None]) @ targets / n_neighbours
     return means.round(12)

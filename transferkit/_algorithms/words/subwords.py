@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from transferkit._algorithms.linalg.conjugate_gradients import conjugate_gradients
-from transferkit._algorithms.linalg.sparse_products import Map, slice_rows, times
+from transferkit._algorithms.linalg.sparse_products import Map, multiply_slices, slice_rows
 from transferkit._algorithms.text.term_counts import TermCounts
 
 
@@ -71,8 +71,8 @@ def fit_ngram_vectors(
     forward, backward = slice_rows(shares), slice_rows(sparse.csr_array(shares.T))
 
     def multiply(direction: np.ndarray) -> np.ndarray:
-        image = times(backward, times(forward, direction, run), run)
+        image = multiply_slices(backward, multiply_slices(forward, direction, run), run)
         image += np.float32(alpha) * direction
         return image
 
-    return conjugate_gradients(multiply, times(backward, vectors, run), n_steps)[0]
+    return conjugate_gradients(multiply, multiply_slices(backward, vectors, run), n_steps)[0]

@@ -1,4 +1,4 @@
-"""Ridge regression as a head: any number of penalties from one decomposition."""
+"""Ridge regression, with any number of penalties from one decomposition."""
 
 import os
 import warnings
@@ -11,7 +11,7 @@ from sklearn.model_selection import check_cv
 
 from transferkit._algorithms.linalg.centred_rows import centre_rows
 from transferkit._algorithms.linear.predictions import compute_scores
-from transferkit._algorithms.linear.ridge import decompose, solve_by_conjugate_gradients
+from transferkit._algorithms.linear.ridge import MAX_DECOMPOSED, decompose, solve_by_conjugate_gradients
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -26,9 +26,8 @@ from transferkit._validation import (
 from transferkit._versioning import VersionedEstimator
 from transferkit.heads.linear._prior import KeepsSourceMixin, match_prior
 
-MAX_DECOMPOSED = 4000  # rows or features: what is decomposed is the smaller side, squared
 MAX_STEPS = 2000  # of conjugate gradients
-MOST_OFFSET = 1e3  # of scores, in standard deviations of the targets, for weights in float32: 1e-4 of these are left
+MOST_OFFSET = 1e3  # contribution of means to scores, relative to the spread of targets, up to which float32 suffices
 
 
 class RidgeHead(KeepsSourceMixin, MultiOutputMixin, RegressorMixin, VersionedEstimator):
@@ -38,35 +37,36 @@ class RidgeHead(KeepsSourceMixin, MultiOutputMixin, RegressorMixin, VersionedEst
 
         sum_i sample_weight_i * ||y_i - coef_ @ x_i - intercept_||^2  +  alpha * ||coef_ - prior||^2,
 
-    with the weights of a source model in the place of zero if there is a `prior` (L2-SP): linear fine-tuning, from
-    pretrained weights, under mean squared error. The intercept is free.
+    where `prior` is zero, or the weights of a source model (L2-SP): then this is linear fine-tuning from pretrained
+    weights. The intercept is not penalised.
 
     Parameters
     ----------
     alpha : float, default=1.0
-        Strength of the penalty, larger than 0. Not used when `alphas` is given.
+        Regularisation strength, larger than 0. Ignored if `alphas` is given.
     alphas : array-like of float, default=None
-        Candidates for alpha, larger than 0. The one with the smallest mean squared error on held-out rows is taken.
+        Candidates for alpha, larger than 0. The one with the smallest mean squared error on held-out rows is selected.
     cv : int, splitter or iterable of (train, test) indices or masks, default=None
-        Which rows `alphas` are held out together: None leaves out one by one, an int asks for so many folds. Exact,
-        and from the same decomposition, either way.
+        Folds on which `alphas` are compared. None is leave-one-out, an int the number of folds. Held-out errors are
+        exact in both cases, and computed from the same decomposition.
     prior : fitted linear model, str or path-like, default=None
-        Source model whose `coef_` the penalty pulls to: any with `coef_`, or a saved one. Features are matched by name
-        where both models saw names, else by position; outputs by position. Never refitted; `clone` keeps it as it is.
+        Source model whose `coef_` is the centre of the penalty: any fitted model with `coef_`, or the path of a saved
+        one. Features are matched by name if both models saw names, otherwise by position; outputs by position. It is
+        never refitted, and `clone` shares it.
     fit_intercept : bool, default=True
         Whether the prediction has an intercept.
     tol : float, default=1e-6
-        Relative residual at which conjugate gradients end; used only beyond 4000 rows and 4000 features.
+        Relative residual at which conjugate gradients stop. Used only with more than 4000 rows and 4000 features.
 
     Attributes
     ----------
     coef_ : ndarray of shape (n_features,) or (n_outputs, n_features)
-        Weights, of the type of X; float64 also for float32 features that lie so far from zero that predictions would
-        lose their digits otherwise.
+        Weights, of the dtype of X; float64 also for float32 features so far from zero that float32 weights would make
+        predictions inaccurate.
     intercept_ : float or ndarray of shape (n_outputs,)
         Intercepts, zero with `fit_intercept=False`.
     alpha_ : float
-        The penalty that was used.
+        The regularisation strength in use.
     loo_errors_ : ndarray of shape (n_alphas,) or None
         Mean squared leave-one-out error of each of `alphas`; None without them or with `cv`.
     cv_errors_ : ndarray of shape (n_alphas,) or None
@@ -80,20 +80,21 @@ class RidgeHead(KeepsSourceMixin, MultiOutputMixin, RegressorMixin, VersionedEst
 
     See Also
     --------
-    LogisticHead : The same for classes.
-    sklearn.linear_model.RidgeCV : The same choice of alpha, without a prior.
+    LogisticHead : Logistic regression with a prior.
+    sklearn.linear_model.RidgeCV : The same selection of alpha, without a prior.
 
     Notes
     -----
-    One eigendecomposition of the smaller of X.T X and X X.T gives the solution and the leverages for every alpha, and
-    the error of row i in a model trained without it is its residual over one minus its leverage [1]_. Columns may lie
-    far from zero and differ in scale, as timestamps beside ages do: they are centred first, and where eigenvalues lie
-    too far apart for products, X itself is decomposed (QR) for each alpha. The penalty is on the weights as they are,
-    so a column of large numbers is hardly penalised: scale the features if that is not meant.
+    One eigendecomposition of the smaller of X.T X and X X.T yields the solution and the leverages for every alpha. The
+    leave-one-out error of a row is its residual divided by one minus its leverage [1]_. Columns may lie far from zero
+    and differ in scale, such as timestamps and ages: they are centred first, and if the eigenvalues spread too widely,
+    X itself is decomposed (QR) for each alpha. The penalty depends on the scale of the features: the weight of a column
+    of large numbers is hardly penalised, so scale the features if that is not intended.
 
-    Sparse features are centred in the products, and made dense for that QR alone. Where X has more than 3e7 entries,
-    zeros included, a LinAlgWarning says instead that scales differ too much. Where both sides are longer than 4000, a
-    single alpha is solved by conjugate gradients and `alphas` is refused. Computed in float64; no torch involved.
+    Sparse features are centred implicitly, in products, and made dense only for that QR decomposition. If X has more
+    than 3e7 entries, zeros included, a LinAlgWarning about the scales is raised instead. With more than 4000 rows and
+    4000 features, a single alpha is solved by conjugate gradients, and `alphas` raises an error. All computations are
+    in float64, without torch.
 
     References
     ----------
@@ -144,7 +145,7 @@ class RidgeHead(KeepsSourceMixin, MultiOutputMixin, RegressorMixin, VersionedEst
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples, not negative; 1 each if None.
         groups : array-like of shape (n_samples,), default=None
-            Groups for splitters that ask for them.
+            Groups of the samples, for splitters that use them.
 
         Returns
         -------
@@ -154,16 +155,16 @@ class RidgeHead(KeepsSourceMixin, MultiOutputMixin, RegressorMixin, VersionedEst
         with unchanged_on_error(self):
             X, y = validate_features(self, X, y, multi_output=True, y_numeric=True)
             weights = check_sample_weight(to_numpy(sample_weight), X, dtype=np.float64, ensure_non_negative=True)
-            alphas = read_alphas(self)
+            alphas = check_alphas(self)
             targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-            prior, coverage = read_prior(self, X, targets)
-            folds = read_folds(self, X, y, groups)
+            prior, coverage = resolve_prior(self, X, targets)
+            folds = make_folds(self, X, y, groups)
             if not weights.all():
                 X, targets, weights, folds = drop_unweighted(X, targets, weights, folds)
             rows, means = centre_rows(X, weights, self.fit_intercept)
             check_squares(rows)
             centre = weights @ targets / weights.sum() if self.fit_intercept else np.zeros(targets.shape[1])
-            goal = rows.roots[:, None] * (targets - centre) - rows.times(prior.T)
+            goal = rows.roots[:, None] * (targets - centre) - rows.matmul(prior.T)
             coef, alpha, errors = choose_weights(self, rows, goal, alphas, folds)
             coef = np.ascontiguousarray(coef + prior.T).T
             coef = coef.astype(choose_dtype(X, coef, means, targets), copy=False)
@@ -197,8 +198,8 @@ class RidgeHead(KeepsSourceMixin, MultiOutputMixin, RegressorMixin, VersionedEst
         return tags
 
 
-def read_alphas(head):
-    """Return the candidates (n_alphas,), or None where alpha is given."""
+def check_alphas(head):
+    """Return the candidates (n_alphas,) after checking them, or None without `alphas`."""
     if head.alphas is None:
         return None
     alphas = np.asarray(head.alphas, dtype=np.float64)
@@ -207,8 +208,8 @@ def read_alphas(head):
     return alphas
 
 
-def read_folds(head, X, y, groups):
-    """Return the rows that each fold holds out, or None where rows are left out one by one."""
+def make_folds(head, X, y, groups):
+    """Return the held-out rows of each fold, or None for leave-one-out."""
     if head.alphas is None or head.cv is None:
         return None
     pairs = [tuple(map(to_indices, pair)) for pair in check_cv(head.cv).split(X, y, groups)]
@@ -223,13 +224,13 @@ def read_folds(head, X, y, groups):
 
 
 def to_indices(rows):
-    """Return the numbers of rows that are given by numbers or by a mask."""
+    """Return indices of rows from indices or a mask."""
     rows = np.asarray(rows)
     return np.flatnonzero(rows) if rows.dtype == bool else rows
 
 
 def drop_unweighted(X, targets, weights, folds):
-    """Return all but the rows of weight zero, and the folds in their numbers."""
+    """Remove rows of weight zero, and renumber the folds accordingly."""
     used = weights > 0
     numbers = np.cumsum(used) - 1
     folds = None if folds is None else [numbers[fold[used[fold]]] for fold in folds]
@@ -237,24 +238,27 @@ def drop_unweighted(X, targets, weights, folds):
 
 
 def check_squares(rows):
-    """Raise ValueError unless float64 holds the squares of the centred features."""
+    """Raise ValueError if squares of the centred features overflow float64."""
     with np.errstate(over="ignore", invalid="ignore"):
         largest = rows.column_squares().max(initial=0)
     if not np.isfinite(largest):
-        raise ValueError("Features of X are too large for their squares in float64 (beyond 1e150). Scale them first.")
+        raise ValueError(
+            "Features of X are too large: their squares overflow float64 (beyond 1e150). Scale them first."
+        )
 
 
 def choose_dtype(X, coef, means, targets):
-    """Return the type of the weights: that of X, or float64 where float32 would lose the digits that predictions need.
+    """Return the dtype of the weights: that of X, or float64 if predictions in float32 would be inaccurate.
 
-    Scores are sums of what means and deviations contribute. In float32 they are good to 1e-7 of the former.
+    Scores are sums of contributions of the means of X and of deviations from these. Relative rounding errors of 1e-7 in
+    float32 apply to the former.
     """
     is_far = (np.abs(coef) @ np.abs(means) > MOST_OFFSET * targets.std(axis=0)).any()
     return np.float64 if is_far else X.dtype
 
 
-def read_prior(head, X, targets):
-    """Return the prior's weights (n_outputs, n_features), zeros without one, and its coverage."""
+def resolve_prior(head, X, targets):
+    """Return the weights of the prior (n_outputs, n_features), zeros without one, and its coverage."""
     shape = (targets.shape[1], X.shape[1])
     if head.prior is None:
         return np.zeros(shape), None
@@ -265,12 +269,12 @@ def read_prior(head, X, targets):
 
 
 def choose_weights(head, rows, targets, alphas, folds):
-    """Return weights (n_features, n_outputs), the alpha they belong to, and the errors of the candidates."""
+    """Return the weights (n_features, n_outputs), the selected alpha, and the errors of all candidates."""
     if min(rows.X.shape) > MAX_DECOMPOSED:
         if alphas is not None:
             raise ValueError(
                 f"alphas needs a decomposition, and X of shape {rows.X.shape} is too large for one: at most "
-                f"{MAX_DECOMPOSED} rows or features. Choose alpha with GridSearchCV."
+                f"{MAX_DECOMPOSED} rows or features. Select alpha with GridSearchCV."
             )
         weights, converged = solve_by_conjugate_gradients(rows, targets, head.alpha, head.tol, MAX_STEPS)
         if not converged:
