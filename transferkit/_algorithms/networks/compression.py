@@ -67,7 +67,8 @@ def narrow(array: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray | None
     if dtype == "float16":
         return array.astype(np.float16), None
     largest = np.abs(array).max(axis=0, initial=0)
-    scales = (np.where(largest > 0, largest, 1) / LARGEST_INT8).astype(np.float32)
+    scales = (largest / LARGEST_INT8).astype(np.float32)
+    scales[scales < np.finfo(np.float32).tiny] = 1  # of columns that vanish in float32
     return np.rint(array / scales).astype(np.int8), scales
 
 
