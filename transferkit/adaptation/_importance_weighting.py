@@ -122,7 +122,7 @@ class ImportanceWeighting(OneToOneFeatureMixin, DomainTransformer):
     True
     """
 
-    fitted_attributes = ("coef_", "effective_sample_size_", "intercept_", "sample_weight_")
+    fitted_attributes = (*FITTED_SOMETIMES, "effective_sample_size_", "sample_weight_")
 
     _parameter_constraints: dict = {
         "method": [StrOptions({"logistic", "kliep", "kmm"})],
