@@ -1,10 +1,12 @@
 """A model file sets the attributes that a class declares, and no others; each estimator declares all that it has."""
 
+import contextlib
 import importlib
-from inspect import signature
+from inspect import getdoc, signature
 
 import numpy as np
 import pytest
+from numpydoc.docscrape import NumpyDocString
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
@@ -12,6 +14,7 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.utils._param_validation import StrOptions
 
 import transferkit
 from transferkit import (
@@ -107,6 +110,10 @@ FITTED = {
         name: [lambda name=name: getattr(adaptation, name)().fit(X, Y, sample_domain=DOMAINS)]
         for name in ALLOWED["transferkit.adaptation"]
     },
+    "ImportanceWeighting": [
+        lambda method=method: adaptation.ImportanceWeighting(method=method).fit(X, sample_domain=DOMAINS)
+        for method in ("logistic", "kliep", "kmm")
+    ],
     "TransferClassifier": [
         lambda: TransferClassifier(LSAEncoder(2).fit(TEXTS), strategy="frozen").fit(TEXTS, LABELS),
         lambda: TransferClassifier(LSAEncoder(2).fit(TEXTS), strategy="auto").fit(TEXTS, LABELS),
@@ -124,6 +131,16 @@ FITTED = {
     ],
     "EncoderReference": [lambda: EncoderReference("shared-0.tk", "0" * 64)],
 }  # fmt: skip
+# How each estimator is fitted with other values of one of its parameters.
+FITS = {
+    **dict.fromkeys(ALLOWED["transferkit.adaptation"], lambda model: model.fit(X, Y, sample_domain=DOMAINS)),
+    **dict.fromkeys(["TfidfEncoder", "LSAEncoder", "WordVectorEncoder"], lambda model: model.fit(TEXTS)),
+    **dict.fromkeys(["KMeansEncoder", "SOMEncoder", "AutoencoderEncoder"], lambda model: model.fit(X)),
+    **dict.fromkeys(["LogisticHead", "LogisticHeadCV", "MLPHeadClassifier"], lambda model: model.fit(X, Y)),
+    **dict.fromkeys(["RidgeHead", "MLPHeadRegressor"], lambda model: model.fit(X, X[:, 0])),
+    "DomainTransferClassifier": lambda model: model.fit(X, Y, X_target=X[::2]),
+}
+FAST = {"max_iter": 2, "min_count": 1, "n_clusters": 2, "shape": (2, 2), "hidden_layer_sizes": (4,), "cv": 2, "Cs": 2}
 OWN = {
     name: getattr(importlib.import_module(module), name)
     for module, names in ALLOWED.items()
@@ -150,6 +167,37 @@ def test_fitted_attributes_are_the_declared_ones(name):
     assert declared - found <= SELDOM.get(name, set())  # none is declared that no fit sets
     assert not [item for item in declared if hasattr(cls, item)]
     assert all(is_attribute_of(cls, item) for item in found)
+
+
+@pytest.mark.parametrize("name", sorted(FITS))
+@pytest.mark.filterwarnings("ignore")
+def test_attributes_are_declared_whatever_a_parameter_chooses(name):
+    cls, n_fitted = OWN[name], 0
+    fast = {parameter: value for parameter, value in FAST.items() if parameter in signature(cls).parameters}
+    for parameter, value in choices_of(cls):
+        with contextlib.suppress(
+            AttributeError, ValueError, OSError, ImportError, RuntimeError
+        ):  # a choice that other data need
+            model = FITS[name](cls(**fast | {parameter: value}))
+            n_fitted += 1
+            undeclared = [item for item in get_state(model) if not is_attribute_of(cls, item)]
+            assert undeclared == [], (parameter, value)
+    assert n_fitted or not list(choices_of(cls))
+
+
+def choices_of(cls):
+    for parameter, constraints in cls._parameter_constraints.items():
+        for constraint in constraints if isinstance(constraints, list) else []:
+            options = constraint.options if isinstance(constraint, StrOptions) else set()
+            for value in [True, False] if constraint == "boolean" else sorted(options):
+                yield parameter, value
+
+
+@pytest.mark.parametrize("name", sorted(OWN))
+def test_documented_attributes_are_declared(name):
+    entries = NumpyDocString(getdoc(OWN[name]))["Attributes"]
+    documented = [item for entry in entries for item in entry.name.split(", ")]
+    assert [item for item in documented if not is_attribute_of(OWN[name], item) and not hasattr(OWN[name], item)] == []
 
 
 class Doubler(TransformerMixin, BaseEstimator):

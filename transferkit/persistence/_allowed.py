@@ -95,7 +95,15 @@ ALLOWED = {
 PATH_PARAMETERS = ("source", "encoder", "prior")
 # Attributes of the current session, which no file holds: callbacks, metadata routing requests, versions.
 SESSION_ATTRIBUTES = frozenset(
-    {"_sklearn_version", "_transferkit_version", "_skl_callbacks", "_parent_callback_ctx", "_metadata_request"}
+    {
+        "_callback_fit_ctx",
+        "_metadata_request",
+        "_parent_callback_ctx",
+        "_skl_callbacks",
+        "_skl_callbacks_to_teardown",
+        "_sklearn_version",
+        "_transferkit_version",
+    }
 )
 # Attributes that functions of scikit-learn and fit_sharded set on any estimator.
 _SET_ON_ANY = frozenset(
