@@ -6,12 +6,11 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import FeatureUnion
 
+from transferkit._algorithms.text.term_statistics import TermStatistics, to_vocabulary
 from transferkit._algorithms.text.vocabulary import find_terms
-from transferkit._algorithms.text.vocabulary_merging import to_vocabulary
 from transferkit._validation import is_fitted
 from transferkit.encoders._pretrained import PretrainedEncoder
 from transferkit.encoders.protocols import ProjectsTerms, TermProjection
-from transferkit.encoders.text._analysis import make_analysis
 from transferkit.encoders.text._tfidf import TfidfEncoder
 
 __all__ = ["Terms", "find_projection", "join_terms", "may_pair"]
@@ -77,7 +76,7 @@ def join_terms(projection, texts, pairs=False):
         "binary": False,
     }
     blank = clone(projection.words).set_params(**settings, use_idf=True, norm="l2", sublinear_tf=True)
-    known, columns = _kept_terms(projection.words)
+    known, columns = projection.words.terms_.kept
     found = [known, _count_terms(blank, texts)]
     if pairs:
         blank.set_params(ngram_range=(1, 2))
@@ -89,8 +88,7 @@ def join_terms(projection, texts, pairs=False):
     largest = max(1 + np.log1p(projection.words.n_documents_), projection.idf.max())
     idf = np.full(len(joined), largest, np.float32)
     idf[: len(columns)] = projection.idf
-    encoder = blank._set_terms(terms, joined, projection.words.n_documents_)
-    encoder._idf = idf
+    encoder = blank.set_terms(TermStatistics(terms, projection.words.n_documents_), joined, idf)
     return Terms(encoder, projection.vectors)
 
 
@@ -99,12 +97,5 @@ def _count_terms(words, texts, least=1):
 
     There are no warnings about texts: the encoder that the terms are joined to gave them when it was fitted.
     """
-    terms = words._learn(make_analysis(words), texts).terms
+    terms = words.count_terms(texts).terms
     return terms.select(np.flatnonzero(terms.document_frequency >= least))
-
-
-def _kept_terms(words):
-    """Return the terms that have columns, and these."""
-    words._settle()
-    kept = np.flatnonzero(words._columns >= 0)
-    return words._terms().select(kept), words._columns[kept]

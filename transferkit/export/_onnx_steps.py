@@ -18,7 +18,7 @@ from sklearn.preprocessing import (
 from sklearn.svm import LinearSVC, LinearSVR
 
 from transferkit.encoders import AutoencoderEncoder, KMeansEncoder
-from transferkit.encoders.text._analysis import DEFAULT_TOKEN_PATTERN
+from transferkit.encoders.text import DEFAULT_TOKEN_PATTERN
 from transferkit.exceptions import ExportError
 from transferkit.export._onnx_networks import append_autoencoder, append_clusters, append_network_scores
 from transferkit.export._sklearn import list_steps

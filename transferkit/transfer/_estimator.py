@@ -15,7 +15,7 @@ from transferkit._validation import (
 )
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.encoders._pretrained import read_input_tags
-from transferkit.encoders.text._settings import find_text_settings
+from transferkit.encoders.text import find_text_settings
 from transferkit.heads.linear._prior import FrozenParametersMixin
 from transferkit.transfer._outcome import Outcome, make_row, tabulate
 

@@ -6,7 +6,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from transferkit._algorithms.text.hashing import hash_strings, hash_terms
-from transferkit._algorithms.text.packed_terms import Spelling, narrow, pack_terms, unpack_terms, widen
+from transferkit._algorithms.text.packed_terms import (
+    StringIndex,
+    pack_integers,
+    pack_terms,
+    unpack_integers,
+    unpack_terms,
+)
 from transferkit._algorithms.text.tokens import copy_spans, pad
 from transferkit._algorithms.text.vocabulary import Vocabulary
 
@@ -59,15 +65,15 @@ def test_terms_are_found_by_their_spelling(strings, others):
     alphabetical = {term: column for column, term in enumerate(sorted(strings, key=_as_bytes))}
     packed = pack_terms(terms, np.array([alphabetical[term] for term in _spelled(terms)], np.int32))
     assert packed.columns is None
-    found = Spelling(packed).find_columns([*strings, *others])
+    found = StringIndex(packed).find_columns([*strings, *others])
     assert found == [alphabetical.get(term, -1) for term in [*strings, *others]]
 
 
 def test_large_counts_are_kept():
     numbers = np.array([0, 254, 255, 256, 10**12])
-    narrowed, large = narrow(numbers)
+    narrowed, large = pack_integers(numbers)
     assert narrowed.nbytes == 5
-    np.testing.assert_array_equal(widen(narrowed, large), numbers)
+    np.testing.assert_array_equal(unpack_integers(narrowed, large), numbers)
 
 
 @pytest.mark.parametrize(

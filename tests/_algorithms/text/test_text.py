@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from transferkit._algorithms.text.hashing import hash_spans, hash_strings
 from transferkit._algorithms.text.term_counts import count_terms, group_equal
+from transferkit._algorithms.text.term_statistics import TermAccumulator, merge_parts, to_vocabulary
 from transferkit._algorithms.text.text_bytes import encode_documents
 from transferkit._algorithms.text.tokens import expand_ranges, find_words, pad, word_ngrams
 from transferkit._algorithms.text.vocabulary import (
@@ -15,7 +16,6 @@ from transferkit._algorithms.text.vocabulary import (
     find_terms,
     sort_terms,
 )
-from transferkit._algorithms.text.vocabulary_merging import Tally, merge_parts, to_vocabulary
 
 TEXTS = st.lists(st.text(max_size=30), min_size=1, max_size=20)
 SMALL_HASHES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=60)
@@ -99,14 +99,14 @@ def test_known_terms_are_found_and_others_are_not(known, others):
 @given(parts=st.lists(st.lists(st.text(max_size=12), max_size=12), min_size=1, max_size=6))
 def test_merging_adds_up_and_streams_to_the_same(parts, range_size):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transferkit._algorithms.text.vocabulary_merging._RANGE_SIZE", range_size)
+        patch.setattr("transferkit._algorithms.text.term_statistics._RANGE_SIZE", range_size)
         parts = [vocabulary_of(sorted(set(part))) for part in parts]
         merged = merge_parts(parts)
         whole = to_vocabulary(parts, merged)
-        tally = Tally()
+        accumulator = TermAccumulator()
         for part in parts:
-            tally.add([part])
-        streamed = tally.vocabulary()
+            accumulator.add_parts([part], 1)
+        streamed = accumulator.statistics().terms
     strings = [decode_terms(part.text, part.starts, part.lengths) for part in parts]
     names = decode_terms(whole.text, whole.starts, whole.lengths)
     assert set(names) == set().union(*strings)

@@ -5,7 +5,7 @@ from scipy import sparse
 
 from transferkit import TfidfEncoder
 from transferkit._algorithms.words.subwords import fit_ngram_vectors, mark_buckets
-from transferkit.encoders.text._analysis import make_analysis
+from transferkit.encoders.text._analyzer import make_analyzer
 
 
 def test_ngram_vectors_are_those_of_a_ridge_regression():
@@ -25,11 +25,11 @@ def test_exact_solutions_and_empty_columns_stay_finite():
 
 
 def test_buckets_share_what_a_word_is_made_of():
-    analysis = make_analysis(TfidfEncoder(analyzer="char_wb", ngram_range=(3, 3)))
-    shares = mark_buckets(analysis.count(["ababa", "ab", "bab"]), 10_007)
+    analyzer = make_analyzer(TfidfEncoder(analyzer="char_wb", ngram_range=(3, 3)))
+    shares = mark_buckets(analyzer.count(["ababa", "ab", "bab"]), 10_007)
     assert shares.shape == (3, 10_007)
     parts = [[0.2, 0.2, 0.2, 0.4], [0.5, 0.5], [1 / 3] * 3]  # " ab", "aba", "bab", "aba", "ba " ...
     for k, part in enumerate(parts):
         np.testing.assert_allclose(np.sort(shares[[k]].data), part, rtol=1e-6)
-    one = mark_buckets(analysis.count(["ababa", "ab"]), 1)
+    one = mark_buckets(analyzer.count(["ababa", "ab"]), 1)
     np.testing.assert_allclose(one.toarray(), 1)

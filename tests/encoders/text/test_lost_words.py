@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from transferkit import LSAEncoder, TfidfEncoder, WordVectorEncoder
 from transferkit._algorithms.text.word_shapes import find_problem
-from transferkit.encoders.text import _analysis
+from transferkit.encoders.text import _analyzer
 
 SCRIPTS = {
     "Chinese": (["我喜欢这本书，非常好看", "这部电影很好看", "今天天气很好"], "phrases"),
@@ -109,7 +109,7 @@ def test_only_the_first_batch_is_warned_of():
 
 
 def test_every_block_of_a_stream_is_sampled(monkeypatch):
-    monkeypatch.setattr(_analysis, "_BLOCK_SIZE", dict.fromkeys(_analysis._BLOCK_SIZE, 300))
+    monkeypatch.setattr(_analyzer, "_BLOCK_SIZE", dict.fromkeys(_analyzer._BLOCK_SIZE, 300))
     texts = ["the first texts are in English"] * 30 + SCRIPTS["Hindi"][0] * 30
     with pytest.warns(UserWarning, match="hold combining marks"):
         TfidfEncoder().fit(iter(texts))

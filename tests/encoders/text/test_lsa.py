@@ -199,11 +199,11 @@ def test_encoder_saved_between_batches_learns_as_the_one_that_was_not_saved(corp
 
 
 def test_rows_that_wait_are_bounded(corpus, monkeypatch):
-    monkeypatch.setattr("transferkit.encoders.text._lsa._MOST_WAITING", 5000)
+    monkeypatch.setattr("transferkit.encoders.text._lsa._MOST_PENDING", 5000)
     encoder, waiting = LSAEncoder(n_components=8), []
     for begin in range(0, 1000, 100):
         encoder.partial_fit(corpus[begin : begin + 100])
-        waiting.append(vars(encoder)["_waiting"].n_entries if "_waiting" in vars(encoder) else 0)
+        waiting.append(vars(encoder)["_pending"].n_entries if "_pending" in vars(encoder) else 0)
     assert max(waiting) <= 5000
     assert 0 in waiting
     assert encoder.n_documents_ == 1000

@@ -22,8 +22,7 @@ import transferkit
 from transferkit import LSAEncoder, TfidfEncoder, WordVectorEncoder
 from transferkit._algorithms.text import hashing
 from transferkit.datasets import load_docstrings
-from transferkit.encoders.text import _analysis, _short_texts
-from transferkit.encoders.text._workings import find_workings
+from transferkit.encoders.text import _analyzer, _fitted_terms
 
 TRICKY = (
     "aAbBzZ09_-'. ,\n\t\r\x0b\x0c\x1c\x1f\x85\xa0\u1680\u2003\u2028\u3000\u200b\ufeff\x00\x01\x7f"  # blanks, controls
@@ -242,14 +241,14 @@ def test_pickle_after_fit_leaves_out_what_was_pruned_and_then_cannot_learn(corpu
     loaded = pickle.loads(blob)
     assert_same_rows(loaded.transform(corpus), encoder.transform(corpus))
     for learn in (lambda: loaded.partial_fit(corpus), lambda: loaded.merge(encoder)):
-        with pytest.raises(ValueError, match="cannot learn on"):
+        with pytest.raises(ValueError, match="cannot be fitted further"):
             learn()
 
 
 @pytest.mark.parametrize("parameters", LEARNING)
 def test_threads_change_nothing(parameters, corpus, monkeypatch):
     expected = TfidfEncoder(**parameters).fit_transform(corpus)
-    monkeypatch.setattr(_analysis, "_BLOCK_SIZE", dict.fromkeys(_analysis._BLOCK_SIZE, 2000))
+    monkeypatch.setattr(_analyzer, "_BLOCK_SIZE", dict.fromkeys(_analyzer._BLOCK_SIZE, 2000))
     for n_jobs in (None, 2, 5):
         encoder = TfidfEncoder(n_jobs=n_jobs, **parameters)
         assert_same_rows(encoder.fit_transform(corpus), expected)
@@ -273,8 +272,8 @@ def test_terms_that_share_a_hash_stay_apart(parameters, n_bits, corpus, monkeypa
     monkeypatch.setattr(hashing, "mix", mix)
     encoder = TfidfEncoder(**parameters)
     rows = encoder.fit_transform(corpus)
-    n_distinct = len(np.unique(encoder._hashes))
-    assert n_distinct < len(encoder._hashes)  # or nothing was tested
+    hashes = encoder.terms_.vocabulary.hashes
+    assert len(np.unique(hashes)) < len(hashes)  # or nothing was tested
     assert encoder.get_feature_names_out().tolist() == expected.get_feature_names_out().tolist()
     assert_same_rows(rows, expected_rows)
     assert_same_rows(encoder.transform(corpus), expected_rows)
@@ -359,7 +358,7 @@ def test_saved_and_loaded_gives_the_same(corpus, tmp_path):
         assert_same_rows(loaded.transform(corpus), expected)
         assert_same_rows(loaded.transform(corpus[:1]), expected[:1])
         assert loaded.vocabulary_ == encoder.vocabulary_
-        with pytest.raises(ValueError, match="cannot learn on exactly"):
+        with pytest.raises(ValueError, match="cannot be fitted further exactly"):
             loaded.partial_fit(corpus[:1])
 
 
@@ -387,12 +386,12 @@ def test_model_file_holds_all_that_was_learned(parameters, compress, corpus, tmp
 
 
 def test_many_terms_are_mapped_from_a_model_file_and_not_made_by_each_process(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr("transferkit.encoders.text._term_files.MOST_PACKED", 10)
+    monkeypatch.setattr(_fitted_terms, "MOST_PACKED", 10)
     encoder = TfidfEncoder().partial_fit(corpus)
     transferkit.save(encoder, tmp_path / "encoder.tk")
     loaded = transferkit.load(tmp_path / "encoder.tk")
-    for name in ("_hashes", "_checks", "_term_text", "_columns"):
-        base = vars(loaded)[name]
+    terms = loaded.terms_.vocabulary
+    for base in (terms.hashes, terms.checks, terms.text, loaded.terms_.columns):
         while not isinstance(base, np.memmap):
             base = base.base
         assert base.size > 0
@@ -529,7 +528,7 @@ def test_types_of_whole_numbers_give_float64_with_a_warning(dtype, tmp_path):
     [({}, 300), ({"analyzer": "char", "ngram_range": (1, 9)}, 150), ({"token_pattern": r"\S+"}, 300)],
 )
 def test_texts_too_long_for_the_offsets_are_refused(parameters, length, monkeypatch):
-    monkeypatch.setattr(_analysis, "_MOST_POSITIONS", 1000)
+    monkeypatch.setattr(_analyzer, "_MOST_POSITIONS", 1000)
     texts = ["aa bb", "cc " * (length // 3)]
     encoder = TfidfEncoder(**parameters).fit(texts[:1])
     for use in (encoder.fit, encoder.fit_transform, encoder.partial_fit):
@@ -584,10 +583,10 @@ def test_device_is_deprecated_and_changes_nothing(make, learn, corpus, tmp_path)
 
 def test_short_texts_remember_a_bounded_number_of_terms(monkeypatch):
     encoder = TfidfEncoder().fit(["aa bb cc"])
-    monkeypatch.setattr(_short_texts, "_MEMO_SIZE", 5)
+    monkeypatch.setattr(_fitted_terms, "_MEMO_SIZE", 5)
     for k in range(30):
         assert encoder.transform([f"aa word{k} other{k}"]).nnz == 1
-    assert len(find_workings(encoder).short_texts._column_of) <= 5
+    assert len(encoder.terms_._column_of) <= 5
 
 
 def test_bound_on_the_vocabulary_changes_nothing_until_it_is_reached(load_docstrings_once):
@@ -624,5 +623,5 @@ def test_bound_on_the_vocabulary_keeps_its_promise(learn, load_docstrings_once):
 
 
 def document_frequencies(encoder):
-    names, frequency = encoder.get_feature_names_out(), encoder._terms().document_frequency
-    return dict(zip(names, frequency[np.argsort(encoder._columns)].tolist(), strict=True))
+    names, frequency = encoder.get_feature_names_out(), encoder.terms_.vocabulary.document_frequency
+    return dict(zip(names, frequency[np.argsort(encoder.terms_.columns)].tolist(), strict=True))

@@ -31,7 +31,7 @@ from transferkit import (
     explain,
 )
 from transferkit.encoders.term_projection import find_projection, join_terms
-from transferkit.encoders.text._settings import find_text_settings
+from transferkit.encoders.text import find_text_settings
 
 SUBJECTS = {
     "pet": ["cat", "dog", "fur", "paw", "tail", "cow", "milk", "barn"],

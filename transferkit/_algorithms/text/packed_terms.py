@@ -33,7 +33,7 @@ class PackedTerms(NamedTuple):
     def bounds(self) -> np.ndarray:
         """Where each term starts in the text, and where the last one ends, shape (n_terms + 1,)."""
         bounds = np.zeros(len(self.lengths) + 1, np.int64)
-        np.cumsum(widen(self.lengths, self.large_lengths), out=bounds[1:])
+        np.cumsum(unpack_integers(self.lengths, self.large_lengths), out=bounds[1:])
         return bounds
 
     def check(self) -> None:
@@ -47,7 +47,7 @@ class PackedTerms(NamedTuple):
             _require(large.dtype == np.int64 and large.shape == (np.count_nonzero(narrowed == _LARGE),))
             _require(large.min(initial=_LARGE) >= _LARGE)
         _require(self.text.dtype == np.uint8 and self.large_lengths.max(initial=0) <= len(self.text))
-        _require(self.text.shape == (widen(self.lengths, self.large_lengths).sum(),))
+        _require(self.text.shape == (unpack_integers(self.lengths, self.large_lengths).sum(),))
         if self.columns is not None:
             _require(self.columns.dtype == np.int32 and self.columns.shape == self.lengths.shape)
             _require(self.columns.min(initial=0) >= -1 and self.columns.max(initial=-1) < len(self.columns))
@@ -60,16 +60,16 @@ def pack_terms(terms: Vocabulary, columns: np.ndarray) -> PackedTerms:
     columns = columns[order]
     return PackedTerms(
         take_spans(terms.text, terms.starts[order].astype(np.int64), lengths),
-        *narrow(lengths),
-        *narrow(frequency),
-        *narrow(terms.total[order] - frequency),
+        *pack_integers(lengths),
+        *pack_integers(frequency),
+        *pack_integers(terms.total[order] - frequency),
         None if np.array_equal(columns, np.arange(len(columns))) else columns,
     )
 
 
 def unpack_terms(packed: PackedTerms, by_word: bool) -> tuple[Vocabulary, np.ndarray]:
     """Return the vocabulary and the column of each term; `by_word` tells how terms are hashed."""
-    starts, lengths = packed.bounds[:-1], widen(packed.lengths, packed.large_lengths)
+    starts, lengths = packed.bounds[:-1], unpack_integers(packed.lengths, packed.large_lengths)
     text = pad(packed.text)
     hashes, checks = hash_terms(text, starts, lengths, by_word)
     order = np.argsort(hashes)
@@ -77,20 +77,20 @@ def unpack_terms(packed: PackedTerms, by_word: bool) -> tuple[Vocabulary, np.nda
     if (ascending[1:] == ascending[:-1]).any():
         order = np.lexsort((checks, hashes))
     text, starts = copy_spans(text, starts[order], lengths[order])
-    frequency = widen(packed.document_frequency, packed.large_document_frequency)[order]
-    repeats = widen(packed.repeats, packed.large_repeats)[order]
+    frequency = unpack_integers(packed.document_frequency, packed.large_document_frequency)[order]
+    repeats = unpack_integers(packed.repeats, packed.large_repeats)[order]
     columns = order.astype(np.int32) if packed.columns is None else packed.columns[order]
     lengths = lengths[order].astype(np.int32)
     return Vocabulary(hashes[order], checks[order], frequency, frequency + repeats, pad(text), starts, lengths), columns
 
 
-def narrow(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def pack_integers(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return counts as bytes, 255 for larger ones, and the larger ones (int64)."""
     return np.minimum(numbers, _LARGE).astype(np.uint8), numbers[numbers >= _LARGE].astype(np.int64)
 
 
-def widen(narrowed: np.ndarray, large: np.ndarray) -> np.ndarray:
-    """Return the counts (int64) that `narrow` was given."""
+def unpack_integers(narrowed: np.ndarray, large: np.ndarray) -> np.ndarray:
+    """Return the counts (int64) that `pack_integers` was given."""
     numbers = narrowed.astype(np.int64)
     numbers[narrowed == _LARGE] = large
     return numbers
@@ -101,8 +101,8 @@ def _require(fits: bool | np.bool_) -> None:
         raise ValueError("the arrays of terms do not fit each other")
 
 
-class Spelling:
-    """Looks terms up by their spelling: slower than by hash, and nothing to be made first.
+class StringIndex:
+    """Finds the columns of terms by binary search: slower than by hash, and without preparation.
 
     Parameters
     ----------

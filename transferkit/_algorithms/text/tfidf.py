@@ -1,5 +1,7 @@
 """Rows of term counts, and their TF-IDF weights."""
 
+from copy import copy
+from functools import lru_cache
 from math import sqrt
 from numbers import Integral
 from typing import NamedTuple
@@ -75,6 +77,22 @@ def stack_rows(blocks: list[Rows], n_terms: int) -> sparse.csr_matrix:
     matrix = sparse.csr_matrix(
         (data[0], _join(indices).astype(index_dtype, copy=False), indptr), shape=(len(sizes), n_terms)
     )
+    matrix.has_canonical_format = True
+    return matrix
+
+
+def to_matrix(rows: Rows, n_terms: int) -> sparse.csr_matrix:
+    """Return the rows as a matrix."""
+    if len(rows.indptr) != 2:
+        return stack_rows([rows], n_terms)
+    matrix = copy(_empty_row(n_terms, rows.data.dtype))  # building one takes longer than encoding a short text
+    matrix.data, matrix.indices, matrix.indptr = rows
+    return matrix
+
+
+@lru_cache(maxsize=16)
+def _empty_row(n_terms: int, dtype: np.dtype) -> sparse.csr_matrix:
+    matrix = sparse.csr_matrix((1, n_terms), dtype=dtype)
     matrix.has_canonical_format = True
     return matrix
 

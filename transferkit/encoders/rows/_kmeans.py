@@ -22,14 +22,14 @@ from transferkit._validation import (
     validate_data,
 )
 from transferkit._versioning import VersionedEstimator
+from transferkit.encoders._shard_record import forget_shards
 from transferkit.encoders.rows._passes import MomentsPass
 from transferkit.encoders.rows._preparation import PatchGrid, Preparation
-from transferkit.encoders.text._shard_record import ShardRecordMixin
 
 _BLOCK_ENTRIES = 1 << 23  # of the distances that transform holds at a time
 
 
-class KMeansEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
+class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
     """Encode rows by how near they are to clusters of unlabelled rows.
 
     Parameters
@@ -214,7 +214,7 @@ class KMeansEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, Transform
         rows = preparation.apply(X if grid is None else grid.sample(X, random))
         found = self._cluster(rows, random)
         self._store(found, preparation)
-        self._forget_shards()
+        forget_shards(self)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from transferkit._algorithms.text.word_shapes import WordProblem, find_problem, split_words
 from transferkit._validation import count_inner_frames
-from transferkit.encoders.text._analysis import DEFAULT_TOKEN_PATTERN, TextSample, make_vectorizer
+from transferkit.encoders.text._analyzer import DEFAULT_TOKEN_PATTERN, TextSample, make_vectorizer
 
 _MOST_PREPARED = 100  # texts on which a function of the user's is called once more
 _SEVERAL = 3  # texts

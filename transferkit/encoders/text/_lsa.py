@@ -2,6 +2,8 @@
 
 from copy import copy
 from numbers import Integral
+from threading import RLock
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -11,9 +13,7 @@ from sklearn.utils import check_random_state
 from transferkit._algorithms.linalg.normalisation import unit_rows
 from transferkit._algorithms.linalg.truncated_svd import N_SPARE, RightVectors, RowProducts, leading_vectors
 from transferkit._algorithms.networks.layers import L2Normalisation, Linear
-from transferkit._algorithms.text.tfidf import stack_rows
-from transferkit._algorithms.text.vocabulary import find_terms
-from transferkit._algorithms.text.vocabulary_merging import to_vocabulary
+from transferkit._algorithms.text.term_statistics import TermStatistics, to_vocabulary
 from transferkit._algorithms.words.pooling import drop_rounding
 from transferkit._validation import (
     Interval,
@@ -24,21 +24,22 @@ from transferkit._validation import (
     with_plain_outputs,
 )
 from transferkit._versioning import VersionedEstimator
+from transferkit.encoders._shard_record import forget_shards
 from transferkit.encoders.protocols import LinearForm, TermProjection
-from transferkit.encoders.text._analysis import warn_for_device
-from transferkit.encoders.text._blocks import TermStatistics, count_blocks
+from transferkit.encoders.text._analyzer import TEXT_PARAMETER_CONSTRAINTS, find_analyzer, warn_for_device
+from transferkit.encoders.text._counting import check_documents, count_blocks
 from transferkit.encoders.text._lost_words import warn_of_lost_words, warn_of_unknown_texts
 from transferkit.encoders.text._passes import VocabularyPass
-from transferkit.encoders.text._shard_record import ShardRecordMixin
-from transferkit.encoders.text._streaming import settling
-from transferkit.encoders.text._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
-from transferkit.encoders.text._workings import find_workings
+from transferkit.encoders.text._tfidf import TfidfEncoder
+
+__all__ = ["LSAEncoder"]
 
 _COMPUTED = ("tfidf_", "_projection", "singular_values_")
-_MOST_WAITING = 1 << 22  # entries of sparse rows that wait for the SVD, about 8 bytes each
+_MOST_PENDING = 1 << 22  # entries of sparse rows that wait for the SVD, about 8 bytes each
+_finishing = RLock()  # one for all encoders: a lock of their own could not be pickled
 
 
-class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
+class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
     """Encode texts as dense rows: TF-IDF projected on its leading singular vectors.
 
     Words that occur in the same documents move close to each other, so what was learned from one word
@@ -219,8 +220,8 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         warn_for_device(self)
         tfidf = self._make_tfidf()
         rows = tfidf.fit_transform(X)
-        self._store(tfidf, self._decompose(rows))
-        self._forget_shards()
+        self.set_vectors(tfidf, self._decompose(rows))
+        forget_shards(self)
         return self._project(rows)
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -246,63 +247,31 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
             If the encoder was fitted with `fit` and then loaded, so that terms are missing.
         """
         warn_for_device(self)
-        waiting = vars(self).get("_waiting")
-        known = waiting is not None or is_fitted(self)
-        if known and waiting is None:
-            self.tfidf_._check_can_learn_on("LSAEncoder")
+        pending = vars(self).get("_pending")
+        is_first = pending is None and not is_fitted(self)
+        if pending is None and not is_first:
+            self.tfidf_.terms_.check_complete("LSAEncoder")
         if self.vocabulary is not None or self.max_vocabulary is not None:  # terms depend on more than the counts
-            return self._add_now(list(X) if hasattr(X, "__next__") else X, known)
-        if waiting is None:
-            before = (self.tfidf_, self._projection, self.singular_values_) if known else None
-            waiting = _Waiting(copy(self.tfidf_) if known else self._make_tfidf(), before)
-        analysis = find_workings(waiting.tfidf).analysis if known else waiting.tfidf._prepare_fit()
-        blocks = count_blocks(analysis, waiting.tfidf._check_documents(X), self.n_jobs)
-        with settling:  # a batch that fails changes nothing: all that can fail was done
-            if known and "_waiting" not in vars(self):  # another thread asked for the result meanwhile
-                waiting = _Waiting(copy(self.tfidf_), (self.tfidf_, self._projection, self.singular_values_))
-            waiting.add(blocks)
-            self._waiting = waiting
+            return self._decompose_now(list(X) if hasattr(X, "__next__") else X, is_first)
+        if pending is None:
+            pending = _PendingBatches(self._make_tfidf()) if is_first else self._start_batches()
+        analyzer = pending.tfidf.prepare_fit() if is_first else find_analyzer(pending.tfidf)
+        blocks = count_blocks(analyzer, check_documents(X, (str, bytes)), self.n_jobs)
+        with _finishing:  # a batch that fails changes nothing: all that can fail is done
+            if not is_first and "_pending" not in vars(self):  # another thread asked for the result meanwhile
+                pending = self._start_batches()
+            pending.add(blocks)
+            self._pending = pending
             for name in _COMPUTED:
                 vars(self).pop(name, None)
-        if not known:
-            warn_of_lost_words(self, analysis.sample)
-        if waiting.n_entries > _MOST_WAITING:
-            self._settle()
+        if is_first:
+            warn_of_lost_words(self, analyzer.sample)
+        if pending.n_entries > _MOST_PENDING:
+            self._decompose_pending()
         return self
-
-    def _add_now(self, texts, known):
-        tfidf = copy(self.tfidf_) if known else self._make_tfidf()  # a batch that fails changes nothing
-        rows = tfidf.partial_fit(texts)._encode(texts)[0]
-        self._store(tfidf, self._decompose(rows, self._summary(tfidf) if known else None))
-        return self
-
-    def _settle(self):
-        """Compute what was learned from the batches that wait."""
-        with settling:
-            waiting = vars(self).get("_waiting")
-            if waiting is None:  # another thread has done it
-                return
-            terms = waiting.tfidf._terms()
-            rows = [waiting.tfidf._rows_of(block, terms) for block in waiting.blocks]
-            rows = stack_rows(rows, len(waiting.tfidf.idf_))
-            before = None if waiting.before is None else _summarise(*waiting.before, waiting.tfidf)
-            self._store(waiting.tfidf, self._decompose(rows, before))
-
-    def __getattr__(self, name):
-        """Compute the fitted attributes when one of them is asked for and batches of texts wait."""
-        if name in _COMPUTED and "_waiting" in vars(self):
-            self._settle()
-        if name in vars(self):  # also where another thread has just computed it
-            return vars(self)[name]
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    def __getstate__(self):
-        if "_waiting" in vars(self):
-            self._settle()
-        return super().__getstate__()
 
     def merge(self, other):
-        """Take over what another encoder has learned.
+        """Add what another encoder has learned.
 
         Parameters
         ----------
@@ -319,20 +288,20 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         ValueError
             If the parameters differ, or terms are missing because one was fitted with `fit` and then loaded.
         TypeError
-            If `other` is no LSAEncoder.
+            If `other` is not an LSAEncoder.
         """
         check_can_merge(self, other, ["n_components"])
         for encoder in (self, other):
-            encoder.tfidf_._check_can_learn_on("LSAEncoder")
+            encoder.tfidf_.terms_.check_complete("LSAEncoder")
         tfidf = copy(self.tfidf_).merge(other.tfidf_)
-        mine, theirs = self._summary(tfidf), other._summary(tfidf)
+        mine, theirs = self._known().summarise(tfidf), other._known().summarise(tfidf)
         both = RightVectors(np.hstack([mine.vectors, theirs.vectors]), np.concatenate([mine.values, theirs.values]))
         no_rows = sparse.csr_matrix((0, len(mine.vectors)), dtype=np.float32)
-        self._store(tfidf, self._decompose(no_rows, both))
+        self.set_vectors(tfidf, self._decompose(no_rows, both))
         return self
 
     def transform(self, X):
-        """Return the dense rows of the texts.
+        """Return the dense features of the texts.
 
         Parameters
         ----------
@@ -344,10 +313,29 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         rows : ndarray of shape (n_texts, n_components), float32
             Rows of unit length; zeros for a text without a known term.
         """
-        check_is_fitted(self)
-        rows, n_unknown = self.tfidf_._encode(X)
-        warn_of_unknown_texts(self, n_unknown)
-        return self._project(rows)
+        return self._project(self._encode_terms(X))
+
+    def set_vectors(self, tfidf, found):
+        """Become fitted with known singular vectors.
+
+        Parameters
+        ----------
+        tfidf : TfidfEncoder
+            The fitted first half.
+        found : RightVectors
+            Right singular vectors of its rows, with their singular values; spare ones are left out.
+
+        Returns
+        -------
+        self : LSAEncoder
+            The fitted encoder.
+        """
+        self.tfidf_ = tfidf
+        # Terms beyond the leading vectors would otherwise give texts of such terms rows of unit length.
+        self._projection = drop_rounding(np.ascontiguousarray(found.vectors[:, : self.n_components]))
+        self.singular_values_ = found.values[: self.n_components].copy()
+        vars(self).pop("_pending", None)
+        return self
 
     @fit_context(prefer_skip_nested_validation=True)
     def first_pass(self, keep_statistics=False):
@@ -364,22 +352,6 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
             What :func:`transferkit.distributed.fit_sharded` runs.
         """
         return VocabularyPass(self, self._make_tfidf().first_pass(keep_statistics))
-
-    @property
-    def components_(self):
-        """Right singular vectors, shape (n_components, n_terms)."""
-        return self._projection.T  # stored transposed: a sparse product would otherwise copy it each time
-
-    @property
-    def n_documents_(self):
-        """Number of texts learned from."""
-        check_is_fitted(self)
-        return self.tfidf_.n_documents_
-
-    @property
-    def vocabulary_(self):
-        """Column of each term."""
-        return self.tfidf_.vocabulary_
 
     def as_linear(self):
         """Return the encoder as a linear map of terms.
@@ -433,9 +405,7 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         layers : list of Layer
             The projection and the normalisation.
         """
-        rows, n_unknown = self.tfidf_._encode(X)
-        warn_of_unknown_texts(self, n_unknown)
-        return rows, [Linear(self._projection), L2Normalisation()]
+        return self._encode_terms(X), [Linear(self._projection), L2Normalisation()]
 
     def with_layers(self, layers):
         """Return a copy with another projection.
@@ -450,40 +420,41 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         encoder : LSAEncoder
             The copy.
         """
-        twin = copy(self)
-        twin._projection = np.ascontiguousarray(layers[0].weights)
-        return twin
-
-    def _make_tfidf(self):
-        return TfidfEncoder(**{name: getattr(self, name) for name in TEXT_PARAMETER_CONSTRAINTS})
-
-    def _decompose(self, rows, before=None):
-        n_rows = rows.shape[0] + (0 if before is None else len(before.values))
-        n_vectors = min(self.n_components + N_SPARE, n_rows, rows.shape[1])
-        random_state = check_random_state(self.random_state)
-        return leading_vectors(RowProducts(rows, before), n_vectors, self.n_iter, random_state)
-
-    def _summary(self, tfidf):
-        """Return the vectors known, with their entries at the columns that their terms have in `tfidf`."""
-        return _summarise(self.tfidf_, self._projection, self.singular_values_, tfidf)
-
-    def _store(self, tfidf, found):
-        self.tfidf_ = tfidf
-        # Terms beyond the leading vectors would otherwise give texts of such terms rows of unit length.
-        self._projection = drop_rounding(np.ascontiguousarray(found.vectors[:, : self.n_components]))
-        self.singular_values_ = found.values[: self.n_components].copy()
-        vars(self).pop("_waiting", None)
-
-    def _project(self, weights):
-        rows = weights @ self._projection
-        return unit_rows(rows, out=rows)
+        other = copy(self)
+        other._projection = np.ascontiguousarray(layers[0].weights)
+        return other
 
     @property
-    def _n_features_out(self):
-        return self._projection.shape[1]
+    def components_(self):
+        """Right singular vectors, shape (n_components, n_terms)."""
+        return self._projection.T  # stored transposed: a sparse product would otherwise copy it each time
+
+    @property
+    def n_documents_(self):
+        """Number of texts learned from."""
+        check_is_fitted(self)
+        return self.tfidf_.n_documents_
+
+    @property
+    def vocabulary_(self):
+        """Column of each term."""
+        return self.tfidf_.vocabulary_
+
+    def __getattr__(self, name):
+        """Compute the fitted attributes when one of them is asked for and batches of texts are pending."""
+        if name in _COMPUTED and "_pending" in vars(self):
+            self._decompose_pending()
+        if name in vars(self):  # also where another thread has just computed it
+            return vars(self)[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __getstate__(self):
+        if "_pending" in vars(self):
+            self._decompose_pending()
+        return super().__getstate__()
 
     def __sklearn_is_fitted__(self):
-        return "_projection" in vars(self) or "_waiting" in vars(self)
+        return "_projection" in vars(self) or "_pending" in vars(self)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -492,27 +463,81 @@ class LSAEncoder(ShardRecordMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         tags.transformer_tags.preserves_dtype = []
         return tags
 
+    def _make_tfidf(self):
+        return TfidfEncoder(**{name: getattr(self, name) for name in TEXT_PARAMETER_CONSTRAINTS})
 
-class _Waiting:
-    """Counted batches of texts, and what was known before: `tfidf` has the terms of all."""
+    def _decompose(self, rows, before=None):
+        """Return the leading right singular vectors of the rows below a summary of earlier ones."""
+        n_rows = rows.shape[0] + (0 if before is None else len(before.values))
+        n_vectors = min(self.n_components + N_SPARE, n_rows, rows.shape[1])
+        random_state = check_random_state(self.random_state)
+        return leading_vectors(RowProducts(rows, before), n_vectors, self.n_iter, random_state)
 
-    def __init__(self, tfidf, before):
-        self.tfidf, self.before, self.blocks, self.n_entries = tfidf, before, [], 0
+    def _decompose_now(self, texts, is_first):
+        """Learn from a batch at once."""
+        tfidf = self._make_tfidf() if is_first else copy(self.tfidf_)  # a batch that fails changes nothing
+        rows, _ = tfidf.partial_fit(texts).encode(texts)
+        return self.set_vectors(tfidf, self._decompose(rows, None if is_first else self._known().summarise(tfidf)))
+
+    def _start_batches(self):
+        return _PendingBatches(copy(self.tfidf_), self._known())
+
+    def _decompose_pending(self):
+        """Compute what follows from the pending batches."""
+        with _finishing:
+            pending = vars(self).get("_pending")
+            if pending is None:  # another thread has done it
+                return
+            before = None if pending.known is None else pending.known.summarise(pending.tfidf)
+            self.set_vectors(pending.tfidf, self._decompose(pending.tfidf.encode_counts(pending.blocks), before))
+
+    def _known(self):
+        return _Known(self.tfidf_, self._projection, self.singular_values_)
+
+    def _encode_terms(self, X):
+        check_is_fitted(self)
+        rows, n_unknown = self.tfidf_.encode(X)
+        warn_of_unknown_texts(self, n_unknown)
+        return rows
+
+    def _project(self, rows):
+        features = rows @ self._projection
+        return unit_rows(features, out=features)
+
+    @property
+    def _n_features_out(self):
+        return self._projection.shape[1]
+
+
+class _PendingBatches:
+    """Counted batches of texts that the singular value decomposition does not include yet.
+
+    `tfidf` has the terms of all texts so far. `known` is what was learned before the first batch: the encoder of terms,
+    the projection and the singular values; None for nothing.
+    """
+
+    def __init__(self, tfidf, known=None):
+        self.tfidf, self.known, self.blocks, self.n_entries = tfidf, known, [], 0
 
     def add(self, blocks):
-        terms = to_vocabulary(blocks)
-        self.tfidf._add(TermStatistics(terms, sum(block.n_rows for block in blocks)))
+        """Add the counted blocks of a batch."""
+        self.tfidf.add_terms(TermStatistics(to_vocabulary(blocks), sum(block.n_rows for block in blocks)))
         self.blocks += [block._replace(text=None, starts=None, lengths=None) for block in blocks]
         self.n_entries += sum(len(block.rows) for block in blocks)
 
 
-def _summarise(mine, projection, singular_values, tfidf):
-    """Return the vectors known, with their entries at the columns that their terms have in `tfidf`."""
-    known, there = mine._terms(), tfidf._terms()
-    places = find_terms(there.hashes, there.checks, known.hashes, known.checks)
-    kept = np.flatnonzero((mine._columns >= 0) & (places >= 0))
-    columns = tfidf._columns[places[kept]]
-    kept, columns = kept[columns >= 0], columns[columns >= 0]
-    vectors = np.zeros((len(tfidf.idf_), projection.shape[1]), np.float32)
-    vectors[columns] = projection[mine._columns[kept]]
-    return RightVectors(vectors, singular_values)
+class _Known(NamedTuple):
+    """What was learned earlier."""
+
+    tfidf: TfidfEncoder
+    projection: np.ndarray
+    singular_values: np.ndarray
+
+    def summarise(self, tfidf):
+        """Return the vectors, with their entries at the columns that their terms have in another TfidfEncoder."""
+        terms = self.tfidf.terms_
+        is_kept = terms.columns >= 0
+        new = tfidf.terms_.columns_of(terms.vocabulary.hashes[is_kept], terms.vocabulary.checks[is_kept])
+        vectors = np.zeros((len(tfidf.idf_), self.projection.shape[1]), np.float32)
+        vectors[new[new >= 0]] = self.projection[terms.columns[is_kept][new >= 0]]
+        return RightVectors(vectors, self.singular_values)

@@ -13,7 +13,7 @@ from transferkit._algorithms.linalg.truncated_svd import (
     draw_start,
     vectors_of_image,
 )
-from transferkit.encoders.text._blocks import TermStatistics
+from transferkit._algorithms.text.term_statistics import TermStatistics
 
 __all__ = ["TermPass", "VocabularyPass"]
 
@@ -27,7 +27,7 @@ class TermPass:
 
     def add(self, total, X, shard_number):
         """Return the term statistics plus those of more texts."""
-        counted = self.encoder._learn(self.encoder._prepare_fit(), X)
+        counted = self.encoder.count_terms(X)
         return counted if total is None else self.merge(total, counted)
 
     def merge(self, left, right):
@@ -36,10 +36,7 @@ class TermPass:
 
     def finish(self, total):
         """Return the encoder with the columns and weights that follow from the statistics."""
-        self.encoder._store(TermStatistics(*total), keeps_all=self.keep_statistics)
-        if not self.keep_statistics:
-            self.encoder.__setstate__(self.encoder.__getstate__())  # which leaves out terms without a column
-        return self.encoder
+        return self.encoder.set_terms(TermStatistics(*total), keeps_excluded=self.keep_statistics)
 
 
 @dataclass(frozen=True)
@@ -92,5 +89,4 @@ class _SubspacePass:
         """Return the pass with the next basis, or the fitted encoder."""
         if self.n_left:
             return replace(self, basis=orthonormal(total), n_left=self.n_left - 1)
-        self.encoder._store(self.tfidf, RightVectors(*vectors_of_image(self.basis, total)))
-        return self.encoder
+        return self.encoder.set_vectors(self.tfidf, RightVectors(*vectors_of_image(self.basis, total)))

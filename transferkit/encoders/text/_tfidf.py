@@ -1,50 +1,53 @@
-"""TF-IDF: term counts weighed by how few documents hold the term."""
+"""TF-IDF: term counts, weighted by the inverse document frequency of the term."""
 
 import warnings
-from dataclasses import replace
-from numbers import Integral, Real
+from threading import RLock
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import TransformerMixin
 
+from transferkit._algorithms.text.term_statistics import TermAccumulator, TermStatistics, merge_parts, to_vocabulary
 from transferkit._algorithms.text.tfidf import (
     Weighting,
     counts_by_row,
     stack_rows,
+    to_matrix,
     weigh,
     weigh_columns,
     within_bounds,
 )
-from transferkit._algorithms.text.vocabulary import Vocabulary, choose_columns, decode_terms, find_terms
-from transferkit._algorithms.text.vocabulary_merging import merge_parts, to_vocabulary
+from transferkit._algorithms.text.vocabulary import choose_columns
 from transferkit._validation import (
-    HasMethods,
-    Interval,
     StrOptions,
+    check_can_merge,
     check_is_fitted,
+    count_inner_frames,
     fit_context,
     is_fitted,
 )
 from transferkit._versioning import VersionedEstimator
+from transferkit.encoders._shard_record import forget_shards
 from transferkit.encoders.protocols import LinearForm
-from transferkit.encoders.text._analysis import (
-    TextSample,
-    make_analysis,
-    sort_given_vocabulary,
+from transferkit.encoders.text._analyzer import (
+    TEXT_PARAMETER_CONSTRAINTS,
+    choose_unit,
+    find_analyzer,
+    index_given_vocabulary,
     warn_for_device,
     warn_for_parameters,
 )
-from transferkit.encoders.text._blocks import (
-    TermStatistics,
+from transferkit.encoders.text._counting import (
     check_documents,
     count_blocks,
+    count_corpus,
     count_given_terms,
+    count_small,
+    is_small,
     map_blocks,
-    tally_terms,
     threaded_map,
 )
-from transferkit.encoders.text._functions import TextFunctionsMixin
+from transferkit.encoders.text._fitted_terms import STATE, FittedTerms
 from transferkit.encoders.text._lost_words import (
     count_texts,
     describe_empty_vocabulary,
@@ -52,44 +55,13 @@ from transferkit.encoders.text._lost_words import (
     warn_of_unknown_texts,
 )
 from transferkit.encoders.text._passes import TermPass
-from transferkit.encoders.text._shard_record import ShardRecordMixin
-from transferkit.encoders.text._short_texts import are_few
-from transferkit.encoders.text._streaming import TermStreamingMixin
-from transferkit.encoders.text._term_files import (
-    LEFT_OUT_OF_FILES,
-    TERM_ARRAYS,
-    complete_state,
-    pack_state,
-    unpack_array,
-)
-from transferkit.encoders.text._workings import find_workings
 
-# Shared with every encoder that starts from TF-IDF rows and passes these parameters on.
-TEXT_PARAMETER_CONSTRAINTS = {
-    "strip_accents": [StrOptions({"ascii", "unicode"}), None, callable],
-    "lowercase": ["boolean"],
-    "preprocessor": [callable, None],
-    "tokenizer": [callable, None],
-    "analyzer": [StrOptions({"word", "char", "char_wb"}), callable],
-    "stop_words": [StrOptions({"english"}), list, None],
-    "token_pattern": [str, None],
-    "ngram_range": [tuple],
-    "max_df": [Interval(Real, 0, 1, closed="both"), Interval(Integral, 1, None, closed="left")],
-    "min_df": [Interval(Real, 0, 1, closed="both"), Interval(Integral, 1, None, closed="left")],
-    "max_features": [Interval(Integral, 1, None, closed="left"), None],
-    "vocabulary": ["array-like", dict, set, HasMethods("keys"), None],
-    "binary": ["boolean"],
-    "norm": [StrOptions({"l1", "l2"}), None],
-    "use_idf": ["boolean"],
-    "smooth_idf": ["boolean"],
-    "sublinear_tf": ["boolean"],
-    "stemmer": [str, callable, None],
-    "max_vocabulary": [Interval(Integral, 2, None, closed="left"), None],
-    "n_jobs": [Integral, None],
-}
+__all__ = ["TfidfEncoder"]
+
+_finishing = RLock()  # one for all encoders: a lock of their own could not be pickled
 
 
-class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, TransformerMixin, VersionedEstimator):
+class TfidfEncoder(TransformerMixin, VersionedEstimator):
     r"""Encode texts as sparse TF-IDF rows.
 
     The parameters, the vocabulary, the order of columns and the numbers are those of scikit-learn's
@@ -212,23 +184,7 @@ class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, Tra
     array([[0.45, 0.  , 0.  , 0.89, 0.  ]], dtype=float32)
     """
 
-    fitted_attributes = (
-        "n_documents_",
-        "_checks",
-        "_columns",
-        "_document_frequency",
-        "_hashes",
-        "_idf",
-        "_is_complete",
-        "_keeps_all",
-        "_packed",
-        "_tally",
-        "_term_lengths",
-        "_term_starts",
-        "_term_text",
-        "_total",
-        "_vocabulary_error",
-    )
+    fitted_attributes = ("n_documents_", *STATE)
 
     _parameter_constraints: dict = {
         "input": [StrOptions({"filename", "file", "content"})],
@@ -301,7 +257,7 @@ class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, Tra
         Parameters
         ----------
         X : iterable of str, length n_texts
-            Texts: list, NumPy array, pandas or polars Series; a generator is read as it goes and not kept.
+            Texts: list, NumPy array, pandas or polars Series; a generator is consumed as it goes and not kept.
         y : None
             Ignored; here for scikit-learn's API.
 
@@ -310,15 +266,15 @@ class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, Tra
         self : TfidfEncoder
             The fitted encoder.
         """
-        analysis = self._prepare_fit()
-        self._store(self._learn(analysis, X), keeps_all=False, sample=analysis.sample)
-        self._forget_shards()
-        warn_of_lost_words(self, analysis.sample)
+        analyzer = self.prepare_fit()
+        self._become_fitted(self._count_documents(analyzer, self._check_documents(X)), analyzer.sample)
+        forget_shards(self)
+        warn_of_lost_words(self, analyzer.sample)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit_transform(self, X, y=None):
-        """Learn from the texts and return their rows.
+        """Learn from the texts and return their TF-IDF vectors.
 
         Parameters
         ----------
@@ -330,39 +286,77 @@ class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, Tra
         Returns
         -------
         rows : CSR matrix of shape (n_texts, n_terms)
-            TF-IDF rows.
+            TF-IDF vectors.
         """
-        analysis, documents = self._prepare_fit(), self._check_documents(X)
-        rows = self._learn_and_encode(analysis, documents)
-        self._forget_shards()
-        warn_of_lost_words(self, analysis.sample)
+        analyzer, documents = self.prepare_fit(), self._check_documents(X)
+        if self.vocabulary is None and self.max_vocabulary is None:
+            rows = self._fit_to_blocks(count_blocks(analyzer, documents, self.n_jobs), analyzer.sample)
+        else:  # which terms are kept is known only after all are counted
+            texts = [text for block in analyzer.split(documents) for text in block]  # files and streams are read once
+            again = analyzer.for_texts()
+            self._become_fitted(self._count_documents(again, texts), analyzer.sample)
+            rows, _ = self._encode_blocks(again, texts)
+        forget_shards(self)
+        warn_of_lost_words(self, analyzer.sample)
         return rows
 
-    def _learn_and_encode(self, analysis, documents):
-        """Become fitted to the documents, and return their rows."""
-        if self.vocabulary is not None or self.max_vocabulary is not None:
-            texts = [text for block in analysis.split(documents) for text in block]  # files and streams are read once
-            analysis = analysis.with_texts()
-            self._store(self._tally_documents(analysis, texts), keeps_all=False, sample=analysis.sample)
-            return self._encode_blocks(analysis, texts)[0]
-        blocks = count_blocks(analysis, documents, self.n_jobs)
-        run = threaded_map(self.n_jobs)
-        merged = merge_parts(blocks, run)
-        terms, terms_of = to_vocabulary(blocks, merged, run), merged.terms_of
-        n_documents = sum(block.n_rows for block in blocks)
-        del merged
-        for k, block in enumerate(blocks):  # from here on only the counts are needed
-            blocks[k] = block._replace(hashes=None, checks=None, text=None, starts=None, lengths=None)
-        self._store(TermStatistics(terms, n_documents), keeps_all=False, sample=analysis.sample)
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Learn from more texts, as if they had been there from the start.
 
-        def take_rows(k):
-            block, blocks[k] = blocks[k], None  # its memory is free once the rows are made
-            return self._weigh(counts_by_row(block, self._columns[terms_of[k]], self._row_dtype))
+        Parameters
+        ----------
+        X : iterable of str, length n_texts
+            A batch of texts: list, NumPy array, generator, pandas or polars Series.
+        y : None
+            Ignored; here for scikit-learn's API.
 
-        return stack_rows(list(map_blocks(take_rows, range(len(blocks)), self.n_jobs)), len(self._idf))
+        Returns
+        -------
+        self : TfidfEncoder
+            The encoder; it equals one fitted on all texts so far at once.
+
+        Raises
+        ------
+        ValueError
+            If the encoder was loaded without the terms that its bounds exclude.
+        """
+        is_first = not is_fitted(self)
+        if not is_first:
+            self._check_complete()
+        analyzer = self.prepare_fit() if is_first else find_analyzer(self)
+        self.add_terms(self._count_documents(analyzer, self._check_documents(X)))
+        if is_first:
+            warn_of_lost_words(self, analyzer.sample)
+        return self
+
+    def merge(self, other):
+        """Add what another encoder has learned, as if its texts had been seen here.
+
+        Parameters
+        ----------
+        other : TfidfEncoder
+            A fitted encoder with the same parameters; it stays as it is.
+
+        Returns
+        -------
+        self : TfidfEncoder
+            The encoder; it equals one fitted on the texts of both, in any order.
+
+        Raises
+        ------
+        ValueError
+            If the parameters differ, or one of the two was loaded without the terms that its bounds exclude.
+        TypeError
+            If `other` is not a TfidfEncoder.
+        """
+        check_can_merge(self, other, [name for name in self.get_params() if name not in ("n_jobs", "device")])
+        self._check_complete()
+        other._check_complete()
+        return self.add_terms(other._get_statistics())
 
     def transform(self, X):
-        """Return the TF-IDF rows of the texts.
+        """Return the TF-IDF vectors of the texts.
 
         Parameters
         ----------
@@ -372,66 +366,85 @@ class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, Tra
         Returns
         -------
         rows : CSR matrix of shape (n_texts, n_terms)
-            A text without a known term gives a row of zeros; a warning is given when that is so for a whole batch of
-            three texts or more.
+            A text without a known term gives a row of zeros; a warning is given when all of a batch of three texts or
+            more do.
         """
-        check_is_fitted(self)
-        rows, n_unknown = self._encode(X)
+        rows, n_unknown = self.encode(X)
         warn_of_unknown_texts(self, n_unknown)
         return rows
 
-    def _encode(self, X):
-        """Return the rows of the texts and, where all are zeros, the number of texts that are not blank, else 0."""
-        self._settle()
-        documents, workings = self._check_documents(X), find_workings(self)
-        if not are_few(documents):
-            return self._encode_blocks(workings.analysis, documents)
-        rows = workings.short_texts.encode(documents, self._weigh)
-        return rows, 0 if rows.nnz else count_texts(documents)
+    def inverse_transform(self, X):
+        """Return the terms that have an entry in each row.
 
-    def _encode_blocks(self, analysis, documents):
-        terms, n_unknown = self._terms(), []
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_texts, n_terms)
+            TF-IDF vectors.
 
-        def make_rows(block):
-            rows = self._rows_of(analysis.count(block), terms)
-            if len(rows.data) == 0:
-                n_unknown.append(count_texts(block))
-            return rows
+        Returns
+        -------
+        terms : list of ndarray of str objects
+            Terms of each row.
+        """
+        names, rows = self.get_feature_names_out(), sparse.csr_array(X, copy=True)  # not to change the argument
+        rows.eliminate_zeros()
+        rows.sort_indices()
+        return [names[rows.indices[a:b]] for a, b in zip(rows.indptr[:-1], rows.indptr[1:], strict=True)]
 
-        blocks = list(map_blocks(make_rows, analysis.split(documents), self.n_jobs))
-        rows = stack_rows(blocks, len(self._idf))
-        return rows, 0 if rows.nnz else sum(n_unknown)
+    def decode(self, doc):
+        """Return a document as text: read if it is a file or its name, decoded if it is bytes.
 
-    def _rows_of(self, counts, terms):
-        """Return the rows of a block of counted documents."""
-        places = find_terms(terms.hashes, terms.checks, counts.hashes, counts.checks)
-        columns = np.where(places >= 0, self._columns[places], np.int32(-1))
-        return self._weigh(counts_by_row(counts, columns, self._row_dtype))
+        Parameters
+        ----------
+        doc : str, bytes or file
+            A document of the kind that `input` says.
 
-    @property
-    def fixed_vocabulary_(self):
-        """Whether the terms were given by `vocabulary`."""
-        check_is_fitted(self)
-        return self.vocabulary is not None
+        Returns
+        -------
+        text : str
+            The text.
+        """
+        return find_analyzer(self).vectorizer.decode(doc)
 
-    @property
-    def idf_(self):
-        """Inverse document frequency of each term, shape (n_terms,)."""
-        check_is_fitted(self)
-        self._settle()
-        return self._idf
+    def build_preprocessor(self):
+        """Return the function that prepares a text before it is split into terms.
 
-    @property
-    def vocabulary_error_(self):
-        """Number of documents by which a document frequency may be too low."""
-        check_is_fitted(self)
-        self._settle()
-        return getattr(self, "_vocabulary_error", 0)  # which files written before it lack
+        Returns
+        -------
+        preprocessor : callable
+            From str to str: lower case and accents, or what `preprocessor` says.
+        """
+        return find_analyzer(self).vectorizer.build_preprocessor()
 
-    @property
-    def vocabulary_(self):
-        """Column of each term."""
-        return {term: column for column, term in enumerate(self.get_feature_names_out().tolist())}
+    def build_tokenizer(self):
+        """Return the function that splits a prepared text into words.
+
+        Returns
+        -------
+        tokenizer : callable
+            From str to a list of str.
+        """
+        return find_analyzer(self).vectorizer.build_tokenizer()
+
+    def get_stop_words(self):
+        """Return the words that are left out.
+
+        Returns
+        -------
+        stop_words : frozenset of str or None
+            Stop words, those of scikit-learn for "english"; None for none.
+        """
+        return find_analyzer(self).vectorizer.get_stop_words()
+
+    def build_analyzer(self):
+        """Return the function that turns one document into its terms, repeated as often as they occur.
+
+        Returns
+        -------
+        analyzer : callable
+            From a document to a list of str.
+        """
+        return find_analyzer(self).analyze
 
     def get_feature_names_out(self, input_features=None):
         """Return the terms in the order of the columns.
@@ -446,41 +459,38 @@ class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, Tra
         terms : ndarray of str objects, shape (n_terms,)
             Terms.
         """
+        return np.array(self.terms_.names(), dtype=object)
+
+    @property
+    def vocabulary_(self):
+        """Column of each term."""
+        return {term: column for column, term in enumerate(self.terms_.names())}
+
+    @property
+    def fixed_vocabulary_(self):
+        """Whether the terms were given by `vocabulary`."""
         check_is_fitted(self)
-        self._settle()
-        kept = np.flatnonzero(self._columns >= 0)
-        order = kept[np.argsort(self._columns[kept])]
-        names = decode_terms(self._term_text, self._term_starts[order], self._term_lengths[order])
-        return np.array(names, dtype=object)
+        return self.vocabulary is not None
 
-    def inverse_transform(self, X):
-        """Return the terms that have an entry in each row.
+    @property
+    def idf_(self):
+        """Inverse document frequency of each term, shape (n_terms,)."""
+        return self.terms_.idf
 
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_texts, n_terms)
-            Rows.
+    @property
+    def vocabulary_error_(self):
+        """Number of documents by which a document frequency may be too low."""
+        return self.terms_.error
 
-        Returns
-        -------
-        terms : list of ndarray of str objects
-            Terms of each row.
-        """
-        names, rows = self.get_feature_names_out(), sparse.csr_array(X, copy=True)  # not to change the argument
-        rows.eliminate_zeros()
-        rows.sort_indices()
-        return [names[rows.indices[a:b]] for a, b in zip(rows.indptr[:-1], rows.indptr[1:], strict=True)]
-
-    def as_linear(self):
-        """Return the encoder as a linear map of terms.
-
-        Returns
-        -------
-        form : LinearForm
-            The encoder itself, whose features are the weights of terms.
-        """
+    @property
+    def terms_(self):
+        """The terms with their frequencies, columns and weights, for encoders that build on this one."""
         check_is_fitted(self)
-        return LinearForm(self)
+        if not isinstance(self._terms, FittedTerms):
+            with _finishing:
+                if not isinstance(self._terms, FittedTerms):  # another thread may have done it meanwhile
+                    self._terms = self._choose_terms(self._terms.statistics(), keeps_excluded=True)
+        return self._terms
 
     @fit_context(prefer_skip_nested_validation=True)
     def first_pass(self, keep_statistics=False):
@@ -496,38 +506,132 @@ class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, Tra
         first : ShardPass
             What :func:`transferkit.distributed.fit_sharded` runs.
         """
-        self._prepare_fit()  # checks the parameters
+        self.prepare_fit()  # checks the parameters
         return TermPass(self, keep_statistics)
 
-    def _set_terms(self, terms, columns, n_documents):
-        """Become fitted with known terms: for encoders that count in their own way.
+    def as_linear(self):
+        """Return the encoder as a linear map of terms.
+
+        Returns
+        -------
+        form : LinearForm
+            The encoder itself, whose features are the weights of terms.
+        """
+        check_is_fitted(self)
+        return LinearForm(self)
+
+    def count_terms(self, X):
+        """Return the term statistics of texts, without fitting the encoder to them.
 
         Parameters
         ----------
-        terms : Vocabulary
-            All terms, with their frequencies.
-        columns : ndarray of int32 of shape (n_terms,)
-            Column of each, every number from 0 on once.
-        n_documents : int
-            Number of texts that the frequencies are of.
+        X : iterable of str, length n_texts
+            Texts.
+
+        Returns
+        -------
+        statistics : TermStatistics
+            The terms with their frequencies, whatever `min_df`, `max_df` and `max_features` say.
+        """
+        return self._count_documents(find_analyzer(self), self._check_documents(X))
+
+    def add_terms(self, statistics):
+        """Add the term statistics of more texts; columns and weights are computed when they are next needed.
+
+        Parameters
+        ----------
+        statistics : TermStatistics
+            From :meth:`count_terms`.
+
+        Returns
+        -------
+        self : TfidfEncoder
+            The encoder.
+        """
+        if not is_fitted(self) or isinstance(self._terms, FittedTerms):
+            max_terms = None if self.vocabulary is not None else self.max_vocabulary
+            self._terms = TermAccumulator(max_terms, self._terms.statistics if is_fitted(self) else None)
+        self._terms.add(statistics)
+        self.n_documents_ = self._terms.n_documents
+        return self
+
+    def set_terms(self, statistics, columns=None, idf=None, *, keeps_excluded=True):
+        """Become fitted with known term statistics.
+
+        Parameters
+        ----------
+        statistics : TermStatistics
+            The terms with their frequencies.
+        columns : ndarray of int32 of shape (n_terms,), default=None
+            Column of each term, every number from 0 on once, -1 for none. None chooses them as the parameters say.
+        idf : ndarray of shape (n_columns,), default=None
+            Weight of each column; None computes them.
+        keeps_excluded : bool, default=True
+            Whether terms without a column are kept, so that `partial_fit` and `merge` can continue.
 
         Returns
         -------
         self : TfidfEncoder
             The fitted encoder.
         """
-        self._set_state(TermStatistics(terms, n_documents), columns, keeps_all=True)
+        terms = self._choose_terms(statistics, keeps_excluded, columns=columns, idf=idf)
+        self._terms = terms if keeps_excluded else terms.without_excluded()
+        self.n_documents_ = statistics.n_documents
         return self
 
-    def _prepare_fit(self):
-        """Check what the declared constraints cannot, and return the analysis of texts."""
+    def encode(self, X):
+        """Return the TF-IDF vectors of texts, and how many texts are unknown if all are.
+
+        Parameters
+        ----------
+        X : iterable of str, length n_texts
+            Texts.
+
+        Returns
+        -------
+        rows : CSR matrix of shape (n_texts, n_terms)
+            TF-IDF vectors.
+        n_unknown : int
+            Where no text has a known term, the number of texts that are not blank; else 0.
+        """
+        terms, documents, analyzer = self.terms_, self._check_documents(X), find_analyzer(self)
+        if not is_small(documents):
+            return self._encode_blocks(analyzer, documents)
+        rows = count_small(analyzer, documents, terms.find_columns, self._row_dtype)
+        rows = to_matrix(self._weigh(rows), len(terms.idf))
+        return rows, 0 if rows.nnz else count_texts(documents)
+
+    def encode_counts(self, blocks):
+        """Return the TF-IDF vectors of texts whose terms are counted.
+
+        Parameters
+        ----------
+        blocks : list of TermCounts
+            Blocks of texts, counted as the parameters say.
+
+        Returns
+        -------
+        rows : CSR matrix of shape (n_texts, n_terms)
+            TF-IDF vectors.
+        """
+        terms = self.terms_
+        return stack_rows([self._make_rows(block, terms) for block in blocks], len(terms.idf))
+
+    def prepare_fit(self):
+        """Check what the declared constraints cannot.
+
+        Returns
+        -------
+        analyzer : Analyzer
+            The analyzer of the parameters, which samples the texts that it splits.
+        """
         warn_for_device(self)
         if np.dtype(self.dtype).kind in "iub":
             warnings.warn(
-                f"The 'dtype' parameter of TfidfEncoder should be np.float32 or np.float64, because weights are no "
-                f"whole numbers. Got {self.dtype!r}: rows will be float64.",
+                "The 'dtype' parameter of TfidfEncoder should be np.float32 or np.float64, because weights are not "
+                f"integers. Got {self.dtype!r}: rows will be float64.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=count_inner_frames(),
             )
         elif np.dtype(self.dtype) not in (np.float32, np.float64):
             raise ValueError(
@@ -539,65 +643,9 @@ class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, Tra
                 "The 'ngram_range' parameter of TfidfEncoder must be (min_n, max_n) with min_n <= max_n. "
                 f"Got {self.ngram_range!r} instead."
             )
-        warn_for_parameters(self)
-        return replace(make_analysis(self), sample=TextSample())
-
-    def _learn(self, analysis, X):
-        """Return the statistics of the texts."""
-        return self._tally_documents(analysis, self._check_documents(X))
-
-    def _tally_documents(self, analysis, documents):
-        if self.vocabulary is None:
-            return tally_terms(analysis, documents, self.n_jobs, self.max_vocabulary)
-        given, _ = sort_given_vocabulary(self.vocabulary, analysis, self.lowercase)
-        return count_given_terms(analysis, given, documents, self.n_jobs)
-
-    def _store(self, statistics, keeps_all, sample=None):
-        """Become fitted with the terms that the parameters choose; a sample of the texts tells why there are none."""
-        columns = self._choose_columns(statistics.terms, statistics.n_documents, sample)
-        self._set_state(statistics, columns, keeps_all)
-
-    def _set_state(self, statistics, columns, keeps_all):
-        terms, n_documents, error = statistics
-        settings = {"use_idf": self.use_idf, "smooth": self.smooth_idf, "dtype": self._row_dtype}
-        idf = weigh_columns(terms.document_frequency, columns, n_documents, **settings)
-        vars(self).update(zip(TERM_ARRAYS, terms, strict=True))
-        self._columns, self._idf, self.n_documents_, self._packed = columns, idf, n_documents, None
-        self._keeps_all, self._is_complete, self._vocabulary_error = keeps_all, True, error
-        self._tally = None  # at last, as other threads take the encoder for settled from here on
-
-    @property
-    def _row_dtype(self):
-        """The type of the rows, which is `dtype` unless that is for whole numbers."""
-        return np.float64 if np.dtype(self.dtype).kind in "iub" else self.dtype
-
-    def _choose_columns(self, terms, n_documents, sample):
-        if self.vocabulary is not None:
-            return sort_given_vocabulary(self.vocabulary, make_analysis(self), self.lowercase)[1]
-        if len(terms.hashes) == 0:
-            raise ValueError(describe_empty_vocabulary(self, sample))
-        is_kept = within_bounds(terms.document_frequency, n_documents, self.min_df, self.max_df)
-        if not is_kept.any():
-            raise ValueError("After pruning, no terms remain. Try a lower min_df or a higher max_df.")
-        return choose_columns(terms, is_kept, self.max_features, self.binary, self._row_dtype)
-
-    def _terms(self):
-        self._settle()
-        return Vocabulary(*(getattr(self, name) for name in TERM_ARRAYS))
-
-    def __getattr__(self, name):
-        """Make the arrays of terms when the encoder comes from a file and one of them is asked for."""
-        packed = vars(self).get("_packed") if name in LEFT_OUT_OF_FILES else None
-        if packed is None:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return unpack_array(self, name)
-
-    def _weigh(self, rows):
-        weigh(rows, self._idf if self.use_idf else None, Weighting(self.binary, self.sublinear_tf, self.norm))
-        return rows
-
-    def _check_documents(self, X):
-        return check_documents(X, (str, bytes) if self.input == "content" else (object,))
+        analyzer = find_analyzer(self, renew=True).with_sample()
+        warn_for_parameters(analyzer)
+        return analyzer
 
     def get_file_state(self):
         """Return the state to write, with the terms packed if there are not too many.
@@ -607,7 +655,8 @@ class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, Tra
         state : dict
             Parameters and fitted attributes by name.
         """
-        return pack_state(self, self.__getstate__()) if is_fitted(self) else self.__getstate__()
+        by_word = choose_unit(self) == "word"
+        return self._get_state(lambda terms: terms.get_file_state(by_word, self._weigh_columns))
 
     def finish_loading(self, trusted):
         """Check the arrays of terms, and compute those that the file leaves out.
@@ -617,29 +666,24 @@ class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, Tra
         trusted : Trusted
             The classes, functions and names that the caller of `load` trusts.
         """
-        complete_state(self)
+        self._restore_terms()
 
     def __sklearn_is_fitted__(self):
-        return hasattr(self, "n_documents_")
+        return "_terms" in vars(self)
 
     def __copy__(self):
-        if is_fitted(self):
-            self._settle()  # so that the two share no tally, which later texts change
         other = type(self).__new__(type(self))
         vars(other).update(vars(self))
+        if isinstance(vars(self).get("_terms"), TermAccumulator):
+            other._terms = self._terms.copy()  # later texts are added to one of the two
         return other
 
     def __getstate__(self):
-        state = super().__getstate__()
-        if not is_fitted(self):
-            return state
-        self._settle()
-        state = super().__getstate__()
-        if state.get("_packed") is None and not self._keeps_all and (self._columns < 0).any():
-            kept = np.flatnonzero(self._columns >= 0)
-            state.update(zip(TERM_ARRAYS, self._terms().select(kept), strict=True))
-            state.update(_columns=self._columns[kept], _is_complete=False)
-        return state
+        return self._get_state(lambda terms: terms.get_state())
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._restore_terms()
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -647,3 +691,114 @@ class TfidfEncoder(TextFunctionsMixin, TermStreamingMixin, ShardRecordMixin, Tra
         tags.input_tags.two_d_array = False
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+    def _check_documents(self, X):
+        return check_documents(X, (str, bytes) if self.input == "content" else (object,))
+
+    def _count_documents(self, analyzer, documents):
+        """Return the term statistics of the documents."""
+        if self.vocabulary is None:
+            return count_corpus(analyzer, documents, self.n_jobs, self.max_vocabulary)
+        given, _ = index_given_vocabulary(self.vocabulary, analyzer)
+        return count_given_terms(analyzer, given, documents, self.n_jobs)
+
+    def _become_fitted(self, statistics, sample):
+        """Choose terms; a sample of the texts tells why there may be none."""
+        self._terms = self._choose_terms(statistics, keeps_excluded=False, sample=sample)
+        self.n_documents_ = statistics.n_documents
+
+    def _choose_terms(self, statistics, keeps_excluded, *, columns=None, idf=None, sample=None):
+        """Return the terms with the columns and weights that the parameters say."""
+        if columns is None:
+            columns = self._choose_columns(statistics, sample)
+        if idf is None:
+            idf = self._weigh_columns(statistics.terms.document_frequency, columns, statistics.n_documents)
+        by_word = choose_unit(self) == "word"
+        return FittedTerms(statistics, columns, idf, by_word=by_word, keeps_excluded=keeps_excluded)
+
+    def _choose_columns(self, statistics, sample):
+        terms, n_documents, _ = statistics
+        if self.vocabulary is not None:
+            return index_given_vocabulary(self.vocabulary, find_analyzer(self))[1]
+        if len(terms.hashes) == 0:
+            raise ValueError(describe_empty_vocabulary(self, sample))
+        is_kept = within_bounds(terms.document_frequency, n_documents, self.min_df, self.max_df)
+        if not is_kept.any():
+            raise ValueError("After pruning, no terms remain. Try a lower min_df or a higher max_df.")
+        return choose_columns(terms, is_kept, self.max_features, self.binary, self._row_dtype)
+
+    def _weigh_columns(self, document_frequency, columns, n_documents=None):
+        n_documents = self.n_documents_ if n_documents is None else n_documents
+        settings = {"use_idf": self.use_idf, "smooth": self.smooth_idf, "dtype": self._row_dtype}
+        return weigh_columns(document_frequency, columns, n_documents, **settings)
+
+    def _fit_to_blocks(self, blocks, sample):
+        """Become fitted to counted blocks of texts, and return their TF-IDF vectors."""
+        run = threaded_map(self.n_jobs)
+        merged = merge_parts(blocks, run)
+        terms, terms_of = to_vocabulary(blocks, merged, run), merged.terms_of
+        n_documents = sum(block.n_rows for block in blocks)
+        del merged
+        for k, block in enumerate(blocks):  # from here on only the counts are needed
+            blocks[k] = block._replace(hashes=None, checks=None, text=None, starts=None, lengths=None)
+        self._become_fitted(TermStatistics(terms, n_documents), sample)
+        columns, n_columns = self._terms.columns, len(self._terms.idf)
+
+        def make_rows(k):
+            block, blocks[k] = blocks[k], None  # its memory is free once the rows are made
+            return self._weigh(counts_by_row(block, columns[terms_of[k]], self._row_dtype))
+
+        return stack_rows(list(map_blocks(make_rows, range(len(blocks)), self.n_jobs)), n_columns)
+
+    def _encode_blocks(self, analyzer, documents):
+        """Return what :meth:`encode` does, for many texts."""
+        terms, n_unknown = self._terms, []
+
+        def make_rows(block):
+            rows = self._make_rows(analyzer.count(block), terms)
+            if len(rows.data) == 0:
+                n_unknown.append(count_texts(block))
+            return rows
+
+        blocks = list(map_blocks(make_rows, analyzer.split(documents), self.n_jobs))
+        rows = stack_rows(blocks, len(terms.idf))
+        return rows, 0 if rows.nnz else sum(n_unknown)
+
+    def _make_rows(self, counts, terms):
+        """Return the TF-IDF vectors of a block of counted documents."""
+        columns = terms.columns_of(counts.hashes, counts.checks)
+        return self._weigh(counts_by_row(counts, columns, self._row_dtype))
+
+    def _weigh(self, rows):
+        """Turn counts into weights, in place."""
+        idf = self._terms.idf if self.use_idf else None
+        weigh(rows, idf, Weighting(self.binary, self.sublinear_tf, self.norm))
+        return rows
+
+    @property
+    def _row_dtype(self):
+        """The type of the features, which is `dtype` unless that is an integer type."""
+        return np.float64 if np.dtype(self.dtype).kind in "iub" else self.dtype
+
+    def _check_complete(self):
+        if isinstance(self._terms, FittedTerms):
+            self._terms.check_complete(type(self).__name__)
+
+    def _get_statistics(self):
+        """Return the statistics of all terms, with a column or without."""
+        return self._terms.statistics if isinstance(self._terms, FittedTerms) else self._terms.statistics()
+
+    def _get_state(self, state_of_terms):
+        if not is_fitted(self):
+            return super().__getstate__()
+        terms = self.terms_
+        state = super().__getstate__()
+        del state["_terms"]
+        return state | state_of_terms(terms)
+
+    def _restore_terms(self):
+        """Replace the attributes that hold terms in a pickle or model file by one object."""
+        state = {name: vars(self).pop(name) for name in STATE if name in vars(self)}
+        if state:
+            by_word = choose_unit(self) == "word"
+            self._terms = FittedTerms.from_state(state, self.n_documents_, by_word, self._weigh_columns)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from transferkit._algorithms.text.term_statistics import merge_parts, most_frequent, to_vocabulary
 from transferkit._algorithms.text.vocabulary import Vocabulary, sort_terms
-from transferkit._algorithms.text.vocabulary_merging import merge_parts, most_frequent, to_vocabulary
 from transferkit._algorithms.words.cooccurrence import (
     add_pairs,
     count_pairs,
@@ -15,7 +15,7 @@ from transferkit._algorithms.words.cooccurrence import (
     index_words,
     relabel_pairs,
 )
-from transferkit.encoders.text._blocks import map_blocks, threaded_map
+from transferkit.encoders.text._counting import map_blocks, threaded_map
 
 _BATCH_TOKENS = 1 << 21  # that are counted at a time
 _N_PARTS = 8  # of a batch, for threads; however many there are, so that pruning does not depend on them

@@ -9,7 +9,7 @@ from transferkit._algorithms.linalg.eigenvectors import SMALL, leading_eigenvect
 from transferkit._algorithms.linalg.normalisation import unit_rows
 from transferkit._algorithms.words.pooling import drop_rounding
 from transferkit._algorithms.words.ppmi import positive_pmi
-from transferkit.encoders.text._blocks import threaded_map
+from transferkit.encoders.text._counting import threaded_map
 
 METHODS = ("ppmi-svd", "glove", "sgns")
 

@@ -3,9 +3,8 @@
 import numpy as np
 
 from transferkit._algorithms.linalg.normalisation import unit_rows
-from transferkit._algorithms.text.vocabulary import find_terms
 from transferkit._validation import check_count, check_is_fitted
-from transferkit.encoders.text._analysis import make_analysis
+from transferkit.encoders.text._analyzer import make_analyzer
 from transferkit.encoders.words._subwords import spell_vectors
 
 
@@ -137,7 +136,7 @@ class WordQueriesMixin:
         names = list(words)
         unknown = [k for k, row in enumerate(rows) if row < 0]
         if unknown:
-            analyze = make_analysis(self._words).analyze
+            analyze = make_analyzer(self._words).analyze
             for k in unknown:  # as the word would be found in a text
                 tokens = analyze(words[k])
                 names[k] = tokens[0] if len(tokens) == 1 else words[k].lower() if self.lowercase else words[k]
@@ -192,5 +191,4 @@ def _nearest_rows(vectors, lengths, target, n, excluded=()):
 
 def find_rows(words, names):
     """Return the row of each name in an encoder of words, -1 for one that is not in the vocabulary."""
-    places = find_terms(words._hashes, words._checks, *make_analysis(words).hash_terms(names))
-    return [int(words._columns[place]) if place >= 0 else -1 for place in places]
+    return words.terms_.find_columns(names)

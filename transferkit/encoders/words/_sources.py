@@ -5,9 +5,10 @@ import warnings
 
 import numpy as np
 
+from transferkit._algorithms.text.term_statistics import TermStatistics
 from transferkit._validation import check_count, count_inner_frames
-from transferkit.encoders.text._analysis import make_analysis, sort_given_vocabulary
-from transferkit.encoders.text._blocks import check_documents
+from transferkit.encoders.text._analyzer import index_given_vocabulary, make_analyzer
+from transferkit.encoders.text._counting import check_documents
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import read_vectors
 
@@ -111,7 +112,7 @@ class WordSourcesMixin:
         return encoder._take_vectors(words, np.array(keyed_vectors.vectors, np.float32), shares)
 
     def _wanted_words(self, texts):
-        analyze = make_analysis(self._make_words()).analyze
+        analyze = make_analyzer(self._make_words()).analyze
         return {word for text in texts for word in [text, *analyze(text)]}
 
     def _explain_missing_words(self, path, reading, texts, wanted, error):
@@ -131,10 +132,10 @@ class WordSourcesMixin:
     def _take_vectors(self, words, vectors, shares):
         """Become an encoder with these vectors, and words of shares in proportion to those given."""
         self._warn_of_words_no_text_gives(words)
-        terms, rows = sort_given_vocabulary(words, make_analysis(self._make_words()), self.lowercase)
+        terms, rows = index_given_vocabulary(words, make_analyzer(self._make_words()))
         frequency = shares / shares.sum()
         idf = (1 + np.log(shares.max() / np.maximum(shares, np.finfo(np.float64).tiny))).astype(np.float32)
-        encoder_of_words = self._make_words()._set_terms(terms, rows, 0)
+        encoder_of_words = self._make_words().set_terms(TermStatistics(terms, 0), rows)
         self.n_components = vectors.shape[1]
         described = self._describe(encoder_of_words, vectors, frequency, idf)
         vars(self).update(described, _losses=[], _counts=None, _keeps_counts=False)
@@ -142,7 +143,7 @@ class WordSourcesMixin:
 
     def _warn_of_words_no_text_gives(self, words):
         """Warn when most of the first words, which are the most frequent ones, are not found in a text of them."""
-        analyze = make_analysis(self._make_words().set_params(stop_words=None)).analyze
+        analyze = make_analyzer(self._make_words().set_params(stop_words=None)).analyze
         first = words[:_SAMPLED]
         lost = [word for word in first if [token.lower() for token in analyze(word)] != [word.lower()]]
         if len(lost) > len(first) / 2:

@@ -4,11 +4,10 @@ from dataclasses import replace
 from numbers import Integral
 from threading import RLock
 
-from transferkit._algorithms.text.vocabulary import find_terms
 from transferkit._algorithms.words.pooling import rotation_onto
 from transferkit._validation import check_can_merge, check_is_fitted, fit_context, is_fitted
-from transferkit.encoders.text._analysis import TextSample, make_analysis, warn_for_parameters
-from transferkit.encoders.text._blocks import check_documents
+from transferkit.encoders.text._analyzer import TextSample, make_analyzer, warn_for_parameters
+from transferkit.encoders.text._counting import check_documents
 from transferkit.encoders.text._lost_words import warn_of_lost_words
 from transferkit.encoders.words._counts import Bounds, WordCounts
 
@@ -112,11 +111,11 @@ class WordStreamingMixin:
         known = self._known_counts()
         counts = known.merge(self._count(WordCounts(), X).times(int(weight)), self._bounds(), self.n_jobs)
         learned = self._learn(counts)
-        before, now = self._words._terms(), learned["_words"]._terms()
-        places = find_terms(now.hashes, now.checks, before.hashes, before.checks)
-        shared = places >= 0
-        old = self._vectors[self._words._columns[shared]]
-        new = learned["_vectors"][learned["_words"]._columns[places[shared]]]
+        before, now = self._words.terms_, learned["_words"].terms_
+        columns = now.columns_of(before.vocabulary.hashes, before.vocabulary.checks)
+        shared = columns >= 0
+        old = self._vectors[before.columns[shared]]
+        new = learned["_vectors"][columns[shared]]
         if old.shape[1] == new.shape[1]:
             rotation = rotation_onto(new, old)
             learned["_vectors"] = learned["_vectors"] @ rotation
@@ -138,10 +137,10 @@ class WordStreamingMixin:
 
     def _count(self, counts, X, sample=None):
         words = self._make_words()
-        warn_for_parameters(words)
+        analyzer = replace(make_analyzer(words), sample=sample)
+        warn_for_parameters(analyzer)
         documents = check_documents(X, (str,))
-        analysis = replace(make_analysis(words), sample=sample)
-        return counts.add(analysis, documents, self.window, self._bounds(), self.n_jobs)
+        return counts.add(analyzer, documents, self.window, self._bounds(), self.n_jobs)
 
     def _bounds(self):
         return Bounds(self.max_pairs, self.max_vocabulary)

@@ -3,10 +3,10 @@
 import numpy as np
 from scipy import sparse
 
-from transferkit._algorithms.text.vocabulary import decode_terms, find_terms
+from transferkit._algorithms.text.vocabulary import decode_terms
 from transferkit._algorithms.words.subwords import fit_ngram_vectors, mark_buckets
-from transferkit.encoders.text._analysis import make_analysis
-from transferkit.encoders.text._blocks import map_blocks, threaded_map
+from transferkit.encoders.text._analyzer import make_analyzer
+from transferkit.encoders.text._counting import map_blocks, threaded_map
 from transferkit.encoders.text._tfidf import TfidfEncoder
 from transferkit.encoders.words._pooling import BagOfVectors
 
@@ -47,17 +47,17 @@ def add_unseen_words(encoder, documents, bag):
 
 def _count_unseen(encoder, documents):
     """Return the words of the documents that are not in the vocabulary, and their counts by document."""
-    analysis, known = make_analysis(encoder._words), encoder._words._terms()
+    analyzer, known = make_analyzer(encoder._words), encoder._words.terms_
 
     def find(block):
-        terms = analysis.count(block)
-        new = np.flatnonzero(find_terms(known.hashes, known.checks, terms.hashes, terms.checks) < 0)
+        terms = analyzer.count(block)
+        new = np.flatnonzero(known.columns_of(terms.hashes, terms.checks) < 0)
         by_term = sparse.csr_array((terms.counts, terms.rows, terms.indptr), shape=(len(terms.hashes), terms.n_rows))
         return decode_terms(terms.text, terms.starts[new], terms.lengths[new]), by_term[new].T
 
     columns: dict[str, int] = {}
     blocks = []
-    for names, counts in map_blocks(find, analysis.split(documents), encoder.n_jobs):
+    for names, counts in map_blocks(find, analyzer.split(documents), encoder.n_jobs):
         places = np.array([columns.setdefault(name, len(columns)) for name in names], np.int32)
         blocks.append((places, sparse.coo_array(counts)))
     n_rows = np.cumsum([0, *(counts.shape[0] for _, counts in blocks)])
@@ -69,4 +69,4 @@ def _count_unseen(encoder, documents):
 
 def _share_buckets(encoder, names):
     spelling = TfidfEncoder(analyzer="char_wb", ngram_range=encoder.ngram_range, lowercase=False)
-    return mark_buckets(make_analysis(spelling).count(names), encoder.n_buckets)
+    return mark_buckets(make_analyzer(spelling).count(names), encoder.n_buckets)

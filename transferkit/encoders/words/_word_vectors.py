@@ -10,6 +10,7 @@ from sklearn.callback import CallbackSupportMixin
 
 from transferkit._algorithms.linalg.normalisation import unit_rows
 from transferkit._algorithms.networks.layers import L2Normalisation, Linear
+from transferkit._algorithms.text.term_statistics import TermStatistics
 from transferkit._algorithms.text.tfidf import inverse_document_frequency
 from transferkit._algorithms.text.vocabulary import Vocabulary
 from transferkit._algorithms.words.cooccurrence import MAX_WINDOW, both_directions
@@ -32,16 +33,16 @@ from transferkit._validation import (
     unchanged_on_error,
 )
 from transferkit._versioning import VersionedEstimator
+from transferkit.encoders._shard_record import forget_shards
 from transferkit.encoders.protocols import LinearForm, TermProjection
-from transferkit.encoders.text._analysis import TextSample, make_analysis
-from transferkit.encoders.text._blocks import check_documents, count_given_terms
+from transferkit.encoders.text._analyzer import TEXT_PARAMETER_CONSTRAINTS, TextSample, make_analyzer
+from transferkit.encoders.text._counting import check_documents, count_given_terms
 from transferkit.encoders.text._lost_words import (
     describe_empty_vocabulary,
     warn_of_lost_words,
     warn_of_unknown_texts,
 )
-from transferkit.encoders.text._shard_record import ShardRecordMixin
-from transferkit.encoders.text._tfidf import TEXT_PARAMETER_CONSTRAINTS, TfidfEncoder
+from transferkit.encoders.text._tfidf import TfidfEncoder
 from transferkit.encoders.words._counts import WordCounts
 from transferkit.encoders.words._learning import METHODS, learn_vectors
 from transferkit.encoders.words._passes import WordPass
@@ -69,7 +70,6 @@ class WordVectorEncoder(
     WordSourcesMixin,
     WordStreamingMixin,
     WordQueriesMixin,
-    ShardRecordMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     VersionedEstimator,
@@ -361,7 +361,7 @@ class WordVectorEncoder(
             learned = self._learn(counts, progress.step, sample)
         learned.update(_counts=tuple(counts), _keeps_counts=False)
         vars(self).update(learned)
-        self._forget_shards()
+        forget_shards(self)
         progress.end(learned)
         warn_of_lost_words(self, sample)
         return self
@@ -400,13 +400,15 @@ class WordVectorEncoder(
         check_is_fitted(self)
         self._settle()
         documents = list(check_documents(X, (str,)))
-        terms = self._words._terms()
-        counted, n_documents, _ = count_given_terms(make_analysis(self._words), terms, documents, self.n_jobs)
-        order = np.argsort(self._words._columns)
+        terms = self._words.terms_
+        counted, n_documents, _ = count_given_terms(
+            make_analyzer(self._words), terms.vocabulary, documents, self.n_jobs
+        )
+        order = np.argsort(terms.columns)
         total = counted.total[order]
         frequency = total / max(total.sum(), 1)
         weights = smooth_inverse_frequency(frequency, self.sif_weight)
-        words, n_unknown = self._words._encode(documents)
+        words, n_unknown = self._words.encode(documents)
         warn_of_unknown_texts(self, n_unknown)
         rows = mean_rows(words, weights, self._vectors)
         self._idf = inverse_document_frequency(counted.document_frequency[order], n_documents, True, np.float32)
@@ -429,7 +431,7 @@ class WordVectorEncoder(
         check_is_fitted(self)
         self._settle()
         documents = list(check_documents(X, (str,))) if self.subword else X
-        words, n_unknown = self._words._encode(documents)
+        words, n_unknown = self._words.encode(documents)
         bag = BagOfVectors(words, self._vectors, self._idf, self._frequency)
         if self.subword:
             bag = add_unseen_words(self, documents, bag)
@@ -487,7 +489,7 @@ class WordVectorEncoder(
         places = np.sort(chosen)
         rows = np.empty(len(chosen), np.int32)
         rows[np.searchsorted(places, chosen)] = np.arange(len(chosen), dtype=np.int32)
-        words = self._make_words()._set_terms(terms.select(places), rows, counts.n_documents)
+        words = self._make_words().set_terms(TermStatistics(terms.select(places), counts.n_documents), rows)
         frequency = terms.total[chosen] / terms.total.sum()
         idf = inverse_document_frequency(terms.document_frequency[chosen], counts.n_documents, True, np.float32)
 
@@ -591,7 +593,7 @@ class WordVectorEncoder(
             The word vectors, and the normalisation if there is one.
         """
         self._settle()
-        words, n_unknown = self._words._encode(X)
+        words, n_unknown = self._words.encode(X)
         warn_of_unknown_texts(self, n_unknown)
         rows = share_rows(words, self._idf if self.pooling == "tfidf" else None)
         return rows, [Linear(self._vectors), *([L2Normalisation()] if self.norm == "l2" else [])]

@@ -1,9 +1,12 @@
-"""From documents to counted terms, as the parameters of a text encoder say."""
+"""From texts to counted terms, as the parameters of a text encoder say."""
 
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
+from threading import Lock
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
@@ -13,11 +16,70 @@ from transferkit._algorithms.text.term_counts import TermCounts, count_terms, co
 from transferkit._algorithms.text.text_bytes import TextBytes, encode_documents, strip_accents
 from transferkit._algorithms.text.tokens import NGrams, Tokens, character_ngrams, find_words, pad, word_ngrams
 from transferkit._algorithms.text.vocabulary import Vocabulary, decode_terms, find_terms
-from transferkit._validation import count_inner_frames, skip_check_of_stop_words, warn_for_unused_text_parameters
-from transferkit.encoders._user_functions import guard_functions
-from transferkit.encoders.text._stems import Stems, make_stems, stemming_analyzer
+from transferkit._validation import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    count_inner_frames,
+    skip_check_of_stop_words,
+    warn_for_unused_text_parameters,
+)
+from transferkit.encoders.text._user_functions import guard_functions
+from transferkit.exceptions import MissingExtraError
 
+__all__ = [
+    "DEFAULT_TOKEN_PATTERN",
+    "TEXT_PARAMETER_CONSTRAINTS",
+    "Analyzer",
+    "TextSample",
+    "choose_unit",
+    "find_analyzer",
+    "index_given_vocabulary",
+    "make_analyzer",
+    "make_vectorizer",
+    "warn_for_device",
+    "warn_for_parameters",
+]
+
+# Of every encoder that counts terms.
+TEXT_PARAMETER_CONSTRAINTS = {
+    "strip_accents": [StrOptions({"ascii", "unicode"}), None, callable],
+    "lowercase": ["boolean"],
+    "preprocessor": [callable, None],
+    "tokenizer": [callable, None],
+    "analyzer": [StrOptions({"word", "char", "char_wb"}), callable],
+    "stop_words": [StrOptions({"english"}), list, None],
+    "token_pattern": [str, None],
+    "ngram_range": [tuple],
+    "max_df": [Interval(Real, 0, 1, closed="both"), Interval(Integral, 1, None, closed="left")],
+    "min_df": [Interval(Real, 0, 1, closed="both"), Interval(Integral, 1, None, closed="left")],
+    "max_features": [Interval(Integral, 1, None, closed="left"), None],
+    "vocabulary": ["array-like", dict, set, HasMethods("keys"), None],
+    "binary": ["boolean"],
+    "norm": [StrOptions({"l1", "l2"}), None],
+    "use_idf": ["boolean"],
+    "smooth_idf": ["boolean"],
+    "sublinear_tf": ["boolean"],
+    "stemmer": [str, callable, None],
+    "max_vocabulary": [Interval(Integral, 2, None, closed="left"), None],
+    "n_jobs": [Integral, None],
+}
 DEFAULT_TOKEN_PATTERN = r"(?u)\b\w\w+\b"
+# An analyzer is made from these.
+_ANALYZER_PARAMETERS = (
+    "input",
+    "encoding",
+    "decode_error",
+    "strip_accents",
+    "lowercase",
+    "preprocessor",
+    "tokenizer",
+    "analyzer",
+    "stop_words",
+    "token_pattern",
+    "ngram_range",
+    "stemmer",
+)
 # Characters in a block: its arrays should fit into the cache, and still be worth the calls.
 _BLOCK_SIZE = {"word": 1 << 18, "char": 1 << 17, "char_wb": 1 << 21, "plain": 1 << 20}
 # Bytes and n-grams of one text. Arrays number those of a block in four bytes, and other texts of it need as much again.
@@ -39,14 +101,15 @@ class TextSample:
             self.texts += [text[:_MOST_CHARACTERS] for text in block[::step]]
 
 
-@dataclass
-class TextAnalysis:
-    """One way to turn documents into terms.
+@dataclass(frozen=True)
+class Analyzer:
+    """Turns texts into terms.
 
-    `unit` is 'word', 'char_wb' or 'char' where arrays do the work, and 'plain' where the user's functions or
-    pattern have to be called for each document; `analyze` gives the terms of one document in any case.
-    `holds_text` is False where documents are files. `sample` takes some of the texts that are split, for what is to be
-    said about them.
+    `unit` is 'word', 'char_wb' or 'char' where arrays do the work, and 'plain' where the user's functions or pattern
+    must be called for each text. `stop_words` are hashes. `stem` returns the stems of a list of words. `analyze`
+    returns the terms of one document in any case. `vectorizer` is scikit-learn's with the same parameters, for the
+    functions that it builds. `holds_text` is False where documents are files. `sample` collects some of the texts, for
+    warnings about them.
     """
 
     unit: str
@@ -54,9 +117,9 @@ class TextAnalysis:
     accents: str | None
     ngram_range: tuple[int, int]
     stop_words: tuple[np.ndarray, np.ndarray] | None
-    stems: Stems | None
+    stem: Callable[[Sequence[str]], list[str]] | None
     analyze: Callable[[str], Sequence[str]]
-    decode: Callable[[object], str]
+    vectorizer: CountVectorizer
     holds_text: bool
     sample: TextSample | None = None
 
@@ -75,7 +138,7 @@ class TextAnalysis:
         size, limit = 0, _BLOCK_SIZE[self.unit]
         n_sizes = self.ngram_range[1] - self.ngram_range[0] + 1
         for position, document in enumerate(documents):
-            text = document if self.holds_text and type(document) is str else self.decode(document)
+            text = document if self.holds_text and type(document) is str else self.vectorizer.decode(document)
             if len(text) * max(_MOST_BYTES, min(n_sizes, len(text))) > _MOST_POSITIONS:
                 raise ValueError(
                     f"The text at position {position} is too long to be counted at once: it has {len(text)} characters "
@@ -95,9 +158,13 @@ class TextAnalysis:
         if self.sample is not None:
             self.sample.add(block)
 
-    def with_texts(self) -> "TextAnalysis":
-        """Return the same analysis for documents that have been read and decoded."""
-        return replace(self, holds_text=True)
+    def with_sample(self) -> "Analyzer":
+        """Return the same analyzer, which collects a sample of the texts that it splits."""
+        return replace(self, sample=TextSample())
+
+    def for_texts(self) -> "Analyzer":
+        """Return the same analyzer for documents that have been read, decoded and sampled."""
+        return replace(self, holds_text=True, sample=None)
 
     def count(self, documents: Sequence[str]) -> TermCounts:
         """Count the terms of a block of documents."""
@@ -133,12 +200,12 @@ class TextAnalysis:
         tokens = find_words(text, min_characters=2)
         if self.stop_words is not None:
             tokens = tokens.select(find_terms(*self.stop_words, tokens.hashes, tokens.checks) < 0)
-        return tokens if self.stems is None else self._stemmed(tokens, n_rows)
+        return tokens if self.stem is None else self._stemmed(tokens, n_rows)
 
     def _stemmed(self, tokens: Tokens, n_rows: int) -> Tokens:
         """Replace each token by its stem, which is asked for once for each distinct word."""
         distinct = count_terms(word_ngrams(tokens, (1, 1)), n_rows)
-        text, starts, lengths = _join_texts(self.stems(decode_terms(distinct.text, distinct.starts, distinct.lengths)))
+        text, starts, lengths = _join_texts(self.stem(decode_terms(distinct.text, distinct.starts, distinct.lengths)))
         hashes, checks = hash_spans(text, starts, lengths)
         word = find_terms(distinct.hashes, distinct.checks, tokens.hashes, tokens.checks)
         return Tokens(hashes[word], checks[word], tokens.rows, text, starts[word], lengths[word])
@@ -166,8 +233,20 @@ def _join_texts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return pad(joined), np.cumsum(lengths + 1) - (lengths + 1), lengths
 
 
-def make_analysis(encoder) -> TextAnalysis:
-    """Return the analysis that an encoder's parameters describe.
+_analyzers: WeakKeyDictionary = WeakKeyDictionary()  # not on the encoder: the user's functions need not pickle
+
+
+def find_analyzer(encoder, renew: bool = False) -> Analyzer:
+    """Return the analyzer of an encoder, made anew if asked for, or if a parameter was set since the last call."""
+    parameters = [getattr(encoder, name) for name in _ANALYZER_PARAMETERS]
+    known = None if renew else _analyzers.get(encoder)
+    if known is None or any(a is not b for a, b in zip(known[0], parameters, strict=True)):
+        known = _analyzers[encoder] = parameters, make_analyzer(encoder)
+    return known[1]
+
+
+def make_analyzer(encoder) -> Analyzer:
+    """Return the analyzer that an encoder's parameters describe.
 
     Parameters
     ----------
@@ -176,44 +255,134 @@ def make_analysis(encoder) -> TextAnalysis:
 
     Returns
     -------
-    analysis : TextAnalysis
-        The analysis.
+    analyzer : Analyzer
+        The analyzer.
     """
     vectorizer = make_vectorizer(encoder)
     unit = choose_unit(encoder)
-    stems = make_stems(encoder.stemmer)
-    if stems is not None and encoder.analyzer != "word":
+    stem = _make_stemmer(encoder.stemmer)
+    if stem is not None and encoder.analyzer != "word":
         raise ValueError(f"The 'stemmer' parameter needs analyzer='word'. Got analyzer={encoder.analyzer!r}.")
     stop_words = None
     if unit == "word" and encoder.stop_words is not None:
         hashes, checks = hash_strings(sorted(vectorizer.get_stop_words()) or [""], by_word=False)
         order = np.lexsort((checks, hashes))
         stop_words = hashes[order], checks[order]
-    analyze = vectorizer.build_analyzer()
-    return TextAnalysis(
+    return Analyzer(
         unit=unit,
         lowercase=bool(encoder.lowercase),
         accents=encoder.strip_accents if unit != "plain" else None,
         ngram_range=tuple(encoder.ngram_range),
         stop_words=stop_words,
-        stems=stems,
-        analyze=analyze if stems is None else stemming_analyzer(vectorizer, stems),
-        decode=vectorizer.decode,
+        stem=stem,
+        analyze=vectorizer.build_analyzer() if stem is None else _stemming_analyzer(vectorizer, stem),
+        vectorizer=vectorizer,
         holds_text=encoder.input == "content",
     )
 
 
-def sort_given_vocabulary(vocabulary, analysis: TextAnalysis, lowercase: bool) -> tuple[Vocabulary, np.ndarray]:
+def make_vectorizer(encoder) -> CountVectorizer:
+    """Return scikit-learn's vectorizer with the encoder's parameters, whose results are checked."""
+    vectorizer = CountVectorizer()
+    names = vectorizer.get_params()
+    parameters = {name: value for name, value in encoder.get_params(deep=False).items() if name in names}
+    vectorizer.set_params(**guard_functions(parameters))
+    skip_check_of_stop_words(vectorizer)  # `warn_for_parameters` checks them, once
+    return vectorizer
+
+
+def choose_unit(encoder) -> str:
+    """Return the unit of :class:`Analyzer` for an encoder's parameters."""
+    if (
+        callable(encoder.analyzer)
+        or encoder.preprocessor is not None
+        or callable(encoder.strip_accents)
+        or encoder.ngram_range[0] < 1
+    ):
+        return "plain"
+    if encoder.analyzer == "word" and (encoder.tokenizer is not None or encoder.token_pattern != DEFAULT_TOKEN_PATTERN):
+        return "plain"
+    return encoder.analyzer
+
+
+class _Stemmer:
+    """Finds the stem of each distinct word once.
+
+    Parameters
+    ----------
+    stem : callable
+        From a list of words to their stems.
+    """
+
+    def __init__(self, stem: Callable[[Sequence[str]], Sequence[str]]) -> None:
+        self._stem = stem
+        self._known: dict[str, str] = {}
+
+    def __call__(self, words: Sequence[str]) -> list[str]:
+        """Return the stem of each word."""
+        new = [word for word in words if word not in self._known]
+        if new:
+            stems = self._stem(new)
+            for word, stem in zip(new, stems, strict=True):
+                if not isinstance(stem, str) or any(map(str.isspace, stem)):
+                    raise ValueError(
+                        "The 'stemmer' must turn a word into one word (a str without white space). "
+                        f"Got {stem!r} for {word!r}."
+                    )
+            self._known.update(zip(new, stems, strict=True))
+        return [self._known[word] for word in words]
+
+
+def _make_stemmer(stemmer) -> _Stemmer | None:
+    """Return the stemmer of a language, or of a function on one word; None for None."""
+    if stemmer is None:
+        return None
+    if callable(stemmer):
+        return _Stemmer(lambda words: [stemmer(word) for word in words])
+    try:
+        import Stemmer
+    except ImportError as error:
+        raise MissingExtraError(f"stemmer={stemmer!r}", "text") from error
+    if stemmer not in Stemmer.algorithms(aliases=True):
+        raise ValueError(
+            f"The 'stemmer' parameter must be a callable or one of {Stemmer.algorithms()}. Got {stemmer!r} instead."
+        )
+    snowball, lock = Stemmer.Stemmer(stemmer), Lock()
+
+    def stem(words: Sequence[str]) -> list[str]:
+        with lock:  # a Stemmer keeps a cache that is not made for threads
+            return snowball.stemWords(words)
+
+    return _Stemmer(stem)
+
+
+def _stemming_analyzer(vectorizer: CountVectorizer, stemmer: _Stemmer) -> Callable[[str], list[str]]:
+    """Return a function from one document to its terms, made of stems."""
+    preprocess, tokenize = vectorizer.build_preprocessor(), vectorizer.build_tokenizer()
+    stop_words = vectorizer.get_stop_words() or ()
+    lowest, highest = vectorizer.ngram_range
+
+    def analyze(document: str) -> list[str]:
+        words = [word for word in tokenize(preprocess(vectorizer.decode(document))) if word not in stop_words]
+        stems = stemmer(words)
+        return [
+            " ".join(stems[first : first + n])
+            for n in range(lowest, highest + 1)
+            for first in range(len(stems) - n + 1)
+        ]
+
+    return analyze
+
+
+def index_given_vocabulary(vocabulary, analyzer: Analyzer) -> tuple[Vocabulary, np.ndarray]:
     """Return terms given by the user, not counted yet, and their columns.
 
     Parameters
     ----------
     vocabulary : mapping of str to int, or iterable of str
         Terms, with their columns or in the order of columns; the terms of a set are sorted.
-    analysis : TextAnalysis
-        Decides how terms are hashed.
-    lowercase : bool
-        Whether documents will be lowercased, so that terms with capitals cannot occur.
+    analyzer : Analyzer
+        Its settings say how terms are hashed, and whether terms with capitals can occur.
 
     Returns
     -------
@@ -238,14 +407,14 @@ def sort_given_vocabulary(vocabulary, analysis: TextAnalysis, lowercase: bool) -
     for name in names:
         if not isinstance(name, str):
             raise TypeError(f"The terms in 'vocabulary' must be str. Got {name!r} ({type(name).__name__}).")
-    if lowercase and any(map(str.isupper, "".join(names))):
+    if analyzer.lowercase and any(map(str.isupper, "".join(names))):
         warnings.warn(
             "Upper case characters found in vocabulary while 'lowercase' is True. These entries will not be "
             "matched with any documents",
             UserWarning,
-            stacklevel=2,
+            stacklevel=count_inner_frames(),
         )
-    hashes, checks = analysis.hash_terms(names)
+    hashes, checks = analyzer.hash_terms(names)
     order = np.lexsort((checks, hashes))
     text, starts, lengths = _join_texts(names)
     zeros = np.zeros(len(names), np.int64)
@@ -264,11 +433,11 @@ def warn_for_device(encoder) -> None:
         )
 
 
-def warn_for_parameters(encoder) -> None:
-    """Warn when parameters shut each other out, as scikit-learn does, or the tokenizer changes stop words."""
-    vectorizer = make_vectorizer(encoder)
+def warn_for_parameters(analyzer: Analyzer) -> None:
+    """Warn of parameters without effect, as scikit-learn does, and of stop words that the tokenizer changes."""
+    vectorizer = analyzer.vectorizer
     warn_for_unused_text_parameters(vectorizer)
-    stop_words = vectorizer.get_stop_words() if encoder.analyzer == "word" else None
+    stop_words = vectorizer.get_stop_words() if vectorizer.analyzer == "word" else None
     if not stop_words:
         return
     preprocess, tokenize = vectorizer.build_preprocessor(), vectorizer.build_tokenizer()
@@ -281,28 +450,5 @@ def warn_for_parameters(encoder) -> None:
             "Some stop words stay in the texts: the preprocessor and tokenizer turn them into words that are not in "
             f"'stop_words', such as {missing[:5]}. Add these, or give stop words as the tokenizer returns them.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=count_inner_frames(),
         )
-
-
-def make_vectorizer(encoder) -> CountVectorizer:
-    """Return a vectorizer of scikit-learn with the encoder's parameters, for the functions that it builds."""
-    vectorizer = CountVectorizer()
-    names = vectorizer.get_params()
-    parameters = {name: value for name, value in encoder.get_params(deep=False).items() if name in names}
-    vectorizer.set_params(**guard_functions(parameters))
-    skip_check_of_stop_words(vectorizer)  # `fit` checks them, once
-    return vectorizer
-
-
-def choose_unit(encoder) -> str:
-    if (
-        callable(encoder.analyzer)
-        or encoder.preprocessor is not None
-        or callable(encoder.strip_accents)
-        or encoder.ngram_range[0] < 1
-    ):
-        return "plain"
-    if encoder.analyzer == "word" and (encoder.tokenizer is not None or encoder.token_pattern != DEFAULT_TOKEN_PATTERN):
-        return "plain"
-    return encoder.analyzer

@@ -1,4 +1,4 @@
-"""Running a corpus through an analysis block by block, with threads."""
+"""Counting the terms of a corpus, block by block and with threads."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -6,34 +6,32 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from functools import partial
 from itertools import islice
-from typing import NamedTuple
 
 import numpy as np
 from joblib import effective_n_jobs
 
 from transferkit._algorithms.linalg.sparse_products import Map
 from transferkit._algorithms.text.term_counts import TermCounts
+from transferkit._algorithms.text.term_statistics import TermAccumulator, TermStatistics, to_vocabulary
+from transferkit._algorithms.text.tfidf import Rows
 from transferkit._algorithms.text.vocabulary import Vocabulary, find_terms
-from transferkit._algorithms.text.vocabulary_merging import Tally, to_vocabulary
 from transferkit._validation import check_texts
-from transferkit.encoders.text._analysis import TextAnalysis
+from transferkit.encoders.text._analyzer import Analyzer
+
+__all__ = [
+    "check_documents",
+    "count_blocks",
+    "count_corpus",
+    "count_given_terms",
+    "count_small",
+    "is_small",
+    "map_blocks",
+    "threaded_map",
+]
 
 _BATCH = 4096  # texts of a stream that are checked at a time
 _PENDING_TERMS = 1 << 19  # terms that wait before they are merged
-
-
-class TermStatistics(NamedTuple):
-    """The terms of a number of documents with their frequencies, which are too low by at most `error`."""
-
-    terms: Vocabulary
-    n_documents: int
-    error: int = 0
-
-    def merge(self, other: "TermStatistics", max_terms: int | None) -> "TermStatistics":
-        """Return the statistics of the documents of both."""
-        tally = Tally(max_terms, self.error + other.error)
-        tally.add([self.terms, other.terms])
-        return TermStatistics(tally.vocabulary(), self.n_documents + other.n_documents, tally.error)
+_FEW, _FEW_CHARACTERS = 16, 4096  # documents, and characters of them all, that plain Python counts faster
 
 
 def check_documents(X, accept: tuple[type, ...]) -> Iterable:
@@ -69,9 +67,9 @@ def threaded_map(n_jobs: int | None) -> Map:
     return partial(map_blocks, n_jobs=n_jobs)
 
 
-def count_blocks(analysis: TextAnalysis, documents: Iterable, n_jobs: int | None) -> list[TermCounts]:
+def count_blocks(analyzer: Analyzer, documents: Iterable, n_jobs: int | None) -> list[TermCounts]:
     """Return the counted terms of all blocks."""
-    blocks = map_blocks(analysis.count, analysis.split(documents), n_jobs)
+    blocks = map_blocks(analyzer.count, analyzer.split(documents), n_jobs)
     if effective_n_jobs(n_jobs) == 1:
         return list(blocks)
     # The allocator keeps an arena for each thread. Copied from there, what stays does not hold back what was
@@ -79,35 +77,35 @@ def count_blocks(analysis: TextAnalysis, documents: Iterable, n_jobs: int | None
     return [TermCounts(*map(copy, counts)) for counts in blocks]
 
 
-def tally_terms(
-    analysis: TextAnalysis, documents: Iterable, n_jobs: int | None, max_terms: int | None = None
+def count_corpus(
+    analyzer: Analyzer, documents: Iterable, n_jobs: int | None, max_terms: int | None = None
 ) -> TermStatistics:
-    """Return the terms of all documents with their frequencies."""
+    """Return the statistics of all terms of the documents; see TermAccumulator for `max_terms`."""
 
     def summarise(block: Sequence[str]) -> tuple[Vocabulary, int]:
-        counts = analysis.count(block)
+        counts = analyzer.count(block)
         return to_vocabulary([counts]), counts.n_rows
 
-    tally, parts, n_pending, n_documents = Tally(max_terms), [], 0, 0
-    for part, n_rows in map_blocks(summarise, analysis.split(documents), n_jobs):
+    accumulator, run = TermAccumulator(max_terms), threaded_map(n_jobs)
+    parts: list[Vocabulary] = []
+    n_pending, n_documents = 0, 0
+    for part, n_rows in map_blocks(summarise, analyzer.split(documents), n_jobs):
         parts.append(part)
-        n_documents += n_rows
         n_pending += len(part.hashes)
+        n_documents += n_rows
         if n_pending > _PENDING_TERMS:
-            tally.add(parts, threaded_map(n_jobs))
-            parts, n_pending = [], 0
+            accumulator.add_parts(parts, n_documents, run=run)
+            parts, n_pending, n_documents = [], 0, 0
     if parts:
-        tally.add(parts)
-    return TermStatistics(tally.vocabulary(), n_documents, tally.error)
+        accumulator.add_parts(parts, n_documents)
+    return accumulator.statistics()
 
 
-def count_given_terms(
-    analysis: TextAnalysis, given: Vocabulary, documents: Iterable, n_jobs: int | None
-) -> TermStatistics:
-    """Return the given terms with their frequencies in the documents."""
+def count_given_terms(analyzer: Analyzer, given: Vocabulary, documents: Iterable, n_jobs: int | None) -> TermStatistics:
+    """Return the statistics of the given terms in the documents."""
 
     def find(block: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-        counts = analysis.count(block)
+        counts = analyzer.count(block)
         places = find_terms(given.hashes, given.checks, counts.hashes, counts.checks)
         known = places >= 0
         frequencies, totals = counts.frequencies(0, len(places))
@@ -115,8 +113,49 @@ def count_given_terms(
 
     document_frequency, total = np.zeros_like(given.document_frequency), np.zeros_like(given.total)
     n_documents = 0
-    for places, frequencies, totals, n_rows in map_blocks(find, analysis.split(documents), n_jobs):
+    for places, frequencies, totals, n_rows in map_blocks(find, analyzer.split(documents), n_jobs):
         document_frequency[places] += frequencies
         total[places] += totals
         n_documents += n_rows
     return TermStatistics(given._replace(document_frequency=document_frequency, total=total), n_documents)
+
+
+def is_small(documents: Iterable) -> bool:
+    """Return whether plain Python counts the documents faster, because array operations have a fixed cost."""
+    return (
+        isinstance(documents, list)
+        and len(documents) <= _FEW
+        and sum(len(text) if type(text) is str else _FEW_CHARACTERS for text in documents) < _FEW_CHARACTERS
+    )
+
+
+def count_small(analyzer: Analyzer, documents: list, find_columns: Callable, dtype: type) -> Rows:
+    """Return the term counts of a few short documents, one text at a time.
+
+    Parameters
+    ----------
+    analyzer : Analyzer
+        Finds the terms.
+    documents : list
+        Documents.
+    find_columns : callable
+        From terms (list of str) to the column of each, -1 for unknown ones.
+    dtype : type
+        Type of the counts.
+
+    Returns
+    -------
+    rows : Rows
+        Counts by row.
+    """
+    data, indices, indptr = [], [], [0]
+    for document in documents:
+        counts: dict[int, int] = {}
+        for column in find_columns(analyzer.analyze(document)):
+            counts[column] = counts.get(column, 0) + 1
+        counts.pop(-1, None)
+        columns = sorted(counts)
+        indices += columns
+        data += [counts[column] for column in columns]
+        indptr.append(len(indices))
+    return Rows(np.array(data, dtype), np.array(indices, np.int32), np.array(indptr, np.int32))

@@ -1,4 +1,4 @@
-"""Vocabularies of blocks or shards, merged into one."""
+"""Terms and their frequencies, merged from blocks, batches or shards."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,10 +11,19 @@ from transferkit._algorithms.text.text_bytes import PADDING
 from transferkit._algorithms.text.tokens import copy_spans
 from transferkit._algorithms.text.vocabulary import Counted, Vocabulary
 
+__all__ = [
+    "MergedTerms",
+    "TermAccumulator",
+    "TermStatistics",
+    "merge_parts",
+    "most_frequent",
+    "to_vocabulary",
+]
+
 _RANGE_SIZE = 1 << 16  # terms that are merged at a time, so that the work stays in the cache
 
 
-class Merged(NamedTuple):
+class MergedTerms(NamedTuple):
     """Distinct terms of several parts, in ascending order of hash, then check.
 
     `terms_of[p]` are the merged terms of the terms of part p; `part` and `place` tell where a merged term
@@ -30,7 +39,7 @@ class Merged(NamedTuple):
     terms_of: list[np.ndarray]
 
 
-def merge_parts(parts: Sequence[Counted], run: Map = map) -> Merged:
+def merge_parts(parts: Sequence[Counted], run: Map = map) -> MergedTerms:
     """Find the distinct terms of all parts and add up their frequencies.
 
     Parameters
@@ -42,7 +51,7 @@ def merge_parts(parts: Sequence[Counted], run: Map = map) -> Merged:
 
     Returns
     -------
-    merged : Merged
+    merged : MergedTerms
         The distinct terms.
     """
     sizes = [len(part.hashes) for part in parts]
@@ -63,11 +72,11 @@ def merge_parts(parts: Sequence[Counted], run: Map = map) -> Merged:
     for terms, cut in zip(terms_of, cuts, strict=True):  # so far counted within each range
         terms += np.repeat(n_before[:-1], np.diff(cut)).astype(np.int32)
     joined = [np.concatenate(column) for column in zip(*ranges, strict=True)]
-    return Merged(joined[0], joined[1], joined[2], joined[3], joined[4], joined[5], terms_of)
+    return MergedTerms(joined[0], joined[1], joined[2], joined[3], joined[4], joined[5], terms_of)
 
 
 def _merge_slices(parts: Sequence[Counted], first: np.ndarray, last: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
-    """Merge a slice of each part; return the fields of Merged, and the merged term of each joined term."""
+    """Merge a slice of each part; return the fields of MergedTerms, and the merged term of each joined term."""
     slices = list(zip(parts, first.tolist(), last.tolist(), strict=True))
     hashes = np.concatenate([part.hashes[a:b] for part, a, b in slices])
     checks = np.concatenate([part.checks[a:b] for part, a, b in slices])
@@ -89,14 +98,14 @@ def _merge_slices(parts: Sequence[Counted], first: np.ndarray, last: np.ndarray)
     return [hashes[chosen], checks[chosen], frequency, total, part.astype(np.int32), place], term
 
 
-def to_vocabulary(parts: Sequence[Counted], merged: Merged | None = None, run: Map = map) -> Vocabulary:
+def to_vocabulary(parts: Sequence[Counted], merged: MergedTerms | None = None, run: Map = map) -> Vocabulary:
     """Return one vocabulary with all terms of the parts, which it no longer needs.
 
     Parameters
     ----------
     parts : sequence of TermCounts or Vocabulary
         At least one.
-    merged : Merged, default=None
+    merged : MergedTerms, default=None
         Their distinct terms, where they are known already.
     run : callable, default=map
         Maps a function over parts of the work.
@@ -136,38 +145,74 @@ def most_frequent(frequency: np.ndarray, n_most: int) -> tuple[np.ndarray, int]:
     return np.sort(order[:n_most]), int(frequency[left_out].sum())
 
 
-class Tally:
-    """Term statistics of a stream, in memory that grows with the vocabulary and not with the stream.
+class TermStatistics(NamedTuple):
+    """The terms of a number of documents, with frequencies that are too low by at most `error`."""
 
-    Parts are merged when they reach the size of their elders, so that each term is moved only a few times. Beyond
-    `max_terms` distinct terms, those in the fewest documents are dropped until half as many are left. A frequency is
-    then too low by at most `error`: the sum, over all times that terms were dropped, of the highest frequency among
-    them; and no term that is missing is in more documents than that.
+    terms: Vocabulary
+    n_documents: int
+    error: int = 0
+
+    def merge(self, other: "TermStatistics", max_terms: int | None) -> "TermStatistics":
+        """Return the statistics of the documents of both."""
+        both = TermAccumulator(max_terms)
+        both.add_parts([self.terms, other.terms], self.n_documents + other.n_documents, self.error + other.error)
+        return both.statistics()
+
+
+class TermAccumulator:
+    """Adds up the term statistics of a stream, in memory that grows with the vocabulary and not with the stream.
+
+    Parameters
+    ----------
+    max_terms : int, default=None
+        Beyond so many distinct terms, those in the fewest documents are dropped until half as many are left. A
+        frequency is then too low by at most `error`: the sum, over all times that terms were dropped, of the highest
+        frequency among them. No term that is missing is in more documents than that.
+    start : TermStatistics, default=None
+        Statistics to begin with.
+
+    Notes
+    -----
+    A log-structured merge: vocabularies are merged when one is at least half as large as the one before it, so that
+    each term is moved only a few times.
     """
 
-    def __init__(self, max_terms: int | None = None, error: int = 0) -> None:
-        self._levels: list[Vocabulary] = []
+    def __init__(self, max_terms: int | None = None, start: TermStatistics | None = None) -> None:
+        self._levels: list[Vocabulary] = [] if start is None else [start.terms]
         self._max_terms = max_terms
-        self.error = error
+        self._error = 0 if start is None else start.error
+        self.n_documents = 0 if start is None else start.n_documents
 
-    def add(self, parts: Sequence[Counted], run: Map = map) -> None:
-        """Add the terms of some blocks or vocabularies."""
+    def add(self, statistics: TermStatistics) -> None:
+        """Add the statistics of other documents."""
+        self.add_parts([statistics.terms], statistics.n_documents, statistics.error)
+
+    def add_parts(self, parts: Sequence[Counted], n_documents: int, error: int = 0, run: Map = map) -> None:
+        """Add the terms of some blocks or vocabularies, of `n_documents` documents in all."""
+        self.n_documents += n_documents
+        self._error += error
         self._levels.append(to_vocabulary(parts, run=run))
         while len(self._levels) > 1 and 2 * len(self._levels[-1].hashes) >= len(self._levels[-2].hashes):
             self._levels[-2:] = [to_vocabulary(self._levels[-2:], run=run)]
         if self._max_terms is not None and len(self._levels[-1].hashes) > self._max_terms:
             self._levels[-1] = self._drop_rare(self._levels[-1], self._max_terms // 2)
 
-    def vocabulary(self) -> Vocabulary:
-        """Return everything added so far."""
+    def statistics(self) -> TermStatistics:
+        """Return the statistics of everything added so far."""
         if len(self._levels) != 1:
             terms = to_vocabulary(self._levels)
             if self._max_terms is not None and len(terms.hashes) > self._max_terms:
                 terms = self._drop_rare(terms, self._max_terms)
             self._levels = [terms]
-        return self._levels[0]
+        return TermStatistics(self._levels[0], self.n_documents, self._error)
+
+    def copy(self) -> "TermAccumulator":
+        """Return a copy, to which statistics are added independently."""
+        other = TermAccumulator(self._max_terms)
+        other._levels, other._error, other.n_documents = list(self._levels), self._error, self.n_documents
+        return other
 
     def _drop_rare(self, terms: Vocabulary, n_most: int) -> Vocabulary:
         kept, dropped = most_frequent(terms.document_frequency, n_most)
-        self.error += dropped
+        self._error += dropped
         return terms.select(kept)
