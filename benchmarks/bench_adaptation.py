@@ -440,7 +440,7 @@ def main():
             measure_part(part, bow_tasks(options.folder), methods, encoder, results, options)
         else:
             tasks = {"text": text_tasks, "newsgroups": newsgroup_tasks}[part](options.folder)
-            methods = {**SPARSE, "prior": "prior", "prior+denoising": "prior+denoising"}
+            methods = {**SPARSE, "term_vectors": "term_vectors", "term_vectors+denoising": "term_vectors+denoising"}
             measure_part(part, tasks, methods, None, results, options)
     if not options.in_this_process:
         results = read(options.output)

@@ -38,7 +38,7 @@ PAIRS, OF_PAIRS = "_algorithms/words/cooccurrence.py", "_algorithms/words/test_w
 SHIFT, VALIDATION = "_algorithms/domains/shift.py", "_algorithms/domains/validation.py"
 OF_SHIFT, OF_VALIDATION = "_algorithms/domains/test_shift.py", "_algorithms/domains/test_validation.py"
 TRANSFERABILITY, RANKING = "_algorithms/linear/transferability.py", "_algorithms/linear/test_transferability.py"
-SELECTION, CANDIDATES = "transfer/domains/_selection.py", "transfer/domains/_candidates.py"
+SELECTION = "transfer/domains/_selection.py"
 DOMAIN = "transfer/domains/test_domain_classifier.py"
 TASK_FILE, OUTCOME, FINETUNE = "transfer/_task.py", "transfer/_outcome.py", "transfer/strategies/_fine_tuning.py"
 RULES, MISSING = "transfer/strategies/test_rules.py", "transfer/test_missing_classes.py"
@@ -207,7 +207,7 @@ MUTANTS = [
     ),
     Mutant(
         "domain: no leak",
-        CANDIDATES,
+        "transfer/domains/_features.py",
         "_encode_with(clone(encoder), domains, train)",
         "_encode_with(clone(encoder), domains, np.arange(len(domains.y)))",
         DOMAIN + "::test_labels_of_held_out_rows_do_not_leak_through_the_encoder",

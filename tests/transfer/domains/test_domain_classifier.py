@@ -39,8 +39,9 @@ from transferkit import (
     top_terms,
 )
 from transferkit._algorithms.domains.validation import Estimate
-from transferkit.transfer.domains._candidates import Domains, Fitted, fit_candidate, make_folds, uses_labels
-from transferkit.transfer.domains._selection import choose, density_ratio, judge
+from transferkit.transfer.domains._candidates import FittedCandidate, fit_candidate
+from transferkit.transfer.domains._features import Domains, make_folds, uses_labels
+from transferkit.transfer.domains._selection import density_ratio, estimate_error_rates, select_candidate
 
 RNG = np.random.default_rng(0)
 DIGITS, LABELS = load_digits(n_class=5, return_X_y=True)
@@ -132,7 +133,7 @@ def test_labelled_rows_of_the_target_help_augmented_features():
 
 
 @pytest.mark.parametrize(
-    "adaptation", ["auto", "prior+denoising", StructuralCorrespondence(10, 2, min_count=2)], ids=str
+    "adaptation", ["auto", "term_vectors+denoising", StructuralCorrespondence(10, 2, min_count=2)], ids=str
 )
 def test_texts(adaptation, tmp_path):
     model = DomainTransferClassifier(adaptation=adaptation).fit(TEXTS, SENTIMENT, X_target=OTHERS)
@@ -140,7 +141,7 @@ def test_texts(adaptation, tmp_path):
     save(model, tmp_path / "model.tk")
     np.testing.assert_array_equal(load(tmp_path / "model.tk").predict(OTHERS), model.predict(OTHERS))
     if adaptation == "auto":
-        names = ["none", "prior", "prior+denoising"]
+        names = ["none", "term_vectors", "term_vectors+denoising"]
         assert model.adaptation_scores_["adaptation"].tolist() == names
 
 
@@ -148,7 +149,7 @@ def test_texts(adaptation, tmp_path):
     ("encoder", "adaptation"),
     [
         (None, StructuralCorrespondence(10, 2, min_count=2)),
-        (None, "prior"),
+        (None, "term_vectors"),
         (None, ImportanceWeighting()),
         (LSAEncoder(4, min_df=1), CORAL()),
         (LSAEncoder(4, min_df=1), SubspaceAlignment(3)),
@@ -173,19 +174,29 @@ def test_terms_are_traced_through_adaptations_of_dense_features(adaptation):
     assert explain(model, "this lid is great").decision[0] > explain(model, "this lid is poor").decision[0]
 
 
+@pytest.mark.parametrize("name", ["prior", "prior+denoising"])
+def test_names_until_version_0_1_are_accepted_with_a_warning(name):
+    with pytest.warns(FutureWarning, match=f"adaptation='{name}' .* was renamed to 'term_vectors".replace("+", r"\+")):
+        model = DomainTransferClassifier(adaptation=name).fit(TEXTS, SENTIMENT, X_target=OTHERS)
+    current = model.adaptation_name_
+    assert current == name.replace("prior", "term_vectors")
+    again = DomainTransferClassifier(adaptation=current).fit(TEXTS, SENTIMENT, X_target=OTHERS)
+    np.testing.assert_array_equal(again.predict_proba(OTHERS), model.predict_proba(OTHERS))
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("name", ["none", "prior", "prior+denoising"])
+@pytest.mark.parametrize("name", ["none", "term_vectors", "term_vectors+denoising"])
 def test_the_model_that_is_judged_is_the_one_that_is_returned(name, n_classes):
     y = SENTIMENT if n_classes == 2 else np.where(["fine" in text for text in TEXTS], "fine", SENTIMENT)
     domains = Domains(TEXTS, y, OTHERS, np.ones(len(y), bool), True, make_folds(y, 3, 0))
-    fitted = fit_candidate(name, TfidfEncoder(), None, None, domains, device="cpu", judge=True)
+    fitted = fit_candidate(name, TfidfEncoder(), None, None, domains, device="cpu", evaluate=True)
     rows = fitted.encoder.transform(OTHERS)
     rows = rows if fitted.adaptation is None else fitted.adaptation.transform(rows)
     np.testing.assert_allclose(fitted.head.predict_proba(rows), fitted.target, atol=1e-5)
     np.testing.assert_allclose(fitted.held_out.sum(1), 1)
     assert fitted.held_out.shape == (len(y), n_classes)
     assert (fitted.head.classes_[fitted.held_out.argmax(1)] == y).mean() > 0.8
-    back = np.unique(y)[fitted.learn_back(fitted.head.classes_[fitted.target.argmax(1)]).argmax(1)]
+    back = np.unique(y)[fitted.predict_source(fitted.head.classes_[fitted.target.argmax(1)]).argmax(1)]
     assert (back == y).mean() > 0.8
 
 
@@ -250,7 +261,7 @@ def test_labels_of_held_out_rows_do_not_leak_through_the_encoder(encoder, head):
     domains = Domains(X, y, X_target, np.ones(80, bool), False, make_folds(y, 3, 0))
     for adaptation in (None, CORAL()):
         given = "name", clone(encoder), adaptation, head, domains
-        fitted = fit_candidate(*given, device="cpu", judge=True)
+        fitted = fit_candidate(*given, device="cpu", evaluate=True)
         assert 0.3 < (fitted.held_out.argmax(1) == y).mean() < 0.7  # the labels mean nothing
 
 
@@ -387,7 +398,7 @@ def test_frames_of_two_kinds_are_refused():
 
 
 def test_few_labels_mean_no_comparison():
-    with pytest.warns(UserWarning, match="a class has 1 of them: no adaptation is used"):
+    with pytest.warns(UserWarning, match="one class has only 1: no adaptation is used"):
         model = DomainTransferClassifier().fit(SOURCE[:3], [0, 0, 1], X_target=TARGET)
     assert model.adaptation_name_ == "none"
 
@@ -401,7 +412,7 @@ def test_few_labels_mean_no_comparison():
         ({"X": TEXTS, "y": SENTIMENT, "X_target": []}, "'X_target' has no rows"),
         ({"y": Y[:-1]}, "Got 180 rows and 179 labels"),
         ({"y": np.zeros(180)}, "at least 2 classes"),
-        ({"sample_domain": -np.ones(180)}, "no row of the source"),
+        ({"sample_domain": -np.ones(180)}, "no source sample"),
         ({"X_target": np.where(TARGET > 0.9, np.nan, TARGET)}, "contains NaN"),
     ],
 )
@@ -417,11 +428,11 @@ def test_bad_input_is_named_and_changes_nothing(arguments, message):
     ("parameters", "message"),
     [
         ({"adaptation": "best"}, "The 'adaptation' parameter of DomainTransferClassifier must be"),
-        ({"adaptation": "prior"}, "works on the words of texts"),
+        ({"adaptation": "term_vectors"}, "needs texts, but X is a table"),
         ({"cv": 1}, "The 'cv' parameter"),
-        ({"head": LogisticHeadCV(cv=4)}, "Leave out cv of the head"),
-        ({"head": LogisticHeadCV(scoring="f1_macro", refit="average")}, "Leave out scoring, refit of the head"),
-        ({"head": LogisticHeadCV(block_scales=[[1.0, 2.0]])}, "Leave out block_scales of the head"),
+        ({"head": LogisticHeadCV(cv=4)}, "Leave cv at the default"),
+        ({"head": LogisticHeadCV(scoring="f1_macro", refit="average")}, "Leave scoring, refit at the default"),
+        ({"head": LogisticHeadCV(block_scales=[[1.0, 2.0]])}, "Leave block_scales at the default"),
     ],
 )
 def test_bad_parameters_are_named(parameters, message):
@@ -453,7 +464,9 @@ def estimate(**error_rates):
 def choose_among(before, **candidates):
     """Return the name that is taken of candidates, given by name with their estimates."""
     names = ["none", *(name.replace("_and_", "+") for name in candidates)]
-    best, rows = choose([Fitted(name, None, None, None) for name in names], [before, *candidates.values()])
+    best, rows = select_candidate(
+        [FittedCandidate(name, None, None, None) for name in names], [before, *candidates.values()]
+    )
     assert [row["chosen"] for row in rows] == [position == best for position in range(len(rows))]
     return names[best]
 
@@ -490,9 +503,9 @@ def test_of_several_adaptations_the_one_with_the_largest_gain_is_taken():
     assert choose_among(estimate(circular=0.2), **after) == "B"
 
 
-@pytest.mark.parametrize(("of_blend", "taken"), [(0.055, "prior+denoising"), (0.07, "prior")])
+@pytest.mark.parametrize(("of_blend", "taken"), [(0.055, "term_vectors+denoising"), (0.07, "term_vectors")])
 def test_a_blend_is_compared_with_what_was_chosen_without_it(of_blend, taken):
-    after = {"prior": estimate(circular=0.05), "prior_and_denoising": estimate(circular=of_blend)}
+    after = {"term_vectors": estimate(circular=0.05), "term_vectors_and_denoising": estimate(circular=of_blend)}
     assert choose_among(estimate(circular=0.1), **after) == taken
 
 
@@ -508,19 +521,19 @@ def test_criteria_that_only_one_has_are_not_compared():
 
 
 @pytest.fixture
-def judged():
-    """Return what a candidate is judged by: half of the source is sure and right, a quarter unsure and wrong."""
+def evaluated():
+    """Return what a candidate is evaluated by: half of the source is sure and right, a quarter unsure and wrong."""
     truth = np.zeros(400, int)
     held_out = np.repeat([[0.95, 0.05], [0.6, 0.4], [0.4, 0.6]], [200, 100, 100], axis=0)
     target = np.repeat([[0.95, 0.05], [0.6, 0.4], [0.4, 0.6]], [20, 90, 90], axis=0)
     back = np.repeat([[0.0, -9.0], [-9.0, 0.0]], [360, 40], axis=0)
     head = SimpleNamespace(classes_=np.array([0, 1]))
-    fitted = Fitted("CORAL", None, None, head, held_out, target, lambda pseudo: back)
+    fitted = FittedCandidate("CORAL", None, None, head, held_out, target, lambda pseudo: back)
     return fitted, Domains(None, truth, None, np.ones(400, bool), False, [])
 
 
-def test_each_criterion_estimates_the_error_rate_in_its_own_way(judged):
-    found = judge(*judged, np.repeat([1.0, 3.0], 200))
+def test_each_criterion_estimates_the_error_rate_in_its_own_way(evaluated):
+    found = estimate_error_rates(*evaluated, np.repeat([1.0, 3.0], 200))
     assert list(found) == ["iwv", "dev", "circular", "entropy"]
     assert found["iwv"].value == pytest.approx(0.375)  # the unsure half counts three times
     assert found["dev"].value == pytest.approx(0.45, abs=0.05)  # of the target nine in ten are unsure, half are wrong
@@ -529,14 +542,14 @@ def test_each_criterion_estimates_the_error_rate_in_its_own_way(judged):
 
 
 @pytest.mark.parametrize(("share", "votes"), [(0.25, True), (0.15, False)])
-def test_weights_that_rest_on_few_rows_do_not_vote(judged, share, votes):
-    found = judge(*judged, (np.arange(400) < share * 400).astype(float))
+def test_weights_that_rest_on_few_rows_do_not_vote(evaluated, share, votes):
+    found = estimate_error_rates(*evaluated, (np.arange(400) < share * 400).astype(float))
     assert ("iwv" in found) == votes
     assert "dev" in found
 
 
-def test_weights_in_the_space_of_predictions_that_rest_on_few_rows_do_not_vote(judged):
-    fitted, domains = judged
+def test_weights_in_the_space_of_predictions_that_rest_on_few_rows_do_not_vote(evaluated):
+    fitted, domains = evaluated
     fitted.held_out[:] = np.repeat([[0.999, 0.001], [0.55, 0.45]], [380, 20], axis=0)
     fitted.target[:] = np.repeat([[0.55, 0.45], [0.45, 0.55]], 100, axis=0)
-    assert list(judge(fitted, domains, np.ones(400))) == ["iwv", "circular", "entropy"]
+    assert list(estimate_error_rates(fitted, domains, np.ones(400))) == ["iwv", "circular", "entropy"]

@@ -1,6 +1,7 @@
-"""A classifier for a domain without labels, from the labels of another."""
+"""Classification in a target domain without labels, from labels of a source domain."""
 
 import os
+import warnings
 from numbers import Integral
 
 import numpy as np
@@ -19,6 +20,7 @@ from transferkit._validation import (
     check_labels,
     check_same_length,
     check_texts,
+    count_inner_frames,
     fit_context,
     holds_texts,
     unchanged_on_error,
@@ -41,51 +43,54 @@ from transferkit.heads.linear._prior import FrozenParametersMixin
 from transferkit.transfer._estimator import find_frozen, head_has, is_frozen
 from transferkit.transfer.domains._candidates import (
     BLENDS,
-    PRIOR,
-    Domains,
+    TERM_VECTORS,
     check_search,
-    encode,
     fit_candidate,
     is_logistic,
-    make_folds,
-    select_rows,
-    transform,
 )
+from transferkit.transfer.domains._features import Domains, encode, make_folds, select_rows, transform
 from transferkit.transfer.domains._selection import (
-    choose,
     density_ratio,
-    judge,
-    make_row_of_one,
+    estimate_error_rates,
+    make_single_row,
+    select_candidate,
     tabulate,
     warn_too_few_labels,
 )
 
+__all__ = ["DomainTransferClassifier"]
+
+RENAMED = {"prior": TERM_VECTORS, "prior+denoising": "term_vectors+denoising"}  # names until version 0.1
+
 
 class DomainTransferClassifier(FrozenParametersMixin, ClassifierMixin, VersionedEstimator):
-    """Classify rows of a domain without labels with the labels of another, and know when not to adapt.
+    """Classify samples of a domain without labels, using labels of another domain.
+
+    The classifier selects a domain adaptation, or none, without target labels.
 
     Parameters
     ----------
     encoder : str, path or transformer, default=None
-        What makes features of raw input: a model file or a fitted transformer, which stay as they are, or an unfitted
-        one. An unfitted one learns from the rows of both domains, with ``adaptation=None`` from the labelled rows; one
-        that uses labels (``SelectKBest``, and any whose `fit` takes y and that is neither scikit-learn's nor
-        transferkit's) learns from the labelled rows, and is fitted anew on the training part of each fold. None is
-        TF-IDF for texts, and the features as they are for rows of numbers.
+        Transformer from raw input to features. A model file or a fitted transformer is used as it is. An unfitted one
+        is cloned and fitted to the samples of both domains, or to the labelled samples if ``adaptation=None``. One that
+        uses labels (``SelectKBest``, and any of other packages whose `fit` accepts y) is fitted to the labelled
+        samples, and in each fold to its training samples. None is TF-IDF for texts, and no transformation for tables.
     head : classifier, default=None
-        None is logistic regression, its C chosen by the log loss of held-out labels. A :class:`LogisticHead` stands
-        for its own C, a :class:`LogisticHeadCV` for its `Cs`; its folds and its scoring must be left as they are. Any
-        other scikit-learn classifier is cloned; "auto" needs its `predict_proba`.
-    adaptation : {"auto", "prior"}, transformer or None, default="auto"
-        "auto" tries what applies and takes what the evidence is for; see Notes. "prior" is for texts: word vectors are
-        pretrained on the texts of both domains and are the prior of :class:`TransferClassifier`. "prior+denoising" is
-        the mean of that model's decisions and of those on :class:`MarginalizedDenoising` features,
-        "none+denoising" that of the model without adaptation and these. A transformer of ``transferkit.adaptation``,
-        or one with the same `fit_transform`, is cloned and used. None adapts nothing.
+        None is logistic regression, with C selected by the log loss on held-out labels. A :class:`LogisticHead` fixes
+        C, a :class:`LogisticHeadCV` gives its `Cs`; its folds and scoring must be left at their defaults. Any other
+        scikit-learn classifier is cloned; "auto" needs its `predict_proba`.
+    adaptation : str, transformer or None, default="auto"
+        "auto" evaluates the applicable adaptations and selects one, or none; see Notes. "term_vectors" is for texts:
+        word vectors are pretrained on the texts of both domains and used by the strategy of that name of
+        :class:`TransferClassifier`. "term_vectors+denoising" averages the decisions of that model and one on
+        :class:`MarginalizedDenoising` features; "none+denoising" averages those of the model without adaptation and one
+        on such features. A transformer of ``transferkit.adaptation``, or one with the same `fit_transform`, is cloned
+        and used. None uses no adaptation.
     cv : int, default=3
-        Number of folds of labelled rows that C and candidates are judged on, at least 2.
+        Number of folds of labelled samples for the selection of C and of the adaptation, at least 2.
     device : str, default="auto"
-        Where the default head trains: "auto" (CUDA if there is one, else the CPU), "cpu", "cuda" or "cuda:1".
+        Device on which the default head is trained: "auto" (CUDA if available, else the CPU), "cpu", "cuda" or
+        "cuda:1".
     random_state : int, RandomState instance or None, default=0
         Seed of the folds. The default gives the same model each time.
 
@@ -94,63 +99,61 @@ class DomainTransferClassifier(FrozenParametersMixin, ClassifierMixin, Versioned
     encoder_ : transformer
         The encoder in use.
     adaptation_ : transformer or None
-        The adaptation in use; None without one, and with "prior". With the means it puts the denoised features behind
-        the encoder's, and `head_` has weights for both.
+        The adaptation in use; None without one and for "term_vectors". For the averages, it appends the denoised
+        features to those of the encoder, and `head_` has weights for both.
     head_ : classifier
         The fitted head.
     classes_ : ndarray of shape (n_classes,)
         Labels, sorted.
     adaptation_name_ : str
-        Name of the candidate in use, "none" without adaptation.
+        Name of the selected candidate, "none" without adaptation.
     adaptation_scores_ : dict of str to ndarray
-        A row for each candidate: "adaptation"; estimates of its error rate in the target by "iwv", "dev", "circular"
-        and "entropy", NaN where one cannot say; their "median"; the "gain", the median of how much they are below
-        those without adaptation, with its "standard_error"; "n_in_favour", how many criteria see a gain; "chosen";
-        "seconds".
-        ``pandas.DataFrame(model.adaptation_scores_)`` shows it.
+        Table with one row per candidate: "adaptation" (name); estimates of its error rate in the target by "iwv",
+        "dev", "circular" and "entropy", NaN if not applicable; their "median"; "gain", the median reduction relative to
+        no adaptation, with its "standard_error"; "n_in_favour", the number of criteria that indicate a reduction;
+        "chosen"; "seconds". ``pandas.DataFrame(model.adaptation_scores_)`` shows it.
     label_coef_ : CSR matrix of shape (n_outputs, n_terms) or None
-        With "prior": the part of ``head_.coef_`` that the labels alone account for.
+        For "term_vectors": the part of ``head_.coef_`` that was learned from labels alone.
     n_features_in_ : int
-        Number of input features; only when X is a table.
+        Number of input features; only if X is a table.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the features, if `fit` saw names that are all strings.
 
     See Also
     --------
-    domain_gap : Whether there is a shift at all, and where.
-    TransferClassifier : Labels and predictions in the same domain.
+    domain_gap : Test whether there is a shift, and in which features.
+    TransferClassifier : For labels and predictions in the same domain.
 
     Notes
     -----
-    "auto" tries, for texts: "prior" and "prior+denoising"; for sparse rows: "none+denoising"; for dense rows:
-    :class:`CORAL`, :class:`LinearTransport` (with ``reflection="auto"``), :class:`SubspaceAlignment` and
-    :class:`ImportanceWeighting`; and always no adaptation. No target label is looked at: each candidate's error rate in
-    the target is estimated by
+    The candidates of "auto" are no adaptation and: for texts, "term_vectors" and "term_vectors+denoising"; for sparse
+    features, "none+denoising"; for dense features, :class:`CORAL`, :class:`LinearTransport` (with
+    ``reflection="auto"``), :class:`SubspaceAlignment` and :class:`ImportanceWeighting`. Target labels are not used. The
+    error rate of each candidate in the target is estimated by four criteria:
 
-    - "iwv": errors on held-out source rows, weighted by how likely each is in the target [1]_, which is told from the
-      features by a classifier of the domains that did not see the row;
-    - "dev": the same with weights told from the candidate's own scores, and a control variate [2]_;
-    - "circular": errors of a second model on the source that was trained on the predictions for the target [3]_;
-    - "entropy": the share of target predictions that are less sure than so many held-out source predictions as are
-      wrong [4]_.
+    - "iwv": error on held-out source samples, weighted by density ratios [1]_ from a classifier of the domains that was
+      trained on other samples;
+    - "dev": the same with density ratios from the candidate's own scores, and a control variate [2]_;
+    - "circular": error on the source of a reverse model, trained on predictions for the target [3]_;
+    - "entropy": the share of target predictions whose entropy exceeds a threshold, which is set so that the share of
+      held-out source predictions beyond it equals their error rate [4]_.
 
-    Weighted criteria do not vote where the effective sample size of their weights is below 20 % of the source rows. A
-    candidate is taken if the error rate falls by more than 0.75 points and by more than one standard error, by the
-    median of the criteria, so that at least half of them see it fall; of several the one with the largest gain. For the
-    two means the burden of proof is the other way round: features that are made alike in both domains move neither
-    towards the other, and half of the model is as it was, so they take the place of what was chosen without them,
-    unless the error rate rises by so much.
-    All four criteria can be wrong together, and all can miss a gain: that is the price of having no labels. With some
-    target labels, compare on those.
+    A weighted criterion is ignored if the effective sample size of its weights is below 20 % of the source samples. An
+    adaptation is selected if the median of the criteria is lower than without it by more than 0.75 percentage points
+    and more than one standard error, that is if at least half of the criteria agree; of several such adaptations, the
+    one with the largest reduction. An average with denoised features is preferred to the selected candidate unless it
+    increases the median by more than these thresholds: it leaves half of the model unchanged, and denoising treats both
+    domains alike. All criteria can be wrong at the same time, or miss an improvement. If some target labels are
+    available, compare models on those.
 
-    An adaptation that is given and uses labels, such as :class:`StructuralCorrespondence`, learns from all labelled
-    rows before C is chosen on held-out ones.
+    An adaptation given by the user that uses labels, such as :class:`StructuralCorrespondence`, is fitted to all
+    labelled samples before C is selected on held-out ones.
 
-    Models with denoised features are not linear in the words, so :func:`~transferkit.inspection.explain` refuses them;
-    "prior" it takes apart.
+    Models with denoised features are not linear in terms, so :func:`~transferkit.inspection.explain` raises an error
+    for them; it explains "term_vectors".
 
-    CORAL, LinearTransport and ImportanceWeighting leave target rows as they are, so that predictions need no step more
-    than without adaptation.
+    CORAL, LinearTransport and ImportanceWeighting do not change target samples, so predictions are as fast as without
+    adaptation.
 
     References
     ----------
@@ -191,7 +194,11 @@ class DomainTransferClassifier(FrozenParametersMixin, ClassifierMixin, Versioned
     _parameter_constraints: dict = {
         "encoder": [str, os.PathLike, HasMethods(["fit", "transform"]), None],
         "head": [HasMethods(["fit", "predict"]), None],
-        "adaptation": [StrOptions({"auto", PRIOR, *BLENDS}), HasMethods(["fit_transform", "transform"]), None],
+        "adaptation": [
+            StrOptions({"auto", TERM_VECTORS, *BLENDS, *RENAMED}, deprecated=set(RENAMED)),
+            HasMethods(["fit_transform", "transform"]),
+            None,
+        ],
         "cv": [Interval(Integral, 2, None, closed="left")],
         "device": [str],
         "random_state": ["random_state"],
@@ -208,19 +215,19 @@ class DomainTransferClassifier(FrozenParametersMixin, ClassifierMixin, Versioned
     @fit_context(prefer_skip_nested_validation=False)
     @with_plain_outputs
     def fit(self, X, y, *, X_target=None, sample_domain=None):
-        """Learn from labelled rows of the source and unlabelled rows of the target.
+        """Fit to labelled samples of the source and unlabelled samples of the target.
 
         Parameters
         ----------
         X : iterable of str, array-like or sparse matrix of shape (n_samples, n_features)
-            Labelled rows.
+            Labelled samples.
         y : array-like of shape (n_samples,)
-            Their labels.
+            Labels.
         X_target : iterable of str, array-like or sparse matrix of shape (n_target_samples, n_features)
-            Unlabelled rows of the target. Those of data frames have the columns of X, in the same order.
+            Unlabelled samples of the target. A data frame must have the columns of X, in the same order.
         sample_domain : array-like of shape (n_samples,), default=None
-            Domain of each labelled row, where some are of the target: larger than 0 for the source, less than 0 for the
-            target. All are of the source if None.
+            Domain of each labelled sample, if some belong to the target: larger than 0 for the source, less than 0 for
+            the target. None means that all belong to the source.
 
         Returns
         -------
@@ -286,132 +293,6 @@ class DomainTransferClassifier(FrozenParametersMixin, ClassifierMixin, Versioned
         """
         return self.head_.decision_function(self._encode(X))
 
-    def _encode(self, X):
-        check_is_fitted(self)
-        if hasattr(self, "n_features_in_"):
-            X = self._check_columns(X, reset=False)
-        rows = transform(self.encoder_, X)
-        return rows if self.adaptation_ is None else self.adaptation_.transform(rows)
-
-    def _read(self, X, y, X_target, sample_domain):
-        """Return the rows of both domains, after refusing what cannot be learned from."""
-        if X_target is None:
-            raise ValueError(
-                "DomainTransferClassifier needs 'X_target': unlabelled rows of the domain that it is for. Without any, "
-                "use TransferClassifier or a head."
-            )
-        shape = getattr(X_target, "shape", None) or (len(X_target) if hasattr(X_target, "__len__") else None,)
-        if shape[0] == 0:
-            raise ValueError("'X_target' has no rows, and unlabelled rows of the target domain are what is adapted to.")
-        is_text = holds_texts(X)
-        for name in ("n_features_in_", "feature_names_in_"):
-            vars(self).pop(name, None)
-        if is_text:
-            X, X_target = check_texts(X), check_texts(X_target)
-        else:
-            X, X_target = self._read_rows(X, X_target)
-        y = check_labels(y)
-        if y.ndim != 1:
-            raise ValueError(f"DomainTransferClassifier takes one label a row. Got y of shape {y.shape}.")
-        check_same_length(X, y)
-        check_has_classes(np.unique(y), self)
-        check_search(self.head)
-        is_source = np.ones(len(y), bool)
-        if sample_domain is not None:
-            is_source = read_domains(self, X, sample_domain, needs_both=False)
-            if not is_source.any():
-                raise ValueError("'sample_domain' has no row of the source (larger than 0) among the labelled ones.")
-        return Domains(X, y, X_target, is_source, is_text, make_folds(y, self.cv, self.random_state))
-
-    def _read_rows(self, X, X_target):
-        """Return rows that are no texts, after refusing those of the target if their columns are not those of X."""
-        X, X_target = as_rows(X), as_rows(X_target)
-        if self.encoder is not None and len(getattr(X, "shape", ())) != 2:  # such as dicts and images
-            return X, X_target
-        X = self._check_columns(X, reset=True)
-        try:
-            return X, self._check_columns(X_target, reset=False)
-        except ValueError as error:
-            raise ValueError(f"X_target must have the columns of X: {error}") from None
-
-    def _check_columns(self, X, *, reset):
-        """Return rows of columns, in an array if no encoder is there to take them as they are."""
-        if self.encoder is not None:
-            return validate_data(self, X, skip_check_array=True, reset=reset)
-        return validate_data(self, X, accept_sparse="csr", dtype=FLOATS) if reset else validate_rows(self, X)
-
-    def _fit_candidates(self, domains):
-        """Return the candidate in use, and the rows of the table."""
-
-        def fit(name, adaptation=None, known=(), judge=False):
-            given = name, self._make_encoder(domains), adaptation, self.head, domains
-            return fit_candidate(*given, device=self.device, judge=judge, known=known)
-
-        if not (isinstance(self.adaptation, str) and self.adaptation == "auto"):
-            name, adaptation = _name(self.adaptation), self.adaptation
-            if isinstance(adaptation, str):
-                self._check_named(name, domains)
-                adaptation = None
-            fitted = fit(name, adaptation)
-            return fitted, [make_row_of_one(name, fitted.seconds)]
-        if not (is_logistic(self.head) or hasattr(self.head, "predict_proba")):
-            raise ValueError(
-                f"adaptation='auto' compares probabilities, which {type(self.head).__name__} has not. Name an "
-                "adaptation, or use another head."
-            )
-        if not domains.folds:
-            warn_too_few_labels(np.unique(domains.y, return_counts=True)[1])
-            fitted = fit("none")
-            return fitted, [make_row_of_one("none", fitted.seconds)]
-        shared = encode(self._make_encoder(domains), domains, needs_both=True)
-        n_labelled = len(domains.y)
-        weights = density_ratio(select_rows(shared[:n_labelled], domains.is_source), shared[n_labelled:])
-        candidates = []
-        for name, adaptation in self._list_candidates(domains, shared):
-            candidates.append(fit(name, adaptation, candidates, judge=True))
-        best, rows = choose(candidates, [judge(fitted, domains, weights) for fitted in candidates])
-        return candidates[best], rows
-
-    def _list_candidates(self, domains, features):
-        """Return names and adaptations to try, the first of which is none."""
-        if isinstance(features, np.ndarray):
-            found = [CORAL(), LinearTransport(reflection="auto"), SubspaceAlignment(), ImportanceWeighting()]
-        elif not is_logistic(self.head):
-            found = [MarginalizedDenoising()]
-        else:
-            names = [PRIOR, "prior+denoising"] if domains.is_text and self.encoder is None else ["none+denoising"]
-            return [(name, None) for name in ("none", *names)]
-        return [("none", None), *((_name(adaptation), adaptation) for adaptation in found)]
-
-    def _check_named(self, name, domains):
-        if name != "none+denoising" and not domains.is_text:
-            raise ValueError(f"adaptation={name!r} works on the words of texts, and X holds rows of numbers.")
-        if not is_logistic(self.head):
-            raise ValueError(
-                f"adaptation={name!r} trains logistic regression: head must be None, a LogisticHead or a "
-                f"LogisticHeadCV without a prior of its own. Got {self.head!r}."
-            )
-
-    def _make_encoder(self, domains):
-        """Return the encoder, not yet fitted unless it is pretrained."""
-        if self.encoder is None:
-            return TfidfEncoder(sublinear_tf=True) if domains.is_text else FunctionTransformer(accept_sparse=True)
-        if isinstance(self.encoder, PretrainedEncoder):
-            return clone(self.encoder)
-        return PretrainedEncoder(self.encoder) if is_frozen(self.encoder) else clone(self.encoder)
-
-    def _find_frozen(self, params):
-        return find_frozen(params)
-
-    def __sklearn_clone__(self):
-        twin = super().__sklearn_clone__()
-        if is_frozen(self.encoder):
-            twin.encoder = self.encoder  # what was pretrained is the parameter; scikit-learn's clone would drop it
-        return twin
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "head_")
-
     def get_file_state(self):
         """Return the state to write, with the encoder in use in place of its path.
 
@@ -432,6 +313,152 @@ class DomainTransferClassifier(FrozenParametersMixin, ClassifierMixin, Versioned
         else:
             tags.input_tags = get_tags(encoder).input_tags
         return tags
+
+    def __sklearn_clone__(self):
+        twin = super().__sklearn_clone__()
+        if is_frozen(self.encoder):
+            twin.encoder = self.encoder  # what was pretrained is the parameter; scikit-learn's clone would drop it
+        return twin
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "head_")
+
+    def _find_frozen(self, params):
+        return find_frozen(params)
+
+    def _encode(self, X):
+        """Return adapted features of target samples."""
+        check_is_fitted(self)
+        if hasattr(self, "n_features_in_"):
+            X = self._check_columns(X, reset=False)
+        rows = transform(self.encoder_, X)
+        return rows if self.adaptation_ is None else self.adaptation_.transform(rows)
+
+    def _read(self, X, y, X_target, sample_domain):
+        """Return the samples of both domains after validation."""
+        if X_target is None:
+            raise ValueError(
+                "DomainTransferClassifier needs 'X_target': unlabelled samples of the target domain. Without any, use "
+                "TransferClassifier or a head."
+            )
+        shape = getattr(X_target, "shape", None) or (len(X_target) if hasattr(X_target, "__len__") else None,)
+        if shape[0] == 0:
+            raise ValueError("'X_target' has no rows. Give unlabelled samples of the target domain.")
+        is_text = holds_texts(X)
+        for name in ("n_features_in_", "feature_names_in_"):
+            vars(self).pop(name, None)
+        if is_text:
+            X, X_target = check_texts(X), check_texts(X_target)
+        else:
+            X, X_target = self._read_rows(X, X_target)
+        y = check_labels(y)
+        if y.ndim != 1:
+            raise ValueError(f"DomainTransferClassifier takes one label per row. Got y of shape {y.shape}.")
+        check_same_length(X, y)
+        check_has_classes(np.unique(y), self)
+        check_search(self.head)
+        is_source = np.ones(len(y), bool)
+        if sample_domain is not None:
+            is_source = read_domains(self, X, sample_domain, needs_both=False)
+            if not is_source.any():
+                raise ValueError("'sample_domain' has no source sample (larger than 0) among the labelled ones.")
+        return Domains(X, y, X_target, is_source, is_text, make_folds(y, self.cv, self.random_state))
+
+    def _read_rows(self, X, X_target):
+        """Return samples that are not texts, after checking that both domains have the same columns."""
+        X, X_target = as_rows(X), as_rows(X_target)
+        if self.encoder is not None and len(getattr(X, "shape", ())) != 2:  # such as dicts and images
+            return X, X_target
+        X = self._check_columns(X, reset=True)
+        try:
+            return X, self._check_columns(X_target, reset=False)
+        except ValueError as error:
+            raise ValueError(f"X_target must have the columns of X: {error}") from None
+
+    def _check_columns(self, X, *, reset):
+        """Return a table after checking its columns; as an array if there is no encoder that accepts it as it is."""
+        if self.encoder is not None:
+            return validate_data(self, X, skip_check_array=True, reset=reset)
+        return validate_data(self, X, accept_sparse="csr", dtype=FLOATS) if reset else validate_rows(self, X)
+
+    def _fit_candidates(self, domains):
+        """Return the selected candidate, and the rows of the table."""
+
+        def fit(name, adaptation=None, known=(), evaluate=False):
+            given = name, self._make_encoder(domains), adaptation, self.head, domains
+            return fit_candidate(*given, device=self.device, evaluate=evaluate, known=known)
+
+        adaptation = self._resolve_renamed()
+        if not (isinstance(adaptation, str) and adaptation == "auto"):
+            name = _name(adaptation)
+            if isinstance(adaptation, str):
+                self._check_named(name, domains)
+                adaptation = None
+            fitted = fit(name, adaptation)
+            return fitted, [make_single_row(name, fitted.seconds)]
+        if not (is_logistic(self.head) or hasattr(self.head, "predict_proba")):
+            raise ValueError(
+                f"adaptation='auto' compares probabilities, but {type(self.head).__name__} has no predict_proba. "
+                "Name an adaptation, or use another head."
+            )
+        if not domains.folds:
+            warn_too_few_labels(np.unique(domains.y, return_counts=True)[1])
+            fitted = fit("none")
+            return fitted, [make_single_row("none", fitted.seconds)]
+        shared = encode(self._make_encoder(domains), domains, needs_both=True)
+        n_labelled = len(domains.y)
+        weights = density_ratio(select_rows(shared[:n_labelled], domains.is_source), shared[n_labelled:])
+        candidates = []
+        for name, adaptation in self._list_candidates(domains, shared):
+            candidates.append(fit(name, adaptation, candidates, evaluate=True))
+        estimates = [estimate_error_rates(fitted, domains, weights) for fitted in candidates]
+        best, rows = select_candidate(candidates, estimates)
+        return candidates[best], rows
+
+    def _resolve_renamed(self):
+        """Return the adaptation under its present name."""
+        adaptation = self.adaptation
+        if not (isinstance(adaptation, str) and adaptation in RENAMED):
+            return adaptation
+        warnings.warn(
+            f"adaptation={adaptation!r} of DomainTransferClassifier was renamed to {RENAMED[adaptation]!r}. The old "
+            "name will be removed.",
+            FutureWarning,
+            stacklevel=count_inner_frames(),
+        )
+        return RENAMED[adaptation]
+
+    def _list_candidates(self, domains, features):
+        """Return the names and adaptations of the candidates; the first one is no adaptation."""
+        if isinstance(features, np.ndarray):
+            found = [CORAL(), LinearTransport(reflection="auto"), SubspaceAlignment(), ImportanceWeighting()]
+        elif not is_logistic(self.head):
+            found = [MarginalizedDenoising()]
+        else:
+            names = (
+                [TERM_VECTORS, "term_vectors+denoising"]
+                if domains.is_text and self.encoder is None
+                else ["none+denoising"]
+            )
+            return [(name, None) for name in ("none", *names)]
+        return [("none", None), *((_name(adaptation), adaptation) for adaptation in found)]
+
+    def _check_named(self, name, domains):
+        if name != "none+denoising" and not domains.is_text:
+            raise ValueError(f"adaptation={name!r} needs texts, but X is a table of numbers.")
+        if not is_logistic(self.head):
+            raise ValueError(
+                f"adaptation={name!r} trains logistic regression: head must be None, or a LogisticHead or "
+                f"LogisticHeadCV without a prior. Got {self.head!r}."
+            )
+
+    def _make_encoder(self, domains):
+        """Return the encoder, unfitted unless it is pretrained."""
+        if self.encoder is None:
+            return TfidfEncoder(sublinear_tf=True) if domains.is_text else FunctionTransformer(accept_sparse=True)
+        if isinstance(self.encoder, PretrainedEncoder):
+            return clone(self.encoder)
+        return PretrainedEncoder(self.encoder) if is_frozen(self.encoder) else clone(self.encoder)
 
 
 def _name(adaptation):

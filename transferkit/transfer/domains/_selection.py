@@ -1,4 +1,4 @@
-"""Which adaptation to take, without target labels, and when to take none."""
+"""Selection of a candidate by estimates of its error rate in the target, without target labels."""
 
 import warnings
 from typing import NamedTuple
@@ -18,46 +18,55 @@ from transferkit.adaptation.domains import stack_rows
 from transferkit.heads import LogisticHeadCV
 from transferkit.transfer.domains._candidates import BLENDS, N_FOLDS
 
+__all__ = [
+    "density_ratio",
+    "estimate_error_rates",
+    "make_single_row",
+    "select_candidate",
+    "tabulate",
+    "warn_too_few_labels",
+]
+
 CRITERIA = ("iwv", "dev", "circular", "entropy")
 SOURCE_CRITERIA = CRITERIA[:3]
 COLUMNS = ("adaptation", *CRITERIA, "median", "gain", "standard_error", "n_in_favour", "chosen", "seconds")
-FEWEST_EFFECTIVE = 0.2  # of the source rows; below, the weights rest on a few of them and their criterion does not vote
-LEAST_GAIN, LEAST_ERRORS = 0.0075, 1.0  # what is clear: so much of an error rate, and one standard error
+FEWEST_EFFECTIVE = 0.2  # effective sample size, relative to the source, below which a weighted criterion is not used
+LEAST_GAIN, LEAST_ERRORS = 0.0075, 1.0  # reduction of the error rate that counts, absolute and in standard errors
 _MOST_LOG_RATIO = 20.0
 
 
-def judge(fitted, domains, shared_weights):
-    """Return the estimates of the target's error rate, by criterion; those that cannot say are left out.
+def estimate_error_rates(fitted, domains, shared_weights):
+    """Return estimates of a candidate's error rate in the target, by criterion; inapplicable criteria are missing.
 
     Parameters
     ----------
-    fitted : Fitted
-        A candidate with the predictions that it is judged by.
+    fitted : FittedCandidate
+        A candidate with the predictions for its evaluation.
     domains : Domains
-        Rows.
+        Samples.
     shared_weights : array of shape (n_source,)
-        Density ratios of source rows, the same for all candidates.
+        Density ratios of source samples from features without adaptation, shared by all candidates.
     """
     classes, truth = fitted.head.classes_, domains.y[domains.is_source]
     held_out = fitted.held_out[domains.is_source]
     is_wrong = (classes[held_out.argmax(1)] != truth).astype(np.float64)
     found = {}
-    if is_supported(shared_weights):
+    if _are_reliable(shared_weights):
         found["iwv"] = weighted_risk(is_wrong, shared_weights)
     own_weights = density_ratio(_to_scores(held_out), _to_scores(fitted.target))
-    if is_supported(own_weights):
+    if _are_reliable(own_weights):
         found["dev"] = deep_embedded_risk(is_wrong, own_weights)
     pseudo = classes[fitted.target.argmax(1)]
-    reverse = np.unique(pseudo)[fitted.learn_back(pseudo).argmax(1)]
+    reverse = np.unique(pseudo)[fitted.predict_source(pseudo).argmax(1)]
     found["circular"] = weighted_risk((reverse != truth).astype(np.float64), np.ones(len(truth)))
     found["entropy"] = confidence_risk(held_out, is_wrong, fitted.target)
     return found
 
 
 def density_ratio(source, target, C=1.0):
-    """Return p_target / p_source of source rows (n_source,), from the odds of logistic regression on other rows.
+    """Return p_target / p_source of source samples (n_source,), from the odds of a held-out logistic regression.
 
-    Of its own training rows a classifier of many features is surer than it has reason to be.
+    The odds of training samples would be too extreme, because a classifier of many features overfits.
     """
     domain = np.repeat([0, 1], [source.shape[0], target.shape[0]])
     n_folds = min(N_FOLDS, *np.bincount(domain))
@@ -70,18 +79,13 @@ def density_ratio(source, target, C=1.0):
     return np.exp(np.clip(scores, -_MOST_LOG_RATIO, _MOST_LOG_RATIO))
 
 
-def is_supported(weights):
-    """Return whether weights rest on enough rows to estimate anything."""
-    return effective_sample_size(weights) >= FEWEST_EFFECTIVE * len(weights)
+def select_candidate(candidates, estimates):
+    """Return the index of the selected candidate, and the rows of the table.
 
-
-def choose(candidates, estimates):
-    """Return the position of the candidate to take, and the rows of the table.
-
-    The first candidate is none. Another one takes its place where the estimates, by the median of the criteria that
-    both have, fall by more than 0.75 points and one standard error; half of the criteria at least then see it. Of
-    several, it is the one with the largest gain. With a blend the burden of proof is the other way round: it takes the
-    place of what was chosen unless they rise by so much.
+    The first candidate has no adaptation. A candidate is preferred to it if the estimated error rate, by the median of
+    the criteria available for both, is lower by more than `LEAST_GAIN` and `LEAST_ERRORS` standard errors; of several
+    such candidates, the one with the largest reduction is selected. A blend is then preferred to the selected candidate
+    unless its error rate is higher by more than these.
     """
     rows, best, largest = [], 0, 0.0
     for position, (candidate, found) in enumerate(zip(candidates, estimates, strict=True)):
@@ -101,17 +105,40 @@ def choose(candidates, estimates):
     return best, rows
 
 
+def make_single_row(name, seconds):
+    """Return the row of a candidate that was not compared with others."""
+    return dict.fromkeys(COLUMNS, np.nan) | {"adaptation": name, "n_in_favour": 0, "chosen": True, "seconds": seconds}
+
+
+def tabulate(rows):
+    """Return rows as a dict of columns, which ``pandas.DataFrame`` accepts."""
+    kinds = {"adaptation": np.str_, "chosen": np.bool_, "n_in_favour": np.int64}
+    return {
+        name: np.array([row.get(name, np.nan) for row in rows], dtype=kinds.get(name, np.float64)) for name in COLUMNS
+    }
+
+
+def warn_too_few_labels(counts):
+    """Warn that candidates cannot be compared."""
+    warnings.warn(
+        f"adaptation='auto' compares candidates on held-out labels, but one class has only {counts.min()}: no "
+        "adaptation is used. Give at least 2 labels per class, or name an adaptation.",
+        UserWarning,
+        stacklevel=count_inner_frames(),
+    )
+
+
 class _Change(NamedTuple):
-    """By how much the estimates of one candidate are below those of another, by the criteria that both have."""
+    """Reduction of the estimated error rate from one candidate to another, over the criteria available for both."""
 
     gain: float
     error: float
     n_in_favour: int
-    median: float  # of the estimates themselves
+    median: float  # of the estimates for the second candidate
 
     @property
     def least(self):
-        """What a gain must exceed to be clear."""
+        """Gain beyond which a difference counts."""
         return max(LEAST_GAIN, LEAST_ERRORS * self.error)
 
 
@@ -122,31 +149,12 @@ def _compare(before, after):
     return _Change(*agreed_gain(before, after, SOURCE_CRITERIA), median)
 
 
-def tabulate(rows):
-    """Return rows as a dict of columns, which ``pandas.DataFrame`` takes."""
-    kinds = {"adaptation": np.str_, "chosen": np.bool_, "n_in_favour": np.int64}
-    return {
-        name: np.array([row.get(name, np.nan) for row in rows], dtype=kinds.get(name, np.float64)) for name in COLUMNS
-    }
-
-
-def make_row_of_one(name, seconds):
-    """Return the row of a candidate that was not compared with others."""
-    return dict.fromkeys(COLUMNS, np.nan) | {"adaptation": name, "n_in_favour": 0, "chosen": True, "seconds": seconds}
-
-
-def warn_too_few_labels(counts):
-    """Warn that candidates cannot be compared."""
-    warnings.warn(
-        f"adaptation='auto' compares candidates on held-out labels, and a class has {counts.min()} of them: no "
-        "adaptation is used. Give at least 2 labels a class, or name an adaptation.",
-        UserWarning,
-        stacklevel=count_inner_frames(),
-    )
+def _are_reliable(weights):
+    return effective_sample_size(weights) >= FEWEST_EFFECTIVE * len(weights)
 
 
 def _to_scores(probabilities):
-    """Return centred log-probabilities and their squares, scaled alike: the last features of a linear classifier."""
+    """Return centred log-probabilities and their scaled squares, the features of a classifier of domains."""
     scores = np.log(np.clip(probabilities, 1e-6, 1))
     scores = scores - scores.mean(1, keepdims=True)
     return np.hstack([scores, np.square(scores) / 10]) / 10

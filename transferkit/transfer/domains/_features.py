@@ -1,0 +1,167 @@
+"""Samples of both domains, and the features of both: encoded, then adapted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array, csr_matrix
+from sklearn.base import clone
+from sklearn.model_selection import StratifiedKFold
+from sklearn.utils import get_tags
+
+from transferkit._validation import check_features, count_rows, take_rows
+from transferkit.adaptation import ImportanceWeighting
+from transferkit.adaptation.domains import stack_rows
+from transferkit.adaptation.protocols import Adaptation
+from transferkit.encoders import PretrainedEncoder
+
+__all__ = [
+    "DomainFeatures",
+    "Domains",
+    "encode",
+    "make_features",
+    "make_folds",
+    "select_rows",
+    "transform",
+    "uses_labels",
+]
+
+# packages of scikit-learn whose tags do not say whether labels are used
+_UNTAGGED = ("sklearn.feature_selection", "sklearn.cross_decomposition")
+
+
+@dataclass
+class Domains:
+    """Samples of both domains: labelled ones, then unlabelled ones of the target."""
+
+    labelled: Any
+    y: np.ndarray  # (n_labelled,)
+    unlabelled: Any
+    is_source: np.ndarray  # (n_labelled,)
+    is_text: bool
+    folds: list  # of the labelled samples; empty if a class has too few of them
+
+    @property
+    def rows(self):
+        """All samples."""
+        return stack_rows(self.labelled, self.unlabelled)
+
+    @property
+    def sample_domain(self):
+        """1 for samples of the source, -1 for those of the target, (n_samples,)."""
+        return np.concatenate([np.where(self.is_source, 1, -1), np.full(self.n_unlabelled, -1)])
+
+    @property
+    def n_unlabelled(self):
+        """Number of unlabelled samples."""
+        return count_rows(self.unlabelled)
+
+
+@dataclass
+class DomainFeatures:
+    """Adapted features of both domains, on which a head is trained and evaluated."""
+
+    labelled: Any  # (n_labelled, n_features)
+    unlabelled: Any
+    weights: np.ndarray | None  # (n_labelled,), sample weights for training
+    adaptation: Any  # fitted, or None
+    encoded: Any  # features of all samples before the adaptation
+    in_fold: Callable | None = None  # indices of training samples -> features by an encoder that used their labels only
+
+    def swap_domains(self, domains, labels):
+        """Return unlabelled and source features as adapted in the opposite direction, from the target to the source."""
+        n_labelled = len(domains.y)
+        if isinstance(self.adaptation, Adaptation) and self.adaptation.is_symmetric:
+            return self.unlabelled, self.labelled[domains.is_source]
+        both = clone(self.adaptation).fit_transform(self.encoded, labels, sample_domain=-domains.sample_domain)
+        return both[n_labelled:], both[:n_labelled][domains.is_source]
+
+
+def make_folds(y, cv, random_state):
+    """Return (train, test) indices of stratified folds; none if a class has fewer than two samples."""
+    n_splits = min(cv, int(np.unique(y, return_counts=True)[1].min()))
+    if n_splits < 2:
+        return []
+    return list(StratifiedKFold(n_splits, shuffle=True, random_state=random_state).split(np.zeros(len(y)), y))
+
+
+def make_features(encoder, adaptation, domains, *, is_encoder_fitted=False):
+    """Return the features of both domains; fits the encoder unless it is fitted already, and clones the adaptation."""
+    if is_encoder_fitted:
+        encoded = transform(encoder, domains.rows)
+    else:
+        encoded = encode(encoder, domains, needs_both=adaptation is not None)
+    features = _adapt(encoded, adaptation, domains)
+    if uses_labels(encoder):
+        features.in_fold = lambda train: _adapt(_encode_with(clone(encoder), domains, train), adaptation, domains)
+    return features
+
+
+def encode(encoder, domains, *, needs_both):
+    """Fit an encoder and return the features of all samples.
+
+    An encoder that uses labels is fitted to the labelled samples. Any other one is fitted to the samples of both
+    domains if `needs_both`, otherwise to the labelled samples.
+    """
+    if uses_labels(encoder):
+        return _encode_with(encoder, domains, np.arange(len(domains.y)))
+    if needs_both:
+        return _as_features(encoder.fit_transform(domains.rows))
+    labelled = _as_features(encoder.fit_transform(domains.labelled))
+    return stack_rows(labelled, transform(encoder, domains.unlabelled))
+
+
+def transform(encoder, rows):
+    """Return the features of samples as an array or a CSR matrix, also for an encoder that returns data frames."""
+    return _as_features(encoder.transform(rows))
+
+
+def uses_labels(encoder):
+    """Return whether an unfitted encoder, or an estimator inside it, may use labels.
+
+    Estimators of scikit-learn and transferkit declare this in their tags, with few exceptions. Those of other packages
+    rarely do, so any of them whose `fit` accepts y is assumed to use labels.
+    """
+    if isinstance(encoder, PretrainedEncoder):
+        return False
+    inside = encoder.get_params().values() if hasattr(encoder, "get_params") else ()
+    return any(_may_use_labels(part) for part in (encoder, *inside) if hasattr(part, "fit"))
+
+
+def select_rows(X, mask):
+    """Return the samples selected by a mask."""
+    return take_rows(X, np.flatnonzero(mask))
+
+
+def _encode_with(encoder, domains, train):
+    """Return the features of all samples by an encoder fitted to some labelled samples and their labels."""
+    others = np.setdiff1d(np.arange(len(domains.y) + domains.n_unlabelled), train)
+    training = _as_features(encoder.fit_transform(take_rows(domains.rows, train), domains.y[train]))
+    encoded = stack_rows(training, transform(encoder, take_rows(domains.rows, others)))
+    return encoded[np.argsort(np.concatenate([train, others]))]
+
+
+def _adapt(encoded, adaptation, domains):
+    n_labelled = len(domains.y)
+    if adaptation is None:
+        return DomainFeatures(encoded[:n_labelled], encoded[n_labelled:], None, None, encoded)
+    adaptation = clone(adaptation)
+    labels = np.concatenate([domains.y, np.full(domains.n_unlabelled, domains.y[0])])  # the latter are not used
+    mapped = adaptation.fit_transform(encoded, labels, sample_domain=domains.sample_domain)
+    weights = None
+    if isinstance(adaptation, ImportanceWeighting):
+        weights = np.where(domains.is_source, adaptation.sample_weight_[:n_labelled], 1.0)
+    return DomainFeatures(mapped[:n_labelled], mapped[n_labelled:], weights, adaptation, encoded)
+
+
+def _as_features(rows):
+    return rows if type(rows) in (np.ndarray, csr_matrix, csr_array) else check_features(rows)
+
+
+def _may_use_labels(part):
+    module = type(part).__module__
+    if module.startswith(("sklearn.", "transferkit.")):
+        return get_tags(part).target_tags.required or module.startswith(_UNTAGGED)
+    return "y" in signature(part.fit).parameters
