@@ -456,8 +456,8 @@ MUTANTS = [
     ),
     Mutant(
         "compression: steps of a refit",
-        "heads/_refit.py",
-        "max(LEAST_EPOCHS, ceil(LEAST_STEPS * options.batch_size / problem.X.shape[0]))",
+        "heads/mlp/_base.py",
+        "max(LEAST_EPOCHS, math.ceil(LEAST_STEPS * options.batch_size / n_samples))",
         "LEAST_EPOCHS",
         "test_compression.py::test_weights_that_are_left_are_refitted_on_data",
     ),

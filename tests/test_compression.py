@@ -158,13 +158,13 @@ def test_budget_that_holds_all_changes_nothing_that_matters(digits):
     assert same.compression_["score"] >= same.compression_["score_before"]
 
 
-def test_compressed_heads_are_starting_points_and_not_trained_on(head, digits):
+def test_compressed_heads_are_starting_points_and_not_fitted_further(head, digits):
     X, y, _, _ = digits
     small = quantise(prune(head, 0.5), "int8")
     still = {"solver": "sgd", "learning_rate_init": 1e-12, "max_iter": 1, "alpha": 0, "random_state": 0}
     started = MLPHeadClassifier((32,), weight_init=small, **still).fit(X, y)
     np.testing.assert_allclose(started.predict_proba(X), small.predict_proba(X), atol=1e-4)
-    with pytest.raises(ValueError, match="pruned or quantised head cannot be trained on"):
+    with pytest.raises(ValueError, match="pruned or quantised head cannot be fitted further"):
         small.partial_fit(X, y)
 
 

@@ -13,14 +13,13 @@ from transferkit._algorithms.networks.compression import (
     METHODS,
     choose_zeros,
     count_bytes,
-    narrow,
+    dequantise,
+    dequantise_layers,
+    quantise_array,
     store_small,
-    widen,
-    widen_layers,
 )
 from transferkit._validation import check_is_fitted
-from transferkit.heads import MLPHeadClassifier, MLPHeadRegressor
-from transferkit.heads._refit import refit_network
+from transferkit.heads import LogisticHead, LogisticHeadCV, MLPHeadClassifier, MLPHeadRegressor, RidgeHead
 
 __all__ = ["prune", "quantise"]
 
@@ -102,7 +101,7 @@ def prune(
     """
     _check_choice("method", method, METHODS)
     _check_choice("scope", scope, SCOPES)
-    network = _to_network(head)
+    network = _to_mlp_head(head)
     if (amount is None) == (budget is None):
         raise ValueError("Give either amount, the share of weights to remove, or budget, the bytes that may be left.")
     if (X is None) != (y is None) or (budget is not None and X is None):
@@ -158,8 +157,8 @@ def quantise(
     _check_choice("dtype", dtype, DTYPES)
     if (X is None) != (y is None):
         raise ValueError("X and y go together: give both or neither.")
-    network = _to_network(head)
-    return _report(_narrow(network, dtype), network, dtype, None, None, X, y)
+    network = _to_mlp_head(head)
+    return _report(_quantise(network, dtype), network, dtype, None, None, X, y)
 
 
 def read_bytes(budget):
@@ -179,13 +178,13 @@ def _check_choice(name, value, choices):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}. Got {value!r} instead.")
 
 
-def _to_network(head):
+def _to_mlp_head(head):
     """Return a network head that predicts the same, with dense weights; the head itself is not touched."""
     if isinstance(head, (MLPHeadClassifier, MLPHeadRegressor)):
         check_is_fitted(head, "coefs_")
         network = copy(head)
-        network.coefs_ = widen_layers(head.coefs_, head.scales_)
-    elif type(head).__module__.startswith("transferkit.heads"):
+        network.coefs_ = dequantise_layers(head.coefs_, head.scales_)
+    elif isinstance(head, (LogisticHead, LogisticHeadCV, RidgeHead)):
         check_is_fitted(head, "coef_")
         classifies = hasattr(head, "classes_")
         network = (MLPHeadClassifier if classifies else MLPHeadRegressor)(())
@@ -218,25 +217,25 @@ def _refit(head, pruned, X, y, random_state):
     penalty = None
     if not isinstance(head, (MLPHeadClassifier, MLPHeadRegressor)):
         penalty = head.alpha_ if hasattr(head, "alpha_") else 1 / (head.C_ if hasattr(head, "C_") else head.C)
-    refitted = copy(pruned)
-    refitted.coefs_ = [widen(coef) for coef in pruned.coefs_]
+    dense = copy(pruned)
+    dense.coefs_ = [dequantise(coef) for coef in pruned.coefs_]
     seed = head.random_state if random_state is None and hasattr(head, "random_state") else random_state
     has_prior = penalty is not None and getattr(head, "prior", None) is not None
-    coefs, refitted.intercepts_ = refit_network(refitted, X, y, seed, penalty, has_prior)
-    refitted.coefs_ = [store_small(coef) for coef in coefs]
+    refitted = dense.refit_nonzero(X, y, random_state=seed, penalty=penalty, keep_near=has_prior)
+    refitted.coefs_ = [store_small(coef) for coef in refitted.coefs_]
     return refitted if refitted.score(X, y) >= pruned.score(X, y) else pruned
 
 
-def _narrow(network, dtype):
-    narrowed = copy(network)
-    coefs = [widen(coef) for coef in network.coefs_]
+def _quantise(network, dtype):
+    quantised = copy(network)
+    coefs = [dequantise(coef) for coef in network.coefs_]
     if dtype == "float16" and (problem := _find_float16_problem(coefs)):
         raise ValueError(f"{problem} Choose 'int8', which has a factor for each unit.")
-    pairs = [narrow(coef, dtype) for coef in coefs]
-    narrowed.coefs_ = [store_small(array) for array, _ in pairs]
-    narrowed.scales_ = [scale for _, scale in pairs] if dtype == "int8" else None
-    narrowed.intercepts_ = [intercept.astype(np.float32) for intercept in network.intercepts_]
-    return narrowed
+    pairs = [quantise_array(coef, dtype) for coef in coefs]
+    quantised.coefs_ = [store_small(array) for array, _ in pairs]
+    quantised.scales_ = [scale for _, scale in pairs] if dtype == "int8" else None
+    quantised.intercepts_ = [intercept.astype(np.float32) for intercept in network.intercepts_]
+    return quantised
 
 
 def _find_float16_problem(coefs):
@@ -288,7 +287,7 @@ def _fit_into(network, n_bytes, method, X, y, random_state):
 
         def compress(amount, dtype=dtype, scope=scope):
             pruned = _remove(network, amount, method, scope, seed)
-            return pruned if dtype is None else _narrow(pruned, dtype)
+            return pruned if dtype is None else _quantise(pruned, dtype)
 
         amount, candidate = 0.0, compress(0.0)
         if _measure(candidate) > n_bytes:

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from transferkit import __version__
-from transferkit._algorithms.networks.compression import widen
+from transferkit._algorithms.networks.compression import dequantise
 from transferkit._validation import check_is_fitted
 from transferkit.exceptions import ExportError, MissingExtraError
 from transferkit.export._onnx_steps import NATIVE, Graph, append_step, make_tokeniser
@@ -127,7 +127,7 @@ def _dtype_of(step):
     """Return the type of the numbers of a step, or of those in a list of steps."""
     for name in ("coef_", "coefs_", "components_", "scale_", "_tfidf"):
         value = getattr(getattr(step, name, None), "idf_", getattr(step, name, None))
-        value = widen(value[0]) if name == "coefs_" and value is not None else value
+        value = dequantise(value[0]) if name == "coefs_" and value is not None else value
         if isinstance(value, np.ndarray):
             return np.dtype(np.float32 if value.dtype == np.float32 else np.float64)
     if hasattr(step, "estimators_") and isinstance(step.estimators_, list):

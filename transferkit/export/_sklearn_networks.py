@@ -7,7 +7,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import LabelBinarizer
 
-from transferkit._algorithms.networks.compression import widen_layers
+from transferkit._algorithms.networks.compression import dequantise_layers
 from transferkit._validation import check_is_fitted
 from transferkit.exceptions import ExportError
 from transferkit.heads import MLPHeadClassifier
@@ -46,7 +46,7 @@ def convert_network(head):
 
 def dense_weights(head):
     """Return the weights of a network's layers as dense arrays, neither pruned nor narrow."""
-    return widen_layers(head.coefs_, getattr(head, "scales_", None))
+    return dequantise_layers(head.coefs_, getattr(head, "scales_", None))
 
 
 def convert_clusters(encoder):

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
-from transferkit._algorithms.networks.compression import widen_layers
+from transferkit._algorithms.networks.compression import dequantise_layers
 from transferkit._validation import check_count, check_is_fitted, with_plain_outputs
 from transferkit.exceptions import NotLinearError
 from transferkit.inspection._explanation import Explanation
@@ -159,7 +159,7 @@ def _read_head(head, function):
     """Return weights (n_features, n_outputs), intercepts and the label of each output."""
     layers = getattr(head, "coefs_", ())
     if len(layers) == 1:  # a network without hidden layers, or a linear head that was pruned or quantised
-        coef, intercept = widen_layers(layers, getattr(head, "scales_", None))[0], head.intercepts_[0]
+        coef, intercept = dequantise_layers(layers, getattr(head, "scales_", None))[0], head.intercepts_[0]
     elif hasattr(head, "coef_") and hasattr(head, "intercept_"):
         coef = np.atleast_2d(head.coef_.toarray() if sp.issparse(head.coef_) else np.asarray(head.coef_)).T
         intercept = head.intercept_

@@ -499,6 +499,14 @@ def test_partial_fit_takes_another_solver_but_no_other_layers(digits):
         head.set_params(hidden_layer_sizes=(9,)).partial_fit(X, y)
 
 
+def test_warm_start_without_batch_normalisation_begins_at_the_folded_weights(digits):
+    X, y, _, _ = digits
+    head = MLPHeadClassifier((32,), batch_norm=True, max_iter=10, random_state=0, warm_start=True).fit(X, y)
+    before = head.loss_
+    head.set_params(batch_norm=False, max_iter=1, learning_rate_init=1e-5).fit(X, y)
+    assert head.loss_ < 1.2 * before
+
+
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_warm_start_begins_at_the_last_solution(digits, batch_norm):
     X, y, _, _ = digits

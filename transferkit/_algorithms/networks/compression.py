@@ -1,4 +1,4 @@
-"""Smaller weights: which of them become zero, how they are stored, and what that takes."""
+"""Compression of weights: which are pruned, how they are quantised and stored, and their size in bytes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-__all__ = ["METHODS", "choose_zeros", "count_bytes", "narrow", "store_small", "widen", "widen_layers"]
+__all__ = ["METHODS", "choose_zeros", "count_bytes", "dequantise", "dequantise_layers", "quantise_array", "store_small"]
 
 METHODS = ("magnitude", "random", "min", "max", "threshold")
 LARGEST_INT8 = 127
@@ -15,17 +15,17 @@ LARGEST_INT8 = 127
 def choose_zeros(
     weights: Sequence[np.ndarray], amount: float, method: str, scope: str, rng: np.random.RandomState
 ) -> list[np.ndarray]:
-    """Return for each layer which weights become zero.
+    """Return masks of the weights to prune, one per layer.
 
     Parameters
     ----------
     weights : sequence of arrays
     amount : float
-        Share of the weights that are zero afterwards; with method "threshold" the size below which they vanish.
+        Share of the weights to prune; with method "threshold" the magnitude below which weights are pruned.
     method : str
-        See `METHODS`: those of smallest size, any, the smallest (most negative), the largest, or all below a size.
+        See `METHODS`: smallest magnitude, random, smallest (most negative), largest, or all below a magnitude.
     scope : str
-        "global": the share is that of all layers together; "layer": of each.
+        "global" for the share of all layers together, "layer" for that of each layer.
     rng : RandomState
         For "random".
     """
@@ -40,7 +40,7 @@ def choose_zeros(
 
 
 def _rank(array: np.ndarray, method: str, rng: np.random.RandomState) -> np.ndarray:
-    if method == "random":  # what is zero already counts towards the share
+    if method == "random":  # weights that are zero already count towards the share
         return np.where(array == 0, -1.0, rng.random_sample(array.shape))
     return np.abs(array) if method == "magnitude" else array if method == "min" else -array
 
@@ -54,15 +54,16 @@ def _lowest(ranks: np.ndarray, amount: float) -> np.ndarray:
 
 
 def store_small(array: np.ndarray) -> Any:
-    """Return the array as CSR where that takes fewer bytes, else as it is; SciPy keeps float16 entries as float32."""
+    """Return the array as CSR if that takes fewer bytes; SciPy has no float16, so its entries become float32."""
     sparse = sp.csr_array(array.astype(np.float32) if array.dtype == np.float16 else array)
     return sparse if count_bytes([sparse]) < array.nbytes else array
 
 
-def narrow(array: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return an array (n_inputs, n_outputs) in fewer bits, and the factors (n_outputs,) of its columns.
+def quantise_array(array: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return an array (n_inputs, n_outputs) in fewer bits, and the scales (n_outputs,) of its columns.
 
-    "float16" needs no factors. In "int8" each column is rounded to 255 steps between minus and plus its largest size.
+    "float16" needs no scales. For "int8" each column is rounded to 255 levels between minus and plus its largest
+    magnitude.
     """
     if dtype == "float16":
         return array.astype(np.float16), None
@@ -73,7 +74,7 @@ def narrow(array: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray | None
 
 
 def count_bytes(arrays: Sequence[Any]) -> int:
-    """Return the bytes of arrays and sparse arrays, indices included; None counts nothing."""
+    """Return the bytes of arrays and sparse arrays, with their indices; None counts as zero."""
     total = 0
     for array in arrays:
         if sp.issparse(array):
@@ -83,13 +84,13 @@ def count_bytes(arrays: Sequence[Any]) -> int:
     return total
 
 
-def widen_layers(weights: Sequence[Any], scales: Sequence[np.ndarray | None] | None) -> list[np.ndarray]:
-    """Return the weights of layers as dense arrays of at least 32 bits, neither pruned nor narrow."""
-    return [widen(array, scale) for array, scale in zip(weights, scales or [None] * len(weights), strict=True)]
+def dequantise_layers(weights: Sequence[Any], scales: Sequence[np.ndarray | None] | None) -> list[np.ndarray]:
+    """Return the weights of layers as dense arrays of at least 32 bits."""
+    return [dequantise(array, scale) for array, scale in zip(weights, scales or [None] * len(weights), strict=True)]
 
 
-def widen(array: Any, scale: np.ndarray | None = None) -> np.ndarray:
+def dequantise(array: Any, scale: np.ndarray | None = None) -> np.ndarray:
     """Return weights as a dense array of at least 32 bits."""
     dense = array.toarray() if sp.issparse(array) else array
-    wide = dense.astype(np.float32) if dense.dtype.itemsize < 4 else dense
-    return wide if scale is None else wide * scale
+    converted = dense.astype(np.float32) if dense.dtype.itemsize < 4 else dense
+    return converted if scale is None else converted * scale

@@ -45,7 +45,7 @@ class Layer(Protocol):
         """Return the outputs of the layer after training; may overwrite X, except in the first layer."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Linear:
     """X @ weights + intercept.
 
@@ -71,7 +71,7 @@ class Linear:
         return outputs if self.intercept is None else np.add(outputs, self.intercept, out=outputs)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class TiedLinear:
     """X @ source.weights.T + intercept: the transposed weights of an earlier layer (tied weights)."""
 
@@ -83,7 +83,7 @@ class TiedLinear:
         return Linear(self.source.weights.T, self.intercept).predict(X)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Activation:
     """An elementwise function, one of `ACTIVATIONS`."""
 
@@ -94,7 +94,7 @@ class Activation:
         return apply_activation(X, self.name)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Dropout:
     """Zero each input with probability `rate` during training (Srivastava et al. 2014)."""
 
@@ -105,7 +105,7 @@ class Dropout:
         return X
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class BatchNorm:
     """Batch normalisation (Ioffe and Szegedy 2015); each array has the shape (n_outputs,).
 
@@ -123,9 +123,10 @@ class BatchNorm:
     variance: np.ndarray
 
     @classmethod
-    def untrained(cls, size: int) -> Self:
-        """Return the layer at the start of training: the identity, up to rounding."""
-        return cls(np.ones(size), np.zeros(size), np.zeros(size), np.ones(size))
+    def untrained(cls, size: int, dtype: np.dtype) -> Self:
+        """Return the layer at the start of training."""
+        ones, zeros = np.ones(size, dtype), np.zeros(size, dtype)
+        return cls(ones, zeros, zeros, ones)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Return the outputs, by the running statistics."""
@@ -148,7 +149,7 @@ class BatchNorm:
         return self.scale / np.sqrt(self.variance + self.variance.dtype.type(BATCH_NORM_EPSILON))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class L2Normalisation:
     """Divide each sample by its Euclidean norm; zeros stay zeros."""
 
@@ -157,7 +158,7 @@ class L2Normalisation:
         return unit_rows(X)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Convolution:
     """3 x 3 convolution with a border of zeros, on images stored as rows; see `convolve` for the arrays."""
 
@@ -176,7 +177,7 @@ class Convolution:
         return convolve(X, self.weights, self.intercept, self.image_shape, self.stride)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Upsampling:
     """Repeat each pixel twice in both directions, and crop to the height and width of `large_shape`."""
 

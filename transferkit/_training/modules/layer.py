@@ -10,7 +10,7 @@ from transferkit._training.modules.features import ModuleFeatures
 __all__ = ["ModuleLayer"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class ModuleLayer:
     """The output of a torch module, or of one of its layers.
 

@@ -11,9 +11,10 @@ from sklearn.utils.multiclass import unique_labels
 from transferkit._validation import Interval, StrOptions, check_has_classes, check_labels, fit_context, to_numpy
 from transferkit.heads.linear._linear_classifier import ScoringClassifierMixin, weigh_rows
 from transferkit.heads.linear._logistic import read_targets
-from transferkit.heads.mlp._base import MLPHead
+from transferkit.heads.mlp._base import MLPHead, TrainingSet
 from transferkit.heads.mlp._parameters import CONSTRAINTS
-from transferkit.heads.mlp._problem import Problem
+
+__all__ = ["MLPHeadClassifier"]
 
 
 class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
@@ -422,9 +423,9 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
     def _validate(self, X, y, reset=True):
         return super()._validate(X, check_labels(to_numpy(y)), reset)
 
-    def _read_problem(self, X, y, sample_weight, last=None, classes=None):
-        """Return the problem that X, y and the weights state."""
-        given = None if last is None else last["classes_"]
+    def _encode(self, X, y, sample_weight, fitted=None, classes=None):
+        """Return the training set, with the classes of a fitted head or given classes if there are any."""
+        given = None if fitted is None else fitted["classes_"]
         if classes is not None:
             classes = unique_labels(classes)
             if given is not None and not np.array_equal(classes, given):
@@ -435,7 +436,8 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
         if given is None:
             classes, labels, multilabel = read_targets(self, y)
         else:
-            classes, labels, multilabel = match_labels(y, given, None if last is None else last["multilabel_"])
+            classes = given
+            labels, multilabel = _encode_labels(y, classes, None if fitted is None else fitted["multilabel_"])
         check_has_classes(classes, self)
         if multilabel and self.class_weight is not None:
             raise ValueError("class_weight must be None when y is an indicator matrix.")
@@ -443,29 +445,23 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
         kept = weights > 0
         if not kept.all():
             X, labels, weights = X[kept], labels[kept], weights[kept]
-        is_plain = sample_weight is None and self.class_weight is None
-        n_outputs = len(classes) if multilabel or len(classes) > 2 else 1
-        return Problem(
+        return TrainingSet(
             X,
-            to_targets(labels, n_outputs, X.dtype),
-            None if is_plain else weights,
-            n_outputs,
-            labels=None if multilabel else classes,
-            stratify=not multilabel,
-            attributes={"classes_": classes, "multilabel_": multilabel},
-            loss_options={"focal_gamma": self.focal_gamma, "label_smoothing": self.label_smoothing},
+            _to_targets(labels, classes, multilabel, X.dtype),
+            None if sample_weight is None and self.class_weight is None else weights,
+            {"classes_": classes, "multilabel_": multilabel},
         )
 
-    def _read_validation(self, y, problem):
-        known = problem.attributes
-        labels = match_labels(check_labels(y), known["classes_"], known["multilabel_"])[1]
-        return to_targets(labels, problem.n_outputs, problem.X.dtype)
+    def _encode_validation(self, y, data):
+        classes, multilabel = data.attributes["classes_"], data.attributes["multilabel_"]
+        labels, _ = _encode_labels(check_labels(y), classes, multilabel)
+        return _to_targets(labels, classes, multilabel, data.X.dtype)
 
 
-def match_labels(y, classes, multilabel):
-    """Return classes, class numbers or indicators, and whether it is the latter, for classes that are known.
+def _encode_labels(y, classes, multilabel):
+    """Return class indices, or indicators and True, for known classes.
 
-    `multilabel` says which of them y must be; None leaves it open.
+    `multilabel` is whether y must be an indicator matrix; either is accepted if it is None.
     """
     several = np.ndim(y) == 2 and np.shape(y)[1] > 1
     if multilabel is not None and several != multilabel:
@@ -475,17 +471,19 @@ def match_labels(y, classes, multilabel):
         indicators = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
         if indicators.shape[1] != len(classes):
             raise ValueError(f"y has {indicators.shape[1]} labels a row, and {len(classes)} were expected.")
-        return classes, (indicators != 0).astype(np.int64), True
+        return (indicators != 0).astype(np.int64), True
     y = column_or_1d(y, warn=True)
     unseen = sorted(set(y.tolist()) - set(classes.tolist()))
     if unseen:
         raise ValueError(f"y holds labels that are not among the classes {classes.tolist()}: {unseen}.")
-    return classes, np.searchsorted(classes, y), False
+    return np.searchsorted(classes, y), False
 
 
-def to_targets(labels, n_outputs, dtype):
-    """Return class numbers for a softmax, and columns of zeros and ones for independent outputs."""
-    return labels if labels.ndim == 1 and n_outputs > 1 else labels.reshape(len(labels), -1).astype(dtype)
+def _to_targets(labels, classes, multilabel, dtype):
+    """Return class indices for a softmax, and columns of zeros and ones for independent outputs."""
+    if len(classes) > 2 and not multilabel:
+        return labels
+    return labels.reshape(len(labels), -1).astype(dtype)
 
 
 def _has_probabilities(head):

@@ -6,9 +6,10 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from transferkit._validation import Interval, StrOptions, check_sample_weight, fit_context, to_numpy
-from transferkit.heads.mlp._base import MLPHead
+from transferkit.heads.mlp._base import MLPHead, TrainingSet
 from transferkit.heads.mlp._parameters import CONSTRAINTS
-from transferkit.heads.mlp._problem import Problem
+
+__all__ = ["MLPHeadRegressor"]
 
 
 class MLPHeadRegressor(RegressorMixin, MLPHead):
@@ -231,22 +232,21 @@ class MLPHeadRegressor(RegressorMixin, MLPHead):
         outputs = self._compute_outputs(X)
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
-    def _read_problem(self, X, y, sample_weight, last=None, classes=None):
-        """Return the problem that X, y and the weights state."""
+    def _encode(self, X, y, sample_weight, fitted=None, classes=None):
+        """Return the training set."""
         targets = np.asarray(y, dtype=X.dtype).reshape(len(y), -1)
-        if last is not None and targets.shape[1] != last["coefs_"][-1].shape[1]:
-            raise ValueError(f"y has {targets.shape[1]} outputs, and {last['coefs_'][-1].shape[1]} were expected.")
+        if fitted is not None and targets.shape[1] != fitted["coefs_"][-1].shape[1]:
+            raise ValueError(f"y has {targets.shape[1]} outputs, and {fitted['coefs_'][-1].shape[1]} were expected.")
         weights = check_sample_weight(to_numpy(sample_weight), X, dtype=X.dtype, ensure_non_negative=True)
         kept = weights > 0
         if not kept.all():
             X, targets, weights = X[kept], targets[kept], weights[kept]
-        weights = None if sample_weight is None else weights
-        return Problem(X, targets, weights, targets.shape[1], loss_options={"huber_delta": self.huber_delta})
+        return TrainingSet(X, targets, None if sample_weight is None else weights)
 
-    def _read_validation(self, y, problem):
-        targets = np.asarray(y, dtype=problem.X.dtype).reshape(len(y), -1)
-        if targets.shape[1] != problem.n_outputs:
-            raise ValueError(f"y_val has {targets.shape[1]} outputs and y has {problem.n_outputs}.")
+    def _encode_validation(self, y, data):
+        targets = np.asarray(y, dtype=data.X.dtype).reshape(len(y), -1)
+        if targets.shape[1] != data.n_outputs:
+            raise ValueError(f"y_val has {targets.shape[1]} outputs and y has {data.n_outputs}.")
         return targets
 
     def __sklearn_tags__(self):

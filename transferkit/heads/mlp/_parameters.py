@@ -1,18 +1,21 @@
-"""Parameters of the network heads: what they may be, and what they mean to the training engine."""
+"""Parameters of the network heads: constraints, checks of combinations, and the options of training they stand for."""
 
 import os
 import warnings
+from dataclasses import fields
 from numbers import Integral, Real
 
 import numpy as np
 
 from transferkit._algorithms.networks.initialisation import METHODS
 from transferkit._algorithms.networks.layers import ACTIVATIONS
-from transferkit._validation import HasMethods, Interval, StrOptions
+from transferkit._validation import HasMethods, Interval, StrOptions, count_inner_frames
+
+__all__ = ["CONSTRAINTS", "FULL_BATCH_SOLVERS", "check_together", "hidden_sizes", "make_options"]
 
 SOLVERS = {"gd", "sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw", "lbfgs"}
 RATE_SCHEDULES = {"constant", "step", "exponential", "inverse", "cosine", "one_cycle", "plateau"}
-WHOLE_SOLVERS = ("gd", "lbfgs")  # each step sees all rows
+FULL_BATCH_SOLVERS = ("gd", "lbfgs")
 LARGEST_AUTO_BATCH = 200
 
 _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
@@ -57,19 +60,19 @@ CONSTRAINTS = {
 }
 
 
-def read_hidden_sizes(head):
-    """Return the numbers of units of the hidden layers."""
+def hidden_sizes(head):
+    """Return the numbers of units of the hidden layers, after checking them."""
     sizes = np.atleast_1d(np.asarray(head.hidden_layer_sizes, dtype=object)).tolist()
     if not all(isinstance(size, Integral) and size > 0 for size in sizes):
         raise ValueError(
-            f"The 'hidden_layer_sizes' parameter of {type(head).__name__} must hold numbers of units, ints from 1; () "
-            f"is one linear layer. Got {head.hidden_layer_sizes!r} instead."
+            f"The 'hidden_layer_sizes' parameter of {type(head).__name__} must hold positive numbers of units; () "
+            f"stands for one linear layer. Got {head.hidden_layer_sizes!r} instead."
         )
     return [int(size) for size in sizes]
 
 
 def check_together(head):
-    """Raise ValueError for parameters that cannot go together, or whose parts are wrong."""
+    """Raise ValueError for parameters that cannot be combined, or have wrong entries."""
     name = type(head).__name__
     if head.solver == "lbfgs":
         random = [name for name in ("dropout", "mixup", "feature_noise", "feature_dropout") if getattr(head, name) > 0]
@@ -84,13 +87,13 @@ def check_together(head):
     if head.batch_norm and head.batch_size == 1:
         raise ValueError("batch_norm=True needs batches of at least 2 rows: a single one has no variance. Got 1.")
     if head.prune_schedule is not None:
-        read_pruning(head)
+        _pruning(head)
     epochs = head.batch_epochs
     if np.ndim(epochs) and not all(isinstance(epoch, Integral) and epoch >= 0 for epoch in np.asarray(epochs).tolist()):
         raise ValueError(f"The 'batch_epochs' parameter of {name} must hold epochs, ints from 0 on. Got {epochs!r}.")
 
 
-def read_pruning(head):
+def _pruning(head):
     """Return amount, first and last epoch of the pruning."""
     schedule = head.prune_schedule
     amount, begin, end = schedule.get("amount"), schedule.get("begin", 0), schedule.get("end", head.max_iter // 2)
@@ -106,51 +109,36 @@ def read_pruning(head):
     return float(amount), int(begin), int(end)
 
 
-def choose_batch_size(head, n_rows, quiet=False):
-    """Return the number of rows of the first batches."""
-    if head.solver in WHOLE_SOLVERS:
-        return n_rows
-    if head.batch_size == "auto":
-        return min(LARGEST_AUTO_BATCH, n_rows)
-    if head.batch_size > n_rows and not quiet:
-        warnings.warn(
-            f"batch_size={head.batch_size} is larger than the number of training rows, {n_rows}: each batch holds all "
-            "of them.",
-            UserWarning,
-            stacklevel=5,
-        )
-    return min(head.batch_size, n_rows)
-
-
-def make_options(head, n_rows, seed, *, loss, max_epochs, **others):
-    """Return the training engine's options."""
+def make_options(head, n_samples, seed, **others):
+    """Return the options of training: the parameters of the head, and `others` instead of or beside them."""
     from transferkit._training.network.data import Augmentation
     from transferkit._training.network.training import TrainingOptions
 
-    whole = head.solver in WHOLE_SOLVERS
-    epochs = head.batch_epochs
-    return TrainingOptions(
-        loss=loss,
-        solver=head.solver,
-        momentum=head.momentum,
-        clip_norm=head.clip_norm,
-        clip_value=head.clip_value,
-        learning_rate_init=head.learning_rate_init,
-        learning_rate=head.learning_rate,
-        learning_rate_decay=head.learning_rate_decay,
-        learning_rate_epochs=head.learning_rate_epochs,
-        warmup=head.warmup,
-        batch_size=choose_batch_size(head, n_rows, quiet="past_losses" in others),
-        batch_schedule="constant" if whole else head.batch_schedule,
-        batch_epochs=np.asarray(epochs).tolist() if np.ndim(epochs) else epochs,
-        max_epochs=max_epochs,
-        tol=head.tol,
-        patience=head.n_iter_no_change,
-        early_stopping=head.early_stopping,
-        augmentation=Augmentation(head.mixup, head.feature_noise, head.feature_dropout),
-        average_from=None if head.swa is None else int(head.swa * max_epochs),
-        pruning=None if head.prune_schedule is None else read_pruning(head),
-        seed=seed,
-        device=head.device,
-        **others,
-    )
+    options = {field.name: getattr(head, field.name) for field in fields(TrainingOptions) if hasattr(head, field.name)}
+    options |= {
+        "batch_size": _batch_size(head, n_samples, warns="past_losses" not in others),
+        "batch_schedule": "constant" if head.solver in FULL_BATCH_SOLVERS else head.batch_schedule,
+        "batch_epochs": np.asarray(head.batch_epochs).tolist() if np.ndim(head.batch_epochs) else head.batch_epochs,
+        "patience": head.n_iter_no_change,
+        "augmentation": Augmentation(head.mixup, head.feature_noise, head.feature_dropout),
+        "average_from": None if head.swa is None else int(head.swa * others["max_epochs"]),
+        "pruning": None if head.prune_schedule is None else _pruning(head),
+        "seed": seed,
+    }
+    return TrainingOptions(**options | others)
+
+
+def _batch_size(head, n_samples, warns):
+    """Return the number of samples of the first batches."""
+    if head.solver in FULL_BATCH_SOLVERS:
+        return n_samples
+    if head.batch_size == "auto":
+        return min(LARGEST_AUTO_BATCH, n_samples)
+    if head.batch_size > n_samples and warns:
+        warnings.warn(
+            f"batch_size={head.batch_size} is larger than the number of training rows, {n_samples}: each batch holds "
+            "all of them.",
+            UserWarning,
+            stacklevel=count_inner_frames(),
+        )
+    return min(head.batch_size, n_samples)
