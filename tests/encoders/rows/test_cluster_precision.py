@@ -11,7 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 from transferkit import KMeansEncoder, SOMEncoder
 from transferkit._algorithms.linalg.moments import PartialMoments
 from transferkit._algorithms.rows.cluster_activations import squared_distances
-from transferkit._training.clustering.rows import make_rows
+from transferkit._training.clustering.points import make_points
 from transferkit.distributed import fit_sharded
 
 LABELS = np.arange(400) % 4
@@ -159,7 +159,7 @@ def test_centres_of_float32_in_files_of_earlier_versions_serve_on(rows):
 
 def test_blocks_of_sparse_rows_share_the_memory_of_the_matrix():
     csr = sp.random(50, 20, 0.3, format="csr", random_state=0, dtype=np.float32)
-    made = make_rows(csr, None, torch.device("cpu"), 16)
+    made = make_points(csr, None, torch.device("cpu"), 16)
     block = made._block(slice(16, 32))
     assert block.values().data_ptr() == csr.data[csr.indptr[16] :].__array_interface__["data"][0]
     np.testing.assert_array_equal(block.to_dense().numpy(), csr[16:32].toarray())

@@ -1,4 +1,4 @@
-"""Clusters by Lloyd's algorithm: matrix products on a device, and rows that cannot move left out of them."""
+"""k-means by Lloyd's algorithm on a device, with Hamerly's bounds to skip points whose assignment cannot change."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from transferkit._training.clustering.rows import Nearest, Rows, make_rows
+from transferkit._training.clustering.points import Nearest, Points, make_points
 from transferkit._training.device import choose_device, to_tensor
 from transferkit._training.modes import with_own_modes
 
@@ -24,16 +24,17 @@ __all__ = [
     "update_clusters",
 ]
 
-_SEED_ROWS = 120  # for each cluster, seeds are sought among so many rows; fewer would miss what is rare
-_CANDIDATES = 16  # for each seed, the best of which is taken: on a sample they are cheap
-_TRIAL_STEPS = 5  # of the centres, after which tries are compared; more would fit them to the sample
-_MOST_FAR = 8  # rows that a shard offers to clusters without any
-_SLACK = 1e-5  # of a distance, for the rounding of float32
+_SAMPLE_PER_CLUSTER = 120  # points among which seeds are chosen; fewer would miss rare clusters
+_CANDIDATES = 16  # drawn for each seed, of which the best is taken (greedy k-means++): on a sample they are cheap
+_TRIAL_ITERATIONS = 5  # after which initialisations are compared; more would fit them to the sample
+_MOST_FAR = 8  # points of a shard that may be moved to empty clusters
+_NO_WEIGHT = 1e-9  # clusters of less weight count as empty, so that rounding does not keep them
+_SLACK = 1e-5  # share of a distance, for the rounding of float32
 
 
 @dataclass
 class Clusters:
-    """Centres (n_clusters, n_features), the weight of the rows nearest to each, and the sum of squared distances."""
+    """Centres (n_clusters, n_features), the weight of the points of each, and the sum of squared distances to them."""
 
     centres: np.ndarray
     counts: np.ndarray
@@ -55,62 +56,61 @@ def find_clusters(
     device: str = "auto",
     seed: int = 0,
 ) -> Clusters:
-    """Cluster rows so that the sum of squared distances to the nearest centre is (locally) least.
+    """Cluster points so that the sum of squared distances to the nearest centre is (locally) minimal [1]_.
 
-    Seeds are found on a sample of the rows; the best of `n_init`, after a few steps on it, goes on with all rows.
+    Seeds are chosen on a sample [2]_; the best of `n_init` initialisations, after a few iterations on the sample,
+    continues on all points.
 
     Parameters
     ----------
-    X : ndarray or CSR matrix of shape (n_rows, n_features)
-        Rows. Dense ones are moved to their mean and clustered in float32 or, where clusters are too tight for that, in
-        float64.
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        Points. Dense ones are centred and clustered in float32 or, where clusters are too tight for that, in float64.
     n_clusters : int
-        How many clusters, at most n_rows.
-    weights : ndarray of shape (n_rows,) or None
-        Weights of the rows.
+        Number of clusters, at most n_samples.
+    weights : ndarray of shape (n_samples,) or None
+        Weights of the points.
     init : {"k-means++", "random"}
         How seeds are drawn.
     n_init : int
-        Tries on the sample.
+        Number of initialisations on the sample.
     max_iter : int
-        Most iterations over all rows.
+        Maximum number of iterations over all points.
     tol : float
-        Ends the iterations when the centres move by less than this share of the mean variance of the features.
+        Iterations end when the centres move by less than this share of the mean variance of the features.
     batch_size : int
-        Rows that a product takes at a time.
+        Points per matrix product.
     device : str
-        "auto", "cpu", "cuda".
+        "auto", "cpu" or "cuda".
     seed : int
-        Draws sample and seeds.
+        Seed of the sample and of the initialisation.
 
     References
     ----------
     .. [1] S. Lloyd (1982). Least squares quantization in PCM. IEEE Transactions on Information Theory 28.
     .. [2] D. Arthur, S. Vassilvitskii (2007). k-means++: the advantages of careful seeding. SODA.
-    .. [3] G. Hamerly (2010). Making k-means even faster. SDM. (The bounds.)
     """
     shift = None if sp.issparse(X) else np.average(X, axis=0, weights=weights).astype(X.dtype)
     for dtype in (np.float32, np.float64):
-        rows = make_rows(X, weights, choose_device(device), batch_size, shift, dtype)
-        limit = tol * rows.mean_variance()
-        chosen, random = _draw_sample(rows.n_rows, n_clusters, seed)
-        start = _best_start(rows.select(chosen), n_clusters, init, n_init, limit, random)
-        found = _iterate(rows, start, max_iter, limit)
-        if shift is None or not rows.needs_float64(found.squares):
+        points = make_points(X, weights, choose_device(device), batch_size, shift, dtype)
+        limit = tol * points.mean_variance()
+        chosen, random = _draw_sample(points.n_points, n_clusters, seed)
+        start = _best_start(points.select(chosen), n_clusters, init, n_init, limit, random)
+        found = _lloyd(points, start, max_iter, limit)
+        if shift is None or not points.needs_float64(found.squares):
             break
-    inertia = float((found.squares.double() * rows.weights).sum())
-    return Clusters(_move_back(found.centres, shift), found.counts.cpu().numpy(), inertia, found.n_iter)
+    inertia = found.inertia(points.weights)
+    return Clusters(_shift_back(found.centres, shift), found.counts.cpu().numpy(), inertia, found.n_iter)
 
 
-def choose_sample(n_rows: int, n_clusters: int, seed: int) -> np.ndarray:
-    """Return the rows among which :func:`find_clusters` seeks its seeds, int64 in the order in which it takes them."""
-    return _draw_sample(n_rows, n_clusters, seed)[0].numpy()
+def choose_sample(n_samples: int, n_clusters: int, seed: int) -> np.ndarray:
+    """Return the indices of the points among which :func:`find_clusters` chooses seeds, int64, in its order."""
+    return _draw_sample(n_samples, n_clusters, seed)[0].numpy()
 
 
 @with_own_modes()
 def start_centres(
     sample: Any,
-    n_rows: int,
+    n_samples: int,
     n_clusters: int,
     *,
     init: str,
@@ -120,29 +120,32 @@ def start_centres(
     device: str,
     seed: int,
 ) -> np.ndarray:
-    """Return the centres with which :func:`find_clusters` goes over all rows, from those of :func:`choose_sample`."""
+    """Return the centres from which :func:`find_clusters` starts on all points, given its sample."""
     shift = None if sp.issparse(sample) else sample.mean(axis=0, dtype=np.float64).astype(sample.dtype)
-    rows = make_rows(sample, None, choose_device(device), batch_size, shift)
-    _, random = _draw_sample(n_rows, n_clusters, seed)
-    return _move_back(_best_start(rows, n_clusters, init, n_init, limit, random), shift)
+    points = make_points(sample, None, choose_device(device), batch_size, shift)
+    _, random = _draw_sample(n_samples, n_clusters, seed)
+    return _shift_back(_best_start(points, n_clusters, init, n_init, limit, random), shift)
 
 
 @dataclass
 class ClusterSums:
-    """What an iteration needs of rows: sum and number of those of each cluster, and the rows far from their centre."""
+    """Sums over a part of the points that an iteration needs; they merge.
 
-    sums: np.ndarray  # (n_clusters, n_features), float64
-    counts: np.ndarray
+    The points farthest from their centres are kept for clusters that turn out to be empty.
+    """
+
+    sums: np.ndarray  # (n_clusters, n_features), float64, of the points of each cluster
+    counts: np.ndarray  # (n_clusters,)
     inertia: float
-    far_squares: np.ndarray  # largest first
-    far_labels: np.ndarray
-    far_rows: np.ndarray
+    far_squares: np.ndarray  # squared distances of the farthest points to their centres, largest first
+    far_labels: np.ndarray  # their clusters
+    far_points: np.ndarray
 
     def merge(self, other: "ClusterSums") -> "ClusterSums":
-        """Return the sums over the rows of both."""
+        """Return the sums over the points of both."""
         squares = np.concatenate([self.far_squares, other.far_squares])
         labels = np.concatenate([self.far_labels, other.far_labels])
-        rows = np.concatenate([self.far_rows, other.far_rows])
+        points = np.concatenate([self.far_points, other.far_points])
         order = np.argsort(-squares, kind="stable")[:_MOST_FAR]
         return ClusterSums(
             self.sums + other.sums,
@@ -150,50 +153,45 @@ class ClusterSums:
             self.inertia + other.inertia,
             squares[order],
             labels[order],
-            rows[order],
+            points[order],
         )
 
 
 @with_own_modes()
 def sum_clusters(X: Any, centres: np.ndarray, batch_size: int, device: str) -> ClusterSums:
-    """Return what an iteration with these centres needs of some of the rows."""
-    rows, found, shift = _assign(X, centres, batch_size, device)
-    sums, counts = (part.cpu().numpy() for part in rows.sums(found.labels, len(centres)))
-    far = found.squares.topk(min(_MOST_FAR, rows.n_rows)).indices
+    """Return the sums of an iteration with these centres over a part of the points."""
+    points, found, shift = _assign(X, centres, batch_size, device)
+    sums, counts = (part.cpu().numpy() for part in points.sums(found.labels, len(centres)))
+    far = found.squares.topk(min(_MOST_FAR, points.n_points)).indices
     return ClusterSums(
         sums if shift is None else sums + counts[:, None] * shift,
         counts,
         float(found.squares.double().sum()),
         found.squares[far].cpu().numpy(),
         found.labels[far].cpu().numpy(),
-        _move_back(rows.take(far), shift),
+        _shift_back(points.take(far), shift),
     )
 
 
 def move_centres(centres: np.ndarray, found: ClusterSums) -> tuple[np.ndarray, float]:
-    """Return the means of the rows of each cluster, and the sum of the squared steps there.
-
-    A cluster without rows gets the row that is farthest from its own centre, as many as are known.
-    """
-    sums, counts = found.sums.copy(), found.counts.copy()
-    for cluster, label, row in zip(np.flatnonzero(counts <= 1e-9), found.far_labels, found.far_rows, strict=False):
-        sums[label] -= row
-        counts[label] -= 1
-        sums[cluster], counts[cluster] = row, 1
-    moved = np.where((counts > 0)[:, None], sums / np.maximum(counts, 1e-300)[:, None], centres).astype(centres.dtype)
+    """Return the means of all clusters, and the sum of the squared steps from the centres to them."""
+    sums, counts = torch.tensor(found.sums), torch.tensor(found.counts, dtype=torch.float64)
+    far_points, far_labels = torch.tensor(found.far_points), torch.tensor(found.far_labels)
+    _fill_empty(sums, counts, far_labels, far_points, torch.ones(len(far_points), dtype=torch.float64))
+    moved = _means(sums, counts, torch.from_numpy(centres)).numpy()
     return moved, float(np.square(moved - centres).sum(dtype=np.float64))
 
 
 @with_own_modes()
 def update_clusters(X: Any, known: Clusters, batch_size: int, device: str) -> Clusters:
-    """Move each centre to the mean of all rows that it has won, those of a new batch included.
+    """Move each centre to the mean of all points that were assigned to it, including those of a new batch [1]_.
 
     References
     ----------
     .. [1] D. Sculley (2010). Web-scale k-means clustering. WWW.
     """
-    rows, found, shift = _assign(X, known.centres, batch_size, device)
-    sums, counts = (part.cpu().numpy() for part in rows.sums(found.labels, len(known.centres)))
+    points, found, shift = _assign(X, known.centres, batch_size, device)
+    sums, counts = (part.cpu().numpy() for part in points.sums(found.labels, len(known.centres)))
     middle = 0 if shift is None else shift
     total = known.counts + counts
     moved = (known.counts[:, None] * (known.centres - middle) + sums) / np.maximum(total, 1)[:, None] + middle
@@ -205,7 +203,7 @@ def update_clusters(X: Any, known: Clusters, batch_size: int, device: str) -> Cl
 
 
 def merge_clusters(a: Clusters, b: Clusters) -> Clusters:
-    """Cluster the centres of both, weighted by their rows."""
+    """Cluster the centres of both, weighted by their points."""
     centres, counts = np.vstack([a.centres, b.centres]), np.concatenate([a.counts, b.counts])
     found = find_clusters(centres, len(a.centres), weights=counts, n_init=10, device="cpu", tol=0.0)
     centres = found.centres.astype(np.result_type(a.centres, b.centres))
@@ -216,127 +214,149 @@ def merge_clusters(a: Clusters, b: Clusters) -> Clusters:
 class _Result:
     centres: Tensor
     counts: Tensor
-    squares: Tensor  # of the distances of the rows to their centres
+    squares: Tensor  # of the distances of the points to their centres
     n_iter: int
 
     def inertia(self, weights: Tensor) -> float:
         return float((self.squares.double() * weights).sum())
 
 
-def _assign(X: Any, centres: np.ndarray, batch_size: int, device: str) -> tuple[Rows, Nearest, np.ndarray | None]:
-    """Return the rows less the middle of the centres, the nearest centre of each, and this middle."""
+def _assign(X: Any, centres: np.ndarray, batch_size: int, device: str) -> tuple[Points, Nearest, np.ndarray | None]:
+    """Return the points, less the mean of the centres where they are dense, their nearest centres, and this mean."""
     shift = None if sp.issparse(X) else centres.mean(axis=0, dtype=np.float64).astype(X.dtype)
     for dtype in (np.float32, np.float64):
-        rows = make_rows(X, None, choose_device(device), batch_size, shift, dtype)
-        near = centres if shift is None else (centres - shift).astype(dtype)
-        found = rows.assign(to_tensor(near, rows.device))
+        points = make_points(X, None, choose_device(device), batch_size, shift, dtype)
+        shifted = to_tensor(centres if shift is None else (centres - shift).astype(dtype), points.device)
+        found = points.assign(shifted)
         if shift is None:
             break
-        found.squares = rows.distances_to(to_tensor(near, rows.device), found.labels)
-        if not rows.needs_float64(found.squares):
+        found.squares = points.distances_to(shifted, found.labels)
+        if not points.needs_float64(found.squares):
             break
-    return rows, found, shift
+    return points, found, shift
 
 
-def _move_back(rows: Tensor, shift: np.ndarray | None) -> np.ndarray:
-    """Return rows with the shift, in float64 if there is one."""
-    array = rows.cpu().numpy()
+def _shift_back(points: Tensor, shift: np.ndarray | None) -> np.ndarray:
+    """Return points with the shift added, in float64 if there is one."""
+    array = points.cpu().numpy()
     return array if shift is None else array.astype(np.float64) + shift
 
 
-def _draw_sample(n_rows: int, n_clusters: int, seed: int) -> tuple[Tensor, torch.Generator]:
+def _draw_sample(n_samples: int, n_clusters: int, seed: int) -> tuple[Tensor, torch.Generator]:
     random = torch.Generator("cpu").manual_seed(seed)
-    n_sample = min(n_rows, max(_SEED_ROWS * n_clusters, 2000))
-    return torch.randperm(n_rows, generator=random)[:n_sample], random
+    n_drawn = min(n_samples, max(_SAMPLE_PER_CLUSTER * n_clusters, 2000))
+    return torch.randperm(n_samples, generator=random)[:n_drawn], random
 
 
-def _best_start(sample: Rows, n_clusters: int, init: str, n_init: int, limit: float, random: torch.Generator) -> Tensor:
-    """Return the best of some seeds, judged after a few steps on the sample; a single try is not refined."""
-    seeds = [_seed_centres(sample, n_clusters, init, random) for _ in range(n_init)]
+def _best_start(
+    sample: Points, n_clusters: int, init: str, n_init: int, limit: float, random: torch.Generator
+) -> Tensor:
+    """Return the best of several initialisations after a few iterations; a single one is returned as it is."""
+    seeds = [_choose_seeds(sample, n_clusters, init, random) for _ in range(n_init)]
     if n_init == 1:
         return seeds[0]
     return min(
-        (_iterate(sample, tried, _TRIAL_STEPS, limit) for tried in seeds),
+        (_lloyd(sample, tried, _TRIAL_ITERATIONS, limit) for tried in seeds),
         key=lambda found: found.inertia(sample.weights),
     ).centres
 
 
-def _seed_centres(rows: Rows, n_clusters: int, init: str, random: torch.Generator) -> Tensor:
-    """Return seeds: rows drawn at random, or each far from those before it (the best of some candidates)."""
+def _choose_seeds(points: Points, n_clusters: int, init: str, random: torch.Generator) -> Tensor:
+    """Return points drawn at random, or by greedy k-means++: each the best of some candidates far from those before."""
     if init == "random":
-        weights = rows.weights.cpu().double()
-        return rows.take(torch.multinomial(weights, n_clusters, generator=random).to(rows.device))
-    n_candidates = _CANDIDATES
-    draws = torch.rand(n_clusters, n_candidates, generator=random, dtype=torch.float64).to(rows.device)
-    everything = slice(0, rows.n_rows)
-    first = torch.multinomial(rows.weights.cpu().double(), 1, generator=random).to(rows.device)
-    chosen = torch.empty(n_clusters, dtype=torch.int64, device=rows.device)
+        weights = points.weights.cpu().double()
+        return points.take(torch.multinomial(weights, n_clusters, generator=random).to(points.device))
+    draws = torch.rand(n_clusters, _CANDIDATES, generator=random, dtype=torch.float64).to(points.device)
+    first = torch.multinomial(points.weights.cpu().double(), 1, generator=random).to(points.device)
+    chosen = torch.empty(n_clusters, dtype=torch.int64, device=points.device)
     chosen[0] = first[0]
-    nearest = _squares_to(rows, everything, rows.take(first))[:, 0]
+    nearest = points.squared_distances(points.take(first))[:, 0]
     for k in range(1, n_clusters):
-        cumulated = (nearest * rows.weights).double().cumsum(0)
-        places = torch.searchsorted(cumulated, draws[k] * cumulated[-1]).clamp(max=rows.n_rows - 1)
-        squares = torch.minimum(_squares_to(rows, everything, rows.take(places)), nearest[:, None])
-        best = (squares * rows.weights[:, None]).sum(0).argmin()
-        chosen[k], nearest = places[best], squares[:, best]
-    return rows.take(chosen)
+        cumulated = (nearest * points.weights).double().cumsum(0)
+        candidates = torch.searchsorted(cumulated, draws[k] * cumulated[-1]).clamp(max=points.n_points - 1)
+        squares = torch.minimum(points.squared_distances(points.take(candidates)), nearest[:, None])
+        best = (squares * points.weights[:, None]).sum(0).argmin()
+        chosen[k], nearest = candidates[best], squares[:, best]
+    return points.take(chosen)
 
 
-def _squares_to(rows: Rows, chosen: slice, centres: Tensor) -> Tensor:
-    products = rows._products(chosen, centres)
-    return (products.mul_(-2) + centres.square().sum(1) + rows.squares[chosen, None]).clamp_(min=0)
-
-
-def _iterate(rows: Rows, centres: Tensor, max_iter: int, limit: float) -> _Result:
-    """Move centres to the means of their rows until they rest.
-
-    `upper` bounds a row's distance to its centre and `lower` that to any other; while the first is the smaller, the row
-    stays where it is and is not looked at.
-    """
-    n_clusters = len(centres)
-    found = rows.assign(centres)
-    labels, upper, lower = found.labels, found.squares.sqrt(), found.next_squares.sqrt()
-    sums, counts = rows.sums(labels, n_clusters)
+def _lloyd(points: Points, centres: Tensor, max_iter: int, limit: float) -> _Result:
+    """Move centres to the means of their points until the squared steps add up to at most `limit`."""
+    assignment = _BoundedAssignment(points, centres)
     n_iter = 0
     for n_iter in range(1, max_iter + 1):  # noqa: B007
-        _fill_empty(rows, labels, upper, sums, counts)
-        moved = (sums / counts.clamp(min=1e-300)[:, None]).to(centres.dtype)
-        moved = torch.where((counts > 0)[:, None], moved, centres)
+        assignment.fill_empty()
+        moved = _means(assignment.sums, assignment.counts, centres)
         steps = (moved - centres).norm(dim=1)
         centres = moved
         if float(steps.square().sum()) <= limit:
             break
-        upper += steps[labels]
-        lower -= steps.max()
-        candidates = torch.nonzero(upper * (1 + _SLACK) >= lower)[:, 0]
+        assignment.follow(centres, steps)
+    final = points.assign(centres)
+    counts = torch.bincount(final.labels, points.weights.double(), minlength=len(centres))
+    return _Result(centres, counts, points.distances_to(centres, final.labels), n_iter)
+
+
+class _BoundedAssignment:
+    """Assignment of points to their nearest centres, and the sums of the clusters, updated as the centres move.
+
+    `upper` bounds the distance of a point to its centre from above, `lower` that to any other centre from below; while
+    the first is smaller, the point keeps its centre and no distance is computed [1]_.
+
+    References
+    ----------
+    .. [1] G. Hamerly (2010). Making k-means even faster. SDM.
+    """
+
+    def __init__(self, points: Points, centres: Tensor) -> None:
+        found = points.assign(centres)
+        self.points, self.n_clusters = points, len(centres)
+        self.labels, self.upper, self.lower = found.labels, found.squares.sqrt(), found.next_squares.sqrt()
+        self.sums, self.counts = points.sums(self.labels, self.n_clusters)
+
+    def fill_empty(self) -> None:
+        """Assign to each empty cluster the point that is farthest from its own centre."""
+        n_empty = int((self.counts <= _NO_WEIGHT).sum())
+        if n_empty == 0:
+            return
+        far = self.upper.topk(min(n_empty, self.points.n_points)).indices
+        labels, weights = self.labels[far], self.points.weights[far].double()
+        self.labels[far] = _fill_empty(self.sums, self.counts, labels, self.points.take(far), weights)
+        self.upper[far] = 0
+
+    def follow(self, centres: Tensor, steps: Tensor) -> None:
+        """Update the assignment for centres that have moved by steps of these lengths."""
+        self.upper += steps[self.labels]
+        self.lower -= steps.max()
+        candidates = torch.nonzero(self.upper * (1 + _SLACK) >= self.lower)[:, 0]
         if len(candidates) == 0:
-            continue
-        found = rows.assign(centres, None if len(candidates) == rows.n_rows else candidates)
-        before = labels[candidates]
+            return
+        found = self.points.assign(centres, None if len(candidates) == self.points.n_points else candidates)
+        before = self.labels[candidates]
         changed = torch.nonzero(found.labels != before)[:, 0]
-        labels[candidates] = found.labels
-        upper[candidates], lower[candidates] = found.squares.sqrt(), found.next_squares.sqrt()
+        self.labels[candidates] = found.labels
+        self.upper[candidates], self.lower[candidates] = found.squares.sqrt(), found.next_squares.sqrt()
         movers = candidates[changed]
-        if len(movers) * 4 > rows.n_rows:
-            sums, counts = rows.sums(labels, n_clusters)
+        if len(movers) * 4 > self.points.n_points:
+            self.sums, self.counts = self.points.sums(self.labels, self.n_clusters)
         elif len(movers):
-            gained, gained_counts = rows.sums(found.labels[changed], n_clusters, movers)
-            lost, lost_counts = rows.sums(before[changed], n_clusters, movers)
-            sums, counts = sums + gained - lost, counts + gained_counts - lost_counts
-    final = rows.assign(centres)
-    counts = torch.bincount(final.labels, rows.weights.double(), minlength=n_clusters)
-    return _Result(centres, counts, rows.distances_to(centres, final.labels), n_iter)
+            gained, gained_counts = self.points.sums(found.labels[changed], self.n_clusters, movers)
+            lost, lost_counts = self.points.sums(before[changed], self.n_clusters, movers)
+            self.sums, self.counts = self.sums + gained - lost, self.counts + gained_counts - lost_counts
 
 
-def _fill_empty(rows: Rows, labels: Tensor, upper: Tensor, sums: Tensor, counts: Tensor) -> None:
-    """Give each centre without rows the row that is farthest from its own (in place)."""
-    empty = torch.nonzero(counts <= 1e-9)[:, 0]
-    if len(empty) == 0:
-        return
-    far = upper.topk(min(len(empty), rows.n_rows)).indices
-    empty = empty[: len(far)]
-    values, weights = rows.take(far).double(), rows.weights[far].double()
-    sums.index_add_(0, labels[far], -values * weights[:, None])
-    counts.index_add_(0, labels[far], -weights)
-    sums[empty], counts[empty] = values * weights[:, None], weights
-    labels[far], upper[far] = empty, 0
+def _fill_empty(sums: Tensor, counts: Tensor, far_labels: Tensor, far_points: Tensor, far_weights: Tensor) -> Tensor:
+    """Move points far from their centres to clusters without points, in `sums` and `counts`; return these clusters."""
+    empty = torch.nonzero(counts <= _NO_WEIGHT)[: len(far_labels), 0]
+    labels, weights = far_labels[: len(empty)], far_weights[: len(empty)]
+    weighted = far_points[: len(empty)].double() * weights[:, None]
+    sums.index_add_(0, labels, -weighted)
+    counts.index_add_(0, labels, -weights)
+    sums[empty], counts[empty] = weighted, weights
+    return empty
+
+
+def _means(sums: Tensor, counts: Tensor, centres: Tensor) -> Tensor:
+    """Return the mean of each cluster, or its centre where no point is left."""
+    means = (sums / counts.clamp(min=1e-300)[:, None]).to(centres.dtype)
+    return torch.where((counts > 0)[:, None], means, centres)

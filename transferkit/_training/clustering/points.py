@@ -1,6 +1,7 @@
-"""Rows that are clustered: nearest centres and sums of clusters, of dense and of sparse rows.
+"""Points to cluster, dense or sparse: distances to centres, assignment to the nearest, sums of clusters.
 
-Dense rows are given less a shift to their middle, since products of rows far from zero leave nothing of distances.
+Squared distances are computed as |x|^2 - 2 x'c + |c|^2. Dense points are centred first, since these terms cancel all
+digits of the distances where points lie far from zero.
 """
 
 from dataclasses import dataclass
@@ -14,36 +15,36 @@ from torch import Tensor
 from transferkit._algorithms.rows.cluster_activations import fits_float32
 from transferkit._training.device import as_writable, csr_tensor, to_tensor
 
-__all__ = ["Rows", "make_rows"]
+__all__ = ["Nearest", "Points", "make_points"]
 
-TIGHT = 1e-4  # of the squared lengths: squared distances that float32 keeps to about three digits
+TIGHT = 1e-4  # squared distances over squared lengths that float32 keeps to about three digits
 
 
 @dataclass
 class Nearest:
-    """Nearest centre of each row, the squared distance to it, and to the next."""
+    """Nearest centre of each point, the squared distance to it, and that to the second nearest."""
 
     labels: Tensor
     squares: Tensor
     next_squares: Tensor
 
 
-class Rows:
-    """Rows with their weights and squared lengths, dense or sparse."""
+class Points:
+    """Points with their weights and squared lengths, dense or sparse."""
 
-    def __init__(self, rows: Tensor, weights: Tensor, batch_size: int) -> None:
-        self.rows, self.weights, self.batch_size = rows, weights, batch_size
-        self.n_rows, self.device = len(weights), weights.device
+    def __init__(self, values: Tensor, weights: Tensor, batch_size: int) -> None:
+        self.values, self.weights, self.batch_size = values, weights, batch_size
+        self.n_points, self.device = len(weights), weights.device
         self.squares = self._squares()
 
     def assign(self, centres: Tensor, chosen: Tensor | None = None) -> Nearest:
-        """Return the nearest centres of all rows, or of those chosen."""
-        n_rows = self.n_rows if chosen is None else len(chosen)
-        labels = torch.empty(n_rows, dtype=torch.int64, device=self.device)
-        least = torch.empty(n_rows, 2, device=self.device, dtype=self.squares.dtype)
+        """Return the nearest centres of all points, or of those chosen."""
+        n_points = self.n_points if chosen is None else len(chosen)
+        labels = torch.empty(n_points, dtype=torch.int64, device=self.device)
+        least = torch.empty(n_points, 2, device=self.device, dtype=self.squares.dtype)
         offsets = centres.square().sum(1)
-        for begin in range(0, n_rows, self.batch_size):
-            block = slice(begin, min(begin + self.batch_size, n_rows))
+        for begin in range(0, n_points, self.batch_size):
+            block = slice(begin, min(begin + self.batch_size, n_points))
             products = self._products(block if chosen is None else chosen[block], centres)
             products.mul_(-2).add_(offsets)
             least[block, 0], labels[block] = products.min(1)
@@ -53,17 +54,22 @@ class Rows:
         least.clamp_(min=0)
         return Nearest(labels, least[:, 0].contiguous(), least[:, 1].contiguous())
 
+    def squared_distances(self, centres: Tensor) -> Tensor:
+        """Return the squared distance of each point to each centre, (n_points, n_centres)."""
+        products = self._products(slice(0, self.n_points), centres)
+        return (products.mul_(-2) + centres.square().sum(1) + self.squares[:, None]).clamp_(min=0)
+
     def mean_variance(self) -> float:
         """Return the mean of the variances of the features."""
         total = self.weights.sum().double()
-        sums, _ = self.sums(torch.zeros(self.n_rows, dtype=torch.int64, device=self.device), 1)
+        sums, _ = self.sums(torch.zeros(self.n_points, dtype=torch.int64, device=self.device), 1)
         squares = (self.squares.double() * self.weights).sum() / total
         return float((squares - (sums / total).square().sum()) / sums.shape[1])
 
     def needs_float64(self, squares: Tensor) -> bool:
-        """Return whether float32 is too short for rows at these squared distances from their centres.
+        """Return whether float32 has too few digits for points at these squared distances from their centres.
 
-        They lie very close to them, or their numbers are too large or too small.
+        Then they lie very close to them, or their numbers are too large or too small.
         """
         total = float((squares.double() * self.weights).sum())
         length = float((self.squares.double() * self.weights).sum())
@@ -71,7 +77,7 @@ class Rows:
         return self.squares.dtype == torch.float32 and (is_tight or not fits_float32(length))
 
     def distances_to(self, centres: Tensor, labels: Tensor) -> Tensor:
-        """Return the squared distance of each row to the centre of its label, from differences where that is cheap."""
+        """Return the squared distance of each point to the centre of its label."""
         raise NotImplementedError
 
     def _squares(self) -> Tensor:
@@ -81,55 +87,55 @@ class Rows:
         raise NotImplementedError
 
     def sums(self, labels: Tensor, n_clusters: int, chosen: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the weighted sum (n_clusters, n_features) and the weight of the rows of each label."""
+        """Return the weighted sum (n_clusters, n_features) and the weight of the points of each label."""
         raise NotImplementedError
 
-    def select(self, chosen: Tensor) -> "Rows":
-        """Return some of the rows."""
+    def select(self, chosen: Tensor) -> "Points":
+        """Return some of the points."""
         raise NotImplementedError
 
     def take(self, chosen: Tensor) -> Tensor:
-        """Return some of the rows as a dense tensor."""
+        """Return some of the points as a dense tensor."""
         raise NotImplementedError
 
 
-class _DenseRows(Rows):
+class _DensePoints(Points):
     def _squares(self) -> Tensor:
-        return self.rows.square().sum(1)
+        return self.values.square().sum(1)
 
     def _products(self, chosen: Any, centres: Tensor) -> Tensor:
-        return self.rows[chosen] @ centres.T
+        return self.values[chosen] @ centres.T
 
     def distances_to(self, centres: Tensor, labels: Tensor) -> Tensor:
-        """Return the squared distance of each row to the centre of its label, from differences."""
-        blocks = range(0, self.n_rows, self.batch_size)
+        """Return the squared distance of each point to the centre of its label, from differences."""
+        blocks = range(0, self.n_points, self.batch_size)
         parts = [slice(begin, begin + self.batch_size) for begin in blocks]
-        return torch.cat([(self.rows[part] - centres[labels[part]]).square().sum(1) for part in parts])
+        return torch.cat([(self.values[part] - centres[labels[part]]).square().sum(1) for part in parts])
 
     def sums(self, labels: Tensor, n_clusters: int, chosen: Tensor | None = None) -> tuple[Tensor, Tensor]:
         weights = self.weights if chosen is None else self.weights[chosen]
-        rows = self.rows if chosen is None else self.rows[chosen]
+        values = self.values if chosen is None else self.values[chosen]
         counts = torch.bincount(labels, weights.double(), minlength=n_clusters)
-        if self.device.type == "cpu":  # SciPy's product adds rows faster than torch scatters them
+        if self.device.type == "cpu":  # SciPy's product sums points faster than torch's index_add_
             picks = sp.csr_array(
                 (weights.numpy(), labels.numpy(), np.arange(len(labels) + 1)), (len(labels), n_clusters)
             )
-            return torch.from_numpy(picks.T.tocsr() @ rows.numpy()).double(), counts
-        sums = torch.zeros(n_clusters, rows.shape[1], dtype=torch.float64, device=self.device)
-        for begin in range(0, len(rows), self.batch_size):
+            return torch.from_numpy(picks.T.tocsr() @ values.numpy()).double(), counts
+        sums = torch.zeros(n_clusters, values.shape[1], dtype=torch.float64, device=self.device)
+        for begin in range(0, len(values), self.batch_size):
             block = slice(begin, begin + self.batch_size)
-            sums.index_add_(0, labels[block], rows[block].double() * weights[block, None])
+            sums.index_add_(0, labels[block], values[block].double() * weights[block, None])
         return sums, counts
 
-    def select(self, chosen: Tensor) -> "_DenseRows":
+    def select(self, chosen: Tensor) -> "_DensePoints":
         chosen = chosen.to(self.device)
-        return _DenseRows(self.rows[chosen], self.weights[chosen], self.batch_size)
+        return _DensePoints(self.values[chosen], self.weights[chosen], self.batch_size)
 
     def take(self, chosen: Tensor) -> Tensor:
-        return self.rows[chosen]
+        return self.values[chosen]
 
 
-class _SparseRows(Rows):
+class _SparsePoints(Points):
     def __init__(self, csr: Any, weights: Tensor, batch_size: int) -> None:
         index = np.int32 if max(csr.nnz, *csr.shape) < 2**31 else np.int64
         parts = csr.data, csr.indices.astype(index, copy=False), csr.indptr.astype(index, copy=False)
@@ -150,7 +156,7 @@ class _SparseRows(Rows):
         return self.blocks[key] @ centres.T
 
     def _block(self, chosen: slice) -> Tensor:
-        """Return rows that follow each other; on the CPU they share the memory of the matrix."""
+        """Return consecutive points, which on the CPU share the memory of the matrix."""
         pointers = self.csr.indptr[chosen.start : chosen.stop + 1]
         entries = slice(pointers[0], pointers[-1])
         indices, values = (torch.from_numpy(as_writable(part[entries])) for part in (self.csr.indices, self.csr.data))
@@ -159,7 +165,7 @@ class _SparseRows(Rows):
         return csr_tensor(starts, indices.to(self.device), values.to(self.device), shape)
 
     def distances_to(self, centres: Tensor, labels: Tensor) -> Tensor:
-        """Return the squared distance of each row to the centre of its label, from products."""
+        """Return the squared distance of each point to the centre of its label, from products."""
         return self.assign(centres).squares
 
     def sums(self, labels: Tensor, n_clusters: int, chosen: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -170,39 +176,39 @@ class _SparseRows(Rows):
         counts = torch.bincount(labels, weights.to(labels.device).double(), minlength=n_clusters)
         return torch.from_numpy((picks.T.tocsr() @ rows).toarray()).double().to(self.device), counts
 
-    def select(self, chosen: Tensor) -> "_SparseRows":
-        return _SparseRows(self.csr[chosen.numpy()], self.weights[chosen.to(self.device)], self.batch_size)
+    def select(self, chosen: Tensor) -> "_SparsePoints":
+        return _SparsePoints(self.csr[chosen.numpy()], self.weights[chosen.to(self.device)], self.batch_size)
 
     def take(self, chosen: Tensor) -> Tensor:
         return torch.from_numpy(self.csr[chosen.cpu().numpy()].toarray()).to(self.device)
 
 
-def make_rows(
+def make_points(
     X: Any,
     weights: np.ndarray | None,
     device: torch.device,
     batch_size: int,
     shift: np.ndarray | None = None,
     dtype: Any = np.float32,
-) -> Rows:
-    """Return the rows, with weight one each if None are given, on a device.
+) -> Points:
+    """Return points on a device, each of weight one if no weights are given.
 
     Parameters
     ----------
-    X : ndarray or CSR matrix of shape (n_rows, n_features)
-    weights : ndarray of shape (n_rows,) or None
+    X : ndarray or CSR matrix of shape (n_points, n_features)
+    weights : ndarray of shape (n_points,) or None
     device : torch.device
     batch_size : int
-        Rows that a product takes at a time.
+        Points per matrix product.
     shift : ndarray of shape (n_features,) or None
-        What is subtracted from dense rows, before they are brought to the type.
+        Subtracted from dense points before they are converted to `dtype`.
     dtype : dtype
-        Type of dense rows; sparse ones are float32.
+        Type of dense points; sparse ones are float32.
     """
     is_sparse = sp.issparse(X)
     given = np.ones(X.shape[0]) if weights is None else weights
     on_device = torch.from_numpy(np.asarray(given, np.float32 if is_sparse else dtype)).to(device)
     if is_sparse:
-        return _SparseRows(X.tocsr(), on_device, batch_size)
-    rows = X if shift is None else np.subtract(X, shift, dtype=np.result_type(X, dtype))
-    return _DenseRows(to_tensor(np.asarray(rows, dtype), device), on_device, batch_size)
+        return _SparsePoints(X.tocsr(), on_device, batch_size)
+    values = X if shift is None else np.subtract(X, shift, dtype=np.result_type(X, dtype))
+    return _DensePoints(to_tensor(np.asarray(values, dtype), device), on_device, batch_size)
