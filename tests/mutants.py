@@ -30,7 +30,7 @@ class Mutant(NamedTuple):
     tests: str  # arguments of pytest, from the folder of the tests
 
 
-WORDS = "_algorithms/text/word_shapes.py"
+WORDS = "encoders/text/_lost_words.py"
 LOST = "encoders/text/test_lost_words.py"
 ROWS, PRETRAINED = "encoders/_row_cache.py", "encoders/test_pretrained.py"
 BOUNDS, OF_BOUNDS = "persistence/_bounds.py", "persistence/test_bounds.py"
@@ -55,10 +55,8 @@ MUTANTS = [
     Mutant("words: fewest with marks", WORDS, "_FEWEST_MARKED = 2", "_FEWEST_MARKED = 1", LOST),
     Mutant("words: share of one letter", WORDS, "_SINGLE_SHARE = 0.5", "_SINGLE_SHARE = 0.1", LOST),
     Mutant("words: share of one sign", WORDS, "SHARE_UNSPACED = 0.25", "SHARE_UNSPACED = 0.9", LOST),
-    Mutant("words: several texts", "encoders/text/_lost_words.py", "_SEVERAL = 3", "_SEVERAL = 1", LOST),
-    Mutant(
-        "words: as prepared", "encoders/text/_lost_words.py", "if problem is not None and (", "if False and (", LOST
-    ),
+    Mutant("words: several texts", WORDS, "_SEVERAL = 3", "_SEVERAL = 1", LOST),
+    Mutant("words: as prepared", WORDS, "if problem is not None and (", "if False and (", LOST),
     # Which rows of frozen encoders are kept.
     Mutant(
         "rows: cost rule",

@@ -50,6 +50,7 @@ __all__ = [
     "count_inner_frames",
     "count_rows",
     "fit_context",
+    "forget_shards",
     "holds_texts",
     "is_fitted",
     "read_feature_names",
@@ -416,6 +417,12 @@ def unchanged_on_error(estimator):
         vars(estimator).clear()
         vars(estimator).update(state)
         raise
+
+
+def forget_shards(estimator):
+    """Remove what :func:`transferkit.distributed.fit_sharded` recorded in an earlier fit."""
+    for name in ("n_shards_", "skipped_shards_"):
+        vars(estimator).pop(name, None)
 
 
 def with_plain_outputs(function: F) -> F:

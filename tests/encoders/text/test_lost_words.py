@@ -9,8 +9,8 @@ import pytest
 from sklearn.base import clone
 
 from transferkit import LSAEncoder, TfidfEncoder, WordVectorEncoder
-from transferkit._algorithms.text.word_shapes import find_problem
 from transferkit.encoders.text import _analyzer
+from transferkit.encoders.text._lost_words import find_problem
 
 SCRIPTS = {
     "Chinese": (["我喜欢这本书，非常好看", "这部电影很好看", "今天天气很好"], "phrases"),

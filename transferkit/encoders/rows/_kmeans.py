@@ -17,12 +17,12 @@ from transferkit._validation import (
     check_is_fitted,
     check_sizes,
     fit_context,
+    forget_shards,
     is_fitted,
     to_numpy,
     validate_data,
 )
 from transferkit._versioning import VersionedEstimator
-from transferkit.encoders._shard_record import forget_shards
 from transferkit.encoders.rows._passes import MomentsPass
 from transferkit.encoders.rows._preparation import PatchGrid, Preparation
 

@@ -2,7 +2,7 @@
 
 A *document* is a text, or a file with one; a *term* is a word, an n-gram of words, or an n-gram of characters.
 
-An :class:`Analyzer` (`_analyzer`) turns documents into terms. It holds all that the text parameters of an encoder say:
+An :class:`Analyzer` (`_analyzer`) turns documents into terms, as the text parameters of an encoder (`_parameters`) say:
 decoding, case, accents, tokens, stop words, stems and n-grams. Where these are the default rules it works on arrays of
 bytes, a block of texts at a time; where the user gives functions or a pattern, on one text at a time.
 
@@ -26,16 +26,17 @@ from typing import TYPE_CHECKING
 from transferkit._lazy import import_when_asked
 
 if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
-    from transferkit.encoders.text._analyzer import DEFAULT_TOKEN_PATTERN, Analyzer
+    from transferkit.encoders.text._analyzer import Analyzer
     from transferkit.encoders.text._fitted_terms import FittedTerms
     from transferkit.encoders.text._lsa import LSAEncoder
+    from transferkit.encoders.text._parameters import DEFAULT_TOKEN_PATTERN
     from transferkit.encoders.text._settings import find_text_settings
     from transferkit.encoders.text._tfidf import TfidfEncoder
 
 __getattr__, __dir__ = import_when_asked(
     __name__,
     {
-        "DEFAULT_TOKEN_PATTERN": "._analyzer",
+        "DEFAULT_TOKEN_PATTERN": "._parameters",
         "Analyzer": "._analyzer",
         "FittedTerms": "._fitted_terms",
         "LSAEncoder": "._lsa",

@@ -4,7 +4,6 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
 from threading import Lock
 from weakref import WeakKeyDictionary
 
@@ -16,55 +15,19 @@ from transferkit._algorithms.text.term_counts import TermCounts, count_terms, co
 from transferkit._algorithms.text.text_bytes import TextBytes, encode_documents, strip_accents
 from transferkit._algorithms.text.tokens import NGrams, Tokens, character_ngrams, find_words, pad, word_ngrams
 from transferkit._algorithms.text.vocabulary import Vocabulary, decode_terms, find_terms
-from transferkit._validation import (
-    HasMethods,
-    Interval,
-    StrOptions,
-    count_inner_frames,
-    skip_check_of_stop_words,
-    warn_for_unused_text_parameters,
-)
-from transferkit.encoders.text._user_functions import guard_functions
+from transferkit._validation import count_inner_frames
+from transferkit.encoders.text._parameters import DEFAULT_TOKEN_PATTERN, make_vectorizer
 from transferkit.exceptions import MissingExtraError
 
 __all__ = [
-    "DEFAULT_TOKEN_PATTERN",
-    "TEXT_PARAMETER_CONSTRAINTS",
     "Analyzer",
     "TextSample",
     "choose_unit",
     "find_analyzer",
     "index_given_vocabulary",
     "make_analyzer",
-    "make_vectorizer",
-    "warn_for_device",
-    "warn_for_parameters",
 ]
 
-# Of every encoder that counts terms.
-TEXT_PARAMETER_CONSTRAINTS = {
-    "strip_accents": [StrOptions({"ascii", "unicode"}), None, callable],
-    "lowercase": ["boolean"],
-    "preprocessor": [callable, None],
-    "tokenizer": [callable, None],
-    "analyzer": [StrOptions({"word", "char", "char_wb"}), callable],
-    "stop_words": [StrOptions({"english"}), list, None],
-    "token_pattern": [str, None],
-    "ngram_range": [tuple],
-    "max_df": [Interval(Real, 0, 1, closed="both"), Interval(Integral, 1, None, closed="left")],
-    "min_df": [Interval(Real, 0, 1, closed="both"), Interval(Integral, 1, None, closed="left")],
-    "max_features": [Interval(Integral, 1, None, closed="left"), None],
-    "vocabulary": ["array-like", dict, set, HasMethods("keys"), None],
-    "binary": ["boolean"],
-    "norm": [StrOptions({"l1", "l2"}), None],
-    "use_idf": ["boolean"],
-    "smooth_idf": ["boolean"],
-    "sublinear_tf": ["boolean"],
-    "stemmer": [str, callable, None],
-    "max_vocabulary": [Interval(Integral, 2, None, closed="left"), None],
-    "n_jobs": [Integral, None],
-}
-DEFAULT_TOKEN_PATTERN = r"(?u)\b\w\w+\b"
 # An analyzer is made from these.
 _ANALYZER_PARAMETERS = (
     "input",
@@ -281,16 +244,6 @@ def make_analyzer(encoder) -> Analyzer:
     )
 
 
-def make_vectorizer(encoder) -> CountVectorizer:
-    """Return scikit-learn's vectorizer with the encoder's parameters, whose results are checked."""
-    vectorizer = CountVectorizer()
-    names = vectorizer.get_params()
-    parameters = {name: value for name, value in encoder.get_params(deep=False).items() if name in names}
-    vectorizer.set_params(**guard_functions(parameters))
-    skip_check_of_stop_words(vectorizer)  # `warn_for_parameters` checks them, once
-    return vectorizer
-
-
 def choose_unit(encoder) -> str:
     """Return the unit of :class:`Analyzer` for an encoder's parameters."""
     if (
@@ -420,35 +373,3 @@ def index_given_vocabulary(vocabulary, analyzer: Analyzer) -> tuple[Vocabulary, 
     zeros = np.zeros(len(names), np.int64)
     terms = Vocabulary(hashes, checks, zeros, zeros, text, starts, lengths.astype(np.int32))
     return terms.select(order), columns[order].astype(np.int32)
-
-
-def warn_for_device(encoder) -> None:
-    """Warn that an encoder's `device` has no effect; None, its default until 0.1, is in models saved before."""
-    if encoder.device not in ("deprecated", None):
-        warnings.warn(
-            f"The 'device' parameter of {type(encoder).__name__} has no effect and will be removed: texts are counted "
-            f"on the CPU. Got device={encoder.device!r}. Leave it out, and set n_jobs to use more cores.",
-            FutureWarning,
-            stacklevel=count_inner_frames(),
-        )
-
-
-def warn_for_parameters(analyzer: Analyzer) -> None:
-    """Warn of parameters without effect, as scikit-learn does, and of stop words that the tokenizer changes."""
-    vectorizer = analyzer.vectorizer
-    warn_for_unused_text_parameters(vectorizer)
-    stop_words = vectorizer.get_stop_words() if vectorizer.analyzer == "word" else None
-    if not stop_words:
-        return
-    preprocess, tokenize = vectorizer.build_preprocessor(), vectorizer.build_tokenizer()
-    try:
-        made = {token for word in stop_words for token in tokenize(preprocess(word))}
-    except Exception:  # the user's functions may be made for whole texts
-        return
-    if missing := sorted(made - set(stop_words)):
-        warnings.warn(
-            "Some stop words stay in the texts: the preprocessor and tokenizer turn them into words that are not in "
-            f"'stop_words', such as {missing[:5]}. Add these, or give stop words as the tokenizer returns them.",
-            UserWarning,
-            stacklevel=count_inner_frames(),
-        )

@@ -1,12 +1,32 @@
-"""Warnings and errors for texts of which a text encoder finds too little: no term, or not the words they have."""
+"""Warnings and errors about texts of which a text encoder finds too little: no term, or not the words they have."""
 
+import re
+import unicodedata
 import warnings
 from collections.abc import Iterable
+from typing import Literal, NamedTuple
 
-from transferkit._algorithms.text.word_shapes import WordProblem, find_problem, split_words
 from transferkit._validation import count_inner_frames
-from transferkit.encoders.text._analyzer import DEFAULT_TOKEN_PATTERN, TextSample, make_vectorizer
+from transferkit.encoders.text._analyzer import TextSample
+from transferkit.encoders.text._parameters import DEFAULT_TOKEN_PATTERN, make_vectorizer
 
+__all__ = [
+    "WordProblem",
+    "count_texts",
+    "describe_empty_vocabulary",
+    "find_problem",
+    "warn_of_lost_words",
+    "warn_of_unknown_texts",
+]
+
+# Scripts that are written without spaces between words and, mostly, without combining marks: Han, Hiragana.
+_UNSPACED = re.compile("[\u3040-\u309f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_PHRASE_LENGTH = 3.0  # mean characters of a word of these scripts, above which it is a phrase; words have 1.5 to 2.5
+_UNSPACED_SHARE = 0.2  # of the characters of all words
+_MARKED_SHARE = 0.1  # of words; fewer are loan words and names
+_FEWEST_MARKED = 2
+_SINGLE_SHARE = 0.5  # of words; running text in European languages has up to 0.2, "a cow" has half
+_SINGLE_SHARE_UNSPACED = 0.25  # of words, where they are of an unspaced script; Chinese has 0.4
 _MOST_PREPARED = 100  # texts on which a function of the user's is called once more
 _SEVERAL = 3  # texts
 _SHOWN = 30  # characters of a text that a message quotes
@@ -27,6 +47,18 @@ _REMEDIES = {
 }
 _OR_CHARACTERS = ", or analyzer='char' or 'char_wb' with ngram_range=(1, 3) for pieces of words"
 _OR_SINGLE_CHARACTERS = ", or token_pattern=r'\\w' for one word per character"
+Problem = Literal["marks", "phrases", "letters"]
+
+
+class WordProblem(NamedTuple):
+    """What the pattern does not do to the words of some texts, and one of them.
+
+    "marks": words hold combining marks, at which the pattern cuts them; "phrases": no spaces separate words;
+    "letters": words have one letter, which the pattern leaves out.
+    """
+
+    kind: Problem
+    example: str
 
 
 def warn_of_lost_words(encoder, sample: TextSample) -> None:
@@ -127,3 +159,44 @@ def _explain(encoder, sample: TextSample | None) -> str:
 def _is_set(encoder, name: str) -> bool:
     default = {"analyzer": "word", "tokenizer": None, "token_pattern": DEFAULT_TOKEN_PATTERN}[name]
     return getattr(encoder, name, default) != default
+
+
+def find_problem(texts: Iterable[str]) -> WordProblem | None:
+    r"""Return what keeps ``\b\w\w+\b`` from finding the words of most of the texts, or None.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        A sample of the texts.
+
+    Returns
+    -------
+    problem : WordProblem or None
+        The first that holds of: a tenth of the words (and at least two) hold combining marks; a fifth of the
+        characters are in words of scripts without spaces whose mean length is that of phrases; more than half of the
+        words (a quarter where they are of such scripts) have one letter.
+    """
+    words, marks = split_words(texts)
+    if not words:
+        return None
+    marked = [word for word in words if not marks.isdisjoint(word)] if marks else []
+    if len(marked) >= max(_FEWEST_MARKED, _MARKED_SHARE * len(words)):
+        return WordProblem("marks", marked[0])
+    unspaced = [word for word in words if not word.isascii() and _UNSPACED.search(word)]
+    n_characters = sum(map(len, unspaced))
+    if n_characters >= _UNSPACED_SHARE * sum(map(len, words)) and n_characters >= _PHRASE_LENGTH * len(unspaced) > 0:
+        return WordProblem("phrases", max(unspaced, key=len))
+    single = [word for word in words if len(word) == 1]
+    single_unspaced = [word for word in single if _UNSPACED.match(word)]
+    if len(single_unspaced) >= max(1, _SINGLE_SHARE_UNSPACED * len(words)):
+        return WordProblem("letters", single_unspaced[0])
+    return WordProblem("letters", single[0]) if len(single) > _SINGLE_SHARE * len(words) else None
+
+
+def split_words(texts: Iterable[str]) -> tuple[list[str], frozenset[str]]:
+    """Return the words of the texts as their readers see them, combining marks included, and these marks."""
+    joined = "\n".join(texts)
+    if joined.isascii():
+        return re.findall(r"\w+", joined), frozenset()
+    marks = frozenset(c for c in set(joined) if not c.isascii() and unicodedata.category(c)[0] == "M")
+    return re.findall(rf"\w[\w{''.join(sorted(marks))}]*", joined), marks

@@ -20,15 +20,16 @@ from transferkit._validation import (
     check_can_merge,
     check_is_fitted,
     fit_context,
+    forget_shards,
     is_fitted,
     with_plain_outputs,
 )
 from transferkit._versioning import VersionedEstimator
-from transferkit.encoders._shard_record import forget_shards
 from transferkit.encoders.protocols import LinearForm, TermProjection
-from transferkit.encoders.text._analyzer import TEXT_PARAMETER_CONSTRAINTS, find_analyzer, warn_for_device
+from transferkit.encoders.text._analyzer import find_analyzer
 from transferkit.encoders.text._counting import check_documents, count_blocks
 from transferkit.encoders.text._lost_words import warn_of_lost_words, warn_of_unknown_texts
+from transferkit.encoders.text._parameters import TEXT_PARAMETER_CONSTRAINTS, warn_for_device
 from transferkit.encoders.text._passes import VocabularyPass
 from transferkit.encoders.text._tfidf import TfidfEncoder
 

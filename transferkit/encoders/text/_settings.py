@@ -1,9 +1,11 @@
 """How an encoder splits texts, for another one that is to split them alike."""
 
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from transferkit.encoders._pretrained import PretrainedEncoder
-from transferkit.encoders.text._tfidf import TfidfEncoder
+
+__all__ = ["find_text_settings"]
 
 _NORMALISATION = ("strip_accents", "lowercase", "preprocessor")
 
@@ -11,20 +13,22 @@ _NORMALISATION = ("strip_accents", "lowercase", "preprocessor")
 def find_text_settings(encoder):
     """Return the parameters by which an encoder normalises texts and splits them into words or characters.
 
+    Another encoder with these parameters splits texts alike.
+
     Parameters
     ----------
     encoder : transformer or None
-        A text encoder, or a PretrainedEncoder, Pipeline or FeatureUnion that holds one: the first counts.
+        A text encoder, or a PretrainedEncoder, Pipeline or FeatureUnion that holds one; the first one counts.
 
     Returns
     -------
     settings : dict
-        Parameters of :class:`TfidfEncoder`, without those that it would ignore; empty where there is no text encoder.
+        Parameters of :class:`TfidfEncoder`, without those that it would ignore; empty if there is no text encoder.
     """
     params = next(_list_text_params(encoder), None)
     if params is None:
         return {}
-    analyzer = params.get("analyzer", "word")
+    analyzer = params["analyzer"]
     if callable(analyzer):
         return {"analyzer": analyzer}
     settings = {name: params[name] for name in _NORMALISATION}
@@ -41,4 +45,4 @@ def _list_text_params(encoder):
         for _, part in encoder.steps if isinstance(encoder, Pipeline) else encoder.transformer_list:
             yield from _list_text_params(part)
     elif hasattr(encoder, "token_pattern") and hasattr(encoder, "get_params"):
-        yield {**TfidfEncoder().get_params(), **encoder.get_params(deep=False)}  # others may have fewer
+        yield {**CountVectorizer().get_params(), **encoder.get_params(deep=False)}  # others may have fewer

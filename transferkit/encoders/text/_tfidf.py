@@ -24,19 +24,12 @@ from transferkit._validation import (
     check_is_fitted,
     count_inner_frames,
     fit_context,
+    forget_shards,
     is_fitted,
 )
 from transferkit._versioning import VersionedEstimator
-from transferkit.encoders._shard_record import forget_shards
 from transferkit.encoders.protocols import LinearForm
-from transferkit.encoders.text._analyzer import (
-    TEXT_PARAMETER_CONSTRAINTS,
-    choose_unit,
-    find_analyzer,
-    index_given_vocabulary,
-    warn_for_device,
-    warn_for_parameters,
-)
+from transferkit.encoders.text._analyzer import choose_unit, find_analyzer, index_given_vocabulary
 from transferkit.encoders.text._counting import (
     check_documents,
     count_blocks,
@@ -54,6 +47,7 @@ from transferkit.encoders.text._lost_words import (
     warn_of_lost_words,
     warn_of_unknown_texts,
 )
+from transferkit.encoders.text._parameters import TEXT_PARAMETER_CONSTRAINTS, warn_for_device, warn_for_parameters
 from transferkit.encoders.text._passes import TermPass
 
 __all__ = ["TfidfEncoder"]
@@ -644,7 +638,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
                 f"Got {self.ngram_range!r} instead."
             )
         analyzer = find_analyzer(self, renew=True).with_sample()
-        warn_for_parameters(analyzer)
+        warn_for_parameters(analyzer.vectorizer)
         return analyzer
 
     def get_file_state(self):

@@ -6,9 +6,10 @@ from threading import RLock
 
 from transferkit._algorithms.words.pooling import rotation_onto
 from transferkit._validation import check_can_merge, check_is_fitted, fit_context, is_fitted
-from transferkit.encoders.text._analyzer import TextSample, make_analyzer, warn_for_parameters
+from transferkit.encoders.text._analyzer import TextSample, make_analyzer
 from transferkit.encoders.text._counting import check_documents
 from transferkit.encoders.text._lost_words import warn_of_lost_words
+from transferkit.encoders.text._parameters import warn_for_parameters
 from transferkit.encoders.words._counts import Bounds, WordCounts
 
 _settling = RLock()  # one for all encoders: a lock of their own could not be pickled
@@ -138,7 +139,7 @@ class WordStreamingMixin:
     def _count(self, counts, X, sample=None):
         words = self._make_words()
         analyzer = replace(make_analyzer(words), sample=sample)
-        warn_for_parameters(analyzer)
+        warn_for_parameters(analyzer.vectorizer)
         documents = check_documents(X, (str,))
         return counts.add(analyzer, documents, self.window, self._bounds(), self.n_jobs)
 

@@ -29,19 +29,20 @@ from transferkit._validation import (
     check_is_fitted,
     count_inner_frames,
     fit_context,
+    forget_shards,
     is_fitted,
     unchanged_on_error,
 )
 from transferkit._versioning import VersionedEstimator
-from transferkit.encoders._shard_record import forget_shards
 from transferkit.encoders.protocols import LinearForm, TermProjection
-from transferkit.encoders.text._analyzer import TEXT_PARAMETER_CONSTRAINTS, TextSample, make_analyzer
+from transferkit.encoders.text._analyzer import TextSample, make_analyzer
 from transferkit.encoders.text._counting import check_documents, count_given_terms
 from transferkit.encoders.text._lost_words import (
     describe_empty_vocabulary,
     warn_of_lost_words,
     warn_of_unknown_texts,
 )
+from transferkit.encoders.text._parameters import TEXT_PARAMETER_CONSTRAINTS
 from transferkit.encoders.text._tfidf import TfidfEncoder
 from transferkit.encoders.words._counts import WordCounts
 from transferkit.encoders.words._learning import METHODS, learn_vectors
