@@ -212,7 +212,7 @@ def test_one_text_and_many_are_the_same(tmp_path):
             lambda: AutoencoderEncoder((4,), n_components=2, image_shape=(2, 3), max_iter=2).fit(X),
             "convolutions of an AutoencoderEncoder",
         ),
-        (lambda: make_union(TfidfEncoder(), TfidfEncoder(lowercase=False)).fit(TEXTS), "split texts in the same way"),
+        (lambda: make_union(TfidfEncoder(), TfidfEncoder(lowercase=False)).fit(TEXTS), "with the same tokenisation"),
     ],
 )
 def test_what_has_no_exact_counterpart_is_refused_by_name(make_model, message, tmp_path):
@@ -243,7 +243,7 @@ def split_lazily(text):
 @pytest.mark.parametrize("head", [None, LogisticHead()])
 def test_empty_terms_which_would_count_the_padding_are_refused(parameters, head, tmp_path):
     model = make_pipeline(TfidfEncoder(**parameters), head or "passthrough").fit([*TEXTS, "rows!"], [*LABELS, "other"])
-    with pytest.raises(ExportError, match=r"fills rows of tokens with empty strings, and the term '.*' of the vocab"):
+    with pytest.raises(ExportError, match=r"pads rows of tokens with empty strings, and the term '.*' of the vocab"):
         to_onnx(model, tmp_path / "model.onnx")
     assert os.listdir(tmp_path) == []
 

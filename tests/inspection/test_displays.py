@@ -36,7 +36,7 @@ def test_curve_shows_transfer_and_scratch_on_the_same_draws():
     assert display.scores["transfer"].shape == (2, 3)
     for name, line in display.lines_.items():
         np.testing.assert_allclose(line.get_ydata(), display.scores[name].mean(axis=1))
-    assert display.ax_.get_xlabel() == "labels a class"
+    assert display.ax_.get_xlabel() == "labels per class"
     assert display.ax_.get_ylabel() == "accuracy"
     again = TransferCurveDisplay.from_estimator(model, TEXTS, LABELS, n_labels=(5,), n_draws=3, baseline=model)
     np.testing.assert_array_equal(again.scores["transfer"], again.scores["scratch"])

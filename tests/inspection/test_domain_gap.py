@@ -118,7 +118,7 @@ def test_picture_shows_the_features_that_differ_most():
     ("arguments", "message"),
     [
         ({"X_target": ROWS[:, :3]}, "Got 4 and 3 of them"),
-        ({"X_target": ROWS[:2]}, "needs cv=5 rows of each domain"),
+        ({"X_target": ROWS[:2]}, "needs at least cv=5 rows per domain"),
         ({"C": 0}, "'C' parameter of domain_gap"),
         ({"cv": 1}, "'cv' parameter of domain_gap"),
         ({"level": 1.0}, "'level' parameter of domain_gap"),

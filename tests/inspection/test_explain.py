@@ -206,9 +206,9 @@ def test_wrong_input_is_named():
         explain(model, TEXT)
     with pytest.raises(TypeError, match=r"must be one str\. Got list"):
         explain(model.fit(TEXTS, LABELS), [TEXT])
-    with pytest.raises(TypeError, match="no text encoder with a head"):
+    with pytest.raises(TypeError, match="not a text encoder with a head"):
         explain(LogisticHead().fit(np.eye(4), [0, 1, 0, 1]), TEXT)
-    with pytest.raises(TypeError, match="no text encoder with a head"):
+    with pytest.raises(TypeError, match="not a text encoder with a head"):
         top_terms(TfidfEncoder().fit(TEXTS))
 
 

@@ -139,7 +139,7 @@ def test_features_that_are_not_finite_are_named(numbers):
     X, y = numbers
     broken = FunctionTransformer(lambda rows: rows * np.inf).fit(X)
     with (
-        pytest.raises(ValueError, match=r"'broken' .* that are not finite"),
+        pytest.raises(ValueError, match=r"'broken' .* features are not finite"),
         np.errstate(all="ignore"),
     ):
         rank_encoders({"broken": broken}, X, y)

@@ -1,4 +1,4 @@
-"""Models as ONNX graphs."""
+"""Conversion of models to ONNX graphs."""
 
 import os
 from collections.abc import Callable
@@ -12,20 +12,21 @@ from transferkit._algorithms.networks.compression import dequantise
 from transferkit._validation import check_is_fitted
 from transferkit.exceptions import ExportError, MissingExtraError
 from transferkit.export._onnx_steps import NATIVE, Graph, append_step, make_tokeniser
-from transferkit.export._sameness import agree
-from transferkit.export._sklearn import convert, list_steps
+from transferkit.export._sklearn import convert, list_steps, outputs_agree
 from transferkit.persistence import make_probe, write_atomically
 
+__all__ = ["to_onnx"]
+
 _OPSET = 17
-_IR_VERSION = 9  # what runtimes of the last years read
+_IR_VERSION = 9  # supported by onnxruntime since 2023
 
 
 def to_onnx(model: BaseEstimator, path: str | os.PathLike[str]) -> Callable[[Any], dict[str, np.ndarray]]:
     """Write a fitted model as an ONNX graph, for other languages and runtimes.
 
-    ONNX has no operators that split text as Python's regular expressions do. So the graph of a text model takes tokens,
-    and the application splits texts itself, exactly as the encoder does: lower case, then the words of its
-    `token_pattern`, less its stop words. N-grams are counted in the graph.
+    ONNX has no operators for Python's regular expressions. The graph of a text model therefore takes tokens, and the
+    application splits texts as the encoder does: lower case, then matches of its `token_pattern`, without its stop
+    words. N-grams are counted in the graph.
 
     Parameters
     ----------
@@ -35,35 +36,35 @@ def to_onnx(model: BaseEstimator, path: str | os.PathLike[str]) -> Callable[[Any
         encoders with the word analyzer that are linear up to the length of rows (TfidfEncoder, LSAEncoder,
         WordVectorEncoder with mean, tfidf or sif pooling).
     path : str or path
-        Name of the file, by convention ending in ``.onnx``. A file of that name is replaced as a whole, as by `save`.
+        Name of the file, by convention ending in ``.onnx``. An existing file is replaced atomically, as by `save`.
 
     Returns
     -------
     make_inputs : callable
-        From what `model` takes to the inputs of the graph: ``session.run(None, make_inputs(texts))``. Inputs are
-        "X", numbers of shape (n_rows, n_features), or "tokens", strings of shape (n_texts, n_tokens), shorter rows
-        filled with "", which therefore cannot be a term. Outputs are "probabilities" (where the model has them),
+        Function from the input of `model` to the inputs of the graph: ``session.run(None, make_inputs(texts))``. Inputs
+        are "X", numbers of shape (n_rows, n_features), or "tokens", strings of shape (n_texts, n_tokens), with shorter
+        rows padded by "", which therefore cannot be a term. Outputs are "probabilities" (if the model has them),
         "scores" and "labels" of a classifier, "predictions" of a regressor, "features" of a transformer. Numbers are
-        float32 where the model's weights are.
+        float32 if the weights of the model are.
 
     Raises
     ------
     ExportError
-        If a part has no exact counterpart; it is named. Nothing is approximated, and nothing is written.
+        If a part has no exact counterpart; the part is named, and no file is written. Nothing is approximated.
     MissingExtraError
         If onnx and onnxruntime are not installed.
 
     See Also
     --------
-    to_sklearn : A model of scikit-learn's classes alone.
+    to_sklearn : A model of scikit-learn's own classes.
 
     Notes
     -----
-    The written graph is run in onnxruntime on rows made from the model itself, and must agree to 1e-5.
+    Before it is written, the graph is run in onnxruntime on rows generated from the model, and must agree to 1e-5.
 
-    Counts of terms are dense in the graph, because ONNX's TfIdfVectorizer gives nothing else: each text takes four
-    bytes for each term of the vocabulary (and eight more where the model's weights are float64). With a large
-    vocabulary give the graph few texts at a time.
+    Counts of terms are dense in the graph, because ONNX's TfIdfVectorizer has no sparse output: each text takes four
+    bytes per term of the vocabulary (eight more if the weights are float64). With a large vocabulary, run the graph on
+    few texts at a time.
 
     Examples
     --------
@@ -107,7 +108,7 @@ def to_onnx(model: BaseEstimator, path: str | os.PathLike[str]) -> Callable[[Any
 
 
 def _convert(model):
-    """Return the model in the classes that have nodes: scikit-learn's, networks and k-means."""
+    """Return the model in classes that have ONNX nodes: scikit-learn's, networks and k-means."""
     if not isinstance(model, BaseEstimator):
         raise ExportError(f"to_onnx takes estimators. Got {type(model).__name__} instead.")
     check_is_fitted(model)
@@ -124,7 +125,7 @@ def _import_onnx():
 
 
 def _dtype_of(step):
-    """Return the type of the numbers of a step, or of those in a list of steps."""
+    """Return the dtype of the weights of a step."""
     for name in ("coef_", "coefs_", "components_", "scale_", "_tfidf"):
         value = getattr(getattr(step, name, None), "idf_", getattr(step, name, None))
         value = dequantise(value[0]) if name == "coefs_" and value is not None else value
@@ -148,5 +149,7 @@ def _check_agreement(model, onnxruntime, content, make_inputs):
     known = [output.name for output in session.get_outputs()]
     wanted = name.get(probe["method"], "predictions" if "predictions" in known else "labels")
     [output] = session.run([wanted], make_inputs(probe["X"]))
-    if not agree(output, probe["output"], rtol=1e-5, atol=1e-5):
-        raise ExportError(f"The ONNX graph of the {type(model).__name__} would not agree with it, so there is none.")
+    if not outputs_agree(output, probe["output"], rtol=1e-5, atol=1e-5):
+        raise ExportError(
+            f"The ONNX graph of the {type(model).__name__} would not agree with it, so it is not written."
+        )

@@ -6,6 +6,8 @@ from transferkit._algorithms.networks.layers import LEAK
 from transferkit.exceptions import ExportError
 from transferkit.export._sklearn_networks import dense_weights
 
+__all__ = ["append_autoencoder", "append_clusters", "append_layers", "append_network_scores"]
+
 
 def append_layers(graph, coefs, intercepts, activation, value, output=None):
     """Append the layers of a network, without any link function."""
@@ -18,7 +20,7 @@ def append_layers(graph, coefs, intercepts, activation, value, output=None):
 
 
 def append_autoencoder(graph, encoder, value):
-    """Append the layers up to the code."""
+    """Append the layers of the encoder, up to the code."""
     if encoder.image_shape is not None:
         raise ExportError("to_onnx does not write the convolutions of an AutoencoderEncoder with image_shape.")
     return append_layers(graph, encoder.coefs_, encoder.intercepts_, encoder.activation, value)
@@ -33,12 +35,14 @@ def append_network_scores(graph, head, value, output):
 
 
 def append_clusters(graph, encoder, value):
-    """Append what a KMeansEncoder makes of rows."""
+    """Append the activations of a KMeansEncoder."""
     if encoder.patches is not None:
         raise ExportError("to_onnx has no exact counterpart of a KMeansEncoder with patches.")
     if encoder.whitening_matrix_ is not None:
         value = graph.add("MatMul", graph.add("Sub", value, encoder.whitening_mean_), encoder.whitening_matrix_)
-    middle = encoder.cluster_centers_.mean(axis=0, dtype=np.float64)  # lengths far from zero leave nothing of distances
+    middle = encoder.cluster_centers_.mean(
+        axis=0, dtype=np.float64
+    )  # without it, distances far from zero lose their digits
     centres, value = encoder.cluster_centers_ - middle, graph.add("Sub", value, middle)
     squares = graph.add("ReduceSumSquare", value, axes=[1], keepdims=1)
     products = graph.add("Mul", graph.add("MatMul", value, np.ascontiguousarray(centres.T)), np.float64(-2))

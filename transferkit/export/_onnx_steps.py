@@ -1,4 +1,4 @@
-"""One scikit-learn step after another as nodes of an ONNX graph."""
+"""Nodes of an ONNX graph for each kind of step."""
 
 import numpy as np
 from sklearn.base import clone
@@ -24,19 +24,21 @@ from transferkit.export._onnx_networks import append_autoencoder, append_cluster
 from transferkit.export._sklearn import list_steps
 from transferkit.heads import MLPHeadClassifier, MLPHeadRegressor
 
+__all__ = ["NATIVE", "Graph", "append_step", "make_tokeniser"]
+
 _SPLITTING = (
     "input", "encoding", "strip_accents", "lowercase", "preprocessor", "tokenizer", "stop_words", "token_pattern"
 )  # fmt: skip
-_PADDING = ""  # fills rows of tokens, so no term may be that
+_PADDING = ""  # pads rows of tokens, so it cannot be a term
 
 
 class Graph:
-    """Nodes and constants of a graph, as they are added.
+    """Nodes and constants of a graph under construction.
 
     Parameters
     ----------
     dtype : dtype
-        Type of the numbers.
+        Dtype of the numbers.
     """
 
     def __init__(self, dtype):
@@ -54,7 +56,7 @@ class Graph:
         return output
 
     def constant(self, array):
-        """Add a constant and return its name; numbers get the type of the graph."""
+        """Add a constant and return its name; floats are converted to the dtype of the graph."""
         from onnx import TensorProto, helper, numpy_helper
 
         array, name = np.asarray(array), f"c{len(self.initializers)}"
@@ -69,13 +71,13 @@ class Graph:
         return name
 
     def cast(self, value, dtype, output=None):
-        """Append a change of type."""
+        """Append a conversion to another dtype."""
         from onnx import helper
 
         return self.add("Cast", value, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), output=output)
 
     def finish(self, value):
-        """Return descriptions of the outputs; without a head the last value is the output "features"."""
+        """Return descriptions of the outputs; without a head, the last value becomes the output "features"."""
         from onnx import TensorProto, helper
 
         if not self.outputs:
@@ -97,13 +99,13 @@ def append_step(graph, step, value):
 
 
 def make_tokeniser(first):
-    """Return the function from texts to tokens that all text encoders of a model share; None where there is none."""
+    """Return the function from texts to tokens shared by all text encoders of a model; None if it has none."""
     vectorizers = list(_vectorizers(first))
     if not vectorizers:
         return None
     if any([getattr(v, name) for name in _SPLITTING] != [getattr(vectorizers[0], name) for name in _SPLITTING]
            for v in vectorizers):  # fmt: skip
-        raise ExportError("to_onnx needs text encoders that split texts in the same way.")
+        raise ExportError("to_onnx needs text encoders with the same tokenisation.")
     words = clone(vectorizers[0]).set_params(ngram_range=(1, 1), vocabulary=None)
     analyze = words.build_analyzer()
 
@@ -131,7 +133,7 @@ def _append_tfidf(graph, vectorizer, tokens):
     if vectorizer.analyzer != "word":
         raise ExportError(f"to_onnx needs analyzer='word'. Got analyzer={vectorizer.analyzer!r}.")
     if highest > 1 and (vectorizer.token_pattern != DEFAULT_TOKEN_PATTERN or vectorizer.tokenizer is not None):
-        raise ExportError("to_onnx counts n-grams of words that hold no spaces: it needs the default token_pattern.")
+        raise ExportError("to_onnx can only count n-grams of words without spaces: it needs the default token_pattern.")
     _check_terms(vectorizer.vocabulary_, highest)
     terms = sorted(vectorizer.vocabulary_.items(), key=lambda item: (item[0].count(" "), item[1]))
     sizes = np.array([term.count(" ") if highest > 1 else 0 for term, _ in terms])
@@ -157,7 +159,7 @@ def _append_tfidf(graph, vectorizer, tokens):
         value = graph.add("Min", value, np.float64(1))
     if weights is None:
         return value
-    if weights.sublinear_tf:  # 1 + log(count), and zero stays zero
+    if weights.sublinear_tf:  # 1 + log(count); zero stays zero
         more = graph.add("Add", graph.add("Log", graph.add("Max", value, np.float64(1))), np.float64(1))
         value = graph.add("Mul", more, graph.add("Min", value, np.float64(1)))
     if weights.use_idf:
@@ -166,14 +168,14 @@ def _append_tfidf(graph, vectorizer, tokens):
 
 
 def _check_terms(terms, highest):
-    """Refuse terms that the graph would find elsewhere: in the padding of rows, or in parts of other n-grams."""
+    """Raise ExportError for terms that the graph would also find in padding, or as parts of other n-grams."""
     for term in terms:
         words = term.split(" ") if highest > 1 else [term]
         if _PADDING in words:
             raise ExportError(
-                f"to_onnx fills rows of tokens with empty strings, and the term {term!r} of the vocabulary "
-                f"{'is one' if term == _PADDING else 'holds one'}. Fit with a tokenizer, token_pattern or vocabulary "
-                "that gives no empty strings."
+                f"to_onnx pads rows of tokens with empty strings, and the term {term!r} of the vocabulary "
+                f"{'is' if term == _PADDING else 'contains'} one. Fit with a tokenizer, token_pattern or vocabulary "
+                "without empty strings."
             )
         if len(words) > highest > 1:
             raise ExportError(f"to_onnx counts n-grams of up to {highest} words, and the term {term!r} is longer.")
@@ -238,7 +240,7 @@ def _append_union(graph, union, value):
 def _append_classifier(graph, head, value):
     coef, intercept = np.atleast_2d(head.coef_), np.atleast_1d(head.intercept_)
     scores = _append_scores(graph, coef, intercept, value)
-    return _append_answers(graph, head.classes_, scores, len(coef) == 1, isinstance(head, LogisticRegression))
+    return _append_labels(graph, head.classes_, scores, len(coef) == 1, isinstance(head, LogisticRegression))
 
 
 def _append_network_classifier(graph, head, value):
@@ -246,10 +248,10 @@ def _append_network_classifier(graph, head, value):
     has_probabilities = hasattr(head, "predict_proba")
     if head.multilabel_:
         return _append_indicators(graph, scores, len(head.classes_), has_probabilities)
-    return _append_answers(graph, head.classes_, scores, head.coefs_[-1].shape[1] == 1, has_probabilities)
+    return _append_labels(graph, head.classes_, scores, head.coefs_[-1].shape[1] == 1, has_probabilities)
 
 
-def _append_answers(graph, classes, scores, is_binary, has_probabilities):
+def _append_labels(graph, classes, scores, is_binary, has_probabilities):
     if has_probabilities:
         if is_binary:
             both = [graph.add("Sigmoid", graph.add("Neg", scores)), graph.add("Sigmoid", scores)]
@@ -300,7 +302,7 @@ def _append_regressor(graph, head, value):
     return "predictions"
 
 
-# What becomes nodes as it is, and not through scikit-learn's counterpart.
+# Estimators converted to nodes directly, not through a counterpart in scikit-learn.
 NATIVE = (KMeansEncoder, AutoencoderEncoder, MLPHeadClassifier, MLPHeadRegressor)
 
 _STEPS = [

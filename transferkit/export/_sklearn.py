@@ -1,4 +1,4 @@
-"""Models as plain scikit-learn objects."""
+"""Conversion of models to scikit-learn's own classes."""
 
 import copy
 
@@ -14,41 +14,42 @@ from sklearn.preprocessing import LabelBinarizer, Normalizer
 from transferkit._validation import check_is_fitted, is_fitted
 from transferkit.encoders import KMeansEncoder, LSAEncoder, PretrainedEncoder, TfidfEncoder, WordVectorEncoder
 from transferkit.exceptions import ExportError, NotLinearError
-from transferkit.export._sameness import check_same
 from transferkit.export._sklearn_networks import convert_clusters, convert_network
 from transferkit.heads import LogisticHead, LogisticHeadCV, MLPHeadClassifier, MLPHeadRegressor, RidgeHead
+from transferkit.persistence import make_probe
+
+__all__ = ["check_same", "convert", "list_steps", "outputs_agree", "to_sklearn"]
 
 
 def to_sklearn(model: BaseEstimator) -> BaseEstimator:
-    """Return an equal model that is made of scikit-learn's own classes alone.
+    """Return an equivalent model that consists of scikit-learn's own classes only.
 
-    Its joblib or pickle file loads where scikit-learn is installed and transferkit is not. It predicts the same, and is
-    slower.
+    Its joblib or pickle file can be loaded without transferkit. Its predictions are the same, but slower.
 
     Parameters
     ----------
     model : fitted estimator
-        An encoder, a head, a :class:`TransferClassifier`, or anything of scikit-learn with these inside: Pipeline,
-        FeatureUnion, ColumnTransformer, a search (of which the best estimator is taken).
+        An encoder, a head, a :class:`TransferClassifier`, or an estimator of scikit-learn that contains these:
+        Pipeline, FeatureUnion, ColumnTransformer, or a search, whose best estimator is converted.
 
     Returns
     -------
     exported : estimator
         Encoders become TfidfVectorizer, TruncatedSVD and Normalizer, heads LogisticRegression (OneVsRestClassifier
         after a multilabel fit), Ridge, MLPClassifier and MLPRegressor, a KMeansEncoder with ``activation="distance"``
-        KMeans, a TransferClassifier a Pipeline. Where only a projection stands between terms
-        and head (a WordVectorEncoder with ``norm=None``), the weights are folded to one a term. What was
-        scikit-learn's is shared with `model`, not copied.
+        KMeans, a TransferClassifier a Pipeline. If only a projection stands between terms and head (a WordVectorEncoder
+        with ``norm=None``), it is folded into one weight per term. Estimators of scikit-learn are shared with `model`,
+        not copied.
 
     Raises
     ------
     ExportError
-        If a part cannot be expressed exactly: a stemmer, ``pooling="max"``, other classes of transferkit. It is named.
+        If a part has no exact counterpart, such as a stemmer or ``pooling="max"``; the part is named.
 
     See Also
     --------
     to_onnx : A graph for other languages and runtimes.
-    save : A file for places where transferkit is installed: smaller, faster, without code.
+    save : A model file, smaller, faster and without executable code, for use with transferkit.
 
     Examples
     --------
@@ -71,9 +72,9 @@ def to_sklearn(model: BaseEstimator) -> BaseEstimator:
 
 
 def convert(value, kept=()):
-    """Return a value with every estimator of transferkit in it replaced, but for the classes that are `kept`.
+    """Return a value with every estimator of transferkit in it converted, except for the classes in `kept`.
 
-    The same object where there is none.
+    The value itself is returned if it contains none.
     """
     if isinstance(value, kept):
         return value
@@ -85,7 +86,7 @@ def convert(value, kept=()):
     if type(value).__module__.startswith("transferkit."):
         if hasattr(value, "encoder_") and hasattr(value, "head_"):
             return _join(convert(value.encoder_, kept), convert(value.head_, kept))
-        raise ExportError(f"to_sklearn does not know scikit-learn's counterpart of a fitted {type(value).__name__}.")
+        raise ExportError(f"to_sklearn knows no counterpart of a fitted {type(value).__name__} in scikit-learn.")
     if isinstance(value, (list, tuple)):
         items = [convert(item, kept) for item in value]
         return value if all(a is b for a, b in zip(items, value, strict=True)) else type(value)(items)
@@ -121,8 +122,7 @@ def _convert_projection(encoder):
     """Return TfidfVectorizer, TruncatedSVD and, for rows of unit length, Normalizer."""
     if getattr(encoder, "subword", False):
         raise ExportError(
-            "WordVectorEncoder with subword=True gives vectors to words outside its vocabulary: TfidfVectorizer does "
-            "not."
+            "WordVectorEncoder with subword=True gives vectors to words outside its vocabulary, unlike TfidfVectorizer."
         )
     try:
         form = encoder.as_linear()
@@ -141,7 +141,9 @@ def _convert_projection(encoder):
 def _project(matrix):
     """Return a TruncatedSVD that multiplies by a matrix of shape (n_terms, n_components)."""
     svd = TruncatedSVD(matrix.shape[1])
-    svd.components_ = matrix.T  # a view: the product needs it this way round, and would otherwise copy it each time
+    svd.components_ = (
+        matrix.T
+    )  # a view in the memory order that the product needs; otherwise each product would copy it
     svd.n_features_in_ = len(matrix)
     return svd
 
@@ -204,14 +206,14 @@ _CONVERTERS = {
 
 
 def _join(encoder, head):
-    """Return a Pipeline of an encoder and a head, folded to one weight a term where that is smaller."""
+    """Return a Pipeline of an encoder and a head, folded into one weight per term if that is smaller."""
     steps = [*list_steps(encoder), *list_steps(head)]
     while len(steps) > 2 and isinstance(steps[-2], TruncatedSVD) and isinstance(steps[-1], (LogisticRegression, Ridge)):
         svd, head = steps[-2:]
         if len(np.atleast_2d(head.coef_)) > len(svd.components_):
             break
         head = copy.copy(head)
-        # contiguous the other way round, as everywhere, so that a sparse product copies nothing
+        # its transpose is C-contiguous, so that sparse products need no copy
         head.coef_ = np.ascontiguousarray(svd.components_.T @ head.coef_.T).T
         head.n_features_in_ = svd.n_features_in_
         steps[-2:] = [head]
@@ -223,3 +225,34 @@ def list_steps(estimator):
     if not isinstance(estimator, Pipeline):
         return [estimator]
     return [inner for _, step in estimator.steps if step not in (None, "passthrough") for inner in list_steps(step)]
+
+
+def check_same(model, exported):
+    """Raise ExportError unless the exported model and the model agree on the rows of its probe."""
+    probe = make_probe(model)
+    if probe is None or not hasattr(exported, probe["method"]):
+        return
+    expected = getattr(model, probe["method"])(probe["X"])
+    try:
+        output = getattr(exported, probe["method"])(probe["X"])
+    except (AttributeError, TypeError) as error:
+        raise ExportError(
+            f"The exported {type(model).__name__} cannot be used: {error}. A custom tokenizer must return a list of "
+            "str, because scikit-learn accepts nothing else with n-grams."
+        ) from error
+    is_numbers = expected.dtype.kind == "f" and 0 not in expected.shape
+    largest = np.abs(expected).max() if is_numbers else 0
+    if not outputs_agree(output, expected, rtol=1e-4, atol=1e-5 * max(1, largest)):
+        raise ExportError(
+            f"The exported {type(model).__name__} would not give the same results, so it is not returned."
+        )
+
+
+def outputs_agree(output, expected, *, rtol, atol):
+    """Return whether dense or sparse outputs are equal; floats may differ by a tolerance."""
+    output, expected = (
+        value.toarray() if hasattr(value, "toarray") else np.asarray(value) for value in (output, expected)
+    )
+    if expected.dtype.kind != "f":
+        return np.array_equal(output, expected)
+    return np.allclose(output.reshape(expected.shape), expected, rtol=rtol, atol=atol)

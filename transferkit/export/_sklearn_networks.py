@@ -1,4 +1,4 @@
-"""scikit-learn's counterparts of network heads and k-means encoders."""
+"""Conversion of network heads and k-means encoders to scikit-learn's classes."""
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -11,6 +11,8 @@ from transferkit._algorithms.networks.compression import dequantise_layers
 from transferkit._validation import check_is_fitted
 from transferkit.exceptions import ExportError
 from transferkit.heads import MLPHeadClassifier
+
+__all__ = ["convert_clusters", "convert_network", "dense_weights"]
 
 _ACTIVATIONS = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic", "identity": "identity"}
 
@@ -45,19 +47,19 @@ def convert_network(head):
 
 
 def dense_weights(head):
-    """Return the weights of a network's layers as dense arrays, neither pruned nor narrow."""
+    """Return the weights of all layers as dense arrays in full precision, also of pruned or quantised heads."""
     return dequantise_layers(head.coefs_, getattr(head, "scales_", None))
 
 
 def convert_clusters(encoder):
-    """Return the KMeans whose distances are those of the encoder, after a PCA that whitens if there is one."""
+    """Return a KMeans with the distances of the encoder, after a whitening PCA if the encoder whitens."""
     check_is_fitted(encoder)
     if encoder.patches is not None:
         raise ExportError("KMeansEncoder with patches has no counterpart in scikit-learn.")
     if encoder.activation != "distance":
         raise ExportError(
-            f"KMeansEncoder with activation={encoder.activation!r} has no counterpart: scikit-learn's KMeans gives "
-            "distances."
+            f"KMeansEncoder with activation={encoder.activation!r} has no counterpart: scikit-learn's KMeans "
+            "returns distances."
         )
     kmeans = KMeans(len(encoder.cluster_centers_), n_init=encoder.n_init, max_iter=encoder.max_iter, tol=encoder.tol)
     kmeans.cluster_centers_, kmeans.n_features_in_ = encoder.cluster_centers_, encoder.n_features_in_

@@ -1,4 +1,16 @@
-"""Why a prediction, and how much transfer helped."""
+"""Explanations of predictions, gaps between domains, and plots of encoders and of transfer.
+
+- `explain` and `top_terms` decompose the decision value of a model that is linear in the terms of a text, exactly. The
+  result is an `Explanation`, shown in notebooks as coloured text. Modules: `_explain`, `_explanation`; `_term_parts`
+  writes the features of a text as a sum over its terms, `_term_spans` locates the terms in the text.
+- `domain_gap` is a classifier two-sample test for a shift between two domains, with the drift of each feature;
+  `DomainGap` is its result, `DomainGapDisplay` its plot.
+- `TransferCurveDisplay` plots scores over the number of labels per class, with and without transfer.
+- `EmbeddingMapDisplay` plots encoded rows in two dimensions.
+
+The displays follow scikit-learn's: a class method ``from_...`` computes and plots, `plot` plots again, and matplotlib
+is imported when it is needed.
+"""
 
 from transferkit.inspection._domain_gap import DomainGap, DomainGapDisplay, domain_gap
 from transferkit.inspection._embedding_map import EmbeddingMapDisplay

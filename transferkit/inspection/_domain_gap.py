@@ -1,4 +1,4 @@
-"""Whether there is a shift between two domains, and where."""
+"""Test for a shift between two domains, and the features that differ."""
 
 import os
 from dataclasses import dataclass
@@ -18,22 +18,24 @@ from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.heads import LogisticHead
 from transferkit.transfer._estimator import is_frozen
 
+__all__ = ["DomainGap", "DomainGapDisplay", "domain_gap"]
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DomainGap:
-    """How well rows of two domains can be told apart, and how each feature differs.
+    """Result of a test for a shift between two domains.
 
     Parameters
     ----------
     auc : float
-        Area under the ROC curve of a classifier of the domains on rows that it was not trained on: 0.5 where they
-        cannot be told apart, 1 where they never overlap.
+        Area under the ROC curve of a classifier of the domains on held-out rows: 0.5 if it cannot distinguish them, 1
+        if it separates them completely.
     interval : tuple of float
         Confidence interval of `auc`.
     level : float
         Confidence level of the interval.
     drift : ndarray of shape (n_features,)
-        Difference of each feature's means, target less source, in standard deviations.
+        Difference of the means of each feature, target minus source, in standard deviations.
     feature_names : ndarray of str objects, shape (n_features,)
         Names of the features.
     """
@@ -46,7 +48,7 @@ class DomainGap:
 
     @property
     def is_shifted(self) -> bool:
-        """Whether the interval lies above 0.5: the domains can be told apart."""
+        """Whether the interval lies above 0.5, so that the domains differ significantly."""
         return self.interval[0] > 0.5
 
     def top(self, n: int = 10) -> list[tuple[str, float]]:
@@ -55,31 +57,31 @@ class DomainGap:
         Parameters
         ----------
         n : int, default=10
-            How many.
+            Number of features.
 
         Returns
         -------
         features : list of tuple (name, drift)
-            Largest difference first, of either sign.
+            Sorted by absolute value, largest first.
         """
         check_count("n", n, "top")
         order = np.argsort(-np.abs(self.drift), kind="stable")[:n]
         return [(str(self.feature_names[i]), float(self.drift[i])) for i in order]
 
     def plot(self, *, n: int = 20, ax=None) -> "DomainGapDisplay":
-        """Draw the features that differ most.
+        """Plot the features that differ most.
 
         Parameters
         ----------
         n : int, default=20
-            How many.
+            Number of features.
         ax : matplotlib Axes, default=None
-            Where to draw; None for a new figure.
+            Axes to draw on; None for a new figure.
 
         Returns
         -------
         display : DomainGapDisplay
-            The picture.
+            The plot.
         """
         return DomainGapDisplay(self).plot(ax, n=n)
 
@@ -90,21 +92,21 @@ class DomainGap:
 
 
 class DomainGapDisplay:
-    """A picture of a domain gap: the features that differ most, and how well the domains can be told apart.
+    """Plot of a domain gap: the features that differ most, and the AUC of a domain classifier.
 
     Parameters
     ----------
     gap : DomainGap
-        What :func:`domain_gap` returns.
+        Result of :func:`domain_gap`.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Axes of the picture.
+        Axes of the plot.
     figure_ : matplotlib Figure
-        Figure of the picture.
+        Figure of the plot.
     bars_ : matplotlib BarContainer
-        A bar for each feature.
+        One bar per feature.
 
     Examples
     --------
@@ -112,7 +114,7 @@ class DomainGapDisplay:
     >>> from transferkit import DomainGapDisplay, domain_gap
     >>> rows = np.random.default_rng(0).normal(size=(100, 2))
     >>> DomainGapDisplay(domain_gap(rows[:50], rows[50:] + [3, 0])).plot().ax_.get_xlabel()  # doctest: +SKIP
-    'standardised difference, target less source'
+    'standardised difference, target minus source'
     """
 
     def __init__(self, gap):
@@ -120,7 +122,7 @@ class DomainGapDisplay:
 
     @classmethod
     def from_domains(cls, X_source, X_target, *, n=20, ax=None, **parameters):
-        """Measure the gap between two domains, and draw it.
+        """Measure the gap between two domains, and plot it.
 
         Parameters
         ----------
@@ -129,29 +131,29 @@ class DomainGapDisplay:
         X_target : iterable of str, array-like or sparse matrix of shape (n_target, n_features)
             Rows of the target.
         n : int, default=20
-            Number of features to draw, at least 1.
+            Number of features to plot, at least 1.
         ax : matplotlib Axes, default=None
-            Where to draw; None for a new figure.
+            Axes to draw on; None for a new figure.
         **parameters : dict
-            Those of :func:`domain_gap`.
+            Parameters of :func:`domain_gap`.
 
         Returns
         -------
         display : DomainGapDisplay
-            The picture.
+            The plot.
         """
         import_pyplot("DomainGapDisplay")
         return cls(domain_gap(X_source, X_target, **parameters)).plot(ax, n=n)
 
     def plot(self, ax=None, *, n=20):
-        """Draw the features that differ most.
+        """Plot the features that differ most.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None for a new figure.
+            Axes to draw on; None for a new figure.
         n : int, default=20
-            How many.
+            Number of features.
 
         Returns
         -------
@@ -164,7 +166,7 @@ class DomainGapDisplay:
         names, drift = zip(*reversed(self.gap.top(n)), strict=True)
         finite = [abs(value) for value in drift if np.isfinite(value)]
         largest = max(finite, default=1.0) or 1.0
-        lengths = np.clip(drift, -1.2 * largest, 1.2 * largest)  # a constant that differs differs without bound
+        lengths = np.clip(drift, -1.2 * largest, 1.2 * largest)  # the drift of differing constants is infinite
         colours = ["#0072b2" if value > 0 else "#d55e00" for value in drift]
         self.ax_, self.figure_ = ax, ax.figure
         self.bars_ = ax.barh(range(len(names)), lengths, color=colours)
@@ -172,8 +174,8 @@ class DomainGapDisplay:
         ax.axvline(0, color="0.3", linewidth=0.8)
         low, high = self.gap.interval
         ax.set(
-            xlabel="standardised difference, target less source",
-            title=f"domains told apart with AUC {self.gap.auc:.3f} ({low:.3f} to {high:.3f})",
+            xlabel="standardised difference, target minus source",
+            title=f"AUC of a domain classifier {self.gap.auc:.3f} ({low:.3f} to {high:.3f})",
         )
         ax.grid(axis="x", alpha=0.3)
         return self
@@ -190,26 +192,26 @@ def domain_gap(
     level: float = 0.95,
     random_state: int | np.random.RandomState | None = 0,
 ) -> DomainGap:
-    """Measure whether rows of two domains can be told apart, and which features differ.
+    """Test whether two domains differ, and measure by how much each feature does.
 
     Parameters
     ----------
     X_source : iterable of str, array-like or sparse matrix of shape (n_source, n_features)
         Rows of the source.
     X_target : iterable of str, array-like or sparse matrix of shape (n_target, n_features)
-        Rows of the target; those of data frames have the columns of X_source, in the same order.
+        Rows of the target. A data frame must have the columns of X_source, in the same order.
     encoder : str, path or transformer, default=None
-        What makes features of raw input; an unfitted one learns from both domains. None is TF-IDF for texts, and the
-        features as they are for rows of numbers.
+        Transformer from raw input to features; an unfitted one is cloned and fitted to both domains. None is TF-IDF for
+        texts, and no transformation for tables.
     C : float, default=1.0
-        Inverse strength of the classifier's penalty. Features are scaled to rows of mean squared length one per
-        feature that varies, so that it means the same for all data.
+        Inverse regularisation strength of the classifier. Dense features are standardised and divided by the square
+        root of the number of features that vary, so that C does not depend on their scale and number.
     cv : int, default=5
-        Number of folds; each row is scored by a classifier that did not see it.
+        Number of folds; each row is scored by a classifier trained on the other folds.
     level : float, default=0.95
         Confidence level of the interval.
     random_state : int, RandomState instance or None, default=0
-        Draws the folds.
+        Seed of the folds.
 
     Returns
     -------
@@ -223,16 +225,15 @@ def domain_gap(
 
     See Also
     --------
-    DomainTransferClassifier : What to do about it.
+    DomainTransferClassifier : Classification under a shift.
 
     Notes
     -----
-    A classifier two-sample test [1]_: if the domains are the same, no classifier can distinguish held-out rows, and the
-    area under its ROC curve is 0.5. Pairs of rows with equal scores count half. The interval is DeLong's on the logit
-    scale, widened because the folds share training rows [2]_, so that domains that are the same are called shifted in
-    at most ``1 - level`` of all cases. The classifier is logistic regression: it finds a shift of the means, or of the
-    means of encoded rows, and no shift that leaves all means as they are. A small area says that the inputs are alike,
-    not that labels mean the same in both domains.
+    A classifier two-sample test [1]_: if the domains have the same distribution, no classifier can distinguish held-out
+    rows, and the area under its ROC curve is 0.5. Ties count one half. The interval is DeLong's on the logit scale,
+    widened because the folds share training rows [2]_, so that domains of the same distribution are called shifted in
+    at most ``1 - level`` of all cases. The classifier is logistic regression: it detects shifts of the means of the
+    (encoded) features only. An area near 0.5 indicates similar inputs, not that labels depend on them in the same way.
 
     References
     ----------
@@ -254,7 +255,7 @@ def domain_gap(
     source, target, names = _encode(X_source, X_target, encoder)
     n_source, n_target = source.shape[0], target.shape[0]
     if min(n_source, n_target) < cv:
-        raise ValueError(f"domain_gap needs cv={cv} rows of each domain at least. Got {n_source} and {n_target}.")
+        raise ValueError(f"domain_gap needs at least cv={cv} rows per domain. Got {n_source} and {n_target}.")
     rows = _standardise(stack_rows(source, target))
     is_target = np.repeat([False, True], [n_source, n_target])
     scores = np.empty(len(is_target))
@@ -278,7 +279,7 @@ def _check_numbers(C, cv, level):
 
 
 def _check_same_columns(source, target):
-    """Raise ValueError where two data frames name their columns differently, or two tables have not as many."""
+    """Raise ValueError if the columns of data frames differ, or the numbers of columns of tables."""
     names, others = (list(getattr(X, "columns", ())) for X in (source, target))
     for place, (name, other) in enumerate(zip(names, others, strict=False)):
         if name != other:
@@ -322,7 +323,7 @@ def _encode(X_source, X_target, encoder):
 
 
 def _standardise(rows):
-    """Return features scaled to unit variance where they are dense, and as they are where sparse."""
+    """Return dense features scaled as documented for `C`; sparse ones are not scaled."""
     if sparse.issparse(rows):
         return rows
     spread = rows.std(axis=0)
@@ -330,5 +331,5 @@ def _standardise(rows):
 
 
 def _to_ranks(scores):
-    """Return the scores of one fold as ranks between 0 and 1, so that folds can be pooled; ties share their mean."""
+    """Return the scores of one fold as ranks between 0 and 1, so that folds can be pooled; ties get their mean rank."""
     return (rankdata(scores) - 0.5) / len(scores)

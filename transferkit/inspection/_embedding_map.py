@@ -1,4 +1,4 @@
-"""Encoded rows as points in the plane."""
+"""Scatter plot of encoded rows."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,29 +10,31 @@ from transferkit._pictures import import_pyplot
 from transferkit._validation import check_labels, check_same_length, check_texts, holds_texts, with_plain_outputs
 from transferkit.encoders import PretrainedEncoder
 
+__all__ = ["EmbeddingMapDisplay"]
+
 _MOST_LABELS = 20
 
 
 class EmbeddingMapDisplay:
-    """A two-dimensional view of encoded rows, coloured by label.
+    """Scatter plot of encoded rows, coloured by label.
 
     Parameters
     ----------
     points : ndarray of shape (n_samples, 2)
-        Where each row is drawn.
+        Coordinates of each row.
     labels : ndarray of shape (n_samples,) or None
         Label of each row.
     name : str, default="component"
-        What the axes show.
+        Label of the axes, followed by their number.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Axes of the picture.
+        Axes of the plot.
     figure_ : matplotlib Figure
-        Figure of the picture.
+        Figure of the plot.
     collections_ : list of matplotlib PathCollection
-        The points, a collection for each label.
+        The points, one collection per label.
 
     Examples
     --------
@@ -51,28 +53,28 @@ class EmbeddingMapDisplay:
     @classmethod
     @with_plain_outputs
     def from_estimator(cls, encoder, X, y=None, *, projection="pca", random_state=0, ax=None):
-        """Encode rows and draw them.
+        """Encode rows and plot them.
 
         Parameters
         ----------
         encoder : path or fitted transformer
-            The encoder; its rows are cached as those of :class:`PretrainedEncoder` are.
+            The encoder; encoded rows are cached as by :class:`PretrainedEncoder`.
         X : iterable of str, array-like or sparse matrix of shape (n_samples, n_features)
             Raw input.
         y : array-like of shape (n_samples,), default=None
-            Labels; a colour each (at most 20, the rarer ones are grey).
+            Labels, shown by colours. Beyond 20, the rarest are grey.
         projection : {"pca", "tsne"} or transformer, default="pca"
-            How to get to two dimensions. "pca" is the plane of largest variance (for sparse rows, not centred), "tsne"
-            keeps neighbours together and says nothing about distances.
+            Projection to two dimensions. "pca" is the plane of largest variance (not centred for sparse rows). "tsne"
+            preserves neighbourhoods, but not distances.
         random_state : int, RandomState instance or None, default=0
-            For the projection.
+            Seed of the projection.
         ax : matplotlib Axes, default=None
-            Where to draw; None for a new figure.
+            Axes to draw on; None for a new figure.
 
         Returns
         -------
         display : EmbeddingMapDisplay
-            The picture.
+            The plot.
         """
         import_pyplot("EmbeddingMapDisplay")
         X = check_texts(X) if holds_texts(X) else X
@@ -87,12 +89,12 @@ class EmbeddingMapDisplay:
         return cls(points[:, :2], y, name=name).plot(ax)
 
     def plot(self, ax=None):
-        """Draw the points.
+        """Plot the points.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None for a new figure.
+            Axes to draw on; None for a new figure.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Exact reasons of models that are linear in terms."""
+"""Exact explanations of models that are linear in terms."""
 
 import os
 from typing import Any
@@ -16,13 +16,15 @@ from transferkit.inspection._term_parts import pull_back, split_features, text_e
 from transferkit.inspection._term_spans import find_spans
 from transferkit.persistence import load_shared
 
+__all__ = ["explain", "top_terms"]
+
 
 @with_plain_outputs
 def explain(model: BaseEstimator | str | os.PathLike[str], text: str) -> Explanation:
-    """Explain a prediction by what each term of the text adds to each decision value.
+    """Explain a prediction by the contribution of each term of the text to each decision value.
 
     The sum of the contributions and the intercept is the decision value. Nothing is sampled or approximated: the model
-    must be linear in terms, up to bringing rows to unit length (the length is this text's own).
+    must be linear in terms, except for the normalisation of rows, where the norm of this text is used.
 
     Parameters
     ----------
@@ -35,18 +37,18 @@ def explain(model: BaseEstimator | str | os.PathLike[str], text: str) -> Explana
     Returns
     -------
     explanation : Explanation
-        Contributions; shows the text with its terms coloured in a notebook.
+        Contributions. A notebook shows the text with its terms coloured.
 
     Raises
     ------
     TypeError
         If the model is not linear in terms (the step is named), or `text` is not a str.
     ValueError
-        If the model's answer is NaN or infinite.
+        If the decision value of the model is NaN or infinite.
 
     See Also
     --------
-    top_terms : The terms of highest weight, over all texts.
+    top_terms : The terms of largest weight, independent of any text.
 
     Examples
     --------
@@ -64,7 +66,7 @@ def explain(model: BaseEstimator | str | os.PathLike[str], text: str) -> Explana
         raise TypeError(f"The 'text' parameter of explain must be one str. Got {type(text).__name__} instead.")
     model, encoder, head = _take_apart(model, "explain")
     coef, intercept, labels = _read_head(head, "explain")
-    parts = _or_refuse("explain", model, lambda: split_features(encoder, text))
+    parts = _require_linear("explain", model, lambda: split_features(encoder, text))
     contributions = np.asarray(parts.rows @ coef, np.float64)
     intercept = intercept + parts.offset @ coef
     _check_sum(model, text, contributions.sum(axis=0) + intercept)
@@ -72,7 +74,7 @@ def explain(model: BaseEstimator | str | os.PathLike[str], text: str) -> Explana
     merged = np.zeros((len(terms), coef.shape[1]))
     np.add.at(merged, index, contributions)
     from_pretraining, label_coef = None, getattr(model, "label_coef_", None)
-    if label_coef is not None:  # weights that are a sum of two parts
+    if label_coef is not None:  # the weights are a sum of two parts
         from_labels = np.zeros_like(merged)
         np.add.at(from_labels, index, np.asarray(parts.rows @ label_coef.toarray().T, np.float64))
         from_pretraining = merged - from_labels
@@ -83,21 +85,21 @@ def explain(model: BaseEstimator | str | os.PathLike[str], text: str) -> Explana
 
 @with_plain_outputs
 def top_terms(model: BaseEstimator | str | os.PathLike[str], n: int = 10) -> dict[Any, list[tuple[str, float]]]:
-    """Return the terms of highest weight for each class of a model that is linear in terms.
+    """Return the terms of largest weight for each class of a model that is linear in terms.
 
     Parameters
     ----------
     model : fitted estimator or path
-        What :func:`explain` takes.
+        A model that :func:`explain` accepts.
     n : int, default=10
         Number of terms per class.
 
     Returns
     -------
     terms : dict of label to list of tuple (term, weight)
-        Highest weight first. A weight is what one unit of the term adds to the decision value, before rows are brought
-        to unit length. With two classes the weights of ``classes_[0]`` are those of ``classes_[1]`` with the other
-        sign.
+        Largest weight first. A weight is the contribution of one unit of the term to the decision value, without
+        normalisation of rows. With two classes, the weights of ``classes_[0]`` are those of ``classes_[1]`` with
+        opposite sign.
 
     Raises
     ------
@@ -122,7 +124,7 @@ def top_terms(model: BaseEstimator | str | os.PathLike[str], n: int = 10) -> dic
     check_count("n", n, "top_terms")
     model, encoder, head = _take_apart(model, "top_terms")
     coef, _, labels = _read_head(head, "top_terms")
-    terms, weights = _or_refuse("top_terms", model, lambda: pull_back(encoder, coef))
+    terms, weights = _require_linear("top_terms", model, lambda: pull_back(encoder, coef))
     distinct, index = np.unique(terms.astype(str), return_inverse=True)
     if len(distinct) < len(terms):
         merged = np.zeros((len(distinct), weights.shape[1]))
@@ -138,7 +140,7 @@ def top_terms(model: BaseEstimator | str | os.PathLike[str], n: int = 10) -> dic
 
 
 def _take_apart(model, function):
-    """Return the model, its encoder of texts, and its head."""
+    """Return the model, its text encoder, and its head."""
     if isinstance(model, (str, os.PathLike)):
         model = load_shared(model)
     check_is_fitted(model)
@@ -152,13 +154,13 @@ def _take_apart(model, function):
         return model, encoder, head
     if isinstance(model, Pipeline) and len(model.steps) > 1:
         return model, Pipeline(model.steps[:-1]), model[-1]
-    raise TypeError(_refusal(function, f"{type(model).__name__} is no text encoder with a head"))
+    raise TypeError(_refusal(function, f"{type(model).__name__} is not a text encoder with a head"))
 
 
 def _read_head(head, function):
-    """Return weights (n_features, n_outputs), intercepts and the label of each output."""
+    """Return the weights (n_features, n_outputs), intercepts, and the label of each output."""
     layers = getattr(head, "coefs_", ())
-    if len(layers) == 1:  # a network without hidden layers, or a linear head that was pruned or quantised
+    if len(layers) == 1:  # a network without hidden layers: for example a pruned or quantised linear head
         coef, intercept = dequantise_layers(layers, getattr(head, "scales_", None))[0], head.intercepts_[0]
     elif hasattr(head, "coef_") and hasattr(head, "intercept_"):
         coef = np.atleast_2d(head.coef_.toarray() if sp.issparse(head.coef_) else np.asarray(head.coef_)).T
@@ -174,7 +176,7 @@ def _read_head(head, function):
     return coef, intercept, classes if len(classes) == coef.shape[1] else np.arange(coef.shape[1])
 
 
-def _or_refuse(function, model, compute):
+def _require_linear(function, model, compute):
     try:
         return compute()
     except NotLinearError as error:
@@ -183,18 +185,22 @@ def _or_refuse(function, model, compute):
 
 def _refusal(function, reason):
     return (
-        f"{function} is exact, and so needs a model that is linear in terms: {reason}. For any other model use the "
-        "package shap (pip install shap), or sklearn.inspection.permutation_importance."
+        f"{function} is exact and needs a model that is linear in terms: {reason}. For other models use the package "
+        "shap (pip install shap), or sklearn.inspection.permutation_importance."
     )
 
 
 def _check_sum(model, text, decision):
-    """Refuse an explanation that does not add up to what the model says."""
+    """Raise an error if the contributions do not add up to the decision value of the model."""
     predict = getattr(model, "decision_function", None) or model.predict
     expected = np.asarray(predict([text]), np.float64).ravel()
     if not np.isfinite(expected).all():
-        raise ValueError(f"The model says {expected.tolist()!r} of this text, which no sum of terms explains.")
+        raise ValueError(
+            f"The decision value of the model for this text is {expected.tolist()!r}, which cannot be explained."
+        )
     if not np.allclose(decision, expected, rtol=1e-4, atol=1e-4 * (1 + np.abs(expected).max())):
         raise TypeError(
-            _refusal("explain", f"the terms add up to {decision.tolist()!r}, the model says {expected.tolist()!r}")
+            _refusal(
+                "explain", f"the terms add up to {decision.tolist()!r}, but the model returns {expected.tolist()!r}"
+            )
         )

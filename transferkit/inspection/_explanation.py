@@ -1,4 +1,4 @@
-"""What each term of a text adds to each decision value."""
+"""Contributions of the terms of a text to the decision values of a model."""
 
 from dataclasses import dataclass
 from html import escape
@@ -8,7 +8,9 @@ import numpy as np
 
 from transferkit._validation import check_count
 
-_POSITIVE, _NEGATIVE = "0,114,178", "213,94,0"  # blue and orange: told apart by the colour-blind
+__all__ = ["Explanation"]
+
+_POSITIVE, _NEGATIVE = "0,114,178", "213,94,0"  # blue and orange, which colour-blind people can distinguish
 _CELL = 'style="text-align:right;padding:0 .6em"'
 
 
@@ -21,18 +23,18 @@ class Explanation:
     text : str
         The text.
     terms : ndarray of str objects, shape (n_terms,)
-        Its known terms.
+        Terms of the text that the model knows.
     contributions : ndarray of shape (n_terms, n_outputs)
-        What each term adds to each decision value.
+        Contribution of each term to each decision value.
     intercept : ndarray of shape (n_outputs,)
         The decision values of a text without known terms.
     labels : ndarray of shape (n_outputs,)
         Class of each column; for two classes there is one column, that of ``classes_[1]``.
     from_pretraining : ndarray of shape (n_terms, n_outputs) or None
-        The share of `contributions` that came through the pretrained encoder; None where model and encoder do not keep
-        the two apart.
+        The part of `contributions` learned from the pretrained encoder; None if the model does not separate it from the
+        part learned from labels.
     spans : list of tuple (start, end, term index)
-        Where terms stand in the text, for those that could be found again.
+        Positions of terms in the text, for those that could be located.
     """
 
     text: str
@@ -50,23 +52,23 @@ class Explanation:
 
     @property
     def from_labels(self) -> np.ndarray | None:
-        """The share of the contributions that was learned from the labels alone, or None (n_terms, n_outputs)."""
+        """The part of the contributions that was learned from labels alone (n_terms, n_outputs), or None."""
         return None if self.from_pretraining is None else self.contributions - self.from_pretraining
 
     def top(self, n: int = 10, label: object = None) -> list[tuple[str, float]]:
-        """Return the terms that matter most for one label.
+        """Return the terms with the largest contributions for one label.
 
         Parameters
         ----------
         n : int, default=10
-            How many.
+            Number of terms.
         label : object, default=None
             One of `labels`; None for the one with the highest decision value.
 
         Returns
         -------
         terms : list of tuple (term, contribution)
-            Largest contribution first, by absolute value.
+            Sorted by absolute value, largest first.
         """
         check_count("n", n, "top")
         column = self._column(label)
@@ -74,19 +76,19 @@ class Explanation:
         return [(self.terms[i], float(values[i])) for i in np.argsort(-np.abs(values), kind="stable")[:n]]
 
     def to_html(self, label: object = None, n: int = 10) -> str:
-        """Return a piece of HTML: the text with its terms coloured, and a table of those that matter most.
+        """Return HTML of the text with its terms coloured, and a table of the largest contributions.
 
         Parameters
         ----------
         label : object, default=None
             One of `labels`; None for the one with the highest decision value.
         n : int, default=10
-            Rows of the table.
+            Number of rows in the table.
 
         Returns
         -------
         html : str
-            Markup in the text is escaped. Blue speaks for the label, orange against it.
+            HTML, with markup in the text escaped. Blue terms support the label, orange ones oppose it.
         """
         check_count("n", n, "to_html")
         column = self._column(label)

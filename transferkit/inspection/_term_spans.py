@@ -1,17 +1,19 @@
-"""Where the terms of a text stand in it."""
+"""Positions of terms in a text."""
 
 import re
 
 from sklearn.base import clone
 
+__all__ = ["find_spans"]
+
 
 def find_spans(vectorizer, text, terms):
-    """Return where terms stand in a text.
+    """Locate terms in a text.
 
     Parameters
     ----------
     vectorizer : TfidfEncoder or CountVectorizer
-        What made terms of the text.
+        The vectorizer that extracted the terms.
     text : str
         The text.
     terms : iterable of str
@@ -20,7 +22,7 @@ def find_spans(vectorizer, text, terms):
     Returns
     -------
     spans : list of tuple (start, end, term index)
-        In order; terms that cannot be found again (a tokenizer changed them beyond recognition) are missing.
+        Sorted by position. Terms that cannot be located, because a tokenizer changed them, are missing.
     """
     places = {term: index for index, term in enumerate(terms)}
     if vectorizer.analyzer == "word" and vectorizer.tokenizer is None:
@@ -50,7 +52,7 @@ def _make_word_analyzer(vectorizer):
 
 
 def _find_characters(text, term, index):
-    """Yield where an n-gram of characters stands; a space at its ends is the edge of a word."""
+    """Yield the positions of a character n-gram; a space at its ends stands for the edge of a word."""
     left, right = ("(?<!\\S)" if term.startswith(" ") else ""), ("(?!\\S)" if term.endswith(" ") else "")
     core = r"\s+".join(map(re.escape, term.split()))
     if core:

@@ -1,4 +1,4 @@
-"""Accuracy against labels a class, with transfer and from scratch."""
+"""Learning curves over the number of labels per class, with transfer and from scratch."""
 
 from contextlib import contextmanager, nullcontext
 
@@ -11,36 +11,38 @@ from sklearn.utils import check_random_state
 from transferkit._pictures import import_pyplot
 from transferkit._validation import check_labels, check_same_length, check_texts, holds_texts, take_rows
 
+__all__ = ["TransferCurveDisplay"]
+
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _MARKERS = "osD^vP"
 
 
 class TransferCurveDisplay:
-    """Learning curves of models that transfer, beside one from scratch.
+    """Learning curves of models with transfer and from scratch.
 
-    Make it with :meth:`from_estimator`, or from scores that are there already.
+    Create it with :meth:`from_estimator`, or from existing scores.
 
     Parameters
     ----------
     n_labels : array-like of int of shape (n_sizes,)
-        Labels a class.
+        Number of labels per class.
     scores : dict of str to array-like of shape (n_sizes, n_draws)
-        Scores on held-out rows, by the name of the model.
+        Scores on held-out rows by name of the model; the first has transfer, the last has not.
     score_name : str, default="accuracy"
-        What the scores are; the label of the axis.
+        Name of the score; label of the axis.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Axes of the picture.
+        Axes of the plot.
     figure_ : matplotlib Figure
-        Figure of the picture.
+        Figure of the plot.
     lines_ : dict of str to matplotlib Line2D
         The curve of each model.
 
     See Also
     --------
-    sklearn.model_selection.LearningCurveDisplay : Curves against the number of rows.
+    sklearn.model_selection.LearningCurveDisplay : Curves over the number of samples.
 
     Examples
     --------
@@ -71,7 +73,7 @@ class TransferCurveDisplay:
         random_state=0,
         ax=None,
     ):
-        """Train on draws of a few labels a class, score on held-out rows, and draw the curves.
+        """Train on random draws of few labels per class, score on held-out rows, and plot the curves.
 
         Parameters
         ----------
@@ -82,20 +84,20 @@ class TransferCurveDisplay:
         y : array-like of shape (n_samples,)
             Labels.
         baseline : classifier, default=None
-            The model without transfer. None is `estimator` with ``strategy="scratch"``, which takes texts and rows of
-            finite numbers.
+            The model without transfer. None is `estimator` with ``strategy="scratch"``, which accepts texts and tables
+            of finite numbers.
         n_labels : sequence of int, default=(4, 8, 16, 32, 64)
-            Labels a class; sizes for which a class has too few rows are left out.
+            Numbers of labels per class; those for which a class has too few rows are omitted.
         n_draws : int, default=5
-            Draws of training and test rows; the same for both models.
+            Number of random splits into training and test rows, the same for both models.
         test_size : float, default=0.3
-            Share of the rows to score on.
+            Fraction of the rows to score on.
         scoring : str or callable, default="accuracy"
-            A scorer of scikit-learn.
+            A scorer, as in scikit-learn.
         random_state : int, RandomState instance or None, default=0
-            Makes the draws.
+            Seed of the draws.
         ax : matplotlib Axes, default=None
-            Where to draw; None for a new figure.
+            Axes to draw on; None for a new figure.
 
         Returns
         -------
@@ -106,12 +108,12 @@ class TransferCurveDisplay:
         X = check_texts(X) if holds_texts(X) else X
         y = check_labels(y)
         check_same_length(X, y)
-        is_made = baseline is None
-        if is_made:
+        is_default = baseline is None
+        if is_default:
             if "strategy" not in estimator.get_params():
                 raise ValueError(
-                    f"TransferCurveDisplay cannot make a {type(estimator).__name__} without transfer. Give one as "
-                    "'baseline', such as make_pipeline(TfidfEncoder(), LogisticHead())."
+                    f"TransferCurveDisplay cannot make a {type(estimator).__name__} without transfer. Give a model "
+                    "without transfer as 'baseline', such as make_pipeline(TfidfEncoder(), LogisticHead())."
                 )
             baseline = clone(estimator).set_params(strategy="scratch")
         sizes = _possible_sizes(n_labels, y, test_size)
@@ -120,10 +122,10 @@ class TransferCurveDisplay:
         for draw in range(n_draws):
             train, test = train_test_split(np.arange(len(y)), test_size=test_size, stratify=y, random_state=random)
             train = random.permutation(train)
-            for i, size in enumerate(sizes):  # the smaller draw is part of the larger
+            for i, size in enumerate(sizes):  # smaller draws are parts of larger ones
                 chosen = np.concatenate([train[y[train] == label][:size] for label in np.unique(y)])
                 for name, model in (("transfer", estimator), ("scratch", baseline)):
-                    with _explain_error(estimator, X) if is_made and name == "scratch" else nullcontext():
+                    with _explain_error(estimator, X) if is_default and name == "scratch" else nullcontext():
                         fitted = clone(model).fit(take_rows(X, chosen), y[chosen])
                     scores[name][i, draw] = scorer(fitted, take_rows(X, test), y[test])
         name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
@@ -132,7 +134,7 @@ class TransferCurveDisplay:
         )
 
     def gain(self):
-        """Return the mean score of the first model minus that of the last, for each number of labels.
+        """Return the difference of mean scores, first model minus last, for each number of labels.
 
         Returns
         -------
@@ -143,12 +145,12 @@ class TransferCurveDisplay:
         return means[0] - means[-1]
 
     def plot(self, ax=None):
-        """Draw the curves: means, in a band from the lowest to the highest draw.
+        """Plot mean scores, with a band from the lowest to the highest draw.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None for a new figure.
+            Axes to draw on; None for a new figure.
 
         Returns
         -------
@@ -164,7 +166,7 @@ class TransferCurveDisplay:
             [self.lines_[name]] = ax.plot(self.n_labels, values.mean(axis=1), label=name, **style)
             band = {"color": style["color"], "alpha": 0.15, "linewidth": 0}
             ax.fill_between(self.n_labels, values.min(axis=1), values.max(axis=1), **band)
-        ax.set(xscale="log", xlabel="labels a class", ylabel=self.score_name)
+        ax.set(xscale="log", xlabel="labels per class", ylabel=self.score_name)
         ax.set_xticks(list(self.n_labels), [str(size) for size in self.n_labels])
         ax.minorticks_off()
         ax.grid(alpha=0.3)
@@ -174,14 +176,14 @@ class TransferCurveDisplay:
 
 @contextmanager
 def _explain_error(estimator, X):
-    """Say what to give where strategy="scratch" fails because of X."""
+    """Explain the remedy if strategy="scratch" fails because of X."""
     try:
         yield
     except (TypeError, ValueError) as error:
         if estimator._takes_raw_input(X, holds_texts(X)):
             raise
         raise ValueError(
-            f"strategy='scratch' cannot learn from this X as it is ({error}). Give a model that takes it as 'baseline'."
+            f"strategy='scratch' cannot be fitted to this X ({error}). Give a model that accepts it as 'baseline'."
         ) from error
 
 
@@ -190,7 +192,7 @@ def _possible_sizes(n_labels, y, test_size):
     sizes = sorted(size for size in n_labels if 1 <= size <= smallest)
     if not sizes:
         raise ValueError(
-            f"No size in n_labels={tuple(n_labels)!r} can be drawn: the smallest class leaves {smallest} rows to train "
-            "on. Give smaller sizes or more rows."
+            f"No size in n_labels={tuple(n_labels)!r} can be drawn: the smallest class leaves {smallest} rows for "
+            "training. Give smaller sizes or more rows."
         )
     return sizes

@@ -1,4 +1,4 @@
-"""Candidates for transfer, ranked on a task's few labels."""
+"""Ranking of pretrained encoders by the labels of a task."""
 
 import os
 import time
@@ -33,6 +33,8 @@ from transferkit.encoders import PretrainedEncoder
 from transferkit.heads import LogisticHeadCV, RidgeHead
 from transferkit.persistence import load_shared
 
+__all__ = ["rank_encoders"]
+
 _ALPHAS = np.logspace(-3, 4, 8)
 
 
@@ -49,58 +51,58 @@ def rank_encoders(
     max_samples: int | None = 3000,
     random_state: int | np.random.RandomState | None = 0,
 ) -> dict[str, np.ndarray]:
-    """Rank pretrained encoders by how well their features suit a task, best first.
+    """Rank pretrained encoders by how well their features suit a task.
 
     Parameters
     ----------
     encoders : dict of str to (path or fitted transformer)
-        The candidates by name. For ``metric="leep"`` fitted classifiers (or their files) that predict probabilities of
-        the classes of their own task.
+        The candidates by name. For ``metric="leep"``, fitted classifiers (or their files) with `predict_proba` for the
+        classes of their own task.
     X : iterable of str, array-like or sparse matrix of shape (n_samples, n_features)
-        Raw input of the labelled rows: what the encoders take.
+        Raw input of the labelled rows, as the encoders accept it.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Labels or, for regression, numbers; several columns of 0 and 1 are several labels a row.
+        Labels or, for regression, numbers; several columns of 0 and 1 are several labels per row.
     metric : {"logme", "hscore", "leep", "knn", "cv"}, default="logme"
-        "logme": log evidence of a Bayesian linear model on the features [1]_. "hscore": variance between classes
-        against the shrunk covariance [2]_; "leep": expected log likelihood through the classes of a source model
-        [3]_; both for classification. "knn": accuracy (regression: R^2) of the nearest other rows by cosine. "cv":
-        out-of-fold accuracy of :class:`LogisticHeadCV` at its best C (regression: R^2 of :class:`RidgeHead`), the only
-        one that trains.
+        "logme": log evidence of a Bayesian linear model on the features [1]_. "hscore": between-class variance relative
+        to the shrunk covariance [2]_, for classification. "leep": expected log-likelihood of the labels given the
+        predictions of a source model [3]_, for classification. "knn": accuracy (regression: R^2) of the nearest other
+        rows by cosine similarity. "cv": out-of-fold accuracy of :class:`LogisticHeadCV` at its best C (regression: R^2
+        of :class:`RidgeHead`), the only metric that trains a model.
     task : {"auto", "classification", "regression"}, default="auto"
-        What `y` means. "auto" takes floats with a fraction for regression, all else for classification.
+        Kind of task. "auto" is regression if `y` has floats with a fractional part, otherwise classification.
     cv : int or cross-validation splitter, default=5
-        Folds of ``metric="cv"``.
+        Number of folds, or splitter, of ``metric="cv"``.
     n_neighbors : int, default=5
-        Neighbours of ``metric="knn"``.
+        Number of neighbours of ``metric="knn"``.
     max_samples : int or None, default=3000
-        Rows that are looked at, drawn at random if there are more; time grows with the cube of the smaller of this and
-        the number of features. None for all.
+        Maximum number of rows, drawn at random if there are more; None for all. Time grows with the cube of the smaller
+        of this number and the number of features.
     random_state : int, RandomState instance or None, default=0
-        Draws the rows.
+        Seed of the draw.
 
     Returns
     -------
     ranking : dict of ndarray
         Columns of a table, best encoder first (``pandas.DataFrame(ranking)`` shows it): ``"encoder"``, ``"score"``,
         ``"n_features"`` (of the encoded rows), ``"encode_seconds"``, ``"score_seconds"``. Scores of different metrics
-        cannot be compared with each other.
+        are not comparable.
 
     Raises
     ------
     ValueError
-        If there is no candidate, X and y do not fit together, a candidate gives features that are not finite, or the
-        metric is not defined for the task.
+        If there is no candidate, X and y differ in length, the features of a candidate are not finite, or the metric is
+        not defined for the task.
     NotFittedError
         If a candidate is not fitted.
 
     See Also
     --------
-    PretrainedEncoder : Encodes the rows; what was encoded here is not encoded again when a head is trained.
+    PretrainedEncoder : Encodes and caches the rows, so that training a head does not encode them again.
 
     Notes
     -----
-    Targets of a regression are centred and scaled first, since the model of "logme" has no intercept. Features enter as
-    they are.
+    Targets of a regression are standardised, because the model of "logme" has no intercept. Features are used without
+    scaling.
 
     References
     ----------
@@ -150,7 +152,7 @@ def rank_encoders(
 
 
 class _Targets:
-    """Labels as indices and indicators, or scaled numbers."""
+    """Targets as class indices and indicators, or as standardised numbers."""
 
     def __init__(self, y, kind):
         self.y, self.kind = y, kind
@@ -196,7 +198,9 @@ def _check_input(X, y, metric, task):
             check_has_classes(np.unique(y), "rank_encoders")
             targets = _Targets(y, "classes")
         elif metric in ("hscore", "leep"):
-            raise ValueError(f"metric={metric!r} needs one class a row. For several labels a row use 'logme' or 'knn'.")
+            raise ValueError(
+                f"metric={metric!r} needs one class per row. For several labels per row use 'logme' or 'knn'."
+            )
         else:
             targets = _Targets(y.toarray() if sp.issparse(y) else y, "labels")
     check_same_length(X, targets.y)
@@ -204,7 +208,7 @@ def _check_input(X, y, metric, task):
 
 
 def _open(name, source, metric):
-    """Return the function that turns raw rows into what the metric looks at."""
+    """Return the function from raw rows to features, or to probabilities for LEEP."""
     if metric != "leep":
         encoder = PretrainedEncoder(source)
         try:
@@ -214,8 +218,8 @@ def _open(name, source, metric):
     model = load_shared(source) if isinstance(source, (str, os.PathLike)) else source
     if not hasattr(model, "predict_proba"):
         raise ValueError(
-            f"metric='leep' needs source models that predict probabilities, and {name!r} is a {type(model).__name__}. "
-            "Give fitted classifiers or their files, or choose metric='logme', which ranks any encoder."
+            f"metric='leep' needs source models with predict_proba, but {name!r} is a {type(model).__name__}. "
+            "Give fitted classifiers or their files, or use metric='logme', which ranks any encoder."
         )
     return model.predict_proba
 
@@ -232,7 +236,7 @@ def _check_features(features):
     features = features.tocsr() if sp.issparse(features) else np.asarray(features)
     values = features.data if sp.issparse(features) else features
     if not np.isfinite(values).all():
-        raise ValueError("It gives features that are not finite.")
+        raise ValueError("Its features are not finite.")
     return features
 
 
@@ -254,7 +258,7 @@ def _score(metric, features, targets, cv, n_neighbors):
 def _score_neighbours(features, targets, n_neighbors):
     if n_neighbors >= features.shape[0]:
         raise ValueError(
-            f"n_neighbors={n_neighbors} needs more than as many rows. Got {features.shape[0]}: give a smaller number."
+            f"n_neighbors={n_neighbors} needs more rows than that. Got {features.shape[0]} rows: give a smaller number."
         )
     votes = neighbour_means(features, targets.columns, n_neighbors)
     if targets.kind == "numbers":
