@@ -10,10 +10,10 @@ from hypothesis.extra.numpy import arrays
 from transferkit._algorithms.networks.compression import (
     choose_zeros,
     count_bytes,
-    narrow,
+    dequantise,
+    dequantise_layers,
+    quantise_array,
     store_small,
-    widen,
-    widen_layers,
 )
 
 RNG = np.random.default_rng(0)
@@ -55,17 +55,17 @@ def test_random_zeros_include_those_that_are_there():
 
 @given(arrays(np.float64, (5, 3), elements=st.floats(-1e3, 1e3)))
 def test_eight_bits_are_good_to_half_a_step(array):
-    small, scales = narrow(array, "int8")
+    small, scales = quantise_array(array, "int8")
     assert small.dtype == np.int8
     step = np.abs(array).max(axis=0) / 127
-    assert (np.abs(widen(small, scales) - array) <= 0.5 * step * (1 + 1e-4) + 1e-30).all()
+    assert (np.abs(dequantise(small, scales) - array) <= 0.5 * step * (1 + 1e-4) + 1e-30).all()
 
 
 def test_half_precision_needs_no_scales():
-    small, scales = narrow(WEIGHTS[0], "float16")
+    small, scales = quantise_array(WEIGHTS[0], "float16")
     assert scales is None
-    assert widen(small).dtype == np.float32
-    np.testing.assert_array_equal(widen(small), WEIGHTS[0].astype(np.float16).astype(np.float32))
+    assert dequantise(small).dtype == np.float32
+    np.testing.assert_array_equal(dequantise(small), WEIGHTS[0].astype(np.float16).astype(np.float32))
 
 
 @pytest.mark.parametrize("density", [0.05, 1.0])
@@ -74,5 +74,5 @@ def test_sparse_storage_is_chosen_where_it_is_smaller(density):
     stored = store_small(array)
     assert sp.issparse(stored) == (density < 0.5)
     assert count_bytes([stored, None]) <= array.nbytes
-    [dense] = widen_layers([stored], None)
+    [dense] = dequantise_layers([stored], None)
     np.testing.assert_array_equal(dense, array)
