@@ -21,7 +21,7 @@ from sklearn.pipeline import Pipeline
 
 from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder
 from transferkit.datasets import load_docstrings
-from transferkit.encoders import _row_cache
+from transferkit.encoders import _embedding_cache
 
 RESULTS = Path(__file__).parent / "results" / "bench_encode_once.json"
 REPEATS, N_TEXTS = 3, 2000
@@ -49,7 +49,7 @@ def main():
             return search(FrozenEstimator(encoder), texts, labels, joblib.Memory(folder, verbose=0))
 
     def encode_once():
-        _row_cache._CACHE.clear()
+        _embedding_cache.clear_embeddings()
         return search(PretrainedEncoder(encoder), texts, labels)
 
     ways = {

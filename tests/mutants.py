@@ -32,7 +32,7 @@ class Mutant(NamedTuple):
 
 WORDS = "encoders/text/_lost_words.py"
 LOST = "encoders/text/test_lost_words.py"
-ROWS, PRETRAINED = "encoders/_row_cache.py", "encoders/test_pretrained.py"
+EMBEDDINGS, PRETRAINED = "encoders/_embedding_cache.py", "encoders/test_pretrained.py"
 BOUNDS, OF_BOUNDS = "persistence/_bounds.py", "persistence/test_bounds.py"
 PAIRS, OF_PAIRS = "_algorithms/words/cooccurrence.py", "_algorithms/words/test_word_vectors.py"
 SHIFT, VALIDATION = "_algorithms/domains/shift.py", "_algorithms/domains/validation.py"
@@ -59,29 +59,29 @@ MUTANTS = [
     Mutant("words: as prepared", WORDS, "if problem is not None and (", "if False and (", LOST),
     # Which rows of frozen encoders are kept.
     Mutant(
-        "rows: cost rule",
-        ROWS,
+        "embeddings: cost rule",
+        EMBEDDINGS,
         "cost < _SECONDS_TO_KEEP",
         "cost > _SECONDS_TO_KEEP",
         PRETRAINED + "::test_many_rows_of_numbers_are_kept_only_where_encoding_takes_longer",
     ),
     Mutant(
-        "rows: bound on memory",
-        ROWS,
+        "embeddings: bound on memory",
+        EMBEDDINGS,
         "while self._n_bytes > max_bytes",
         "while False",
         PRETRAINED + "::test_cache_stays_below_its_bound",
     ),
     Mutant(
-        "rows: least recently used",
-        ROWS,
-        "self._rows.move_to_end(key)",
+        "embeddings: least recently used",
+        EMBEDDINGS,
+        "self._blocks.move_to_end(key)",
         "pass",
         PRETRAINED + "::test_rows_that_were_used_last_are_kept",
     ),
     Mutant(
-        "rows: few are always kept",
-        ROWS,
+        "embeddings: few are always kept",
+        EMBEDDINGS,
         "or count_rows(X) < _MANY",
         "",
         PRETRAINED + "::test_many_rows_of_numbers_are_kept_only_where_encoding_takes_longer",

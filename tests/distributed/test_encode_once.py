@@ -23,9 +23,9 @@ def encoded(client):
 
     def watch():
         from transferkit import LSAEncoder
-        from transferkit.encoders import _row_cache
+        from transferkit.encoders import _embedding_cache
 
-        _row_cache._CACHE.clear()
+        _embedding_cache.clear_embeddings()
         plain = getattr(LSAEncoder, "plain_transform", LSAEncoder.transform)
 
         def transform(self, X):

@@ -27,7 +27,8 @@ from transferkit import (
     TfidfEncoder,
     WordVectorEncoder,
 )
-from transferkit.encoders import _row_cache
+from transferkit.encoders import _embedding_cache
+from transferkit.encoders._pretrained import _encode_rows
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import fingerprint
 
@@ -50,9 +51,13 @@ class CountingEncoder(TransformerMixin, BaseEstimator):
 
 
 @pytest.fixture(autouse=True)
-def forget_rows():
-    _row_cache._CACHE.clear()
+def forget_embeddings():
+    _embedding_cache.clear_embeddings()
     CountingEncoder.encoded.clear()
+
+
+def count_kept():
+    return sum(len(block.digests) for block in _embedding_cache._CACHE._blocks.values())
 
 
 @pytest.fixture
@@ -103,11 +108,21 @@ def test_cache_stays_below_its_bound():
     expected = frozen.source.transform(X)
     for start in range(0, 1000, 100):
         np.testing.assert_allclose(frozen.transform(X[start : start + 100]), expected[start : start + 100])
-        assert _row_cache._CACHE._n_bytes <= 0.5e6
-    kept = len(_row_cache._CACHE._rows)
+        assert _embedding_cache._CACHE._n_bytes <= 0.5e6
+    kept = count_kept()
     assert 100 < kept < 250
     frozen.transform(X[:1])  # the oldest was dropped, and is encoded again
-    assert len(_row_cache._CACHE._rows) <= kept + 1
+    assert count_kept() <= kept + 1
+
+
+def test_call_that_exceeds_the_bound_alone_keeps_its_end():
+    X = np.random.RandomState(0).rand(1000, 250)
+    frozen = PretrainedEncoder(StandardScaler().fit(X), cache_size=1.5)
+    expected = frozen.source.transform(X)
+    for _ in range(2):
+        np.testing.assert_allclose(frozen.transform(X), expected)
+        assert 0 < _embedding_cache._CACHE._n_bytes <= 1.5e6
+        assert 200 < count_kept() < 750
 
 
 def test_rows_that_were_used_last_are_kept():
@@ -117,9 +132,9 @@ def test_rows_that_were_used_last_are_kept():
         encoded.extend(texts)
         return np.zeros((len(texts), 100))
 
-    bound = 2.5 * (100 * 8 + _row_cache._BYTES_PER_ENTRY)  # of two rows
+    bound = 2.5 * (100 * 8 + _embedding_cache._BYTES_PER_SAMPLE + _embedding_cache._BYTES_PER_BLOCK)  # of two rows
     for text in ["a", "b", "a", "c", "a", "b"]:
-        _row_cache.encode_once(transform, "f", [text], bound)
+        _embedding_cache.encode_once(transform, "f", [text], bound)
     assert encoded == ["a", "b", "c", "b"]
 
 
@@ -131,7 +146,7 @@ def test_many_rows_of_numbers_are_kept_only_where_encoding_takes_longer(
     seconds_per_row, n_rows, is_kept, form, monkeypatch
 ):
     seconds, n_encoded = [0.0], []
-    monkeypatch.setattr(_row_cache, "perf_counter", lambda: seconds[0])
+    monkeypatch.setattr(_embedding_cache, "perf_counter", lambda: seconds[0])
 
     def transform(X):
         seconds[0] += 0.1 * (not n_encoded) + seconds_per_row * X.shape[0]  # the first call loads something
@@ -140,9 +155,9 @@ def test_many_rows_of_numbers_are_kept_only_where_encoding_takes_longer(
 
     X = np.arange(n_rows * 2.0).reshape(n_rows, 2)
     for _ in range(3):
-        rows = _row_cache.encode_once(transform, "f", form(X), 1e9)
+        rows = _embedding_cache.encode_once(transform, "f", form(X), 1e9)
         np.testing.assert_array_equal(rows.toarray() if sparse.issparse(rows) else rows, X * 2)
-    assert (len(_row_cache._CACHE._rows) == n_rows) == is_kept
+    assert (count_kept() == n_rows) == is_kept
     assert n_encoded.count(n_rows) == (1 if is_kept else 3)
     assert sum(n_encoded) <= n_encoded.count(n_rows) * n_rows + n_rows / 10
 
@@ -152,22 +167,22 @@ def test_result_is_the_same_whether_rows_are_kept_or_not(form, monkeypatch):
     X = np.arange(8.0).reshape(4, 2)
     results = []
     for most_seconds, n_many in [(0.0, 2), (1e9, 2), (0.0, 5)]:  # kept, encoded anew, too few to ask
-        _row_cache._CACHE.clear()
-        monkeypatch.setattr(_row_cache, "_SECONDS_TO_KEEP", most_seconds)
-        monkeypatch.setattr(_row_cache, "_MANY", n_many)
-        monkeypatch.setattr(_row_cache, "_TRIED", 2)
-        results.append(_row_cache.encode_once(lambda rows: form(rows * 2), "f", X, 1e9))
-        assert (len(_row_cache._CACHE._rows) == 0) == (most_seconds > 0)
+        _embedding_cache.clear_embeddings()
+        monkeypatch.setattr(_embedding_cache, "_SECONDS_TO_KEEP", most_seconds)
+        monkeypatch.setattr(_embedding_cache, "_MANY", n_many)
+        monkeypatch.setattr(_embedding_cache, "_TRIED", 2)
+        results.append(_embedding_cache.encode_once(lambda rows: form(rows * 2), "f", X, 1e9))
+        assert (count_kept() == 0) == (most_seconds > 0)
     assert len({type(result) for result in results}) == 1
     for result in results:
         np.testing.assert_array_equal(result.toarray() if sparse.issparse(result) else result, X * 2)
 
 
 def test_costs_of_a_bounded_number_of_encoders_are_remembered(monkeypatch):
-    monkeypatch.setattr(_row_cache, "_MOST_COSTS", 3)
-    monkeypatch.setattr(_row_cache, "_MANY", 2)
-    monkeypatch.setattr(_row_cache, "_TRIED", 1)
-    monkeypatch.setattr(_row_cache, "perf_counter", lambda: 0.0)
+    monkeypatch.setattr(_embedding_cache, "_MOST_COSTS", 3)
+    monkeypatch.setattr(_embedding_cache, "_MANY", 2)
+    monkeypatch.setattr(_embedding_cache, "_TRIED", 1)
+    monkeypatch.setattr(_embedding_cache, "perf_counter", lambda: 0.0)
     calls = []
 
     def transform(rows):
@@ -175,19 +190,19 @@ def test_costs_of_a_bounded_number_of_encoders_are_remembered(monkeypatch):
         return rows
 
     X = np.eye(2)
-    for name in ["a", "b", "c", "a", "d"]:
-        _row_cache.encode_once(transform, name, X, 1e9)
-    assert list(_row_cache._CACHE._costs) == ["c", "a", "d"]  # "b" was asked for the longest time ago
+    for name in ["a", "b", "c", "d"]:
+        _embedding_cache.encode_once(transform, name, X, 1e9)
+    assert list(_embedding_cache._CACHE.costs) == ["b", "c", "d"]
     before = len(calls)
-    _row_cache.encode_once(transform, "a", X, 1e9)
+    _embedding_cache.encode_once(transform, "b", X, 1e9)
     assert calls[before:] == [2]  # known: nothing is tried
 
 
 def test_many_texts_are_kept_however_fast_they_are_encoded(monkeypatch):
-    monkeypatch.setattr(_row_cache, "perf_counter", lambda: 0.0)
+    monkeypatch.setattr(_embedding_cache, "perf_counter", lambda: 0.0)
     texts = [str(number) for number in range(5000)]
     for _ in range(2):
-        _row_cache.encode_once(CountingEncoder().transform, "f", texts, 1e9)
+        _embedding_cache.encode_once(CountingEncoder().transform, "f", texts, 1e9)
     assert len(CountingEncoder.encoded) == 5000
 
 
@@ -198,14 +213,14 @@ def test_threads_share_the_work_and_get_the_right_rows():
             return super().transform(X)
 
     encoder = Slow().fit(TEXTS)
-    _row_cache._CACHE.clear()
+    _embedding_cache.clear_embeddings()
     expected, failures = CountingEncoder().transform(TEXTS), []
     CountingEncoder.encoded.clear()
 
     def work(seed):
         order = np.random.RandomState(seed).permutation(120)
         for part in np.array_split(order, 6):
-            rows = _row_cache.encode_once(encoder.transform, "slow", [TEXTS[i] for i in part], 1e9)
+            rows = _embedding_cache.encode_once(encoder.transform, "slow", [TEXTS[i] for i in part], 1e9)
             if not np.array_equal(rows, expected[part]):
                 failures.append(seed)
 
@@ -232,14 +247,14 @@ def test_failure_in_one_thread_is_not_the_failure_of_another():
 
     def fail():
         try:
-            _row_cache.encode_once(transform, "f", ["good", "bad"], 1e9)
+            _embedding_cache.encode_once(transform, "f", ["good", "bad"], 1e9)
         except ValueError as error:
             errors.append(str(error))
 
     first = threading.Thread(target=fail)
     first.start()
     started.wait(5)
-    second = threading.Thread(target=lambda: rows.append(_row_cache.encode_once(transform, "f", ["good"], 1e9)))
+    second = threading.Thread(target=lambda: rows.append(_embedding_cache.encode_once(transform, "f", ["good"], 1e9)))
     second.start()
     go_on.set()
     first.join(5)
@@ -293,18 +308,18 @@ def test_wrong_number_of_rows_is_an_error_each_time(X, answer, message, cache_si
     assert _finishes(encode)
     assert _finishes(encode)
     assert len(errors) == 2
-    assert _row_cache._CACHE._in_flight == {}
+    assert count_kept() == 0
 
 
-@pytest.mark.parametrize("step", ["_split", "_count_bytes", "dict"])
+@pytest.mark.parametrize("step", ["_to_plain", "take_rows", "_Block"])
 def test_rows_can_be_encoded_after_any_error(step, monkeypatch):
     def fail(*_):
         raise MemoryError(step)
 
     rows = ["a", "bb", "ccc"]
-    encode = partial(_row_cache.encode_once, CountingEncoder().transform, "f", rows, 1e9)
+    encode = partial(_embedding_cache.encode_once, CountingEncoder().transform, "f", rows, 1e9)
     with monkeypatch.context() as patched:
-        patched.setattr(_row_cache, step, fail, raising=False)
+        patched.setattr(_embedding_cache, step, fail, raising=False)
         with pytest.raises(MemoryError, match=step):
             encode()
     assert _finishes(encode)
@@ -320,13 +335,13 @@ def test_wrong_rows_in_one_thread_are_encoded_by_the_other():
         return np.zeros((len(X) - 1, 1))
 
     def encode_wrongly():
-        with pytest.raises(ValueError, match="zip"):
-            _row_cache.encode_once(too_few, "f", ["a", "bb"], 1e9)
+        with pytest.raises(ValueError, match="returned 1 rows for 2 rows"):
+            _embedding_cache.encode_once(partial(_encode_rows, Wrong(too_few)), "f", ["a", "bb"], 1e9)
 
     first = threading.Thread(target=encode_wrongly, daemon=True)
     first.start()
     started.wait(5)
-    right = partial(_row_cache.encode_once, CountingEncoder().transform, "f", ["bb", "ccc"], 1e9)
+    right = partial(_embedding_cache.encode_once, CountingEncoder().transform, "f", ["bb", "ccc"], 1e9)
     second = threading.Thread(target=lambda: rows.append(right()), daemon=True)
     second.start()
     go_on.set()
@@ -337,13 +352,13 @@ def test_wrong_rows_in_one_thread_are_encoded_by_the_other():
 
 def test_child_processes_start_with_an_empty_cache(counting_path):
     PretrainedEncoder(counting_path).transform(TEXTS[:4])
-    assert len(_row_cache._CACHE._rows) == 4
+    assert count_kept() == 4
     if not hasattr(os, "fork"):
         pytest.skip("processes do not fork here")
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        os.write(writing, str(len(_row_cache._CACHE._rows)).encode())
+        os.write(writing, str(count_kept()).encode())
         os._exit(0)
     os.waitpid(child, 0)
     assert os.read(reading, 10) == b"0"
@@ -395,13 +410,17 @@ def test_encoder_that_is_changed_in_place_is_another_one_after_refresh():
     assert not np.array_equal(frozen.transform([[1.0, 2.0]]), before)
 
 
-def test_sparse_rows_of_more_entries_than_indices_can_count_are_stacked():
-    rows = _row_cache._split(sparse.csr_matrix(np.eye(3, dtype=np.int8)))
-    narrow = [row._replace(indices=row.indices.astype(np.int8), data=np.tile(row.data, 100)) for row in rows]
-    narrow = [row._replace(indices=np.tile(row.indices, 100)) for row in narrow]
-    stacked = _row_cache._stack(narrow)  # 300 entries, which int8 cannot count
-    assert stacked.indptr.tolist() == [0, 100, 200, 300]
-    assert stacked.toarray().tolist() == (100 * np.eye(3)).astype(np.int8).tolist()
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix, sparse.csr_array])
+def test_rows_of_many_blocks_come_back_in_order(form, monkeypatch):
+    monkeypatch.setattr(_embedding_cache, "_BLOCK", 2)
+    X = np.arange(24.0).reshape(12, 2)
+    frozen = PretrainedEncoder(FunctionTransformer(lambda X: X * 2, accept_sparse=True).fit(form(X)))
+    random = np.random.RandomState(0)
+    for _ in range(10):
+        rows = random.randint(0, 12, 9)
+        embeddings = frozen.transform(form(X[rows]))
+        assert type(embeddings) is type(form(X))
+        np.testing.assert_array_equal(embeddings.toarray() if sparse.issparse(embeddings) else embeddings, 2 * X[rows])
 
 
 def test_encoder_that_learned_on_is_another_encoder():
@@ -514,7 +533,7 @@ def test_file_cannot_say_what_is_trusted(tmp_path, monkeypatch):
         lambda self: {"source": self.source, "cache_size": 1, "trusted": ["a"]},
     )
     transferkit.save(frozen, tmp_path / "encoder.tk")
-    with pytest.raises(ModelFileError, match="says itself what is to be trusted"):
+    with pytest.raises(ModelFileError, match="itself lists names to trust"):
         transferkit.load(tmp_path / "encoder.tk")
 
 
@@ -542,7 +561,8 @@ def test_texts_are_not_kept_in_memory(counting_path):
     PretrainedEncoder(counting_path).transform([f"a secret {number}" for number in range(3)])
     CountingEncoder.encoded.clear()
     gc.collect()
-    assert not any("a secret" in str(key) + str(row) for key, row in _row_cache._CACHE._rows.items())
+    assert count_kept() == 3
+    assert "a secret" not in str(_embedding_cache._CACHE._blocks)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A frozen encoder that survives clone and encodes each row once a process."""
+"""A frozen encoder that survives clone and encodes each sample once per process."""
 
 import copy
 import os
@@ -20,9 +20,11 @@ from transferkit._validation import (
     with_plain_outputs,
 )
 from transferkit._versioning import VersionedEstimator
-from transferkit.encoders._row_cache import encode_once
+from transferkit.encoders._embedding_cache import encode_once
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import fingerprint, forget_fingerprint, load_shared
+
+__all__ = ["PretrainedEncoder", "read_input_tags"]
 
 _READ_FROM_SOURCE = ("encoder_", "n_features_in_", "feature_names_in_")
 
@@ -30,18 +32,18 @@ _READ_FROM_SOURCE = ("encoder_", "n_features_in_", "feature_names_in_")
 class PretrainedEncoder(TransformerMixin, VersionedEstimator):
     """Use a pretrained encoder, frozen, in Pipelines, searches and many tasks.
 
-    The output of a frozen encoder for a row never changes. So each distinct row is encoded once a process
-    and then looked up, whichever clone, fold, candidate or task asks for it. ``fit`` learns nothing, and
-    ``clone`` keeps what was pretrained, because it is the parameter `source`.
+    The embedding of a sample by a frozen encoder never changes. Each distinct sample is therefore encoded once per
+    process and looked up afterwards, for every clone, fold, candidate and task. ``fit`` learns nothing, and ``clone``
+    keeps the pretrained encoder, because it is the parameter `source`.
 
     Parameters
     ----------
     source : str, path or fitted transformer
-        A model file (``.tk``, or ``.joblib`` / ``.pkl``, which run code when loaded: only from people you
-        trust), or a fitted transformer of this package, of scikit-learn, or of anyone else.
+        A model file (``.tk``, or ``.joblib`` / ``.pkl``, which run code when loaded: only from people you trust), or a
+        fitted transformer of this package, of scikit-learn or of any other package.
     cache_size : float, default=512
-        Bound on the memory of encoded rows, in MB. The rows of all encoders of a process share it, the
-        least recently used go first. 0 switches the cache off.
+        Bound on the memory of embeddings, in MB. All encoders of a process share it; the least recently used
+        embeddings are dropped first. 0 switches the cache off.
     trusted : list of str, class or function, default=None
         Other classes and functions that a model file of `source` may hold, and sentence models that it may name, as in
         :func:`transferkit.load`: ``trusted=["sentence-transformers/all-MiniLM-L6-v2"]``, for example.
@@ -58,19 +60,19 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
 
     Notes
     -----
-    Each row of the output must depend on its own row of the input alone, as with nearly all fitted transformers. Then
-    the rows are those of the transformer itself, whatever was encoded before, up to rounding: rows that are encoded
-    alone and in a batch may differ in the last digits, where a matrix product sums in another order. A transformer that
-    computes with the rows it is given together (that centres each batch, say) gives other rows here: equal rows get the
-    result of the first batch that held them. Set ``cache_size=0`` for such a transformer, which hands each call through
-    as it is. A transformer whose arrays or dicts are changed in place, by other means than `fit` or `partial_fit`, is
+    Each embedding must depend on its own sample alone, as with nearly all fitted transformers. Then the embeddings are
+    those of the transformer itself, whatever was encoded before, up to rounding: a sample encoded alone and in a batch
+    may differ in the last digits, where a matrix product sums in another order. A transformer whose result depends on
+    the whole batch (which centres each batch, for example) behaves differently here: equal samples get the embedding of
+    the first batch that contained them. Set ``cache_size=0`` for such a transformer, so that each call is passed on
+    unchanged. A transformer whose arrays or dicts are changed in place, by other means than `fit` or `partial_fit`, is
     noticed only after :meth:`refresh`.
 
-    Rows are kept under a digest of the encoder's state and of the row's content: an encoder that is fitted
-    again, or a file that is replaced, is another encoder, and texts are not kept. Of 4096 or more rows of numbers in
-    one call, a few are encoded twice to see how long that takes: they are not kept where encoding is faster than
-    looking them up. `joblib.dump` and `pickle` keep a path as a path; :func:`transferkit.save` writes the encoder
-    itself into the file.
+    The cache identifies encoders by a digest of their state and samples by a digest of their content: an encoder that
+    is fitted again, or a file that is replaced, is another encoder, and texts are not stored. Of 4096 or more numeric
+    samples in one call, a few are encoded twice to measure the time: embeddings are not kept if encoding is faster than
+    looking them up. While one thread encodes, other threads that need new embeddings of the same encoder wait.
+    `joblib.dump` and `pickle` keep a path as a path; :func:`transferkit.save` writes the encoder itself into the file.
 
     Examples
     --------
@@ -102,9 +104,9 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         Parameters
         ----------
         X : ignored
-            Here for scikit-learn's API.
+            Present for API consistency.
         y : ignored
-            Here for scikit-learn's API.
+            Present for API consistency.
 
         Returns
         -------
@@ -122,22 +124,22 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         return self
 
     def transform(self, X):
-        """Encode rows, each distinct one once a process.
+        """Encode samples, each distinct one once per process.
 
         Parameters
         ----------
         X : iterable of str, array-like or sparse matrix of shape (n_samples, n_features)
-            What the pretrained encoder takes.
+            Input of the pretrained encoder.
 
         Returns
         -------
-        rows : ndarray or CSR matrix of shape (n_samples, n_features_out)
-            Encoded rows.
+        embeddings : ndarray or CSR matrix of shape (n_samples, n_features_out)
+            One row per sample.
 
         Raises
         ------
         ValueError
-            If the pretrained encoder does not return one row for each that it is given.
+            If the pretrained encoder does not return one row per sample.
         """
         encoder = self.encoder_
         if holds_texts(X):
@@ -148,69 +150,23 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         return encode_once(encode, fingerprint(encoder), X, 1e6 * self.cache_size)
 
     def refresh(self):
-        """Look at the state of the source anew: call this after you changed a part of it in place.
+        """Compute the digest of the source's state again: call this after changing a part of it in place.
 
         Returns
         -------
         self : PretrainedEncoder
-            The encoder, which encodes all rows anew if the state of the source is another one.
+            The encoder, which encodes all samples again if the state of the source has changed.
         """
         forget_fingerprint(self.encoder_)
         return self
 
-    @property
-    def encoder_(self):
-        """The fitted transformer behind `source`; a file is loaded once a process."""
-        encoder = self.source
-        is_plain = type(self.cache_size) in (int, float) and self.cache_size >= 0 and hasattr(encoder, "transform")
-        if not is_plain:  # what is plainly valid need not be looked at for every text that is served
-            validate_parameter_constraints(self._parameter_constraints, self.get_params(), type(self).__name__)
-        if isinstance(encoder, (str, os.PathLike)):
-            encoder = load_shared(encoder, self.trusted)
-            if not hasattr(encoder, "transform"):
-                raise TypeError(
-                    f"The file {os.fspath(self.source)!r} holds a {type(encoder).__name__}, which cannot encode: "
-                    "PretrainedEncoder needs a transformer."
-                )
-        if not is_fitted(encoder):
-            raise NotFittedError(
-                f"The source of PretrainedEncoder must be fitted. Got an unfitted {type(encoder).__name__}: "
-                "call its fit on the unlabelled data first."
-            )
-        return encoder
-
-    @property
-    def n_features_in_(self):
-        """Number of input features of the pretrained encoder, when it takes rows of numbers."""
-        return self.encoder_.n_features_in_
-
-    @property
-    def feature_names_in_(self):
-        """Names of the input features of the pretrained encoder, when it was fitted on rows with names."""
-        return self.encoder_.feature_names_in_
-
-    def get_feature_names_out(self, input_features=None):
-        """Return the feature names of the pretrained encoder.
-
-        Parameters
-        ----------
-        input_features : array-like of str, default=None
-            Handed to the pretrained encoder.
-
-        Returns
-        -------
-        names : ndarray of str objects
-            Feature names.
-        """
-        return self.encoder_.get_feature_names_out(input_features)
-
     def get_params(self, deep=True):
-        """Return the parameters; those of the source are not among them, because it is frozen.
+        """Return the parameters, without those of the source, which is frozen.
 
         Parameters
         ----------
         deep : bool, default=True
-            Ignored; here for scikit-learn's API.
+            Ignored; present for API consistency.
 
         Returns
         -------
@@ -219,19 +175,20 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         """
         return super().get_params(deep=False)
 
-    def __sklearn_clone__(self):
-        twin = copy.copy(self)  # the same source, not a copy or an unfitted clone of it
-        vars(twin).update(copy.deepcopy({k: v for k, v in vars(self).items() if k not in self.get_params()}))
-        return twin
+    def get_feature_names_out(self, input_features=None):
+        """Return the feature names of the pretrained encoder.
 
-    def __dir__(self):
-        """Return the names of attributes; for a diagram or a completion no file is opened."""
-        if not isinstance(self.source, (str, os.PathLike)):
-            return super().__dir__()
-        return [name for name in object.__dir__(self) if name not in _READ_FROM_SOURCE]
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Passed to the pretrained encoder.
 
-    def __sklearn_is_fitted__(self):
-        return True
+        Returns
+        -------
+        names : ndarray of str objects
+            Feature names.
+        """
+        return self.encoder_.get_feature_names_out(input_features)
 
     def get_file_state(self):
         """Return the state to write: the encoder itself in place of its path, and so nothing to trust.
@@ -252,7 +209,40 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
             The classes, functions and names that the caller of `load` trusts.
         """
         if self.trusted is not None:
-            raise ModelFileError("The model file says itself what is to be trusted (PretrainedEncoder.trusted).")
+            raise ModelFileError(
+                "The model file itself lists names to trust (PretrainedEncoder.trusted), which only the caller may do."
+            )
+
+    @property
+    def encoder_(self):
+        """The fitted transformer behind `source`; a file is loaded once per process."""
+        encoder = self.source
+        is_plain = type(self.cache_size) in (int, float) and self.cache_size >= 0 and hasattr(encoder, "transform")
+        if not is_plain:  # the full check is slow for a server that encodes single texts
+            validate_parameter_constraints(self._parameter_constraints, self.get_params(), type(self).__name__)
+        if isinstance(encoder, (str, os.PathLike)):
+            encoder = load_shared(encoder, self.trusted)
+            if not hasattr(encoder, "transform"):
+                raise TypeError(
+                    f"The file {os.fspath(self.source)!r} holds a {type(encoder).__name__}, which cannot encode: "
+                    "PretrainedEncoder needs a transformer."
+                )
+        if not is_fitted(encoder):
+            raise NotFittedError(
+                f"The source of PretrainedEncoder must be fitted. Got an unfitted {type(encoder).__name__}: "
+                "call its fit on the unlabelled data first."
+            )
+        return encoder
+
+    @property
+    def n_features_in_(self):
+        """Number of input features of the pretrained encoder, if it takes numeric samples."""
+        return self.encoder_.n_features_in_
+
+    @property
+    def feature_names_in_(self):
+        """Names of the input features of the pretrained encoder, if it was fitted on named columns."""
+        return self.encoder_.feature_names_in_
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -261,9 +251,23 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         tags.input_tags = read_input_tags(self.source)
         return tags
 
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def __sklearn_clone__(self):
+        clone = copy.copy(self)  # with the same source, not a copy or an unfitted clone of it
+        vars(clone).update(copy.deepcopy({k: v for k, v in vars(self).items() if k not in self.get_params()}))
+        return clone
+
+    def __dir__(self):
+        """Return the names of attributes, so that diagrams and completion open no file."""
+        if not isinstance(self.source, (str, os.PathLike)):
+            return super().__dir__()
+        return [name for name in object.__dir__(self) if name not in _READ_FROM_SOURCE]
+
 
 def read_input_tags(source):
-    """Return what kinds of input an encoder takes; one in a file may take any, since no file is opened for tags."""
+    """Return the input tags of an encoder; for a file all kinds of input, since no file is opened for tags."""
     if isinstance(source, (str, os.PathLike)):
         return InputTags(string=True, sparse=True)
     return get_tags(source).input_tags
@@ -279,6 +283,6 @@ def _encode_rows(encoder, X):
     if found != f"{count_rows(X)} rows":
         raise ValueError(
             f"The transform of {type(encoder).__name__} returned {found} for {count_rows(X)} rows. PretrainedEncoder "
-            "needs a transformer that returns one row for each."
+            "needs a transformer that returns one row per sample."
         )
     return rows
