@@ -55,6 +55,25 @@ class DomainTransformer(TransformerMixin, VersionedEstimator):
         vars(self).update(attributes)
         return self
 
+    def fit_transform(self, X, y=None, *, sample_domain=None):
+        """Fit the adaptation to rows of both domains, and map them.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows of the source and of the target domain, in any order.
+        y : array-like of shape (n_samples,), default=None
+            Labels.
+        sample_domain : array-like of shape (n_samples,)
+            Domain of each row: larger than 0 for the source, less than 0 for the target.
+
+        Returns
+        -------
+        rows : {ndarray, CSR matrix} of shape (n_samples, n_features_out)
+            Mapped rows, in the order of X.
+        """
+        return self.fit(X, y, sample_domain=sample_domain).transform(X, sample_domain=sample_domain)
+
     def transform(self, X, *, sample_domain=None):
         """Map rows to features that are comparable between the domains.
 
@@ -86,24 +105,11 @@ class DomainTransformer(TransformerMixin, VersionedEstimator):
             return sparse.vstack(mapped, format="csr")[order]
         return np.concatenate(mapped)[order]
 
-    def fit_transform(self, X, y=None, *, sample_domain=None):
-        """Fit the adaptation to rows of both domains, and map them.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows of the source and of the target domain, in any order.
-        y : array-like of shape (n_samples,), default=None
-            Labels.
-        sample_domain : array-like of shape (n_samples,)
-            Domain of each row: larger than 0 for the source, less than 0 for the target.
-
-        Returns
-        -------
-        rows : {ndarray, CSR matrix} of shape (n_samples, n_features_out)
-            Mapped rows, in the order of X.
-        """
-        return self.fit(X, y, sample_domain=sample_domain).transform(X, sample_domain=sample_domain)
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = self._accepts_sparse
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
 
     def _learn_finite(self, source, target, y):
         """Return the fitted attributes; raise ValueError if products of the rows overflow their dtype."""
@@ -131,12 +137,6 @@ class DomainTransformer(TransformerMixin, VersionedEstimator):
     def _validate(self, X, *, reset):
         accepted = "csr" if self._accepts_sparse else False
         return validate_data(self, X, accept_sparse=accepted, dtype=_FLOATS, reset=reset)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = self._accepts_sparse
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
 
 def _is_finite(value):

@@ -3,6 +3,8 @@
 from transferkit._algorithms.domains.alignment import coral_map
 from transferkit.adaptation._moment_matching import MOMENT_CONSTRAINTS, MomentMatcher
 
+__all__ = ["CORAL"]
+
 
 class CORAL(MomentMatcher):
     """Transform source rows to the mean and covariance of the target (correlation alignment [1]_).

@@ -8,6 +8,8 @@ from scipy import sparse
 from transferkit._validation import Interval, check_feature_names_in, check_is_fitted
 from transferkit.adaptation._base import DomainTransformer
 
+__all__ = ["FeatureAugmentation"]
+
 
 class FeatureAugmentation(DomainTransformer):
     """Give each domain its own copy of the features beside a shared one, to use a few target labels [1]_.

@@ -24,6 +24,8 @@ from transferkit._validation import Interval, StrOptions, check_is_fitted
 from transferkit.adaptation._base import DomainTransformer
 from transferkit.adaptation.domains import stack_rows
 
+__all__ = ["ImportanceWeighting"]
+
 FEWEST_EFFECTIVE = 0.05  # of the source rows
 ODDS_TOL = 1e-5  # of the objective
 MOST_SQUARED = 2_500  # features; with more, no matrix of all pairs is formed

@@ -4,6 +4,8 @@ from transferkit._algorithms.domains.alignment import monge_map, reflection_evid
 from transferkit._validation import StrOptions
 from transferkit.adaptation._moment_matching import MOMENT_CONSTRAINTS, MomentMatcher
 
+__all__ = ["LinearTransport"]
+
 CLEARLY = 4.0  # standard errors
 
 

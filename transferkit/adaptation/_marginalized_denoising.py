@@ -12,6 +12,8 @@ from transferkit._validation import Interval
 from transferkit.adaptation._base import DomainTransformer
 from transferkit.adaptation.domains import stack_rows
 
+__all__ = ["MarginalizedDenoising"]
+
 
 class MarginalizedDenoising(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
     """Represent rows by marginalized stacked denoising autoencoders fitted to both domains (mSDA [1]_).

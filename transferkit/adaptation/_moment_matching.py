@@ -16,6 +16,8 @@ from transferkit._algorithms.linalg.moments import column_means
 from transferkit._validation import Interval, StrOptions
 from transferkit.adaptation._base import DomainTransformer
 
+__all__ = ["MOMENT_CONSTRAINTS", "MomentMatcher"]
+
 MOMENT_CONSTRAINTS = {
     "covariance": [StrOptions({"full", "diagonal"})],
     "shrinkage": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"}), None],
@@ -44,6 +46,26 @@ class MomentMatcher(OneToOneFeatureMixin, DomainTransformer):
             Added to the products.
         """
         return sparse.eye_array(self.n_features_in_, format="csr"), 0.0
+
+    def finish_loading(self, trusted):
+        """Check that the matrix fits the features.
+
+        Parameters
+        ----------
+        trusted : Trusted
+            The classes, functions and names that the caller of `load` trusts.
+        """
+        if not hasattr(self, "matrix_"):
+            return  # a parameter of another estimator
+        shape = self.matrix_.shape
+        size = self.n_features_in_ if self.basis_ is None else self.basis_.shape[1]
+        if shape not in ((size,), (size, size)):
+            raise ValueError(f"matrix_ has shape {shape} for {size} coordinates")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = self.covariance == "diagonal" and not self.centre
+        return tags
 
     def _learn(self, source, target, y):
         if self.covariance == "diagonal":
@@ -114,26 +136,6 @@ class MomentMatcher(OneToOneFeatureMixin, DomainTransformer):
         else:
             mapped = RowMap(self.matrix_, self.basis_, self.scale_).apply(X - self.source_mean_)
         return (mapped + self.target_mean_).astype(X.dtype, copy=False)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = self.covariance == "diagonal" and not self.centre
-        return tags
-
-    def finish_loading(self, trusted):
-        """Check that the matrix fits the features.
-
-        Parameters
-        ----------
-        trusted : Trusted
-            The classes, functions and names that the caller of `load` trusts.
-        """
-        if not hasattr(self, "matrix_"):
-            return  # a parameter of another estimator
-        shape = self.matrix_.shape
-        size = self.n_features_in_ if self.basis_ is None else self.basis_.shape[1]
-        if shape not in ((size,), (size, size)):
-            raise ValueError(f"matrix_ has shape {shape} for {size} coordinates")
 
 
 def _warn_singular(estimator, domain, X):

@@ -10,6 +10,8 @@ from transferkit._validation import Interval, check_feature_names_in, check_is_f
 from transferkit.adaptation._base import DomainTransformer
 from transferkit.adaptation.domains import stack_rows
 
+__all__ = ["StructuralCorrespondence"]
+
 
 class StructuralCorrespondence(DomainTransformer):
     """Add features shared by the domains, by structural correspondence learning [1]_.

@@ -10,6 +10,8 @@ from transferkit._algorithms.domains.alignment import principal_axes
 from transferkit._validation import Interval
 from transferkit.adaptation._base import DomainTransformer
 
+__all__ = ["SubspaceAlignment"]
+
 
 class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
     """Project each domain onto its principal axes, and align those of the source with those of the target [1]_.

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+__all__ = ["TermBlocks", "TermWeights", "block_factors", "fold_weights", "make_blocks", "weigh_candidates"]
+
 ROUNDING = 16 * float(np.finfo(np.float32).eps)  # what is left of rows that are all alike, as a share of their norm
 
 

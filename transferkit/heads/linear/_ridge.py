@@ -26,6 +26,8 @@ from transferkit._validation import (
 from transferkit._versioning import VersionedEstimator
 from transferkit.heads.linear._prior import KeepsSourceMixin, match_prior
 
+__all__ = ["RidgeHead"]
+
 MAX_STEPS = 2000  # of conjugate gradients
 MOST_OFFSET = 1e3  # contribution of means to scores, relative to the spread of targets, up to which float32 suffices
 
