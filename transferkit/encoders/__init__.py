@@ -1,4 +1,23 @@
-"""Encoders: transformers pretrained on unlabelled data."""
+"""Encoders: transformers that learn from unlabelled data and turn raw input into feature vectors.
+
+One package per kind of input or method:
+
+- `text`: texts to TF-IDF vectors, and to dense vectors by latent semantic analysis.
+- `words`: texts to pooled word vectors, trained on co-occurrences or read from files.
+- `rows`: feature vectors or small images to activations of clusters (k-means) or of a self-organising map.
+- `networks`: autoencoders, torch modules and sentence models.
+
+Every encoder is a scikit-learn transformer: `fit` learns from unlabelled data, `transform` returns features. Many can
+also be fitted in batches (`partial_fit`), added up (`merge`), or fitted to shards.
+
+:class:`PretrainedEncoder` (`_pretrained`) freezes a fitted encoder, or a model file: `fit` changes nothing, and `clone`
+keeps the state, so that folds and searches share one encoder. It remembers the features of samples that it has encoded
+(`_row_cache`): one bounded cache per process, by digests of the input, for all copies of an encoder.
+
+`protocols` lists what other packages ask of encoders beyond scikit-learn's API, such as a linear form, layers to
+fine-tune, or passes over shards. `term_projection` joins the terms of an encoder with those of labelled texts, for
+models that are trained on terms.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -71,9 +71,9 @@ def test_terms_are_found_by_their_spelling(strings, others):
 
 def test_large_counts_are_kept():
     numbers = np.array([0, 254, 255, 256, 10**12])
-    narrowed, large = pack_integers(numbers)
-    assert narrowed.nbytes == 5
-    np.testing.assert_array_equal(unpack_integers(narrowed, large), numbers)
+    small, large = pack_integers(numbers)
+    assert small.nbytes == 5
+    np.testing.assert_array_equal(unpack_integers(small, large), numbers)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Two independent 64-bit hashes of spans of bytes, which together name a term."""
+"""Two independent 64-bit hashes of spans of bytes, which together identify a term."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -7,12 +7,21 @@ import numpy as np
 
 from transferkit._algorithms.text.text_bytes import PADDING, SPACE
 
+__all__ = [
+    "combine_hashes",
+    "hash_spans",
+    "hash_strings",
+    "hash_terms",
+    "load_words",
+    "mix",
+]
+
 # Odd, so that multiplying modulo 2**64 loses nothing. Digits of the golden ratio, pi, e and sqrt(2).
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-PI = np.uint64(0x3243F6A8885A308D)
-E = np.uint64(0xB7E151628AED2A6B)
-ROOT = np.uint64(0x6A09E667F3BCC909)
-LONG = 64
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_PI = np.uint64(0x3243F6A8885A308D)
+_E = np.uint64(0xB7E151628AED2A6B)
+_ROOT = np.uint64(0x6A09E667F3BCC909)
+_LONG = 64  # bytes that are hashed eight at a time
 _HALF = np.uint64(32)
 _KEEP = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
 
@@ -44,26 +53,26 @@ def hash_spans(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> tup
 
     Notes
     -----
-    Eight bytes are taken at a time, so the cost is by token and not by character.
+    Eight bytes are taken at a time, so the cost is per token and not per character.
     """
     checks = load_words(text, starts, lengths)
-    hashes = checks + lengths.astype(np.uint64) * ROOT
+    hashes = checks + lengths.astype(np.uint64) * _ROOT
     longer = np.flatnonzero(lengths > 8)
     done = 8
-    while len(longer) and done < LONG:
+    while len(longer) and done < _LONG:
         words = load_words(text, starts[longer] + done, lengths[longer] - done)
-        hashes[longer] = mix(hashes[longer]) + words * PI
-        checks[longer] = checks[longer] * E + words
+        hashes[longer] = mix(hashes[longer]) + words * _PI
+        checks[longer] = checks[longer] * _E + words
         done += 8
         longer = longer[lengths[longer] > done]
     if len(longer):  # lines of dashes, encoded files: a few, but with many more steps to go
-        digests = digest_spans(text, starts[longer] + done, lengths[longer] - done)
+        digests = _digest_spans(text, starts[longer] + done, lengths[longer] - done)
         hashes[longer] = mix(hashes[longer]) ^ digests[:, 0]
         checks[longer] ^= digests[:, 1]
     return mix(hashes), checks
 
 
-def digest_spans(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def _digest_spans(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Return two hashes (uint64) of each span, made one span at a time, shape (n_spans, 2)."""
     spans = zip(starts.tolist(), (starts + lengths).tolist(), strict=True)
     joined = b"".join(blake2b(text[start:end].tobytes(), digest_size=16).digest() for start, end in spans)
@@ -72,20 +81,22 @@ def digest_spans(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> n
 
 def mix(hashes: np.ndarray) -> np.ndarray:
     """Spread every bit over the upper ones, without loss (in place)."""
-    hashes *= GOLDEN
+    hashes *= _GOLDEN
     hashes ^= hashes >> _HALF
-    hashes *= E
+    hashes *= _E
     hashes ^= hashes >> _HALF
     return hashes
 
 
-def fold(left: tuple[np.ndarray, np.ndarray], right: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the hashes of n-grams whose first n-1 words are hashed in `left` and whose last in `right`."""
-    return left[0] * GOLDEN + right[0], left[1] * PI + right[1]
+def combine_hashes(
+    left: tuple[np.ndarray, np.ndarray], right: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the hashes of n-grams from those of their first n - 1 words (`left`) and of their last word (`right`)."""
+    return left[0] * _GOLDEN + right[0], left[1] * _PI + right[1]
 
 
 def hash_strings(terms: Sequence[str], by_word: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Hash terms given as strings; `by_word` folds the words between spaces, as n-grams of words do."""
+    """Hash terms given as strings; `by_word` combines the hashes of words between spaces, as n-grams of words do."""
     encoded = [term.encode("utf-8", "surrogatepass") for term in terms]
     text = np.frombuffer(b"".join(encoded) + b" " * PADDING, np.uint8)
     lengths = np.array([len(term) for term in encoded], np.int64)
@@ -114,7 +125,7 @@ def hash_terms(
     for position in range(1, n_words.max(initial=1)):
         more = np.flatnonzero(n_words > position)
         right = first[more] + position
-        term_hashes[more], term_checks[more] = fold(
+        term_hashes[more], term_checks[more] = combine_hashes(
             (term_hashes[more], term_checks[more]), (hashes[right], checks[right])
         )
     return term_hashes, term_checks

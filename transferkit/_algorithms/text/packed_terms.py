@@ -1,4 +1,4 @@
-"""A vocabulary in few bytes: terms in alphabetical order, numbers as bytes, hashes made again from the spelling."""
+"""A vocabulary in few bytes: terms in alphabetical order, counts as bytes, hashes computed again from the text."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -9,15 +9,25 @@ from transferkit._algorithms.text.hashing import hash_terms
 from transferkit._algorithms.text.tokens import copy_spans, pad, take_spans
 from transferkit._algorithms.text.vocabulary import Vocabulary, sort_terms
 
-_LARGE = 255  # a byte that says: the number is among the large ones
+__all__ = [
+    "PackedTerms",
+    "StringIndex",
+    "pack_integers",
+    "pack_terms",
+    "unpack_integers",
+    "unpack_terms",
+]
+
+_LARGE = 255  # in place of a number that is stored among the large ones
 
 
 class PackedTerms(NamedTuple):
     """Terms in alphabetical order, a third of the bytes of a :class:`Vocabulary`.
 
-    `text` is their UTF-8 bytes without gaps. Each of the following pairs is one number a term as uint8, 255 where it is
-    larger than 254, and these larger numbers in order, as int64: the length in bytes, the number of documents, and
-    how often the term occurs beyond once in each of these. `columns` (int32) is None when the terms are the columns.
+    `text` is their UTF-8 bytes without gaps. Each of the following pairs holds one number per term as uint8, 255 where
+    it is larger than 254, and these larger numbers in order, as int64: the length in bytes, the document frequency, and
+    how often the term occurs beyond once in each of these documents. `columns` (int32) is None when the terms are in
+    the order of the columns.
     """
 
     text: np.ndarray
@@ -38,13 +48,13 @@ class PackedTerms(NamedTuple):
 
     def check(self) -> None:
         """Raise ValueError unless the arrays fit each other, as those of a file may not."""
-        for narrowed, large in (
+        for small, large in (
             (self.lengths, self.large_lengths),
             (self.document_frequency, self.large_document_frequency),
             (self.repeats, self.large_repeats),
         ):
-            _require(narrowed.dtype == np.uint8 and narrowed.shape == (len(self.lengths),))
-            _require(large.dtype == np.int64 and large.shape == (np.count_nonzero(narrowed == _LARGE),))
+            _require(small.dtype == np.uint8 and small.shape == (len(self.lengths),))
+            _require(large.dtype == np.int64 and large.shape == (np.count_nonzero(small == _LARGE),))
             _require(large.min(initial=_LARGE) >= _LARGE)
         _require(self.text.dtype == np.uint8 and self.large_lengths.max(initial=0) <= len(self.text))
         _require(self.text.shape == (unpack_integers(self.lengths, self.large_lengths).sum(),))
@@ -89,10 +99,10 @@ def pack_integers(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.minimum(numbers, _LARGE).astype(np.uint8), numbers[numbers >= _LARGE].astype(np.int64)
 
 
-def unpack_integers(narrowed: np.ndarray, large: np.ndarray) -> np.ndarray:
+def unpack_integers(small: np.ndarray, large: np.ndarray) -> np.ndarray:
     """Return the counts (int64) that `pack_integers` was given."""
-    numbers = narrowed.astype(np.int64)
-    numbers[narrowed == _LARGE] = large
+    numbers = small.astype(np.int64)
+    numbers[small == _LARGE] = large
     return numbers
 
 

@@ -7,13 +7,20 @@ from scipy import sparse
 
 from transferkit._algorithms.text.tokens import NGrams, copy_spans, pad
 
+__all__ = [
+    "TermCounts",
+    "count_terms",
+    "count_through_words",
+    "group_equal",
+]
+
 _ONE = np.uint64(1)
 
 
 class TermCounts(NamedTuple):
     """How often each distinct term occurs in each row of a block, by term.
 
-    `hashes` (ascending) and `checks` name the terms; term t occurs ``counts[a:b]`` times in
+    `hashes` (ascending) and `checks` identify the terms. Term t occurs ``counts[a:b]`` times in
     ``rows[a:b]``, where a, b are ``indptr[t : t + 2]``; its UTF-8 bytes are
     ``text[starts[t] : starts[t] + lengths[t]]``.
     """
@@ -48,20 +55,20 @@ def group_equal(hashes: np.ndarray, checks: np.ndarray) -> tuple[np.ndarray, np.
     Parameters
     ----------
     hashes, checks : ndarray of uint64 of shape (n,)
-        Pairs that name a term.
+        Pairs that identify a term.
 
     Returns
     -------
     order : ndarray of intp of shape (n,)
         Places, by hash, then by check, then by place.
     is_first : ndarray of bool of shape (n,)
-        Whether a new term begins in that order.
+        Whether a new term begins at that position of the order.
 
     Notes
     -----
-    Hash and place are packed into one integer, because sorting integers is several times as fast as
-    sorting places by a key. The lower bits of the hash make room for the place; the rare runs in which
-    that mixes different terms are sorted again.
+    Hash and place are packed into one integer, because sorting integers is several times as fast as an
+    indirect sort by key. The place takes the lower bits of the hash; the rare runs in which that mixes different
+    terms are sorted again.
     """
     n = len(hashes)
     n_bits = np.uint64(max(n - 1, 1).bit_length())
@@ -112,8 +119,8 @@ def count_terms(ngrams: NGrams, n_rows: int, in_place: bool = False) -> TermCoun
         ngrams.hashes.take(terms),
         ngrams.checks.take(terms),
         np.append(np.flatnonzero(is_first[entries]), len(entries)).astype(np.int32),
-        narrow(rows.take(entries), n_rows),
-        narrow(np.diff(entries, append=len(order))),
+        _downcast(rows.take(entries), n_rows),
+        _downcast(np.diff(entries, append=len(order))),
         n_rows,
         text,
         starts.astype(np.int32),
@@ -121,8 +128,8 @@ def count_terms(ngrams: NGrams, n_rows: int, in_place: bool = False) -> TermCoun
     )
 
 
-def narrow(values: np.ndarray, bound: int | None = None) -> np.ndarray:
-    """Return the values in two bytes each if they allow it, because blocks wait in memory."""
+def _downcast(values: np.ndarray, bound: int | None = None) -> np.ndarray:
+    """Return the values in two bytes each if they fit, because counted blocks wait in memory."""
     if bound is None:
         bound = int(values.max(initial=0)) + 1
     return values.astype(np.uint16 if bound <= 1 << 16 else np.int32)
@@ -141,7 +148,7 @@ def count_through_words(words: TermCounts, ngrams: TermCounts) -> TermCounts:
     product = by_ngram @ by_word
     return ngrams._replace(
         indptr=product.indptr,
-        rows=narrow(product.indices, words.n_rows),
-        counts=narrow(product.data),
+        rows=_downcast(product.indices, words.n_rows),
+        counts=_downcast(product.data),
         n_rows=words.n_rows,
     )

@@ -7,6 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+__all__ = [
+    "PADDING",
+    "SPACE",
+    "TextBytes",
+    "encode_documents",
+    "strip_accents",
+]
+
 SPACE = 0x20
 PADDING = 8  # bytes after the last document, so that eight bytes can be loaded at any position
 _N_CODE_POINTS = 0x110000

@@ -1,4 +1,4 @@
-"""Rows of term counts, and their TF-IDF weights."""
+"""Term counts by document, and their TF-IDF weights."""
 
 from copy import copy
 from functools import lru_cache
@@ -10,6 +10,18 @@ import numpy as np
 from scipy import sparse
 
 from transferkit._algorithms.text.term_counts import TermCounts
+
+__all__ = [
+    "Rows",
+    "Weighting",
+    "column_weights",
+    "counts_by_row",
+    "inverse_document_frequency",
+    "stack_rows",
+    "to_matrix",
+    "weight_counts",
+    "within_bounds",
+]
 
 
 class Rows(NamedTuple):
@@ -40,7 +52,7 @@ def counts_by_row(counts: TermCounts, columns: np.ndarray, dtype: type) -> Rows:
     return Rows(rows.data, columns[by_column].take(rows.indices), rows.indptr)
 
 
-def weigh(rows: Rows, idf: np.ndarray | None, weighting: Weighting) -> None:
+def weight_counts(rows: Rows, idf: np.ndarray | None, weighting: Weighting) -> None:
     """Turn counts into TF-IDF weights, in place."""
     data = rows.data
     if weighting.binary:
@@ -116,7 +128,7 @@ def inverse_document_frequency(
     return idf
 
 
-def weigh_columns(
+def column_weights(
     document_frequency: np.ndarray,
     columns: np.ndarray | None,
     n_documents: int,
@@ -136,7 +148,7 @@ def weigh_columns(
     n_documents : int
         Number of documents.
     use_idf : bool
-        Whether terms weigh differently.
+        Whether weights depend on the document frequency.
     smooth : bool
         See :func:`inverse_document_frequency`.
     dtype : type

@@ -4,14 +4,26 @@ from typing import NamedTuple
 
 import numpy as np
 
-from transferkit._algorithms.text.hashing import fold, hash_spans, load_words
+from transferkit._algorithms.text.hashing import combine_hashes, hash_spans, load_words
 from transferkit._algorithms.text.text_bytes import PADDING, SPACE, TextBytes
+
+__all__ = [
+    "NGrams",
+    "Tokens",
+    "character_ngrams",
+    "copy_spans",
+    "expand_ranges",
+    "find_words",
+    "pad",
+    "take_spans",
+    "word_ngrams",
+]
 
 
 class Tokens(NamedTuple):
     """Occurrences of words, in the order of the text.
 
-    `hashes` and `checks` (uint64) name the word, `rows` (int32) is the document, and
+    `hashes` and `checks` (uint64) identify the word, `rows` (int32) is the document, and
     ``text[starts : starts + lengths]`` are its bytes.
     """
 
@@ -40,7 +52,7 @@ def find_words(text: TextBytes, min_characters: int) -> Tokens:
     Parameters
     ----------
     text : TextBytes
-        Documents in which all but tokens is spaces.
+        Documents with spaces where no token is.
     min_characters : {1, 2}
         Shorter tokens are left out.
 
@@ -96,7 +108,7 @@ def word_ngrams(tokens: Tokens, ngram_range: tuple[int, int]) -> NGrams:
     """Return the n-grams of neighbouring words of one document, for every n in the (closed) range."""
     lowest, highest = ngram_range
     if highest > 1:
-        tokens = _close_ranks(tokens)
+        tokens = _join_words(tokens)
     n_tokens = len(tokens.hashes)
     pair = tokens.hashes, tokens.checks
     first = np.arange(n_tokens, dtype=np.int32)
@@ -107,7 +119,7 @@ def word_ngrams(tokens: Tokens, ngram_range: tuple[int, int]) -> NGrams:
             stay = np.flatnonzero(tokens.rows[ahead] == tokens.rows[ahead + (n - 1)])
             first, pair = first[stay], (pair[0][stay], pair[1][stay])
             last = first + (n - 1)
-            pair = fold(pair, (tokens.hashes[last], tokens.checks[last]))
+            pair = combine_hashes(pair, (tokens.hashes[last], tokens.checks[last]))
         if n >= lowest:
             hashes.append(pair[0])
             checks.append(pair[1])
@@ -115,21 +127,21 @@ def word_ngrams(tokens: Tokens, ngram_range: tuple[int, int]) -> NGrams:
             lasts.append(first + (n - 1))
         if len(first) == 0:
             break
-    first = _join(firsts, np.int32)
+    first = _concatenate(firsts, np.int32)
     return NGrams(
-        _join(hashes, np.uint64),
-        _join(checks, np.uint64),
+        _concatenate(hashes, np.uint64),
+        _concatenate(checks, np.uint64),
         tokens.rows[first],
         tokens.text,
         tokens.starts,
         tokens.starts + tokens.lengths,
         first,
-        _join(lasts, np.int32),
+        _concatenate(lasts, np.int32),
     )
 
 
-def _close_ranks(tokens: Tokens) -> Tokens:
-    """Write the tokens one space apart, so that n-grams of words are spans of the text."""
+def _join_words(tokens: Tokens) -> Tokens:
+    """Return the tokens in a text where they are one space apart, so that n-grams of words are spans of it."""
     widths = tokens.lengths + 1  # a space follows each token
     if len(widths) and (np.diff(tokens.starts) > 0).all():
         step = np.zeros(len(tokens.text) + 1, np.int8)
@@ -141,7 +153,7 @@ def _close_ranks(tokens: Tokens) -> Tokens:
     return tokens._replace(text=pad(text), starts=np.cumsum(widths) - widths)
 
 
-def _join(parts: list[np.ndarray], dtype: type) -> np.ndarray:
+def _concatenate(parts: list[np.ndarray], dtype: type) -> np.ndarray:
     return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, dtype), *parts])
 
 

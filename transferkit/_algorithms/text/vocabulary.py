@@ -1,10 +1,19 @@
-"""Terms as sorted arrays: looking up, spelling, alphabetical order, choice of columns."""
+"""Terms as arrays sorted by hash: lookup, alphabetical order, choice of columns."""
 
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from transferkit._algorithms.text.tokens import copy_spans, pad
+
+__all__ = [
+    "Counted",
+    "Vocabulary",
+    "choose_columns",
+    "decode_terms",
+    "find_terms",
+    "sort_terms",
+]
 
 
 class Counted(Protocol):
@@ -68,9 +77,9 @@ def choose_columns(
     is_kept : ndarray of bool of shape (n_terms,)
         Which of them may be kept.
     max_features : int or None
-        Keep at most that many, those that occur most often.
+        Keep at most that many, the most frequent ones.
     binary : bool
-        A term occurs but once in a document.
+        Count each term once per document.
     dtype : type
         Type in which occurrences are compared; it decides, as in scikit-learn, which of equally frequent
         terms are kept.
@@ -104,7 +113,7 @@ def find_terms(
 ) -> np.ndarray:
     """Return the place of each wanted term in a vocabulary sorted by hash, then check; -1 for none.
 
-    Equal hashes of different terms are told apart by their checks.
+    Checks distinguish different terms of equal hash.
     """
     places = np.searchsorted(hashes, wanted_hashes)
     result = np.full(len(places), -1, np.intp)

@@ -60,7 +60,7 @@ class FittedTerms:
         self._column_of = {}
 
     @classmethod
-    def from_state(cls, state, n_documents, by_word, weigh):
+    def from_state(cls, state, n_documents, by_word, weight):
         """Return the terms that attributes of a pickle or a model file hold, after checking that they fit.
 
         Parameters
@@ -71,7 +71,7 @@ class FittedTerms:
             Number of documents.
         by_word : bool
             Whether terms are hashed word by word.
-        weigh : callable
+        weight : callable
             From document frequencies and columns to the weights of columns, for files that do not hold them.
         """
         flags = {
@@ -83,7 +83,7 @@ class FittedTerms:
         if state.get("_packed") is not None:
             packed = PackedTerms(*state["_packed"])
             packed.check()
-            idf = _weigh_packed(packed, weigh)
+            idf = _weights_of_packed(packed, weight)
             if state.setdefault("_idf", idf).shape != idf.shape:
                 raise ValueError("the arrays of terms do not fit each other")
             return cls(TermStatistics(None, n_documents, error), None, state["_idf"], packed=packed, **flags)
@@ -184,14 +184,14 @@ class FittedTerms:
             state["_columns"] = terms.columns
         return state
 
-    def get_file_state(self, by_word, weigh):
+    def get_file_state(self, by_word, weight):
         """Return the attributes that a model file holds: up to `MOST_PACKED` terms are packed.
 
         Parameters
         ----------
         by_word : bool
             Whether whoever loads the file will hash terms word by word, as the parameters say.
-        weigh : callable
+        weight : callable
             From document frequencies and columns to the weights of columns. Weights of another origin are stored.
         """
         state = self.get_state()
@@ -205,15 +205,15 @@ class FittedTerms:
             if not all(map(np.array_equal, (*again[:4], columns_again), (*terms[:4], columns))):
                 return state  # parameters were set since that hash terms in another way
         state = {name: value for name, value in state.items() if name not in (*_ARRAYS, "_columns")}
-        if np.array_equal(self.idf, _weigh_packed(packed, weigh)):
+        if np.array_equal(self.idf, _weights_of_packed(packed, weight)):
             del state["_idf"]
         return state | {"_packed": tuple(packed)}
 
 
-def _weigh_packed(packed, weigh):
+def _weights_of_packed(packed, weight):
     frequency = unpack_integers(packed.document_frequency, packed.large_document_frequency)
     with np.errstate(divide="ignore"):  # terms of a given vocabulary that are in no document
-        return weigh(frequency, packed.columns)
+        return weight(frequency, packed.columns)
 
 
 def _check_arrays(state):

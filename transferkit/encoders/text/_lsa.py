@@ -1,4 +1,4 @@
-"""Latent semantic analysis: dense features from TF-IDF rows."""
+"""Latent semantic analysis: dense features from TF-IDF vectors."""
 
 from copy import copy
 from numbers import Integral
@@ -41,68 +41,69 @@ _finishing = RLock()  # one for all encoders: a lock of their own could not be p
 
 
 class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
-    """Encode texts as dense rows: TF-IDF projected on its leading singular vectors.
+    """Encode texts as dense vectors by latent semantic analysis (LSA) [1]_.
 
-    Words that occur in the same documents move close to each other, so what was learned from one word
-    carries over to its neighbours: with few labels that is worth many of them. Rows have unit length.
+    TF-IDF vectors are projected onto their leading right singular vectors and divided by their length. Words that occur
+    in the same documents get similar features, so that a model learns from one word about others: this helps most with
+    few labels.
 
     Parameters
     ----------
     n_components : int, default=256
-        Number of features; when the corpus has fewer texts or terms, as many as it allows.
+        Number of features; fewer if the corpus has fewer texts or terms.
     strip_accents, lowercase, preprocessor, tokenizer, analyzer, stop_words, token_pattern, ngram_range : any
         How texts become terms, as in :class:`TfidfEncoder`.
     max_df, min_df, max_features, vocabulary : any
-        Which terms are kept, as in :class:`TfidfEncoder`; here `min_df` is 2 by default, because a term
-        of one document has no company to learn from.
+        Which terms are kept, as in :class:`TfidfEncoder`. `min_df` is 2 by default, because nothing can be learned
+        about co-occurrence from a term in one document.
     binary, norm, use_idf, smooth_idf, sublinear_tf : any
-        How terms are weighed, as in :class:`TfidfEncoder`; here `sublinear_tf` is True by default.
+        How terms are weighted, as in :class:`TfidfEncoder`. `sublinear_tf` is True by default.
     stemmer, max_vocabulary, n_jobs : any
         Stems instead of words, a bound on memory, and threads, as in :class:`TfidfEncoder`.
     device : str, default="deprecated"
         Deprecated and without effect: texts are counted, and the SVD is computed, on the CPU.
     n_iter : int, default=4
-        Power iterations of the randomised SVD; more are slower and closer to the exact one.
+        Number of power iterations of the randomised SVD [2]_; more are slower and more accurate.
     random_state : int, RandomState instance or None, default=0
-        Seed of the randomised SVD. The default gives the same encoder each time.
+        Seed of the randomised SVD. The default makes fits reproducible.
 
     Attributes
     ----------
     tfidf_ : TfidfEncoder
-        The fitted first half.
+        The fitted encoder of terms.
     components_ : ndarray of shape (n_components, n_terms), float32
-        Right singular vectors of the TF-IDF rows, largest singular value first.
+        Right singular vectors of the TF-IDF matrix, largest singular value first.
     singular_values_ : ndarray of shape (n_components,), float32
         Singular values.
     vocabulary_ : dict of str to int
         Column of each term.
     n_documents_ : int
-        Number of texts learned from.
+        Number of texts that the encoder was fitted to.
     n_shards_ : int
-        Number of shards learned from, after :func:`transferkit.distributed.fit_sharded` only.
+        Number of shards that the encoder was fitted to; only after :func:`transferkit.distributed.fit_sharded`.
     skipped_shards_ : list of str
-        Names of the shards that it left out.
+        Names of the shards that were skipped; only after :func:`transferkit.distributed.fit_sharded`.
 
     See Also
     --------
-    TfidfEncoder : The sparse rows alone.
+    TfidfEncoder : The sparse vectors alone.
     PretrainedEncoder : A fitted encoder that keeps its state and encodes each text once.
 
     Notes
     -----
-    With TF-IDF rows S and their truncated SVD U diag(s) V', a text's features are S V divided by their
-    length. A text without any known term, or with none that the leading vectors contain, gives a row of zeros.
+    With the TF-IDF matrix X and its truncated SVD U diag(s) V', the features of the texts are the rows of X V divided
+    by their lengths. A text without a known term, or with only terms that the leading vectors do not contain, has a row
+    of zeros.
 
-    `fit` holds the sparse rows of the corpus, about 8 bytes for each distinct term of each text, and no dense matrix
-    larger than `n_components` columns. `partial_fit` counts the terms of a batch; the SVD is computed when a result is
-    asked for (an attribute, `transform`, a pickle), or when the rows that wait have about four million entries. Until
-    then the encoder equals that of `fit` on all texts. After that, and with `merge`, the earlier texts are summed up by
-    their leading singular vectors, times the singular values, and the next SVD is that of this summary and the new
-    rows. The vocabulary and the document frequencies remain exact, whatever the batches; the vectors are approximate,
-    in two ways: what lies beyond the leading vectors of an earlier SVD is forgotten, and earlier rows keep the weights
-    (and the terms) of that time. Asking rarely makes both small.
-    Where the texts can be read more than once, :func:`transferkit.distributed.fit_sharded` finds the vectors of `fit`
-    in memory for a shard at a time.
+    `fit` holds the sparse matrix of the corpus, about 8 bytes for each distinct term of each text, and no dense matrix
+    larger than `n_components` columns. `partial_fit` counts the terms of a batch. The SVD is computed when a result is
+    needed (an attribute, `transform`, a pickle), or when the pending matrix has about four million entries; until then
+    the encoder equals that of `fit` on all texts. Afterwards, and with `merge`, earlier texts are represented by their
+    leading singular vectors times the singular values, and the next SVD is that of this summary and the new rows. The
+    vocabulary and the document frequencies remain exact. The vectors become approximate in two ways: what lies beyond
+    the leading vectors of an earlier SVD is lost, and earlier rows keep the weights and the terms of that time. The
+    fewer results are requested between batches, the smaller both errors are. If the texts can be read more than once,
+    :func:`transferkit.distributed.fit_sharded` finds the vectors of `fit` in the memory of one shard at a time.
 
     References
     ----------
@@ -204,7 +205,7 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
     @fit_context(prefer_skip_nested_validation=True)
     @with_plain_outputs
     def fit_transform(self, X, y=None):
-        """Learn from the texts and return their rows.
+        """Learn from the texts and return their features.
 
         Parameters
         ----------
@@ -216,7 +217,7 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         Returns
         -------
         rows : ndarray of shape (n_texts, n_components), float32
-            Rows of unit length.
+            Features of unit length.
         """
         warn_for_device(self)
         tfidf = self._make_tfidf()
@@ -312,7 +313,7 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         Returns
         -------
         rows : ndarray of shape (n_texts, n_components), float32
-            Rows of unit length; zeros for a text without a known term.
+            Features of unit length; zeros for a text without a known term.
         """
         return self._project(self._encode_terms(X))
 
@@ -360,7 +361,7 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         Returns
         -------
         form : LinearForm
-            TF-IDF, the projection onto the singular vectors, and rows of unit length.
+            TF-IDF, the projection onto the singular vectors, and the division by the length.
         """
         check_is_fitted(self)
         return LinearForm(self.tfidf_, projection=self._projection, norm="l2")
@@ -432,7 +433,7 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
 
     @property
     def n_documents_(self):
-        """Number of texts learned from."""
+        """Number of texts that the encoder was fitted to."""
         check_is_fitted(self)
         return self.tfidf_.n_documents_
 

@@ -10,11 +10,11 @@ from sklearn.base import TransformerMixin
 from transferkit._algorithms.text.term_statistics import TermAccumulator, TermStatistics, merge_parts, to_vocabulary
 from transferkit._algorithms.text.tfidf import (
     Weighting,
+    column_weights,
     counts_by_row,
     stack_rows,
     to_matrix,
-    weigh,
-    weigh_columns,
+    weight_counts,
     within_bounds,
 )
 from transferkit._algorithms.text.vocabulary import choose_columns
@@ -56,16 +56,17 @@ _finishing = RLock()  # one for all encoders: a lock of their own could not be p
 
 
 class TfidfEncoder(TransformerMixin, VersionedEstimator):
-    r"""Encode texts as sparse TF-IDF rows.
+    r"""Encode texts as sparse TF-IDF vectors.
 
-    The parameters, the vocabulary, the order of columns and the numbers are those of scikit-learn's
-    :class:`~sklearn.feature_extraction.text.TfidfVectorizer`; rows are float32 unless asked otherwise,
-    and the fitted state is arrays that a model file holds as they are.
+    The weight of a term in a text is its count times its inverse document frequency [1]_. The parameters, the
+    vocabulary, the order of columns and the values are those of scikit-learn's
+    :class:`~sklearn.feature_extraction.text.TfidfVectorizer`; features are float32 by default. The encoder can also be
+    fitted in batches, merged, and bounded in memory, and it counts with several threads.
 
     Parameters
     ----------
     input : {'content', 'filename', 'file'}, default='content'
-        What is given: the texts, the names of files that hold them, or open files.
+        What `fit` and `transform` are given: texts, names of files, or open files.
     encoding : str, default='utf-8'
         How bytes and files are decoded.
     decode_error : {'strict', 'ignore', 'replace'}, default='strict'
@@ -75,47 +76,47 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
     lowercase : bool, default=True
         Lowercase the texts before they are split into terms.
     preprocessor : callable, default=None
-        Replaces `strip_accents` and `lowercase`: text in, text out.
+        Function from a text to a text, in place of `strip_accents` and `lowercase`.
     tokenizer : callable, default=None
-        Replaces `token_pattern`: text in, list of words out.
+        Function from a text to its words, in place of `token_pattern`.
     analyzer : {'word', 'char', 'char_wb'} or callable, default='word'
         Terms are n-grams of words, of characters, or of characters within words.
     stop_words : {'english'} or list, default=None
-        Words that are left out (only with ``analyzer='word'``).
+        Words to leave out (only with ``analyzer='word'``).
     token_pattern : str, default=r"(?u)\b\w\w+\b"
         Regular expression of a word.
     ngram_range : tuple (min_n, max_n), default=(1, 1)
         Smallest and largest length of n-grams.
     max_df : float in [0.0, 1.0] or int, default=1.0
-        Leave out terms in more documents than this share (float) or number (int).
+        Exclude terms that occur in more documents than this share (float) or number (int).
     min_df : float in [0.0, 1.0] or int, default=1
-        Leave out terms in fewer documents than this share (float) or number (int).
+        Exclude terms that occur in fewer documents than this share (float) or number (int).
     max_features : int, default=None
-        Keep only that many terms, the most frequent ones.
+        Keep at most that many terms, the most frequent ones.
     vocabulary : mapping or iterable, default=None
-        Use these terms; nothing but the document frequencies is learned.
+        Terms to use; only their document frequencies are learned.
     binary : bool, default=False
-        Count a term once a document.
+        Count a term at most once per document.
     dtype : {np.float32, np.float64}, default=np.float32
-        Type of the numbers in the rows. Types of whole numbers give float64 and a warning, as in scikit-learn.
+        Type of the features. Integer types give float64 and a warning, as in scikit-learn.
     norm : {'l1', 'l2'} or None, default='l2'
-        Norm that every row is divided by.
+        Norm by which each vector is divided.
     use_idf : bool, default=True
-        Weigh terms by their inverse document frequency.
+        Weight terms by their inverse document frequency.
     smooth_idf : bool, default=True
-        Compute it as if one more document held every term once.
+        Compute it as if one more document contained every term once.
     sublinear_tf : bool, default=False
         Replace a count by 1 + log(count).
     stemmer : str or callable, default=None
-        A Snowball language such as "english" (needs ``pip install 'transferkit[text]'``), or a function from one
-        word to its stem or lemma. It is called once for each distinct word, after stop words are left out.
-        Only with ``analyzer='word'``.
+        A Snowball language such as "english" (needs ``pip install 'transferkit[text]'``), or a function from a word
+        to its stem or lemma, which is called once for each distinct word, after stop words are removed. Only with
+        ``analyzer='word'``.
     max_vocabulary : int, default=None
-        Most distinct terms whose frequencies are held while counting, whatever is kept of them in the end. When there
-        are more, those in the fewest documents are dropped (see Notes). None holds all, and is exact.
+        Maximum number of distinct terms whose frequencies are kept while counting. If there are more, those in the
+        fewest documents are dropped (see Notes). None keeps all, and is exact.
     n_jobs : int, default=None
-        Threads that count. None means 1 unless in a :obj:`joblib.parallel_config` context, -1 all cores. The
-        corpus is not copied, and the result does not depend on it.
+        Number of threads that count. None means 1 unless in a :obj:`joblib.parallel_config` context, -1 all cores.
+        The corpus is not copied, and the result does not depend on it.
     device : str, default="deprecated"
         Deprecated and without effect: texts are counted on the CPU; `n_jobs` uses more of its cores.
 
@@ -124,44 +125,43 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
     vocabulary_ : dict of str to int
         Column of each term.
     fixed_vocabulary_ : bool
-        Whether the terms were given by `vocabulary`.
+        Whether `vocabulary` gives the terms.
     idf_ : ndarray of shape (n_terms,)
         Inverse document frequency of each term; ones when `use_idf` is False.
     n_documents_ : int
-        Number of texts learned from.
+        Number of texts that the encoder was fitted to.
     vocabulary_error_ : int
-        Number of documents by which a document frequency may be too low; 0 unless `max_vocabulary` was reached.
+        Number of documents by which a document frequency may be too low; 0 unless `max_vocabulary` was exceeded.
+    terms_ : FittedTerms
+        The terms with their frequencies, columns and weights as arrays, for encoders that build on this one.
     n_shards_ : int
-        Number of shards learned from, after :func:`transferkit.distributed.fit_sharded` only.
+        Number of shards that the encoder was fitted to; only after :func:`transferkit.distributed.fit_sharded`.
     skipped_shards_ : list of str
-        Names of the shards that it left out.
+        Names of the shards that were skipped; only after :func:`transferkit.distributed.fit_sharded`.
 
     See Also
     --------
-    LSAEncoder : Dense features from TF-IDF rows.
+    LSAEncoder : Dense features from TF-IDF vectors.
     PretrainedEncoder : A fitted encoder that keeps its state and encodes each text once.
 
     Notes
     -----
-    Texts become arrays of UTF-8 bytes, tokens and n-grams become pairs of 64-bit hashes, and counting is sorting,
-    so no Python code runs for each token. The vocabulary is the sorted array of these pairs, the terms' text as
-    one array, and their frequencies; nothing is rebuilt when a model is loaded. Two terms with the same first
-    hash are told apart by the second; only if both agreed (for terms of at most eight bytes they cannot, and
-    for a billion longer ones the chance is about 1e-21) would two terms share a column. Callables,
-    another `token_pattern`, and files go the plain way, one text at a time, with the same result.
+    Texts become arrays of UTF-8 bytes, tokens and n-grams become pairs of 64-bit hashes, and counting
+    becomes sorting, so that no Python code runs for each token. Two different terms would share a column only if both
+    hashes agreed: for terms of at most eight bytes they cannot, and for a billion longer ones the probability is about
+    1e-21. Callables, another `token_pattern`, and files are processed one text at a time, with the same result.
 
-    `partial_fit` and `merge` are exact for every setting: an encoder keeps the frequencies of all terms met, also
-    of those that `min_df`, `max_df` or `max_features` leave out. So memory grows with the number of distinct
-    terms and not with the corpus, about 60 bytes for each.
+    `partial_fit` and `merge` are exact for all settings: an encoder keeps the frequencies of all terms, including those
+    that `min_df`, `max_df` or `max_features` exclude. Memory therefore grows with the number of distinct terms, by
+    about 60 bytes for each, and not with the corpus. Pickles and model files of an encoder that was fitted with `fit`
+    leave out the excluded terms: once loaded, it encodes as before but cannot be fitted further. Use `partial_fit` if
+    it should.
 
-    `max_vocabulary` bounds it. When more distinct terms are met, those in the fewest documents are dropped until half
-    as many are left, and they begin at zero if they come again. So nothing changes while the bound is not reached;
-    after that, frequencies are too low by at most `vocabulary_error_`, which is the sum, over all times that terms were
-    dropped, of the highest frequency among them. No term that is missing is in more documents than that: a `min_df`
-    well above it chooses the same terms as without the bound. What is dropped depends on the order of the texts.
-
-    An encoder that was fitted with `fit` is pickled and saved without the terms left
-    out; after loading it encodes as before but cannot learn on. Use `partial_fit` where that is wanted.
+    `max_vocabulary` bounds the memory. If there are more distinct terms, those in the fewest documents are dropped
+    until half as many are left; a term that occurs again starts from zero. Frequencies are then too low by at most
+    `vocabulary_error_`, the sum, over all times that terms were dropped, of the highest frequency among them. No
+    missing term is in more documents than that, so a `min_df` well above it selects the same terms as without the
+    bound. Which terms are dropped depends on the order of the texts.
 
     References
     ----------
@@ -592,7 +592,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         if not is_small(documents):
             return self._encode_blocks(analyzer, documents)
         rows = count_small(analyzer, documents, terms.find_columns, self._row_dtype)
-        rows = to_matrix(self._weigh(rows), len(terms.idf))
+        rows = to_matrix(self._weight(rows), len(terms.idf))
         return rows, 0 if rows.nnz else count_texts(documents)
 
     def encode_counts(self, blocks):
@@ -650,7 +650,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
             Parameters and fitted attributes by name.
         """
         by_word = choose_unit(self) == "word"
-        return self._get_state(lambda terms: terms.get_file_state(by_word, self._weigh_columns))
+        return self._get_state(lambda terms: terms.get_file_state(by_word, self._column_weights))
 
     def finish_loading(self, trusted):
         """Check the arrays of terms, and compute those that the file leaves out.
@@ -706,7 +706,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         if columns is None:
             columns = self._choose_columns(statistics, sample)
         if idf is None:
-            idf = self._weigh_columns(statistics.terms.document_frequency, columns, statistics.n_documents)
+            idf = self._column_weights(statistics.terms.document_frequency, columns, statistics.n_documents)
         by_word = choose_unit(self) == "word"
         return FittedTerms(statistics, columns, idf, by_word=by_word, keeps_excluded=keeps_excluded)
 
@@ -721,10 +721,10 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
             raise ValueError("After pruning, no terms remain. Try a lower min_df or a higher max_df.")
         return choose_columns(terms, is_kept, self.max_features, self.binary, self._row_dtype)
 
-    def _weigh_columns(self, document_frequency, columns, n_documents=None):
+    def _column_weights(self, document_frequency, columns, n_documents=None):
         n_documents = self.n_documents_ if n_documents is None else n_documents
         settings = {"use_idf": self.use_idf, "smooth": self.smooth_idf, "dtype": self._row_dtype}
-        return weigh_columns(document_frequency, columns, n_documents, **settings)
+        return column_weights(document_frequency, columns, n_documents, **settings)
 
     def _fit_to_blocks(self, blocks, sample):
         """Become fitted to counted blocks of texts, and return their TF-IDF vectors."""
@@ -740,7 +740,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
 
         def make_rows(k):
             block, blocks[k] = blocks[k], None  # its memory is free once the rows are made
-            return self._weigh(counts_by_row(block, columns[terms_of[k]], self._row_dtype))
+            return self._weight(counts_by_row(block, columns[terms_of[k]], self._row_dtype))
 
         return stack_rows(list(map_blocks(make_rows, range(len(blocks)), self.n_jobs)), n_columns)
 
@@ -761,12 +761,12 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
     def _make_rows(self, counts, terms):
         """Return the TF-IDF vectors of a block of counted documents."""
         columns = terms.columns_of(counts.hashes, counts.checks)
-        return self._weigh(counts_by_row(counts, columns, self._row_dtype))
+        return self._weight(counts_by_row(counts, columns, self._row_dtype))
 
-    def _weigh(self, rows):
+    def _weight(self, rows):
         """Turn counts into weights, in place."""
         idf = self._terms.idf if self.use_idf else None
-        weigh(rows, idf, Weighting(self.binary, self.sublinear_tf, self.norm))
+        weight_counts(rows, idf, Weighting(self.binary, self.sublinear_tf, self.norm))
         return rows
 
     @property
@@ -795,4 +795,4 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         state = {name: vars(self).pop(name) for name in STATE if name in vars(self)}
         if state:
             by_word = choose_unit(self) == "word"
-            self._terms = FittedTerms.from_state(state, self.n_documents_, by_word, self._weigh_columns)
+            self._terms = FittedTerms.from_state(state, self.n_documents_, by_word, self._column_weights)
