@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from transferkit import TfidfEncoder
-from transferkit._algorithms.words.subwords import fit_ngram_vectors, mark_buckets
+from transferkit._algorithms.words.subwords import fit_ngram_vectors, ngram_shares
 from transferkit.encoders.text._analyzer import make_analyzer
 
 
@@ -26,10 +26,10 @@ def test_exact_solutions_and_empty_columns_stay_finite():
 
 def test_buckets_share_what_a_word_is_made_of():
     analyzer = make_analyzer(TfidfEncoder(analyzer="char_wb", ngram_range=(3, 3)))
-    shares = mark_buckets(analyzer.count(["ababa", "ab", "bab"]), 10_007)
+    shares = ngram_shares(analyzer.count(["ababa", "ab", "bab"]), 10_007)
     assert shares.shape == (3, 10_007)
     parts = [[0.2, 0.2, 0.2, 0.4], [0.5, 0.5], [1 / 3] * 3]  # " ab", "aba", "bab", "aba", "ba " ...
     for k, part in enumerate(parts):
         np.testing.assert_allclose(np.sort(shares[[k]].data), part, rtol=1e-6)
-    one = mark_buckets(analyzer.count(["ababa", "ab"]), 1)
+    one = ngram_shares(analyzer.count(["ababa", "ab"]), 1)
     np.testing.assert_allclose(one.toarray(), 1)

@@ -108,10 +108,10 @@ def test_counts_of_an_older_version_with_other_numbers_are_merged(corpus):
     parts = [corpus[:100], corpus[100:200], corpus[200:300]]
     mine, theirs = (WordVectorEncoder(8).partial_fit(part) for part in parts[:2])
     for encoder in (mine, theirs):  # as if the words had been numbered in the order in which they were met
-        counts = WordCounts(*encoder._counts)
+        counts = WordCounts.from_state(encoder._counts)
         met = np.random.RandomState(0).permutation(len(counts.ids)).astype(np.int32)
         pairs = tuple(relabel_pairs(part, met, len(met)) for part in counts.pairs)
-        encoder._counts = tuple(counts._replace(ids=met, pairs=pairs))
+        encoder._counts = counts._replace(ids=met, pairs=pairs).to_state()
     mine.merge(theirs).partial_fit(parts[2])
     expected = WordVectorEncoder(8).fit(corpus[:300])
     np.testing.assert_array_equal(mine.frequency_, expected.frequency_)
@@ -284,7 +284,7 @@ def test_pruning_bounds_the_pairs_and_keeps_the_frequent_ones(corpus):
         assert 10_000 <= sum(pairs.nnz for pairs in encoder._counts[2]) <= 20_000
     exact = WordVectorEncoder(50).fit(corpus)
     assert exact.pair_error_ == 0
-    missing = WordCounts(*exact._counts).all_pairs() - WordCounts(*encoder._counts).all_pairs()
+    missing = WordCounts.from_state(exact._counts).all_pairs() - WordCounts.from_state(encoder._counts).all_pairs()
     assert 0 < missing.max() <= encoder.pair_error_ == pickle.loads(pickle.dumps(encoder)).pair_error_
     assert encoder.vocabulary_ == exact.vocabulary_
     words = list(exact.vocabulary_)[:200]
@@ -297,7 +297,7 @@ def test_errors_of_counts_add_up_and_multiply(corpus):
     mine, theirs = (WordVectorEncoder(8, **bounded).partial_fit(part) for part in (corpus[:50], corpus[50:100]))
     pair_errors, errors = zip(*((e.pair_error_, e.vocabulary_error_) for e in (mine, theirs)), strict=True)
     assert min(*pair_errors, *errors) > 0
-    tripled = WordCounts(*mine._counts).times(3)
+    tripled = WordCounts.from_state(mine._counts).scaled(3)
     assert (tripled.pair_error, tripled.error) == (3 * pair_errors[0], 3 * errors[0])
     mine.merge(theirs)
     assert mine.pair_error_ >= sum(pair_errors)
@@ -515,7 +515,7 @@ def test_saved_encoder_gives_the_same_rows(corpus, tmp_path, way, fitted):
     np.testing.assert_array_equal(loaded.transform(corpus), fitted.transform(corpus))
     assert loaded.most_similar("array") == fitted.most_similar("array")
     assert loaded.vocabulary_ == fitted.vocabulary_
-    with pytest.raises(ValueError, match="holds no counts, so it cannot learn on"):
+    with pytest.raises(ValueError, match="holds no counts, so it cannot be fitted further"):
         loaded.partial_fit(TEXTS)
 
 
@@ -559,7 +559,7 @@ def test_bound_on_the_vocabulary_keeps_its_promise(load_docstrings_once):
 
 
 def counted_words(encoder):
-    terms = WordCounts(*encoder._counts).terms
+    terms = WordCounts.from_state(encoder._counts).terms
     words = decode_terms(terms[4], terms[5], terms[6])
     return dict(zip(words, terms[3].tolist(), strict=True))
 

@@ -1,4 +1,4 @@
-"""How often words stand near each other."""
+"""Counts of co-occurrences of words within a context window."""
 
 import numpy as np
 from scipy import sparse
@@ -7,6 +7,16 @@ from transferkit._algorithms.text.hashing import mix
 from transferkit._algorithms.text.term_counts import group_equal
 from transferkit._algorithms.text.tokens import Tokens, copy_spans, pad
 from transferkit._algorithms.text.vocabulary import Vocabulary
+
+__all__ = [
+    "MAX_WINDOW",
+    "add_pairs",
+    "both_directions",
+    "count_pairs",
+    "drop_rare_pairs",
+    "index_words",
+    "relabel_pairs",
+]
 
 MAX_WINDOW = 255
 _ID_BITS, _WEIGHT_BITS = np.uint64(28), np.uint64(8)
@@ -32,7 +42,7 @@ def index_words(tokens: Tokens) -> tuple[Vocabulary, np.ndarray]:
 
 
 def count_pairs(words: np.ndarray, rows: np.ndarray, window: int, n_words: int) -> sparse.csr_array:
-    """Count pairs of words that stand at most `window` tokens apart in the same row.
+    """Count co-occurrences of words: pairs at most `window` tokens apart in the same document.
 
     Parameters
     ----------
@@ -41,7 +51,7 @@ def count_pairs(words: np.ndarray, rows: np.ndarray, window: int, n_words: int) 
     rows : ndarray of int of shape (n_tokens,)
         Document of each token, ascending.
     window : int
-        Largest distance; neighbours count `window`, words at the largest distance 1.
+        Largest distance. Adjacent words count `window`, words at the largest distance 1.
     n_words : int
         Number of words.
 
@@ -52,8 +62,8 @@ def count_pairs(words: np.ndarray, rows: np.ndarray, window: int, n_words: int) 
 
     Notes
     -----
-    A count falls off linearly with the distance, which is what word2vec's windows of random size do on average. Whole
-    numbers make sums of counts exact in any order. Pair and weight are packed into one integer, since
+    Weights decrease linearly with the distance, as they do on average with word2vec's windows of random size. They are
+    integers, so that sums of counts are exact in any order. A pair and its weight are packed into one integer, because
     sorting integers is faster than sorting pairs.
     """
     words = words.astype(np.uint64)
@@ -79,13 +89,13 @@ def count_pairs(words: np.ndarray, rows: np.ndarray, window: int, n_words: int) 
     pairs = joined[first]
     columns = (pairs & _ID_MASK).astype(np.int32)
     indptr = np.searchsorted(pairs, np.arange(n_words + 1, dtype=np.uint64) << _ID_BITS)
-    # Indices of eight bytes, which larger ones of rows would bring, take a third more of memory and its traffic.
+    # 64-bit row pointers would make SciPy use 64-bit column indices, which need a third more memory.
     indptr = indptr.astype(np.int32 if len(counts) < 2**31 else np.int64)
     return sparse.csr_array((counts, columns, indptr), shape=(n_words, n_words))
 
 
 def add_pairs(left: sparse.csr_array, right: sparse.csr_array) -> sparse.csr_array:
-    """Add counts, of which one may know more words than the other."""
+    """Add two count matrices; the smaller one is padded with words without counts."""
     n_words = max(left.shape[0], right.shape[0])
     return sparse.csr_array(_grow(left, n_words) + _grow(right, n_words))
 
@@ -96,9 +106,11 @@ def _grow(pairs: sparse.csr_array, n_words: int) -> sparse.csr_array:
 
 
 def relabel_pairs(pairs: sparse.csr_array, new: np.ndarray, n_words: int) -> sparse.csr_array:
-    """Give the words new numbers, each but once, and drop pairs of words numbered -1."""
+    """Give the words new numbers, which must be distinct, and drop pairs of words numbered -1."""
     new_of_row = new[: pairs.shape[0]]
-    if len(new_of_row) and new_of_row[0] >= 0 and (new_of_row[1:] > new_of_row[:-1]).all():  # all stays in order
+    if (
+        len(new_of_row) and new_of_row[0] >= 0 and (new_of_row[1:] > new_of_row[:-1]).all()
+    ):  # the order is kept, so no sorting is needed
         n_before = np.searchsorted(new_of_row, np.arange(n_words + 1))
         return sparse.csr_array((pairs.data, new.take(pairs.indices), pairs.indptr[n_before]), shape=(n_words, n_words))
     kept = np.flatnonzero(new.take(pairs.indices) >= 0)
@@ -109,27 +121,27 @@ def relabel_pairs(pairs: sparse.csr_array, new: np.ndarray, n_words: int) -> spa
         known = np.flatnonzero(rows >= 0)
         rows, columns, data = rows.take(known), columns.take(known), data.take(known)
     renamed = sparse.coo_array((data, (np.minimum(rows, columns), np.maximum(rows, columns))), shape=(n_words, n_words))
-    renamed.has_canonical_format = True  # no pair is there twice, and turning the matrix over twice sorts it
+    renamed.has_canonical_format = True  # pairs are distinct, and transposing the matrix twice sorts it
     return renamed.tocsc().tocsr()
 
 
 def drop_rare_pairs(pairs: sparse.csr_array, n_most: int, hashes: np.ndarray) -> tuple[sparse.csr_array, int]:
-    """Drop the pairs with the lowest counts, so that at most `n_most` are left.
+    """Drop the pairs with the lowest counts, so that at most `n_most` remain.
 
     Parameters
     ----------
     pairs : CSR array of int64 of shape (n_words, n_words)
         Counts of unordered pairs.
     n_most : int
-        How many are left; all where there are no more.
+        Largest number of pairs to keep.
     hashes : ndarray of uint64 of shape (n_words,)
-        Hash of each word. Of pairs with equal counts, those of the lowest hashes are kept, so that the choice depends
-        neither on the order of words nor on how they are numbered.
+        Hash of each word. Of pairs with equal counts, those with the lowest hashes are kept, so that the choice does
+        not depend on the order or the numbers of the words.
 
     Returns
     -------
     kept : CSR array of int64 of shape (n_words, n_words)
-        The other pairs, with their counts.
+        The remaining pairs.
     error : int
         The highest count that was dropped; 0 where none was.
     """
@@ -140,7 +152,7 @@ def drop_rare_pairs(pairs: sparse.csr_array, n_most: int, hashes: np.ndarray) ->
     kept = pairs.data > bound
     tied = np.flatnonzero(pairs.data == bound)
     rows = np.searchsorted(pairs.indptr, tied, side="right") - 1
-    keys = mix(mix(hashes[rows]) + mix(hashes[pairs.indices[tied]]))  # of both words alike, whichever comes first
+    keys = mix(mix(hashes[rows]) + mix(hashes[pairs.indices[tied]]))  # symmetric in the two words
     n_more = n_most - np.count_nonzero(kept)
     kept[tied[np.argpartition(keys, n_more)[:n_more]]] = True
     n_kept = np.concatenate([[0], np.cumsum(kept)])[pairs.indptr].astype(pairs.indptr.dtype)
@@ -148,5 +160,5 @@ def drop_rare_pairs(pairs: sparse.csr_array, n_most: int, hashes: np.ndarray) ->
 
 
 def both_directions(pairs: sparse.csr_array) -> sparse.csr_array:
-    """Return the symmetric matrix of counts: how often word j stands near word i, for every i and j."""
+    """Return the symmetric matrix of counts from its upper triangle (the diagonal is doubled)."""
     return sparse.csr_array(pairs + pairs.T)

@@ -1,9 +1,22 @@
-"""One row a text from the vectors of its words."""
+"""Vectors of texts, pooled from the vectors of their words."""
 
 import numpy as np
 from scipy import sparse
 
 from transferkit._algorithms.linalg.normalisation import fix_signs
+
+__all__ = [
+    "common_direction",
+    "drop_rounding",
+    "max_rows",
+    "mean_rows",
+    "mean_weights",
+    "remove_direction",
+    "rotation_onto",
+    "row_lengths",
+    "smooth_inverse_frequency",
+    "sum_of_rows",
+]
 
 _BLOCK_ENTRIES = 1 << 14  # word vectors that are gathered at a time
 _BLOCK_ROWS = 1 << 10  # a few megabytes of vectors of 300 numbers in float64
@@ -27,18 +40,13 @@ def mean_rows(counts: sparse.csr_matrix, weights: np.ndarray | None, vectors: np
     rows : ndarray of float32 of shape (n_texts, n_components)
         Means.
     """
-    data = counts.data if weights is None else counts.data * weights.take(counts.indices)
-    weighted = sparse.csr_matrix((data, counts.indices, counts.indptr), shape=counts.shape)
-    totals = np.asarray(weighted.sum(axis=1), np.float32)
-    rows = weighted @ vectors
-    rows /= np.where(totals > 0, totals, np.float32(1))
-    return rows
+    return mean_weights(counts, weights) @ vectors
 
 
-def share_rows(counts: sparse.csr_matrix, weights: np.ndarray | None) -> sparse.csr_matrix:
-    """Return the share of each word in each text, whose products with the vectors are the rows of :func:`mean_rows`.
+def mean_weights(counts: sparse.csr_matrix, weights: np.ndarray | None) -> sparse.csr_matrix:
+    """Return the normalised weights of the mean in :func:`mean_rows`, whose product with the vectors it is.
 
-    Parameters are those of :func:`mean_rows`; rows add up to one.
+    Parameters are those of :func:`mean_rows`; the weights of each text add up to one.
     """
     data = counts.data if weights is None else counts.data * weights.take(counts.indices)
     totals = np.asarray(sparse.csr_matrix((data, counts.indices, counts.indptr), counts.shape).sum(axis=1)).ravel()
@@ -65,6 +73,11 @@ def max_rows(counts: sparse.csr_matrix, vectors: np.ndarray) -> np.ndarray:
     return rows
 
 
+def remove_direction(rows: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Return the rows less their components along a unit vector."""
+    return drop_rounding(rows - np.outer(rows @ direction, direction), np.linalg.norm(rows, axis=1))
+
+
 def smooth_inverse_frequency(frequency: np.ndarray, a: float) -> np.ndarray:
     """Return a / (a + p) for each word of share p of all words.
 
@@ -77,7 +90,7 @@ def smooth_inverse_frequency(frequency: np.ndarray, a: float) -> np.ndarray:
 
 
 def common_direction(rows: np.ndarray) -> np.ndarray:
-    """Return the unit vector along which rows agree most: their first right singular vector (zeros for none)."""
+    """Return the first right singular vector of the rows, along which they agree most; zeros if all rows are zero."""
     gram = rows.T.astype(np.float64) @ rows
     if not gram.any():
         return np.zeros(len(gram), np.float32)
@@ -86,13 +99,13 @@ def common_direction(rows: np.ndarray) -> np.ndarray:
 
 
 def row_lengths(rows: np.ndarray) -> np.ndarray:
-    """Return the length of each row; memory is needed for a block of the squares alone."""
+    """Return the length of each row, computed in blocks to save memory."""
     blocks = range(0, len(rows), _BLOCK_ROWS)
     return np.concatenate([np.linalg.norm(rows[k : k + _BLOCK_ROWS], axis=1) for k in blocks] or [rows[:0, 0]])
 
 
 def sum_of_rows(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the weighted sum of the rows; memory is needed for a block of them alone in the type of the weights."""
+    """Return the weighted sum of the rows, computed in blocks to save memory."""
     total = np.zeros(rows.shape[1])
     for k in range(0, len(rows), _BLOCK_ROWS):
         total += weights[k : k + _BLOCK_ROWS] @ rows[k : k + _BLOCK_ROWS]
@@ -100,14 +113,14 @@ def sum_of_rows(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def drop_rounding(rows: np.ndarray, scale: np.ndarray | float | None = None) -> np.ndarray:
-    """Return the rows with zeros in place of those that hold nothing but rounding errors.
+    """Return the rows with zeros in place of those that consist of rounding errors only.
 
     Parameters
     ----------
     rows : ndarray of float32 of shape (n_rows, n_columns)
         Rows.
     scale : float or ndarray of shape (n_rows,), default=None
-        Length of the numbers that each row was computed from; None for the length of the longest row.
+        Length of the vectors that each row was computed from; None for the length of the longest row.
 
     Returns
     -------

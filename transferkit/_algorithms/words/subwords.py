@@ -1,4 +1,4 @@
-"""Vectors of character n-grams, from which words that were never seen get theirs."""
+"""Vectors of character n-grams, from which unseen words get vectors."""
 
 import numpy as np
 from scipy import sparse
@@ -7,16 +7,18 @@ from transferkit._algorithms.linalg.conjugate_gradients import conjugate_gradien
 from transferkit._algorithms.linalg.sparse_products import Map, multiply_slices, slice_rows
 from transferkit._algorithms.text.term_counts import TermCounts
 
+__all__ = ["fit_ngram_vectors", "ngram_shares"]
 
-def mark_buckets(ngrams: TermCounts, n_buckets: int) -> sparse.csr_array:
-    """Return the share of each bucket of hashed n-grams in each word's n-grams.
+
+def ngram_shares(ngrams: TermCounts, n_buckets: int) -> sparse.csr_array:
+    """Return the share of each hash bucket among the n-grams of each word.
 
     Parameters
     ----------
     ngrams : TermCounts
         Occurrences of n-grams in words.
     n_buckets : int
-        Number of buckets; n-grams fall into one by their hash.
+        Number of buckets.
 
     Returns
     -------
@@ -48,7 +50,7 @@ def fit_ngram_vectors(
     alpha : float
         Weight of the squared n-gram vectors beside the squared errors.
     n_steps : int
-        Steps of conjugate gradients; a few are enough, and stopping early is a penalty as well.
+        Steps of conjugate gradients; a few are enough, and stopping early regularises as well.
     run : callable, default=map
         Maps a function over slices.
 
@@ -59,8 +61,8 @@ def fit_ngram_vectors(
 
     Notes
     -----
-    fastText [1]_ learns vectors of n-grams together with those of words; fitting them to finished ones [2]_ leaves
-    known words as they are and takes seconds.
+    fastText [1]_ trains the vectors of n-grams together with those of words. Fitting them to trained word vectors
+    [2]_ leaves these unchanged and takes seconds.
 
     References
     ----------

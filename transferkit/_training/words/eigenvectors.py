@@ -1,4 +1,4 @@
-"""Leading eigenvectors of a large sparse symmetric matrix, on a device."""
+"""Leading eigenvectors of a large sparse symmetric matrix, computed on a GPU."""
 
 from typing import NamedTuple
 
@@ -26,10 +26,10 @@ class _Matrix(NamedTuple):
 def leading_eigenvectors_on_device(
     matrix: sparse.csr_array, n_vectors: int, random_state: np.random.RandomState, device: torch.device
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the eigenvectors whose eigenvalues are largest in size, by block Lanczos.
+    """Return the eigenvectors with the eigenvalues of largest magnitude, by block Lanczos.
 
-    Parameters and result are those of :func:`transferkit._algorithms.linalg.eigenvectors.leading_eigenvectors`,
-    whose notes say how; `device` is where it is done. The matrix must have more than ``4.2 * n_vectors`` rows.
+    Parameters and result are those of :func:`transferkit._algorithms.linalg.eigenvectors.leading_eigenvectors`, whose
+    notes describe the method. The matrix must have more than ``4.2 * n_vectors`` rows.
     """
     operator = _Matrix(WordPairs(matrix, device))
     width = int(np.ceil(BLOCK_SHARE * n_vectors))
@@ -47,7 +47,7 @@ def leading_eigenvectors_on_device(
         projected[:end, begin:end] = shares
         projected[begin:end, :end] = shares.T
         block = _orthonormal(image - known @ shares)
-        for _ in range(2):  # rounding leaves a little of the earlier blocks, and more where little else is left
+        for _ in range(2):  # rounding errors leave components along the earlier blocks
             block = _orthonormal(block - known @ (known.T @ block))
     values, rotation = torch.linalg.eigh(projected)
     order = values.abs().argsort(descending=True, stable=True)[:n_vectors]
@@ -59,6 +59,6 @@ def _orthonormal(columns: Tensor) -> Tensor:
     """Return an orthonormal basis of the columns, by the Cholesky factor of their Gram matrix in float64."""
     exact = columns.double()
     gram = exact.T @ exact
-    gram.diagonal().add_(1e-14 * gram.diagonal().max())  # for columns of which only rounding is left
-    factor = torch.linalg.cholesky_ex(gram, upper=True)[0]  # which does not wait for the device
+    gram.diagonal().add_(1e-14 * gram.diagonal().max())  # for columns that are zero up to rounding
+    factor = torch.linalg.cholesky_ex(gram, upper=True)[0]  # without waiting for the device
     return torch.linalg.solve_triangular(factor, exact, upper=True, left=False).float()

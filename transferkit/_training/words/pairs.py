@@ -1,4 +1,4 @@
-"""Counts of pairs of words on a device, and the two products that gradients over pairs are made of."""
+"""Co-occurrence counts on a device, and the two products that gradients over pairs consist of."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -13,8 +13,8 @@ from transferkit._training.device import csr_tensor
 
 __all__ = ["PairRows", "WordPairs"]
 
-_ENTRIES = {"cpu": 1 << 20, "cuda": 1 << 25}  # of a slice: threads share one evenly, and its temporaries are bounded
-_LONGEST = 4096  # entries that are summed in one go, or a GPU would wait for the row of the commonest word
+_ENTRIES = {"cpu": 1 << 20, "cuda": 1 << 25}  # per slice, which bounds the memory of temporary arrays
+_LONGEST = 4096  # entries summed by one thread block: a GPU would otherwise wait for the row of the most frequent word
 
 
 class PairRows(NamedTuple):
@@ -25,7 +25,7 @@ class PairRows(NamedTuple):
     indptr: Tensor  # (n_rows + 1,)
     columns: Tensor  # (n_pairs,)
     counts: Tensor  # (n_pairs,)
-    segments: Tensor  # (n_segments,) where runs of at most _LONGEST pairs of one row begin
+    segments: Tensor  # (n_segments,) first pair of each run of at most _LONGEST pairs of one row
     segments_of_row: Tensor  # (n_rows,) first segment of each row
 
     @property
@@ -44,7 +44,7 @@ class PairRows(NamedTuple):
         rows : Tensor of shape (n_rows, n_components)
             Vectors of the words of this slice.
         others : Tensor of shape (n_words, n_components)
-            Vectors of all words that they are paired with.
+            Vectors of all words in the other role.
         """
         shape = (len(self.indptr) - 1, len(others))
         pattern = csr_tensor(self.indptr, self.columns, torch.zeros_like(self.counts), shape)
@@ -63,7 +63,7 @@ class PairRows(NamedTuple):
         Returns
         -------
         sums : Tensor of shape (n_rows, n_components)
-            Always added in the same order, so the same on every run of one device.
+            Summed in a fixed order, so the same on every run of one device.
         """
         parts = embedding_bag(self.columns, others, self.segments, mode="sum", per_sample_weights=coefficients)
         if len(parts) == len(self.segments_of_row):
@@ -72,16 +72,16 @@ class PairRows(NamedTuple):
 
 
 class WordPairs:
-    """A symmetric matrix of counts of pairs, cut into slices of rows with about as many entries each.
+    """A symmetric matrix of co-occurrence counts, cut into slices of rows of about equal numbers of entries.
 
     Parameters
     ----------
     counts : CSR array of shape (n_words, n_words)
-        Symmetric; its entries are divided by `unit`.
+        Symmetric.
     device : torch.device
-        Where the slices lie.
+        Device of the slices.
     unit : float, default=1
-        What counts as one.
+        Divisor of the counts.
     """
 
     def __init__(self, counts: sparse.csr_array, device: torch.device, unit: float = 1.0) -> None:

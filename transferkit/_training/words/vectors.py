@@ -1,4 +1,4 @@
-"""Word vectors trained on counts of pairs: GloVe, and skip-gram with negative sampling."""
+"""Word vectors trained on co-occurrence counts: GloVe, and skip-gram with negative sampling."""
 
 import math
 from collections.abc import Callable
@@ -18,8 +18,8 @@ from transferkit.exceptions import DivergenceError
 
 __all__ = ["GloVe", "SkipGram", "train_word_vectors"]
 
-_SHARED = 1024  # negative contexts that a group of words shares
-_GROUP = 4096  # words
+_N_SHARED = 1024  # negative contexts shared by a group of words
+_GROUP_SIZE = 4096  # words per group
 
 
 @dataclass
@@ -33,34 +33,34 @@ class Side:
 
     @classmethod
     def starting_at(cls, vectors: Tensor, biases: Tensor) -> "Side":
-        """Return a side that has not been trained."""
+        """Return a side before its first update."""
         return cls(vectors, biases, torch.zeros_like(vectors), torch.zeros_like(biases))
 
 
 class Objective(Protocol):
-    """Something to minimise: its gradients by the rows of a slice, with the other side as it is."""
+    """An objective that gives its gradient for the rows of a slice, with the other side fixed."""
 
-    biases: Tensor  # (n_words,) that both sides begin with
+    biases: Tensor  # (n_words,) initial biases of both sides
 
     def gradient(self, rows: Side, others: Side, part: PairRows) -> tuple[Tensor, Tensor | None, Tensor]: ...
 
 
 class GloVe:
-    """Weighted least squares on the logarithms of counts [1]_, with a word about pairs that were never seen.
+    """Weighted least squares on the logarithms of counts [1]_, with a penalty on pairs that were not counted.
 
     The objective is ``sum_ij f(x_ij) (w_i c_j + a_i + b_j - log x_ij) ** 2 + zero_weight sum_ij (w_i c_j) ** 2``, with
-    f(x) = min(1, x / x_max) ** exponent; the first sum is over the pairs that were counted, and is that of [1]_; the
-    second, over all pairs, costs one product with a small matrix. Without it a small corpus is overfitted: nothing
-    else keeps words that were never seen together from getting similar vectors.
+    f(x) = min(1, x / x_max) ** exponent. The first sum, over the pairs that were counted, is that of [1]_. The second,
+    over all pairs, costs one product with a small matrix. Without it a small corpus is overfitted, because nothing
+    else keeps words that never co-occur from getting similar vectors.
 
     Parameters
     ----------
     totals : Tensor of shape (n_words,)
         Sums of the counts of each word.
     x_max : float
-        Count from which on pairs weigh alike.
+        Count from which on all pairs have the same weight.
     exponent : float, default=0.75
-        Of the weights below.
+        Exponent of the weights of smaller counts.
     zero_weight : float, default=0.1
         Weight of the second sum.
 
@@ -71,11 +71,11 @@ class GloVe:
 
     def __init__(self, totals: Tensor, x_max: float, exponent: float = 0.75, zero_weight: float = 0.1) -> None:
         self.x_max, self.exponent, self.zero_weight = x_max, exponent, zero_weight
-        # With these and inner products of zero, words meet as often as chance has it.
+        # With these and inner products of zero, the model gives the co-occurrences expected by chance.
         self.biases = (totals.clamp(min=1).log() - totals.sum().clamp(min=1).log() / 2).float()
 
     def gradient(self, rows: Side, others: Side, part: PairRows) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Return half the gradients by the vectors and biases of the slice's rows, and the objective of the slice."""
+        """Return half the gradients with respect to the slice's vectors and biases, and the objective of the slice."""
         vectors = rows.vectors[part.begin : part.end]
         row_of_pair = part.rows
         errors = part.products(vectors, others.vectors)
@@ -93,20 +93,20 @@ class SkipGram:
     """The expected loss of skip-gram with negative sampling [1]_ over all pairs that were counted.
 
     The objective is ``-sum_ij x_ij log s(w_i c_j) - n_negative sum_i x_i sum_j q_j log s(-w_i c_j)``, with s the
-    logistic function, x_i the sum of the counts of word i, and q_j in proportion to x_j ** smoothing. Its first sum
-    is taken in full. The second is estimated from contexts drawn from q that a group of words shares, so that it is a
-    product of dense matrices. Without an upper bound on the length, its optimum is PMI - log n_negative [2]_.
+    logistic function, x_i the sum of the counts of word i, and q_j proportional to x_j ** smoothing. The first sum is
+    computed in full. The second is estimated from contexts drawn from q and shared by a group of words, so that it is
+    a product of dense matrices. With vectors of unlimited dimension the optimum is PMI - log n_negative [2]_.
 
     Parameters
     ----------
     totals : Tensor of shape (n_words,)
         Sums of the counts of each word.
     n_negative : float
-        Negative contexts for each that was counted.
+        Number of negative contexts per counted one.
     smoothing : float
-        Power of the counts that negative contexts are drawn by.
+        Exponent of the counts in the distribution of negative contexts.
     generator : torch.Generator
-        Draws them.
+        Random generator for negative contexts.
 
     References
     ----------
@@ -119,27 +119,27 @@ class SkipGram:
         self.generator = generator
         self.masses = (n_negative * totals).float()
         noise = totals**smoothing
-        self.cumulated = (noise / noise.sum()).cumsum(0)  # float64: a share may be less than float32 resolves
+        self.cumulated = (noise / noise.sum()).cumsum(0)  # float64: float32 does not resolve small shares
         self.biases = torch.zeros_like(self.masses)
 
     def gradient(self, rows: Side, others: Side, part: PairRows) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Return the gradient by the vectors of the slice's rows, no biases, and the (estimated) objective."""
+        """Return the gradient with respect to the slice's vectors, None for biases, and the estimated objective."""
         vectors = rows.vectors[part.begin : part.end]
         scores = part.products(vectors, others.vectors)
         loss = (part.counts * softplus(-scores)).sum(dtype=torch.float64)
         gradient = part.combine(-part.counts * torch.sigmoid(-scores), others.vectors)
-        for first in range(part.begin, part.end, _GROUP):
-            last = min(first + _GROUP, part.end)
-            drawn = others.vectors.index_select(0, self.draw())  # (_SHARED, n_components)
+        for first in range(part.begin, part.end, _GROUP_SIZE):
+            last = min(first + _GROUP_SIZE, part.end)
+            drawn = others.vectors.index_select(0, self.draw())  # (_N_SHARED, n_components)
             scores = rows.vectors[first:last] @ drawn.T
-            weights = (self.masses[first:last] / _SHARED)[:, None]
+            weights = (self.masses[first:last] / _N_SHARED)[:, None]
             loss = loss + (softplus(scores) * weights).sum(dtype=torch.float64)
             gradient[first - part.begin : last - part.begin] += (torch.sigmoid(scores) * weights) @ drawn
         return gradient, None, loss
 
     def draw(self) -> Tensor:
-        """Return words drawn by their smoothed shares, (_SHARED,)."""
-        uniform = torch.rand(_SHARED, dtype=torch.float64, generator=self.generator, device=self.cumulated.device)
+        """Return words drawn from the smoothed distribution, (_N_SHARED,)."""
+        uniform = torch.rand(_N_SHARED, dtype=torch.float64, generator=self.generator, device=self.cumulated.device)
         return torch.searchsorted(self.cumulated, uniform).clamp(max=len(self.cumulated) - 1)
 
 
@@ -157,37 +157,37 @@ def train_word_vectors(
     seed: int,
     on_epoch: Callable[[Callable[[], np.ndarray]], bool],
 ) -> tuple[np.ndarray, list[float]]:
-    """Train the vectors of words, and those that they have as contexts, by AdaGrad.
+    """Train the vectors of words as words and as contexts by AdaGrad.
 
     Parameters
     ----------
     counts : CSR array of shape (n_words, n_words)
-        Symmetric counts of pairs.
+        Symmetric co-occurrence counts.
     start : ndarray of float32 of shape (n_words, n_components)
-        Vectors that words begin with.
+        Initial vectors of words.
     signs : ndarray of float32 of shape (n_components,)
-        1 or -1: contexts begin with start * signs.
+        1 or -1: the initial vectors of contexts are start * signs.
     make_objective : callable
-        Takes the sums of counts and a random generator, and returns the objective.
+        Takes the sums of counts per word and a random generator, and returns the objective.
     unit : float
-        What counts as one.
+        Divisor of the counts.
     max_iter : int
-        Epochs: passes over all pairs in which each row of words and of contexts takes one step.
+        Number of epochs. In each, every word and every context takes one step.
     learning_rate : float
         Size of the first step of each entry.
     device : str
-        Where to train.
+        Device to train on.
     seed : int
-        Seeds the generator.
+        Seed of the random generator.
     on_epoch : callable
-        Called after each epoch with a function that returns the vectors so far; true stops the training.
+        Called after each epoch with a function that returns the vectors so far; a true result stops the training.
 
     Returns
     -------
     vectors : ndarray of float32 of shape (n_words, n_components)
-        Sums of words' vectors and their contexts' vectors times `signs`.
+        Sum of the vectors as word and as context (times `signs`).
     losses : list of float
-        The objective, from the words' side, during each epoch.
+        The objective during the update of the words in each epoch.
 
     Raises
     ------
@@ -196,9 +196,9 @@ def train_word_vectors(
 
     Notes
     -----
-    Given the contexts, words do not depend on each other. So one epoch moves all words by their full gradients, and
-    then all contexts, and neither the slices nor the threads change the result. Rows come as CSR slices, which
-    makes their gradients products of sparse and dense matrices rather than scattered additions.
+    Given the contexts, words do not depend on each other. An epoch updates all words by their full gradients, and then
+    all contexts, so neither slices nor threads change the result. Rows are CSR slices, so that gradients are products
+    of sparse and dense matrices rather than scattered additions.
     """
     torch_device = choose_device(device)
     pairs = WordPairs(counts, torch_device, unit)
@@ -225,7 +225,7 @@ def train_word_vectors(
 
 
 def _sweep(objective: Objective, rows: Side, others: Side, pairs: WordPairs, learning_rate: float) -> Tensor:
-    """Move all rows one step, and return the objective before it."""
+    """Update all rows by one step, and return the objective before it."""
     loss = torch.zeros((), dtype=torch.float64, device=rows.vectors.device)
     for part in pairs.slices:
         gradient, bias_gradient, part_loss = objective.gradient(rows, others, part)

@@ -1,4 +1,4 @@
-"""Words of a stream of texts, and how often they stand near each other."""
+"""Counts of words and of their co-occurrences in a stream of texts."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -17,37 +17,50 @@ from transferkit._algorithms.words.cooccurrence import (
 )
 from transferkit.encoders.text._counting import map_blocks, threaded_map
 
-_BATCH_TOKENS = 1 << 21  # that are counted at a time
-_N_PARTS = 8  # of a batch, for threads; however many there are, so that pruning does not depend on them
+__all__ = ["Bounds", "WordCounts"]
+
+_BATCH_TOKENS = 1 << 21  # tokens that are counted at a time
+_N_PARTS = 8  # of a batch, for threads; a fixed number, so that pruning does not depend on the number of threads
 
 
 class Bounds(NamedTuple):
-    """How many pairs, and how many distinct words, are counted at most (None for any number)."""
+    """The largest number of pairs, and of distinct words, that are kept while counting (None: no bound)."""
 
     pairs: int
     words: int | None = None
 
 
 class WordCounts(NamedTuple):
-    """All words met and their pairs: plain arrays that are never changed in place.
+    """Counts of all words of some texts and of their co-occurrences; no method changes the arrays in place.
 
-    `pairs` are upper triangles over the numbers of words, whose sum is the count of pairs, each larger than the next.
-    `ids` are these numbers: the words' places in `terms`, so that new words move the others up and never past each
-    other, and nothing has to be sorted again (older counts, from files, may have other numbers).
+    Pairs of words are counted as in a log-structured merge tree: `pairs` is a sequence of upper triangular matrices
+    whose sum is the count, each with more than twice as many entries as the next, so that each entry is merged only
+    a few times. Row and column numbers of the matrices are the `ids` of the words. In counts made by this version the
+    id of a word is its place in `terms`, so new words shift the ids of others but keep their order, and no matrix
+    has to be sorted again. Counts from files of earlier versions may have other ids.
     """
 
-    terms: tuple | None = None
-    ids: np.ndarray | None = None
+    terms: Vocabulary | None = None  # all words with their frequencies
+    ids: np.ndarray | None = None  # (n_words,) int32
     pairs: tuple = ()
     n_documents: int = 0
-    error: int = 0  # by which the number of a word's occurrences may be too low
+    error: int = 0  # by which the number of occurrences of a word may be too low
     pair_error: int = 0  # by which the count of a pair may be too low
 
-    def add(self, analysis, documents, window, bounds, n_jobs):
+    @classmethod
+    def from_state(cls, state):
+        """Return the counts in a tuple made by `to_state`."""
+        return cls(Vocabulary(*state[0]), *state[1:])
+
+    def to_state(self):
+        """Return the counts as nested plain tuples of arrays, which a model file can hold."""
+        return tuple(self._replace(terms=tuple(self.terms)))
+
+    def add(self, analyzer, documents, window, bounds, n_jobs):
         """Return the counts with those of more documents added."""
         counts, batch, n_tokens, n_rows = self, [], 0, 0
         for words, word_of_token, rows, n_new in map_blocks(
-            lambda block: _index_block(analysis, block), analysis.split(documents), n_jobs
+            lambda block: _index_block(analyzer, block), analyzer.split(documents), n_jobs
         ):
             batch.append((words, word_of_token, rows + n_rows))
             n_rows += n_new
@@ -60,45 +73,43 @@ class WordCounts(NamedTuple):
 
     def merge(self, other, bounds, n_jobs=None):
         """Return the sum of two counts."""
-        counts, (theirs,) = self._meet([Vocabulary(*other.terms)], n_jobs)
-        pairs = relabel_pairs(other.all_pairs(), _renumber(other.ids, theirs), len(counts.ids))
+        counts, (places,) = self._add_words([other.terms], n_jobs)
+        pairs = relabel_pairs(other.all_pairs(), _new_ids(other.ids, places), len(counts.ids))
         sums = {name: getattr(self, name) + getattr(other, name) for name in ("n_documents", "error", "pair_error")}
-        return counts._replace(**sums)._push(pairs, bounds)
+        return counts._replace(**sums)._add_level(pairs, bounds)
 
-    def times(self, factor):
-        """Return the counts of the same documents given `factor` times."""
-        terms = Vocabulary(*self.terms)
+    def scaled(self, factor):
+        """Return the counts of the same documents repeated `factor` times."""
+        terms = self.terms
         terms = terms._replace(document_frequency=terms.document_frequency * factor, total=terms.total * factor)
-        pairs = tuple(part * factor for part in self.pairs)
         products = {name: getattr(self, name) * factor for name in ("n_documents", "error", "pair_error")}
-        return self._replace(terms=tuple(terms), pairs=pairs, **products)
+        return self._replace(terms=terms, pairs=tuple(level * factor for level in self.pairs), **products)
 
     def all_pairs(self):
-        """Return the counts of pairs as one upper triangle."""
-        pairs = sparse.csr_array((0, 0), dtype=np.int64)
-        for part in reversed(self.pairs):
-            pairs = add_pairs(part, pairs)
+        """Return the counts of pairs as one upper triangular matrix."""
         n_words = len(self.ids)
+        pairs = sparse.csr_array((0, 0), dtype=np.int64)
+        for level in reversed(self.pairs):
+            pairs = add_pairs(level, pairs)
         return add_pairs(pairs, sparse.csr_array((n_words, n_words), dtype=np.int64))
 
     def choose(self, min_count, max_features):
-        """Return the words kept, as places in `terms`: the most frequent first, equally frequent ones by alphabet."""
-        terms = Vocabulary(*self.terms)
+        """Return the places in `terms` of the words to keep: by falling frequency, and of equal ones by alphabet."""
+        terms = self.terms
         kept = np.flatnonzero(terms.total >= min_count)
         alphabetical = kept[sort_terms(terms.text, terms.starts[kept], terms.lengths[kept])]
         return alphabetical[np.argsort(-terms.total[alphabetical], kind="stable")[:max_features]]
 
     def pairs_of(self, chosen):
-        """Return the counts of pairs of the chosen words, numbered in their order."""
-        new = np.full(len(self.ids), -1, np.int32)
-        new[self.ids[chosen]] = np.arange(len(chosen), dtype=np.int32)
+        """Return the counts of pairs of the chosen words, numbered in their order, as an upper triangular matrix."""
+        new_ids = self._ids_after_choice(chosen)
         pairs = sparse.csr_array((len(chosen), len(chosen)), dtype=np.int64)
-        for part in reversed(self.pairs):
-            pairs = add_pairs(relabel_pairs(part, new, len(chosen)), pairs)
+        for level in reversed(self.pairs):
+            pairs = add_pairs(relabel_pairs(level, new_ids, len(chosen)), pairs)
         return pairs
 
     def _add_batch(self, batch, window, bounds, n_jobs):
-        counts, places = self._meet([words for words, _, _ in batch], n_jobs)
+        counts, places = self._add_words([words for words, _, _ in batch], n_jobs)
         tokens = np.concatenate(
             [place[word_of_token] for place, (_, word_of_token, _) in zip(places, batch, strict=True)]
         )
@@ -109,52 +120,59 @@ class WordCounts(NamedTuple):
         parts = list(run(lambda span: count_pairs(tokens[span], rows[span], window, n_words), spans))
         while len(parts) > 1:
             parts = list(run(lambda two: add_pairs(*two), zip(parts[::2], parts[1::2], strict=True)))
-        return counts._push(parts[0], bounds)
+        return counts._add_level(parts[0], bounds)
 
-    def _meet(self, parts, n_jobs):
-        """Return these counts with the words of the parts among the known ones, and the places of the parts' words."""
+    def _add_words(self, vocabularies, n_jobs):
+        """Return these counts with the words of some vocabularies added, and the ids of the words of each."""
         run = threaded_map(n_jobs)
-        known = [] if self.terms is None else [Vocabulary(*self.terms)]
-        merged = merge_parts([*known, *parts], run)
-        terms = to_vocabulary([*known, *parts], merged, run)
+        known = [] if self.terms is None else [self.terms]
+        merged = merge_parts([*known, *vocabularies], run)
+        terms = to_vocabulary([*known, *vocabularies], merged, run)
         n_words, pairs = len(terms.hashes), self.pairs
         if known:
-            new = _renumber(self.ids, merged.terms_of[0])
-            pairs = tuple(relabel_pairs(part, new, n_words) for part in pairs)
-        counts = self._replace(terms=tuple(terms), ids=np.arange(n_words, dtype=np.int32), pairs=pairs)
+            new_ids = _new_ids(self.ids, merged.terms_of[0])
+            pairs = tuple(relabel_pairs(level, new_ids, n_words) for level in pairs)
+        counts = self._replace(terms=terms, ids=np.arange(n_words, dtype=np.int32), pairs=pairs)
         return counts, merged.terms_of[len(known) :]
 
-    def _push(self, pairs, bounds):
-        """Add pairs; parts are joined when they reach the size of their elders, and pruned when they are too many."""
-        max_pairs = bounds.pairs
-        parts = [*self.pairs, pairs]
-        while len(parts) > 1 and (2 * parts[-1].nnz >= parts[-2].nnz or sum(p.nnz for p in parts) > max_pairs):
-            parts[-2:] = [add_pairs(*parts[-2:])]
+    def _add_level(self, pairs, bounds):
+        """Add a matrix of pairs, merge levels of similar size, and drop rare pairs and words beyond the bounds."""
+        levels = [*self.pairs, pairs]
+        while len(levels) > 1 and (
+            2 * levels[-1].nnz >= levels[-2].nnz or sum(level.nnz for level in levels) > bounds.pairs
+        ):
+            levels[-2:] = [add_pairs(*levels[-2:])]
         dropped = 0
-        if parts[0].nnz > max_pairs:
+        if levels[0].nnz > bounds.pairs:
             hashes = np.empty(len(self.ids), np.uint64)
-            hashes[self.ids] = Vocabulary(*self.terms).hashes
-            parts[0], dropped = drop_rare_pairs(parts[0], max_pairs // 2, hashes)
-        counts = self._replace(pairs=tuple(parts), pair_error=self.pair_error + dropped)
-        return counts if bounds.words is None or len(self.ids) <= bounds.words else counts._drop_rare(bounds.words // 2)
+            hashes[self.ids] = self.terms.hashes
+            levels[0], dropped = drop_rare_pairs(levels[0], bounds.pairs // 2, hashes)
+        counts = self._replace(pairs=tuple(levels), pair_error=self.pair_error + dropped)
+        is_within = bounds.words is None or len(self.ids) <= bounds.words
+        return counts if is_within else counts._drop_rare_words(bounds.words // 2)
 
-    def _drop_rare(self, n_most):
-        """Drop all words but the most frequent, and their pairs."""
-        terms = Vocabulary(*self.terms)
-        kept, dropped = most_frequent(terms.total, n_most)
-        new = np.full(len(self.ids), -1, np.int32)
-        new[self.ids[kept]] = ids = np.arange(len(kept), dtype=np.int32)
-        pairs = tuple(relabel_pairs(part, new, len(kept)) for part in self.pairs)
-        return self._replace(terms=tuple(terms.select(kept)), ids=ids, pairs=pairs, error=self.error + dropped)
+    def _drop_rare_words(self, n_most):
+        """Drop all words but the `n_most` most frequent ones, and the pairs of the dropped words."""
+        kept, dropped = most_frequent(self.terms.total, n_most)
+        new_ids = self._ids_after_choice(kept)
+        pairs = tuple(relabel_pairs(level, new_ids, len(kept)) for level in self.pairs)
+        ids = np.arange(len(kept), dtype=np.int32)
+        return self._replace(terms=self.terms.select(kept), ids=ids, pairs=pairs, error=self.error + dropped)
+
+    def _ids_after_choice(self, chosen):
+        """Return the new id of each old one: the position of a word in `chosen` (places in `terms`), or -1."""
+        new_ids = np.full(len(self.ids), -1, np.int32)
+        new_ids[self.ids[chosen]] = np.arange(len(chosen), dtype=np.int32)
+        return new_ids
 
 
-def _renumber(ids, places):
-    """Return the new number of each old one, for words numbered `ids` that are now at these places."""
-    new = np.empty(len(ids), np.int32)
-    new[ids] = places
-    return new
+def _new_ids(ids, places):
+    """Return the new id of each old one, for words with these old ids whose new ids are `places`."""
+    new_ids = np.empty(len(ids), np.int32)
+    new_ids[ids] = places
+    return new_ids
 
 
-def _index_block(analysis, block):
-    tokens = analysis.tokens(block)
+def _index_block(analyzer, block):
+    tokens = analyzer.tokens(block)
     return *index_words(tokens), tokens.rows.astype(np.int64), len(block)

@@ -25,6 +25,6 @@ class WordPass:
 
     def finish(self, total):
         """Return the encoder with the vectors that follow from the counts."""
-        kept = tuple(total) if self.keep_statistics else None
+        kept = total.to_state() if self.keep_statistics else None
         vars(self.encoder).update(self.encoder._learn(total), _counts=kept, _keeps_counts=self.keep_statistics)
         return self.encoder

@@ -1,53 +1,44 @@
-"""Vectors for words that are not in the vocabulary, from their character n-grams."""
+"""Vectors for words outside the vocabulary, from their character n-grams."""
 
 import numpy as np
 from scipy import sparse
 
 from transferkit._algorithms.text.vocabulary import decode_terms
-from transferkit._algorithms.words.subwords import fit_ngram_vectors, mark_buckets
+from transferkit._algorithms.words.subwords import fit_ngram_vectors, ngram_shares
 from transferkit.encoders.text._analyzer import make_analyzer
 from transferkit.encoders.text._counting import map_blocks, threaded_map
 from transferkit.encoders.text._tfidf import TfidfEncoder
-from transferkit.encoders.words._pooling import BagOfVectors
+
+__all__ = ["count_unseen_words", "learn_subwords", "spell_vectors"]
 
 _ALPHA, _N_STEPS = 0.05, 10
 
 
-def learn_subwords(encoder, words, vectors):
-    """Return the buckets of n-grams that occur, ascending, and their vectors; None without `subword`."""
-    if not encoder.subword:
-        return None, None
-    shares = _share_buckets(encoder, words.get_feature_names_out().tolist())
+def learn_subwords(names, vectors, ngram_range, n_buckets, n_jobs):
+    """Return the hash buckets of the n-grams that occur in the words, ascending, and a vector for each bucket."""
+    shares = _share_buckets(names, ngram_range, n_buckets)
     buckets = np.unique(shares.indices)
-    fitted = fit_ngram_vectors(
-        sparse.csr_array(shares[:, buckets]), vectors, _ALPHA, _N_STEPS, threaded_map(encoder.n_jobs)
-    )
-    return buckets, fitted
+    known = sparse.csr_array(shares[:, buckets])
+    return buckets, fit_ngram_vectors(known, vectors, _ALPHA, _N_STEPS, threaded_map(n_jobs))
 
 
-def spell_vectors(encoder, names):
-    """Return the vectors of words from their spelling, shape (n_names, n_components); zeros where nothing is known."""
+def spell_vectors(names, buckets, ngram_vectors, ngram_range, n_buckets):
+    """Return vectors of words from their n-grams, shape (n_names, n_components); zeros where no n-gram is known."""
     if not names:
-        return np.zeros((0, encoder._ngram_vectors.shape[1]), np.float32)
-    return _share_buckets(encoder, names)[:, encoder._ngram_buckets] @ encoder._ngram_vectors
+        return np.zeros((0, ngram_vectors.shape[1]), np.float32)
+    return _share_buckets(names, ngram_range, n_buckets)[:, buckets] @ ngram_vectors
 
 
-def add_unseen_words(encoder, documents, bag):
-    """Return the bag of vectors with the words that are not in the vocabulary added, as rare as the rarest known."""
-    names, counts = _count_unseen(encoder, documents)
-    used = np.unique(bag.counts.indices)
-    unseen = spell_vectors(encoder, names)
-    return BagOfVectors(
-        sparse.csr_matrix(sparse.hstack([bag.counts[:, used], counts], format="csr", dtype=np.float32)),
-        np.concatenate([bag.vectors[used], unseen]),
-        np.concatenate([bag.idf[used], np.full(len(names), bag.idf.max(), np.float32)]),
-        np.concatenate([bag.frequency[used], np.zeros(len(names))]),
-    )
+def count_unseen_words(analyzer, known, documents, n_jobs):
+    """Return the words of the documents that are not among the fitted terms `known`, and their counts per document.
 
-
-def _count_unseen(encoder, documents):
-    """Return the words of the documents that are not in the vocabulary, and their counts by document."""
-    analyzer, known = make_analyzer(encoder._words), encoder._words.terms_
+    Returns
+    -------
+    names : list of str
+        Distinct unseen words.
+    counts : CSR array of float32 of shape (n_documents, n_names)
+        Number of occurrences.
+    """
 
     def find(block):
         terms = analyzer.count(block)
@@ -57,7 +48,7 @@ def _count_unseen(encoder, documents):
 
     columns: dict[str, int] = {}
     blocks = []
-    for names, counts in map_blocks(find, analyzer.split(documents), encoder.n_jobs):
+    for names, counts in map_blocks(find, analyzer.split(documents), n_jobs):
         places = np.array([columns.setdefault(name, len(columns)) for name in names], np.int32)
         blocks.append((places, sparse.coo_array(counts)))
     n_rows = np.cumsum([0, *(counts.shape[0] for _, counts in blocks)])
@@ -67,6 +58,6 @@ def _count_unseen(encoder, documents):
     return list(columns), sparse.csr_array((entries, (rows, where)), shape=(n_rows[-1], len(columns)))
 
 
-def _share_buckets(encoder, names):
-    spelling = TfidfEncoder(analyzer="char_wb", ngram_range=encoder.ngram_range, lowercase=False)
-    return mark_buckets(make_analyzer(spelling).count(names), encoder.n_buckets)
+def _share_buckets(names, ngram_range, n_buckets):
+    spelling = TfidfEncoder(analyzer="char_wb", ngram_range=ngram_range, lowercase=False)
+    return ngram_shares(make_analyzer(spelling).count(names), n_buckets)

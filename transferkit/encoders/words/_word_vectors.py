@@ -1,10 +1,13 @@
-"""Word vectors, trained on unlabelled text or loaded, and pooled to one row a text."""
+"""Word vectors, trained on unlabelled texts or loaded, and pooled to one vector per text."""
 
 import warnings
 from copy import copy
+from dataclasses import replace
 from numbers import Integral, Real
+from threading import RLock
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
 
@@ -12,13 +15,16 @@ from transferkit._algorithms.linalg.normalisation import unit_rows
 from transferkit._algorithms.networks.layers import L2Normalisation, Linear
 from transferkit._algorithms.text.term_statistics import TermStatistics
 from transferkit._algorithms.text.tfidf import inverse_document_frequency
-from transferkit._algorithms.text.vocabulary import Vocabulary
 from transferkit._algorithms.words.cooccurrence import MAX_WINDOW, both_directions
+from transferkit._algorithms.words.neighbours import nearest_rows
 from transferkit._algorithms.words.pooling import (
     common_direction,
+    max_rows,
     mean_rows,
+    mean_weights,
+    remove_direction,
+    rotation_onto,
     row_lengths,
-    share_rows,
     smooth_inverse_frequency,
     sum_of_rows,
 )
@@ -26,6 +32,8 @@ from transferkit._progress import FitProgress
 from transferkit._validation import (
     Interval,
     StrOptions,
+    check_can_merge,
+    check_count,
     check_is_fitted,
     count_inner_frames,
     fit_context,
@@ -35,24 +43,20 @@ from transferkit._validation import (
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders.protocols import LinearForm, TermProjection
-from transferkit.encoders.text._analyzer import TextSample, make_analyzer
+from transferkit.encoders.text._analyzer import TextSample, find_analyzer, index_given_vocabulary, make_analyzer
 from transferkit.encoders.text._counting import check_documents, count_given_terms
-from transferkit.encoders.text._lost_words import (
-    describe_empty_vocabulary,
-    warn_of_lost_words,
-    warn_of_unknown_texts,
-)
-from transferkit.encoders.text._parameters import TEXT_PARAMETER_CONSTRAINTS
+from transferkit.encoders.text._lost_words import describe_empty_vocabulary, warn_of_lost_words, warn_of_unknown_texts
+from transferkit.encoders.text._parameters import TEXT_PARAMETER_CONSTRAINTS, warn_for_parameters
 from transferkit.encoders.text._tfidf import TfidfEncoder
-from transferkit.encoders.words._counts import WordCounts
-from transferkit.encoders.words._learning import METHODS, learn_vectors
+from transferkit.encoders.words._counts import Bounds, WordCounts
+from transferkit.encoders.words._loading import read_words_of, shares_of_counts, warn_of_words_no_text_gives
 from transferkit.encoders.words._passes import WordPass
-from transferkit.encoders.words._pooling import BagOfVectors
-from transferkit.encoders.words._queries import WordQueriesMixin
-from transferkit.encoders.words._sources import WordSourcesMixin
-from transferkit.encoders.words._streaming import WordStreamingMixin
-from transferkit.encoders.words._subwords import add_unseen_words, learn_subwords
+from transferkit.encoders.words._subwords import count_unseen_words, learn_subwords, spell_vectors
+from transferkit.encoders.words._training import METHODS, TrainingSettings, train_vectors
 from transferkit.exceptions import NotLinearError
+from transferkit.persistence import read_vectors
+
+__all__ = ["WordVectorEncoder"]
 
 _TEXT_PARAMETERS = (
     "strip_accents",
@@ -64,82 +68,77 @@ _TEXT_PARAMETERS = (
     "stemmer",
     "n_jobs",
 )
+_finishing = RLock()  # shared by all encoders, because a lock of their own could not be pickled
 
 
-class WordVectorEncoder(
-    CallbackSupportMixin,
-    WordSourcesMixin,
-    WordStreamingMixin,
-    WordQueriesMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    VersionedEstimator,
-):
-    """Encode texts by the vectors of their words, trained on unlabelled text or loaded from a file.
+class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
+    """Encode texts by the vectors of their words, trained on unlabelled texts or loaded from a file.
 
-    Words that stand in the same company get similar vectors, so a classifier that has seen one of them
-    labelled knows something about the others. A text's row is pooled from the vectors of its words.
+    Words that occur in similar contexts get similar vectors. A classifier that has seen one of them in labelled texts
+    therefore generalises to the others. The vector of a text is pooled from the vectors of its words.
 
     Parameters
     ----------
     n_components : int, default=300
-        Length of a word's vector; when fewer words are kept, as many as there are.
+        Length of word vectors; the number of words kept, if that is smaller.
     method : {'ppmi-svd', 'glove', 'sgns'}, default='ppmi-svd'
-        How counts become vectors: the leading singular vectors of positive pointwise mutual information; weighted
-        least squares on the logarithms of counts; or skip-gram with negative sampling. The last two are trained with
-        torch, from the vectors of the first.
+        How vectors are computed from co-occurrence counts: the leading singular vectors of positive pointwise mutual
+        information; GloVe, weighted least squares on the logarithms of counts; or skip-gram with negative sampling.
+        The last two are trained with torch, starting from the vectors of the first.
     window : int, default=5
-        Words at most that many tokens apart count as company, neighbours `window` times as much as the farthest. At
-        most 255.
+        Size of the context window: words at most that many tokens apart co-occur. Adjacent words count `window` times
+        as much as the most distant ones. At most 255.
     min_count : int, default=5
         Leave out words that occur less often.
     max_features : int, default=None
         Keep only that many words, the most frequent ones.
     pooling : {'mean', 'tfidf', 'sif', 'max', 'mean+max'}, default='tfidf'
-        How a text's row is made of its words' vectors: their mean; their mean weighed by inverse document
-        frequency; their mean weighed by smooth inverse frequency, less the direction common to all texts;
-        the largest value of each component; or mean and largest side by side (twice the columns).
+        How the vector of a text is computed from those of its words: mean; mean weighted by inverse document
+        frequency; mean weighted by smooth inverse frequency, minus the direction common to all texts [3]_; maximum of
+        each component; or mean and maximum side by side (twice the columns).
     norm : {'l2'} or None, default='l2'
-        Divide each row (with 'mean+max', each half) by its length, or leave it.
+        Divide the vector of each text (with 'mean+max', each half) by its length, or leave it.
     smoothing : float, default=0.75
-        Power to which the shares of words are raised when chance is computed; 1 favours rare words more.
+        Exponent of the smoothed distribution of contexts, from which expected co-occurrences are computed; 1 favours
+        rare words more.
     eigenvalue_weight : float, default=0.5
-        Power of the singular values that scale the components of word vectors; 0 weighs all alike.
+        Power of the singular values that scale the components of word vectors; 0 gives all the same weight.
     sif_weight : float, default=1e-3
-        A word of share p of all words weighs ``sif_weight / (sif_weight + p)`` with ``pooling='sif'``.
+        With ``pooling='sif'``, the weight of a word with share p of all words is ``sif_weight / (sif_weight + p)``.
     max_iter : int, default=3
-        Epochs of 'glove' and 'sgns'. A small corpus is overfitted by many more.
+        Epochs of 'glove' and 'sgns'. Many more overfit a small corpus.
     learning_rate : float, default=0.02
-        Size of the first step of each number, with 'glove' and 'sgns'; later ones are shorter (AdaGrad).
+        Size of the first step of each entry, with 'glove' and 'sgns'; AdaGrad shortens later ones.
     x_max : float, default=10.0
-        With 'glove', pairs that met that many times as next neighbours, or oftener, weigh alike; rarer ones weigh less.
+        With 'glove', count of co-occurrences as adjacent words from which on all pairs have the same weight; rarer
+        pairs have smaller weights.
     n_negative : float, default=1.0
-        With 'sgns', negative samples for each pair. More of them move all words apart.
+        With 'sgns', number of negative samples per pair. More of them move all words apart.
     subword : bool, default=False
-        Also fit vectors to the character n-grams of the words, so that a word that is not in the vocabulary gets one
-        from its spelling, in `transform` and in questions.
+        Also fit vectors to the character n-grams of words, from which words outside the vocabulary get a vector in
+        `transform`, `similarity`, `most_similar` and `analogy`.
     ngram_range : tuple (min_n, max_n), default=(3, 6)
-        Lengths of these n-grams, the space on either side of a word counted.
+        Lengths of these n-grams, including a space on either side of a word.
     n_buckets : int, default=65536
-        N-grams are hashed into that many buckets, of which those are kept that occur (``4 * n_components`` bytes
-        each). With fewer, more n-grams share a vector.
+        Number of hash buckets for n-grams, of which the occupied ones are kept (``4 * n_components`` bytes each). With
+        fewer, more n-grams share a vector.
     max_pairs : int, default=100_000_000
-        Most pairs of words that are kept while counting (12 to 16 bytes each). When there are more, those with the
-        lowest counts are dropped until half as many are left, and they begin at zero if they come again. A hash of the
-        two words decides between pairs with equal counts, most of which are of pairs seen once. Counts are exact until
-        the bound is reached; after that, they are too low by at most `pair_error_`.
+        Largest number of pairs of words kept while counting (12 to 16 bytes each). When it is exceeded, the pairs with
+        the lowest counts are dropped until half as many remain; they start from zero if they occur again. Ties, mostly
+        pairs seen once, are broken by a hash of the two words. Counts are exact until then; afterwards they are too low
+        by at most `pair_error_`.
     max_vocabulary : int, default=None
-        Most distinct words that are counted, whatever is kept of them in the end. When there are more, those that
-        occur the least go until half are left, and their pairs with them; up to there counts are exact.
+        Largest number of distinct words kept while counting. When it is exceeded, the least frequent words are dropped
+        with their pairs until half as many remain. Counts are exact until then.
     strip_accents, lowercase, preprocessor, tokenizer, stop_words, token_pattern, stemmer : any
-        How texts become words, as in :class:`TfidfEncoder`.
+        How texts are split into words, as in :class:`TfidfEncoder`.
     n_jobs : int, default=None
-        Threads that count and multiply. None means 1 unless in a :obj:`joblib.parallel_config` context, -1 all
-        cores.
+        Number of threads that count and multiply. None means 1 unless in a :obj:`joblib.parallel_config` context, -1
+        all cores.
     device : str, default="auto"
-        Where 'glove' and 'sgns' are trained: "auto" (CUDA if there is one, else the CPU), "cpu", "cuda" or "cuda:1".
-        With "cuda", 'ppmi-svd' is decomposed there as well; with "auto" it never is, so that its vectors do not depend
-        on the machine. Encoding uses NumPy.
+        Device on which 'glove' and 'sgns' are trained: "auto" (CUDA if available, else the CPU), "cpu", "cuda" or
+        "cuda:1". With "cuda", the decomposition of 'ppmi-svd' runs there as well; with "auto" it does not, so that its
+        vectors do not depend on the machine. Texts are encoded with NumPy.
     random_state : int, RandomState instance or None, default=0
         Seed of the start of the eigendecomposition and of negative samples. The default gives the same vectors each
         time on a device.
@@ -147,7 +146,7 @@ class WordVectorEncoder(
     Attributes
     ----------
     vectors_ : ndarray of shape (n_words, n_components), float32
-        Word vectors: of unit length where they were trained here, as they are where they were loaded.
+        Word vectors: of unit length if trained here, unchanged if loaded.
     vocabulary_ : dict of str to int
         Row of each word in `vectors_`, most frequent word first.
     frequency_ : ndarray of shape (n_words,), float64
@@ -155,55 +154,56 @@ class WordVectorEncoder(
     idf_ : ndarray of shape (n_words,), float32
         Inverse document frequency of each word.
     n_documents_ : int
-        Number of texts learned from; 0 for loaded vectors.
+        Number of texts seen in fitting; 0 for loaded vectors.
     vocabulary_error_ : int
-        Number of occurrences by which the count of a word may be too low, and no word that is missing occurs oftener;
-        0 unless `max_vocabulary` was reached.
+        Bound on the error of the count of a word, and on the count of any word that is missing; 0 unless
+        `max_vocabulary` was exceeded.
     pair_error_ : int
-        Number by which the count of a pair, in which neighbours count `window`, may be too low because of `max_pairs`,
-        and no pair that is missing has a higher one; 0 unless it was reached. What `max_vocabulary` drops is not in it.
+        Bound on the error of the count of a pair, in which adjacent words count `window`, and on the count of any
+        missing pair; 0 unless `max_pairs` was exceeded. Pairs dropped because of `max_vocabulary` are not included.
     n_shards_ : int
-        Number of shards learned from, after :func:`transferkit.distributed.fit_sharded` only.
+        Number of shards, after :func:`transferkit.distributed.fit_sharded` only.
     skipped_shards_ : list of str
         Names of the shards that it left out.
     loss_curve_ : list of float
-        The objective of 'glove' or 'sgns' during each epoch, up to terms that do not change; empty for other vectors.
+        Objective of 'glove' or 'sgns' during each epoch, up to a constant; empty for other vectors.
 
     See Also
     --------
-    TfidfEncoder : A column for each word.
-    LSAEncoder : Dense rows from the company of words within whole texts.
+    TfidfEncoder : Sparse vectors with a column per word.
+    LSAEncoder : Dense vectors from co-occurrences of words within whole texts.
     PretrainedEncoder : A fitted encoder that keeps its state and encodes each text once.
 
     Notes
     -----
-    One pass counts how often words stand near each other; the symmetric matrix of positive pointwise mutual
-    information (PPMI; chance smoothed as in [1]_) is decomposed into its leading singular vectors U diag(s) V', and
-    word vectors are the rows of U diag(s ** eigenvalue_weight), of unit length. This factorises the same quantity as
-    skip-gram with negative sampling does by stochastic steps [2]_, exactly and in much less time.
+    One pass over the texts counts co-occurrences. The symmetric matrix of positive pointwise mutual information (PPMI,
+    with smoothed expected co-occurrences [1]_) is decomposed into its leading singular vectors U diag(s) V', and word
+    vectors are the rows of U diag(s ** eigenvalue_weight), scaled to unit length. This factorises the same quantity as
+    skip-gram with negative sampling does by stochastic gradient descent [2]_, exactly and in much less time.
 
-    'glove' and 'sgns' begin where that ends, since inner products of U diag(s ** 0.5) are already close to what either
-    wants, and then minimise their own objective by AdaGrad: GloVe's sum over all pairs that were counted [4]_ plus a
-    small weight on the products of all pairs, which keeps a small corpus from being overfitted; or the expected
-    objective of skip-gram with negative sampling over all counts [5]_. An epoch moves each word by its full gradient
-    with the contexts held, then each context. Word vectors are the sums of word and context.
+    'glove' and 'sgns' start from U diag(s ** 0.5), whose inner products are close to the optimum of either, and
+    minimise their own objective by AdaGrad: GloVe's sum over all counted pairs [4]_ plus a small penalty on the
+    products of all pairs, which prevents overfitting on a small corpus; or the expected objective of skip-gram with
+    negative sampling over all counts [5]_. An epoch updates each word by its full gradient with contexts fixed, then
+    each context. Word vectors are the sums of word and context vectors.
 
-    With `subword`, vectors of n-grams are fitted to those of the words by a ridge regression: the mean over a word's
-    n-grams shall be its vector [6]_. Known words keep their own. An unseen word weighs as much as the rarest known one.
+    With `subword`, vectors of n-grams are fitted by ridge regression such that the mean over the n-grams of a word
+    approximates its vector [6]_. Known words keep their own vectors. An unseen word gets the weight of the rarest
+    known one.
 
-    Counts add up: `partial_fit` and `merge` give what `fit` gives on all texts at once, as long as `max_pairs` is not
-    reached. Memory grows with the words and pairs met and not with the corpus: beyond `max_pairs` the rarest pairs are
-    pruned, never spilled to disk, so counting needs about half a gigabyte for the texts at hand and at most some 30
-    bytes for each of `max_pairs`. The decomposition takes about ``17 * n_words * n_components`` bytes on top, and
-    training ``24 * n_words * n_components``. They run when the vectors are next asked for.
+    Counts are additive: `partial_fit` and `merge` give the result of `fit` on all texts at once, unless `max_pairs` is
+    exceeded. Memory grows with the number of distinct words and pairs, not with the corpus; rare pairs beyond
+    `max_pairs` are pruned, never written to disk. Counting needs about half a gigabyte for the current texts and up to
+    30 bytes per pair in `max_pairs`. The decomposition takes about ``17 * n_words * n_components`` bytes on top, and
+    training ``24 * n_words * n_components``. After `partial_fit` or `merge` they run when the vectors are next needed.
 
-    The counts stay in memory, but an encoder fitted with `fit` is pickled and saved without them: after loading it
-    encodes as before and cannot learn on. Use `partial_fit` where that is wanted.
+    Counts stay in memory, but an encoder fitted with `fit` is pickled and saved without them: once loaded it encodes
+    as before and cannot be fitted further. Use `partial_fit` if it should be.
 
-    `set_callbacks` takes scikit-learn's callbacks, such as ``ProgressBar()``: each epoch of `fit` is a task, and a
-    callback that asks to stop ends the training there.
+    `set_callbacks` takes scikit-learn's callbacks, such as ``ProgressBar()``. Each epoch of `fit` is a task, and
+    training stops if a callback requests it.
 
-    The defaults of `smoothing` and `eigenvalue_weight` are those recommended in [1]_; they, and those of training, were
+    The defaults of `smoothing` and `eigenvalue_weight` are those recommended in [1]_. They and those of training were
     checked on the word similarity sets of this project's benchmark.
 
     References
@@ -334,14 +334,101 @@ class WordVectorEncoder(
         self.device = device
         self.random_state = random_state
 
+    @classmethod
+    def from_file(cls, path, *, restrict_to=None, limit=None, encoding="utf-8", errors="strict", **parameters):
+        """Return an encoder with the word vectors of a file.
+
+        Parameters
+        ----------
+        path : str or path
+            word2vec (text or binary), GloVe (text) or fastText (``.vec``) file, plain or gzip-compressed.
+        restrict_to : iterable of str, default=None
+            Words, or texts whose words are wanted: only their vectors are read. The file is streamed, so
+            memory is needed for these only.
+        limit : int, default=None
+            Read only that many words from the beginning of the file, which are the most frequent ones, whether
+            `restrict_to` names them or not; None reads all.
+        encoding : str, default="utf-8"
+            Encoding of the words, such as "latin-1". A UTF-8 byte order mark is ignored in any case.
+        errors : {'strict', 'replace', 'ignore', 'skip'}, default='strict'
+            How to handle bytes that are invalid in that encoding: raise an error; replace them by U+FFFD; drop these
+            bytes; or leave out the word. 'skip' also leaves out all other lines (in a binary file, words) that cannot
+            be read, such as those with too few numbers, and accepts a header with a wrong number of words, so that a
+            truncated file can be used. The first line must give the length of the vectors.
+        **parameters : any
+            Parameters of the encoder, such as `pooling` or ``lowercase=False`` for vectors of cased words.
+
+        Returns
+        -------
+        encoder : WordVectorEncoder
+            A fitted encoder.
+
+        Raises
+        ------
+        ValueError
+            If a line is malformed (its number is named), no word of `restrict_to` is in the file, or the encoding is
+            unknown.
+
+        Warns
+        -----
+        UserWarning
+            If 'skip' left something out, with the number of lines and the first problem; if a word is repeated, of
+            which the first vector is kept ('replace' and 'ignore' may make words equal).
+            If most of the words are split into other tokens in texts, so that they cannot be found: words of one letter
+            or with combining marks, for example. Set `token_pattern` or `tokenizer` then.
+
+        Notes
+        -----
+        Such files hold no counts, but list words from the most to the least frequent. Until :meth:`adapt_idf` is
+        called, the share of the word of rank r is therefore assumed to be proportional to 1 / r
+        (Zipf's law), and its `idf_` to be 1 + log(r).
+        """
+        if limit is not None:
+            check_count("limit", limit, "from_file", least=1)
+        reading = {"limit": limit, "encoding": encoding, "errors": errors}
+        encoder = cls(**parameters)
+        encoder._validate_params()
+        counter = encoder._make_words()
+        if restrict_to is None:
+            words, ranks, vectors = read_vectors(path, **reading)
+        else:
+            is_set = isinstance(restrict_to, (dict, set, frozenset))
+            texts = list(check_documents(list(restrict_to) if is_set else restrict_to, (str,)))
+            words, ranks, vectors = read_words_of(texts, make_analyzer(counter).analyze, path, **reading)
+        return encoder._set_vectors(counter, words, vectors, 1.0 / ranks)
+
+    @classmethod
+    def from_gensim(cls, keyed_vectors, **parameters):
+        """Return an encoder with the word vectors of gensim.
+
+        Parameters
+        ----------
+        keyed_vectors : gensim.models.KeyedVectors
+            Vectors, such as the `wv` of a Word2Vec model. They are copied.
+        **parameters : any
+            Parameters of the encoder.
+
+        Returns
+        -------
+        encoder : WordVectorEncoder
+            A fitted encoder. Shares of words come from gensim's counts if it has them, and are otherwise those of
+            :meth:`from_file`: counts of n, n - 1, ..., 1, which gensim makes up for vectors from a file, are ignored.
+        """
+        encoder = cls(**parameters)
+        encoder._validate_params()
+        keyed_vectors = getattr(keyed_vectors, "wv", keyed_vectors)
+        words = list(keyed_vectors.index_to_key)
+        shares = shares_of_counts(keyed_vectors.expandos.get("count"), len(words))
+        return encoder._set_vectors(encoder._make_words(), words, np.array(keyed_vectors.vectors, np.float32), shares)
+
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Learn word vectors from unlabelled texts.
+        """Train word vectors on unlabelled texts.
 
         Parameters
         ----------
         X : iterable of str, length n_texts
-            Texts: list, NumPy array, pandas or polars Series; a generator is read as it goes and not kept.
+            Texts: list, NumPy array, pandas or polars Series; a generator is read as a stream and not kept.
         y : None
             Ignored; here for scikit-learn's API.
 
@@ -360,7 +447,7 @@ class WordVectorEncoder(
             progress.begin(X, y, None)
             counts = self._count(WordCounts(), X, sample := TextSample())
             learned = self._learn(counts, progress.step, sample)
-        learned.update(_counts=tuple(counts), _keeps_counts=False)
+        learned.update(_counts=counts.to_state(), _keeps_counts=False)
         vars(self).update(learned)
         forget_shards(self)
         progress.end(learned)
@@ -368,7 +455,7 @@ class WordVectorEncoder(
         return self
 
     def fit_transform(self, X, y=None):
-        """Learn word vectors from the texts and return their rows.
+        """Train word vectors on the texts and return the vectors of the texts.
 
         Parameters
         ----------
@@ -379,14 +466,114 @@ class WordVectorEncoder(
 
         Returns
         -------
-        rows : ndarray of shape (n_texts, n_features), float32
-            Rows.
+        embeddings : ndarray of shape (n_texts, n_features), float32
+            One row per text.
         """
-        texts = list(check_documents(X, (str,)))  # a generator is read once
+        texts = list(check_documents(X, (str,)))  # a generator can be read only once
         return self.fit(texts, y).transform(texts)
 
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Add the counts of more texts: the result is that of `fit` on all texts at once.
+
+        Parameters
+        ----------
+        X : iterable of str, length n_texts
+            A batch of texts: list, NumPy array, generator, pandas or polars Series.
+        y : None
+            Ignored; here for scikit-learn's API.
+
+        Returns
+        -------
+        self : WordVectorEncoder
+            The encoder. Vectors are computed when they are next needed, and :meth:`adapt_idf` is undone.
+
+        Raises
+        ------
+        ValueError
+            If the encoder holds no counts: its vectors were loaded, or it was fitted with `fit` and then loaded.
+        """
+        known, sample = is_fitted(self), TextSample()
+        self._add_counts(self._count(self._known_counts() if known else WordCounts(), X, sample))
+        if not known:
+            warn_of_lost_words(self, sample)
+        return self
+
+    def merge(self, other):
+        """Add the counts of another encoder: the result is that of `fit` on the texts of both.
+
+        Parameters
+        ----------
+        other : WordVectorEncoder
+            A fitted encoder with the same parameters; it is not changed.
+
+        Returns
+        -------
+        self : WordVectorEncoder
+            The encoder. The order of merging does not change the result.
+
+        Raises
+        ------
+        ValueError
+            If the parameters differ, or one of the two holds no counts.
+        TypeError
+            If `other` is no WordVectorEncoder.
+        """
+        check_can_merge(self, other, [name for name in self.get_params() if name not in ("n_jobs", "device")])
+        self._add_counts(self._known_counts().merge(other._known_counts(), self._bounds(), self.n_jobs))
+        return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def continue_fit(self, X, y=None, *, weight=1):
+        """Continue training on the texts of a domain, keeping the orientation of the vectors.
+
+        Words that become frequent enough are added. The new vectors are rotated onto the old ones (if they have the
+        same length) by the orthogonal Procrustes solution [1]_, so that a model trained on the old ones remains valid
+        as far as the words have kept their meaning.
+
+        Parameters
+        ----------
+        X : iterable of str, length n_texts
+            Texts of the domain.
+        y : None
+            Ignored; here for scikit-learn's API.
+        weight : int, default=1
+            Number of times that the texts are counted. More than once up-weights a small domain relative to a large
+            corpus.
+
+        Returns
+        -------
+        self : WordVectorEncoder
+            The encoder. Up to the rotation it equals one fitted on all texts; :meth:`adapt_idf` is undone.
+
+        Raises
+        ------
+        ValueError
+            If `weight` is no positive int, or the encoder holds no counts: its vectors were loaded, or it was fitted
+            with `fit` and then loaded.
+
+        References
+        ----------
+        .. [1] P. Schönemann (1966). A generalized solution of the orthogonal Procrustes problem.
+           Psychometrika 31 (1), 1-10.
+        """
+        check_is_fitted(self)
+        if not isinstance(weight, Integral) or weight < 1:
+            raise ValueError(f"The 'weight' of continue_fit must be an int of at least 1. Got {weight!r} instead.")
+        self._settle()
+        known = self._known_counts()
+        counts = known.merge(self._count(WordCounts(), X).scaled(int(weight)), self._bounds(), self.n_jobs)
+        learned = self._learn(counts)
+        old, new = self._vectors_of_shared_words(learned["_words"], learned["_vectors"])
+        if old.shape[1] == new.shape[1]:
+            rotation = rotation_onto(new, old)
+            for name in ("_vectors", "_common", *(["_ngram_vectors"] if self.subword else [])):
+                learned[name] = learned[name] @ rotation
+        vars(self).update(learned, _counts=counts.to_state(), _keeps_counts=True)
+        return self
+
     def adapt_idf(self, X):
-        """Weigh words as they occur in these texts, and leave the vectors as they are.
+        """Replace the weights of words by those in the given texts; the vectors stay the same.
 
         Parameters
         ----------
@@ -398,26 +585,22 @@ class WordVectorEncoder(
         self : WordVectorEncoder
             The encoder with new `idf_` and `frequency_`, and, for ``pooling='sif'``, a new common direction.
         """
-        check_is_fitted(self)
         self._settle()
         documents = list(check_documents(X, (str,)))
-        terms = self._words.terms_
-        counted, n_documents, _ = count_given_terms(
-            make_analyzer(self._words), terms.vocabulary, documents, self.n_jobs
-        )
+        terms, analyzer = self._words.terms_, find_analyzer(self._words)
+        counted, n_documents, _ = count_given_terms(analyzer, terms.vocabulary, documents, self.n_jobs)
         order = np.argsort(terms.columns)
         total = counted.total[order]
         frequency = total / max(total.sum(), 1)
-        weights = smooth_inverse_frequency(frequency, self.sif_weight)
         words, n_unknown = self._words.encode(documents)
         warn_of_unknown_texts(self, n_unknown)
-        rows = mean_rows(words, weights, self._vectors)
+        rows = mean_rows(words, smooth_inverse_frequency(frequency, self.sif_weight), self._vectors)
         self._idf = inverse_document_frequency(counted.document_frequency[order], n_documents, True, np.float32)
         self._frequency, self._common = frequency, common_direction(rows)
         return self
 
     def transform(self, X):
-        """Return one row a text, pooled from the vectors of its words.
+        """Return the vectors of texts, pooled from those of their words.
 
         Parameters
         ----------
@@ -426,102 +609,101 @@ class WordVectorEncoder(
 
         Returns
         -------
-        rows : ndarray of shape (n_texts, n_features), float32
-            Rows; zeros for a text without a known word (with `subword`, without a known n-gram).
+        embeddings : ndarray of shape (n_texts, n_features), float32
+            One row per text; zeros for a text without a known word (with `subword`, without a known n-gram).
         """
-        check_is_fitted(self)
         self._settle()
         documents = list(check_documents(X, (str,))) if self.subword else X
         words, n_unknown = self._words.encode(documents)
-        bag = BagOfVectors(words, self._vectors, self._idf, self._frequency)
+        vectors, weights = self._vectors, self._weights_of_words()
         if self.subword:
-            bag = add_unseen_words(self, documents, bag)
-        parts = [bag.pool(pooling, self.sif_weight, self._common) for pooling in self.pooling.split("+")]
-        warn_of_unknown_texts(self, n_unknown if not parts[0].any() else 0)  # a spelling may be known
+            words, vectors, weights = self._add_unseen_words(documents, words, weights)
+        parts = [self._pool(part, words, vectors, weights) for part in self.pooling.split("+")]
+        warn_of_unknown_texts(self, n_unknown if not parts[0].any() else 0)  # n-grams of other words may be known
         if self.norm is not None:
             parts = [unit_rows(part) for part in parts]
         return parts[0] if len(parts) == 1 else np.hstack(parts)
 
-    @fit_context(prefer_skip_nested_validation=True)
-    def first_pass(self, keep_statistics=False):
-        """Return the first pass of a fit to texts in shards.
+    def most_similar(self, word, n=10):
+        """Return the words whose vectors have the largest cosine similarity to that of a word.
 
         Parameters
         ----------
-        keep_statistics : bool, default=False
-            Whether the fitted encoder keeps the statistics that `partial_fit` and `merge` need.
+        word : str or array-like of shape (n_components,)
+            A word, which is left out of the result, or any vector. A word that is not in the vocabulary as it is
+            written is looked up as it would be in a text: in lower case, for example.
+        n : int, default=10
+            Number of words.
 
         Returns
         -------
-        first : ShardPass
-            What :func:`transferkit.distributed.fit_sharded` runs.
+        similar : list of (str, float)
+            Words with the cosines of their vectors, nearest first.
+
+        Raises
+        ------
+        KeyError
+            If the word is not in the vocabulary (with `subword`, if none of its n-grams is known either).
+        ValueError
+            If `n` is negative or not an int.
         """
-        self._make_words().first_pass()  # checks the parameters of texts
-        return WordPass(self, keep_statistics)
-
-    @property
-    def n_documents_(self):
-        """Number of texts learned from."""
-        check_is_fitted(self)
-        return WordCounts(*self._counts).n_documents if self._is_stale else self._words.n_documents_
-
-    @property
-    def vocabulary_error_(self):
-        """Number of occurrences by which the count of a word may be too low."""
-        check_is_fitted(self)
+        check_count("n", n, "most_similar")
         self._settle()
-        return getattr(self, "_vocabulary_error", 0)  # which loaded vectors and earlier files lack
+        if isinstance(word, str):
+            rows, (vector,) = self._look_up(word)
+            return self._name_nearest(vector, n, rows)
+        return self._name_nearest(np.asarray(word, np.float32), n, [])
 
-    @property
-    def pair_error_(self):
-        """Number by which the count of a pair may be too low."""
-        check_is_fitted(self)
+    def analogy(self, a, b, c, n=10):
+        """Return words that relate to c as b relates to a.
+
+        Parameters
+        ----------
+        a, b, c : str
+            Words, looked up as in :meth:`most_similar` and left out of the result: "man", "king", "woman" asks
+            for "queen".
+        n : int, default=10
+            Number of words.
+
+        Returns
+        -------
+        answers : list of (str, float)
+            Words with the cosines of their vectors and b - a + c, all of unit length, nearest first.
+
+        Raises
+        ------
+        KeyError
+            If a word is not in the vocabulary (with `subword`, if none of its n-grams is known either).
+        ValueError
+            If `n` is negative or not an int.
+        """
+        check_count("n", n, "analogy")
         self._settle()
-        return getattr(self, "_pair_error", 0)  # which loaded vectors and earlier files lack
+        rows, vectors = self._look_up(a, b, c)
+        first, second, third = unit_rows(np.stack(vectors))
+        return self._name_nearest(second - first + third, n, rows)
 
-    def _learn(self, counts, on_epoch=lambda read: False, sample=None):
-        """Return the attributes that follow from the counts."""
-        terms = Vocabulary(*counts.terms)
-        if len(terms.hashes) == 0:
-            raise ValueError(describe_empty_vocabulary(self, sample))
-        chosen = counts.choose(self.min_count, self.max_features)
-        if len(chosen) == 0:
-            raise ValueError(f"No word occurs min_count={self.min_count} times. Use a lower min_count or more texts.")
-        places = np.sort(chosen)
-        rows = np.empty(len(chosen), np.int32)
-        rows[np.searchsorted(places, chosen)] = np.arange(len(chosen), dtype=np.int32)
-        words = self._make_words().set_terms(TermStatistics(terms.select(places), counts.n_documents), rows)
-        frequency = terms.total[chosen] / terms.total.sum()
-        idf = inverse_document_frequency(terms.document_frequency[chosen], counts.n_documents, True, np.float32)
+    def similarity(self, a, b):
+        """Return the cosine similarity of the vectors of two words.
 
-        def attributes(vectors, losses=()):
-            return {
-                **self._describe(words, vectors, frequency, idf),
-                "_losses": list(losses),
-                "_vocabulary_error": counts.error,
-                "_pair_error": counts.pair_error,
-            }
+        Parameters
+        ----------
+        a, b : str
+            Words, looked up as in :meth:`most_similar`.
 
-        pairs = both_directions(counts.pairs_of(chosen))
-        vectors, losses = learn_vectors(self, pairs, lambda read: on_epoch(lambda: attributes(read())))
-        _warn_of_words_alone(vectors, self.n_components)
-        return attributes(vectors, losses)
+        Returns
+        -------
+        cosine : float
+            From -1 to 1.
 
-    def _describe(self, words, vectors, frequency, idf):
-        # Texts of independent words agree most along the mean of the weighted vectors.
-        mean = sum_of_rows(frequency * smooth_inverse_frequency(frequency, self.sif_weight), vectors)
-        buckets, ngram_vectors = learn_subwords(self, words, vectors)
-        return {
-            "_ngram_buckets": buckets,
-            "_ngram_vectors": ngram_vectors,
-            "_words": words,
-            "_vectors": vectors,
-            "_lengths": row_lengths(vectors),
-            "_frequency": frequency,
-            "_idf": idf,
-            "_common": unit_rows(mean[None])[0].astype(np.float32),
-            "_is_stale": False,
-        }
+        Raises
+        ------
+        KeyError
+            If a word is not in the vocabulary (with `subword`, if none of its n-grams is known either).
+        """
+        self._settle()
+        first, second = unit_rows(np.stack(self._look_up(a, b)[1]))
+        return float(first @ second)
 
     def as_linear(self):
         """Return the encoder as a linear map of words.
@@ -529,27 +711,19 @@ class WordVectorEncoder(
         Returns
         -------
         form : LinearForm
-            Counts of words, the weights of their mean, and their vectors. Words outside the vocabulary, which `subword`
-            gives vectors to, are not part of it.
+            Counts of words, the weights of their mean, and their vectors. Words outside the vocabulary, which get
+            vectors with `subword`, are not part of it.
 
         Raises
         ------
         NotLinearError
             If `pooling` takes a maximum.
         """
-        check_is_fitted(self)
         self._settle()
         if "max" in self.pooling:
             raise NotLinearError(f"WordVectorEncoder with pooling={self.pooling!r} is not linear in words")
-        weights = self._weights_of_words()
         removed = self._common if self.pooling == "sif" else None
-        return LinearForm(self._words, weights, True, self._vectors, removed, self.norm)
-
-    def _weights_of_words(self):
-        """Return the weight of each word in the mean of a text; None where all weigh the same."""
-        if self.pooling == "sif":
-            return smooth_inverse_frequency(self._frequency, self.sif_weight)
-        return self._idf if self.pooling == "tfidf" else None
+        return LinearForm(self._words, self._weights_of_words(), True, self._vectors, removed, self.norm)
 
     def term_projection(self):
         """Return the word vectors with the encoder of words that they belong to.
@@ -559,7 +733,6 @@ class WordVectorEncoder(
         projection : TermProjection
             The encoder of words, their vectors and inverse document frequencies.
         """
-        check_is_fitted(self)
         self._settle()
         return TermProjection(self._words, self._vectors, self._idf)
 
@@ -596,7 +769,7 @@ class WordVectorEncoder(
         self._settle()
         words, n_unknown = self._words.encode(X)
         warn_of_unknown_texts(self, n_unknown)
-        rows = share_rows(words, self._idf if self.pooling == "tfidf" else None)
+        rows = mean_weights(words, self._weights_of_words())
         return rows, [Linear(self._vectors), *([L2Normalisation()] if self.norm == "l2" else [])]
 
     def with_layers(self, layers):
@@ -612,20 +785,75 @@ class WordVectorEncoder(
         encoder : WordVectorEncoder
             The copy.
         """
-        twin = copy(self)
+        other = copy(self)
         described = self._describe(self._words, layers[0].weights, self._frequency, self._idf)
-        vars(twin).update(described, _counts=None, _keeps_counts=False)
-        return twin
+        vars(other).update(described, _counts=None, _keeps_counts=False)
+        return other
 
-    def _make_words(self):
-        """Return an encoder of texts as counts of words, not fitted, after checking what constraints cannot."""
-        lengths = self.ngram_range
-        if not (len(lengths) == 2 and all(isinstance(n, Integral) for n in lengths) and 1 <= lengths[0] <= lengths[1]):
-            raise ValueError(
-                "The 'ngram_range' parameter of WordVectorEncoder must be (min_n, max_n) with 1 <= min_n <= max_n. "
-                f"Got {lengths!r} instead."
-            )
-        return TfidfEncoder(norm=None, use_idf=False, **{name: getattr(self, name) for name in _TEXT_PARAMETERS})
+    @fit_context(prefer_skip_nested_validation=True)
+    def first_pass(self, keep_statistics=False):
+        """Return the first pass of a fit to texts in shards.
+
+        Parameters
+        ----------
+        keep_statistics : bool, default=False
+            Whether the fitted encoder keeps the statistics that `partial_fit` and `merge` need.
+
+        Returns
+        -------
+        first : ShardPass
+            What :func:`transferkit.distributed.fit_sharded` runs.
+        """
+        self._make_words().first_pass()  # checks the parameters of texts
+        return WordPass(self, keep_statistics)
+
+    @property
+    def vectors_(self):
+        """Word vectors, shape (n_words, n_components)."""
+        self._settle()
+        return self._vectors
+
+    @property
+    def vocabulary_(self):
+        """Row of each word."""
+        self._settle()
+        return self._words.vocabulary_
+
+    @property
+    def frequency_(self):
+        """Share of each word, shape (n_words,)."""
+        self._settle()
+        return self._frequency
+
+    @property
+    def idf_(self):
+        """Inverse document frequency of each word, shape (n_words,)."""
+        self._settle()
+        return self._idf
+
+    @property
+    def n_documents_(self):
+        """Number of texts seen in fitting."""
+        check_is_fitted(self)
+        return self._known_counts().n_documents if self._is_stale else self._words.n_documents_
+
+    @property
+    def vocabulary_error_(self):
+        """Bound on the error of the count of a word."""
+        self._settle()
+        return vars(self).get("_vocabulary_error", 0)  # missing in loaded vectors and earlier files
+
+    @property
+    def pair_error_(self):
+        """Bound on the error of the count of a pair."""
+        self._settle()
+        return vars(self).get("_pair_error", 0)  # missing in loaded vectors and earlier files
+
+    @property
+    def loss_curve_(self):
+        """Objective in each epoch of training."""
+        self._settle()
+        return vars(self).get("_losses", [])  # missing in earlier files
 
     @property
     def _n_features_out(self):
@@ -650,14 +878,175 @@ class WordVectorEncoder(
         tags.transformer_tags.preserves_dtype = []
         return tags
 
+    def _count(self, counts, X, sample=None):
+        """Return the counts with those of more texts added."""
+        analyzer = replace(make_analyzer(self._make_words()), sample=sample)
+        warn_for_parameters(analyzer.vectorizer)
+        return counts.add(analyzer, check_documents(X, (str,)), self.window, self._bounds(), self.n_jobs)
 
-def _warn_of_words_alone(vectors, n_components):
-    n_alone = int((~vectors.any(axis=1)).sum())
-    if n_alone > len(vectors) / 2:
+    def _make_words(self):
+        """Return an encoder of texts as counts of words, not fitted, after checking what constraints cannot."""
+        lengths = self.ngram_range
+        if not (len(lengths) == 2 and all(isinstance(n, Integral) for n in lengths) and 1 <= lengths[0] <= lengths[1]):
+            raise ValueError(
+                "The 'ngram_range' parameter of WordVectorEncoder must be (min_n, max_n) with 1 <= min_n <= max_n. "
+                f"Got {lengths!r} instead."
+            )
+        return TfidfEncoder(norm=None, use_idf=False, **{name: getattr(self, name) for name in _TEXT_PARAMETERS})
+
+    def _bounds(self):
+        return Bounds(self.max_pairs, self.max_vocabulary)
+
+    def _known_counts(self):
+        if self._counts is None:
+            raise ValueError(
+                "This WordVectorEncoder holds no counts, so it cannot be fitted further: its vectors were loaded, or "
+                "it was fitted with fit and then pickled or saved. Fit it with partial_fit, which keeps the counts."
+            )
+        return WordCounts.from_state(self._counts)
+
+    def _add_counts(self, counts):
+        """Keep new counts; the vectors are computed when they are next needed."""
+        vars(self).update(_counts=counts.to_state(), _keeps_counts=True, _is_stale=True)
+
+    def _settle(self):
+        """Check that the encoder is fitted, and compute the vectors if counts were added since they last were."""
+        check_is_fitted(self)
+        if self._is_stale:
+            with _finishing:
+                if self._is_stale:  # another thread may have computed them meanwhile
+                    learned = self._learn(self._known_counts())
+                    is_stale = learned.pop("_is_stale")
+                    vars(self).update(learned)
+                    self._is_stale = is_stale  # last, as other threads use the vectors from here on
+
+    def _learn(self, counts, on_epoch=lambda read: False, sample=None):
+        """Return the fitted attributes that follow from the counts."""
+        terms = counts.terms
+        if len(terms.hashes) == 0:
+            raise ValueError(describe_empty_vocabulary(self, sample))
+        chosen = counts.choose(self.min_count, self.max_features)
+        if len(chosen) == 0:
+            raise ValueError(f"No word occurs min_count={self.min_count} times. Use a lower min_count or more texts.")
+        places = np.sort(chosen)
+        rows = np.empty(len(chosen), np.int32)
+        rows[np.searchsorted(places, chosen)] = np.arange(len(chosen), dtype=np.int32)
+        words = self._make_words().set_terms(TermStatistics(terms.select(places), counts.n_documents), rows)
+        frequency = terms.total[chosen] / terms.total.sum()
+        idf = inverse_document_frequency(terms.document_frequency[chosen], counts.n_documents, True, np.float32)
+
+        def attributes(vectors, losses=()):
+            return {
+                **self._describe(words, vectors, frequency, idf),
+                "_losses": list(losses),
+                "_vocabulary_error": counts.error,
+                "_pair_error": counts.pair_error,
+            }
+
+        settings = TrainingSettings(*(getattr(self, name) for name in TrainingSettings._fields))
+        pairs = both_directions(counts.pairs_of(chosen))
+        vectors, losses = train_vectors(pairs, settings, lambda read: on_epoch(lambda: attributes(read())))
+        _warn_of_zero_vectors(vectors, self.n_components)
+        return attributes(vectors, losses)
+
+    def _describe(self, words, vectors, frequency, idf):
+        """Return the fitted attributes for vectors and weights of the columns of an encoder of words."""
+        # Texts of independent words agree most along the mean of the weighted vectors.
+        mean = sum_of_rows(frequency * smooth_inverse_frequency(frequency, self.sif_weight), vectors)
+        buckets, ngram_vectors = None, None
+        if self.subword:
+            names = words.get_feature_names_out().tolist()
+            buckets, ngram_vectors = learn_subwords(names, vectors, self.ngram_range, self.n_buckets, self.n_jobs)
+        return {
+            "_ngram_buckets": buckets,
+            "_ngram_vectors": ngram_vectors,
+            "_words": words,
+            "_vectors": vectors,
+            "_lengths": row_lengths(vectors),
+            "_frequency": frequency,
+            "_idf": idf,
+            "_common": unit_rows(mean[None])[0].astype(np.float32),
+            "_is_stale": False,
+        }
+
+    def _set_vectors(self, counter, words, vectors, shares):
+        """Become fitted with these vectors of words, whose shares are proportional to those given."""
+        warn_of_words_no_text_gives(words, make_analyzer(self._make_words().set_params(stop_words=None)).analyze)
+        terms, rows = index_given_vocabulary(words, make_analyzer(counter))
+        frequency = shares / shares.sum()
+        idf = (1 + np.log(shares.max() / np.maximum(shares, np.finfo(np.float64).tiny))).astype(np.float32)
+        self.n_components = vectors.shape[1]
+        described = self._describe(counter.set_terms(TermStatistics(terms, 0), rows), vectors, frequency, idf)
+        vars(self).update(described, _losses=[], _counts=None, _keeps_counts=False)
+        return self
+
+    def _vectors_of_shared_words(self, words, vectors):
+        """Return the current vectors of the words that another encoder of words knows as well, and its vectors."""
+        before = self._words.terms_
+        rows = words.terms_.columns_of(before.vocabulary.hashes, before.vocabulary.checks)
+        return self._vectors[before.columns[rows >= 0]], vectors[rows[rows >= 0]]
+
+    def _weights_of_words(self):
+        """Return the weight of each word in the mean of a text; None if all have the same weight."""
+        if self.pooling == "sif":
+            return smooth_inverse_frequency(self._frequency, self.sif_weight)
+        return self._idf if self.pooling == "tfidf" else None
+
+    def _add_unseen_words(self, documents, words, weights):
+        """Return word counts, vectors and weights with unseen words added, which are as rare as the rarest known."""
+        analyzer = find_analyzer(self._words)
+        names, counts = count_unseen_words(analyzer, self._words.terms_, documents, self.n_jobs)
+        used = np.unique(words.indices)
+        counts = sparse.hstack([words[:, used], counts], format="csr", dtype=np.float32)
+        vectors = np.concatenate([self._vectors[used], self._spell(names)])
+        if weights is not None:
+            largest = weights.max() if self.pooling == "tfidf" else 1  # of 'sif', for a share of zero
+            weights = np.concatenate([weights[used], np.full(len(names), largest, np.float32)])
+        return sparse.csr_matrix(counts), vectors, weights
+
+    def _spell(self, names):
+        return spell_vectors(names, self._ngram_buckets, self._ngram_vectors, self.ngram_range, self.n_buckets)
+
+    def _pool(self, pooling, words, vectors, weights):
+        if pooling == "max":
+            return max_rows(words, vectors)
+        rows = mean_rows(words, weights, vectors)
+        return remove_direction(rows, self._common) if pooling == "sif" else rows
+
+    def _look_up(self, *words):
+        """Return the rows of words (-1 for words outside the vocabulary), and their vectors."""
+        rows, names = self._words.terms_.find_columns(words), list(words)
+        unknown = [k for k, row in enumerate(rows) if row < 0]
+        if unknown:
+            analyze = find_analyzer(self._words).analyze
+            for k in unknown:  # as the word would be found in a text
+                tokens = analyze(words[k])
+                names[k] = tokens[0] if len(tokens) == 1 else words[k].lower() if self.lowercase else words[k]
+            rows = self._words.terms_.find_columns(names)
+        vectors = [self._vectors[row] for row in rows]
+        unseen = [k for k, row in enumerate(rows) if row < 0]
+        if unseen and self.subword:
+            for k, vector in zip(unseen, self._spell([names[k] for k in unseen]), strict=True):
+                vectors[k] = vector
+        for k in unseen:
+            if not self.subword or not vectors[k].any():
+                raise KeyError(f"The word {words[k]!r} is not in the vocabulary.")
+        return rows, vectors
+
+    def _name_nearest(self, target, n, excluded):
+        rows, cosines = nearest_rows(self._vectors, self._lengths, target, n, excluded)
+        names = self._words.get_feature_names_out()
+        return [(names[row], float(cosine)) for row, cosine in zip(rows, cosines, strict=True)]
+
+
+def _warn_of_zero_vectors(vectors, n_components):
+    n_zero = int((~vectors.any(axis=1)).sum())
+    if n_zero > len(vectors) / 2:
         warnings.warn(
-            f"{n_alone} of {len(vectors)} words have vectors of zeros: no word stands near them more often than by "
-            f"chance, or their co-occurrences lie beyond the n_components={n_components} leading components. Vectors "
-            "are learned from the words of a text that stand near each other: texts of one word give none.",
+            f"{n_zero} of {len(vectors)} words have vectors of zeros: they co-occur with no word more often than "
+            f"expected by chance, or their co-occurrences lie beyond the n_components={n_components} leading "
+            "components. Vectors are trained on words that occur near each other in a text: texts of one word give "
+            "none.",
             UserWarning,
             stacklevel=count_inner_frames(),
         )
