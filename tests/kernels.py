@@ -27,7 +27,7 @@ NUMERICAL = [
     "tests/transfer",
 ]
 QUICK = [
-    "tests/_training/linear/test_geometry.py",
+    "tests/_training/linear/test_preconditioning.py",
     "tests/heads/linear/test_logistic.py",
     "tests/heads/linear/test_ridge.py",
     "-k",

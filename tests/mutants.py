@@ -299,28 +299,28 @@ MUTANTS = [
     Mutant(
         "solver: failed search is no success",
         LBFGS,
-        "run.record(solution, failed, gaps, iteration, run.is_good(failed, gaps))",
-        "run.record(solution, failed, gaps, iteration, failed)",
+        "running.record(solution, failed, gaps, n_iter, running.is_near_optimum(failed, gaps))",
+        "running.record(solution, failed, gaps, n_iter, failed)",
         "heads/test_outliers.py::test_a_failed_line_search_is_no_convergence",
     ),
     Mutant(
-        "solver: scores that move far",
+        "solver: steps that change the curvature",
         LBFGS,
-        "done &= ~self._moves_far(direction)",
+        "done &= ~self._changes_curvature(direction)",
         "pass",
         "heads/test_outliers.py::test_an_outlier_does_not_end_training_early",
     ),
-    Mutant("solver: five times the slope", LBFGS, "gaps = 5 * steepest", "gaps = 1 * steepest", STOP),
-    Mutant("solver: last five slopes", LBFGS, "slope / 2][-5:]", "slope / 2][-1:]", STOP),
-    Mutant("solver: plausible slopes", LBFGS, "self.noise)) & plausible", "self.noise))", STOP),
-    Mutant("solver: first slopes", LBFGS, "len(self.past) > STEPS_TO_JUDGE", "True", STOP),
+    Mutant("solver: five times the gain", LBFGS, "gaps = 5 * gains", "gaps = 1 * gains", STOP),
+    Mutant("solver: last five gains", LBFGS, "slope / 2][-GAINS_KEPT:]", "slope / 2][-1:]", STOP),
+    Mutant("solver: plausible gains", LBFGS, "self.rounding)) & plausible", "self.rounding))", STOP),
+    Mutant("solver: first gains", LBFGS, "len(self.past_objectives) > STEPS_WITHOUT_SCALE", "True", STOP),
     Mutant("solver: stalled", LBFGS, "done |= self._is_stalled()", "pass", STOP),
     Mutant(
-        "solver: what training has gained", LBFGS, "torch.minimum(goal, self.untrained - self.values)", "goal", STOP
+        "solver: what training has gained", LBFGS, "torch.minimum(goal, self.at_zero - self.objectives)", "goal", STOP
     ),
     Mutant(
         "solver: share of the intercept",
-        "_training/linear/coordinates.py",
+        "_training/linear/preconditioning.py",
         "gap += gradient.coords[-1].square().sum(1)",
         "gap += 0 * gradient.coords[-1].square().sum(1)",
         "heads/linear/test_logistic.py",
@@ -484,8 +484,8 @@ MUTANTS = [
     Mutant(
         "search: one row that outweighs the others",
         "_training/linear/search.py",
-        "        if self.is_lopsided:\n",
-        "        if False:\n",
+        "        if not self.is_lopsided:\n",
+        "        if True:\n",
         "heads/test_outliers.py::test_folds_of_a_search_are_not_ended_early_either",
     ),
     Mutant(

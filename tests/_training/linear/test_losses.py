@@ -14,7 +14,7 @@ def make_losses():
     labels = torch.from_numpy(generator.integers(0, 3, 7))
     targets = torch.from_numpy(generator.integers(0, 2, (7, 2)).astype(float))
     return {
-        "softmax": (SoftmaxLoss(labels, weights), torch.from_numpy(generator.normal(size=(7, 2, 3)))),
+        "softmax": (SoftmaxLoss(labels, weights, 3), torch.from_numpy(generator.normal(size=(7, 2, 3)))),
         "logistic": (LogisticLoss(targets, weights), torch.from_numpy(generator.normal(size=(7, 2, 1)))),
         "shared targets": (LogisticLoss(targets[:, :1], weights), torch.from_numpy(generator.normal(size=(7, 2, 1)))),
     }
@@ -54,8 +54,8 @@ def test_curvature_ignores_rows_without_weight():
     loss, scores = make_losses()["softmax"]
     weights = loss.weights.clone()
     weights[3:] = 0
-    short = SoftmaxLoss(loss.labels[:3], weights[:3])
-    full = SoftmaxLoss(loss.labels, weights)
+    short = SoftmaxLoss(loss.labels[:3], weights[:3], 3)
+    full = SoftmaxLoss(loss.labels, weights, 3)
     np.testing.assert_allclose(
-        full.measure_curvature(full.evaluate(scores)[1]), short.measure_curvature(short.evaluate(scores[:3])[1])
+        full.mean_curvature(full.evaluate(scores)[1]), short.mean_curvature(short.evaluate(scores[:3])[1])
     )

@@ -7,89 +7,90 @@ import torch
 
 from tests.heads.linear.test_logistic import measure_objective
 from transferkit import LogisticHead
-from transferkit._training.linear.geometry import find_geometry
-from transferkit._training.linear.lbfgs import STEPS_REMEMBERED, STEPS_TO_JUDGE, Run
-from transferkit._training.linear.logistic import make_loss
+from transferkit._training.linear.lbfgs import STEPS_TO_STALL, STEPS_WITHOUT_SCALE, LBFGSState
+from transferkit._training.linear.losses import make_loss
+from transferkit._training.linear.problem import Design
 from transferkit._training.linear.search import LogisticSearch
 
 TOL = 1e-3
 
 
-def make_run(monkeypatch, *, proven, slopes, n_steps=9, hessian=True, trusted=False):
-    """Return a run at its start and its slope, which is told what is proven and how steep its last directions were.
+def make_state(monkeypatch, *, bound, gains, n_steps=9, hessian=True, trust_hessian=False):
+    """Return a state at its start, direction and slope, given the bound on the gap and the last predicted gains.
 
     Both are fractions of the tolerance, times an objective of which training has gained more than is left.
     """
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 3)), np.arange(40) % 2
-    loss, _ = make_loss(y, np.ones((40, 1)), 1, X.dtype, torch.device("cpu"))
-    coordinates = find_geometry(X, np.ones(40), True, torch.device("cpu")).coordinates(loss, torch.ones(1).double())
-    run = Run(coordinates, loss, coordinates.zeros(1), None, TOL, False, trusted)
-    run.untrained = 3 * run.values
-    run.past = [run.values * (1 + step) for step in range(n_steps, 0, -1)]
-    direction, slope = run.propose()
-    size = run.values * TOL
-    run.slopes = [size * slope for slope in slopes]
-    run.hessian = run.hessian if hessian else None
-    monkeypatch.setattr(coordinates, "bound_gap", lambda *args: size * proven)
-    return run, direction, slope
+    loss = make_loss(y, np.ones((40, 1)), 1, X.dtype, torch.device("cpu"))
+    design = Design(X, np.ones(40), fit_intercept=True, device=torch.device("cpu"))
+    problem = design.make_problem(loss, torch.ones(1).double(), None)
+    state = LBFGSState(problem, problem.zeros(), TOL, False, trust_hessian)
+    state.at_zero = 3 * state.objectives
+    state.past_objectives = [state.objectives * (1 + step) for step in range(n_steps, 0, -1)]
+    direction, slope = state.find_direction()
+    size = state.objectives * TOL
+    state.past_gains = [size * gain for gain in gains]
+    state.hessian = state.hessian if hessian else None
+    monkeypatch.setattr(type(problem.preconditioner), "bound_gap", lambda *args: size * bound)
+    return state, direction, slope
 
 
 CASES = {
-    "proven": ({"proven": 0.9, "slopes": [9.0]}, True),
-    "neither proven nor estimated": ({"proven": 1.1, "slopes": [9.0]}, False),
-    "estimated and plausible": ({"proven": 29, "slopes": [0.09]}, True),
-    "five times the gain of a step": ({"proven": 29, "slopes": [0.11]}, False),
-    "an earlier slope": ({"proven": 29, "slopes": [0.11, 0.01, 0.01, 0.01, 0.01]}, False),
-    "estimated but implausible": ({"proven": 31, "slopes": [0.09]}, False),
-    "implausible, but hardly a slope": ({"proven": 31, "slopes": [0.0009]}, True),
-    "a Hessian that is known": ({"proven": 31, "slopes": [0.09], "trusted": True}, True),
+    "bound": ({"bound": 0.9, "gains": [9.0]}, True),
+    "neither proven nor estimated": ({"bound": 1.1, "gains": [9.0]}, False),
+    "estimated and plausible": ({"bound": 29, "gains": [0.09]}, True),
+    "five times the gain of a step": ({"bound": 29, "gains": [0.11]}, False),
+    "an earlier slope": ({"bound": 29, "gains": [0.11, 0.01, 0.01, 0.01, 0.01]}, False),
+    "estimated but implausible": ({"bound": 31, "gains": [0.09]}, False),
+    "implausible, but hardly a slope": ({"bound": 31, "gains": [0.0009]}, True),
+    "a Hessian that is known": ({"bound": 31, "gains": [0.09], "trust_hessian": True}, True),
     "no scale of the first slopes": (
-        {"proven": 29, "slopes": [0.09], "hessian": False, "n_steps": STEPS_TO_JUDGE},
+        {"bound": 29, "gains": [0.09], "hessian": False, "n_steps": STEPS_WITHOUT_SCALE},
         False,
     ),
-    "later slopes": ({"proven": 29, "slopes": [0.09], "hessian": False, "n_steps": STEPS_TO_JUDGE + 1}, True),
+    "later slopes": ({"bound": 29, "gains": [0.09], "hessian": False, "n_steps": STEPS_WITHOUT_SCALE + 1}, True),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_each_clause_of_the_rule(case, monkeypatch):
     options, expected = CASES[case]
-    run, direction, slope = make_run(monkeypatch, **options)
-    monkeypatch.setattr(run, "_moves_far", lambda direction: torch.zeros(1, dtype=torch.bool))
-    done, _ = run.judge(direction, slope)
+    state, direction, slope = make_state(monkeypatch, **options)
+    monkeypatch.setattr(state, "_changes_curvature", lambda direction: torch.zeros(1, dtype=torch.bool))
+    done, _ = state.check_convergence(direction, slope)
     assert bool(done) == expected
 
 
-def test_the_last_five_slopes_count(monkeypatch):
-    run, _, _ = make_run(monkeypatch, proven=29, slopes=[0.11, 0.01, 0.01, 0.01])
+def test_the_last_five_gains_count(monkeypatch):
+    state, _, _ = make_state(monkeypatch, bound=29, gains=[0.11, 0.01, 0.01, 0.01])
     for expected in (False, True):
-        direction, slope = run.propose()
-        run.slopes[-1] = run.slopes[-2]
-        assert bool(run.judge(direction, slope)[0]) == expected
+        direction, slope = state.find_direction()
+        state.past_gains[-1] = state.past_gains[-2]
+        assert bool(state.check_convergence(direction, slope)[0]) == expected
 
 
 def test_what_training_has_gained_counts_where_it_is_less_than_the_objective(monkeypatch):
-    run, direction, slope = make_run(monkeypatch, proven=0.9, slopes=[9.0])
-    run.untrained = 1.5 * run.values
-    assert not bool(run.judge(direction, slope)[0])
+    state, direction, slope = make_state(monkeypatch, bound=0.9, gains=[9.0])
+    state.at_zero = 1.5 * state.objectives
+    assert not bool(state.check_convergence(direction, slope)[0])
 
 
 def test_a_step_that_changes_scores_much_is_taken_although_the_hessian_expects_little(monkeypatch):
-    run, direction, slope = make_run(monkeypatch, proven=31, slopes=[0.01], trusted=True)
-    assert bool(run.judge(direction.times(torch.full((1,), 0.1).double()), slope)[0])
-    assert not bool(run.judge(direction.times(torch.full((1,), 10.0).double()), slope)[0])
+    state, direction, slope = make_state(monkeypatch, bound=31, gains=[0.01], trust_hessian=True)
+    assert bool(state.check_convergence(direction.scaled(torch.full((1,), 0.1).double()), slope)[0])
+    assert not bool(state.check_convergence(direction.scaled(torch.full((1,), 10.0).double()), slope)[0])
 
 
 def test_steps_that_gain_no_more_than_rounding_are_the_last(monkeypatch):
-    run, direction, slope = make_run(monkeypatch, proven=31, slopes=[9.0])
-    run.past = [run.values] * STEPS_REMEMBERED
-    assert not bool(run.judge(direction, slope)[0])
-    run.past = [run.values] * (STEPS_REMEMBERED + 1)
-    done, gaps = run.judge(direction, slope)
+    state, direction, slope = make_state(monkeypatch, bound=31, gains=[9.0])
+    state.past_objectives = [state.objectives] * STEPS_TO_STALL
+    assert not bool(state.check_convergence(direction, slope)[0])
+    state.past_objectives = [state.objectives] * (STEPS_TO_STALL + 1)
+    done, gaps = state.check_convergence(direction, slope)
     assert bool(done)
-    assert not bool(run.is_good(done, gaps))  # as the slopes say
-    assert bool(run.is_good(done, gaps / 100))
+    assert not bool(state.is_near_optimum(done, gaps))  # as the slopes say
+    assert bool(state.is_near_optimum(done, gaps / 100))
 
 
 def test_a_start_far_from_the_optimum_of_tiny_features_is_left():

@@ -1,1 +1,23 @@
-"""Logistic regression by L-BFGS: losses, features on a device, preconditioning, searches over C."""
+"""Penalised linear classification: softmax and logistic regression by preconditioned L-BFGS.
+
+One problem is min loss(X W + b) + ||W||^2 / (2 C). Problems that share the features X (folds, labels, values of C) are
+solved together, as tensors (n_variables, n_problems, n_outputs). A fit is
+
+    problem = design.make_problem(loss, C, offset)     # of a Design(X, row_weights, ...)
+    solution = minimise(problem, problem.zeros(), tol=tol)
+    coef, intercept = problem.weights(solution.u)
+
+matrices          X on a device, centred: dense, sparse or in blocks; and the kernel matrix X X.T, never formed
+losses            softmax and logistic loss of scores, their gradients ("residuals") and curvatures
+decomposition     what is computed once for X: eigenvectors of its Gram matrix, or the scale of its rows
+preconditioning   linear maps u -> W made from it for each C. `EigenMap` whitens: the Hessian is at most the identity
+                  (Böhning 1992). It serves dense X, and few sparse columns; with few rows in the span of these
+                  (row_span), and with very many columns by the diagonal alone (Jacobi). `RowMap` has one variable per
+                  row, for sparse X with more columns than rows; `ConcatenatedMap` joins both for mixed blocks
+problem           `Design`: features with block scales and prior (the scores of which are the offset), and their
+                  decomposition; `LinearProblem`: its objective in u
+lbfgs             line search, stopping rule on the optimality gap, batches of problems; lbfgs_history: the inverse
+                  Hessian from the last steps, in compact form
+hessian           the Hessian where L-BFGS has come to, for small penalties and outliers
+logistic, search  one model; many values of C and all folds
+"""

@@ -1,4 +1,4 @@
-"""L-BFGS on many convex problems at once, each with its own step lengths, memory and end."""
+"""L-BFGS on many convex problems at once, each with its own step lengths, history and end."""
 
 import copy
 from collections.abc import Callable
@@ -9,265 +9,236 @@ import torch
 from torch import Tensor
 
 from transferkit._training.device import one_thread_if_small
-from transferkit._training.linear.coordinates import Coordinates, Vector
+from transferkit._training.linear.lbfgs_history import LBFGSHistory, solve_hessian
 from transferkit._training.linear.losses import Loss
-from transferkit._training.linear.step_memory import StepMemory
+from transferkit._training.linear.preconditioning import Vector
+from transferkit._training.linear.problem import LinearProblem
 
-__all__ = ["Solution", "minimise"]
+__all__ = ["NEGLIGIBLE_LOSS", "LBFGSState", "Solution", "minimise"]
 
-SUFFICIENT_DECREASE = 1e-4
-MAX_TRIALS = 25
-NEGLIGIBLE_LOSS = 1e-6  # of a row: objectives below it count as such, or a perfect fit would never end
-STEPS_UNWATCHED = 4  # on a GPU: asking which problems are done makes it wait for the CPU
-FEW_DONE = 4  # a quarter of the problems: for fewer it is not worth copying what the others remember
-STEPS_TO_JUDGE = 3
-FAR = 0.5  # change of a score that its curvature does not outlast
-STEPS_REMEMBERED = 10  # of which the objectives are kept
+SUFFICIENT_DECREASE = 1e-4  # of the objective, as a fraction of what its slope promises (Armijo's condition)
+MAX_TRIALS = 25  # step lengths tried by a line search
+NEGLIGIBLE_LOSS = 1e-6  # per row: smaller objectives count as this one, or a perfect fit would never end
+STEPS_BETWEEN_CHECKS = 4  # on a GPU, where asking which problems have converged waits for the device
+SHARE_TO_REMOVE = 0.25  # of problems that have converged; fewer stay, since removal copies the history of the others
+STEPS_WITHOUT_SCALE = 3  # at first the inverse Hessian is a guess, and the gain that it predicts has no scale
+GAINS_KEPT = 5  # predicted gains of the last steps, of which the largest counts
+STEPS_TO_STALL = 10  # steps that together gain no more than rounding end the training
+LARGE_SCORE_CHANGE = 0.5  # beyond which the curvature of a row's loss is another
 
 
 @dataclass
 class Solution:
-    """Where each problem ended; `gaps` estimate objective - optimum."""
+    """Where each problem ended."""
 
-    point: Vector
-    scores: Tensor  # (n_rows, n_problems, n_outputs)
-    values: Tensor  # (n_problems,)
+    u: Vector
+    scores: Tensor  # (n_rows, n_problems, n_outputs), with the offset
+    objectives: Tensor  # (n_problems,)
     n_iter: Tensor
-    gaps: Tensor
+    gaps: Tensor  # estimates of objective - optimum
     converged: Tensor
 
 
 def minimise(
-    coordinates: Coordinates,
-    loss: Loss,
+    problem: LinearProblem,
     start: Vector,
     *,
-    offset: Tensor | None = None,
     tol: float = 1e-4,
     max_iter: int = 1000,
-    lenient: bool = False,
-    trusted: bool = False,
-    on_iteration: Callable[["Run"], bool] | None = None,
+    loose: bool = False,
+    trust_hessian: bool = False,
+    on_iteration: Callable[["LBFGSState"], bool] | None = None,
 ) -> Solution:
-    """Minimise loss(scores + offset) + penalty / 2 of each problem.
+    """Return the minimum of each problem.
 
-    A problem ends when what its objective may still lose is bounded (see `bound_gap`) by the fraction `tol` both of the
-    objective and of what training has gained, or when that is estimated by the slopes along its last five directions:
-    half of one is the gain of a Newton step, and five times that allows for what L-BFGS does not see. It also ends when
-    rounding hides all progress: when no lower point is found, or when the last ten steps together have not lowered the
-    objective by more than its rounding. Then it counts as converged only if its gap is estimated to be small.
-    `on_iteration(run)` is called after each iteration; a true answer stops all problems.
+    A problem stops when its optimality gap is at most the fraction `tol` of the objective, and of the decrease from
+    weights of zero: either an upper bound on it (see `Preconditioner.bound_gap`), or five times the largest gain that
+    the last five steps predicted, where half the slope is the gain of a Newton step. It also stops when rounding hides
+    all progress, because no lower point is found or because ten steps together gain no more than rounding; then it has
+    converged only if the estimated gap is small.
 
     Parameters
     ----------
-    coordinates, loss
-        The problems; both shrink as problems end.
+    problem : LinearProblem
+        Shrinks as single problems converge.
     start : Vector
         First point of each problem.
-    offset : Tensor of shape (n_rows, 1 or n_problems, n_outputs), optional
-        Added to all scores: the scores of the weights to which the penalty pulls.
-    lenient : bool
-        Whether the geometric mean of the objective and the untrained one stands for the objective: a tiny objective,
-        where hardly a row is in doubt, is not worth its fourth digit to who only wants scores.
-    trusted : bool
-        Whether the coordinates know the Hessian near the start, so that slopes tell what a Newton step gains. A problem
-        then goes on while that step would change scores so much that the Hessian does not hold.
+    loose : bool
+        Whether the geometric mean of the objective and that of weights of zero stands for the objective: a looser
+        tolerance for nearly separable classes, where only scores are needed.
+    trust_hessian : bool
+        Whether the Hessian is known near the start, so that slopes predict the gain of a Newton step. A problem then
+        continues while that step would change scores so much that the Hessian is another.
+    on_iteration : callable, optional
+        Called after each iteration; a true answer stops all problems.
     """
-    run = Run(coordinates, loss, start, offset, tol, lenient, trusted)
-    with one_thread_if_small(start.coords.device, 2 * len(loss.weights) * start.coords.numel()):
-        return _descend(run, max_iter, on_iteration)
+    state = LBFGSState(problem, start, tol, loose, trust_hessian)
+    with one_thread_if_small(start.coords.device, 2 * len(problem.loss.weights) * start.coords.numel()):
+        return _iterate(state, max_iter, on_iteration)
 
 
-def _descend(run: "Run", max_iter: int, on_iteration: Callable[["Run"], bool] | None) -> Solution:
-    solution = run.begin_solution()
-    every = 1 if run.point.coords.device.type == "cpu" or on_iteration is not None else STEPS_UNWATCHED
-    for iteration in range(max_iter + 1):
-        direction, slope = run.propose()
-        if iteration % every and iteration < max_iter:
-            run.advance(direction, slope)
+def _iterate(running: "LBFGSState", max_iter: int, on_iteration: Callable[["LBFGSState"], bool] | None) -> Solution:
+    solution = running.begin_solution()
+    on_cpu = running.u.coords.device.type == "cpu"
+    check_every = 1 if on_cpu or on_iteration is not None else STEPS_BETWEEN_CHECKS
+    for n_iter in range(max_iter + 1):
+        direction, slope = running.find_direction()
+        if n_iter % check_every and n_iter < max_iter:
+            running.step(direction, slope)
             continue
-        done, gaps = run.judge(direction, slope)
-        stopped = iteration > 0 and on_iteration is not None and on_iteration(run)
-        if iteration == max_iter or stopped or bool(done.all()):
-            run.record(solution, torch.ones_like(done), gaps, iteration, run.is_good(done, gaps) | stopped)
+        done, gaps = running.check_convergence(direction, slope)
+        stopped = n_iter > 0 and on_iteration is not None and on_iteration(running)
+        if n_iter == max_iter or stopped or bool(done.all()):
+            running.record(solution, torch.ones_like(done), gaps, n_iter, running.is_near_optimum(done, gaps) | stopped)
             break
-        if int(done.sum()) * FEW_DONE >= len(done):
-            run.record(solution, done, gaps, iteration, run.is_good(done, gaps))
-            run, direction, slope, gaps = run.select(~done), direction.select(~done), slope[~done], gaps[~done]
-        failed = run.advance(direction, slope)
-        if failed is not None:  # the rounding of the scores hides all progress: no better point can be found
-            run.record(solution, failed, gaps, iteration, run.is_good(failed, gaps))
+        if int(done.sum()) >= SHARE_TO_REMOVE * len(done):
+            running.record(solution, done, gaps, n_iter, running.is_near_optimum(done, gaps))
+            running, direction, slope, gaps = running.select(~done), direction.select(~done), slope[~done], gaps[~done]
+        failed = running.step(direction, slope)
+        if failed is not None:  # rounding hides all progress
+            running.record(solution, failed, gaps, n_iter, running.is_near_optimum(failed, gaps))
             if bool(failed.all()):
                 break
-            run = run.select(~failed)
+            running = running.select(~failed)
     return solution
 
 
-class Run:
-    """The problems that are still running: where they stand and what L-BFGS remembers."""
+class LBFGSState:
+    """The state of the problems that have not converged yet: where they are, and the L-BFGS history."""
 
-    def __init__(
-        self,
-        coordinates: Coordinates,
-        loss: Loss,
-        start: Vector,
-        offset: Tensor | None,
-        tol: float,
-        lenient: bool,
-        trusted: bool,
-    ) -> None:
-        self.lenient, self.trusted = lenient, trusted
-        self.coordinates, self.loss, self.point, self.tol = coordinates, loss, start, tol
-        scores = coordinates.scores(start)
-        self.scores = scores if offset is None else scores + offset
-        blank = torch.zeros_like(self.scores)
-        self.untrained, _ = loss.evaluate(blank if offset is None else blank + offset)
-        losses, self.residuals = loss.evaluate(self.scores)
-        self.square = coordinates.penalty(start, start)
-        self.values = losses + self.square / 2
-        self.gradient = coordinates.gradient(start, self.residuals)
-        self.problems = torch.arange(len(self.values), device=self.values.device)
-        self.noise = 4 * torch.finfo(self.scores.dtype).eps
-        self.memory = StepMemory(coordinates.memory)
-        self.past, self.slopes = [self.values], list[Tensor]()
+    def __init__(self, problem: LinearProblem, start: Vector, tol: float, loose: bool, trust_hessian: bool) -> None:
+        self.problem, self.u, self.tol, self.loose, self.trust_hessian = problem, start, tol, loose, trust_hessian
+        self.scores = problem.add_offset(problem.preconditioner.scores(start))
+        self.at_zero, _ = problem.loss.evaluate(problem.add_offset(torch.zeros_like(self.scores)))  # objectives
+        losses, self.residuals = problem.loss.evaluate(self.scores)
+        self.penalty = problem.preconditioner.penalty(start, start)  # ||weights||^2 / C, half of which counts
+        self.objectives = losses + self.penalty / 2
+        self.gradient = problem.preconditioner.gradient(start, self.residuals)
+        self.numbers = torch.arange(len(self.objectives), device=self.objectives.device)  # of the problems
+        self.rounding = 4 * torch.finfo(self.scores.dtype).eps
+        self.history = LBFGSHistory(problem.preconditioner.history)
+        self.past_objectives, self.past_gains = [self.objectives], list[Tensor]()
 
     def begin_solution(self) -> Solution:
         """Return a solution with room for all problems."""
-        nothing = torch.zeros_like(self.problems)
+        zeros = torch.zeros_like(self.numbers)
+        values = self.objectives
         return Solution(
-            self.point.map(torch.clone),
-            self.scores.clone(),
-            self.values.clone(),
-            nothing.cpu(),
-            self.values.clone(),
-            nothing.bool(),
+            self.u.map(torch.clone), self.scores.clone(), values.clone(), zeros.cpu(), values.clone(), zeros.bool()
         )
 
-    def propose(self) -> tuple[Vector, Tensor]:
+    def find_direction(self) -> tuple[Vector, Tensor]:
         """Return the direction (to be subtracted) and the slope along it."""
-        self.curvature = self.loss.measure_curvature(self.residuals)
-        self.hessian = self.coordinates.guess_hessian(self.curvature)
-        direction = self.memory.find_direction(self.gradient, self.hessian)
+        self.curvature = self.problem.loss.mean_curvature(self.residuals)
+        self.hessian = self.problem.preconditioner.approximate_hessian(self.curvature)
+        direction = self.history.find_direction(self.gradient, self.hessian)
         slope = self.gradient.dot(direction).double()
-        self.slopes = [*self.slopes, slope / 2][-5:]
+        self.past_gains = [*self.past_gains, slope / 2][-GAINS_KEPT:]
         return direction, slope
 
-    def judge(self, direction: Vector, slope: Tensor) -> tuple[Tensor, Tensor]:
-        """Return which problems are done, and their estimated relative distances to the optimum."""
-        goal = (self.values * self.untrained).sqrt() if self.lenient else self.values
-        size = torch.minimum(goal, self.untrained - self.values)
-        size = size.clamp_min(NEGLIGIBLE_LOSS * self.loss.weights.sum(0, dtype=torch.float64))
-        proven = self.coordinates.bound_gap(self.gradient, self.curvature) / size
-        steepest = torch.stack(self.slopes).amax(0) / size
-        gaps = 5 * steepest
-        plausible = (proven <= 30 * self.tol) | (steepest <= max(self.tol / 1000, self.noise))
-        plausible |= torch.full_like(plausible, self.trusted)
-        plausible &= self.hessian is not None or len(self.past) > STEPS_TO_JUDGE  # the first slopes have no scale
-        done = (proven <= self.tol) | (gaps <= max(self.tol / 2, self.noise)) & plausible
-        if self.trusted and bool(done.any()):
-            done &= ~self._moves_far(direction)
+    def check_convergence(self, direction: Vector, slope: Tensor) -> tuple[Tensor, Tensor]:
+        """Return which problems stop here, and estimates of their optimality gaps."""
+        goal = (self.objectives * self.at_zero).sqrt() if self.loose else self.objectives
+        size = torch.minimum(goal, self.at_zero - self.objectives)
+        size = size.clamp_min(NEGLIGIBLE_LOSS * self.problem.loss.weights.sum(0, dtype=torch.float64))
+        bounds = self.problem.preconditioner.bound_gap(self.gradient, self.curvature) / size
+        gains = torch.stack(self.past_gains).amax(0) / size
+        gaps = 5 * gains
+        plausible = (bounds <= 30 * self.tol) | (gains <= max(self.tol / 1000, self.rounding))
+        plausible |= torch.full_like(plausible, self.trust_hessian)
+        plausible &= self.hessian is not None or len(self.past_objectives) > STEPS_WITHOUT_SCALE
+        done = (bounds <= self.tol) | (gaps <= max(self.tol / 2, self.rounding)) & plausible
+        if self.trust_hessian and bool(done.any()):
+            done &= ~self._changes_curvature(direction)
         done |= self._is_stalled()
-        return done, torch.minimum(gaps, proven) * size
+        return done, torch.minimum(gaps, bounds) * size
 
-    def is_good(self, ended: Tensor, gaps: Tensor) -> Tensor:
-        """Return which of the problems that ended did so near their optima, and not because rounding stopped them."""
-        size = (self.values * self.untrained).sqrt()
-        return ended & (gaps <= max(self.tol, torch.finfo(self.scores.dtype).eps ** 0.5) * size)
+    def is_near_optimum(self, stopped: Tensor, gaps: Tensor) -> Tensor:
+        """Return which of the problems that stopped did so near their optima, and not because of rounding."""
+        size = (self.objectives * self.at_zero).sqrt()
+        return stopped & (gaps <= max(self.tol, torch.finfo(self.scores.dtype).eps ** 0.5) * size)
 
-    def _moves_far(self, direction: Vector) -> Tensor:
-        """Return for which problems the curvature along the direction is that of rows whose scores change much.
+    def _changes_curvature(self, direction: Vector) -> Tensor:
+        """Return for which problems most curvature along the direction is that of rows whose scores change much.
 
-        Then it does not last: an outlier that holds its score back today may be out of the way tomorrow.
+        It does not last: an outlier that resists now may have no part in the loss after the step.
         """
-        change = self.coordinates.scores(direction)
-        curvatures = self.loss.curvatures_along(self.scores, change)
-        far = change.abs().amax(2) > FAR
-        return (curvatures * far).sum(0) > curvatures.sum(0) / 2
+        change = self.problem.preconditioner.scores(direction)
+        curvatures = self.problem.loss.curvatures_along(self.scores, change)
+        is_large = change.abs().amax(2) > LARGE_SCORE_CHANGE
+        return (curvatures * is_large).sum(0) > curvatures.sum(0) / 2
 
     def _is_stalled(self) -> Tensor:
-        """Return for which problems the last ten steps together lowered the objective by no more than its rounding."""
-        before, *after = self.past
-        if len(after) < STEPS_REMEMBERED:
-            return torch.zeros_like(self.values, dtype=torch.bool)
-        return before - torch.stack(after).amin(0) <= self.noise * before
+        """Return for which problems the last ten steps together gained no more than rounding."""
+        before, *after = self.past_objectives
+        if len(after) < STEPS_TO_STALL:
+            return torch.zeros_like(self.objectives, dtype=torch.bool)
+        return before - torch.stack(after).amin(0) <= self.rounding * before
 
-    def advance(self, direction: Vector, slope: Tensor) -> Tensor | None:
+    def step(self, direction: Vector, slope: Tensor) -> Tensor | None:
         """Step along the direction; return which problems found no lower point and stay where they are, if any."""
-        change = self.coordinates.scores(direction)
-        found = self._search_line(direction, change, slope)
-        if found.some_failed:  # whatever the memory said: once more along the gradient
+        found = self._search_line(direction, slope)
+        if found.some_failed:  # try again without the history
             stuck = found.rate == 0
-            self.memory.forget(stuck)
-            plain = self.gradient if self.hessian is None else self.gradient.divide(self.hessian)
-            direction = Vector(
-                *(torch.where(stuck[:, None], new, old) for new, old in zip(plain, direction, strict=True))
-            )
-            slope = self.gradient.dot(direction).double()
-            change = self.coordinates.scores(direction)
-            found = self._search_line(direction, change, slope)
-        values, scores = found.values, found.scores
+            self.history.forget(stuck)
+            plain = solve_hessian(self.hessian, self.gradient)
+            pairs = zip(plain, direction, strict=True)
+            direction = Vector(*(torch.where(stuck[:, None], new, old) for new, old in pairs))
+            found = self._search_line(direction, self.gradient.dot(direction).double())
+        objectives, scores = found.objectives, found.scores
         failed = found.rate == 0 if found.some_failed else None
         if failed is not None:
-            values = torch.where(failed, self.values, values)
+            objectives = torch.where(failed, self.objectives, objectives)
             scores = torch.where(failed[:, None], self.scores, scores)
-        self.point = self.point.plus(-found.rate, direction)
-        gradient = self.coordinates.gradient(self.point, found.residuals)
+        self.u = self.u.plus(-found.rate, direction)
+        gradient = self.problem.preconditioner.gradient(self.u, found.residuals)
         change_of_gradient = gradient.plus(-torch.ones_like(found.rate), self.gradient)
-        self.memory.add(direction.times(-found.rate), change_of_gradient, self.hessian)
-        self.values, self.square, self.scores = values, found.square, scores
+        self.history.add(direction.scaled(-found.rate), change_of_gradient, self.hessian)
+        self.objectives, self.penalty, self.scores = objectives, found.penalty, scores
         self.residuals, self.gradient = found.residuals, gradient
-        self.past = [*self.past, values][-STEPS_REMEMBERED - 1 :]
+        self.past_objectives = [*self.past_objectives, objectives][-STEPS_TO_STALL - 1 :]
         return failed
 
-    def _search_line(self, direction: Vector, change: Tensor, slope: Tensor) -> "LinePoint":
-        return search_line(
-            self.loss,
-            self.scores,
-            change,
-            self.values,
-            slope,
-            (
-                self.square,
-                self.coordinates.penalty(self.point, direction),
-                self.coordinates.penalty(direction, direction),
-            ),
-            self.noise,
-        )
+    def _search_line(self, direction: Vector, slope: Tensor) -> "LinePoint":
+        penalty = self.problem.preconditioner.penalty
+        penalties = self.penalty, penalty(self.u, direction), penalty(direction, direction)
+        change = self.problem.preconditioner.scores(direction)
+        return search_line(self.problem.loss, self.scores, change, self.objectives, slope, penalties, self.rounding)
 
     def select(self, chosen: Tensor) -> Self:
-        """Return the run of the chosen problems."""
+        """Return the state of the chosen problems."""
         index = chosen.nonzero()[:, 0]
         part = copy.copy(self)
-        part.problems, part.curvature = self.problems[index], self.curvature[index]
-        part.values, part.square, part.untrained = self.values[index], self.square[index], self.untrained[index]
-        part.coordinates, part.loss = self.coordinates.select(index), self.loss.select(index)
-        part.point, part.gradient = self.point.select(index), self.gradient.select(index)
+        part.numbers, part.curvature = self.numbers[index], self.curvature[index]
+        part.objectives, part.penalty, part.at_zero = self.objectives[index], self.penalty[index], self.at_zero[index]
+        part.problem = self.problem.select(index)
+        part.u, part.gradient = self.u.select(index), self.gradient.select(index)
         part.scores, part.residuals = self.scores[:, index], self.residuals[:, index]
-        part.memory = self.memory.select(index)
-        part.hessian = part.coordinates.guess_hessian(part.curvature)
-        part.past = [past[index] for past in self.past]
-        part.slopes = [past[index] for past in self.slopes]
+        part.history = self.history.select(index)
+        part.hessian = part.problem.preconditioner.approximate_hessian(part.curvature)
+        part.past_objectives = [values[index] for values in self.past_objectives]
+        part.past_gains = [gains[index] for gains in self.past_gains]
         return part
 
     def record(self, solution: Solution, chosen: Tensor, gaps: Tensor, n_iter: int, converged: Tensor) -> None:
-        """Write where the chosen problems stand into the solution."""
-        problems = self.problems[chosen]
-        solution.point.coords[:, problems] = self.point.coords[:, chosen]
-        if solution.point.image is not solution.point.coords:
-            solution.point.image[:, problems] = self.point.image[:, chosen]
-        solution.scores[:, problems] = self.scores[:, chosen]
-        solution.values[problems], solution.gaps[problems] = self.values[chosen], gaps[chosen]
-        solution.n_iter[problems.cpu()] = n_iter
-        solution.converged[problems] = converged[chosen]
+        """Write the state of the chosen problems into the solution."""
+        numbers = self.numbers[chosen]
+        solution.u.coords[:, numbers] = self.u.coords[:, chosen]
+        if solution.u.image is not solution.u.coords:
+            solution.u.image[:, numbers] = self.u.image[:, chosen]
+        solution.scores[:, numbers] = self.scores[:, chosen]
+        solution.objectives[numbers], solution.gaps[numbers] = self.objectives[chosen], gaps[chosen]
+        solution.n_iter[numbers.cpu()] = n_iter
+        solution.converged[numbers] = converged[chosen]
 
 
 @dataclass
 class LinePoint:
-    """A point of each problem on its line: the rate is zero where none was found that is low enough."""
+    """A point of each problem on its line; the rate is zero where no lower one was found."""
 
     rate: Tensor
-    values: Tensor
-    square: Tensor  # the penalty, twice
+    objectives: Tensor
+    penalty: Tensor
     scores: Tensor
     residuals: Tensor
     some_failed: bool
@@ -277,30 +248,30 @@ def search_line(
     loss: Loss,
     scores: Tensor,
     change: Tensor,
-    values: Tensor,
+    objectives: Tensor,
     slope: Tensor,
     penalties: tuple[Tensor, Tensor, Tensor],
-    noise: float,
+    rounding: float,
 ) -> LinePoint:
     """Return a point along the direction that is low enough for each problem.
 
-    A trial costs no product with the features: scores are known along the whole line, and so is the penalty, from
-    those of the point, of point and direction, and of the direction.
+    A trial costs no product with the features: along the line scores are linear, and the penalty is a parabola given
+    by the penalties of the point, of point and direction, and of the direction.
     """
-    square, cross, curve = penalties
+    penalty, cross, curve = penalties
     rate = torch.ones_like(slope)
     for _ in range(MAX_TRIALS):
         scores_after = torch.addcmul(scores, -rate.to(scores)[:, None], change)
         losses, residuals = loss.evaluate(scores_after)
-        square_after = square - 2 * rate * cross + rate.square() * curve
-        values_after = losses + square_after / 2
-        accepted = values_after <= values - SUFFICIENT_DECREASE * rate * slope + noise * values.abs()
+        penalty_after = penalty - 2 * rate * cross + rate.square() * curve
+        after = losses + penalty_after / 2
+        accepted = after <= objectives - SUFFICIENT_DECREASE * rate * slope + rounding * objectives.abs()
         if bool(accepted.all()):
-            return LinePoint(rate.to(scores.dtype), values_after, square_after, scores_after, residuals, False)
-        # the minimum of the parabola through value, slope and trial, kept within a tenth and a half
-        shrink = slope * rate / (2 * (values_after - values + rate * slope))
+            return LinePoint(rate.to(scores.dtype), after, penalty_after, scores_after, residuals, False)
+        # minimum of the parabola through objective, slope and trial, kept between a tenth and a half of the step
+        shrink = slope * rate / (2 * (after - objectives + rate * slope))
         shrink = torch.nan_to_num(shrink, nan=0.1).clamp(0.1, 0.5)
         rate = torch.where(accepted, rate, rate * shrink)
     rate = torch.where(accepted, rate, 0.0)
-    square_after = torch.where(accepted, square_after, square)
-    return LinePoint(rate.to(scores.dtype), values_after, square_after, scores_after, residuals, True)
+    penalty_after = torch.where(accepted, penalty_after, penalty)
+    return LinePoint(rate.to(scores.dtype), after, penalty_after, scores_after, residuals, True)

@@ -1,16 +1,21 @@
-"""Losses of many classification problems that share their rows: values and residuals.
+"""Losses of many classification problems that share their rows: values and gradients in the scores ("residuals").
 
-Scores have the shape (n_rows, n_problems, n_outputs) everywhere; row weights (n_rows, n_problems)
-hold sample weights, and zeros where a problem leaves a row out (its held-out fold).
+Scores have the shape (n_rows, n_problems, n_outputs) everywhere; row weights (n_rows, n_problems) are sample weights,
+and zero where a problem leaves a row out (its held-out fold).
+
+They are not those of networks (`_training/network/losses.py`), which take a target of any probability for each score:
+here labels are gathered, which needs no such array for each problem, and the logistic loss of a confident score keeps
+all its digits, which the stopping rule of L-BFGS needs.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["LogisticLoss", "Loss", "SoftmaxLoss"]
+__all__ = ["LogisticLoss", "Loss", "SoftmaxLoss", "make_loss"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,7 @@ class SoftmaxLoss:
 
     labels: Tensor
     weights: Tensor
+    n_outputs: int
     curvature = 0.5  # Böhning (1992): the Hessian is at most half the Gram matrix, whatever the weights
 
     def evaluate(self, scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,13 +48,13 @@ class SoftmaxLoss:
         mean = (probabilities * change).sum(2, keepdim=True)
         return (probabilities * (change - mean).square()).sum(2) * self.weights
 
-    def measure_curvature(self, residuals: Tensor) -> Tensor:
+    def mean_curvature(self, residuals: Tensor) -> Tensor:
         """Return each problem's mean curvature over rows and outputs, (n_problems,)."""
         return average_curvature(residuals, self.weights)
 
     def select(self, problems: Tensor) -> Self:
         """Return the loss of some of the problems."""
-        return type(self)(self.labels, self.weights[:, problems])
+        return type(self)(self.labels, self.weights[:, problems], self.n_outputs)
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class LogisticLoss:
 
     targets: Tensor
     weights: Tensor
+    n_outputs = 1
     curvature = 0.25
 
     def evaluate(self, scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,7 +82,7 @@ class LogisticLoss:
         """Return each row's weighted curvature along a change of the scores, (n_rows, n_problems)."""
         return (self.curvatures(scores) * change.square())[:, :, 0]
 
-    def measure_curvature(self, residuals: Tensor) -> Tensor:
+    def mean_curvature(self, residuals: Tensor) -> Tensor:
         """Return each problem's mean curvature over rows and outputs, (n_problems,)."""
         return average_curvature(residuals, self.weights)
 
@@ -88,11 +95,24 @@ class LogisticLoss:
 Loss = SoftmaxLoss | LogisticLoss
 
 
+def make_loss(targets: np.ndarray, row_weights: np.ndarray, n_outputs: int, dtype: Any, device: torch.device) -> Loss:
+    """Return the loss of targets and row weights (n_rows, 1 or n_problems), each an array of NumPy.
+
+    Targets are class numbers (n_rows,) if there are several outputs, else zeros and ones (n_rows, 1 or n_problems).
+    """
+    weights = torch.from_numpy(np.ascontiguousarray(row_weights, dtype=dtype)).to(device)
+    if n_outputs > 1:
+        labels = torch.from_numpy(np.ascontiguousarray(targets, dtype=np.int64)).to(device)
+        return SoftmaxLoss(labels, weights, n_outputs)
+    columns = torch.from_numpy(np.ascontiguousarray(targets.reshape(len(targets), -1), dtype=dtype)).to(device)
+    return LogisticLoss(columns, weights.expand(-1, max(columns.shape[1], weights.shape[1])))
+
+
 def average_curvature(residuals: Tensor, weights: Tensor) -> Tensor:
     """Return the weighted mean of (p - y)^2, which is that of p * (1 - p) where probabilities are calibrated.
 
-    One number for all outputs: with one an output L-BFGS needed a third more steps on real text.
+    One number for all outputs: with one for each L-BFGS needed a third more steps on real text.
     """
-    tiny = torch.finfo(weights.dtype).tiny  # rows without weight have residuals of zero
+    tiny = torch.finfo(weights.dtype).tiny  # rows of weight zero have residuals of zero
     squares = residuals.square().mean(2) / weights.clamp_min(tiny)
     return (squares.sum(0) / weights.sum(0)).clamp_min(torch.finfo(weights.dtype).eps)

@@ -1,8 +1,8 @@
-"""All folds and all strengths of the penalty as batches of one problem."""
+"""Logistic regressions for many values of C and all folds, several at once."""
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,33 +11,24 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from transferkit._algorithms.linear.predictions import UNTRAINED
 from transferkit._training.device import choose_device
-from transferkit._training.linear.coordinates import Vector
-from transferkit._training.linear.geometry import Geometry, find_geometry
-from transferkit._training.linear.hessian_blocks import BlockCoordinates, suits_blocks
-from transferkit._training.linear.lbfgs import Solution, minimise
-from transferkit._training.linear.logistic import (
-    TOO_LARGE,
-    LinearModel,
-    Prior,
-    make_loss,
-    to_model,
-    torch_dtype,
-    train,
-    widen_lopsided,
-)
-from transferkit._training.linear.losses import Loss
+from transferkit._training.linear.hessian import can_form_hessian, with_hessian
+from transferkit._training.linear.lbfgs import minimise
+from transferkit._training.linear.logistic import TOO_LARGE, LinearModel, minimise_with_restarts, upcast_if_lopsided
+from transferkit._training.linear.losses import Loss, make_loss
+from transferkit._training.linear.preconditioning import EigenMap, Vector
+from transferkit._training.linear.problem import Design, LinearProblem, Prior
 from transferkit._training.modes import with_own_modes
 
 __all__ = ["CandidateFit", "LogisticSearch"]
 
-BATCH_SCORES = 10_000  # on the CPU, strengths join one batch while it has so few scores; beyond, warm starts save more
+BATCH_SCORES = 10_000  # on the CPU, values of C join a batch while it has so few scores; then warm starts save more
 BATCH_SCORES_GPU = 100_000_000
-MANY_STEPS = 8  # after a candidate that took so many, the next ones get the blocks of the Hessian
+STEPS_BEFORE_HESSIAN = 8  # after a candidate that took as many steps, the next ones get the blocks of the Hessian
 
 
 @dataclass
 class CandidateFit:
-    """The models of all folds at one C and one scale of the blocks."""
+    """The models of all folds at one C and one candidate for the block scales."""
 
     C: float
     scale_index: int
@@ -45,26 +36,22 @@ class CandidateFit:
     n_iter: np.ndarray  # (n_folds,)
     converged: bool
     seconds: float
-    point: Vector  # of n_folds * n_labels problems
-    coordinates: Any
-    geometry: Geometry
-    prior: Prior | None
     trained: np.ndarray  # (n_folds, n_outputs), whether a fold's training part has the class; true of labels
+    problem: LinearProblem  # n_folds * n_labels problems
+    u: Vector
 
     def models(self) -> list[LinearModel]:
         """Return the model of each fold."""
-        weights, intercepts = self.geometry.weights(self.coordinates, self.point)
-        n_folds = len(self.n_iter)
-        weights = weights.reshape(len(weights), n_folds, -1)
-        intercepts = intercepts.reshape(n_folds, -1)
+        coef, intercept = self.problem.weights(self.u)
+        pairs = zip(np.split(coef, len(self.n_iter)), np.split(intercept, len(self.n_iter)), strict=True)
         return [
-            to_model(weights[:, fold], intercepts[fold], self.prior, int(self.n_iter[fold]), self.converged)
-            for fold in range(n_folds)
+            LinearModel(np.ascontiguousarray(weights.T).T, of_fold, int(n_iter), self.converged)
+            for (weights, of_fold), n_iter in zip(pairs, self.n_iter, strict=True)
         ]
 
 
 class LogisticSearch:
-    """Fits of the same rows under many masks and strengths, sharing one decomposition of the features.
+    """Fits of the same rows under many fold masks and values of C, sharing one decomposition of the features.
 
     Parameters
     ----------
@@ -76,9 +63,9 @@ class LogisticSearch:
     n_outputs : int
         Number of classes, or 1 for two classes and for labels.
     prior : array of shape (n_outputs or n_labels, n_features), optional
-        Where the penalty pulls to.
+        Weights that the penalty pulls to.
     block_scales : list of sequences of float, optional
-        Candidates for the scales of X's blocks, each to be tried with every C; see `find_geometry`.
+        Candidates for the scales of X's blocks, each to be tried with every C; see `Design`.
     """
 
     @with_own_modes()
@@ -97,9 +84,8 @@ class LogisticSearch:
         block_scales: Sequence[Sequence[float]] | None = None,
     ) -> None:
         self.given_dtype = X.dtype
-        X, self.is_lopsided = widen_lopsided(X)
+        X, self.is_lopsided = upcast_if_lopsided(X)
         self.device, self.dtype, self.n_outputs = choose_device(device), X.dtype, n_outputs
-        self.prior = None if prior is None else Prior.of(X, prior, fit_intercept)
         self.tol, self.max_iter = tol, max_iter
         self.n_labels = targets.shape[1] if targets.ndim == 2 else 1
         self.targets = targets.reshape(len(targets), -1)
@@ -109,11 +95,13 @@ class LogisticSearch:
         if n_outputs > 1:
             totals = [np.bincount(targets, weights, minlength=n_outputs) for weights in fold_weights.T]
             self.trained = np.stack(totals) > 0
-        self.offset = None if self.prior is None else self.prior.make_offset(n_outputs, self.device)
+        pull = None if prior is None else Prior.of(X, prior, fit_intercept)
+        self.offset = None if pull is None else pull.make_offset(n_outputs, self.device)
         mean_weights = fold_weights.reshape(len(fold_weights), -1).mean(1)
-        choices: Sequence[Sequence[float] | None] = block_scales or [None]
+        options: dict[str, Any] = {"fit_intercept": fit_intercept, "device": self.device, "prior": pull}
+        candidates: Sequence[Sequence[float] | None] = block_scales or [None]
         try:
-            self.geometries = [find_geometry(X, mean_weights, fit_intercept, self.device, scales) for scales in choices]
+            self.designs = [Design(X, mean_weights, block_scales=scales, **options) for scales in candidates]
         except LinAlgError as error:
             raise ValueError(TOO_LARGE) from error
 
@@ -122,7 +110,7 @@ class LogisticSearch:
         n_rows, n_problems = self.fold_weights.shape
         limit = BATCH_SCORES if self.device.type == "cpu" else BATCH_SCORES_GPU
         size = 1 if self.is_lopsided else max(1, limit // (n_rows * n_problems * self.n_outputs))
-        for scale_index in range(len(self.geometries)):
+        for scale_index in range(len(self.designs)):
             done: list[CandidateFit] = []
             for begin in range(0, len(Cs), size):
                 fits = self._fit_batch(scale_index, list(Cs[begin : begin + size]), done)
@@ -145,37 +133,26 @@ class LogisticSearch:
     def _refit_one(self, fit: CandidateFit, row_weights: np.ndarray) -> LinearModel:
         labels = torch.arange(self.n_labels, device=self.device)
         loss = self._make_loss(np.repeat(row_weights, self.n_labels // row_weights.shape[1], axis=1), 1)
-        coordinates = fit.geometry.coordinates(loss, self._tensor([fit.C] * self.n_labels))
+        design = self.designs[fit.scale_index]
+        problem = design.make_problem(loss, self._tensor([fit.C] * self.n_labels), self._tile_offset(1))
         folds = (self.n_folds, self.n_labels, self.n_outputs)
-        mean = fit.point.map(lambda part: part.view(-1, *folds).mean(1))
-        start = coordinates.transfer(mean, fit.coordinates.select(labels))
-        offset = self._tile_offset(1)
-        point, n_iter, converged = train(coordinates, loss, start, offset, tol=self.tol, max_iter=self.max_iter)
-        model = to_model(*fit.geometry.weights(coordinates, point), self.prior, n_iter, converged)
-        return model.astype(self.given_dtype)
+        mean = fit.u.map(lambda part: part.view(-1, *folds).mean(1))
+        start = problem.preconditioner.convert(mean, fit.problem.preconditioner.select(labels))
+        u, n_iter, converged = minimise_with_restarts(problem, start, tol=self.tol, max_iter=self.max_iter)
+        return LinearModel(*problem.weights(u), n_iter, converged).astype(self.given_dtype)
 
     @with_own_modes()
     def _fit_batch(self, scale_index: int, Cs: list[float], done: list[CandidateFit]) -> list[CandidateFit]:
         began = time.perf_counter()
-        geometry, n_problems = self.geometries[scale_index], self.n_folds * self.n_labels
-        weights = np.tile(self.fold_weights, (1, len(Cs)))
-        loss = self._make_loss(weights, len(Cs) * self.n_folds)  # problem = (C, fold, label)
-        coordinates = geometry.coordinates(loss, self._tensor(np.repeat(Cs, n_problems)))
-        offset = self._offset_folds(len(Cs))
-        start = coordinates.zeros(self.n_outputs)
-        if done:
-            start = self._follow_path(coordinates, Cs, done)
-            last = done[-1]
-            hard = last.n_iter.max() >= MANY_STEPS or isinstance(last.coordinates, BlockCoordinates)
-            if hard and self.n_outputs > 1 and suits_blocks(coordinates):
-                scores = coordinates.scores(start)
-                scores = scores if offset is None else scores + offset
-                coordinates = BlockCoordinates.at(coordinates, loss, scores)
-        if self.is_lopsided:
-            solution = self._train_one_by_one(coordinates, loss, start, offset)
-        else:
-            options: dict[str, Any] = {"offset": offset, "tol": self.tol, "max_iter": self.max_iter}
-            solution = minimise(coordinates, loss, start, lenient=True, **options)
+        n_problems = self.n_folds * self.n_labels  # of one C
+        loss = self._make_loss(np.tile(self.fold_weights, (1, len(Cs))), len(Cs) * self.n_folds)
+        C_of_problems = self._tensor(np.repeat(Cs, n_problems))  # problem = (C, fold, label)
+        problem = self.designs[scale_index].make_problem(loss, C_of_problems, self._offset_folds(len(Cs)))
+        start = self._follow_path(problem, Cs, done) if done else problem.zeros()
+        if done and self.n_outputs > 1 and needed_hessian(done[-1]) and can_form_hessian(problem.preconditioner):
+            scores = problem.add_offset(problem.preconditioner.scores(start))
+            problem = replace(problem, preconditioner=with_hessian(problem.preconditioner, loss, scores))
+        u, scores, n_iter, converged = self._minimise(problem, start)
         seconds = (time.perf_counter() - began) / len(Cs)
         fits = []
         for i, C in enumerate(Cs):
@@ -184,42 +161,44 @@ class LogisticSearch:
                 CandidateFit(
                     C=C,
                     scale_index=scale_index,
-                    scores=solution.scores[:, problems].view(len(weights), self.n_folds, -1).cpu().numpy(),
-                    n_iter=solution.n_iter[problems.cpu()].view(self.n_folds, -1).amax(1).numpy(),
-                    converged=bool(solution.converged[problems].all()),
+                    scores=scores[:, problems].view(len(self.targets), self.n_folds, -1).cpu().numpy(),
+                    n_iter=n_iter[problems.cpu()].view(self.n_folds, -1).amax(1).numpy(),
+                    converged=bool(converged[problems].all()),
                     seconds=seconds,
-                    point=solution.point.select(problems),
-                    coordinates=coordinates.select(problems),
-                    geometry=geometry,
-                    prior=self.prior,
                     trained=self.trained,
+                    problem=problem if len(Cs) == 1 else problem.select(problems),
+                    u=u if len(Cs) == 1 else u.select(problems),
                 )
             )
         return fits
 
-    def _train_one_by_one(self, coordinates: Any, loss: Loss, start: Vector, offset: torch.Tensor | None) -> Solution:
-        """Train problems that share no Hessian: an outlier is in some, and makes directions look flat there."""
+    def _minimise(
+        self, problem: LinearProblem, start: Vector
+    ) -> tuple[Vector, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the solutions, their scores, numbers of steps, and which have converged."""
+        if not self.is_lopsided:
+            solution = minimise(problem, start, loose=True, tol=self.tol, max_iter=self.max_iter)
+            return solution.u, solution.scores, solution.n_iter, solution.converged
+        # an outlier is in some problems only, which therefore share no Hessian, and makes directions look flat there
         found = []
         for number in range(start.coords.shape[1]):
-            problem = torch.tensor([number], device=self.device)
-            own = offset if offset is None or offset.shape[1] == 1 else offset[:, problem]
-            part = coordinates.select(problem), loss.select(problem), start.select(problem), own
-            found.append(train(*part, tol=self.tol, max_iter=self.max_iter))
+            one = torch.tensor([number], device=self.device)
+            options: dict[str, Any] = {"tol": self.tol, "max_iter": self.max_iter}
+            found.append(minimise_with_restarts(problem.select(one), start.select(one), **options))
         points, n_iter, converged = zip(*found, strict=True)
         coords = torch.cat([point.coords for point in points], 1)
         has_image = points[0].image is not points[0].coords
-        point = Vector(coords, torch.cat([point.image for point in points], 1) if has_image else coords)
-        scores = coordinates.scores(point) if offset is None else coordinates.scores(point) + offset
-        values = loss.evaluate(scores)[0]
-        n_steps, is_good = torch.tensor(n_iter), torch.tensor(converged, device=self.device)
-        return Solution(point, scores, values, n_steps, torch.zeros_like(values), is_good)
+        u = Vector(coords, torch.cat([point.image for point in points], 1) if has_image else coords)
+        scores = problem.add_offset(problem.preconditioner.scores(u))
+        return u, scores, torch.tensor(n_iter), torch.tensor(converged, device=self.device)
 
-    def _follow_path(self, coordinates: Any, Cs: list[float], done: list[CandidateFit]) -> Vector:
-        """Return where the solutions of the last two strengths, continued in a straight line over log C, will be."""
+    def _follow_path(self, problem: LinearProblem, Cs: list[float], done: list[CandidateFit]) -> Vector:
+        """Return the extrapolation of the last two solutions, in a straight line over log C."""
         n_problems = self.n_folds * self.n_labels
         problems = torch.arange(n_problems, device=self.device).repeat(len(Cs))
         *before, last = (
-            coordinates.transfer(fit.point.select(problems), fit.coordinates.select(problems)) for fit in done
+            problem.preconditioner.convert(fit.u.select(problems), fit.problem.preconditioner.select(problems))
+            for fit in done
         )
         if not before or done[-1].C == done[-2].C:
             return last
@@ -235,8 +214,8 @@ class LogisticSearch:
 
     def _make_loss(self, weights: np.ndarray, n_copies: int) -> Loss:
         if self.n_labels == 1:
-            return make_loss(self.targets[:, 0], weights, self.n_outputs, self.dtype, self.device)[0]
-        return make_loss(np.tile(self.targets, (1, n_copies)), weights, 1, self.dtype, self.device)[0]
+            return make_loss(self.targets[:, 0], weights, self.n_outputs, self.dtype, self.device)
+        return make_loss(np.tile(self.targets, (1, n_copies)), weights, 1, self.dtype, self.device)
 
     def _offset_folds(self, n_copies: int) -> torch.Tensor | None:
         """Return what is added to the scores of all folds: those of the prior, and `UNTRAINED` for missing classes."""
@@ -250,4 +229,11 @@ class LogisticSearch:
         return self.offset if self.offset is None or self.n_labels == 1 else self.offset.repeat(1, n_copies, 1)
 
     def _tensor(self, values: Any) -> torch.Tensor:
-        return torch.tensor(values, dtype=torch_dtype(self.dtype), device=self.device)
+        return torch.from_numpy(np.array(values, dtype=self.dtype)).to(self.device)
+
+
+def needed_hessian(fit: CandidateFit) -> bool:
+    """Return whether the fit took many steps, or had the blocks of the Hessian to help it."""
+    preconditioner = fit.problem.preconditioner
+    has_hessian = isinstance(preconditioner, EigenMap) and preconditioner.hessian is not None
+    return has_hessian or bool(fit.n_iter.max() >= STEPS_BEFORE_HESSIAN)

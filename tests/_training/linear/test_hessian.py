@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from transferkit._training.linear import hessian_blocks, search
-from transferkit._training.linear.coordinates import Vector
-from transferkit._training.linear.geometry import find_geometry
-from transferkit._training.linear.hessian_blocks import BlockCoordinates, suits_blocks
-from transferkit._training.linear.logistic import make_loss
+from transferkit._training.linear import hessian as hessians
+from transferkit._training.linear import search
+from transferkit._training.linear.decomposition import decompose
+from transferkit._training.linear.hessian import can_form_hessian, with_hessian
+from transferkit._training.linear.losses import make_loss
+from transferkit._training.linear.preconditioning import Vector
 from transferkit._training.linear.search import LogisticSearch
 
 CPU = torch.device("cpu")
@@ -25,66 +26,65 @@ def make_problem(n_folds=2, n_rows=60):
 def test_blocks_are_those_of_the_exact_hessian():
     X, labels, _ = make_problem()
     weights = np.ones((len(X), 1))
-    loss, _ = make_loss(labels, weights, 3, X.dtype, CPU)
-    geometry = find_geometry(X, weights[:, 0], True, CPU)
-    white = geometry.coordinates(loss, torch.tensor([7.0], dtype=torch.float64))
+    loss = make_loss(labels, weights, 3, X.dtype, CPU)
+    eigen_map = decompose(X, weights[:, 0], True, CPU).precondition(loss, torch.tensor([7.0], dtype=torch.float64))
     flat = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
     def measure(coords):
-        vector = type(white.zeros(3))(coords[:, None], coords[:, None])
-        return (loss.evaluate(white.scores(vector))[0] + white.penalty(vector, vector) / 2)[0]
+        vector = Vector(coords[:, None], coords[:, None])
+        return (loss.evaluate(eigen_map.scores(vector))[0] + eigen_map.penalty(vector, vector) / 2)[0]
 
-    hessian = torch.autograd.functional.hessian(lambda coords: measure_smoothly(white, labels, coords), flat)
-    vector = type(white.zeros(3))(flat[:, None], flat[:, None])
-    assert measure(flat) == pytest.approx(float(measure_smoothly(white, labels, flat)))
-    found = BlockCoordinates.at(white, loss, white.scores(vector)).guess_hessian(None).inverses
+    hessian = torch.autograd.functional.hessian(lambda coords: measure_smoothly(eigen_map, labels, coords), flat)
+    vector = Vector(flat[:, None], flat[:, None])
+    assert measure(flat) == pytest.approx(float(measure_smoothly(eigen_map, labels, flat)))
+    found = with_hessian(eigen_map, loss, eigen_map.scores(vector)).hessian.inverses
     for k in range(3):
         torch.testing.assert_close(torch.linalg.inv(found[k]), hessian[:, k, :, k], rtol=1e-5, atol=1e-5)
 
 
-def measure_smoothly(white, labels, coords):
-    vector = type(white.zeros(3))(coords[:, None], coords[:, None])
-    scores = white.scores(vector)[:, 0]
+def measure_smoothly(eigen_map, labels, coords):
+    vector = Vector(coords[:, None], coords[:, None])
+    scores = eigen_map.scores(vector)[:, 0]
     loss = torch.nn.functional.cross_entropy(scores, torch.from_numpy(labels), reduction="sum")
-    return loss + white.penalty(vector, vector)[0] / 2
+    return loss + eigen_map.penalty(vector, vector)[0] / 2
 
 
 def test_the_whole_hessian_is_the_exact_one():
     X, labels, _ = make_problem()
     weights = np.ones((len(X), 1))
-    loss, _ = make_loss(labels, weights, 3, X.dtype, CPU)
-    white = find_geometry(X, weights[:, 0], True, CPU).coordinates(loss, torch.tensor([7.0], dtype=torch.float64))
+    loss = make_loss(labels, weights, 3, X.dtype, CPU)
+    eigen_map = decompose(X, weights[:, 0], True, CPU).precondition(loss, torch.tensor([7.0], dtype=torch.float64))
     generator = torch.Generator().manual_seed(0)
     flat, step = torch.randn(2, 6, 3, dtype=torch.float64, generator=generator)
     step = step - step.mean(1, keepdim=True)  # adding the same to all outputs changes nothing
-    hessian = torch.autograd.functional.hessian(lambda coords: measure_smoothly(white, labels, coords), flat)
+    hessian = torch.autograd.functional.hessian(lambda coords: measure_smoothly(eigen_map, labels, coords), flat)
     image = torch.einsum("ikjl,jl->ik", hessian, step)[:, None]
-    scores = white.scores(Vector(flat[:, None], flat[:, None]))
-    found = BlockCoordinates.at(white, loss, scores, whole=True).guess_hessian(None).solve(Vector(image, image))
+    scores = eigen_map.scores(Vector(flat[:, None], flat[:, None]))
+    found = with_hessian(eigen_map, loss, scores, whole=True).hessian.solve(Vector(image, image))
     torch.testing.assert_close(found.coords[:, 0], step, rtol=1e-6, atol=1e-6)
 
 
 def test_with_one_output_each_problem_has_its_own_hessian():
     X, labels, _ = make_problem()
     indicators, weights = np.stack([labels == 0, labels == 2], axis=1), np.ones((len(X), 1))
-    loss, _ = make_loss(indicators, weights, 1, X.dtype, CPU)
-    white = find_geometry(X, weights[:, 0], True, CPU).coordinates(loss, torch.full((2,), 7.0, dtype=torch.float64))
+    loss = make_loss(indicators, weights, 1, X.dtype, CPU)
+    eigen_map = decompose(X, weights[:, 0], True, CPU).precondition(loss, torch.full((2,), 7.0, dtype=torch.float64))
     flat, step = torch.randn(2, 6, 2, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
     def measure(coords):
         vector = Vector(coords, coords)
         truth = torch.from_numpy(indicators.astype(float))
         losses = torch.nn.functional.binary_cross_entropy_with_logits(
-            white.scores(vector)[:, :, 0], truth, reduction="sum"
+            eigen_map.scores(vector)[:, :, 0], truth, reduction="sum"
         )
-        return losses + white.penalty(vector, vector).sum() / 2
+        return losses + eigen_map.penalty(vector, vector).sum() / 2
 
     image = torch.einsum("ipojqu,jqu->ipo", torch.autograd.functional.hessian(measure, flat), step)
-    refined = BlockCoordinates.at(white, loss, white.scores(Vector(flat, flat)), whole=True)
-    torch.testing.assert_close(refined.blocks.solve(Vector(image, image)).coords, step, rtol=1e-6, atol=1e-6)
+    refined = with_hessian(eigen_map, loss, eigen_map.scores(Vector(flat, flat)), whole=True)
+    torch.testing.assert_close(refined.hessian.solve(Vector(image, image)).coords, step, rtol=1e-6, atol=1e-6)
     second = refined.select(torch.tensor([1]))
     part = image[:, 1:]
-    torch.testing.assert_close(second.blocks.solve(Vector(part, part)).coords, step[:, 1:], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(second.hessian.solve(Vector(part, part)).coords, step[:, 1:], rtol=1e-6, atol=1e-6)
 
 
 def test_a_mean_without_curvature_behind_it_is_left():
@@ -92,30 +92,30 @@ def test_a_mean_without_curvature_behind_it_is_left():
         [torch.randn(20, 3, generator=torch.Generator().manual_seed(0)), torch.full((20, 1), 0.5)], 1
     ).double()
     weights, steps = torch.arange(20.0).double(), torch.randn(4, 1, dtype=torch.float64)
-    centred, shear = hessian_blocks.centre(rows, weights, has_intercept=True)
+    centred, shear = hessians.centre(rows, weights, has_intercept=True)
     torch.testing.assert_close(weights @ centred, torch.tensor([0, 0, 0, 0.5]).double() * weights.sum())
     torch.testing.assert_close(rows @ (shear @ steps), centred @ steps)
-    same, identity = hessian_blocks.centre(rows, weights, has_intercept=False)
+    same, identity = hessians.centre(rows, weights, has_intercept=False)
     torch.testing.assert_close((same, identity), (rows, torch.eye(4).double()))
 
 
-def test_rows_beyond_the_heaviest_enter_by_their_mean(monkeypatch):
+def test_rows_beyond_those_of_the_largest_curvature_enter_the_diagonal(monkeypatch):
     X, labels, weights = make_problem(n_rows=400)
-    loss, _ = make_loss(labels, weights, 3, X.dtype, CPU)
-    white = find_geometry(X, weights.mean(1), True, CPU).coordinates(loss, torch.full((2,), 3.0, dtype=torch.float64))
-    scores = white.scores(white.zeros(3))
-    full = BlockCoordinates.at(white, loss, scores).blocks.inverses
-    monkeypatch.setattr(hessian_blocks, "MAX_ROWS", 200)
-    half = BlockCoordinates.at(white, loss, scores).blocks.inverses
+    loss = make_loss(labels, weights, 3, X.dtype, CPU)
+    eigen_map = decompose(X, weights.mean(1), True, CPU).precondition(loss, torch.full((2,), 3.0, dtype=torch.float64))
+    scores = eigen_map.scores(eigen_map.zeros(3))
+    full = with_hessian(eigen_map, loss, scores).hessian.inverses
+    monkeypatch.setattr(hessians, "MAX_ROWS", 200)
+    half = with_hessian(eigen_map, loss, scores).hessian.inverses
     assert 0 < (full - half).norm() / full.norm() < 0.3
 
 
 def test_only_folds_of_one_C_share_blocks():
     X, labels, weights = make_problem()
-    loss, _ = make_loss(labels, weights, 3, X.dtype, CPU)
-    geometry = find_geometry(X, weights.mean(1), True, CPU)
-    assert suits_blocks(geometry.coordinates(loss, torch.full((2,), 3.0, dtype=torch.float64)))
-    assert not suits_blocks(geometry.coordinates(loss, torch.tensor([1.0, 3.0], dtype=torch.float64)))
+    loss = make_loss(labels, weights, 3, X.dtype, CPU)
+    decomposed = decompose(X, weights.mean(1), True, CPU)
+    assert can_form_hessian(decomposed.precondition(loss, torch.full((2,), 3.0, dtype=torch.float64)))
+    assert not can_form_hessian(decomposed.precondition(loss, torch.tensor([1.0, 3.0], dtype=torch.float64)))
 
 
 @pytest.mark.parametrize("prior", [None, np.ones((3, 5))])
@@ -124,7 +124,7 @@ def test_search_with_blocks_finds_the_same_optima(monkeypatch, prior):
     monkeypatch.setattr(search, "BATCH_SCORES", 1)
 
     def search_with(many_steps):
-        monkeypatch.setattr(search, "MANY_STEPS", many_steps)
+        monkeypatch.setattr(search, "STEPS_BEFORE_HESSIAN", many_steps)
         options = {"fit_intercept": True, "tol": 1e-9, "max_iter": 1000, "device": "cpu", "prior": prior}
         return list(LogisticSearch(X, labels, weights, n_outputs=3, **options).run([0.1, 10.0, 1000.0]))
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from transferkit._training.linear.coordinates import Vector
-from transferkit._training.linear.step_memory import StepMemory, multiply_batches
+from transferkit._training.linear.lbfgs_history import LBFGSHistory, multiply_batches
+from transferkit._training.linear.preconditioning import Vector
 
 N_PROBLEMS, SHAPE = 3, (7, 3, 2)
 
@@ -33,14 +33,14 @@ def test_direction_is_that_of_the_two_loops(n_pairs, has_diagonal):
     generator = torch.Generator().manual_seed(0)
     curvature = torch.rand(SHAPE, dtype=torch.float64, generator=generator) + 0.5
     diagonal = torch.rand(SHAPE[0], N_PROBLEMS, 1, dtype=torch.float64, generator=generator) + 0.5
-    memory, pairs = StepMemory(size=4), []
+    history, pairs = LBFGSHistory(size=4), []
     for _ in range(n_pairs):
         step = make_vector(generator)
         change = Vector(*(curvature * part for part in step))
-        memory.add(step, change, diagonal if has_diagonal else None)
+        history.add(step, change, diagonal if has_diagonal else None)
         pairs.append((step.coords, change.coords))
     gradient = make_vector(generator)
-    found = memory.find_direction(gradient, diagonal if has_diagonal else None).coords
+    found = history.find_direction(gradient, diagonal if has_diagonal else None).coords
     whole = diagonal.expand(SHAPE) if has_diagonal else torch.ones(SHAPE, dtype=torch.float64)
     for i in range(N_PROBLEMS):
         flat = [(step[:, i].flatten(), change[:, i].flatten()) for step, change in pairs[-4:]]
@@ -50,16 +50,16 @@ def test_direction_is_that_of_the_two_loops(n_pairs, has_diagonal):
 
 def test_pairs_without_curvature_and_forgotten_ones_have_no_part():
     generator = torch.Generator().manual_seed(0)
-    memory = StepMemory(size=4)
+    history = LBFGSHistory(size=4)
     steps = [make_vector(generator) for _ in range(2)]
-    memory.add(steps[0], Vector(-steps[0].coords, -steps[0].coords), None)
+    history.add(steps[0], Vector(-steps[0].coords, -steps[0].coords), None)
     gradient = make_vector(generator)
-    torch.testing.assert_close(memory.find_direction(gradient, None).coords, gradient.coords)
-    memory.add(steps[1], steps[1], None)
-    memory.forget(torch.tensor([True, False, False]))
-    found = memory.find_direction(gradient, None).coords
+    torch.testing.assert_close(history.find_direction(gradient, None).coords, gradient.coords)
+    history.add(steps[1], steps[1], None)
+    history.forget(torch.tensor([True, False, False]))
+    found = history.find_direction(gradient, None).coords
     torch.testing.assert_close(found[:, 0], gradient.coords[:, 0])
-    part = memory.select(torch.tensor([2]))
+    part = history.select(torch.tensor([2]))
     chosen = gradient.select(torch.tensor([2]))
     torch.testing.assert_close(part.find_direction(chosen, None).coords, found[:, 2:])
 
