@@ -57,7 +57,7 @@ MUTANTS = [
     Mutant("words: share of one sign", WORDS, "SHARE_UNSPACED = 0.25", "SHARE_UNSPACED = 0.9", LOST),
     Mutant("words: several texts", WORDS, "_SEVERAL = 3", "_SEVERAL = 1", LOST),
     Mutant("words: as prepared", WORDS, "if problem is not None and (", "if False and (", LOST),
-    # Which rows of frozen encoders are kept.
+    # Which embeddings of frozen encoders are kept.
     Mutant(
         "embeddings: cost rule",
         EMBEDDINGS,

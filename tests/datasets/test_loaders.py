@@ -128,7 +128,7 @@ def test_quotes_mean_nothing_between_tabs_unless_asked(tmp_path):
     assert load_corpus(tmp_path / "data.tsv") == bunch.data
     quoted = write(tmp_path / "quoted.tsv", '"text"\t"label"\r\n"two\nlines\tand ""tab"""\t"a"\r\n')
     assert load_labelled_csv(quoted, quoting=True).data == ['two\nlines\tand "tab"']
-    with pytest.raises(ValueError, match=r"no column 'text'.* If quotes enclose its fields, say quoting=True"):
+    with pytest.raises(ValueError, match=r"no column 'text'.* If quotes enclose its fields, set quoting=True"):
         load_labelled_csv(quoted)
     half = write(tmp_path / "half.tsv", 'text\tlabel\n"two\nlines"\ta\n')
     with pytest.raises(ValueError, match=r"Line 2 of .* has 1 fields; the header has 2. If quotes enclose"):
@@ -175,7 +175,7 @@ def test_only_newlines_end_lines_of_text(tmp_path):
 
 
 def test_lines_longer_than_what_is_read_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("transferkit.datasets._text_files._CHUNK", 3)
+    monkeypatch.setattr("transferkit.datasets._lines._CHUNK", 3)
     content = "abcdefghij\r\nklm\nn\r\n\r\nöäü€𝄞\n"
     assert load_corpus(write(tmp_path / "a.txt", content)) == ["abcdefghij", "klm", "n", "öäü€𝄞"]
     path = write(tmp_path / "a.csv", 'text\r\n"one\r\ntwo"\r\nthree\rfour\r\n')
@@ -224,7 +224,7 @@ def test_blanks_around_labels_are_dropped_and_variants_warned_of(tmp_path):
         write(tmp_path / "a.csv", "text, label\na, pos\nb,pos\n"), label=" label"
     ).target_names == ["pos"]
     path = write(tmp_path / "b.csv", "text,label\na,Pos\nb,pos\nc,neg\n")
-    with pytest.warns(UserWarning, match=r"differ in case, .* alone, .*: \['Pos', 'pos'\]"):
+    with pytest.warns(UserWarning, match=r"differ only in case, .*: \['Pos', 'pos'\]"):
         assert load_labelled_csv(path).target_names == ["Pos", "neg", "pos"]
 
 
@@ -257,7 +257,7 @@ def test_encoding_that_is_asked_for(encoding, tmp_path):
     ],
 )
 def test_byte_of_another_encoding_is_found(content, encoding, place, chunk, tmp_path, monkeypatch):
-    monkeypatch.setattr("transferkit.datasets._text_files._CHUNK", chunk)
+    monkeypatch.setattr("transferkit.datasets._lines._CHUNK", chunk)
     (tmp_path / "a.txt").write_bytes(content)
     with pytest.raises(ValueError, match=f"The file .*a.txt' {place}.* --encoding latin-1"):
         load_corpus(tmp_path / "a.txt", encoding=encoding)
@@ -285,7 +285,7 @@ def test_utf_16_without_a_mark_is_recognised(encoding, tmp_path):
 def test_encodings_and_error_handlers_that_do_not_exist_are_named(tmp_path):
     path = write(tmp_path / "a.txt", "")
     for encoding in ("nonsense", "hex", "rot13"):
-        with pytest.raises(ValueError, match=f"There is no encoding '{encoding}'"):
+        with pytest.raises(ValueError, match=f"Unknown encoding '{encoding}'"):
             load_corpus(path, encoding=encoding)
     with pytest.raises(ValueError, match=r"The 'errors' parameter must be 'strict'.* Got 'nonsense'"):
         load_corpus(path, errors="nonsense")

@@ -14,7 +14,7 @@ from transferkit.cli._encoders import make_encoder, make_scratch_encoder
 from transferkit.cli._labels import read_labels, write_labels
 from transferkit.cli._progress import show_progress
 from transferkit.cli._text_models import load_text_model, predict_texts
-from transferkit.datasets._loaders import read_texts
+from transferkit.datasets import read_texts
 from transferkit.persistence import write_atomically
 
 

@@ -1,4 +1,4 @@
-"""Text that is on every machine: the docstrings of installed packages."""
+"""Text available on every machine: the docstrings of installed packages."""
 
 import ast
 import importlib.util
@@ -10,34 +10,35 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
-_PACKAGES = ("numpy", "scipy", "sklearn", "joblib")  # on every machine that has transferkit
+__all__ = ["load_docstrings"]
+
+_PACKAGES = ("numpy", "scipy", "sklearn", "joblib")  # dependencies of transferkit
 _SKIPPED_FOLDERS = frozenset({"test", "tests", "_vendor", "externals", "_external", "__pycache__", "site-packages"})
-_EXAMPLE = re.compile(r"^[ \t]*>>>.*(?:\n[ \t]*\S.*)*", re.MULTILINE)  # a prompt and the lines up to a blank one
+_EXAMPLE = re.compile(r"^[ \t]*>>>.*(?:\n[ \t]*\S.*)*", re.MULTILINE)  # a prompt and the lines up to a blank line
 
 
 def load_docstrings(
     packages: Sequence[str] | None = None, *, min_words: int = 5, remove_examples: bool = False
 ) -> Bunch:
-    """Load the docstrings of installed Python packages: real English technical text, nothing downloaded.
+    """Load the docstrings of installed Python packages: real technical English, without a download.
 
-    Source files are parsed, not imported. Tests and vendored copies are left out, repeated texts are kept once,
-    and the order is that of the files' names and lines.
+    Source files are parsed, not imported. Tests and vendored copies are skipped, duplicates are dropped, and the order
+    is that of file names and lines.
 
     Parameters
     ----------
     packages : list of str, default=None
-        Names of installed packages, by default NumPy, SciPy, scikit-learn and joblib. Others, such as
-        "torch" or "matplotlib", may be named when they are installed.
+        Names of installed packages; by default NumPy, SciPy, scikit-learn and joblib.
     min_words : int, default=5
-        Leave out shorter docstrings.
+        Skip shorter docstrings.
     remove_examples : bool, default=False
-        Take out the doctest examples, whose import lines give away where a text is from.
+        Remove doctest examples, whose import lines reveal the source of a text.
 
     Returns
     -------
     bunch : Bunch
         data : list of str, the docstrings without their indentation;
-        target : ndarray of str, the sub-package of each, such as "scipy.linalg";
+        target : ndarray of str, the sub-package of each text, such as "scipy.linalg";
         target_names : list of str, the sorted sub-packages;
         package : ndarray of str, such as "scipy";
         kind : ndarray of str: "module", "class", "method" or "function";
@@ -80,7 +81,7 @@ def _find_modules(package):
     """Yield the dotted name and path of each source file of a package, in order."""
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
-        raise ValueError(f"The package {package!r} is not installed. Install it, or leave it out of packages.")
+        raise ValueError(f"The package {package!r} is not installed. Install it, or remove it from 'packages'.")
     for root in map(Path, spec.submodule_search_locations):
         for path in sorted(root.rglob("*.py")):
             parts = path.relative_to(root).with_suffix("").parts
@@ -112,7 +113,7 @@ def _read_docstrings(path):
 
 
 def _read_add_newdoc(node):
-    """Return the strings given to add_newdoc, by which NumPy and SciPy document what is compiled."""
+    """Return the string arguments of add_newdoc, with which NumPy and SciPy document compiled functions."""
     call = node.value if isinstance(node, ast.Expr) else None
     if not isinstance(call, ast.Call) or getattr(call.func, "id", None) != "add_newdoc":
         return None

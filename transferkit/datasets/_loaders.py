@@ -11,8 +11,11 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from sklearn.utils import Bunch
 
+from transferkit.datasets._lines import read_lines
 from transferkit.datasets._tables import JSON_KINDS, TAB_KINDS, read_table
-from transferkit.datasets._text_files import kind_of, name_of, read_lines
+from transferkit.datasets.files import kind_of, name_of
+
+__all__ = ["Texts", "load_corpus", "load_labelled_csv", "read_texts"]
 
 
 def load_labelled_csv(
@@ -29,43 +32,43 @@ def load_labelled_csv(
     Parameters
     ----------
     path : str or path
-        A ``.csv`` file, or ``.tsv`` with tabs, with a line of column names; or a ``.jsonl`` file with one object per
-        line. Gzipped when it ends in ``.gz``. Or a URL of one, where fsspec is installed.
+        A ``.csv`` file, or ``.tsv`` separated by tabs, with a header line of column names; or a ``.jsonl`` file with
+        one object per line. Gzipped if it ends in ``.gz``. Or a URL of such a file, if fsspec is installed.
     text : str, default="text"
         Name of the column, or key, of texts.
     label : str, default="label"
         Name of the column, or key, of labels.
     encoding : str, default="utf-8"
         Encoding of the file, such as "latin-1". A file that begins with the byte order mark of UTF-8, UTF-16 or UTF-32
-        is read as that.
+        is read in that encoding.
     errors : str, default="strict"
-        What to do about bytes that are not of that encoding: "strict" raises an error that names the first one,
-        "replace" and "ignore" are those of :meth:`bytes.decode`.
+        How to handle bytes that are invalid in this encoding: "strict" raises an error that gives the position of the
+        first one, "replace" and "ignore" are as in :meth:`bytes.decode`.
     quoting : bool, default=None
-        Whether double quotes enclose fields that hold separators, quotes or line breaks. By default they do in tables
-        with commas, as spreadsheets write them, and not in those with tabs, where a quote is a character like any
-        other and each line is a row.
+        Whether double quotes enclose fields that contain separators, quotes or line breaks. By default they do in
+        tables with commas, as written by spreadsheets, and not in those with tabs, where a quote is an ordinary
+        character and each line is a row.
 
     Returns
     -------
     bunch : Bunch
         data : list of str, the texts;
-        target : ndarray of str, the labels without blanks around them, numbers and truth values of JSON as they are
+        target : ndarray of str, the labels without surrounding whitespace, numbers and booleans of JSON as they are
         written there;
         target_names : list of str, the sorted distinct labels.
 
     Raises
     ------
     ValueError
-        If a column is missing (the columns are listed) or there twice, a label is empty, a row has too many or too few
-        fields, a quote is not closed, a line is not JSON (each time the line is named), the bytes are not of the
-        encoding, or there are no rows.
+        If a column is missing (the message lists the columns) or duplicated, a label is empty, a row has too many or
+        too few fields, a quote is not closed, a line is not JSON (the message gives the line number), bytes are invalid
+        in the encoding, or there are no rows.
 
     Warns
     -----
     UserWarning
-        If labels differ in case, inner blanks or Unicode form alone, since they are different classes; and if a quoted
-        text of several lines looks like rows of the table, since a quote may be missing.
+        If labels differ only in case, inner whitespace or Unicode form, since they are different classes; and if a
+        quoted text of several lines looks like rows of the table, since a quote may be missing.
     """
     table = read_table(path, [text, label], encoding=encoding, errors=errors, quoting=quoting)
     places = enumerate(zip(table.rows, table.lines, strict=True), 1)
@@ -81,7 +84,7 @@ def load_labelled_csv(
 
 
 def _write_label(value, where):
-    """Return a label as a string that is not empty."""
+    """Return a label as a non-empty string."""
     is_number = isinstance(value, (bool, int)) or (isinstance(value, float) and np.isfinite(value))
     value = json.dumps(value) if is_number else value
     if not (value is None or isinstance(value, str)):
@@ -92,22 +95,22 @@ def _write_label(value, where):
 
 
 def _warn_of_variants(names, path):
-    """Warn of labels that a reader would take for one."""
+    """Warn of labels that look the same to a reader."""
     variants = defaultdict(list)
     for name in names:
         variants[" ".join(unicodedata.normalize("NFKC", name).casefold().split())].append(name)
     pairs = [found for found in variants.values() if len(found) > 1]
     if pairs:
         warnings.warn(
-            f"Labels of {os.fspath(path)!r} differ in case, blanks or Unicode form alone, and are different classes: "
-            f"{', '.join(map(str, pairs[:5]))}. Write them alike if they are meant to be one.",
+            f"Labels of {os.fspath(path)!r} differ only in case, whitespace or Unicode form, but are different "
+            f"classes: {', '.join(map(str, pairs[:5]))}. Unify them if they are meant to be one class.",
             UserWarning,
             stacklevel=3,
         )
 
 
 def _warn_of_swallowed_rows(table, labels, path):
-    """Warn of a quoted text whose lines end with labels, or have them before the text, as rows do."""
+    """Warn of a quoted text whose lines end with labels, or have a label before the text, as rows do."""
     separator = "\t" if kind_of(path) in TAB_KINDS else ","
     for (text, _), number in zip(table.rows, table.lines, strict=True):
         *lines, last = text.splitlines() if "\n" in text else [text]
@@ -116,7 +119,7 @@ def _warn_of_swallowed_rows(table, labels, path):
         if lines and (all(after) or all(before)):
             warnings.warn(
                 f"The row that begins on line {number} of {os.fspath(path)!r} has a quoted text of several lines, "
-                "which look like rows of the table. Is a quote missing? If quotes are characters of the texts, say "
+                "which look like rows of the table. Is a quote missing? If quotes are part of the texts, set "
                 "quoting=False (on the command line --no-quoting).",
                 UserWarning,
                 stacklevel=3,
@@ -137,17 +140,17 @@ def load_corpus(
     Parameters
     ----------
     path : str or path
-        A ``.txt`` file with one text per line, a ``.csv`` or ``.tsv`` table with a line of column names, or a
-        ``.jsonl`` file with one object per line; gzipped when it ends in ``.gz``. Or a URL of one, where fsspec is
+        A ``.txt`` file with one text per line, a ``.csv`` or ``.tsv`` table with a header line of column names, or a
+        ``.jsonl`` file with one object per line; gzipped if it ends in ``.gz``. Or a URL of such a file, if fsspec is
         installed.
     text : str, default="text"
         Name of the column or key of texts.
     encoding : str, default="utf-8"
         Encoding of the file, such as "latin-1". A file that begins with the byte order mark of UTF-8, UTF-16 or UTF-32
-        is read as that.
+        is read in that encoding.
     errors : str, default="strict"
-        What to do about bytes that are not of that encoding: "strict" raises an error that names the first one,
-        "replace" and "ignore" are those of :meth:`bytes.decode`.
+        How to handle bytes that are invalid in this encoding: "strict" raises an error that gives the position of the
+        first one, "replace" and "ignore" are as in :meth:`bytes.decode`.
     quoting : bool, default=None
         Whether double quotes enclose fields of a table; by default with commas and not with tabs, as in
         :func:`load_labelled_csv`.
@@ -155,24 +158,24 @@ def load_corpus(
     Returns
     -------
     texts : list of str
-        The texts in the order of the file; blank lines are left out. Lines of ``.txt`` and ``.jsonl`` files end with
-        newlines, before which a carriage return is dropped, and with nothing else.
+        The texts in the order of the file; blank lines are skipped. Lines of ``.txt`` and ``.jsonl`` files end only
+        with newlines; a carriage return before a newline is dropped.
 
     Raises
     ------
     ValueError
-        If the kind of file is unknown, the column or key is missing (those there are listed), a row or line cannot be
-        read (its number is named), the bytes are not of the encoding, or there are no texts.
+        If the kind of file is unknown, the column or key is missing (the message lists those present), a row or line
+        cannot be read (the message gives its number), bytes are invalid in the encoding, or there are no texts.
     """
     return read_texts(path, text, encoding=encoding, errors=errors, quoting=quoting).texts
 
 
 class Texts(NamedTuple):
-    """Texts and what stands beside them."""
+    """Texts and the values of other columns."""
 
     texts: list[str]
-    others: list[list[str]]  # values of the columns that were asked for, for each text
-    n_blank: int  # blank lines that were left out
+    others: list[list[str]]  # values of the requested columns for each text
+    n_blank: int  # number of blank lines skipped
 
 
 def read_texts(
@@ -186,12 +189,12 @@ def read_texts(
     kind: str | None = None,
     keep_blank: bool = False,
 ) -> Texts:
-    """Read texts and other columns of a file.
+    """Read texts and other columns from a file.
 
     Parameters
     ----------
     source : str, path or binary file
-        What `load_corpus` reads, or an open file of that kind.
+        A file as in `load_corpus`, or an open binary file.
     text : str, default="text"
         Name of the column or key of texts.
     others : sequence of str, default=()
@@ -199,9 +202,9 @@ def read_texts(
     encoding, errors, quoting : str, str, bool
         As in `load_corpus`.
     kind : str, default=None
-        Ending that says how to read; by default that of the file.
+        File extension that determines the format; by default that of the file.
     keep_blank : bool, default=False
-        Whether a blank line of a ``.txt`` file, or of a table of one column, is a text.
+        Whether a blank line of a ``.txt`` file, or of a table of one column, is an empty text.
 
     Returns
     -------
@@ -220,10 +223,10 @@ def read_texts(
         table = read_table(
             source, [text, *others], encoding=encoding, errors=errors, quoting=quoting, kind=kind, keep_blank=keep_blank
         )
-        beside = [[_write_value(value) for value in row[1:]] for row in table.rows]
-        return Texts([row[0] for row in table.rows], beside, table.n_blank)
+        values = [[_write_value(value) for value in row[1:]] for row in table.rows]
+        return Texts([row[0] for row in table.rows], values, table.n_blank)
     if others:
-        raise ValueError(f"{name!r} has one text per line and no column {others[0]!r}.")
+        raise ValueError(f"The file {name!r} has one text per line and no column {others[0]!r}.")
     found = [line.removesuffix("\n").removesuffix("\r") for line in read_lines(source, encoding, errors)]
     texts = found if keep_blank else [line for line in found if line.strip()]
     if not texts:

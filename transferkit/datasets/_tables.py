@@ -1,4 +1,4 @@
-"""Tables: .csv, .tsv and .jsonl files as rows, each with the line it begins on."""
+"""Tables: .csv, .tsv and .jsonl files as rows, each with the number of its first line."""
 
 import csv
 import json
@@ -8,20 +8,23 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple
 
-from transferkit.datasets._text_files import kind_of, name_of, read_lines
+from transferkit.datasets._lines import read_lines
+from transferkit.datasets.files import kind_of, name_of
+
+__all__ = ["JSON_KINDS", "TAB_KINDS", "Table", "read_table"]
 
 JSON_KINDS, TAB_KINDS = ("jsonl", "ndjson"), ("tsv", "tab")  # all other tables have commas
-_LONGEST_FIELD = 2**31 - 1  # what a C long holds everywhere
-_QUOTING_HINT = "If quotes enclose its fields, say quoting=True (on the command line --quoting)."
-_NO_QUOTING_HINT = "If quotes are characters of the texts, say quoting=False (on the command line --no-quoting)."
+_LONGEST_FIELD = 2**31 - 1  # the largest C long on every platform
+_QUOTING_HINT = "If quotes enclose its fields, set quoting=True (on the command line --quoting)."
+_NO_QUOTING_HINT = "If quotes are part of the texts, set quoting=False (on the command line --no-quoting)."
 
 
 class Table(NamedTuple):
     """Some columns of a table."""
 
     rows: list[list[Any]]  # the values of each row, str except in JSON
-    lines: list[int]  # the line on which each row begins, from 1
-    n_blank: int  # blank lines, which are no rows
+    lines: list[int]  # the number of each row's first line, from 1
+    n_blank: int  # number of blank lines, which are not rows
 
 
 def read_table(
@@ -39,17 +42,17 @@ def read_table(
     Parameters
     ----------
     source : str, path or binary file
-        A table: ``.jsonl`` with one object per line, ``.tsv`` with tabs, and else with commas; the two with a line of
-        column names.
+        A table: ``.jsonl`` with one object per line, ``.tsv`` separated by tabs, or any other separated by commas; the
+        last two with a header line of column names.
     columns : sequence of str
-        Names of the columns, or keys. The first one is that of the texts.
+        Names of the columns, or keys. The first one holds the texts.
     encoding, errors : str
-        As `read_lines` takes them.
+        As in `read_lines`.
     quoting : bool, default=None
-        Whether double quotes enclose fields that hold separators, quotes or line breaks; by default in all tables but
-        those with tabs, where a quote is a character like any other.
+        Whether double quotes enclose fields that contain separators, quotes or line breaks; by default in all tables
+        except those with tabs, where a quote is an ordinary character.
     kind : str, default=None
-        Ending that says how to read; by default that of the file.
+        File extension that determines the format; by default that of the file.
     keep_blank : bool, default=False
         Whether a blank line below a header of one column is a row with an empty field.
 
@@ -61,8 +64,8 @@ def read_table(
     Raises
     ------
     ValueError
-        If a column is missing or there twice, if a row has another number of fields than there are columns, or if a
-        line is not CSV or JSON. The line is named.
+        If a column is missing or duplicated, if the number of fields of a row differs from that of the columns, or if a
+        line is not CSV or JSON. The message gives the line number.
     """
     kind, name = kind_of(name_of(source)) if kind is None else kind, name_of(source)
     if kind in JSON_KINDS:
@@ -76,7 +79,7 @@ def read_table(
 
 
 def _split_plain(lines, has_tabs):
-    """Yield the line number and the fields of each row, quotes being characters like any other."""
+    """Yield the line number and the fields of each row, treating quotes as ordinary characters."""
     for number, line in enumerate(lines, 1):
         line = line.removesuffix("\n").removesuffix("\r")
         yield number, line.split("\t" if has_tabs else ",") if line else []
@@ -92,7 +95,7 @@ def _split_quoted(lines, delimiter, name):
             if "unexpected end of data" in str(error):
                 raise ValueError(
                     f"The row that begins on line {start} of {name!r} is not CSV: a quote is opened in it and never "
-                    f"closed. Write a quote within a quoted field twice. {_NO_QUOTING_HINT}"
+                    f"closed. Double a quote within a quoted field. {_NO_QUOTING_HINT}"
                 ) from None
             raise ValueError(
                 f"Line {reader.line_num} of {name!r} is not CSV: {error} (the row begins on line {start}). "
@@ -163,7 +166,7 @@ def _short(value):
 
 
 def _check_characters(value, errors, where):
-    """Return a string that can be encoded: JSON can name halves of characters, which other programs cut apart."""
+    """Return a string that can be encoded; JSON may contain single surrogates, which are halves of characters."""
     if not isinstance(value, str):
         return value
     try:
@@ -172,7 +175,7 @@ def _check_characters(value, errors, where):
         if errors == "strict":
             half = f"\\u{ord(value[error.start]):04x}"
             raise ValueError(
-                f"{where} holds {half}, which is half a character. Repair it, or take errors='replace' "
+                f"{where} holds {half}, which is half a character. Repair it, or set errors='replace' "
                 "(--encoding-errors replace)."
             ) from None
         value = value.encode("utf-16", "surrogatepass").decode("utf-16", errors)
@@ -184,10 +187,10 @@ _readers, _lock, _limit_before = 0, threading.Lock(), 0
 
 @contextmanager
 def _unlimited_fields():
-    """Let texts be longer than the csv module's 131,072 characters.
+    """Allow texts longer than the csv module's limit of 131,072 characters.
 
-    It keeps the limit for the whole process, so that it is raised while anybody reads: the first thread raises it, and
-    the last one gives back what was found, unless it was set to something else meanwhile.
+    The limit is global to the process. The first thread that reads raises it, and the last one restores it unless it
+    was changed in the meantime.
     """
     global _readers, _limit_before
     with _lock:

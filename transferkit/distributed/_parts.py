@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 from scipy import sparse
 
-from transferkit.distributed._shards import import_parquet, is_url, open_binary, split_url
+from transferkit.datasets.files import is_url, open_binary, split_url
+from transferkit.distributed._shards import import_parquet
 from transferkit.persistence import write_atomically
 
 __all__ = ["PartFolder", "to_table"]

@@ -11,10 +11,10 @@ import joblib
 import numpy as np
 
 from transferkit.datasets import load_corpus
-from transferkit.datasets._text_files import kind_of
+from transferkit.datasets.files import is_url, kind_of, open_binary, split_url
 from transferkit.exceptions import MissingExtraError
 
-__all__ = ["Shard", "as_rows", "find_shards", "import_parquet", "is_url", "n_rows_of", "open_binary", "split_url"]
+__all__ = ["Shard", "as_rows", "find_shards", "import_parquet", "n_rows_of"]
 
 KINDS = ("txt", "csv", "tsv", "jsonl", "parquet", "npy")
 
@@ -79,20 +79,6 @@ def n_rows_of(data):
     return data.shape[0] if hasattr(data, "shape") else len(data)
 
 
-def is_url(path):
-    """Return whether a path names its protocol."""
-    return "://" in path
-
-
-def split_url(url):
-    """Return the file system of a URL or path, and the path there."""
-    try:
-        from fsspec.core import url_to_fs
-    except ImportError as error:
-        raise MissingExtraError(f"Reaching {url!r}", "dask") from error
-    return url_to_fs(url)
-
-
 def import_parquet():
     """Return pyarrow.parquet, or raise with the command that installs it."""
     try:
@@ -153,14 +139,6 @@ def _read_file(path, column, computed):
         return load_corpus(path, text=column)
     with open_binary(path) as file:
         return np.load(file) if kind == "npy" else _read_parquet(file, path, column)
-
-
-def open_binary(path):
-    """Open a local file, or one behind a URL, to read bytes."""
-    if not is_url(path):
-        return open(path, "rb")
-    file_system, place = split_url(path)
-    return file_system.open(place, "rb")
 
 
 def _read_parquet(file, path, column):

@@ -1,4 +1,4 @@
-"""Text files as lines: compression, encodings, byte order marks, line ends."""
+"""Text files as lines: encodings, byte order marks and line ends."""
 
 import codecs
 import gzip
@@ -6,54 +6,49 @@ import io
 import os
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
 
-from transferkit.exceptions import MissingExtraError
+from transferkit.datasets.files import name_of, open_binary
 
-_MARKS = (  # the longer ones first: that of UTF-32 begins as that of UTF-16 does
+__all__ = ["read_lines"]
+
+_MARKS = (  # the longer ones first, because that of UTF-32 begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_CHUNK = 1 << 20  # bytes that are read at once
-
-
-def kind_of(path: str | os.PathLike[str]) -> str:
-    """Return the ending of a file's name in lower case, without its dot and without that of gzip."""
-    name = os.fspath(path)
-    return Path(name[:-3] if name.lower().endswith(".gz") else name).suffix.removeprefix(".").lower()
+_CHUNK = 1 << 20  # bytes read at once
 
 
 def read_lines(
     source: str | os.PathLike[str] | BinaryIO, encoding: str, errors: str, *, any_end: bool = False
 ) -> Iterator[str]:
-    r"""Yield the lines of a text file, each with its end.
+    r"""Yield the lines of a text file, each with its line ending.
 
     Parameters
     ----------
     source : str, path or binary file
-        A path, gzipped when it ends in ``.gz``; a URL, where fsspec is installed; or an open file.
+        A path, gzipped if it ends in ``.gz``; a URL, if fsspec is installed; or an open file.
     encoding : str
         Encoding of the file, unless it begins with the byte order mark of UTF-8, UTF-16 or UTF-32.
     errors : str
-        What to do about bytes that are not of that encoding: "strict", "replace", "ignore" or another error handler of
-        Python's.
+        How to handle bytes that are invalid in this encoding: "strict", "replace", "ignore" or another error handler
+        of Python.
     any_end : bool, default=False
-        Whether a carriage return alone ends a line, as in tables of old Macs. Otherwise only newlines do, so that a
+        Whether a single carriage return ends a line, as in tables from old Macs. Otherwise only newlines do, so that a
         carriage return, a form feed or a Unicode line separator within a line is part of it.
 
     Yields
     ------
     line : str
-        A line up to and with its end; the last one may have none.
+        A line with its line ending; the last line may have none.
 
     Raises
     ------
     ValueError
-        If there is no such encoding, if the bytes are not of it, or if the gzip stream is damaged.
+        If the encoding is unknown, if bytes are invalid in it, or if the gzip stream is damaged.
     """
     newline, ends = ("", "\r\n") if any_end else ("\n", "\n")
     parts: list[str] = []
@@ -61,14 +56,9 @@ def read_lines(
         parts.append(text)
         if any(end in text for end in ends):
             *lines, last = io.StringIO("".join(parts), newline).readlines()
-            parts = [last]  # even a whole line: what follows a carriage return may be its newline
+            parts = [last]  # even a complete line: a newline may follow its carriage return
             yield from lines
     yield from io.StringIO("".join(parts), newline)
-
-
-def name_of(source: str | os.PathLike[str] | BinaryIO) -> str:
-    """Return what errors call a file."""
-    return os.fspath(source) if isinstance(source, (str, os.PathLike)) else "standard input"
 
 
 def _read_chunks(source):
@@ -76,20 +66,10 @@ def _read_chunks(source):
         yield from iter(lambda: source.read(_CHUNK), b"")
         return
     try:
-        with _open(os.fspath(source)) as file:
+        with open_binary(os.fspath(source), decompress=True) as file:
             yield from iter(lambda: file.read(_CHUNK), b"")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"The file {name_of(source)!r} is damaged or not gzipped: {error}.") from error
-
-
-def _open(path):
-    if "://" in path:
-        try:
-            import fsspec
-        except ImportError as error:
-            raise MissingExtraError(f"Reading {path!r}", "dask") from error
-        return fsspec.open(path, "rb", compression="infer").open()
-    return gzip.open(path, "rb") if path.lower().endswith(".gz") else open(path, "rb")
 
 
 def _decode(chunks, name, encoding, errors):
@@ -109,48 +89,49 @@ def _decode(chunks, name, encoding, errors):
 
 def _check_encoding(encoding, errors):
     try:
-        codec = codecs.lookup(encoding)
+        io.TextIOWrapper(io.BytesIO(), encoding)  # accepts codecs of text only
+        is_known = codecs.lookup(encoding).incrementaldecoder is not None
     except LookupError:
-        codec = None
-    if codec is None or not codec._is_text_encoding or codec.incrementaldecoder is None:
-        raise ValueError(f"There is no encoding {encoding!r}. Encodings are, for example, 'utf-8' and 'latin-1'.")
+        is_known = False
+    if not is_known:
+        raise ValueError(f"Unknown encoding {encoding!r}. Encodings are, for example, 'utf-8' and 'latin-1'.")
     try:
         codecs.lookup_error(errors)
     except LookupError:
         raise ValueError(
-            f"The 'errors' parameter must be 'strict', 'replace', 'ignore' or another error handler of Python's. Got "
+            f"The 'errors' parameter must be 'strict', 'replace', 'ignore' or another error handler of Python. Got "
             f"{errors!r} instead."
         ) from None
 
 
 class _Decoder:
-    """Decodes chunks one after the other, and says where a byte is that cannot be decoded."""
+    """Decode successive chunks; errors name the position of the invalid byte."""
 
     def __init__(self, name, encoding, errors, n_bytes):
         codec = codecs.lookup(encoding)
         self.name, self.encoding = name, codec.name
-        self.n_bytes, self.n_lines = n_bytes, 0  # that were decoded
+        self.n_bytes, self.n_lines = n_bytes, 0  # decoded so far
         self._decoder = codec.incrementaldecoder(errors)
 
     def decode(self, chunk, *, final=False):
         try:
             text = self._decoder.decode(chunk, final)
         except UnicodeDecodeError as error:
-            pending = len(error.object) - len(chunk)  # bytes of a character that the chunk before has begun
+            pending = len(error.object) - len(chunk)  # bytes of a character that the previous chunk began
             before = error.object[: error.start].decode(self.encoding, "replace")
             raise ValueError(
                 f"The file {self.name!r} is not {self.encoding.upper()}: byte {self.n_bytes - pending + error.start}, "
                 f"on line {self.n_lines + before.count(chr(10)) + 1}, is 0x{error.object[error.start]:02x} "
-                f"({error.reason}). {_remedy('latin-1')}, or take errors='replace' (--encoding-errors replace)."
+                f"({error.reason}). {_remedy('latin-1')}, or set errors='replace' (--encoding-errors replace)."
             ) from None
-        except UnicodeError as error:  # of codecs that give no place
+        except UnicodeError as error:  # of codecs that give no position
             raise ValueError(f"The file {self.name!r} is not {self.encoding.upper()}: {error}.") from None
         self.n_bytes += len(chunk)
         self.n_lines += text.count("\n")
         return text
 
     def check_zeros(self, chunk):
-        """Refuse UTF-16 without a mark: every other byte is zero in most languages, and that is valid UTF-8, too."""
+        """Raise ValueError for UTF-16 without a mark, where every other byte is zero, which is valid in UTF-8."""
         start = chunk[:4096]
         if self.encoding.startswith(("utf-16", "utf-32")) or 3 * start.count(0) <= len(start):
             return
