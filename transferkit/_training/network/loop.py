@@ -1,4 +1,4 @@
-"""The objective that training minimises, and the loop over epochs and batches that minimises it.
+"""The objective of training, and the loop over epochs and batches that minimises it.
 
 An epoch reads one number from the device, the mean loss, and a second one, the validation score, if there is a
 validation set.
@@ -7,7 +7,7 @@ validation set.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from transferkit._training.device import to_tensor
 from transferkit._training.network.data import Batch, Examples, TrainingData, make_samples, split_samples
 from transferkit._training.network.losses import Loss, Metric
 from transferkit._training.network.network import Network
+from transferkit._training.network.optimisers import Optimiser
 from transferkit._training.network.schedules import (
     HIGHEST_RATE,
     LOWEST_RATE,
@@ -26,7 +27,6 @@ from transferkit._training.network.schedules import (
     Patience,
     RangeTest,
 )
-from transferkit._training.network.update_steps import UpdateStep
 from transferkit.exceptions import DivergenceError
 
 __all__ = ["EpochCallback", "History", "Objective", "Stopping", "train", "try_learning_rates"]
@@ -111,6 +111,26 @@ class Objective:
             for layer in layers:
                 layer.momentum = 1 / (position + 1)
             self.network.forward(batch.x, training=True)
+
+
+class UpdateStep:
+    """An update step of a first-order optimiser, operation by operation."""
+
+    def __init__(self, objective: Objective, optimiser: Optimiser) -> None:
+        self.objective, self.optimiser = objective, optimiser
+        self.device = objective.network.device
+
+    def begin_epoch(self, epoch: int, rates: np.ndarray) -> Sequence[Any]:
+        """Prepare an epoch; return its learning rates in the form in which `step` takes them."""
+        self.optimiser.freeze(epoch)
+        if self.device.type == "cpu":
+            return rates.tolist()
+        return list(torch.from_numpy(rates).to(self.device, torch.float32).unbind())
+
+    def step(self, batch: Batch, rate: Any) -> None:
+        """Take one step."""
+        self.objective.differentiate(batch)
+        self.optimiser.step(rate)
 
 
 class EpochCallback(Protocol):

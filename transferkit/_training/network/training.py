@@ -16,13 +16,13 @@ from transferkit._training.device import choose_device, one_thread_if_small
 from transferkit._training.modes import with_own_modes
 from transferkit._training.network.data import Augmentation, Examples, TrainingData
 from transferkit._training.network.epoch_callbacks import GradualPruning, WeightAverage
-from transferkit._training.network.loop import History, Objective, Stopping, train, try_learning_rates
+from transferkit._training.network.loop import History, Objective, Stopping, UpdateStep, train, try_learning_rates
 from transferkit._training.network.losses import REGRESSION_LOSSES, accuracy, make_loss, r2
 from transferkit._training.network.network import Network, count_operations, count_outputs
 from transferkit._training.network.optimisers import Optimiser
 from transferkit._training.network.parameters import ParameterGroup
 from transferkit._training.network.schedules import BatchSizes, LearningRates, RangeTest
-from transferkit._training.network.update_steps import GraphStep, LineSearchStep, UpdateStep
+from transferkit._training.network.update_steps import GraphStep, LineSearchStep
 from transferkit.exceptions import DivergenceError
 
 __all__ = ["TrainedNetwork", "TrainingOptions", "make_objective", "train_network"]
@@ -181,7 +181,7 @@ def _train(
             buffer.mask = (buffer.weights != 0).to(buffer.weights)
     found = None
     if options.learning_rate_init == "auto" and options.solver != "lbfgs":
-        trial = UpdateStep(objective.differentiate, _make_optimiser(network, options))
+        trial = UpdateStep(objective, _make_optimiser(network, options))
         found = try_learning_rates(objective, trial, options.batch_size)
     optimiser = _make_optimiser(network, options)
     if optimiser_state is not None:
@@ -219,12 +219,12 @@ def _make_optimiser(network: Network, options: TrainingOptions) -> Optimiser:
 
 
 def _make_update(objective: Objective, optimiser: Optimiser, options: TrainingOptions) -> UpdateStep:
-    data, network = objective.data, objective.network
+    network = objective.network
     if options.solver == "lbfgs":
-        return LineSearchStep(objective.differentiate, optimiser)
-    if network.device.type == "cuda" and not data.is_sparse and not network.has_module:
-        return GraphStep(objective.differentiate, optimiser, data.noise_generator)
-    return UpdateStep(objective.differentiate, optimiser)
+        return LineSearchStep(objective, optimiser)
+    if network.device.type == "cuda" and not objective.data.is_sparse and not network.has_module:
+        return GraphStep(objective, optimiser)
+    return UpdateStep(objective, optimiser)
 
 
 def _make_rates(options: TrainingOptions, initial: float | str) -> LearningRates:

@@ -1,6 +1,6 @@
-"""How an update step is executed: operation by operation, as a captured CUDA graph, or as L-BFGS with a line search."""
+"""Update steps of special kinds: captured as a CUDA graph, or by L-BFGS with a line search."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,40 +9,14 @@ import torch
 from torch import Tensor
 
 from transferkit._training.network.data import Batch
+from transferkit._training.network.loop import Objective, UpdateStep
 from transferkit._training.network.optimisers import Optimiser
 from transferkit._training.network.parameters import FlatBuffer
 
-__all__ = ["GraphStep", "LineSearchStep", "UpdateStep"]
+__all__ = ["GraphStep", "LineSearchStep"]
 
 MAX_TRIALS = 30  # evaluations per line search
 STEPS_BEFORE_CAPTURE = 3  # libraries allocate memory in their first calls, which must not be captured
-
-
-class UpdateStep:
-    """Launch each operation of a step.
-
-    Parameters
-    ----------
-    differentiate : callable
-        Writes the losses of a batch into it, and the gradients into the buffers.
-    optimiser : Optimiser
-    """
-
-    def __init__(self, differentiate: Callable[[Batch], None], optimiser: Optimiser) -> None:
-        self.differentiate, self.optimiser = differentiate, optimiser
-        self.device = optimiser.buffers[0].values.device
-
-    def begin_epoch(self, epoch: int, rates: np.ndarray) -> Sequence[Any]:
-        """Prepare an epoch; return its learning rates in the form in which `step` takes them."""
-        self.optimiser.freeze(epoch)
-        if self.device.type == "cpu":
-            return rates.tolist()
-        return list(torch.from_numpy(rates).to(self.device, torch.float32).unbind())
-
-    def step(self, batch: Batch, rate: Any) -> None:
-        """Take one step."""
-        self.differentiate(batch)
-        self.optimiser.step(rate)
 
 
 class GraphStep(UpdateStep):
@@ -52,11 +26,9 @@ class GraphStep(UpdateStep):
     from step to step.
     """
 
-    def __init__(
-        self, differentiate: Callable[[Batch], None], optimiser: Optimiser, generator: torch.Generator
-    ) -> None:
-        super().__init__(differentiate, optimiser)
-        self.generator = generator
+    def __init__(self, objective: Objective, optimiser: Optimiser) -> None:
+        super().__init__(objective, optimiser)
+        self.generator = objective.data.noise_generator
         self.rate = torch.zeros((), device=self.device)
         self.graphs: dict[int, tuple[torch.cuda.CUDAGraph, Batch]] = {}
         self.n_seen: dict[int, int] = {}
@@ -105,8 +77,8 @@ class GraphStep(UpdateStep):
 class LineSearchStep(UpdateStep):
     """One iteration of L-BFGS with a line search on all samples (Nocedal and Wright 2006, chapter 7); no rate."""
 
-    def __init__(self, differentiate: Callable[[Batch], None], optimiser: Optimiser) -> None:
-        super().__init__(differentiate, optimiser)
+    def __init__(self, objective: Objective, optimiser: Optimiser) -> None:
+        super().__init__(objective, optimiser)
         self.buffers = optimiser.buffers
         self.parameters = [torch.nn.Parameter(buffer.values) for buffer in self.buffers]
         self.solver = torch.optim.LBFGS(self.parameters, max_iter=1, max_eval=MAX_TRIALS, line_search_fn="strong_wolfe")
@@ -120,7 +92,7 @@ class LineSearchStep(UpdateStep):
         self.solver.step(lambda: self._evaluate(batch))  # type: ignore[no-untyped-call]
 
     def _evaluate(self, batch: Batch) -> Tensor:
-        self.differentiate(batch)
+        self.objective.differentiate(batch)
         value = batch.losses.mean()
         for buffer, parameter in zip(self.buffers, self.parameters, strict=True):
             gradient, weights = _dense_gradient(buffer), buffer.weights

@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
-from transferkit._algorithms.networks.layers import Activation, BatchNorm, Linear, predict
+from transferkit._algorithms.networks.layers import BatchNorm, Linear, apply_activation
 from transferkit._pictures import import_pyplot
 from transferkit._progress import FitProgress
 from transferkit._validation import (
@@ -303,10 +303,11 @@ class MLPHead(KeepsSourceMixin, CallbackSupportMixin, VersionedEstimator):
     def _compute_outputs(self, X):
         check_is_fitted(self, "coefs_")
         X = validate_rows(self, X.to_sparse() if isinstance(X, FeatureBlocks) else X)
-        scales, layers = getattr(self, "scales_", None) or [None] * len(self.coefs_), []
-        for coef, intercept, scale in zip(self.coefs_, self.intercepts_, scales, strict=True):
-            layers += [Linear(coef, intercept, scale), Activation(self.activation)]
-        return predict(layers[:-1], X)
+        scales = getattr(self, "scales_", None) or [None] * len(self.coefs_)
+        for position, arrays in enumerate(zip(self.coefs_, self.intercepts_, scales, strict=True)):
+            X = apply_activation(X, self.activation) if position else X
+            X = Linear(*arrays).predict(X)
+        return X
 
 
 def hold_out(classes, n_rows, fraction, rng):
