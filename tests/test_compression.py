@@ -189,7 +189,7 @@ def test_bad_arguments_are_named(head, arguments, message):
 
 def test_impossible_budgets_and_foreign_heads_are_refused(head, digits):
     X, y, _, _ = digits
-    with pytest.raises(ValueError, match=r"Nothing fits into 50 bytes: without any weight the head takes \d+"):
+    with pytest.raises(ValueError, match=r"Nothing fits into 50 bytes: even without any weight the head takes \d+"):
         prune(head, budget=50, X=X, y=y)
     with pytest.raises(ValueError, match="fitted head of transferkit"):
         prune(LogisticRegression(), 0.5)
@@ -205,7 +205,7 @@ def test_weights_out_of_the_range_of_float16_are_refused(factor):
     X = np.random.RandomState(0).normal(size=(200, 4))
     y = (X[:, 0] > 0).astype(int)
     linear = LogisticHead(1e16).fit(X * factor, y) if factor < 1 else LogisticHead().fit(X * factor, y)
-    with pytest.raises(ValueError, match=r"Weights (above 65504|below 6.1e-05) .*Choose 'int8', which has a factor"):
+    with pytest.raises(ValueError, match=r"Weights (above 65504|below 6.1e-05) .*Choose 'int8', which has a scale"):
         quantise(linear)
     assert quantise(linear, "int8").score(X * factor, y) > linear.score(X * factor, y) - 0.01
     small = prune(linear, budget="2 KB", X=X * factor, y=y)  # finds a way without float16

@@ -1,4 +1,4 @@
-"""Smaller heads: pruned, quantised, or both within a budget of bytes, with a report of what was lost."""
+"""Compression of fitted heads by pruning and quantisation, optionally within a budget of bytes, with a report."""
 
 from copy import copy
 from itertools import product
@@ -27,7 +27,7 @@ SCOPES = ("global", "layer")
 DTYPES = ("float16", "int8")
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 N_BISECTIONS = 11
-NEARLY_ALL = 1 - 1e-9  # of the weights
+NEARLY_ALL = 1 - 1e-9  # share of the weights
 
 
 def prune(
@@ -41,42 +41,43 @@ def prune(
     y=None,
     random_state: int | np.random.RandomState | None = None,
 ) -> MLPHeadClassifier | MLPHeadRegressor:
-    """Return a copy of a head with weights removed.
+    """Return a copy of a head with part of its weights set to zero.
 
-    Without data the others stay as they are, and a network that lost 80 % of its weights most often loses several
-    points of accuracy, sometimes more than ten, and far more if features are far from zero. With the training data what
-    is left is trained again, and most of that comes back.
+    Without data the other weights do not change. A network that loses 80 % of its weights then usually loses several
+    percentage points of accuracy, sometimes more than ten, and far more if features are far from zero. With the
+    training data the remaining weights are trained again, which recovers most of the loss.
 
     Parameters
     ----------
     head : fitted head
-        A network head, or a linear one (LogisticHead, RidgeHead), which comes back as the network head of one layer
-        that predicts the same. It is not changed.
+        A network head, or a linear one (LogisticHead, LogisticHeadCV, RidgeHead), which is converted to the network
+        head of one layer with the same predictions. It is not changed.
     amount : float, default=None
-        Share of the weights, in [0, 1), that is zero afterwards; with ``method="threshold"`` the size below which
-        weights vanish. Not with `budget`.
+        Share of the weights to prune, in [0, 1); with ``method="threshold"`` the magnitude below which weights are
+        pruned. Exclusive with `budget`.
     method : {"magnitude", "random", "min", "max", "threshold"}, default="magnitude"
-        Which weights go first: those of smallest size, any, the most negative, the largest, or all below a size.
+        Weights to prune first: smallest magnitude, random, most negative, largest, or all below a magnitude.
     scope : {"global", "layer"}, default="global"
-        Whether `amount` is the share of all weights together or of each layer's. Intercepts stay.
+        Whether `amount` is the share of all weights together or of each layer. Intercepts are kept.
     budget : int or str, default=None
-        Bytes that the copy's weights may take, such as 200_000, "200 KB" or "1 MiB". Of all shares, scopes and types of
-        numbers (as they are, float16 if they are in its range, int8) that fit, the copy has those with the best score
-        on X and y.
+        Largest size of the copy's weights in bytes, such as 200_000, "200 KB" or "1 MiB". Among the shares, scopes and
+        types of numbers (unchanged, float16 if in range, int8) that fit, the one with the best score on X and y is
+        taken.
     X, y : array-like, default=None
-        With `amount` the data to train the other weights on, best those that the head was trained on: a network with
-        its own solver and regularisation, for 20 epochs and at least 500 steps; a linear head to its optimum with these
-        weights alone. The copy keeps what scores better on them. With `budget` the data that choose among what fits,
-        best some that were not trained on; weights stay as they are. Head and copy are scored on them.
+        With `amount`, data to train the remaining weights on, preferably the training data of the head: a network is
+        trained with its own solver and regularisation, for 20 epochs and at least 500 steps, a linear head to its
+        optimum over these weights. The better one on these data of trained and untrained copy is returned. With
+        `budget`, data to select by, preferably not the training data; weights are not trained. Head and copy are scored
+        on them.
     random_state : int, RandomState instance or None, default=None
-        Seed for ``method="random"`` and for training; None is that of the head.
+        Seed of ``method="random"`` and of training; that of the head if None.
 
     Returns
     -------
     pruned : MLPHeadClassifier or MLPHeadRegressor
-        The copy; weights are kept as sparse arrays where that takes fewer bytes. Its `compression_` is a dict with
-        "n_bytes" and "n_bytes_before" (of weights and intercepts), "sparsity" (the share of zeros), "dtype" (None:
-        as it was), "scope", "amount", and, if X and y are given, "score" and "score_before".
+        The copy; weights are stored as sparse arrays where that takes fewer bytes. Its `compression_` is a dict with
+        "n_bytes" and "n_bytes_before" (of weights and intercepts), "sparsity" (the share of zeros), "dtype" (None if
+        unchanged), "scope", "amount", and, if X and y are given, "score" and "score_before".
 
     Raises
     ------
@@ -103,9 +104,9 @@ def prune(
     _check_choice("scope", scope, SCOPES)
     network = _to_mlp_head(head)
     if (amount is None) == (budget is None):
-        raise ValueError("Give either amount, the share of weights to remove, or budget, the bytes that may be left.")
+        raise ValueError("Give either amount, the share of weights to prune, or budget, the largest size in bytes.")
     if (X is None) != (y is None) or (budget is not None and X is None):
-        raise ValueError("X and y go together, and a budget needs them: the best of what fits is found by its score.")
+        raise ValueError("X and y go together, and a budget needs them, to select by score.")
     if budget is not None:
         return _fit_into(network, read_bytes(budget), method, X, y, random_state)
     highest = np.inf if method == "threshold" else 1
@@ -120,23 +121,23 @@ def prune(
 def quantise(
     head: BaseEstimator, dtype: Literal["float16", "int8"] = "float16", *, X=None, y=None
 ) -> MLPHeadClassifier | MLPHeadRegressor:
-    """Return a copy of a head with its weights in fewer bits.
+    """Return a copy of a head with weights of lower precision.
 
     Parameters
     ----------
     head : fitted head
         As for :func:`prune`; may be pruned. It is not changed.
     dtype : {"float16", "int8"}, default="float16"
-        Half precision (sparse weights are rounded to it, and kept as float32, which is what SciPy has); or 255 steps
-        between minus and plus the largest weight of each unit, with one factor a unit. Predictions are computed in the
-        type of the features.
+        Half precision (sparse weights are rounded to it but stored as float32, because SciPy has no float16), or 255
+        levels between minus and plus the largest magnitude of each unit, with one scale per unit. Predictions are
+        computed in the type of the features.
     X, y : array-like, default=None
         Data to score head and copy on.
 
     Returns
     -------
     quantised : MLPHeadClassifier or MLPHeadRegressor
-        The copy, with `compression_` as :func:`prune` has it.
+        The copy, with `compression_` as after :func:`prune`.
 
     Raises
     ------
@@ -162,7 +163,7 @@ def quantise(
 
 
 def read_bytes(budget):
-    """Return a number of bytes given as an int or as a text such as "200 KB"."""
+    """Return a number of bytes given as an int or as a string such as "200 KB"."""
     if isinstance(budget, Integral) and not isinstance(budget, bool) and budget > 0:
         return int(budget)
     if isinstance(budget, str):
@@ -179,7 +180,7 @@ def _check_choice(name, value, choices):
 
 
 def _to_mlp_head(head):
-    """Return a network head that predicts the same, with dense weights; the head itself is not touched."""
+    """Return a network head with dense weights and the same predictions; the head itself is not changed."""
     if isinstance(head, (MLPHeadClassifier, MLPHeadRegressor)):
         check_is_fitted(head, "coefs_")
         network = copy(head)
@@ -195,7 +196,7 @@ def _to_mlp_head(head):
         network.intercepts_ = [np.array(np.broadcast_to(head.intercept_, len(coef)), dtype=coef.dtype)]
         network.n_iter_, network.history_, network.validation_scores_ = 0, {"loss": []}, None
     else:
-        raise ValueError(f"A fitted head of transferkit is needed to prune or quantise. Got {head!r} instead.")
+        raise ValueError(f"prune and quantise need a fitted head of transferkit. Got {head!r} instead.")
     network.scales_, network.batch_norms_, network.optimiser_state_ = None, None, None
     stored = [*getattr(head, "coefs_", network.coefs_), *network.intercepts_, *(getattr(head, "scales_", None) or [])]
     network.original_bytes_ = count_bytes(stored)
@@ -213,7 +214,7 @@ def _remove(network, amount, method, scope, random_state):
 
 
 def _refit(head, pruned, X, y, random_state):
-    """Return the network with what is left trained on X and y, or as it is if that scores better on them."""
+    """Return the head with its remaining weights trained on X and y, or as it is if that scores better on them."""
     penalty = None
     if not isinstance(head, (MLPHeadClassifier, MLPHeadRegressor)):
         penalty = head.alpha_ if hasattr(head, "alpha_") else 1 / (head.C_ if hasattr(head, "C_") else head.C)
@@ -230,7 +231,7 @@ def _quantise(network, dtype):
     quantised = copy(network)
     coefs = [dequantise(coef) for coef in network.coefs_]
     if dtype == "float16" and (problem := _find_float16_problem(coefs)):
-        raise ValueError(f"{problem} Choose 'int8', which has a factor for each unit.")
+        raise ValueError(f"{problem} Choose 'int8', which has a scale for each unit.")
     pairs = [quantise_array(coef, dtype) for coef in coefs]
     quantised.coefs_ = [store_small(array) for array, _ in pairs]
     quantised.scales_ = [scale for _, scale in pairs] if dtype == "int8" else None
@@ -241,8 +242,8 @@ def _quantise(network, dtype):
 def _find_float16_problem(coefs):
     """Return why weights cannot be stored as float16, or None.
 
-    A hidden unit of tiny weights beside others that are not is one that training has switched off; an output of tiny
-    weights has large features.
+    Tiny weights of one hidden unit among others mean that training has switched it off, so they may be lost; tiny
+    weights of an output mean that features are large.
     """
     largest = [np.abs(coef).max(axis=0, initial=0) for coef in coefs]
     largest = np.concatenate([*([of_layer.max()] for of_layer in largest[:-1]), largest[-1]])
@@ -277,10 +278,12 @@ def _report(compressed, network, dtype, amount, scope, X, y):
 
 
 def _fit_into(network, n_bytes, method, X, y, random_state):
-    """Return the best by score of what fits: for each type and scope the one that loses fewest weights."""
+    """Return the candidate with the best score: for each type and scope the one with most weights that fits."""
     if method == "threshold":
-        raise ValueError("A budget needs a method that removes a share: method='threshold' does not.")
-    seed = check_random_state(random_state).randint(2**31 - 1)  # so that each share removes the same and more
+        raise ValueError("A budget needs a method that prunes a share of the weights: method='threshold' does not.")
+    seed = check_random_state(random_state).randint(
+        2**31 - 1
+    )  # so that a larger share prunes the same weights and more
     found, smallest = [], np.inf
     dtypes = [None, "int8"] if _find_float16_problem(network.coefs_) else [None, *DTYPES]
     for dtype, scope in product(dtypes, SCOPES):
@@ -298,12 +301,12 @@ def _fit_into(network, n_bytes, method, X, y, random_state):
             amount, candidate = _remove_least(compress, candidate, n_bytes)
         found.append(_report(candidate, network, dtype, amount, scope, X, y))
     if not found:
-        raise ValueError(f"Nothing fits into {n_bytes} bytes: without any weight the head takes {smallest:.0f}.")
+        raise ValueError(f"Nothing fits into {n_bytes} bytes: even without any weight the head takes {smallest:.0f}.")
     return max(found, key=lambda candidate: (candidate.compression_["score"], -candidate.compression_["n_bytes"]))
 
 
 def _remove_least(compress, bare, n_bytes):
-    """Return the smallest share to remove with which a copy fits, found by bisection, and that copy."""
+    """Return the smallest share to prune with which a copy fits, by bisection, and that copy."""
     low, high, best = 0.0, NEARLY_ALL, bare
     for _ in range(N_BISECTIONS):
         amount = (low + high) / 2

@@ -1,4 +1,4 @@
-"""Where training runs, and how arrays get there."""
+"""Devices and threads of training, and arrays on devices."""
 
 import os
 import warnings
@@ -12,9 +12,9 @@ import torch
 
 __all__ = ["as_writable", "choose_device", "csr_tensor", "one_thread_if_small", "to_tensor"]
 
-SMALL_STEP = 3e7  # multiplications and additions, of which one thread is done before two have met
+SMALL_STEP = 3e7  # multiplications and additions up to which one thread is faster than several
 
-if hasattr(os, "register_at_fork"):  # a forked child has none of the threads that torch would wait for
+if hasattr(os, "register_at_fork"):  # a forked child does not have the threads that torch would wait for
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
@@ -24,12 +24,12 @@ def choose_device(device: str) -> torch.device:
     Parameters
     ----------
     device : str
-        "auto" (CUDA if there is one, else the CPU), "cpu", "cuda" or "cuda:1".
+        "auto" (CUDA if available, else the CPU), "cpu", "cuda" or "cuda:1".
 
     Raises
     ------
     ValueError
-        If torch knows no such device, or sees none on this machine.
+        If torch does not know the device, or this machine does not have it.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -43,7 +43,7 @@ def choose_device(device: str) -> torch.device:
     if chosen.type not in ("cpu", "cuda"):
         try:
             torch.zeros(1, device=chosen).item()
-        except Exception as error:  # each kind of device has an error of its own
+        except Exception as error:  # each kind of device raises its own error
             raise ValueError(
                 f"device={device!r} is not on this machine, or cannot compute. Choose 'auto', 'cpu' or 'cuda'."
             ) from error
@@ -52,7 +52,7 @@ def choose_device(device: str) -> torch.device:
 
 @contextmanager
 def one_thread_if_small(device: torch.device, n_operations: float) -> Iterator[None]:
-    """Let the CPU work with one thread where a step is so small that waiting for others takes longer than the work."""
+    """Use one CPU thread if a step is so small that synchronising threads takes longer than the computation."""
     before = torch.get_num_threads()
     if device.type != "cpu" or n_operations > SMALL_STEP or before == 1:
         yield
@@ -78,13 +78,13 @@ def to_tensor(matrix: Any, device: torch.device, dtype: torch.dtype | None = Non
 def csr_tensor(
     pointers: torch.Tensor, indices: torch.Tensor, entries: torch.Tensor, shape: tuple[int, int]
 ) -> torch.Tensor:
-    """Return a CSR tensor of parts that are known to be right."""
-    with warnings.catch_warnings():  # torch calls CSR tensors new since 2021; its user cannot do anything about it
+    """Return a CSR tensor of arrays that are known to be valid."""
+    with warnings.catch_warnings():  # torch has warned about CSR tensors since 2021
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         warnings.filterwarnings("ignore", message="Sparse invariant checks are implicitly disabled")  # torch 2.11
         return torch.sparse_csr_tensor(pointers, indices, entries, shape, check_invariants=False)
 
 
 def as_writable(array: np.ndarray) -> np.ndarray:
-    """Return the array, or a copy of one that torch does not take: read-only (a memory map) or stored backwards."""
+    """Return the array, or a copy if torch does not accept it: read-only (a memory map) or with negative strides."""
     return array if array.flags.writeable and min(array.strides, default=0) >= 0 else array.copy()

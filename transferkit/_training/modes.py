@@ -1,4 +1,4 @@
-"""Torch's modes as training needs them, whatever the caller has switched on."""
+"""Protection of training from torch modes that the caller has enabled."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,9 +12,9 @@ __all__ = ["with_own_modes"]
 def with_own_modes() -> Iterator[None]:
     """Switch off the caller's inference mode, automatic casts and default device; also a decorator.
 
-    In inference mode nothing is learned by differentiation, and its tensors cannot be changed later. Under autocast
-    products come back in half precision. Tensors for which no device is named belong on the CPU. Not for generators,
-    whose caller would see the modes between two items.
+    Inference mode disables differentiation, and its tensors cannot be changed later. Autocast computes products in half
+    precision. Tensors without an explicit device belong on the CPU. Not for generators, whose caller would see the
+    modes between two items.
     """
     with ExitStack() as stack:
         if torch.is_inference_mode_enabled():

@@ -194,7 +194,7 @@ def test_progress_is_reported(capsys):
         ),
         ({"conv_channels": (4, 0)}, "'conv_channels' parameter of AutoencoderEncoder must be a tuple of positive"),
         ({"image_shape": (8,)}, "'image_shape' parameter of AutoencoderEncoder must be a tuple of 2 or 3 positive"),
-        ({"image_shape": (8, 8), "tied_weights": True}, "tied_weights=True is for linear layers"),
+        ({"image_shape": (8, 8), "tied_weights": True}, "tied_weights=True needs linear layers"),
         ({"n_components": 0}, "'n_components' parameter of AutoencoderEncoder"),
         ({"noise": "salt"}, "'noise' parameter of AutoencoderEncoder must be a str among"),
         ({"noise_level": 1.0}, "noise='masking' needs a noise_level below 1"),

@@ -184,7 +184,7 @@ def test_static_models_are_loaded_by_model2vec_whatever_else_is_installed(
 def test_other_package_loads_a_static_model_with_a_warning(fake_packages, tmp_path):
     fake_packages.remove("model2vec")
     static = write_model(tmp_path / "static", ["StaticEmbedding"], MODEL2VEC)
-    with pytest.warns(UserWarning, match="'.*static' is loaded by sentence-transformers, .* Install it here") as caught:
+    with pytest.warns(UserWarning, match="'.*static' is loaded by sentence-transformers, .* Install it: pip") as caught:
         SentenceEncoder(static).transform(TEXTS)
     assert caught[0].filename == __file__
     for number, (modules, config) in enumerate([(None, MODEL2VEC), (["StaticEmbedding"], INT8)]):
@@ -371,7 +371,7 @@ def test_sentence_transformers_model(kind, tmp_path):
     np.testing.assert_allclose(pickle.loads(pickle.dumps(by_name)).transform(TEXTS), rows, atol=1e-5)
     cut = SentenceEncoder(model, normalize=False, max_length=3)
     if kind == "static":
-        with pytest.raises(ValueError, match="cannot cut texts to max_length"):
+        with pytest.raises(ValueError, match="cannot truncate texts to max_length"):
             cut.transform(TEXTS)
         return
     before = model.max_seq_length

@@ -318,7 +318,7 @@ def test_single_row_of_partial_fit_is_normalised_by_the_running_statistics(digit
 
 def test_batches_of_one_row_are_refused_with_batch_normalisation(digits):
     X, y, _, _ = digits
-    with pytest.raises(ValueError, match="batch_norm=True needs batches of at least 2 rows"):
+    with pytest.raises(ValueError, match="batch_norm=True needs batch_size >= 2"):
         MLPHeadClassifier(batch_norm=True, batch_size=1).fit(X, y)
 
 
@@ -433,8 +433,8 @@ def test_kind_of_the_labels_stays_that_of_the_first_partial_fit(digits):
     X, y, _, _ = digits
     indicators = np.eye(10, dtype=int)[y]
     for first, second, message in (
-        (indicators, y, r"y must be an indicator matrix, as at first. Got one label per row of shape \(1000,\)"),
-        (y, indicators, r"y must be one label per row, as at first. Got an indicator matrix of shape \(1000, 10\)"),
+        (indicators, y, r"y must be an indicator matrix, as in the first call. Got one label per row"),
+        (y, indicators, r"y must be one label per row, as in the first call. Got an indicator matrix of"),
     ):
         head = MLPHeadClassifier((), random_state=0).partial_fit(X, first, classes=range(10))
         before = dict(vars(head))
@@ -667,9 +667,9 @@ def test_every_bad_parameter_is_named_with_what_it_may_be(digits, name, value):
         ({"device": "abacus"}, "device must be 'auto', 'cpu', 'cuda'"),
         (
             {"solver": "lbfgs", "dropout": 0.5},
-            "solver='lbfgs' needs the same loss at each look, and dropout changes it",
+            "solver='lbfgs' needs a deterministic loss, and cannot be combined with dropout",
         ),
-        ({"solver": "lbfgs", "batch_norm": True}, "batch_norm changes it"),
+        ({"solver": "lbfgs", "batch_norm": True}, "cannot be combined with batch_norm"),
         (
             {"batch_schedule": lambda epoch: 3 - epoch},
             r"batch_schedule must return a number in the range \[1, inf\). Got 0 for epoch 3",
@@ -678,7 +678,7 @@ def test_every_bad_parameter_is_named_with_what_it_may_be(digits, name, value):
             {"learning_rate": lambda step: float("nan")},
             r"learning_rate must return a number in the range \[0, inf\). Got nan for step 0",
         ),
-        ({"solver": "lbfgs", "clip_norm": 1.0}, "takes no clip_norm"),
+        ({"solver": "lbfgs", "clip_norm": 1.0}, "cannot be combined with clip_norm"),
         ({"prune_schedule": {"amount": 2}}, "prune_schedule must be {'amount'"),
         ({"prune_schedule": {"amount": 0.5, "begin": 9, "end": 3}}, "with begin=9 and end=3"),
         ({"prune_schedule": {"share": 0.5}}, "prune_schedule must be"),
@@ -714,5 +714,5 @@ def test_class_weights_of_indicators_are_refused(digits):
     X, y, _, _ = digits
     with pytest.raises(ValueError, match="class_weight must be None when y is an indicator matrix"):
         MLPHeadClassifier((), class_weight="balanced").fit(X, np.eye(10, dtype=int)[y])
-    with pytest.raises(ValueError, match="cannot balance classes that are yet to come"):
+    with pytest.raises(ValueError, match="cannot balance classes of data it has not seen"):
         MLPHeadClassifier((), class_weight="balanced").partial_fit(X, y, classes=range(10))

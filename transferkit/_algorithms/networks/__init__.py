@@ -1,1 +1,10 @@
-"""Networks in NumPy: initial weights, inference, compression."""
+"""Feed-forward networks in NumPy: layers, initial weights, compression.
+
+- `layers`: One class per kind of layer, which holds NumPy arrays and predicts with them: linear, tied linear,
+  activation, dropout, batch normalisation, L2 normalisation, convolution, upsampling. The same objects describe a
+  network to `_training.network`, which trains it and returns them with other arrays. A batch normalisation can be
+  *folded* into the linear layer before it.
+- `convolutions`: 3 x 3 convolutions and upsampling of images stored as rows.
+- `initialisation`: Random initial weights: Xavier, Kaiming, orthogonal and others.
+- `compression`: Pruning masks, quantisation to float16 and int8, and sizes in bytes.
+"""

@@ -1,7 +1,7 @@
-"""Convolutions of images that are given as rows, for inference without torch.
+"""3 x 3 convolutions and upsampling of images stored as rows, in NumPy.
 
-A row holds an image of shape (height, width, n_channels). Patches are 3 x 3 with a border of zeros, so that an image of
-h x w pixels becomes one of ceil(h / stride) x ceil(w / stride).
+A row holds an image of shape (height, width, n_channels). With a border of zeros a convolution maps h x w pixels to
+ceil(h / stride) x ceil(w / stride).
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from transferkit._algorithms.rows.patches import cut_patches
 
 __all__ = ["EDGE", "convolve", "convolved_shape", "enlarge"]
 
-EDGE = 3  # pixels along a patch
-_BLOCK_ENTRIES = 1 << 23  # of the patches that are laid out at a time
+EDGE = 3  # width of the kernel in pixels
+_BLOCK_ENTRIES = 1 << 23  # of the patches that are laid out at once
 
 
 def convolved_shape(image_shape: Sequence[int], stride: int, n_channels: int) -> tuple[int, int, int]:
@@ -24,18 +24,18 @@ def convolved_shape(image_shape: Sequence[int], stride: int, n_channels: int) ->
 def convolve(
     rows: np.ndarray, weights: np.ndarray, intercept: np.ndarray, image_shape: Sequence[int], stride: int
 ) -> np.ndarray:
-    """Return convolved images, one a row.
+    """Return convolved images, one per row.
 
     Parameters
     ----------
     rows : array of shape (n_rows, height * width * n_channels)
         Images.
     weights : array of shape (n_channels * 9, n_outputs)
-        One row for each channel, row and column of a patch, in this order: as torch lays them out.
+        One row for each channel, row and column of the kernel, in this order, as in torch.
     intercept : array of shape (n_outputs,)
     image_shape : (height, width, n_channels)
     stride : int
-        Pixels from one patch to the next.
+        Distance between patches in pixels.
     """
     down, across, n_outputs = convolved_shape(image_shape, stride, weights.shape[1])
     output = np.empty((len(rows), down * across * n_outputs), np.result_type(rows, weights))
@@ -49,6 +49,6 @@ def convolve(
 
 
 def enlarge(rows: np.ndarray, image_shape: Sequence[int], large_shape: Sequence[int]) -> np.ndarray:
-    """Return images of twice the edges, each pixel repeated, cut to (height, width, n_channels) of `large_shape`."""
+    """Return images with each pixel repeated twice in both directions, cropped to `large_shape`."""
     images = rows.reshape(-1, *image_shape).repeat(2, axis=1).repeat(2, axis=2)
     return images[:, : large_shape[0], : large_shape[1]].reshape(len(rows), -1)

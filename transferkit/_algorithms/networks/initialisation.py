@@ -1,4 +1,4 @@
-"""First weights of a layer."""
+"""Initial weights of a layer."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _GAINS = {"relu": math.sqrt(2), "leaky_relu": math.sqrt(2 / (1 + 0.01**2)), "tan
 
 
 def activation_gain(activation: str) -> float:
-    """Return how much larger weights must be for their activation to keep the variance of what passes."""
+    """Return the factor of the weights with which the activation preserves the variance of its inputs."""
     return _GAINS.get(activation, 1.0)
 
 
@@ -29,7 +29,7 @@ def initialise_weights(
     scale: float | None = None,
     dtype: np.dtype | type = np.float64,
 ) -> np.ndarray:
-    """Return first weights of shape (n_inputs, n_outputs).
+    """Return initial weights of shape (n_inputs, n_outputs).
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def initialise_weights(
     mean, scale : float
         See `method`.
     dtype : dtype, default=float64
-        Of the weights; the numbers are drawn in float64.
+        Type of the weights; they are drawn in float64.
 
     References
     ----------
@@ -61,7 +61,7 @@ def initialise_weights(
         return (gain * _random_basis(shape, rng)).astype(dtype)
     draw = _find_draw(shape, method, rng, gain, mean, scale)
     weights = np.empty(shape, dtype)
-    for begin in range(0, shape[0], BLOCK_ROWS):  # float64 numbers take twice the memory: a few at a time
+    for begin in range(0, shape[0], BLOCK_ROWS):  # in blocks, because float64 numbers take twice the memory of float32
         block = weights[begin : begin + BLOCK_ROWS]
         block[...] = draw(block.shape)
     return weights

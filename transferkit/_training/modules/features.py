@@ -1,4 +1,4 @@
-"""Features of rows from a torch module that somebody else trained."""
+"""Features computed by a trained torch module."""
 
 import copy
 from threading import local
@@ -13,7 +13,7 @@ from transferkit._training.modes import with_own_modes
 
 __all__ = ["ModuleFeatures", "copy_module", "is_module", "is_program"]
 
-_MOST_NAMES = 60  # of layers in an error
+_MAX_NAMES = 60  # of layers in an error message
 
 
 def is_program(module: Any) -> bool:
@@ -22,12 +22,12 @@ def is_program(module: Any) -> bool:
 
 
 def is_module(module: Any) -> bool:
-    """Return whether features can be computed with this."""
+    """Return whether this is a module or an exported program."""
     return isinstance(module, nn.Module) or is_program(module)
 
 
 def copy_module(module: Any) -> nn.Module:
-    """Return a copy that shares nothing with the module: its own tensors, without gradients.
+    """Return a deep copy of the module without gradients.
 
     Raises
     ------
@@ -38,38 +38,38 @@ def copy_module(module: Any) -> nn.Module:
         return torch.export.unflatten(module)
     if isinstance(module, torch.jit.ScriptModule):
         raise ValueError(
-            "The module of TorchEncoder comes from torch.jit, and such modules can be neither frozen nor looked into. "
+            "The module of TorchEncoder comes from torch.jit, and such modules can be neither frozen nor inspected. "
             "Give the module that was scripted, or a program: torch.export.export(module.eval(), (example_rows,))."
         )
     try:
-        twin: nn.Module = copy.deepcopy(module)
+        copied: nn.Module = copy.deepcopy(module)
     except Exception as error:  # a module may hold anything
         raise ValueError(
-            f"The module of TorchEncoder cannot be copied ({error}), and it is not used itself so that it stays as it "
-            "is. Give it as a torch.export program, or without tensors that are neither parameters nor buffers."
+            f"The module of TorchEncoder cannot be copied ({error}), and without a copy it would be changed. Give "
+            "it as a torch.export program, or without tensors that are neither parameters nor buffers."
         ) from error
-    twin.zero_grad(set_to_none=True)
-    return twin
+    copied.zero_grad(set_to_none=True)
+    return copied
 
 
 class ModuleFeatures:
-    """A copy of a module, in evaluation mode, and the features that one of its layers makes of rows.
+    """The features that a copy of a module, or one of its layers, computes in evaluation mode.
 
     Parameters
     ----------
     module : torch.nn.Module or torch.export.ExportedProgram
-        Stays as it is.
+        It is not changed.
     output : str or None
-        Name of the layer; None is the module's own output.
+        Name of the layer; None for the output of the module.
     batch_size : int
-        Rows at a time.
+        Number of samples per forward pass.
     device : str
         As for `choose_device`.
 
     Raises
     ------
     ValueError
-        If there is no such layer; the names are listed.
+        If there is no such layer; the message lists the names.
     """
 
     @with_own_modes()
@@ -91,14 +91,14 @@ class ModuleFeatures:
 
     @with_own_modes()
     def compute(self, X: np.ndarray) -> np.ndarray:
-        """Return features (n_rows, n_features), float32, of rows (n_rows, ...).
+        """Return features (n_samples, n_features), float32, of samples (n_samples, ...).
 
         Raises
         ------
         TypeError
             If the layer does not return one tensor.
         ValueError
-            If the module cannot be run on such rows, or does not return one row of finite numbers for each.
+            If the module cannot process the samples, or does not return one row of finite numbers per sample.
         """
         parts = []
         with torch.no_grad():
@@ -116,9 +116,9 @@ class ModuleFeatures:
         return features
 
     def run(self, call: Any, batch: Tensor) -> Tensor:
-        """Return the features of one batch, (n_rows, n_features), when `call(batch)` runs the module.
+        """Return the features (n_samples, n_features) of one batch, where `call(batch)` runs the module.
 
-        The module gets a copy: it may work in place, and the batch may be a view of the caller's rows.
+        The module gets a copy, because it may work in place, and the batch may be a view of the caller's data.
         """
         self._caught.value = None
         shape = tuple(batch.shape[1:])
@@ -130,10 +130,10 @@ class ModuleFeatures:
                 f"The module of TorchEncoder ran out of memory on {self.device} with {len(batch)} rows of shape "
                 f"{shape} at a time. Try batch_size={smaller}, or device='cpu'."
             ) from error
-        except Exception as error:  # its forward is anybody's code
+        except Exception as error:  # its forward method is arbitrary code
             raise ValueError(
                 f"The module of TorchEncoder cannot be run on rows of shape {shape}: {error} "
-                "input_shape says what shape each row is given before it goes in."
+                "Set input_shape to the shape of one sample in the module."
             ) from error
         if self.output is not None:
             result, self._caught.value = self._caught.value, None
@@ -159,13 +159,13 @@ class ModuleFeatures:
         return result.reshape(n_rows, -1)
 
     def _list_names(self) -> str:
-        shown = ", ".join(map(repr, self.names[:_MOST_NAMES])) or "none"
-        more = len(self.names) - _MOST_NAMES
+        shown = ", ".join(map(repr, self.names[:_MAX_NAMES])) or "none"
+        more = len(self.names) - _MAX_NAMES
         return shown if more <= 0 else f"{shown} and {more} more (module.named_modules() lists all)"
 
 
 def _find_fixed_size(module: Any) -> int | None:
-    """Return the number of rows that an exported program was made for, if it takes no other."""
+    """Return the batch size of an exported program if it is fixed."""
     if not is_program(module):
         return None
     names = module.graph_signature.user_inputs

@@ -1,4 +1,4 @@
-"""Torch modules as plain data: arrays, names of classes and plain attributes, and back without running their code."""
+"""Torch modules as plain data (arrays, class names, plain attributes), and back without running their code."""
 
 import copy
 import io
@@ -42,10 +42,7 @@ _ADVICE = (
 
 
 def to_picklable(module: Any) -> Any:
-    """Return what pickles in the module's place: its tensors as arrays, so that a GPU's loads anywhere.
-
-    Unpickled it is the module.
-    """
+    """Return an object that pickles tensors as arrays, for any machine, and unpickles as the module."""
     if is_program(module):
         return _Stand(_load_program, (_dump_program(module),))
     if not isinstance(module, nn.Module):

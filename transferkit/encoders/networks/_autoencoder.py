@@ -1,4 +1,4 @@
-"""Codes that rows can be rebuilt from, as features."""
+"""Autoencoders: features from which samples can be reconstructed."""
 
 import warnings
 from copy import copy
@@ -35,82 +35,82 @@ from transferkit.encoders.networks._autoencoder_layers import (
 
 __all__ = ["AutoencoderEncoder"]
 
-# Of rebuilt rows of three latent factors in ten features, less than 70 % of the variance is right beyond the first, and
-# less than half of that of the other features beyond the second.
-MOST_OFFSET = 5  # root mean square of the means, in that of the standard deviations
+# Of samples of three latent factors in ten features, the reconstruction explains less than 70 % of the variance beyond
+# the first limit, and less than half of the variance of the other features beyond the second.
+MOST_OFFSET = 5  # ratio of the root mean squares of means and standard deviations
 MOST_SHARE = 0.99  # of all variance in one feature
 
 
 class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
-    """Encode rows of numbers by the narrow layer of a network that rebuilds them, from noise if asked to.
+    """Encode samples by the bottleneck of a (denoising) autoencoder, a network that reconstructs its input.
 
     Parameters
     ----------
     hidden_layer_sizes : tuple of int, default=(256,)
-        Units of the layers before the code; those after it mirror them.
+        Numbers of units of the encoder's hidden layers; the decoder mirrors them.
     n_components : int, default=32
-        Units of the code: the features.
+        Number of units of the code, which are the features.
     activation : {"relu", "leaky_relu", "elu", "tanh", "sigmoid", "gelu", "identity"}, default="relu"
-        Of the hidden layers. The code and the output are linear.
+        Activation of the hidden layers. The code and the output are linear.
     noise : {"gaussian", "masking"} or None, default="masking"
-        What is done to the rows that the network sees, while it is to rebuild them as they were [2]_: normal noise is
-        added, or entries are set to zero (and the others raised, so that their mean stays).
+        Corruption of the input, from which the original is reconstructed [2]_: normal noise is added, or entries are
+        set to zero (and the others scaled up, so that the mean is preserved).
     noise_level : float, default=0.2
-        Standard deviation of the noise, in units of the root mean variance of the features, or share of the entries.
-        Of sparse rows the stored entries alone are disturbed.
+        Standard deviation of the noise relative to the root mean variance of the features, or share of the entries
+        that are masked. In sparse input only stored entries are corrupted.
     tied_weights : bool, default=False
-        Whether the layers after the code have the weights of those before it, transposed [1]_. Linear layers only.
+        Whether the decoder has the transposed weights of the encoder [1]_. For linear layers only.
     image_shape : tuple (height, width) or (height, width, n_channels) or None, default=None
-        Rows hold images of this shape: convolutions come before the hidden layers, and their mirror image after them.
+        Shape of the images that samples hold: the encoder begins, and the decoder ends, with convolutions.
     conv_channels : tuple of int, default=(16, 32)
-        With `image_shape`: channels of 3 x 3 convolutions, each of which halves height and width. On the way back
-        pixels are repeated and convolved [3]_.
+        With `image_shape`: numbers of channels of 3 x 3 convolutions, each of which halves height and width. The
+        decoder upsamples by repeating pixels, then convolves [3]_.
     loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
-        How far the rebuilt row is from the row.
+        Reconstruction loss.
     solver : {"adam", "adamw", "sgd", "nesterov", "rmsprop"}, default="adam"
         Optimiser.
     learning_rate_init : float, default=2e-3
-        Learning rate at the start; it falls along a cosine.
+        Initial learning rate, annealed to zero along a cosine.
     alpha : float, default=0.0
-        L2 penalty on the weights.
+        Strength of the L2 penalty on the weights.
     batch_size : int, default=128
-        Rows in a step.
+        Number of samples per step.
     max_iter : int, default=100
-        Epochs.
+        Number of epochs.
     device : str, default="auto"
-        Where `fit` computes: "auto" (CUDA if there is one), "cpu", "cuda". `transform` uses NumPy.
+        Device of `fit`: "auto" (CUDA if available), "cpu" or "cuda". `transform` uses NumPy.
     random_state : int, RandomState instance or None, default=0
-        First weights, batches and noise. The default gives the same encoder each time on the same device.
+        Seed of initial weights, batches and noise. By default the encoder is the same each time on the same device.
 
     Attributes
     ----------
     coefs_ : list of ndarray of shape (n_inputs, n_outputs), float32
-        Weights of the layers up to the code; of a convolution one row for each channel and pixel of a patch.
+        Weights of the encoder; a convolution has one row per channel and pixel of its kernel.
     intercepts_ : list of ndarray of shape (n_outputs,), float32
-        Their intercepts.
+        Intercepts of the encoder.
     decoder_coefs_ : list of ndarray or None
-        Weights of the layers after the code; None with `tied_weights`.
+        Weights of the decoder; None with `tied_weights`.
     decoder_intercepts_ : list of ndarray
-        Their intercepts.
+        Intercepts of the decoder.
     loss_curve_ : list of float
-        Mean loss of each epoch, on the noisy rows.
+        Mean loss of each epoch, with corrupted input.
     n_iter_ : int
-        Epochs.
+        Number of epochs.
     n_features_in_ : int
-        Width of the rows.
+        Number of features seen in `fit`.
 
     See Also
     --------
-    LSAEncoder : The linear counterpart for texts; PCA is that for rows of numbers.
-    TransferClassifier : With ``strategy="finetune"`` trains the encoder on with a head.
+    LSAEncoder : The linear counterpart for texts; PCA is that for numbers.
+    TransferClassifier : With ``strategy="finetune"`` trains the encoder together with a head.
 
     Notes
     -----
-    CSR rows become dense a batch at a time, on the side that is to be rebuilt. The network has a weight for each
-    feature and hidden unit, twice unless weights are tied, so wide rows are best cut to frequent features
-    (``max_features``).
+    The input layer works on CSR matrices as they are; as targets of the reconstruction they are converted to dense,
+    batch by batch. The network has a weight for each feature and hidden unit, and a second one unless weights are tied,
+    so it is best to limit wide input to frequent features (``max_features``).
 
-    `transform` and `inverse_transform` are NumPy, convolutions too, as products with patches.
+    `transform` and `inverse_transform` use NumPy; convolutions are products with patches.
 
     References
     ----------
@@ -188,13 +188,13 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Train the network to rebuild unlabelled rows.
+        """Train the network to reconstruct unlabelled samples.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows. Scale features to similar ranges near zero first, for example with
-            :class:`~sklearn.preprocessing.StandardScaler`: the network learns them as they are, in float32.
+            Samples. Scale features to similar ranges around zero first, for example with
+            :class:`~sklearn.preprocessing.StandardScaler`: the network reconstructs them as they are, in float32.
         y : None
             Ignored; here for scikit-learn's API.
 
@@ -211,8 +211,8 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
         Warns
         -----
         UserWarning
-            If features lie so far from zero, or one of them is so much larger than the others, that the network learns
-            little of the rest.
+            If features are so far from zero, or one of them is so much larger than the others, that the network learns
+            little about the rest.
         """
         from transferkit._training.network.data import Examples
         from transferkit._training.network.parameters import ParameterGroup
@@ -240,12 +240,12 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
         return self
 
     def transform(self, X):
-        """Return the codes of the rows.
+        """Return the codes of samples.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+            Samples.
 
         Returns
         -------
@@ -256,7 +256,7 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
         return predict(self._encoder_layers(), self._validate(X))
 
     def inverse_transform(self, X):
-        """Return the rows that codes stand for.
+        """Return the samples reconstructed from codes.
 
         Parameters
         ----------
@@ -265,8 +265,8 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
 
         Returns
         -------
-        rows : ndarray of shape (n_samples, n_features), float32
-            Rebuilt rows.
+        X : ndarray of shape (n_samples, n_features), float32
+            Reconstructed samples.
         """
         check_is_fitted(self)
         codes = np.asarray(X, np.float32)
@@ -324,6 +324,19 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
         twin.coefs_, twin.intercepts_ = read_arrays(layers)
         return twin
 
+    @property
+    def _n_features_out(self):
+        return len(self.intercepts_[-1])
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "coefs_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.sparse = self.image_shape is None
+        return tags
+
     def _check_together(self):
         check_sizes(self, "hidden_layer_sizes")
         check_sizes(self, "conv_channels")
@@ -331,7 +344,9 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
         if self.noise == "masking" and self.noise_level >= 1:
             raise ValueError(f"noise='masking' needs a noise_level below 1. Got {self.noise_level!r} instead.")
         if self.tied_weights and self.image_shape is not None:
-            raise ValueError("tied_weights=True is for linear layers, and image_shape asks for convolutions.")
+            raise ValueError(
+                "tied_weights=True needs linear layers, and image_shape adds convolutions: give only one of them."
+            )
 
     def _validate(self, X, reset=False, dtype=np.float32):
         accept = "csr" if self.image_shape is None else False
@@ -382,22 +397,9 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
             "n_iter_": len(history.loss),
         }
 
-    @property
-    def _n_features_out(self):
-        return len(self.intercepts_[-1])
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "coefs_")
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        tags.input_tags.sparse = self.image_shape is None
-        return tags
-
 
 def _warn_of_scales(X):
-    """Warn of features whose place or scale hides what the network is to learn."""
+    """Warn about offsets or scales of features that dominate the reconstruction loss."""
     mean, variance = mean_and_variance(X)
     total = variance.sum()
     if np.square(mean).sum() > MOST_OFFSET**2 * total > 0:
@@ -407,7 +409,7 @@ def _warn_of_scales(X):
     else:
         return
     warnings.warn(
-        f"{what}, so that AutoencoderEncoder learns little of the rest. Scale the features first, for example with "
+        f"{what}, so that AutoencoderEncoder learns little about the rest. Scale the features first, for example with "
         "StandardScaler.",
         UserWarning,
         stacklevel=4,

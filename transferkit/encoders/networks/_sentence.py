@@ -1,4 +1,4 @@
-"""Sentence embedding models that others trained, as frozen encoders of texts."""
+"""Pretrained sentence embedding models as frozen encoders of texts."""
 
 import os
 from collections import OrderedDict
@@ -17,51 +17,53 @@ from transferkit._versioning import VersionedEstimator
 from transferkit.encoders.networks._sentence_loading import load_sentence_model
 from transferkit.exceptions import ModelFileError, how_to_trust
 
-_MOST_MODELS = 4  # that a process keeps loaded
-_BATCHES_A_STEP = 4  # of the progress that callbacks see
+__all__ = ["SentenceEncoder"]
+
+_MOST_MODELS = 4  # kept loaded per process
+_BATCHES_PER_STEP = 4  # of the progress reported to callbacks
 _loaded = OrderedDict()  # (name, device) -> model
-_lock = RLock()  # tokenizers are not safe for threads, and two threads must not load the same model twice
+_lock = RLock()  # tokenizers are not thread-safe, and two threads must not load a model twice
 
 
 class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
-    """Encode texts by a sentence-transformers or model2vec model, frozen.
+    """Encode texts by a frozen sentence-transformers or model2vec model.
 
     Parameters
     ----------
     model : str, path or object
-        Name on the Hugging Face hub, or folder, of a model: it is loaded when it is first needed (and downloaded then
-        unless it was before), once a process. Or a SentenceTransformer, a StaticModel, or any object whose
-        ``encode(texts)`` returns rows; it stays the same object through ``clone``.
+        Name of a model on the Hugging Face hub, or folder of a model: it is loaded (and downloaded if necessary) at its
+        first use, once per process. Or a SentenceTransformer, a StaticModel, or any object whose
+        ``encode(texts)`` returns embeddings; ``clone`` keeps that object.
     batch_size : int, default=32
-        Texts that go through the model at a time.
+        Number of texts per forward pass.
     device : str, default="auto"
-        Where to compute: "auto" (CUDA if there is one; a model given as an object stays where it is), "cpu", "cuda" or
-        "cuda:1". A model2vec model always computes on the CPU.
+        Device: "auto" (CUDA if available; a model given as an object stays where it is), "cpu", "cuda" or "cuda:1".
+        model2vec always uses the CPU.
     normalize : bool, default=True
-        Whether rows get unit length.
+        Whether to normalise embeddings to unit length.
     max_length : int or None, default=None
-        Tokens that a text is cut to; None leaves that to the model.
+        Number of tokens after which texts are truncated; if None, the model decides.
 
     See Also
     --------
-    PretrainedEncoder : Encodes each text once a process, whichever clone or fold asks for it.
-    WordVectorEncoder : Vectors from your own texts, without anybody's model.
-    TransferClassifier : This encoder and a head as one estimator.
+    PretrainedEncoder : Encodes each text once per process, across clones and folds.
+    WordVectorEncoder : Word vectors trained on your own texts.
+    TransferClassifier : Encoder and head as one estimator.
 
     Notes
     -----
-    Needs ``pip install "transferkit[sentence]"``. A static model, which has a vector for each token and nothing else,
-    is loaded by model2vec wherever that is installed, so that its rows do not depend on whether sentence-transformers
-    is, too: tokens that the model does not know are left out. (sentence-transformers counts their vector in, and is
-    used with a warning where model2vec is missing.) All other models are loaded by sentence-transformers. Code that
-    comes with a model is not run (``trust_remote_code`` stays off): load such a model yourself and give the object.
+    Needs ``pip install "transferkit[sentence]"``. Static models, which consist of one vector per token, are loaded by
+    model2vec if it is installed, so that embeddings do not depend on whether sentence-transformers is installed too:
+    model2vec leaves out unknown tokens, while sentence-transformers, which is used with a warning if model2vec is
+    missing, includes the vector of the unknown token. All other models are loaded by sentence-transformers. Code that
+    comes with a model is not run (``trust_remote_code`` stays off): load such a model yourself and pass the object.
 
-    `fit` learns nothing and need not be called. ``set_callbacks(ProgressBar())`` shows how far ``fit_transform`` is.
+    `fit` learns nothing and is optional. ``set_callbacks(ProgressBar())`` shows the progress of ``fit_transform``.
 
-    Pickles and model files hold the name and not the model, so they stay small, and whoever loads them needs the model
-    at the same place. ``transferkit.load`` opens it only when the caller names it, too:
-    ``load(path, trusted=["sentence-transformers/all-MiniLM-L6-v2"])``. A model given as an object is pickled as its
-    own class does that, and refused by :func:`transferkit.save`: save it to a folder and give its name.
+    Pickles and model files hold the name of the model instead of the model. They are small, and the model must be
+    available under that name where they are loaded. ``transferkit.load`` opens it only if the caller names it, too:
+    ``load(path, trusted=["sentence-transformers/all-MiniLM-L6-v2"])``. A model given as an object is pickled by the
+    rules of its class; :func:`transferkit.save` raises an error: save it to a folder and pass the folder's name.
 
     Examples
     --------
@@ -110,7 +112,7 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit_transform(self, X, y=None):
-        """Return the embeddings of the texts, as `transform` does; callbacks are told how far it is.
+        """Return the embeddings of the texts, as `transform` does, and report the progress to callbacks.
 
         Parameters
         ----------
@@ -125,7 +127,7 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
             Embeddings.
         """
         texts = check_texts(X)
-        step = _BATCHES_A_STEP * self.batch_size if getattr(self, "_skl_callbacks", None) else len(texts)
+        step = _BATCHES_PER_STEP * self.batch_size if vars(self).get("_skl_callbacks") else len(texts)
         progress = FitProgress(self, -(-len(texts) // step), "texts")
         progress.begin(texts, y, None)
         parts = []
@@ -151,56 +153,13 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         Raises
         ------
         MissingExtraError
-            If the package that loads the model is not installed.
+            If the package that loads the model is missing.
         ValueError
-            If there is no such folder, or the model cannot cut texts to `max_length`.
+            If the folder does not exist, or the model cannot truncate texts to `max_length`.
         """
         texts = check_texts(X)
         validate_parameter_constraints(self._parameter_constraints, self.get_params(deep=False), "SentenceEncoder")
         return self._encode(texts)
-
-    def _encode(self, texts):
-        with _lock:
-            rows = _encode(self._load(), texts, self.batch_size, self._device_of_object(), self.max_length)
-        rows = np.array(rows, dtype=np.float32, order="C")
-        if rows.ndim != 2 or len(rows) != len(texts):
-            raise ValueError(
-                f"The model of SentenceEncoder returned an array of shape {rows.shape} for {len(texts)} texts: it must "
-                "have one row for each."
-            )
-        if self.normalize:
-            unit_rows(rows, out=rows)
-        return rows
-
-    def _load(self):
-        if not isinstance(self.model, (str, os.PathLike)):
-            return self.model
-        key = (os.fspath(self.model), self.device)
-        if key not in _loaded:
-            _loaded[key] = load_sentence_model(*key)
-        _loaded.move_to_end(key)
-        while len(_loaded) > _MOST_MODELS:
-            _loaded.popitem(last=False)
-        return _loaded[key]
-
-    def _device_of_object(self):
-        is_name = isinstance(self.model, (str, os.PathLike))
-        return None if is_name or self.device == "auto" else self.device
-
-    @property
-    def _n_features_out(self):
-        return self._encode(["a"]).shape[1]
-
-    def __sklearn_is_fitted__(self):
-        return True
-
-    def __sklearn_clone__(self):
-        twin = super().__sklearn_clone__() if isinstance(self.model, (str, os.PathLike)) else None
-        if twin is None:
-            twin = type(self)(**self.get_params(deep=False))  # the same object, not a copy of it
-            if hasattr(self, "_skl_callbacks"):
-                twin._skl_callbacks = self._skl_callbacks
-        return twin
 
     def get_file_state(self):
         """Return the state to write, with the name of the model.
@@ -234,11 +193,54 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
                 f"there. If you trust it, name it: {how_to_trust(self.model)}."
             )
 
+    @property
+    def _n_features_out(self):
+        return self._encode(["a"]).shape[1]
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def __sklearn_clone__(self):
+        twin = super().__sklearn_clone__() if isinstance(self.model, (str, os.PathLike)) else None
+        if twin is None:
+            twin = type(self)(**self.get_params(deep=False))  # the same object, not a copy of it
+            if "_skl_callbacks" in vars(self):
+                twin._skl_callbacks = self._skl_callbacks
+        return twin
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
         tags.input_tags.string, tags.input_tags.two_d_array = True, False
         return tags
+
+    def _encode(self, texts):
+        with _lock:
+            rows = _encode(self._load(), texts, self.batch_size, self._device_of_object(), self.max_length)
+        rows = np.array(rows, dtype=np.float32, order="C")
+        if rows.ndim != 2 or len(rows) != len(texts):
+            raise ValueError(
+                f"The model of SentenceEncoder returned an array of shape {rows.shape} for {len(texts)} texts: it must "
+                "have one row for each."
+            )
+        if self.normalize:
+            unit_rows(rows, out=rows)
+        return rows
+
+    def _load(self):
+        if not isinstance(self.model, (str, os.PathLike)):
+            return self.model
+        key = (os.fspath(self.model), self.device)
+        if key not in _loaded:
+            _loaded[key] = load_sentence_model(*key)
+        _loaded.move_to_end(key)
+        while len(_loaded) > _MOST_MODELS:
+            _loaded.popitem(last=False)
+        return _loaded[key]
+
+    def _device_of_object(self):
+        is_name = isinstance(self.model, (str, os.PathLike))
+        return None if is_name or self.device == "auto" else self.device
 
 
 def _encode(model, texts, batch_size, device, max_length):
@@ -248,11 +250,11 @@ def _encode(model, texts, batch_size, device, max_length):
         return model.encode(texts, batch_size=batch_size, use_multiprocessing=False, **options)
     if "sentence_transformers" not in packages:
         if max_length is not None:
-            raise ValueError(f"SentenceEncoder cannot set max_length of a {type(model).__name__}: leave it None.")
+            raise ValueError(f"SentenceEncoder cannot set max_length of a {type(model).__name__}: set it to None.")
         return model.encode(texts)
     before = model.max_seq_length
     if max_length is not None:
-        _cut_to(model, max_length)
+        _truncate(model, max_length)
     try:
         return model.encode(texts, batch_size=batch_size, device=device)
     finally:
@@ -260,10 +262,10 @@ def _encode(model, texts, batch_size, device, max_length):
             model.max_seq_length = before
 
 
-def _cut_to(model, max_length):
+def _truncate(model, max_length):
     with suppress(AttributeError):
         model.max_seq_length = max_length
     if model.max_seq_length != max_length:
         raise ValueError(
-            "The model of SentenceEncoder cannot cut texts to max_length: leave it None, or cut them before."
+            "The model of SentenceEncoder cannot truncate texts to max_length: set it to None, or truncate them before."
         )

@@ -1,4 +1,4 @@
-"""Loading of sentence embedding models by the package that they are for."""
+"""Loading of sentence embedding models by the package that suits them."""
 
 import json
 import warnings
@@ -9,6 +9,8 @@ from typing import NamedTuple
 from transferkit._validation import count_inner_frames
 from transferkit.exceptions import MissingExtraError
 
+__all__ = ["load_sentence_model"]
+
 
 def load_sentence_model(name, device):
     """Load a model by its name on the Hugging Face hub, or its folder.
@@ -18,18 +20,18 @@ def load_sentence_model(name, device):
     name : str
         Name or folder.
     device : str
-        "auto", or where sentence-transformers is to compute.
+        "auto", or the device of sentence-transformers.
 
     Returns
     -------
     model : StaticModel or SentenceTransformer
-        A StaticModel of model2vec for a static model, wherever model2vec is installed.
+        For a static model a StaticModel of model2vec, if that is installed.
     """
     is_folder = Path(name).is_dir()
     if not is_folder and (name.startswith((".", "~", "/")) or name.count("/") > 1):
         raise ValueError(f"There is no folder {name!r} with a sentence model.")
     has_model2vec, has_other = _is_installed("model2vec"), _is_installed("sentence_transformers")
-    found = _look_at(name) if is_folder or has_other else _Found(is_static=has_model2vec)
+    found = _inspect_files(name) if is_folder or has_other else _Found(is_static=has_model2vec)
     if found.is_static and has_model2vec:
         from model2vec import StaticModel
 
@@ -38,8 +40,8 @@ def load_sentence_model(name, device):
         raise MissingExtraError(f"Loading the sentence model {name!r}", "sentence")
     if found.is_static:
         warnings.warn(
-            f"The static model {name!r} is loaded by sentence-transformers, which counts in tokens that it does not "
-            "know: rows of texts with such tokens differ from those where model2vec is installed. Install it here: "
+            f"The static model {name!r} is loaded by sentence-transformers, which includes unknown tokens: "
+            "embeddings of texts with such tokens differ from those of model2vec. Install it: "
             "pip install 'transferkit[sentence]'.",
             UserWarning,
             stacklevel=count_inner_frames(),
@@ -50,14 +52,14 @@ def load_sentence_model(name, device):
 
 
 class _Found(NamedTuple):
-    """What the files of a model say about it."""
+    """Properties of a model that its files declare."""
 
     is_static: bool = False
     is_normalized: bool = False
-    is_for_model2vec_alone: bool = False  # has no modules.json, or stores vectors in a form of model2vec's own
+    is_for_model2vec_alone: bool = False  # no modules.json, or vectors in a format of model2vec
 
 
-def _look_at(name):
+def _inspect_files(name):
     modules = _read_json(name, "modules.json", list)
     kinds = [str(module.get("type")).rpartition(".")[2] for module in modules]
     if kinds and kinds not in (["StaticEmbedding"], ["StaticEmbedding", "Normalize"]):
@@ -97,14 +99,14 @@ def _read_json(name, file, kind):
 
 
 def _find_on_hub(name, file):
-    """Return the path of one file of a model on the hub, downloaded if need be; None if there is none."""
+    """Return the path of one file of a model on the hub, downloaded if necessary; None if there is none."""
     if not _is_installed("huggingface_hub"):
         return None
     from huggingface_hub import hf_hub_download
 
     try:
         return Path(hf_hub_download(name, file))
-    except Exception:  # of many classes; when the model itself is not there, the package that loads it tells why
+    except Exception:  # of many classes; if the model does not exist, the package that loads it raises
         return None
 
 

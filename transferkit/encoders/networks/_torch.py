@@ -1,4 +1,4 @@
-"""Networks that people already have, as frozen encoders."""
+"""Trained torch modules as frozen encoders."""
 
 from copy import copy
 from numbers import Integral
@@ -22,65 +22,67 @@ from transferkit._validation import (
 )
 from transferkit._versioning import VersionedEstimator
 
-_MOST_TO_TUNE = 1_000_000  # parameters that strategy="auto" fine-tunes of its own accord
+__all__ = ["TorchEncoder"]
 
-_copies = WeakKeyDictionary()  # encoder -> (what it was made of, ModuleFeatures)
+_MOST_TO_TUNE = 1_000_000  # parameters up to which strategy="auto" tries fine-tuning
+
+_copies = WeakKeyDictionary()  # encoder -> (its parameters then, ModuleFeatures)
 _lock = Lock()
 
 
 class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
-    """Use a torch network that somebody trained, frozen, as an encoder of rows of numbers or of images.
+    """Use a trained torch module, frozen, as an encoder of numbers or of images.
 
     Parameters
     ----------
     module : torch.nn.Module or torch.export.ExportedProgram
-        The trained network. It stays as it is, on its device and in its mode, also through ``clone``: a copy computes.
+        The trained network. It is not changed, and ``clone`` keeps it; a copy of it computes the features.
     output : str or None, default=None
-        Name of the layer whose output the features are, such as "avgpool" or "layers.2", as
-        ``module.named_modules()`` gives it; None is what the module returns. Taking the layer before the last replaces
-        the last one by the head. Of a layer that is run several times it is the last output.
+        Name of the layer whose output is used as features, such as "avgpool" or "layers.2", as in
+        ``module.named_modules()``; the output of the module if None. Use the penultimate layer to replace the last
+        one by a head. If a layer runs several times, its last output is used.
     batch_size : int, default=256
-        Rows that go through the module at a time.
+        Number of samples per forward pass.
     device : str, default="auto"
-        Where to compute: "auto" (CUDA if there is one), "cpu", "cuda" or "cuda:1".
+        Device: "auto" (CUDA if available), "cpu", "cuda" or "cuda:1".
     input_shape : tuple of int or None, default=None
-        Shape that each row is given before it goes in, such as (3, 32, 32): channels, height, width. None leaves rows
-        as they are, which may have more than one dimension.
+        Shape of one sample in the module, such as (3, 32, 32) for channels, height, width. If None, samples keep their
+        shape, which may have more than one dimension.
 
     Attributes
     ----------
     layer_names_ : ndarray of str objects
-        Names that `output` may have; after `fit`.
+        Names that `output` may have; set by `fit`.
     n_features_in_ : int
-        Number of values of a row; after `fit` on rows, or with `input_shape`.
+        Number of values per sample; known after `fit` on data, or with `input_shape`.
 
     See Also
     --------
-    PretrainedEncoder : Encodes each row once a process, whichever clone or fold asks for it.
-    TransferClassifier : With ``strategy="finetune"`` trains a copy of the module on with a head.
+    PretrainedEncoder : Encodes each sample once per process, across clones and folds.
+    TransferClassifier : With ``strategy="finetune"`` trains a copy of the module together with a head.
     SentenceEncoder : Networks for texts.
 
     Notes
     -----
-    Rows become the type of the module's parameters. The copy is in evaluation mode (no dropout, fixed batch
-    normalisation) and computes no gradients. Outputs of more than one dimension are flattened. `fit` learns nothing and
-    need not be called, except after the module itself was changed: what was encoded before would be remembered.
+    Samples are converted to the type of the module's parameters. The copy is in evaluation mode (no dropout, fixed
+    batch normalisation) and computes no gradients. Outputs of more than one dimension are flattened. `fit` learns
+    nothing and is optional, except after the module was changed in place: without it the old copy would be used.
 
-    Weights are best read with ``module.load_state_dict(torch.load(path, weights_only=True))``, which runs no code of
-    the file. A program from ``torch.export.export(module.eval(), (rows,), dynamic_shapes=({0: Dim("rows")},))`` needs
-    no source code of the module; where it was made for a fixed number of rows, it gets so many at a time. It must have
-    been exported in evaluation mode, and it cannot be fine-tuned.
+    Load weights with ``module.load_state_dict(torch.load(path, weights_only=True))``, which runs no code of the file.
+    A program from ``torch.export.export(module.eval(), (rows,), dynamic_shapes=({0: Dim("rows")},))`` does not need the
+    source code of the module; if it was exported for a fixed batch size, it is given batches of that size. It must be
+    exported in evaluation mode, and it cannot be fine-tuned.
 
-    Of all estimators here this one and :class:`SentenceEncoder` need torch to transform. Pickles hold the tensors as
-    NumPy arrays, so that a network from a GPU loads anywhere, and the class by name. Model files
-    (:func:`transferkit.save`) hold arrays, names of classes and plain attributes, no code: common layers of torch.nn
-    load at once, other classes only where the caller names them, ``load(path, trusted=["my_package.MyNet"])``, and
-    their constructors are not run. An exported program needs ``trusted=["torch.export.ExportedProgram"]``, because
-    ``torch.export.load`` may run code of the file.
+    This encoder and :class:`SentenceEncoder` are the only estimators that need torch to transform. Pickles hold the
+    tensors as NumPy arrays, so that a module from a GPU loads on any machine, and the class by its name. Model files
+    (:func:`transferkit.save`) hold arrays, names of classes and plain attributes, but no code: common layers of
+    torch.nn load without further ado, other classes only if the caller names them,
+    ``load(path, trusted=["my_package.MyNet"])``, and their constructors are not run. An exported program needs
+    ``trusted=["torch.export.ExportedProgram"]``, because ``torch.export.load`` may run code of the file.
 
-    Fine-tuned, the module stays in evaluation mode, parameters that require no gradient stay as they are, and its
-    layers begin to learn in up to four blocks, the last one first, one epoch after another [1]_. ``strategy="auto"``
-    tries that on modules of up to a million parameters.
+    Fine-tuning keeps the module in evaluation mode and does not change parameters that require no gradient. Its layers
+    are unfrozen in up to four blocks, the last one first, one per epoch [1]_. ``strategy="auto"`` tries fine-tuning of
+    modules of up to a million parameters.
 
     References
     ----------
@@ -118,12 +120,12 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X=None, y=None):
-        """Check that the module can be used as it is now; nothing is learned.
+        """Check that the module can be used; nothing is learned.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, ...), default=None
-            Rows; the first two are encoded.
+            Samples; the first two are encoded.
         y : None
             Ignored; here for scikit-learn's API.
 
@@ -135,9 +137,9 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
         Raises
         ------
         ValueError
-            If there is no such layer (the names are listed), or the module cannot be run on such rows.
+            If there is no layer `output` (the message lists the names), or the module cannot process such samples.
         TypeError
-            If what it returns is not one tensor.
+            If it does not return one tensor.
         """
         with unchanged_on_error(self):
             features = self._make_features()
@@ -150,12 +152,12 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
         return self
 
     def transform(self, X):
-        """Return the features that the module makes of the rows.
+        """Return the features of samples.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, ...)
-            Rows.
+            Samples.
 
         Returns
         -------
@@ -222,83 +224,6 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
         twin.module = layers[0].module
         return twin
 
-    @property
-    def n_features_in_(self):
-        """Number of values of a row."""
-        if "_n_features_in" in vars(self):
-            return self._n_features_in
-        if self.input_shape is None:
-            raise AttributeError("TorchEncoder knows no width of the rows before fit(X), unless input_shape is given.")
-        return int(np.prod(self.input_shape))
-
-    @n_features_in_.setter
-    def n_features_in_(self, n_features):
-        self._n_features_in = n_features
-
-    def _features(self):
-        """Return the copy that computes, made when it is first needed."""
-        with _lock:
-            made_of, features = _copies.get(self, (None, None))
-        if made_of is None or any(a is not b for a, b in zip(made_of, self._made_of(), strict=True)):
-            validate_parameter_constraints(self._parameter_constraints, self.get_params(deep=False), "TorchEncoder")
-            features = self._make_features()
-            _remember(self, features)
-        return features
-
-    def _made_of(self):
-        return self.module, self.output, self.batch_size, self.device
-
-    def _make_features(self):
-        from transferkit._training.modules.features import ModuleFeatures, is_module
-
-        if not is_module(self.module):
-            raise ValueError(
-                "The 'module' parameter of TorchEncoder must be a torch.nn.Module or a torch.export.ExportedProgram. "
-                f"Got {self.module!r} instead. torch.export.load reads programs; weights alone need the module that "
-                "they are for: module.load_state_dict(torch.load(path, weights_only=True))."
-            )
-        return ModuleFeatures(self.module, self.output, self.batch_size, self.device)
-
-    def _validate(self, X, reset):
-        check_sizes(self, "input_shape")
-        X, shape = to_numpy(X), self.input_shape
-        shape_of_row = tuple(getattr(X, "shape", ())[1:])
-        if shape is not None and shape_of_row:
-            check_row_width("input_shape", shape, np.prod(shape_of_row))
-        if len(shape_of_row) > 1:  # images as they are
-            X = np.reshape(X, (len(X), -1))
-        if not reset and "_n_features_in" not in vars(self) and hasattr(X, "columns"):  # no fit has seen any names
-            X = np.asarray(X)
-        X = validate_data(self, X, dtype=np.float32, order="C", reset=reset)
-        if shape is None:
-            return X.reshape(len(X), *shape_of_row) if len(shape_of_row) > 1 else X
-        check_row_width("input_shape", shape, X.shape[1])
-        return X.reshape(len(X), *shape)
-
-    @property
-    def _n_features_out(self):
-        shape = self.input_shape or getattr(self, "_row_shape", None)
-        if shape is None:
-            raise NotFittedError("TorchEncoder knows the number of its features after fit(X), or with input_shape.")
-        return self._features().compute(np.zeros((1, *shape), np.float32)).shape[1]
-
-    def __sklearn_is_fitted__(self):
-        return True
-
-    def __sklearn_clone__(self):
-        return type(self)(**self.get_params(deep=False))  # the same module: it is never changed
-
-    def __copy__(self):
-        twin = type(self).__new__(type(self))
-        vars(twin).update(vars(self))
-        return twin
-
-    def __getstate__(self):
-        from transferkit._training.modules.state import to_picklable
-
-        state = super().__getstate__()
-        return state | {"module": to_picklable(self.module)}
-
     def get_file_state(self):
         """Return the state to write, with the module as plain data.
 
@@ -337,12 +262,91 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
             raise ValueError("the module of a TorchEncoder is missing")
         self.module = rebuild_module(self.module, trusted.class_of)
 
+    @property
+    def n_features_in_(self):
+        """Number of values per sample."""
+        if "_n_features_in" in vars(self):
+            return self._n_features_in
+        if self.input_shape is None:
+            raise AttributeError(
+                "TorchEncoder does not know n_features_in_ before fit(X), unless input_shape is given."
+            )
+        return int(np.prod(self.input_shape))
+
+    @n_features_in_.setter
+    def n_features_in_(self, n_features):
+        self._n_features_in = n_features
+
+    @property
+    def _n_features_out(self):
+        shape = self.input_shape or vars(self).get("_row_shape")
+        if shape is None:
+            raise NotFittedError("TorchEncoder knows the number of its features after fit(X), or with input_shape.")
+        return self._features().compute(np.zeros((1, *shape), np.float32)).shape[1]
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def __sklearn_clone__(self):
+        return type(self)(**self.get_params(deep=False))  # the same module: it is never changed
+
+    def __copy__(self):
+        twin = type(self).__new__(type(self))
+        vars(twin).update(vars(self))
+        return twin
+
+    def __getstate__(self):
+        from transferkit._training.modules.state import to_picklable
+
+        state = super().__getstate__()
+        return state | {"module": to_picklable(self.module)}
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
         tags.transformer_tags.preserves_dtype = ["float32"]
         tags.input_tags.three_d_array = self.input_shape is None
         return tags
+
+    def _features(self):
+        """Return the copy of the module that computes, made when it is first needed."""
+        with _lock:
+            made_of, features = _copies.get(self, (None, None))
+        if made_of is None or any(a is not b for a, b in zip(made_of, self._made_of(), strict=True)):
+            validate_parameter_constraints(self._parameter_constraints, self.get_params(deep=False), "TorchEncoder")
+            features = self._make_features()
+            _remember(self, features)
+        return features
+
+    def _made_of(self):
+        return self.module, self.output, self.batch_size, self.device
+
+    def _make_features(self):
+        from transferkit._training.modules.features import ModuleFeatures, is_module
+
+        if not is_module(self.module):
+            raise ValueError(
+                "The 'module' parameter of TorchEncoder must be a torch.nn.Module or a torch.export.ExportedProgram. "
+                f"Got {self.module!r} instead. torch.export.load reads programs; weights alone need the module that "
+                "they are for: module.load_state_dict(torch.load(path, weights_only=True))."
+            )
+        return ModuleFeatures(self.module, self.output, self.batch_size, self.device)
+
+    def _validate(self, X, reset):
+        check_sizes(self, "input_shape")
+        X, shape = to_numpy(X), self.input_shape
+        shape_of_row = tuple(getattr(X, "shape", ())[1:])
+        if shape is not None and shape_of_row:
+            check_row_width("input_shape", shape, np.prod(shape_of_row))
+        if len(shape_of_row) > 1:  # images as they are
+            X = np.reshape(X, (len(X), -1))
+        if not reset and "_n_features_in" not in vars(self) and hasattr(X, "columns"):  # no fit has seen any names
+            X = np.asarray(X)
+        X = validate_data(self, X, dtype=np.float32, order="C", reset=reset)
+        if shape is None:
+            return X.reshape(len(X), *shape_of_row) if len(shape_of_row) > 1 else X
+        check_row_width("input_shape", shape, X.shape[1])
+        return X.reshape(len(X), *shape)
 
 
 def _remember(encoder, features):

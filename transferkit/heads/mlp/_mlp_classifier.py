@@ -1,4 +1,4 @@
-"""A classifier of one linear layer or a small network, trained by gradient steps."""
+"""Classification by a multilayer perceptron, trained by gradient descent."""
 
 from numbers import Real
 
@@ -18,180 +18,179 @@ __all__ = ["MLPHeadClassifier"]
 
 
 class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
-    """Classify with a linear layer or a small network, trained with torch and stored in NumPy.
+    """Classify by a linear layer or a multilayer perceptron, trained with torch and stored in NumPy.
 
-    What is minimised is the mean loss of the rows, weighted by their sample weights, plus ``alpha / 2`` times the sum
-    of the squared weights; intercepts are free.
+    The objective is the mean loss of the samples, weighted by `sample_weight`, plus ``alpha / 2`` times the sum of the
+    squared weights; intercepts are not penalised.
 
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of int, default=(100,)
-        Units of each hidden layer; () is one linear layer.
+        Number of units of each hidden layer; () stands for one linear layer.
     activation : {"relu", "leaky_relu", "elu", "tanh", "sigmoid", "gelu", "identity"}, default="relu"
-        Of the hidden layers; "leaky_relu" has the slope 0.01 below zero.
+        Activation of the hidden layers; "leaky_relu" has the slope 0.01 below zero.
     dropout : float, default=0.0
-        Probability, in [0, 1), with which a hidden unit is left out of a training step.
+        Probability, in [0, 1), with which a hidden unit is set to zero in a training step.
     batch_norm : bool, default=False
-        Whether hidden units are normalised over the batch before their activation. After training the
-        normalisation is folded into `coefs_` and `intercepts_`. A batch has at least two rows then: a single one that
-        is left over joins the batch before it. A `partial_fit` of a single row is normalised by the running statistics.
+        Whether to apply batch normalisation before each activation. After training it is folded into `coefs_` and
+        `intercepts_`. Batches then have at least two samples: a single one that is left over joins the batch before it.
+        A `partial_fit` of a single sample is normalised by the running statistics.
     loss : {"cross_entropy", "hinge", "focal"}, default="cross_entropy"
-        Cross-entropy, of the softmax of the outputs for several classes and of the sigmoid of each output for two
-        classes or an indicator matrix; "hinge", one linear support vector machine an output (one class against the
-        rest), without probabilities; "focal", cross-entropy times (1 - p) ** focal_gamma, which looks away from rows
-        that are already right. The loss of a row with several labels is the sum over them.
+        "cross_entropy" is that of the softmax of the outputs for more than two classes, and of the sigmoid of each
+        output for two classes or an indicator matrix. "hinge" is the loss of a linear support vector machine per output
+        (one-vs-rest); it gives no probabilities. "focal" is cross-entropy times (1 - p) ** focal_gamma, which gives
+        less weight to samples that are predicted with confidence. With an indicator matrix the loss of a sample is the
+        sum over the labels.
     focal_gamma : float, default=2.0
-        Exponent of the focal loss, not negative; 0 is cross-entropy.
+        Exponent of the focal loss, not negative; 0 gives cross-entropy.
     class_weight : dict or "balanced", default=None
-        Weights of the classes, {label: weight}; "balanced" gives every class the same total weight. Not for indicator
-        matrices.
+        Weights of the classes, {label: weight}; "balanced" gives all classes the same total weight. Must be None for
+        indicator matrices.
     label_smoothing : float, default=0.0
-        Share of each label's probability, in [0, 1), that is spread over all classes.
+        Share of the probability of each label, in [0, 1), that is spread evenly over all classes.
     solver : str, default="adam"
-        "gd" (gradient descent on all rows), "sgd", "momentum", "nesterov", "rmsprop" (decay 0.99), "adagrad", "adam"
-        and "adamw" (decays 0.9 and 0.999; "adamw" shrinks the weights by the learning rate times `alpha` instead of
-        adding the penalty's gradient), or "lbfgs", quasi-Newton steps on all rows with a line search, which looks at no
-        learning rate and takes no dropout, batch normalisation, augmentation, clipping or pruning.
+        "gd" (full-batch gradient descent), "sgd", "momentum", "nesterov", "rmsprop" (decay 0.99), "adagrad", "adam" and
+        "adamw" (decays 0.9 and 0.999; "adamw" decouples the penalty: it multiplies weights by one minus the learning
+        rate times `alpha`), or "lbfgs", full-batch quasi-Newton steps with a line search, which ignores the learning
+        rate and cannot be combined with dropout, batch normalisation, augmentation, clipping or pruning.
     alpha : float, default=1e-4
-        Strength of the penalty on the squared weights.
+        Strength of the L2 penalty.
     momentum : float, default=0.9
-        Share of the last step that "momentum" and "nesterov" keep, in [0, 1).
+        Decay of the velocity of "momentum" and "nesterov", in [0, 1).
     clip_norm, clip_value : float, default=None
-        Largest Euclidean length of the gradient of all weights together, and largest size of an entry of it.
+        Largest Euclidean norm of the gradient of all weights together, and largest magnitude of its entries.
     learning_rate_init : float or "auto", default=1e-3
-        Learning rate; "auto" finds it with a range test on the training data before training begins: steps with growing
-        rates, a third of the rate at which the loss has made nine tenths of its fall.
+        Initial learning rate. "auto" finds it by a range test [2]_ before training: in steps with growing rates, it is
+        a third of the rate at which the loss has made nine tenths of its decrease.
     learning_rate : str or callable, default="constant"
-        How the learning rate changes: "constant"; "step", times `learning_rate_decay` every `learning_rate_epochs`
-        epochs; "exponential", the same but smooth; "inverse", 1 / (1 + t), also reaching the decay after these epochs;
-        "cosine", half a cosine down to zero at `max_iter`; "one_cycle", up for three tenths of `max_iter` and down
-        again; "plateau", times the decay when the loss (or the validation score) has not become better for
-        `learning_rate_epochs` epochs. A callable takes the number of the step, from 0, and returns the factor of
-        `learning_rate_init`.
+        Schedule: "constant"; "step", multiplied by `learning_rate_decay` every `learning_rate_epochs` epochs;
+        "exponential", the same but continuous; "inverse", proportional to 1 / (1 + c t), which also reaches the decay
+        after these epochs; "cosine", annealed along half a cosine to zero at `max_iter`; "one_cycle", increasing for
+        three tenths of `max_iter`, then decreasing; "plateau", multiplied by the decay when the loss (or the validation
+        score) has not improved for `learning_rate_epochs` epochs. A callable takes the index of the step and returns
+        the factor of `learning_rate_init`.
     learning_rate_decay, learning_rate_epochs : float and int, default=0.5 and 10
         See `learning_rate`.
     warmup : float, default=0
-        Epochs, or a part of one, in which the learning rate rises from zero in a line.
+        Number of epochs, possibly a fraction, in which the learning rate increases linearly from zero.
     batch_size : int or "auto", default="auto"
-        Rows of a step; "auto" is 200, or all rows if there are fewer. Larger ones than there are rows warn.
+        Number of samples per step; "auto" is 200, or all samples if there are fewer. Warns if there are fewer samples.
     batch_schedule : {"constant", "grow", "decay"} or callable, default="constant"
-        "grow" doubles and "decay" halves the batch size when `batch_epochs` says so; a callable takes the number of the
-        epoch, from 0, and returns the size, at least 1; larger ones than there are rows hold all rows.
+        "grow" doubles and "decay" halves the batch size at `batch_epochs`; a callable takes the index of the epoch and
+        returns the size, at least 1 and clipped to the number of samples.
     batch_epochs : int, sequence of int or "stall", default=10
-        When the batch size changes: every so many epochs, at these epochs, or whenever the loss has not fallen by
-        1e-4 for 3 epochs.
+        When the batch size changes: an interval in epochs, the epochs themselves, or whenever the loss has not
+        decreased by 1e-4 for 3 epochs.
     weight_init : str, pair of lists, fitted head or path, default="kaiming"
-        First weights: "random" (standard normal times `init_scale`, 0.01 if None), "normal" (around `init_mean` with
+        Initial weights: "random" (standard normal times `init_scale`, 0.01 if None), "normal" (around `init_mean` with
         standard deviation `init_scale`, 0.05 if None), "uniform" (within `init_scale` of `init_mean`), "xavier",
         "kaiming", "orthogonal", "zeros" (for one linear layer). Or arrays, (coefs, intercepts). Or a fitted network or
-        linear head, or the path of a saved one: its hidden layers are taken over, and of its output layer the classes
-        that the task knows too; new classes begin as with "kaiming". It is never changed, and `clone` keeps it.
+        linear head, or the path of a saved one: its hidden layers are copied, and from its output layer the classes
+        that the task has too; new classes are initialised as with "kaiming". It is not changed, and `clone` keeps it.
     init_mean, init_scale : float, default=0.0 and None
         See `weight_init`.
     max_iter : int, default=200
-        Largest number of epochs.
+        Maximum number of epochs.
     tol : float or None, default=1e-4
-        Training stops when the loss, or with `early_stopping` the validation score, has not become better by more than
-        this for `n_iter_no_change` epochs; None never stops.
+        Training stops when the loss, or with `early_stopping` the validation score, has not improved by more than this
+        for `n_iter_no_change` epochs; with None it never stops early.
     n_iter_no_change : int, default=10
         See `tol`.
     early_stopping : bool, default=False
-        Whether to watch the score (accuracy) on held-out rows, and to go back to the weights that were best on them.
+        Whether to stop by the accuracy on held-out samples, and to restore the weights with the best one.
     validation_fraction : float, default=0.1
-        Share of the rows that `early_stopping` holds out, unless `fit` is given a validation set. They are stratified
-        if there is one for each class; a class's only row is not held out.
+        Share of the samples that `early_stopping` holds out, unless `fit` gets a validation set. Stratified if there is
+        at least one held-out sample per class; the only sample of a class is not held out.
     mixup : float, default=0.0
-        Parameter of the Beta distribution from which each row's share against a random partner is drawn anew in each
-        epoch; features and targets are mixed alike [3]_. 0 is off.
+        Parameter of the Beta distribution of the share of each sample when its features and targets are mixed with
+        those of a random partner, drawn anew in each epoch [3]_; 0 for no mixing.
     feature_noise : float, default=0.0
-        Standard deviation of the noise added to the features in each epoch; with sparse input only to stored entries.
+        Standard deviation of the noise added to features in each epoch; for sparse input to stored entries only.
     feature_dropout : float, default=0.0
-        Probability, in [0, 1), with which an entry of a row is dropped in an epoch; the others grow accordingly.
+        Probability, in [0, 1), with which a feature of a sample is set to zero in an epoch; others are scaled up.
     swa : float, default=None
-        The weights after the epochs from this share of `max_iter` on, in [0, 1), are averaged [4]_; with
-        `prune_schedule` not before pruning is complete. With `early_stopping` the average is taken only if it is at
-        least as good on the held-out rows. Training that ends before there is anything to average warns: set
-        ``tol=None``.
+        Share of `max_iter`, in [0, 1), after which the weights of all epochs are averaged [4]_; with `prune_schedule`
+        not before pruning is complete. With `early_stopping` the average is used only if its validation score is at
+        least as good. Warns if training ends before there is anything to average: set ``tol=None``.
     prune_schedule : dict, default=None
-        {"amount": share, "begin": epoch, "end": epoch}: while it trains, a growing share of the smallest weights of all
-        layers together becomes zero and stays zero, up to `amount` at epoch "end" (`max_iter // 2` if left out); the
-        epochs that follow fine-tune the rest. `tol` and `early_stopping` look at these alone.
+        {"amount": share, "begin": epoch, "end": epoch}: a growing share of the smallest weights of all layers together
+        is set to zero for good, up to `amount` at epoch "end" (default `max_iter // 2`); the epochs that follow
+        fine-tune the others. `tol` and `early_stopping` consider only these epochs.
     warm_start : bool, default=False
-        Whether `fit` begins at the last solution if that has the same classes, features and layers.
+        Whether `fit` starts from the last solution if that has the same classes, features and layers.
     random_state : int, RandomState instance or None, default=None
-        Seed of first weights, order of rows, dropout and augmentation. The same seed on the same device gives the same
-        weights.
+        Seed of initial weights, order of samples, dropout and augmentation. Equal seeds give equal weights on the same
+        device.
     device : str, default="auto"
-        Where to train: "auto" (CUDA if there is one, else the CPU), "cpu", "cuda" or "cuda:1". Predictions are made
-        with NumPy on the CPU.
+        Device of training: "auto" (CUDA if available, else the CPU), "cpu", "cuda" or "cuda:1". Predictions use NumPy
+        on the CPU.
 
     Attributes
     ----------
     coefs_ : list of ndarray of shape (n_inputs, n_outputs)
-        Weights of each layer; sparse or narrow after :func:`transferkit.compression.prune` and
+        Weights of each layer; sparse or of low precision after :func:`transferkit.compression.prune` and
         :func:`transferkit.compression.quantise`.
     intercepts_ : list of ndarray of shape (n_outputs,)
         Intercepts of each layer.
     scales_ : list or None
-        Factors (n_outputs,) of the columns of weights that are kept as int8.
+        Factors (n_outputs,) of the columns of int8 weights.
     classes_ : ndarray of shape (n_classes,)
-        Labels, sorted; after a multilabel fit the numbers of the labels.
+        Labels, sorted; after a multilabel fit the indices of the labels.
     multilabel_ : bool
-        Whether y was an indicator matrix, so that each output answers for itself.
+        Whether y was an indicator matrix, so that outputs are independent binary classifiers.
     n_iter_ : int
         Number of epochs.
     n_steps_ : int
-        Number of steps that the optimiser has taken.
+        Number of update steps.
     loss_ : float
         Mean training loss of the last epoch, without the penalty.
     loss_curve_ : list of float
         Mean training loss of each epoch.
     validation_scores_ : list of float or None
-        Score on the held-out rows after each epoch.
+        Score on the held-out samples after each epoch.
     history_ : dict of str to list
-        "loss", "learning_rate" (at the begin), "batch_size" and "validation_score" of each epoch.
+        "loss", "learning_rate" (at the start), "batch_size" and "validation_score" of each epoch.
     learning_rate_init_ : float
-        The first learning rate: the one given or found.
+        The initial learning rate, given or found.
     learning_rate_curve_ : dict or None
         "learning_rate" and smoothed "loss" of each step of the range test.
     init_coverage_ : dict or None
         "classes_matched", "classes_new" and "classes_dropped" of a head given as `weight_init`.
     batch_norms_ : list or None
-        Scale, shift, mean and variance (4, n_outputs) that were folded into each layer.
+        Scale, shift, mean and variance (4, n_outputs) of the batch normalisation folded into each layer.
     compression_ : dict or None
-        What :func:`transferkit.compression.prune` or :func:`transferkit.compression.quantise` saved, and at what cost.
+        Report of :func:`transferkit.compression.prune` or :func:`transferkit.compression.quantise`.
     optimiser_state_ : list of ndarray or None
-        What the optimiser remembers from one `partial_fit` to the next.
+        State of the optimiser between calls of `partial_fit`.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, if `fit` saw names that are all strings.
+        Names of the features, if all names seen in `fit` are strings.
 
     See Also
     --------
-    LogisticHead : The optimum of one linear layer with cross-entropy, found faster than by gradient steps.
-    MLPHeadRegressor : The same for numbers.
-    sklearn.neural_network.MLPClassifier : Fewer options, no GPU.
+    LogisticHead : The optimum of one linear layer with cross-entropy, faster than by gradient descent.
+    MLPHeadRegressor : The same for regression.
+    sklearn.neural_network.MLPClassifier : Has fewer options and no GPU support.
 
     Notes
     -----
-    Gradients are computed in closed form, layer by layer, on parameters that lie in one piece of memory; no graph is
-    recorded. The data stay on the device, and one number an epoch is read from it. On a GPU a whole step is one
+    Gradients are computed in closed form, layer by layer, and parameters are stored in flat buffers; no graph is
+    recorded. The data stay on the device, and one number per epoch is read from it. On a GPU a whole step is one
     captured CUDA graph.
 
-    Sparse input is never made dense: the first layer is a product of sparse rows, and a step changes only those rows of
-    its weights (and of what the optimiser remembers of them) whose features occur in the batch. The penalty `alpha` and
-    the decay of momenta therefore act on the weights of a rare feature only in the steps that see it, as in lazy Adam
-    implementations elsewhere. With "gd" and "lbfgs", and where all features occur in each batch, there is no difference
-    to dense input.
+    Sparse input is never converted to dense: the first layer is a sparse product, and a step changes only those rows of
+    its weights (and of the optimiser state) whose features occur in the batch. The penalty `alpha` and the decay of
+    momenta therefore act on the weights of a rare feature only in the steps that use it, as in other implementations of
+    lazy Adam. With "gd" and "lbfgs", and if all features occur in each batch, results equal those of dense input.
 
-    float32 features are trained in float32, everything else in float64. Rows of weight zero are left out.
+    float32 features are trained in float32, all others in float64. Samples of weight zero are left out.
 
-    Bring features to about unit scale: with others gradient steps learn slowly, or explode. Training that takes all
-    `max_iter` epochs does not warn, since that is how most trainings in small batches end; `n_iter_` tells.
+    Scale features to about unit variance: otherwise gradient descent is slow, or diverges. Training that takes all
+    `max_iter` epochs does not warn, since most mini-batch training ends that way; see `n_iter_`.
 
-    `set_callbacks` takes scikit-learn's callbacks, such as ``ProgressBar()``: each epoch of `fit` is a task, and a
-    callback that asks to stop ends the training.
+    `set_callbacks` takes scikit-learn's callbacks, such as ``ProgressBar()``: each epoch of `fit` is a task, and
+    training ends when a callback requests it.
 
     A validation set reaches `fit` through a pipeline, encoded like the training data, with
     ``sklearn.set_config(enable_metadata_routing=True)``, ``Pipeline(steps, transform_input=["X_val"])`` and
@@ -317,12 +316,12 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
         y : array-like of shape (n_samples,), or {array-like, sparse matrix} of shape (n_samples, n_labels)
-            Labels of at least two classes, or an indicator matrix of zeros and ones, several of which may be one
-            in a row.
+            Labels of at least two classes, or an indicator matrix of zeros and ones with any number of ones per
+            sample.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples, not negative; 1 each if None.
+            Sample weights, not negative; all 1 if None.
         X_val, y_val : like X and y, default=None
-            Validation set: scored after each epoch, and watched by `early_stopping` in the place of a share of X.
+            Validation set: scored after each epoch, and used by `early_stopping` instead of a share of X.
 
         Returns
         -------
@@ -332,7 +331,7 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
         Raises
         ------
         DivergenceError
-            If the loss or a weight is no longer a finite number, or the last steps made the loss explode.
+            If the loss or a weight is no longer finite, or the loss exploded in the last steps.
         MemoryError
             If the device has too little memory.
         """
@@ -340,10 +339,10 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Train one more epoch, on a part of the data.
+        """Train for one more epoch, on a part of the data.
 
-        Schedules of learning rate and batch size go on from one call to the next, each of which is an epoch;
-        "cosine" and "one_cycle" end after `max_iter` epochs, and stay at their last rate, for "cosine" zero.
+        Each call is an epoch of the schedules of learning rate and batch size. "cosine" and "one_cycle" end after
+        `max_iter` epochs and keep their last rate, which is zero for "cosine".
 
         Parameters
         ----------
@@ -352,36 +351,20 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Labels, or an indicator matrix.
         classes : array-like of shape (n_classes,), default=None
-            All labels that will ever come; needed in the first call, unless y is an indicator matrix.
+            All labels that can occur; required in the first call, unless y is an indicator matrix.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples, not negative; 1 each if None.
+            Sample weights, not negative; all 1 if None.
 
         Returns
         -------
         self : MLPHeadClassifier
-            The head, one epoch further.
+            The head.
         """
         if classes is None and not hasattr(self, "coefs_") and np.ndim(y) < 2 and not issparse(y):
-            raise ValueError("The first partial_fit needs classes: all labels that will ever come.")
+            raise ValueError("The first partial_fit needs classes: all labels that can occur.")
         if self.class_weight == "balanced":
-            raise ValueError("partial_fit cannot balance classes that are yet to come: give class_weight as a dict.")
+            raise ValueError("partial_fit cannot balance classes of data it has not seen: give class_weight as a dict.")
         return self._partial_fit(X, y, sample_weight, classes)
-
-    def decision_function(self, X):
-        """Return the outputs of the network before any link function.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples, n_classes) or (n_samples,)
-            Scores; with two classes those of `classes_[1]`, positive where it is predicted.
-        """
-        scores = self._compute_outputs(X)
-        return scores[:, 0] if scores.shape[1] == 1 and not self.multilabel_ else scores
 
     @available_if(lambda self: _has_probabilities(self))
     def predict_proba(self, X):
@@ -401,7 +384,7 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
 
     @available_if(lambda self: _has_probabilities(self))
     def predict_log_proba(self, X):
-        """Return the logarithm of each class's probability; not after the hinge loss.
+        """Return the log-probability of each class; not after the hinge loss.
 
         Parameters
         ----------
@@ -414,6 +397,22 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
             In the order of `classes_`.
         """
         return super().predict_log_proba(X)
+
+    def decision_function(self, X):
+        """Return the outputs of the network before any link function.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples, n_classes) or (n_samples,)
+            Scores; with two classes that of `classes_[1]`, positive if it is predicted.
+        """
+        scores = self._compute_outputs(X)
+        return scores[:, 0] if scores.shape[1] == 1 and not self.multilabel_ else scores
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -466,11 +465,13 @@ def _encode_labels(y, classes, multilabel):
     several = np.ndim(y) == 2 and np.shape(y)[1] > 1
     if multilabel is not None and several != multilabel:
         kinds = ("one label per row", "an indicator matrix")
-        raise ValueError(f"y must be {kinds[multilabel]}, as at first. Got {kinds[several]} of shape {np.shape(y)}.")
+        raise ValueError(
+            f"y must be {kinds[multilabel]}, as in the first call. Got {kinds[several]} of shape {np.shape(y)}."
+        )
     if several:
         indicators = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
         if indicators.shape[1] != len(classes):
-            raise ValueError(f"y has {indicators.shape[1]} labels a row, and {len(classes)} were expected.")
+            raise ValueError(f"y has {indicators.shape[1]} columns, and {len(classes)} were expected.")
         return (indicators != 0).astype(np.int64), True
     y = column_or_1d(y, warn=True)
     unseen = sorted(set(y.tolist()) - set(classes.tolist()))
@@ -488,5 +489,5 @@ def _to_targets(labels, classes, multilabel, dtype):
 
 def _has_probabilities(head):
     if head.loss == "hinge":
-        raise AttributeError("There are no probabilities after loss='hinge'. Choose loss='cross_entropy' for them.")
+        raise AttributeError("loss='hinge' gives no probabilities. Use loss='cross_entropy' for them.")
     return True

@@ -1,4 +1,4 @@
-"""A regressor of one linear layer or a small network, trained by gradient steps."""
+"""Regression by a multilayer perceptron, trained by gradient descent."""
 
 from numbers import Real
 
@@ -13,20 +13,20 @@ __all__ = ["MLPHeadRegressor"]
 
 
 class MLPHeadRegressor(RegressorMixin, MLPHead):
-    """Predict numbers with a linear layer or a small network, trained with torch and stored in NumPy.
+    """Predict numbers by a linear layer or a multilayer perceptron, trained with torch and stored in NumPy.
 
-    Targets are learned as they are: bring those that are far from zero or very large to unit scale first, with
-    :class:`~sklearn.compose.TransformedTargetRegressor` for instance.
+    Targets are not scaled: bring targets that are far from zero or very large to unit scale first, for example with
+    :class:`~sklearn.compose.TransformedTargetRegressor`.
 
     Parameters
     ----------
     hidden_layer_sizes, activation, dropout, batch_norm : any
         The layers, as in :class:`MLPHeadClassifier`.
     loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
-        Half the squared error; the absolute error; or half the squared error up to `huber_delta` and linear beyond. The
-        loss of a row with several targets is the sum over them.
+        Half the squared error; the absolute error; or half the squared error up to `huber_delta`, linear beyond. The
+        loss of a sample is the sum over its targets.
     huber_delta : float, default=1.0
-        Error from which on the Huber loss is linear.
+        Absolute error beyond which the Huber loss is linear.
     solver, alpha, momentum, clip_norm, clip_value : any
         The optimiser, as in :class:`MLPHeadClassifier`.
     learning_rate_init, learning_rate, learning_rate_decay, learning_rate_epochs, warmup : any
@@ -34,9 +34,9 @@ class MLPHeadRegressor(RegressorMixin, MLPHead):
     batch_size, batch_schedule, batch_epochs : any
         The batches, as in :class:`MLPHeadClassifier`.
     weight_init, init_mean, init_scale : any
-        First weights, as in :class:`MLPHeadClassifier`; a head given here must have as many outputs as y.
+        Initial weights, as in :class:`MLPHeadClassifier`; a head given here must have as many outputs as y.
     max_iter, tol, n_iter_no_change, early_stopping, validation_fraction : any
-        When to stop, as in :class:`MLPHeadClassifier`; the score of held-out rows is the coefficient of determination.
+        When to stop, as in :class:`MLPHeadClassifier`; the validation score is the coefficient of determination.
     mixup, feature_noise, feature_dropout, swa, prune_schedule : any
         Regularisation, as in :class:`MLPHeadClassifier`.
     warm_start, random_state, device : any
@@ -45,29 +45,29 @@ class MLPHeadRegressor(RegressorMixin, MLPHead):
     Attributes
     ----------
     coefs_ : list of ndarray of shape (n_inputs, n_outputs)
-        Weights of each layer; sparse or narrow after :func:`transferkit.compression.prune` and
+        Weights of each layer; sparse or of low precision after :func:`transferkit.compression.prune` and
         :func:`transferkit.compression.quantise`.
     intercepts_ : list of ndarray of shape (n_outputs,)
         Intercepts of each layer.
     scales_ : list or None
-        Factors (n_outputs,) of the columns of weights that are kept as int8.
+        Factors (n_outputs,) of the columns of int8 weights.
     n_iter_ : int
         Number of epochs.
     n_steps_ : int
-        Number of steps that the optimiser has taken.
+        Number of update steps.
     loss_, loss_curve_, validation_scores_, history_ : any
-        What happened in each epoch, as in :class:`MLPHeadClassifier`.
+        The course of training, as in :class:`MLPHeadClassifier`.
     learning_rate_init_, learning_rate_curve_, init_coverage_, batch_norms_, optimiser_state_, compression_ : any
         As in :class:`MLPHeadClassifier`.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, if `fit` saw names that are all strings.
+        Names of the features, if all names seen in `fit` are strings.
 
     See Also
     --------
-    RidgeHead : The optimum of one linear layer with squared error, in one step.
-    MLPHeadClassifier : The same for classes.
+    RidgeHead : The optimum of one linear layer with squared error, in closed form.
+    MLPHeadClassifier : The same for classification.
 
     Examples
     --------
@@ -175,9 +175,9 @@ class MLPHeadRegressor(RegressorMixin, MLPHead):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples, not negative; 1 each if None.
+            Sample weights, not negative; all 1 if None.
         X_val, y_val : like X and y, default=None
-            Validation set: scored after each epoch, and watched by `early_stopping` in the place of a share of X.
+            Validation set: scored after each epoch, and used by `early_stopping` instead of a share of X.
 
         Returns
         -------
@@ -187,7 +187,7 @@ class MLPHeadRegressor(RegressorMixin, MLPHead):
         Raises
         ------
         DivergenceError
-            If the loss or a weight is no longer a finite number, or the last steps made the loss explode.
+            If the loss or a weight is no longer finite, or the loss exploded in the last steps.
         MemoryError
             If the device has too little memory.
         """
@@ -195,10 +195,10 @@ class MLPHeadRegressor(RegressorMixin, MLPHead):
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
-        """Train one more epoch, on a part of the data.
+        """Train for one more epoch, on a part of the data.
 
-        Schedules of learning rate and batch size go on from one call to the next, each of which is an epoch;
-        "cosine" and "one_cycle" end after `max_iter` epochs, and stay at their last rate, for "cosine" zero.
+        Each call is an epoch of the schedules of learning rate and batch size. "cosine" and "one_cycle" end after
+        `max_iter` epochs and keep their last rate, which is zero for "cosine".
 
         Parameters
         ----------
@@ -207,12 +207,12 @@ class MLPHeadRegressor(RegressorMixin, MLPHead):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples, not negative; 1 each if None.
+            Sample weights, not negative; all 1 if None.
 
         Returns
         -------
         self : MLPHeadRegressor
-            The head, one epoch further.
+            The head.
         """
         return self._partial_fit(X, y, sample_weight)
 
@@ -232,6 +232,11 @@ class MLPHeadRegressor(RegressorMixin, MLPHead):
         outputs = self._compute_outputs(X)
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
     def _encode(self, X, y, sample_weight, fitted=None, classes=None):
         """Return the training set."""
         targets = np.asarray(y, dtype=X.dtype).reshape(len(y), -1)
@@ -248,8 +253,3 @@ class MLPHeadRegressor(RegressorMixin, MLPHead):
         if targets.shape[1] != data.n_outputs:
             raise ValueError(f"y_val has {targets.shape[1]} outputs and y has {data.n_outputs}.")
         return targets
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags

@@ -78,19 +78,21 @@ def check_together(head):
         random = [name for name in ("dropout", "mixup", "feature_noise", "feature_dropout") if getattr(head, name) > 0]
         exact = [name for name in ("clip_norm", "clip_value", "prune_schedule") if getattr(head, name) is not None]
         if exact:
-            raise ValueError(f"solver='lbfgs' chooses its own steps: it takes no {' and no '.join(exact)}.")
+            raise ValueError(f"solver='lbfgs' uses a line search and cannot be combined with {' and '.join(exact)}.")
         if random or head.batch_norm:
             raise ValueError(
-                f"solver='lbfgs' needs the same loss at each look, and {' and '.join(random) or 'batch_norm'} changes "
-                "it. Choose another solver, such as 'adam'."
+                f"solver='lbfgs' needs a deterministic loss, and cannot be combined with "
+                f"{' and '.join(random) or 'batch_norm'}. Choose another solver, such as 'adam'."
             )
     if head.batch_norm and head.batch_size == 1:
-        raise ValueError("batch_norm=True needs batches of at least 2 rows: a single one has no variance. Got 1.")
+        raise ValueError(
+            "batch_norm=True needs batch_size >= 2, because a single sample has no variance. Got batch_size=1."
+        )
     if head.prune_schedule is not None:
         _pruning(head)
     epochs = head.batch_epochs
     if np.ndim(epochs) and not all(isinstance(epoch, Integral) and epoch >= 0 for epoch in np.asarray(epochs).tolist()):
-        raise ValueError(f"The 'batch_epochs' parameter of {name} must hold epochs, ints from 0 on. Got {epochs!r}.")
+        raise ValueError(f"The 'batch_epochs' parameter of {name} must hold non-negative epochs. Got {epochs!r}.")
 
 
 def _pruning(head):
