@@ -94,8 +94,8 @@ def draw_candidates(ax, docstrings):
     few = np.concatenate([rng.choice(np.flatnonzero(labels == area), 8, replace=False) for area in areas])
     rest = np.setdiff1d(np.arange(len(texts)), few)
     encoder = WordVectorEncoder(100, min_count=3).fit(texts[rest])
-    scores = TransferClassifier(encoder, strategy="prior").fit(texts[few], labels[few]).strategy_scores_
-    rows = (scores["strategy"] == "prior") & np.isfinite(scores["log_loss"])
+    scores = TransferClassifier(encoder, strategy="term_vectors").fit(texts[few], labels[few]).strategy_scores_
+    rows = (scores["strategy"] == "term_vectors") & np.isfinite(scores["log_loss"])
     places = {alpha: place for place, alpha in enumerate(sorted(set(scores["alpha"][rows])))}
     x = np.array([places[alpha] for alpha in scores["alpha"][rows]])
     sizes = 15 + 900 * scores["weight"][rows]

@@ -18,7 +18,7 @@ areas = ["scipy.io", "scipy.linalg", "scipy.optimize", "scipy.signal"]
 rng = np.random.default_rng(0)
 few = np.concatenate([rng.choice(np.flatnonzero(labels == area), 12, replace=False) for area in areas])
 encoder = WordVectorEncoder(100, min_count=3).fit(texts)
-model = TransferClassifier(encoder, strategy="prior", cv=3).fit(texts[few], labels[few])
+model = TransferClassifier(encoder, strategy="term_vectors", cv=3).fit(texts[few], labels[few])
 
 # %%
 # The words of largest weight for each class.

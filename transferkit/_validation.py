@@ -41,6 +41,7 @@ __all__ = [
     "check_has_classes",
     "check_is_fitted",
     "check_labels",
+    "check_parameters",
     "check_row_width",
     "check_same_length",
     "check_sample_weight",
@@ -141,6 +142,11 @@ def holds_texts(X):
         return len(X.shape) == 1 and getattr(getattr(X, "dtype", None), "kind", "O") not in "biufc"
     first = next(iter(X), None) if isinstance(X, (list, tuple)) else None
     return first is None or not hasattr(first, "__len__") or isinstance(first, (str, bytes))
+
+
+def check_parameters(estimator: Any) -> None:
+    """Raise ValueError if a parameter of an estimator is not valid, as its `fit` does."""
+    estimator._validate_params()
 
 
 def check_labels(y):

@@ -49,7 +49,7 @@ def test_frozen_is_the_encoder_followed_by_the_head(encoder):
     assert model.score(TEXTS, LABELS) == 1
 
 
-@pytest.mark.parametrize("strategy", ["auto", "prior", "frozen"])
+@pytest.mark.parametrize("strategy", ["auto", "term_vectors", "frozen"])
 def test_words_without_labels_are_understood_through_pretraining(strategy):
     encoder = LSAEncoder(2).fit(UNLABELLED)
     few = TransferClassifier(encoder, strategy=strategy).fit(["the cat sat", "the stock rose"], ["pet", "money"])

@@ -11,7 +11,7 @@ from sklearn.metrics import log_loss
 from sklearn.naive_bayes import GaussianNB
 
 from transferkit import LogisticHead, LSAEncoder, TransferClassifier
-from transferkit.transfer._outcome import Outcome, is_better, is_clearly_better
+from transferkit.transfer._evaluation import Outcome, is_better, is_clearly_better
 
 pytestmark = pytest.mark.filterwarnings("ignore:Transfer did not help:UserWarning")
 
@@ -55,7 +55,7 @@ def test_a_class_that_training_lacks_has_no_probability(head, C):
     assert model.strategy_scores_["mean"][-1] == pytest.approx(np.mean(expected), rel=1e-3)
 
 
-@pytest.mark.parametrize("strategy", ["auto", "prior", "frozen", "finetune"])
+@pytest.mark.parametrize("strategy", ["auto", "term_vectors", "frozen", "finetune"])
 def test_classes_that_a_fold_lacks_do_not_stop_any_strategy(strategy):
     encoder = LSAEncoder(2, min_df=1).fit(TEXTS)
     model = TransferClassifier(encoder, strategy=strategy, scoring="neg_log_loss", cv=LACKING).fit(TEXTS, RARE)

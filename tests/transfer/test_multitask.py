@@ -23,7 +23,7 @@ def encoder():
     return WordVectorEncoder(8, min_count=1).fit(UNLABELLED)
 
 
-@pytest.fixture(params=["prior", "frozen"])
+@pytest.fixture(params=["term_vectors", "frozen"])
 def tasks(request, encoder):
     return MultiTaskTransfer(TransferClassifier(encoder, strategy=request.param)).fit(TEXTS, LABELS)
 
@@ -93,7 +93,7 @@ def test_task_file_without_its_encoder_says_so(tasks, tmp_path):
 def test_one_collection_with_labels_for_every_task(encoder):
     texts, labels = make_texts(24, 1)
     y = {"subject": labels, "money": labels == "money"}
-    tasks = MultiTaskTransfer(TransferClassifier(encoder, strategy="prior")).fit(texts, y)
+    tasks = MultiTaskTransfer(TransferClassifier(encoder, strategy="term_vectors")).fit(texts, y)
     assert tasks.predict(["the stock of a bank"])["money"].tolist() == [True]
 
 

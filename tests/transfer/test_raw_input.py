@@ -122,7 +122,7 @@ def test_learning_curves_ask_for_a_baseline_where_there_is_none():
     pytest.importorskip("matplotlib")
     encoder, X = make_images()
     model = TransferClassifier(encoder, LogisticHead(), cv=2)
-    with pytest.raises(ValueError, match=r"strategy='scratch' cannot learn from this X.*'baseline'"):
+    with pytest.raises(ValueError, match=r"strategy='scratch' cannot be fitted to this X.*'baseline'"):
         TransferCurveDisplay.from_estimator(model, X, Y, n_labels=[4], n_draws=1)
     flat = TransferClassifier(encoder, LogisticHead(), strategy="frozen")
     display = TransferCurveDisplay.from_estimator(model, X, Y, baseline=flat, n_labels=[4], n_draws=1)

@@ -30,13 +30,13 @@ def test_frozen_is_ridge_on_the_features(encoder):
 def test_prior_uses_words_that_only_pretraining_saw(encoder):
     prior = TransferRegressor(encoder).fit(TEXTS[:6], Y[:6])
     scratch = TransferRegressor(strategy="scratch").fit(TEXTS[:6], Y[:6])
-    assert prior.strategy_ in ("prior", "frozen")
+    assert prior.strategy_ in ("term_vectors", "frozen")
     assert prior.score(TEST_TEXTS, TEST_Y) > scratch.score(TEST_TEXTS, TEST_Y)
     assert prior.score(TEST_TEXTS, TEST_Y) > 0.8
 
 
 def test_average_folds_into_one_weight_a_term(encoder):
-    model = TransferRegressor(encoder, strategy="prior").fit(TEXTS, Y)
+    model = TransferRegressor(encoder, strategy="term_vectors").fit(TEXTS, Y)
     assert isinstance(model.encoder_, TfidfEncoder)
     assert model.strategy_scores_["weight"].sum() == pytest.approx(1)
     explanation = explain(model, TEST_TEXTS[0])
@@ -49,8 +49,12 @@ def test_several_outputs_and_weights(encoder):
     weights = np.r_[np.ones(12), np.zeros(3)]
     spoilt = both.copy()
     spoilt[-3:] = 50
-    model = TransferRegressor(encoder, RidgeHead(alpha=1.0), strategy="prior").fit(TEXTS, both, sample_weight=weights)
-    other = TransferRegressor(encoder, RidgeHead(alpha=1.0), strategy="prior").fit(TEXTS, spoilt, sample_weight=weights)
+    model = TransferRegressor(encoder, RidgeHead(alpha=1.0), strategy="term_vectors").fit(
+        TEXTS, both, sample_weight=weights
+    )
+    other = TransferRegressor(encoder, RidgeHead(alpha=1.0), strategy="term_vectors").fit(
+        TEXTS, spoilt, sample_weight=weights
+    )
     np.testing.assert_allclose(model.predict(TEST_TEXTS), other.predict(TEST_TEXTS), atol=1e-3)
     assert model.predict(TEST_TEXTS).shape == (300, 2)
 
@@ -86,7 +90,7 @@ def test_rows_of_numbers():
 
 
 def test_saved_and_loaded_predicts_the_same(encoder, tmp_path):
-    model = TransferRegressor(encoder, strategy="prior").fit(TEXTS, Y)
+    model = TransferRegressor(encoder, strategy="term_vectors").fit(TEXTS, Y)
     transferkit.save(model, tmp_path / "model.tk")
     loaded = transferkit.load(tmp_path / "model.tk")
     np.testing.assert_allclose(loaded.predict(TEST_TEXTS), model.predict(TEST_TEXTS), rtol=1e-6)
@@ -97,8 +101,8 @@ def test_saved_and_loaded_predicts_the_same(encoder, tmp_path):
     [
         ({"strategy": "magic"}, Y, "The 'strategy' parameter of TransferRegressor"),
         ({"head": LogisticHead()}, Y, "must be a regressor. Got the classifier LogisticHead: use TransferClassifier"),
-        ({"strategy": "prior", "head": Lasso()}, Y, "head must be None or a RidgeHead"),
-        ({"strategy": "prior", "encoder": "tfidf"}, Y, "Got TfidfEncoder. Use strategy='frozen'"),
+        ({"strategy": "term_vectors", "head": Lasso()}, Y, "head must be None or a RidgeHead"),
+        ({"strategy": "term_vectors", "encoder": "tfidf"}, Y, "Got TfidfEncoder. Use strategy='frozen'"),
         ({}, Y[:3], "same length"),
         ({}, [*Y[:-1], np.nan], "Input y contains NaN"),
         ({}, LABELS, "could not convert string to float"),

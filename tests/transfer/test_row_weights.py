@@ -55,11 +55,11 @@ def test_candidates_of_labels_are_judged_with_balanced_weights():
 
 
 @pytest.mark.parametrize("joint_rows", [600, 10], ids=["together", "around the best"])
-def test_prior_balances_labels(joint_rows, monkeypatch):
+def test_term_vectors_balance_labels(joint_rows, monkeypatch):
     monkeypatch.setattr("transferkit.transfer.strategies._term_vectors.MOST_JOINT_ROWS", joint_rows)
     encoder = WordVectorEncoder(3, min_count=1).fit(TEXTS)
     shares = [
-        TransferClassifier(encoder, LogisticHead(10.0, class_weight=weight), strategy="prior", cv=2)
+        TransferClassifier(encoder, LogisticHead(10.0, class_weight=weight), strategy="term_vectors", cv=2)
         .fit(TEXTS, TEXT_LABELS)
         .predict(TEXTS)
         .mean(0)
@@ -147,7 +147,7 @@ def test_contract_of_scikit_learn_on_weights_holds_with_the_default_head(kind):
 def test_weights_weigh_the_evidence_of_prior(joint_rows, monkeypatch):
     monkeypatch.setattr("transferkit.transfer.strategies._term_vectors.MOST_JOINT_ROWS", joint_rows)
     encoder = WordVectorEncoder(3, min_count=1).fit(TEXTS)
-    model = TransferClassifier(encoder, LogisticHead(), strategy="prior", cv=2)
+    model = TransferClassifier(encoder, LogisticHead(), strategy="term_vectors", cv=2)
     tables = [
         model.fit(TEXTS, TEXT_LABELS[:, 0], sample_weight=np.full(90, w)).strategy_scores_ for w in (1e-3, 1.0, 1e3)
     ]
@@ -159,7 +159,7 @@ def test_weights_weigh_the_evidence_of_a_regression():
     encoder = WordVectorEncoder(3, min_count=1).fit(TEXTS)
     target = TEXT_LABELS[:, 0] + 0.1 * R.randn(90)
     weak, strong = (
-        TransferRegressor(encoder, RidgeHead(alphas=[w]), strategy="prior").fit(
+        TransferRegressor(encoder, RidgeHead(alphas=[w]), strategy="term_vectors").fit(
             TEXTS, target, sample_weight=np.full(90, w)
         )
         for w in (1e-3, 1e3)
@@ -174,7 +174,7 @@ KEPT = np.flatnonzero(WEIGHTS)
 UNSEEN = [text if weight else "zebra gnu" for text, weight in zip(TEXTS, WEIGHTS, strict=True)]
 
 
-@pytest.mark.parametrize("strategy", ["auto", "prior", "frozen", "finetune", "scratch"])
+@pytest.mark.parametrize("strategy", ["auto", "term_vectors", "frozen", "finetune", "scratch"])
 def test_rows_of_weight_zero_are_as_if_they_were_not_there(strategy):
     encoder = WordVectorEncoder(3, min_count=1).fit(TEXTS)
     labels = np.where(WEIGHTS, TEXT_LABELS[:, 0], 7)
@@ -188,7 +188,7 @@ def test_rows_of_weight_zero_are_as_if_they_were_not_there(strategy):
         np.testing.assert_array_equal(weighted, absent)
 
 
-@pytest.mark.parametrize("strategy", ["auto", "prior", "frozen", "scratch"])
+@pytest.mark.parametrize("strategy", ["auto", "term_vectors", "frozen", "scratch"])
 @pytest.mark.parametrize("head", [None, RidgeHead(1.0)])
 def test_a_regression_leaves_rows_of_weight_zero_out(strategy, head):
     encoder = WordVectorEncoder(3, min_count=1).fit(TEXTS)

@@ -21,7 +21,7 @@ def by_hand(encoder, head, **parameters):
 
 @pytest.fixture
 def model(monkeypatch):
-    monkeypatch.setattr("transferkit.transfer._settings.CS", (0.01, 0.1))
+    monkeypatch.setattr("transferkit.transfer.strategies._candidates.CS", (0.01, 0.1))
     return TransferClassifier(SelectKBest(k=10), cv=FOLDS, strategy="frozen").fit(NOISE, LABELS)
 
 

@@ -61,7 +61,8 @@ def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, splittin
 @click.option("--output", "-o", required=True, help="Model file to write, for example model.tk.")
 @click.option(
     "--strategy",
-    type=click.Choice(["auto", "prior", "frozen", "finetune", "scratch"]),
+    type=click.Choice(["auto", "term_vectors", "frozen", "finetune", "scratch", "prior"]),
+    metavar="[auto|term_vectors|frozen|finetune|scratch]",  # "prior" is the old name of "term_vectors"
     default="auto",
     show_default=True,
     help="How to use the encoder; auto finds out on held-out labels.",

@@ -16,7 +16,7 @@ from transferkit._validation import check_count, check_features, check_texts, ho
 from transferkit.adaptation.domains import as_rows, stack_rows
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.heads import LogisticHead
-from transferkit.transfer._estimator import is_frozen
+from transferkit.transfer.pretrained import is_frozen
 
 __all__ = ["DomainGap", "DomainGapDisplay", "domain_gap"]
 

@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 
 from transferkit._pictures import import_pyplot
 from transferkit._validation import check_labels, check_same_length, check_texts, holds_texts, take_rows
+from transferkit.transfer.strategies import takes_raw_input
 
 __all__ = ["TransferCurveDisplay"]
 
@@ -180,7 +181,7 @@ def _explain_error(estimator, X):
     try:
         yield
     except (TypeError, ValueError) as error:
-        if estimator._takes_raw_input(X, holds_texts(X)):
+        if takes_raw_input(estimator.encoder, X, holds_texts(X)):
             raise
         raise ValueError(
             f"strategy='scratch' cannot be fitted to this X ({error}). Give a model that accepts it as 'baseline'."

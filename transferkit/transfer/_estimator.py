@@ -1,27 +1,31 @@
 """What a transfer classifier and a transfer regressor share: the encoder as a parameter, and files."""
 
 import os
+import warnings
+from collections.abc import Iterable
+from numbers import Integral
 
 import numpy as np
-from sklearn.base import clone
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import get_tags
 
 from transferkit._validation import (
     check_feature_names,
-    check_features,
     check_is_fitted,
+    count_inner_frames,
     is_fitted,
+    take_rows,
     with_plain_outputs,
 )
-from transferkit.encoders import PretrainedEncoder, TfidfEncoder
-from transferkit.encoders._pretrained import read_input_tags
-from transferkit.encoders.text import find_text_settings
-from transferkit.heads.linear._prior import FrozenParametersMixin
-from transferkit.transfer._outcome import Outcome, make_row, tabulate
+from transferkit.encoders import PretrainedEncoder
+from transferkit.heads.linear import FrozenParametersMixin
+from transferkit.transfer._evaluation import tabulate
+from transferkit.transfer.pretrained import find_frozen, is_frozen
+
+__all__ = ["TransferMixin", "drop_weightless", "head_has", "read_strategy", "set_fitted"]
 
 
 class TransferMixin(FrozenParametersMixin):
-    """An encoder and a head as one estimator. Subclasses say in `_default_head` what `head=None` stands for."""
+    """An encoder and a head as one estimator. Subclasses say in `default_head` what `head=None` stands for."""
 
     fitted_attributes = ("encoder_", "head_", "label_coef_", "strategy_", "strategy_scores_")
 
@@ -66,7 +70,7 @@ class TransferMixin(FrozenParametersMixin):
             If a parameter inside a fitted encoder or a source is to be set: it is frozen.
         """
         if self.head is None and "head" not in params and any(name.startswith("head__") for name in params):
-            params = {"head": self._default_head(), **params}
+            params = {"head": self.default_head(), **params}
         return super().set_params(**params)
 
     def _find_frozen(self, params):
@@ -77,58 +81,6 @@ class TransferMixin(FrozenParametersMixin):
         if "feature_names_in_" in vars(self) and not hasattr(self.encoder_, "feature_names_in_"):
             check_feature_names(self, X, reset=False)  # an encoder that knows names looks itself
         return self.encoder_.transform(X)
-
-    def _store(self, outcome, outcomes, feature_names):
-        """Set the fitted attributes: of the outcome that is taken, and a table of all."""
-        for row in (row for other in outcomes if other is not outcome for row in other.rows):
-            row["weight"] = 0.0
-        self.encoder_, self.head_, self.strategy_ = outcome.encoder, outcome.head, outcome.strategy
-        self.strategy_scores_ = tabulate([row for other in outcomes for row in other.rows])
-        self.label_coef_ = outcome.attributes.get("label_coef_")
-        vars(self).pop("feature_names_in_", None)  # of an earlier fit
-        if feature_names is not None:
-            self.feature_names_in_ = feature_names
-
-    def _fit_if_possible(self, fit, strategy, X, is_text):
-        """Return the outcome of a strategy, without a head for "scratch" where the raw input cannot be learned from."""
-        try:
-            return fit(strategy)
-        except (TypeError, ValueError):
-            if strategy != "scratch" or self.strategy != "auto" or self._takes_raw_input(X, is_text):
-                raise
-            return Outcome(strategy, None, None, np.zeros(0), [make_row(strategy, [])])
-
-    def _takes_raw_input(self, X, is_text):
-        """Return whether X is texts in which TF-IDF finds words, or rows of finite numbers."""
-        try:
-            self._make_baseline().fit(X) if is_text else check_features(X)
-        except (TypeError, ValueError):
-            return False
-        return True
-
-    def _make_encoder(self, is_text, strategy=None):
-        """Return the encoder of a strategy, not yet fitted unless it is pretrained."""
-        strategy = self.strategy if strategy is None else strategy
-        if strategy == "scratch":
-            return self._make_baseline() if is_text else FunctionTransformer(accept_sparse=True)
-        if self.encoder is None:
-            raise ValueError(
-                f"{type(self).__name__} with strategy={strategy!r} needs an encoder: a model file, or a transformer "
-                "such as WordVectorEncoder().fit(unlabelled_texts). For a model without transfer choose "
-                "strategy='scratch'."
-            )
-        if isinstance(self.encoder, PretrainedEncoder):
-            return clone(self.encoder)
-        return PretrainedEncoder(self.encoder) if is_frozen(self.encoder) else clone(self.encoder)
-
-    def _make_baseline(self):
-        """Return TF-IDF of texts that are split as the encoder splits them."""
-        is_path = isinstance(self.encoder, (str, os.PathLike))
-        settings = find_text_settings(PretrainedEncoder(self.encoder) if is_path else self.encoder)
-        return TfidfEncoder(sublinear_tf=True, **settings)
-
-    def _has_frozen_encoder(self):
-        return isinstance(self.encoder, PretrainedEncoder) or is_frozen(self.encoder)
 
     def __sklearn_clone__(self):
         twin = super().__sklearn_clone__()
@@ -173,7 +125,8 @@ class TransferMixin(FrozenParametersMixin):
         if encoder is None:  # TF-IDF for texts, the features as they are for rows of numbers
             tags.input_tags.string = tags.input_tags.sparse = True
         else:
-            tags.input_tags = read_input_tags(encoder)
+            is_path = isinstance(encoder, (str, os.PathLike))
+            tags.input_tags = get_tags(PretrainedEncoder(encoder) if is_path else encoder).input_tags
         return tags
 
 
@@ -182,17 +135,86 @@ def head_has(method):
 
     def check(estimator):
         head = getattr(estimator, "head_", estimator.head)
-        return hasattr(estimator._default_head if head is None else head, method)
+        return hasattr(estimator.default_head if head is None else head, method)
 
     return check
 
 
-def find_frozen(params):
-    """Return which of the parameters `encoder` and `source` hold what was pretrained."""
-    frozen = {"encoder": is_frozen(params["encoder"]), "source": params.get("source") is not None}
-    return {name for name, is_kept in frozen.items() if is_kept}
+def read_strategy(estimator):
+    """Return the `strategy` parameter of an estimator under its current name; the old name warns."""
+    if estimator.strategy != "prior":
+        return estimator.strategy
+    warnings.warn(
+        f"strategy='prior' of {type(estimator).__name__} is now called strategy='term_vectors'. The old name will be "
+        "removed.",
+        FutureWarning,
+        stacklevel=count_inner_frames(),
+    )
+    return "term_vectors"
 
 
-def is_frozen(encoder):
-    """Return whether an encoder is pretrained: a file, or fitted."""
-    return isinstance(encoder, (str, os.PathLike)) or (hasattr(encoder, "fit") and is_fitted(encoder))
+def set_fitted(estimator, outcome, outcomes, feature_names):
+    """Set the fitted attributes of a transfer estimator.
+
+    Parameters
+    ----------
+    estimator : TransferClassifier or TransferRegressor
+        Estimator to be fitted.
+    outcome : Outcome
+        The selected one.
+    outcomes : list of Outcome
+        One per strategy, for the table.
+    feature_names : ndarray of str or None
+        Names of the input features.
+    """
+    for row in (row for other in outcomes if other is not outcome for row in other.rows):
+        row["weight"] = 0.0
+    estimator.encoder_, estimator.head_, estimator.strategy_ = outcome.encoder, outcome.head, outcome.strategy
+    estimator.strategy_scores_ = tabulate([row for other in outcomes for row in other.rows])
+    estimator.label_coef_ = outcome.attributes.get("label_coef_")
+    vars(estimator).pop("feature_names_in_", None)  # of an earlier fit
+    if feature_names is not None:
+        estimator.feature_names_in_ = feature_names
+
+
+def drop_weightless(head, X, y, sample_weight, groups=None, cv=None):
+    """Return the arguments of `fit` without the rows of weight zero.
+
+    Otherwise these would influence all that is learned without weights: folds, vocabularies, unfitted encoders.
+
+    Parameters
+    ----------
+    head : estimator or None
+        If its own `cv` holds positions of rows, no row is removed.
+    X, y, sample_weight, groups : as given to `fit`
+        Texts are a list.
+    cv : int, splitter or iterable of (train, test) indices
+        Folds; positions are changed to those among the remaining rows.
+
+    Returns
+    -------
+    X, y, sample_weight, groups, cv
+        The same without these rows.
+
+    Raises
+    ------
+    ValueError
+        If no weight is larger than zero.
+    """
+    weights = np.asarray(sample_weight if sample_weight is not None else 1.0)
+    if weights.shape != (len(y),) or weights.all() or _has_positions(getattr(head, "cv", None)):
+        return X, y, sample_weight, groups, cv
+    kept = np.flatnonzero(weights)
+    if len(kept) == 0:
+        raise ValueError("sample_weight is zero for all rows: at least one must have a weight larger than 0.")
+    if _has_positions(cv):
+        place = np.full(len(y), -1)
+        place[kept] = np.arange(len(kept))
+        parts = [[place[part][place[part] >= 0] for part in fold] for fold in cv]
+        cv = [(train, test) for train, test in parts if len(train) and len(test)]
+    groups = None if groups is None else take_rows(groups, kept)
+    return take_rows(X, kept), y[kept], weights[kept], groups, cv
+
+
+def _has_positions(cv):
+    return isinstance(cv, Iterable) and not isinstance(cv, Integral) and not hasattr(cv, "split")

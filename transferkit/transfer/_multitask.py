@@ -5,12 +5,22 @@ from pathlib import Path
 
 from sklearn.base import TransformerMixin, clone
 
-from transferkit._validation import check_is_fitted, check_texts, fit_context, holds_texts, with_plain_outputs
+from transferkit._validation import (
+    check_is_fitted,
+    check_parameters,
+    check_texts,
+    fit_context,
+    holds_texts,
+    with_plain_outputs,
+)
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders.term_projection import find_projection, join_terms
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import describe, fingerprint, load, load_shared, save
-from transferkit.transfer._classifier import TransferClassifier
+from transferkit.transfer._classifier import TransferClassifier, fit_classifier
+from transferkit.transfer.pretrained import is_frozen, make_encoder
+
+__all__ = ["EncoderReference", "MultiTaskTransfer"]
 
 _SHARED = "shared-{}.tk"
 
@@ -34,8 +44,9 @@ class MultiTaskTransfer(VersionedEstimator):
 
     Notes
     -----
-    A frozen encoder encodes each text once, whatever the number of tasks. With "prior" all tasks share one vocabulary,
-    that of the encoder and of all labelled texts, so that one pass over a text gives the rows of every task.
+    A frozen encoder encodes each text once, whatever the number of tasks. With "term_vectors" all tasks share one
+    vocabulary, that of the encoder and of all labelled texts, so that one pass over a text gives the features of every
+    task.
 
     `save_tasks` writes an encoder that tasks share once, and task files that name it by its file's digest; with
     ``embed=True`` each task file holds its encoder and can be loaded by :func:`transferkit.load` alone.
@@ -85,16 +96,15 @@ class MultiTaskTransfer(VersionedEstimator):
         if self.estimator is None:
             raise ValueError("MultiTaskTransfer needs an estimator: a TransferClassifier with its encoder.")
         estimator = self.estimator
-        estimator._validate_params()  # here, because each task is fitted by what comes after that in its `fit`
+        check_parameters(estimator)
         rows = check_tasks(X, y)
         terms = None
         everything = [text for task in rows.values() for text in task] if all(map(holds_texts, rows.values())) else None
-        if everything is not None and estimator.source is None and estimator.strategy in ("auto", "prior"):
-            projection = None
-            if estimator._has_frozen_encoder():
-                projection = find_projection(estimator._make_encoder(True, "prior"))
+        uses_terms = estimator.source is None and estimator.strategy in ("auto", "term_vectors", "prior")
+        if everything is not None and uses_terms and is_frozen(estimator.encoder):
+            projection = find_projection(make_encoder(estimator.encoder))
             terms = None if projection is None else join_terms(projection, everything)
-        models = {task: clone(estimator)._fit(rows[task], y[task], terms=terms) for task in rows}
+        models = {task: fit_classifier(clone(estimator), rows[task], y[task], terms=terms) for task in rows}
         share_encoders(models)
         self.models_ = models
         return self

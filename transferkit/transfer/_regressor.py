@@ -1,4 +1,4 @@
-"""An encoder and a ridge regression as one regressor on raw input, and how much of the encoder to use."""
+"""Regressor on raw input: a pretrained encoder and a ridge regression, combined by a strategy of transfer."""
 
 import os
 import time
@@ -11,7 +11,7 @@ from sklearn.model_selection import KFold, check_cv
 
 from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
 from transferkit._algorithms.linear.ridge import MAX_DECOMPOSED
-from transferkit._algorithms.linear.term_prior import block_factors, fold_weights, make_blocks, weigh_candidates
+from transferkit._algorithms.linear.term_prior import block_factors, make_blocks, merge_blocks
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -27,45 +27,49 @@ from transferkit._validation import (
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders.term_projection import find_projection, join_terms
 from transferkit.heads import RidgeHead
-from transferkit.transfer._estimator import TransferMixin
-from transferkit.transfer._outcome import Outcome, make_row
-from transferkit.transfer._row_weights import drop_weightless
-from transferkit.transfer._settings import LEAST_WEIGHT, SHARPNESS
-from transferkit.transfer.domains._fold_features import encode_folds
+from transferkit.heads.linear.evaluation import weigh_candidates
+from transferkit.transfer._estimator import TransferMixin, drop_weightless, read_strategy, set_fitted
+from transferkit.transfer._evaluation import Outcome, make_row
+from transferkit.transfer.pretrained import check_has_encoder, is_frozen, make_encoder
+from transferkit.transfer.strategies._candidates import SHARPNESS
+from transferkit.transfer.strategies._frozen import encode_folds
+from transferkit.transfer.strategies._scratch import fit_scratch_if_possible, make_baseline
 from transferkit.transfer.strategies._term_vectors import ALPHAS, idf_ratios
+
+__all__ = ["TransferRegressor"]
 
 _PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
 MOST_FOLDS = 5  # where the encoder is fitted anew in each
 
 
 class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
-    """Predict numbers from raw input with what was pretrained and few labelled rows.
+    """Predict numbers from raw input with a pretrained encoder and few labelled rows.
 
     Parameters
     ----------
     encoder : str, path or transformer, default=None
-        What was pretrained, as in :class:`TransferClassifier`. May be None only with ``strategy="scratch"``.
+        Pretrained encoder, as in :class:`TransferClassifier`. May be None only with ``strategy="scratch"``.
     head : regressor, default=None
         None is a ridge regression, its penalty chosen by exact leave-one-out error. Any other regressor is cloned and
         fitted on features, with strategies "frozen" and "scratch" only.
-    strategy : {"auto", "prior", "frozen", "scratch"}, default="auto"
+    strategy : {"auto", "term_vectors", "frozen", "scratch"}, default="auto"
         As in :class:`TransferClassifier`, with squared error in the place of the log loss.
     sharpness : float, default=0.25
-        Candidates of "prior" weigh in proportion to their Gaussian likelihood on left-out rows to this power.
+        Candidates of "term_vectors" are weighted by their Gaussian likelihood on left-out rows to this power.
 
     Attributes
     ----------
     encoder_ : transformer
-        The encoder in use; with "prior" the TF-IDF that the weights are for.
+        The encoder in use; with "term_vectors" the TF-IDF that the weights are for.
     head_ : regressor
         The fitted head.
     strategy_ : str
         The strategy in use.
     strategy_scores_ : dict of str to ndarray
-        A row for each candidate, as in :class:`TransferClassifier`; "mean" is minus the mean squared leave-one-out
+        One row per candidate, as in :class:`TransferClassifier`; "mean" is minus the mean squared leave-one-out
         error, "C" is one over the penalty.
     label_coef_ : CSR matrix of shape (n_outputs, n_terms) or None
-        With "prior": the part of ``head_.coef_`` that the labels alone account for.
+        With "term_vectors": the part of ``head_.coef_`` that the labels alone account for.
     n_features_in_ : int
         Number of input features; only when X is rows of numbers.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -80,8 +84,8 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
     -----
     Each pair of alpha and idf needs one decomposition, which gives the exact leave-one-out errors of every penalty. The
     Gaussian likelihood of n left-out rows is their mean squared error to the power -n / 2. Beyond 4,000
-    rows the penalty is found on 4,000 of them, candidates of "prior" weigh the same, and "auto" takes "prior" where it
-    applies.
+    rows the penalty is selected on 4,000 of them, candidates of "term_vectors" have equal weights, and "auto" uses
+    "term_vectors" where it applies.
 
     With an unfitted encoder, which may use targets, errors and penalties come from 5 folds instead (or those of a
     RidgeHead's `cv`), and the encoder is fitted on the training rows of each. The vocabulary and idf of TF-IDF, learned
@@ -98,11 +102,11 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
     (1,)
     """
 
-    _default_head = RidgeHead
+    default_head = RidgeHead
     _parameter_constraints: dict = {
         "encoder": [str, os.PathLike, HasMethods(["fit", "transform"]), None],
         "head": [HasMethods(["fit", "predict"]), None],
-        "strategy": [StrOptions({"auto", "prior", "frozen", "scratch"})],
+        "strategy": [StrOptions({"auto", "term_vectors", "frozen", "scratch", "prior"}, deprecated={"prior"})],
         "sharpness": [Interval(Real, 0, None, closed="neither")],
     }
 
@@ -115,7 +119,7 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
     @fit_context(prefer_skip_nested_validation=False)
     @with_plain_outputs
     def fit(self, X, y, sample_weight=None):
-        """Find out how much to transfer, and train on all labelled rows.
+        """Select the strategy by cross-validation, and train it on all labelled rows.
 
         Parameters
         ----------
@@ -142,36 +146,43 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
         y = check_targets(y)
         check_same_length(X, y)
         X, y, sample_weight, _, _ = drop_weightless(self.head, X, y, sample_weight)
-        names = self._strategies(is_text)
-        folds = self._make_folds(y) if "frozen" in names and not self._has_frozen_encoder() else None
+        strategy = read_strategy(self)
+        names = self._strategies(strategy, is_text)
+        folds = self._make_folds(y) if "frozen" in names and not is_frozen(self.encoder) else None
         fit = partial(self._fit_strategy, X=X, y=y, is_text=is_text, sample_weight=sample_weight, folds=folds)
-        outcomes = [self._fit_if_possible(fit, name, X, is_text) for name in names]
+        outcomes = [
+            fit_scratch_if_possible(fit, self.encoder, X, is_text)
+            if name == "scratch" and strategy == "auto"
+            else fit(name)
+            for name in names
+        ]
         errors = [outcome.loss for outcome in outcomes]
         taken = outcomes[int(np.nanargmin(errors))] if not np.isnan(errors).all() else outcomes[0]
-        self._store(taken, outcomes, feature_names)
+        set_fitted(self, taken, outcomes, feature_names)
         return self
 
-    def _strategies(self, is_text):
+    def _strategies(self, strategy, is_text):
         """Return the names of the strategies to try, after refusing what cannot be."""
         ridge = self.head is None or (type(self.head) is RidgeHead and self.head.prior is None)
-        if self.strategy == "prior" and not (ridge and is_text):
+        if strategy == "term_vectors" and not (ridge and is_text):
             raise ValueError(
-                "strategy='prior' trains ridge regression on the words of texts: head must be None or a RidgeHead "
-                "without a prior of its own, and X must hold texts. Use strategy='frozen'."
+                "strategy='term_vectors' trains ridge regression on the words of texts: head must be None or a "
+                "RidgeHead without a prior of its own, and X must hold texts. Use strategy='frozen'."
             )
-        if self.strategy == "scratch":
+        if strategy == "scratch":
             return ["scratch"]
-        encoder = self._make_encoder(is_text)
-        can = ridge and is_text and self._has_frozen_encoder() and find_projection(encoder) is not None
-        if self.strategy == "prior" and not can:
+        check_has_encoder(self, strategy)
+        encoder = make_encoder(self.encoder)
+        can = ridge and is_text and is_frozen(self.encoder) and find_projection(encoder) is not None
+        if strategy == "term_vectors" and not can:
             name = type(getattr(encoder, "encoder_", encoder)).__name__
             raise ValueError(
-                "strategy='prior' needs a fitted encoder that projects the weights of terms linearly: a "
+                "strategy='term_vectors' needs a fitted encoder that projects the weights of terms linearly: a "
                 f"WordVectorEncoder or an LSAEncoder. Got {name}. Use strategy='frozen'."
             )
-        if self.strategy != "auto":
-            return [self.strategy]
-        return [*["prior"] * can, "frozen", "scratch"] if ridge else ["frozen"]
+        if strategy != "auto":
+            return [strategy]
+        return [*["term_vectors"] * can, "frozen", "scratch"] if ridge else ["frozen"]
 
     def _make_folds(self, y):
         """Return (train, test) positions of the folds in which an encoder that is not pretrained is fitted anew."""
@@ -183,10 +194,10 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
         return [(rows[train], rows[test]) for train, test in cv.split(rows, y[rows])]
 
     def _fit_strategy(self, strategy, X, y, is_text, sample_weight, folds):
-        encoder = self._make_encoder(is_text, strategy)
-        if strategy == "prior":
+        encoder = make_baseline(self.encoder, is_text) if strategy == "scratch" else make_encoder(self.encoder)
+        if strategy == "term_vectors":
             terms = join_terms(find_projection(encoder), X)
-            return fit_prior_ridge(terms, X, y, sample_weight, self._make_head(), self.sharpness)
+            return _fit_term_vectors(terms, X, y, sample_weight, self._make_head(), self.sharpness)
         began, head, error = time.perf_counter(), self._make_head(), np.nan
         if folds and _compares_penalties(head):
             errors = _judge_in_folds(encode_folds(encoder, X, y, folds), folds, y, sample_weight, head)
@@ -209,8 +220,8 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
         return head.set_params(alphas=[head.alpha]) if is_single else head
 
 
-def fit_prior_ridge(terms, texts, y, sample_weight, head, sharpness):
-    """Return the outcome of the strategy "prior": the average over alpha and idf, each with its best penalty.
+def _fit_term_vectors(terms, texts, y, sample_weight, head, sharpness):
+    """Return the outcome of the strategy "term_vectors": the average over alpha and idf, each with its best penalty.
 
     The error of the average is bounded by the average of the errors, which is what it is judged by.
     """
@@ -226,18 +237,18 @@ def fit_prior_ridge(terms, texts, y, sample_weight, head, sharpness):
             error = np.nan if errors is None else float(errors.min())
             models.append((idf, factors, model))
             values = {"alpha": alpha, "C": 1 / model.alpha_, "idf": idf, "mean": -error}
-            table.append(make_row("prior", [], seconds=time.perf_counter() - began, **values))
+            table.append(make_row("term_vectors", [], seconds=time.perf_counter() - began, **values))
     errors = -np.array([row["mean"] for row in table])
     losses = np.zeros(len(errors)) if np.isnan(errors).any() else np.log(np.maximum(errors, 1e-300)) / 2
     held_weight = len(texts) if sample_weight is None else float(np.sum(sample_weight, dtype=np.float64))
-    weights = weigh_candidates(losses, held_weight, sharpness, LEAST_WEIGHT)
+    weights = weigh_candidates(-held_weight * losses, sharpness)
     labels = pretraining = intercept = 0.0
     for row, weight, (idf, factors, model) in zip(table, weights, models, strict=True):
         row["weight"] = float(weight)
         if weight > 0:
             n_seen = len(blocks[idf].seen)
             coef = np.atleast_2d(model.coef_) * np.repeat(factors, [n_seen, terms.vectors.shape[1]])
-            part = fold_weights(blocks[idf], coef[:, :n_seen], coef[:, n_seen:], np.atleast_1d(model.intercept_))
+            part = merge_blocks(blocks[idf], coef[:, :n_seen], coef[:, n_seen:], np.atleast_1d(model.intercept_))
             labels, intercept = labels + weight * part.labels, intercept + weight * part.intercept
             pretraining = pretraining + weight * part.pretraining
     best = models[int(weights.argmax())][2]
@@ -246,7 +257,7 @@ def fit_prior_ridge(terms, texts, y, sample_weight, head, sharpness):
     best.coef_, best.n_features_in_ = coef[0] if is_flat else coef, coef.shape[1]
     best.intercept_ = float(intercept[0]) if is_flat else intercept
     error = float(weights @ errors)
-    return Outcome("prior", terms.encoder, best, np.zeros(0), table, error, {"label_coef_": labels.tocsr()})
+    return Outcome("term_vectors", terms.encoder, best, np.zeros(0), table, error, {"label_coef_": labels.tocsr()})
 
 
 def _compares_penalties(head):

@@ -5,7 +5,8 @@ import pytest
 from scipy import sparse
 from scipy.special import softmax
 
-from transferkit._algorithms.linear.term_prior import block_factors, fold_weights, make_blocks, weigh_candidates
+from transferkit._algorithms.linear.term_prior import block_factors, make_blocks, merge_blocks
+from transferkit.heads.linear.evaluation import weigh_candidates
 
 RNG = np.random.default_rng(0)
 ROWS = sparse.csr_matrix(RNG.random((12, 9)) * (RNG.random((12, 9)) < [0.6] * 4 + [0] + [0.6] * 4), dtype=np.float32)
@@ -32,16 +33,16 @@ def test_rows_that_are_all_alike_have_no_projection():
     np.testing.assert_array_equal(blocks.dense, 0)
 
 
-def test_folded_weights_are_the_same_model_on_the_rows_themselves():
+def test_merged_weights_are_the_same_model_on_the_rows_themselves():
     blocks = make_blocks(ROWS, SCALES, VECTORS)
     of_terms, of_vectors, intercept = RNG.normal(size=(2, 8)), RNG.normal(size=(2, 3)), RNG.normal(size=2)
-    folded = fold_weights(blocks, of_terms, of_vectors, intercept)
+    merged = merge_blocks(blocks, of_terms, of_vectors, intercept)
     expected = blocks.rows @ of_terms.T + blocks.dense @ of_vectors.T + intercept
-    found = ROWS @ (folded.labels.toarray() + folded.pretraining).T + folded.intercept
+    found = ROWS @ (merged.labels.toarray() + merged.pretraining).T + merged.intercept
     np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert not folded.labels.toarray()[:, 4].any()  # a term that no row holds gets its weight from its vector
-    assert folded.pretraining[:, 4].all()
-    assert not folded.pretraining[:, 7:].any()
+    assert not merged.labels.toarray()[:, 4].any()  # a term that no row holds gets its weight from its vector
+    assert merged.pretraining[:, 4].all()
+    assert not merged.pretraining[:, 7:].any()
 
 
 def test_an_infinite_alpha_leaves_the_vectors_alone():
@@ -51,6 +52,7 @@ def test_an_infinite_alpha_leaves_the_vectors_alone():
 
 @pytest.mark.parametrize("sharpness", [0.25, 1.0])
 def test_candidates_are_weighted_by_their_likelihood(sharpness):
-    losses = np.array([0.5, 0.6, 0.55, 3.0])
-    np.testing.assert_allclose(weigh_candidates(losses, 20, sharpness), softmax(-sharpness * 20 * losses))
-    assert np.count_nonzero(weigh_candidates(losses, 20, sharpness, least=1e-3)) == 3
+    log_likelihoods = np.array([-10.0, -12.0, -11.0, -60.0])
+    expected = softmax(sharpness * log_likelihoods)
+    expected[-1] = 0  # less than a thousandth of the largest
+    np.testing.assert_allclose(weigh_candidates(log_likelihoods, sharpness), expected, rtol=1e-4)

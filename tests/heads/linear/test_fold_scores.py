@@ -8,7 +8,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 
 from transferkit import LogisticHead, LogisticHeadCV
 from transferkit._algorithms.linear.predictions import UNTRAINED
-from transferkit.heads.linear._fold_scores import average_folds
+from transferkit.heads.linear.evaluation import average_folds
 
 RARE = pytest.mark.filterwarnings("ignore:The least populated class in y has only")
 

@@ -5,14 +5,14 @@ import pytest
 
 from transferkit import AutoencoderEncoder, TransferClassifier
 from transferkit._training.network import parameters
-from transferkit.transfer._task import ClassificationTask, make_folds
+from transferkit.transfer._evaluation import ClassificationTask, make_folds
 from transferkit.transfer.strategies._fine_tuning import _hold_out
 
 
 @pytest.mark.parametrize(("n_rows", "n_folds"), [(7, 0), (8, 4), (40, 5), (5000, 5), (5002, 3)])
 def test_folds_are_none_of_very_few_labels_and_three_of_very_many(n_rows, n_folds):
     y = np.arange(n_rows) % 2
-    assert len(make_folds(y, y, False, 5, None, 0)) == n_folds
+    assert len(make_folds(y, y, 5, None, 0)) == n_folds
 
 
 def test_one_hopeless_row_does_not_decide_on_a_loss():

@@ -64,10 +64,10 @@ def any_encoder(request, encoder):
     return encoder if request.param == "words" else LSAEncoder(8).fit(UNLABELLED)
 
 
-def test_prior_with_one_candidate_is_logistic_regression_on_both_blocks(any_encoder, monkeypatch):
+def test_term_vectors_with_one_candidate_is_logistic_regression_on_both_blocks(any_encoder, monkeypatch):
     monkeypatch.setattr("transferkit.transfer.strategies._term_vectors.ALPHAS", (2.0,))
     head = LogisticHead(C=3.0, tol=1e-7)
-    model = TransferClassifier(any_encoder, head, strategy="prior").fit(TEXTS, LABELS)
+    model = TransferClassifier(any_encoder, head, strategy="term_vectors").fit(TEXTS, LABELS)
     terms = join_terms(find_projection(any_encoder), TEXTS)
     rows, test_rows = (terms.encoder.transform(texts).toarray() for texts in (TEXTS, TEST_TEXTS))
     expected = 0
@@ -90,23 +90,37 @@ def test_prior_with_one_candidate_is_logistic_regression_on_both_blocks(any_enco
     assert model.head_.tol == 1e-7
 
 
-def test_head_of_prior_has_the_settings_it_was_trained_with(encoder):
-    assert TransferClassifier(encoder, strategy="prior").fit(TEXTS, LABELS).head_.tol == 1e-3
+def test_head_of_term_vectors_has_the_settings_it_was_trained_with(encoder):
+    assert TransferClassifier(encoder, strategy="term_vectors").fit(TEXTS, LABELS).head_.tol == 1e-3
     with pytest.warns(ConvergenceWarning, match="max_iter=2"):
-        model = TransferClassifier(encoder, LogisticHead(max_iter=2), strategy="prior").fit(TEXTS, LABELS)
+        model = TransferClassifier(encoder, LogisticHead(max_iter=2), strategy="term_vectors").fit(TEXTS, LABELS)
     assert model.head_.max_iter == 2
 
 
-def test_prior_of_many_rows_warns_where_it_does_not_converge(encoder, monkeypatch):
+def test_term_vectors_of_many_rows_warns_where_it_does_not_converge(encoder, monkeypatch):
     monkeypatch.setattr("transferkit.transfer.strategies._term_vectors.MOST_JOINT_ROWS", 10)
     with pytest.warns(ConvergenceWarning, match="max_iter=1"):
-        TransferClassifier(encoder, LogisticHead(max_iter=1), strategy="prior").fit(TEXTS, LABELS)
+        TransferClassifier(encoder, LogisticHead(max_iter=1), strategy="term_vectors").fit(TEXTS, LABELS)
+
+
+def test_the_old_name_of_term_vectors_is_accepted_with_a_warning(encoder, tmp_path):
+    with pytest.warns(FutureWarning, match="is now called strategy='term_vectors'"):
+        model = TransferClassifier(encoder, strategy="prior", cv=2).fit(TEXTS, LABELS)
+    assert model.strategy_ == "term_vectors"
+    model.strategy_ = "prior"  # as earlier versions saved it
+    transferkit.save(model, tmp_path / "model.tk")
+    loaded = transferkit.load(tmp_path / "model.tk")
+    np.testing.assert_array_equal(loaded.decision_function(TEXTS), model.decision_function(TEXTS))
+    assert loaded.get_params()["strategy"] == "prior"
+    with pytest.warns(FutureWarning, match="is now called strategy='term_vectors'"):
+        regressor = TransferRegressor(encoder, strategy="prior").fit(TEXTS, np.arange(24.0))
+    assert regressor.strategy_ == "term_vectors"
 
 
 def test_words_that_only_pretraining_saw_are_understood(any_encoder):
     texts, labels = ["cat dog fur", "stock bond price", "star moon orbit"], ["pet", "money", "sky"]
     model = TransferClassifier(any_encoder).fit(texts, labels)
-    assert model.strategy_ == "prior"
+    assert model.strategy_ == "term_vectors"
     assert model.score(TEST_TEXTS, TEST_LABELS) > 0.95
     assert TransferClassifier(strategy="scratch").fit(texts, labels).score(TEST_TEXTS, TEST_LABELS) < 0.93
 
@@ -115,21 +129,21 @@ def test_words_that_only_pretraining_saw_are_understood(any_encoder):
 @pytest.mark.parametrize("text", ["cat dog", "unheard", ""])
 def test_texts_that_are_all_alike_say_nothing_of_other_texts(any_encoder, monkeypatch, joint_rows, text):
     monkeypatch.setattr("transferkit.transfer.strategies._term_vectors.MOST_JOINT_ROWS", joint_rows)
-    model = TransferClassifier(any_encoder, strategy="prior").fit([text] * 24, LABELS)
+    model = TransferClassifier(any_encoder, strategy="term_vectors").fit([text] * 24, LABELS)
     np.testing.assert_allclose(model.predict_proba([text, "stock bond", "moon"]), 1 / 3, atol=1e-3)
     targets = np.arange(24.0)
-    regressor = TransferRegressor(any_encoder, strategy="prior").fit([text] * 24, targets)
+    regressor = TransferRegressor(any_encoder, strategy="term_vectors").fit([text] * 24, targets)
     np.testing.assert_allclose(regressor.predict([text, "stock bond", "moon"]), targets.mean(), rtol=1e-3)
 
 
 def test_words_that_only_the_labels_saw_count_too(encoder):
     texts = [*TEXTS, *["zebra zebu"] * 4]
-    model = TransferClassifier(encoder, strategy="prior").fit(texts, [*LABELS, *["pet"] * 4])
+    model = TransferClassifier(encoder, strategy="term_vectors").fit(texts, [*LABELS, *["pet"] * 4])
     assert model.predict(["zebu"]).tolist() == ["pet"]
 
 
 def test_weights_of_candidates_are_a_tempered_posterior(encoder):
-    table = TransferClassifier(encoder, strategy="prior").fit(TEXTS, LABELS).strategy_scores_
+    table = TransferClassifier(encoder, strategy="term_vectors").fit(TEXTS, LABELS).strategy_scores_
     expected = np.exp(-len(TEXTS) / 4 * (table["log_loss"] - table["log_loss"].min()))
     expected[expected < 1e-3] = 0
     np.testing.assert_allclose(table["weight"], expected / expected.sum(), atol=2e-3)
@@ -140,9 +154,9 @@ def test_weights_of_candidates_are_a_tempered_posterior(encoder):
 
 def test_many_rows_give_nearly_the_model_of_all_candidates(encoder, monkeypatch):
     texts, labels = make_texts(90, 4)
-    few = TransferClassifier(encoder, strategy="prior").fit(texts, labels)
+    few = TransferClassifier(encoder, strategy="term_vectors").fit(texts, labels)
     monkeypatch.setattr("transferkit.transfer.strategies._term_vectors.MOST_JOINT_ROWS", 10)
-    many = TransferClassifier(encoder, strategy="prior").fit(texts, labels)
+    many = TransferClassifier(encoder, strategy="term_vectors").fit(texts, labels)
     difference = np.abs(few.predict_proba(TEST_TEXTS) - many.predict_proba(TEST_TEXTS))
     assert difference.max() < 0.1
     assert 0.0 in many.strategy_scores_["alpha"]
@@ -155,7 +169,7 @@ def test_pairs_of_words_are_taken_where_words_alone_do_not_tell(encoder, monkeyp
     first = first[first[:, 0] != first[:, 1]]
     labels = np.where([a < b for a, b in first], "ascending", "descending")  # the order of two words is the class
     texts = [" ".join(pair) for pair in first]
-    model = TransferClassifier(encoder, strategy="prior").fit(texts[:100], labels[:100])
+    model = TransferClassifier(encoder, strategy="term_vectors").fit(texts[:100], labels[:100])
     table = model.strategy_scores_
     assert set(table["terms"]) == {"words", "n-grams"}
     assert table["weight"][table["terms"] == "n-grams"].sum() == pytest.approx(1)
@@ -171,7 +185,7 @@ def test_pairs_of_words_are_taken_where_words_alone_do_not_tell(encoder, monkeyp
 
 def test_pairs_of_words_are_left_out_where_they_do_not_help(encoder, monkeypatch):
     monkeypatch.setattr("transferkit.transfer.strategies._term_vectors.MOST_JOINT_ROWS", 50)
-    model = TransferClassifier(encoder, strategy="prior").fit(*make_texts(90, 4))
+    model = TransferClassifier(encoder, strategy="term_vectors").fit(*make_texts(90, 4))
     assert set(model.strategy_scores_["terms"]) == {"words", "n-grams"}
     assert not any(" " in term for term in model.encoder_.vocabulary_)
 
@@ -179,9 +193,9 @@ def test_pairs_of_words_are_left_out_where_they_do_not_help(encoder, monkeypatch
 def test_auto_lists_every_strategy_and_takes_one(encoder):
     model = TransferClassifier(encoder).fit(TEXTS, LABELS)
     table = model.strategy_scores_
-    assert {"prior", "frozen", "scratch"} == set(table["strategy"])
-    assert model.strategy_ == "prior"
-    assert table["weight"][table["strategy"] == "prior"].sum() == pytest.approx(1)
+    assert {"term_vectors", "frozen", "scratch"} == set(table["strategy"])
+    assert model.strategy_ == "term_vectors"
+    assert table["weight"][table["strategy"] == "term_vectors"].sum() == pytest.approx(1)
     assert table["weight"][table["strategy"] != model.strategy_].max() == 0
     assert len({len(column) for column in table.values()}) == 1
     pandas = pytest.importorskip("pandas")
@@ -241,7 +255,7 @@ def test_fine_tuning_has_no_intercept_where_the_head_has_none(any_encoder):
     assert model.score(TEXTS, LABELS) > 0.9
 
 
-@pytest.mark.parametrize("strategy", ["prior", "frozen", "finetune", "scratch"])
+@pytest.mark.parametrize("strategy", ["term_vectors", "frozen", "finetune", "scratch"])
 def test_labels_without_meaning_are_not_predicted_out_of_fold(encoder, strategy):
     y = np.random.RandomState(0).permutation(np.repeat(["up", "down"], 30))
     table = TransferClassifier(encoder, strategy=strategy, cv=3).fit(make_texts(60, 6)[0], y).strategy_scores_
@@ -261,7 +275,7 @@ def test_given_head_stands_for_its_own_strengths(encoder):
 @pytest.mark.parametrize("parameter", [{"cv": 3}, {"scoring": "f1"}, {"refit": "average"}, {"block_scales": [(1.0,)]}])
 def test_parameters_of_a_head_that_would_not_be_used_are_refused(encoder, parameter):
     [name] = parameter
-    for strategy in ("auto", "prior", "finetune"):
+    for strategy in ("auto", "term_vectors", "finetune"):
         model = TransferClassifier(encoder, LogisticHeadCV([1.0], **parameter), strategy=strategy)
         with pytest.raises(ValueError, match=f"The '{name}' parameter of the head is not used.*strategy='frozen'"):
             model.fit(TEXTS, LABELS)
@@ -285,7 +299,7 @@ def test_any_classifier_is_a_head_of_features(encoder):
     assert isinstance(model.head_, LinearSVC)
 
 
-@pytest.mark.parametrize("strategy", ["auto", "prior", "finetune"])
+@pytest.mark.parametrize("strategy", ["auto", "term_vectors", "finetune"])
 def test_several_labels_a_row(encoder, strategy):
     y = np.stack([LABELS == "pet", (LABELS == "sky") | (LABELS == "pet")], axis=1).astype(int)
     model = TransferClassifier(encoder, strategy=strategy, cv=3).fit(TEXTS, y)
@@ -294,7 +308,7 @@ def test_several_labels_a_row(encoder, strategy):
     assert (model.predict(TEST_TEXTS) == expected).mean() > 0.9
 
 
-@pytest.mark.parametrize("strategy", ["prior", "frozen", "finetune", "scratch"])
+@pytest.mark.parametrize("strategy", ["term_vectors", "frozen", "finetune", "scratch"])
 def test_rows_without_weight_do_not_count(encoder, strategy):
     weights = np.ones(len(TEXTS))
     weights[-6:] = 0
@@ -323,7 +337,7 @@ def test_one_label_a_class_follows_the_stated_rule(encoder):
     texts, labels = ["cat dog", "stock bond"], ["pet", "money"]
     model = TransferClassifier(encoder).fit(texts, labels)
     table = model.strategy_scores_
-    prior = table["strategy"] == "prior"
+    prior = table["strategy"] == "term_vectors"
     assert set(table["alpha"][prior]) == {0.5, 1, 2}
     assert set(table["C"][prior]) == {10}
     np.testing.assert_allclose(table["weight"][prior], 1 / 6)
@@ -339,7 +353,7 @@ def test_second_fit_forgets_the_first(encoder):
     np.testing.assert_allclose(model.predict_proba(TEXTS), fresh.predict_proba(TEXTS), rtol=1e-5)
 
 
-@pytest.mark.parametrize("strategy", ["prior", "finetune"])
+@pytest.mark.parametrize("strategy", ["term_vectors", "finetune"])
 def test_saved_and_loaded_predicts_the_same(encoder, strategy, tmp_path):
     model = TransferClassifier(encoder, strategy=strategy, cv=2).fit(TEXTS, LABELS)
     transferkit.save(encoder, tmp_path / "encoder.tk")
@@ -354,13 +368,13 @@ def test_saved_and_loaded_predicts_the_same(encoder, strategy, tmp_path):
 
 def test_file_of_a_prior_model_does_not_hold_the_vectors(tmp_path):
     big = WordVectorEncoder(24, min_count=1).fit(UNLABELLED)
-    model = TransferClassifier(big, strategy="prior").fit(TEXTS, LABELS)
+    model = TransferClassifier(big, strategy="term_vectors").fit(TEXTS, LABELS)
     transferkit.save(model, tmp_path / "model.tk")
     assert "WordVectorEncoder" not in str(transferkit.describe(tmp_path / "model.tk").estimators)
 
 
 def test_prior_is_explained_in_two_parts(encoder):
-    model = TransferClassifier(encoder, strategy="prior").fit(TEXTS, LABELS)
+    model = TransferClassifier(encoder, strategy="term_vectors").fit(TEXTS, LABELS)
     text = "the cat and the milk of a zebra"
     explanation = explain(model, text)
     np.testing.assert_allclose(explanation.decision, model.decision_function([text])[0], atol=1e-5)
@@ -374,16 +388,16 @@ def test_prior_is_explained_in_two_parts(encoder):
 
 
 def test_works_in_clone_and_union(encoder):
-    twin = clone(TransferClassifier(encoder, strategy="prior"))
+    twin = clone(TransferClassifier(encoder, strategy="term_vectors"))
     assert twin.encoder is encoder
-    assert twin.fit(TEXTS, LABELS).strategy_ == "prior"
+    assert twin.fit(TEXTS, LABELS).strategy_ == "term_vectors"
     from sklearn.pipeline import make_union
 
     union = make_union(TfidfEncoder().fit(UNLABELLED), encoder)
-    model = TransferClassifier(PretrainedEncoder(union), strategy="prior").fit(TEXTS, LABELS)
+    model = TransferClassifier(PretrainedEncoder(union), strategy="term_vectors").fit(TEXTS, LABELS)
     np.testing.assert_allclose(
         model.predict_proba(TEXTS),
-        TransferClassifier(encoder, strategy="prior").fit(TEXTS, LABELS).predict_proba(TEXTS),
+        TransferClassifier(encoder, strategy="term_vectors").fit(TEXTS, LABELS).predict_proba(TEXTS),
     )
 
 
@@ -396,11 +410,15 @@ def test_same_seed_same_model(encoder):
     ("parameters", "X", "message"),
     [
         ({"strategy": "magic"}, TEXTS, "must be a str among .*'finetune'"),
-        ({"strategy": "prior", "head": LinearSVC()}, TEXTS, "strategy='prior' trains logistic regression"),
+        (
+            {"strategy": "term_vectors", "head": LinearSVC()},
+            TEXTS,
+            "strategy='term_vectors' trains logistic regression",
+        ),
         ({"strategy": "finetune", "head": LinearSVC()}, TEXTS, "strategy='finetune' trains a linear layer"),
-        ({"strategy": "prior", "encoder": "tfidf"}, TEXTS, "Got TfidfEncoder. Use strategy='frozen'"),
+        ({"strategy": "term_vectors", "encoder": "tfidf"}, TEXTS, "Got TfidfEncoder. Use strategy='frozen'"),
         ({"strategy": "finetune", "encoder": "tfidf"}, TEXTS, "Got TfidfEncoder.* Use strategy="),
-        ({"strategy": "prior"}, np.ones((24, 2)), "works on the words of texts"),
+        ({"strategy": "term_vectors"}, np.ones((24, 2)), "works on the words of texts"),
         ({"cv": 1}, TEXTS, "The 'cv' parameter of TransferClassifier"),
         ({"scoring": "nonsense"}, TEXTS, "The 'scoring' parameter of TransferClassifier"),
         ({"encoder_learning_rate": -1}, TEXTS, "The 'encoder_learning_rate' parameter"),
@@ -418,7 +436,7 @@ def test_bad_input_is_named_and_changes_nothing(encoder, parameters, X, message)
 
 def test_sparse_indicators_are_taken(encoder):
     y = sparse.csr_matrix(np.stack([LABELS == "pet", LABELS != "pet"], axis=1).astype(int))
-    assert TransferClassifier(encoder, strategy="prior", cv=2).fit(TEXTS, y).predict(TEXTS).shape == (24, 2)
+    assert TransferClassifier(encoder, strategy="term_vectors", cv=2).fit(TEXTS, y).predict(TEXTS).shape == (24, 2)
 
 
 ONE_LETTER_TEXTS, ONE_LETTER_LABELS = ["我 书", "好 书"] * 3, [0, 1] * 3

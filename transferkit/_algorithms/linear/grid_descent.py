@@ -1,4 +1,4 @@
-"""The part of a grid of candidates that is worth evaluating: where the loss is least, and around it."""
+"""Descent on a grid of candidates: only the least loss and its neighbourhood are evaluated."""
 
 from collections.abc import Callable, Iterable
 
@@ -21,7 +21,7 @@ def descend_grid(
     shape : tuple of two int
         Numbers of rows and columns of the grid.
     starts : iterable of points
-        Points that are evaluated whatever comes.
+        Points that are always evaluated.
     evaluate : callable
         Returns the loss of a point; called once for each.
     margin : float

@@ -1,4 +1,4 @@
-"""Predictions of linear models: scores and probabilities in NumPy, without a copy of the weights."""
+"""Predictions of linear models in NumPy: scores and probabilities, without a copy of the weights."""
 
 import numpy as np
 from scipy.special import expit, log_expit, log_softmax

@@ -1,9 +1,9 @@
-"""Pretrained term vectors as a prior over term weights, and folding what was trained into one weight a term.
+"""Pretrained term vectors as a Gaussian prior over the weights of terms in a linear model.
 
 Rows of terms S and vectors E give features [s S | alpha t (S E - mean)], where s and t make the mean squared norm of
-the rows one. A linear model on them is one on S alone, of weights s W1 + alpha t E W2: terms with similar vectors get
-similar weights. The direction of the mean is taken out of E first: all rows share it, longer ones more, which says
-nothing of their classes (as in smooth inverse frequency weighting, Arora et al. 2017).
+the rows one. A linear model on them is a linear model on S alone, with weights s W1 + alpha t E W2: terms with similar
+vectors get similar weights (Raina, Ng and Koller 2006). The direction of the mean is removed from E first, as in smooth
+inverse frequency weighting (Arora et al. 2017): all rows share it, whatever their class.
 """
 
 from typing import NamedTuple
@@ -11,30 +11,30 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-__all__ = ["TermBlocks", "TermWeights", "block_factors", "fold_weights", "make_blocks", "weigh_candidates"]
+__all__ = ["TermBlocks", "TermWeights", "block_factors", "make_blocks", "merge_blocks"]
 
-ROUNDING = 16 * float(np.finfo(np.float32).eps)  # what is left of rows that are all alike, as a share of their norm
+ROUNDING = 16 * float(np.finfo(np.float32).eps)  # share of the norm of rows that rounding leaves
 
 
 class TermBlocks(NamedTuple):
-    """The two blocks of features of some rows, each of mean squared row norm one, or zero where rows are all alike."""
+    """The two blocks of features of some rows, each of mean squared row norm one, or zero if all rows are equal."""
 
-    rows: sparse.csr_matrix  # (n_rows, n_seen), columns of terms that the rows hold
+    rows: sparse.csr_matrix  # (n_rows, n_seen), columns of terms that occur
     dense: np.ndarray  # (n_rows, n_components), centred and without the common direction
     seen: np.ndarray  # (n_seen,), the columns in the given rows
-    column_scales: np.ndarray  # (n_terms,), that the given rows were multiplied by first
+    column_scales: np.ndarray  # (n_terms,), factors of the columns of the given rows
     vectors: np.ndarray  # (n_known, n_components), of the first terms
     term_scale: float
     dense_scale: float
     mean: np.ndarray  # (n_components,), of the projected rows before they were scaled
-    common: np.ndarray  # (n_components,), the unit vector that was taken out of them
+    common: np.ndarray  # (n_components,), the unit vector that was removed from them
 
 
 class TermWeights(NamedTuple):
     """A linear model on rows of terms; its weights are the sum of both parts."""
 
-    labels: sparse.csr_matrix  # (n_outputs, n_terms), what the labels alone say of a term
-    pretraining: np.ndarray  # (n_outputs, n_terms), what its vector passes on from other terms
+    labels: sparse.csr_matrix  # (n_outputs, n_terms), due to the labels alone
+    pretraining: np.ndarray  # (n_outputs, n_terms), due to terms with similar vectors
     intercept: np.ndarray  # (n_outputs,)
 
 
@@ -81,14 +81,14 @@ def _mean_norm(rows: np.ndarray) -> float:
 
 
 def block_factors(alpha: float) -> tuple[float, float]:
-    """Return what the two blocks are multiplied by; an infinite alpha leaves the vectors alone."""
+    """Return the factors of the two blocks; with an infinite alpha only the vectors are used."""
     return (0.0, 1.0) if np.isinf(alpha) else (1.0, float(alpha))
 
 
-def fold_weights(
+def merge_blocks(
     blocks: TermBlocks, of_terms: np.ndarray, of_vectors: np.ndarray, intercept: np.ndarray
 ) -> TermWeights:
-    """Return one weight a term from the weights of both blocks.
+    """Return one weight per term from the weights of both blocks.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def fold_weights(
     Returns
     -------
     weights : TermWeights
-        The same model on the rows that the blocks were made of.
+        The same model for the rows that the blocks were made from.
     """
     n_terms, n_known = len(blocks.column_scales), len(blocks.vectors)
     passed_on = of_vectors * blocks.dense_scale
@@ -116,27 +116,3 @@ def fold_weights(
     parts = (data.astype(np.float32).ravel(), np.tile(blocks.seen, len(of_terms)), indptr)
     labels = sparse.csr_matrix(parts, shape=pretraining.shape)
     return TermWeights(labels, pretraining, intercept - passed_on @ blocks.mean)
-
-
-def weigh_candidates(losses: np.ndarray, n_rows: float, sharpness: float, least: float = 0.0) -> np.ndarray:
-    """Return the weight of each candidate in their average, in proportion to exp(-sharpness * n_rows * loss).
-
-    Parameters
-    ----------
-    losses : ndarray of shape (n_candidates,)
-        Mean negative log-likelihood of held-out rows.
-    n_rows : float
-        Number of rows that were held out.
-    sharpness : float
-        1 for the posterior of candidates that are equally likely beforehand; less for a tempered one.
-    least : float, default=0.0
-        Candidates below this share of the largest weight get none.
-
-    Returns
-    -------
-    weights : ndarray of shape (n_candidates,)
-        Not negative, their sum is one.
-    """
-    weights = np.exp(-sharpness * n_rows * (losses - losses.min()))
-    weights[weights < least] = 0
-    return weights / weights.sum()

@@ -80,7 +80,8 @@ class Design:
 
     def restore(self, weights: np.ndarray, intercepts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return coef (n_problems * n_outputs, n_features) and intercept of weights (..., n_problems, n_outputs)."""
-        columns, intercept = weights.reshape(len(weights), -1), intercepts.reshape(-1)
+        intercept = intercepts.reshape(-1)
+        columns = weights.reshape(len(weights), len(intercept))  # there may be no features
         if self.factors is not None:
             used = self.factors != 0
             scaled, columns = columns, np.zeros((self.n_features, columns.shape[1]), dtype=columns.dtype)

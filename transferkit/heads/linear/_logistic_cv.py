@@ -30,7 +30,8 @@ from transferkit.heads.linear._linear_classifier import (
 )
 from transferkit.heads.linear._logistic import read_attributes, read_prior, read_targets, weigh_targets
 from transferkit.heads.linear._prior import KeepsSourceMixin
-from transferkit.heads.linear._search_table import Candidates, FoldScorer, HeldOut, average_models, score_candidates
+from transferkit.heads.linear._search_table import Candidates, average_models, score_candidates
+from transferkit.heads.linear.evaluation import HeldOut, weigh_folds
 
 FITTED_SOMETIMES = ("coef_", "intercept_", "n_iter_", "oof_decision_", "oof_log_likelihood_", "candidate_weights_")
 
@@ -38,16 +39,16 @@ FITTED_SOMETIMES = ("coef_", "intercept_", "n_iter_", "oof_decision_", "oof_log_
 class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin, VersionedEstimator):
     """Logistic regression with C chosen by cross-validation, all folds trained as one problem.
 
-    The answer of ``GridSearchCV(LogisticHead(), {"C": Cs}, cv=cv, scoring=scoring)``, without fitting every candidate
-    on its own: folds share the features, one decomposition serves every C, each C starts where the last one ended,
-    and the scores of held-out rows are by-products of training.
+    The result is that of ``GridSearchCV(LogisticHead(), {"C": Cs}, cv=cv, scoring=scoring)``. Candidates are not fitted
+    one by one: folds share the features and one decomposition of them serves every C, the solution for one C is the
+    start for the next, and the scores of held-out rows are by-products of training.
 
     Parameters
     ----------
     Cs : int or array-like of float, default=10
-        Candidates; an int asks for so many from 1e-4 to 1e4, evenly spaced on a logarithmic scale.
+        Values of C, or their number from 1e-4 to 1e4, evenly spaced on a logarithmic scale.
     cv : int, splitter or iterable of (train, test) indices, default=5
-        Folds; an int asks for so many stratified ones, unshuffled.
+        If int, the number of stratified folds, not shuffled.
     scoring : str or callable, default=None
         Name of a scorer or a callable ``scorer(estimator, X, y)``; accuracy if None. A name is much faster than a
         callable, which gets a fitted :class:`LogisticHead` for each candidate and fold.
@@ -55,21 +56,21 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
         Weights of the classes, {label: weight}, not negative; "balanced" gives every class the same total weight within
         each fold. With an indicator matrix only the latter, which gives ones and zeros of each label the same.
     prior : fitted linear classifier, str or path-like, default=None
-        Source model whose weights the penalty pulls to, as in :class:`LogisticHead`.
+        Source model towards whose weights the new ones are regularised, as in :class:`LogisticHead`.
     block_scales : list of sequences of float, default=None
         Candidates for the `block_scales` of :class:`LogisticHead` when X is :class:`FeatureBlocks`, each tried with
         every C.
     refit : bool or "average", default=True
         Whether to train on all rows with the best candidate; without it there are no predictions. "average" trains
-        every candidate that held-out rows leave in play and takes the mean of their weights, each candidate weighed
-        by the likelihood that its folds give to held-out rows (`candidate_weights_`).
+        every candidate whose weight is not negligible and averages their coefficients, weighted by the likelihood of
+        held-out rows (`candidate_weights_`).
     store_oof : bool, default=False
         Whether to keep the decision values of held-out rows.
     fit_intercept : bool, default=True
         Whether the scores have an intercept.
     tol : float, default=1e-4
-        The fit on all rows ends as in :class:`LogisticHead`; those of the folds, of which only scores are wanted,
-        when the fraction is reached of the geometric mean of the objective and its value at weights of zero.
+        Tolerance of the fit on all rows, as in :class:`LogisticHead`. In the fits of the folds, of which only scores
+        are needed, it is relative to the geometric mean of the objective and its value at weights of zero.
     max_iter : int, default=1000
         Largest number of steps for one C.
     device : str, default="auto"
@@ -78,11 +79,11 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
     Attributes
     ----------
     C_ : float
-        The candidate with the best mean score; of equals the smallest.
+        The candidate with the best mean score, the smallest of equals.
     best_score_ : float
-        Its mean score over the folds that have one.
+        Mean score of the best candidate over the folds in which it is defined.
     best_index_ : int
-        Its row in `cv_results_`.
+        Row of the best candidate in `cv_results_`.
     best_params_ : dict
         ``{"C": C_}``, and "block_scales" if they were searched.
     cv_results_ : dict of str to ndarray or list
@@ -92,15 +93,15 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
     Cs_ : ndarray of shape (n_candidates,)
         The values of C.
     oof_decision_ : ndarray of shape (n_candidates, n_samples) or (n_candidates, n_samples, n_classes)
-        Decision values of each row by the models that did not see it (their mean where several did not; NaN where all
-        did; -1e30 for a class that their training parts lack), for the candidates in the order of `cv_results_`. Only
-        with `store_oof=True`.
+        Decision values of each row by the models that were not trained on it, for the candidates in the order of
+        `cv_results_`: their mean if there are several, NaN if there is none, -1e30 for a class that their training
+        parts lack. Only with `store_oof=True`.
     oof_log_likelihood_ : ndarray of shape (n_candidates,)
-        Sum over held-out rows of the weighted log probability of their labels, except rows of classes that the training
-        parts lack. Only with `store_oof=True` or ``refit="average"``.
+        Sum over held-out rows of the weighted log probability of their labels, each at least -30, except rows of
+        classes that the training parts lack. Only with `store_oof=True` or ``refit="average"``.
     candidate_weights_ : ndarray of shape (n_candidates,)
-        Weights proportional to exp(oof_log_likelihood_), those below a thousandth set to zero; they sum to one.
-        There when `oof_log_likelihood_` is.
+        Weights proportional to exp(oof_log_likelihood_), those below a thousandth of the largest set to zero; they sum
+        to one. Only with `oof_log_likelihood_`.
     n_splits_ : int
         Number of folds.
     refit_time_ : float
@@ -116,7 +117,7 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
     multilabel_ : bool
         Whether y was an indicator matrix.
     prior_coverage_ : dict or None
-        What the prior knows of the task.
+        Features and classes that the prior has in common with the task, as in :class:`LogisticHead`.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -132,10 +133,10 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
     `sample_weight` weights rows in training, and in scoring where the scorer takes weights, as in GridSearchCV. A row
     that a fold's training part repeats, as bootstrap samples do, counts as often.
 
-    A class that is missing from a fold's training part has no part in training and is never predicted there. Scorers of
-    probabilities are told all classes, so that held-out rows may lack some. A fold in which a score is undefined (NaN)
-    for all candidates is left out of the means, with a warning; a candidate that has no score where others have one is
-    ranked last.
+    A class that is missing from the training part of a fold is never predicted there. Scorers of probabilities are
+    given all classes, so that held-out rows may lack some. A fold in which the score is undefined (NaN) for all
+    candidates is left out of the means, with a warning; a candidate without a score in a fold in which others have one
+    is ranked last.
 
     All folds of a candidate train as one problem and begin where the optima of the two next smaller C, continued in a
     straight line over log C, lead. Where penalties are so weak that steps become many, dense features get the Hessian's
@@ -255,10 +256,14 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
             folds = list(check_cv(self.cv, y, classifier=True).split(X, y, groups))
             n_outputs = len(classes) if len(classes) > 2 and not multilabel else 1
             prior, coverage = read_prior(self, X, classes, len(classes) if multilabel else n_outputs)
+            fold_weights = weigh_folds(self, classes, targets, folds, weights)
+            is_weighted = sample_weight is not None
+            held_out = HeldOut(self.scoring, classes, y, targets, folds, fold_weights, weights, is_weighted=is_weighted)
+            check_fold_classes(held_out)
             search = LogisticSearch(
                 X,
                 targets,
-                weigh_folds(self, X, classes, targets, multilabel, folds, weights),
+                fold_weights,
                 n_outputs=n_outputs,
                 fit_intercept=self.fit_intercept,
                 tol=self.tol,
@@ -267,11 +272,8 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
                 prior=prior,
                 block_scales=candidates.scales,
             )
-            in_scoring = None if sample_weight is None else weights
-            scorer = FoldScorer(self.scoring, X, y, targets, in_scoring, classes, multilabel, folds)
-            keeps = self.store_oof or self.refit == "average"
-            held_out = HeldOut(folds, targets, weights, multilabel) if keeps else None
-            found = score_candidates(search, candidates, scorer, held_out, progress, self.store_oof)
+            keeps = {"likelihoods": self.store_oof or self.refit == "average", "decisions": self.store_oof}
+            found = score_candidates(search, candidates, held_out, X, progress, **keeps)
             began = time.perf_counter()
             model = refit(search, found, row_weights, self.refit)
         if not found.best.converged:
@@ -317,26 +319,16 @@ def read_candidates(Cs):
     return candidates
 
 
-def weigh_folds(head, X, classes, targets, multilabel, folds, sample_weight):
-    """Return the training weights of each fold, zero for the rows that are held out.
-
-    Of shape (n_samples, n_folds), or (n_samples, n_folds, n_labels) where the labels weigh differently.
-    """
-    weights = None
-    for fold, (train, _) in enumerate(folds):
-        inside = weigh_targets(
-            head, sample_weight[train, None], classes, targets[train], multilabel, sample_weight[train]
-        )
-        if weights is None:
-            weights = np.zeros((X.shape[0], len(folds), inside.shape[1]), dtype=X.dtype)
-        np.add.at(weights[:, fold], train, inside)  # a row that a bootstrap repeats counts as often
-        found = np.arange(2) if multilabel else np.unique(targets[train][inside[:, 0] > 0])
-        if len(found) < 2:
+def check_fold_classes(held_out):
+    """Raise ValueError where the training part of a fold has fewer than two classes."""
+    if held_out.multilabel:
+        return
+    for fold, trained in enumerate(held_out.trained):
+        if trained.sum() < 2:
             raise ValueError(
-                f"Fold {fold} of cv has training rows of fewer than 2 classes: {classes[found].tolist()!r}. Use fewer "
-                "folds, or a stratified splitter."
+                f"Fold {fold} of cv has training rows of fewer than 2 classes: {held_out.classes[trained].tolist()!r}. "
+                "Use fewer folds, or a stratified splitter."
             )
-    return weights[:, :, 0] if weights.shape[2] == 1 else weights
 
 
 def refit(search, found, row_weights, how):

@@ -6,19 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import rankdata
 
-from transferkit._algorithms.linear.predictions import UNTRAINED, to_log_probabilities
-from transferkit.heads.linear._fold_scores import (
-    DecidedRows,
-    average_folds,
-    count_scores,
-    read_scorer,
-    report_undefined,
-    score_fold,
-    takes_weights,
-)
 from transferkit.heads.linear._logistic import LogisticHead
-
-NEGLIGIBLE_WEIGHT = 1e-3  # of a candidate in an average
+from transferkit.heads.linear.evaluation import NEGLIGIBLE_WEIGHT, average_folds, count_scores, weigh_candidates
 
 
 @dataclass
@@ -41,98 +30,9 @@ class Candidates:
         return table[np.argsort(self.Cs, kind="stable")].T.ravel()
 
 
-class FoldScorer:
-    """Scores held-out rows; for named scorers from the scores that training left behind."""
-
-    def __init__(self, scoring, X, y, targets, sample_weight, classes, multilabel, folds):
-        self.X, self.y, self.targets = X, y, targets
-        self.classes, self.multilabel, self.folds = classes, multilabel, folds
-        self.is_accuracy = scoring in (None, "accuracy")
-        self.needs_models = callable(scoring) and not hasattr(scoring, "_score_func")
-        self.scorer = read_scorer(scoring, classes, multilabel)
-        self.sample_weight = sample_weight if takes_weights(self.scorer) else None
-
-    def score(self, fit):
-        """Return the score of each fold, (n_folds,)."""
-        if self.is_accuracy:  # what the scorer would say, without its checks, which take longer than a small fit
-            return np.array([self._measure_accuracy(fit.scores, fold) for fold in range(len(self.folds))])
-        if self.needs_models:
-            pairs = [(self._make_head(*pair), self.X) for pair in zip(fit.models(), fit.trained, strict=True)]
-        else:
-            head = DecidedRows(self.classes, self.multilabel)
-            pairs = [(head, fit.scores[:, fold]) for fold in range(len(self.folds))]
-        return np.array([self._score_fold(*pair, fold) for fold, pair in enumerate(pairs)], dtype=np.float64)
-
-    def report_undefined(self, scores):
-        """Warn, or raise ValueError, where folds have no score."""
-        report_undefined(scores, self.y, self.folds, self.classes)
-
-    def _measure_accuracy(self, scores, fold):
-        test = self.folds[fold][1]
-        scores, truth = scores[test, fold], self.targets[test]
-        if self.multilabel:
-            right = ((scores > 0) == (truth > 0)).all(1)
-        else:
-            right = (scores.argmax(1) if scores.shape[1] > 1 else scores[:, 0] > 0) == truth
-        return np.average(right, weights=None if self.sample_weight is None else self.sample_weight[test])
-
-    def _score_fold(self, head, X, fold):
-        test = self.folds[fold][1]
-        weights = {} if self.sample_weight is None else {"sample_weight": self.sample_weight[test]}
-        return score_fold(self.scorer, head, X[test], self.y[test], fold, **weights)
-
-    def _make_head(self, model, trained):
-        """Return a fold's model as a head of the classes (mask) that it was trained on."""
-        head = LogisticHead()
-        head.classes_, head.multilabel_ = self.classes, self.multilabel
-        head.coef_, head.intercept_ = model.coef, model.intercept
-        if not trained.all():
-            head.classes_, head.coef_ = self.classes[trained], model.coef[trained]
-            head.intercept_ = model.intercept[trained]
-            if trained.sum() == 2:
-                head.coef_, head.intercept_ = np.diff(head.coef_, axis=0), np.diff(head.intercept_)
-        head.n_features_in_ = model.coef.shape[1]
-        return head
-
-
-@dataclass
-class HeldOut:
-    """Decision values of held-out rows: the mean over the folds that hold a row out, NaN where none does.
-
-    For a class the mean is over those folds that were trained on it; without any the value is `UNTRAINED`.
-    """
-
-    folds: list
-    targets: np.ndarray
-    weights: np.ndarray  # (n_rows,)
-    multilabel: bool
-
-    def decide(self, fit):
-        """Return the decision values of a candidate, (n_rows, n_scores)."""
-        sums, counts = np.zeros(fit.scores[:, 0].shape), np.zeros(fit.scores[:, 0].shape)
-        for fold, (_, test) in enumerate(self.folds):
-            sums[test] += np.where(fit.trained[fold], fit.scores[test, fold], 0)
-            counts[test] += fit.trained[fold]
-        decision = np.where(counts > 0, sums / np.maximum(counts, 1), UNTRAINED)
-        decision[~counts.any(1)] = np.nan
-        return decision.astype(fit.scores.dtype)
-
-    def log_likelihood(self, decision):
-        """Return the weighted sum of the log likelihoods of held-out rows whose class some training part has."""
-        held = ~np.isnan(decision[:, 0])
-        if decision.shape[1] > 1 and not self.multilabel:
-            held &= decision[np.arange(len(decision)), self.targets] > UNTRAINED / 2
-        decision, targets = decision[held].astype(np.float64), self.targets[held]
-        if self.multilabel:
-            signed = np.where(targets > 0, decision, -decision)
-            return float(-np.logaddexp(0, -signed).sum(1) @ self.weights[held])
-        logs = to_log_probabilities(decision[:, 0] if decision.shape[1] == 1 else decision)
-        return float(logs[np.arange(len(logs)), targets] @ self.weights[held])
-
-
 @dataclass
 class Scored:
-    """What a search found: the table, the best candidate's fit, and what held-out rows say."""
+    """The results of a search: the table, the fit of the best candidate, and likelihoods of held-out rows."""
 
     results: dict
     best: object  # CandidateFit
@@ -143,32 +43,45 @@ class Scored:
 
     def weights(self):
         """Return the weight of each candidate in an average, proportional to its likelihood, (n_candidates,)."""
-        weights = np.exp(self.likelihoods - self.likelihoods.max())
-        weights[weights < NEGLIGIBLE_WEIGHT * weights.sum()] = 0
-        return weights / weights.sum()
+        return weigh_candidates(self.likelihoods)
 
 
-def score_candidates(search, candidates, scorer, held_out, progress, keep_decisions):
-    """Run a search and return what it found; of equal candidates the smallest C is best, then the first scales.
+def score_candidates(search, candidates, held_out, X, progress, *, likelihoods, decisions):
+    """Run a search and return its results; of equal candidates the smallest C is best, then the first scales.
 
-    A candidate that has no score (NaN) in a fold where another has one is not chosen.
-    Candidates that a callback's wish to stop has left out have scores of NaN and the last rank.
+    Candidates without a score (NaN) in a fold where others have one are not chosen. Those that are left out because a
+    callback requested a stop have scores of NaN and the last rank.
+
+    Parameters
+    ----------
+    search : LogisticSearch
+        The search.
+    candidates : Candidates
+        Its candidates.
+    held_out : HeldOut
+        Evaluates the folds.
+    X : array, CSR matrix or FeatureBlocks of shape (n_samples, n_features)
+        Features, for scorers that are given models.
+    progress : FitProgress
+        Counts the candidates.
+    likelihoods, decisions : bool
+        Whether to keep the log likelihoods, and the decision values, of held-out rows.
     """
-    params, n_folds = candidates.params, len(scorer.folds)
+    params, n_folds = candidates.params, len(held_out.folds)
     scores = np.full((len(params), n_folds), np.nan)
     fit_times, score_times = np.zeros(len(params)), np.zeros(len(params))
-    likelihoods, decisions, fits = np.full(len(params), -np.inf), [None] * len(params), {}
+    found, decided, fits = np.full(len(params), -np.inf), [None] * len(params), {}
     best_key, best, best_row = None, None, None
     for row, fit in zip(candidates.order(), search.run(np.sort(candidates.Cs).tolist()), strict=False):
         began = time.perf_counter()
-        scores[row] = scorer.score(fit)
-        if held_out is not None:
-            decision = held_out.decide(fit)
-            likelihoods[row] = held_out.log_likelihood(decision)
-            decisions[row] = decision if keep_decisions else None
+        scores[row] = _score_models(fit, held_out, X) if held_out.needs_models else held_out.score(fit.scores)
+        if likelihoods:
+            decision = held_out.decide(fit.scores)
+            found[row] = held_out.log_likelihood(decision)
+            decided[row] = decision if decisions else None
             fits[row] = fit
-            hopeless = likelihoods.max() + np.log(NEGLIGIBLE_WEIGHT)
-            fits = {key: kept for key, kept in fits.items() if likelihoods[key] >= hopeless}
+            hopeless = found.max() + np.log(NEGLIGIBLE_WEIGHT)
+            fits = {key: kept for key, kept in fits.items() if found[key] >= hopeless}
         score_times[row], fit_times[row] = time.perf_counter() - began, fit.seconds
         n_scores = count_scores(scores[row])
         key = (n_scores, np.nanmean(scores[row]) if n_scores else 0.0, -fit.C, -fit.scale_index)
@@ -176,15 +89,37 @@ def score_candidates(search, candidates, scorer, held_out, progress, keep_decisi
             best_key, best, best_row = key, fit, int(row)
         if progress.step():
             break
-    scorer.report_undefined(scores)
+    held_out.report_undefined(scores)
     return Scored(
         tabulate(candidates, scores, fit_times / n_folds, score_times / n_folds),
         best,
         best_row,
         fits,
-        None if held_out is None else likelihoods,
-        decisions if keep_decisions else None,
+        found if likelihoods else None,
+        decided if decisions else None,
     )
+
+
+def _score_models(fit, held_out, X):
+    """Return the score of each fold, (n_folds,), by a scorer that needs the models themselves."""
+    heads = [_make_head(*pair, held_out) for pair in zip(fit.models(), held_out.trained, strict=True)]
+    tests = [test for _, test in held_out.folds]
+    pairs = zip(heads, tests, strict=True)
+    return np.array([held_out.score_head(head, X[test], fold) for fold, (head, test) in enumerate(pairs)], float)
+
+
+def _make_head(model, trained, held_out):
+    """Return a fold's model as a head of the classes (mask) that it was trained on."""
+    head = LogisticHead()
+    head.classes_, head.multilabel_ = held_out.classes, held_out.multilabel
+    head.coef_, head.intercept_ = model.coef, model.intercept
+    if not trained.all():
+        head.classes_, head.coef_ = head.classes_[trained], model.coef[trained]
+        head.intercept_ = model.intercept[trained]
+        if trained.sum() == 2:
+            head.coef_, head.intercept_ = np.diff(head.coef_, axis=0), np.diff(head.intercept_)
+    head.n_features_in_ = model.coef.shape[1]
+    return head
 
 
 def average_models(models, weights):

@@ -184,14 +184,14 @@ def _fit_adapted(name, encoder, adaptation, fit_head, *, is_encoder_fitted=False
 
 def _fit_term_vectors(fit_head):
     """Fit the model averages of TransferClassifier with word vectors pretrained on both domains."""
-    from transferkit.transfer.strategies._strategies import fit_judged  # here: predictions need none of it
+    from transferkit.transfer.strategies._auto import fit_strategies  # here: predictions need none of it
 
     domains = fit_head.domains
     vectors = WordVectorEncoder(N_COMPONENTS, min_count=MIN_COUNT, random_state=0).fit(domains.rows)
 
     def fit(texts, labels, folds):
-        model = TransferClassifier(vectors, fit_head.head, strategy="prior", cv=folds, device=fit_head.device)
-        return fit_judged(model, texts, labels, is_text=True, sample_weight=None, groups=None)[0]
+        model = TransferClassifier(vectors, fit_head.head, strategy=TERM_VECTORS, cv=folds, device=fit_head.device)
+        return fit_strategies(model, TERM_VECTORS, texts, labels, is_text=True)[0]
 
     found = fit(domains.labelled, domains.y, domains.folds or N_FOLDS)
     fitted = FittedCandidate(TERM_VECTORS, found.encoder, None, found.head, attributes=found.attributes)

@@ -39,8 +39,8 @@ from transferkit.adaptation import (
 from transferkit.adaptation.domains import as_rows, read_domains
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.heads import LogisticHead
-from transferkit.heads.linear._prior import FrozenParametersMixin
-from transferkit.transfer._estimator import find_frozen, head_has, is_frozen
+from transferkit.heads.linear import FrozenParametersMixin
+from transferkit.transfer._estimator import head_has
 from transferkit.transfer.domains._candidates import (
     BLENDS,
     TERM_VECTORS,
@@ -57,6 +57,7 @@ from transferkit.transfer.domains._selection import (
     tabulate,
     warn_too_few_labels,
 )
+from transferkit.transfer.pretrained import find_frozen, is_frozen
 
 __all__ = ["DomainTransferClassifier"]
 
@@ -180,7 +181,7 @@ class DomainTransferClassifier(FrozenParametersMixin, ClassifierMixin, Versioned
     ('LinearTransport', True)
     """
 
-    _default_head = LogisticHead
+    default_head = LogisticHead
     fitted_attributes = (
         "adaptation_",
         "adaptation_name_",

@@ -11,8 +11,10 @@ from sklearn.base import clone
 from transferkit._algorithms.networks.layers import Linear, predict
 from transferkit.encoders import PretrainedEncoder
 from transferkit.encoders.protocols import FineTunable
-from transferkit.transfer._outcome import Outcome, make_row
-from transferkit.transfer.strategies._logistic import fit_logistic
+from transferkit.transfer._evaluation import Outcome, make_row
+from transferkit.transfer.strategies._frozen import fit_logistic
+
+__all__ = ["Pace", "check_fine_tuning", "find_fine_tunable", "fit_finetuned", "leave_out_fine_tuning"]
 
 LEARNING_RATE, MOST_EPOCHS = 3e-3, 30
 BATCH_SIZE, BATCH_SIZE_OF_MANY, MANY_ROWS = 32, 256, 5000
@@ -63,7 +65,7 @@ def fit_finetuned(encoder, X, task, settings, pace, seed):
         scores[test, fold] = predict(tuned, rows[test]) @ coef.T + intercept
     tuned, coef, intercept = _train(rows, layers, start, task, task.fold_weights[:, -1], pace, settings, seed)
     head = task.make_head(coef, intercept, **settings.parameters(start.C))
-    fold_scores = task.score_folds(scores)
+    fold_scores = task.held_out.score(scores)
     seconds = time.perf_counter() - began
     row = make_row("finetune", fold_scores, C=start.C, weight=1.0, log_loss=task.loss(scores), seconds=seconds)
     return Outcome("finetune", encoder.with_layers(put_back(tuned)), head, fold_scores, [row], row["log_loss"])
@@ -74,6 +76,42 @@ def find_fine_tunable(encoder):
     if isinstance(encoder, PretrainedEncoder):
         encoder = encoder.encoder_
     return encoder if isinstance(encoder, FineTunable) and encoder.can_fine_tune() else None
+
+
+def check_fine_tuning(encoder, head, settings):
+    """Raise ValueError where the strategy does not apply.
+
+    Parameters
+    ----------
+    encoder : transformer
+        Encoder, perhaps unfitted.
+    head : classifier or None
+        Head as given.
+    settings : LogisticSettings or None
+        Candidates that it stands for.
+    """
+    if settings is None:
+        raise ValueError(
+            "strategy='finetune' trains a linear layer as head: head must be None, a LogisticHead or a LogisticHeadCV. "
+            f"Got {head!r}. Use strategy='frozen' with this head."
+        )
+    encoder = getattr(encoder, "encoder_", encoder)
+    if find_fine_tunable(encoder) is None:
+        raise ValueError(
+            "strategy='finetune' needs an encoder with arrays that can be trained: a WordVectorEncoder that pools by "
+            "'mean' or 'tfidf', an LSAEncoder, an AutoencoderEncoder, or a TorchEncoder of a module whose parameters "
+            f"require gradients. Got {encoder!r}. Use strategy='frozen'."
+        )
+
+
+def leave_out_fine_tuning(names):
+    """Return the other strategies; raise ValueError if there are none."""
+    if len(names) > 1:
+        return [name for name in names if name != "finetune"]
+    raise ValueError(
+        "strategy='finetune' has one weight for each row, not one for each label: class_weight of the head must be "
+        "None when y is an indicator matrix."
+    )
 
 
 def _keep_used(rows, layers):

@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 
 import numpy as np
 from sklearn.exceptions import NotFittedError
@@ -9,48 +10,74 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from transferkit._validation import check_is_fitted, read_feature_names, take_rows
-from transferkit.encoders import TfidfEncoder
-from transferkit.encoders._pretrained import PretrainedEncoder
+from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.encoders.protocols import TermProjection
 from transferkit.encoders.term_projection import join_terms
 from transferkit.heads import LogisticHead
-from transferkit.heads.linear._fold_scores import average_folds
-from transferkit.heads.linear._prior import match_prior
+from transferkit.heads.linear import match_prior
+from transferkit.heads.linear.evaluation import average_folds
 from transferkit.persistence import load_shared
-from transferkit.transfer._outcome import Outcome, is_clearly_better, make_row
-from transferkit.transfer._settings import LOOSE_TOL
-from transferkit.transfer.domains._fold_features import encode_folds
-from transferkit.transfer.strategies._logistic import SharedSearch, SplitSearch
+from transferkit.transfer._evaluation import Outcome, is_clearly_better, make_row, report_undefined
+from transferkit.transfer.pretrained import is_frozen
+from transferkit.transfer.strategies._candidates import LOOSE_TOL, SharedSearch, SplitSearch
+from transferkit.transfer.strategies._frozen import encode_folds
+
+__all__ = ["check_source", "fit_from_source", "read_source"]
 
 _SOURCE_CS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)  # of the default head; the smallest hardly leave the source
 
 
-def fit_from_source(estimator, X, is_text, task, settings):
+def check_source(strategy, head, settings):
+    """Raise ValueError where a source model cannot be used.
+
+    Parameters
+    ----------
+    strategy : str
+        As given.
+    head : classifier or None
+        As given.
+    settings : LogisticSettings or None
+        Candidates that it stands for.
+    """
+    if strategy != "auto":
+        raise ValueError(f"source is for strategy='auto', which compares transfer from it with none. Got {strategy!r}.")
+    if settings is None:
+        raise ValueError(
+            "source is a prior of logistic regression: head must be None, a LogisticHead or a LogisticHeadCV without a "
+            f"prior of its own. Got {head!r}."
+        )
+
+
+def fit_from_source(source, encoder, X, task, settings, *, is_text, is_default_head):
     """Return the outcome of learning a task from a source model.
 
     Parameters
     ----------
-    estimator : TransferClassifier
-        Has the parameters `source` and `encoder`.
+    source : fitted classifier, str or path
+        Source model.
+    encoder : transformer or None
+        Encoder of the task; that of the source if None.
     X : list of str, array, sparse matrix or data frame
         Raw input.
-    is_text : bool
-        Whether X holds texts.
     task : ClassificationTask
         Labels and folds.
     settings : LogisticSettings
         Candidates for C.
+    is_text : bool
+        Whether X holds texts.
+    is_default_head : bool
+        Whether the settings are defaults, in whose place smaller values of C and a looser tolerance are used.
 
     Returns
     -------
     outcome : Outcome
         "transfer", or "target only" where that is clearly better; the table has "source only" beside both.
     """
-    source, encoder, head = read_source(estimator.source)
-    of_folds = None  # features that candidates are judged on, where those of each fold are its own
-    if estimator.encoder is not None:
-        names = _name_features(source, encoder, head)
-        encoder = estimator._make_encoder(is_text, "frozen")
+    source, source_encoder, head = read_source(source)
+    of_folds = None  # features on which candidates are evaluated, if those of each fold differ
+    if encoder is not None:
+        is_pretrained = is_frozen(encoder)
+        names = _name_features(source, source_encoder, head)
         features = encoder.fit_transform(X, task.y)
         if not set(names) & set(encoder.get_feature_names_out()):
             raise ValueError(
@@ -58,16 +85,16 @@ def fit_from_source(estimator, X, is_text, task, settings):
                 "out encoder to use the source's own."
             )
         prior = _spread(head, names, encoder.get_feature_names_out())
-        if not estimator._has_frozen_encoder():
+        if not is_pretrained:
             of_folds = list(encode_folds(encoder, X, task.y, task.folds))
     else:
-        encoder = _widen(encoder, X) if is_text else encoder
+        encoder = _widen(source_encoder, X) if is_text else source_encoder
         features, n_known = encoder.transform(X), head.coef_.shape[1]
         is_wider = is_text and features.shape[1] > n_known
         prior = _spread(head, range(n_known), range(features.shape[1])) if is_wider else head
     began, source_scores = time.perf_counter(), _score_source(source, X, task)
     rows = [make_row("source only", source_scores, weight=0.0, seconds=time.perf_counter() - began)]
-    settings = settings._replace(Cs=_SOURCE_CS, tol=LOOSE_TOL) if estimator.head is None else settings
+    settings = replace(settings, Cs=_SOURCE_CS, tol=LOOSE_TOL) if is_default_head else settings
     outcomes = []
     for strategy, start in (("transfer", prior), ("target only", None)):
         began, priors = time.perf_counter(), None
@@ -78,7 +105,7 @@ def fit_from_source(estimator, X, is_text, task, settings):
         row = make_row(strategy, scores, C=trained.C, weight=0.0, seconds=time.perf_counter() - began)
         outcomes.append(Outcome(strategy, encoder, trained, scores, [row]))
         rows.append(row)
-    task.report_undefined(outcomes)
+    report_undefined(task, outcomes)
     transfer, target = outcomes
     taken = target if is_clearly_better(target, transfer) else transfer
     taken.rows[0]["weight"] = 1.0
@@ -147,7 +174,7 @@ def _score_source(source, X, task):
     scores = []
     for fold, (_, test) in enumerate(task.folds):
         try:
-            scores.append(task.score_fold(source, take_rows(X, test), fold))
+            scores.append(task.held_out.score_head(source, take_rows(X, test), fold))
         except (ValueError, AttributeError):  # a score that needs the probability of classes it does not know
             scores.append(np.nan)
     return np.array(scores)
@@ -163,12 +190,11 @@ def _fit_head(features, of_folds, task, settings, prior, priors):
         if of_folds is None:
             search = SharedSearch(features, task, settings, _read_weights(prior, features, task))
         else:
-            search = SplitSearch(of_folds, task, settings, priors)
-        table = np.stack([task.score_folds(candidate.scores) for candidate in search.candidates])
+            search = SplitSearch(features, of_folds, task, settings, priors)
+        table = np.stack([task.held_out.score(found.scores) for found in search.found])
         best = int(np.nan_to_num(average_folds(table)[0], nan=-np.inf).argmax())
-        C, scores = search.candidates[best].C, table[best]
-    weights = {"sample_weight": task.sample_weight} if task.is_weighted else {}
-    head = LogisticHead(**settings.parameters(C), prior=prior).fit(features, task.y, **weights)
+        C, scores = settings.Cs[best], table[best]
+    head = LogisticHead(**settings.parameters(C), prior=prior).fit(features, task.y, **task.fit_weights)
     return head.set_params(prior=None), scores  # its weights have done their part
 
 

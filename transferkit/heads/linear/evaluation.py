@@ -1,0 +1,302 @@
+"""Evaluation of classifiers on held-out rows of folds, and the average of candidates by their likelihood there.
+
+Folds may lack a class: in their training part, so that the fold's model cannot predict it, or among the held-out rows,
+so that some scores are undefined.
+"""
+
+import copy
+import warnings
+from inspect import signature
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.metrics import check_scoring
+
+from transferkit._algorithms.linear.predictions import UNTRAINED, to_log_probabilities
+from transferkit.heads.linear._linear_classifier import ScoringClassifierMixin
+from transferkit.heads.linear._logistic import LogisticHead, weigh_targets
+
+__all__ = [
+    "DecidedRows",
+    "HeldOut",
+    "average_folds",
+    "count_scores",
+    "read_scorer",
+    "score_fold",
+    "takes_weights",
+    "weigh_candidates",
+    "weigh_folds",
+]
+
+NEGLIGIBLE_WEIGHT = 1e-3  # of a candidate in an average, as a share of the largest
+LOWEST_LOG_PROBABILITY = -30.0  # of a held-out label: one row must not decide between candidates
+
+
+class HeldOut:
+    """The held-out rows of folds: scores and likelihoods of models that were trained on the other rows.
+
+    Models are given by their decision values, an array of shape (n_samples, n_folds or more, n_scores), with one score
+    per class or label, or a single one for two classes. Only those of the held-out rows of each fold are read.
+
+    Parameters
+    ----------
+    scoring : str, callable or None
+        Scorer; accuracy if None.
+    classes : ndarray of shape (n_classes,)
+        Labels, sorted.
+    y : ndarray of shape (n_samples,) or (n_samples, n_labels)
+        Labels as given.
+    targets : ndarray of the same shape
+        Class numbers or indicators.
+    folds : list of (train, test) indices
+        Positions of the rows.
+    fold_weights : ndarray of shape (n_samples, n_folds) or (n_samples, n_folds, n_labels)
+        Weights in the training part of each fold, see `weigh_folds`.
+    sample_weight : ndarray of shape (n_samples,)
+        Weights of the rows in the likelihood.
+    is_weighted : bool
+        Whether scorers that take weights are given them.
+    """
+
+    def __init__(self, scoring, classes, y, targets, folds, fold_weights, sample_weight, *, is_weighted):
+        self.classes, self.y, self.targets, self.folds = classes, y, targets, folds
+        self.multilabel = targets.ndim == 2
+        self.sample_weight = sample_weight
+        self.is_accuracy = scoring in (None, "accuracy")
+        self.needs_models = callable(scoring) and not hasattr(scoring, "_score_func")
+        self.scorer = read_scorer(scoring, classes, self.multilabel)
+        self.weights_scores = is_weighted and takes_weights(self.scorer)
+        self.trained = np.ones((len(folds), len(classes)), bool)  # whether a fold's training part has the class
+        if not self.multilabel:
+            totals = [np.bincount(targets, weights, len(classes)) for weights in fold_weights.T]
+            self.trained = np.reshape(totals, self.trained.shape) > 0
+        self.is_held = np.zeros(len(targets), bool)
+        self.counts = np.zeros(len(targets), bool)  # whether some model that did not see the row knows its class
+        for fold, (_, test) in enumerate(folds):
+            self.is_held[test] = True
+            self.counts[test] |= True if self.multilabel else self.trained[fold, targets[test]]
+
+    @property
+    def weight(self):
+        """Total weight of the rows that count in the likelihood."""
+        return float(self.sample_weight[self.counts].sum(dtype=np.float64))
+
+    def score(self, scores):
+        """Return the score of each fold, (n_folds,), from decision values; NaN where it is undefined."""
+        head, results = DecidedRows(self.classes, self.multilabel), []
+        for fold, (_, test) in enumerate(self.folds):
+            decided = scores[test, fold]
+            if scores.shape[2] > 1:  # classes that are missing from the training part are not predicted
+                decided = np.where(self.trained[fold], decided, UNTRAINED)
+            results.append(self._accuracy(decided, test) if self.is_accuracy else self.score_head(head, decided, fold))
+        return np.array(results, dtype=np.float64)
+
+    def score_head(self, head, X, fold):
+        """Return the score of the held-out rows X of a fold, as a fitted classifier predicts them."""
+        test = self.folds[fold][1]
+        weights = {"sample_weight": self.sample_weight[test]} if self.weights_scores else {}
+        return score_fold(self.scorer, head, X, self.y[test], fold, **weights)
+
+    def decide(self, scores):
+        """Return one decision per row, (n_samples, n_scores): the mean over the folds that hold the row out.
+
+        For a class the mean is over those folds that were trained on it; without any the value is `UNTRAINED`. Rows
+        that no fold holds out have NaN.
+        """
+        shape = (len(scores), scores.shape[2])
+        total, counts = np.zeros(shape), np.zeros(shape)
+        for fold, (_, test) in enumerate(self.folds):
+            known = self.trained[fold] if shape[1] > 1 else np.ones(1, bool)
+            total[test] += np.where(known, scores[test, fold], 0)
+            counts[test] += known
+        decision = np.where(counts > 0, total / np.maximum(counts, 1), UNTRAINED)
+        decision[~self.is_held] = np.nan
+        return decision.astype(scores.dtype)
+
+    def log_likelihood(self, decision):
+        """Return the weighted sum of the log probabilities of the labels of held-out rows.
+
+        Rows of a class that no training part has do not count, and no label counts for less than
+        `LOWEST_LOG_PROBABILITY`.
+
+        Parameters
+        ----------
+        decision : ndarray of shape (n_samples, n_scores)
+            As `decide` returns it.
+
+        Returns
+        -------
+        log_likelihood : float
+            The sum.
+        """
+        decision, targets = decision[self.counts].astype(np.float64), self.targets[self.counts]
+        if self.multilabel:
+            signed = np.where(targets > 0, decision, -decision)
+            logs = np.maximum(-np.logaddexp(0, -signed), LOWEST_LOG_PROBABILITY).sum(1)
+        else:
+            logs = to_log_probabilities(decision[:, 0] if decision.shape[1] == 1 else decision)
+            logs = np.maximum(logs[np.arange(len(logs)), targets], LOWEST_LOG_PROBABILITY)
+        return float(logs @ self.sample_weight[self.counts])
+
+    def report_undefined(self, scores):
+        """Warn of folds without a score of any candidate, (n_candidates, n_folds); if no fold has one, raise."""
+        report_undefined(scores, self.y, self.folds, self.classes)
+
+    def _accuracy(self, decided, test):
+        """Return the accuracy without the checks of scikit-learn, which take longer than a small fit."""
+        truth = self.targets[test]
+        if self.multilabel:
+            right = ((decided > 0) == (truth > 0)).all(1)
+        else:
+            right = (decided.argmax(1) if decided.shape[1] > 1 else decided[:, 0] > 0) == truth
+        return np.average(right, weights=self.sample_weight[test] if self.weights_scores else None)
+
+
+class DecidedRows(ScoringClassifierMixin, BaseEstimator):
+    """A classifier of rows whose decision values are known: it takes these in the place of features."""
+
+    def __init__(self, classes, multilabel):
+        self.classes_, self.multilabel_ = classes, multilabel
+
+    def decision_function(self, X):
+        """Return decision values (n_rows, n_scores), those of two classes as (n_rows,)."""
+        return X[:, 0] if X.shape[1] == 1 and not self.multilabel_ else X
+
+
+def read_scorer(scoring, classes, multilabel):
+    """Return the scorer that a `scoring` parameter names, told the classes where it takes them.
+
+    A scorer of probabilities otherwise reads the classes off held-out rows, which may lack one of them, and a scorer
+    of two classes takes 1 for the positive one, which may be no label here: then it is the second class.
+    """
+    scorer = check_scoring(LogisticHead(), scoring=scoring)
+    if multilabel or not hasattr(scorer, "_score_func"):
+        return scorer
+    parameters, known = signature(scorer._score_func).parameters, {}
+    if "labels" in parameters and scorer._response_method != "predict":
+        known["labels"] = classes
+    if "pos_label" in parameters and len(classes) == 2 and parameters["pos_label"].default not in classes.tolist():
+        known["pos_label"] = classes[1]
+    told = copy.copy(scorer)
+    told._kwargs = known | scorer._kwargs
+    return told
+
+
+def takes_weights(scorer):
+    """Return whether a scorer takes sample weights."""
+    if hasattr(scorer, "_accept_sample_weight"):
+        return scorer._accept_sample_weight()
+    return "sample_weight" in signature(scorer).parameters
+
+
+def score_fold(scorer, head, X, y, fold, **weights):
+    """Return the score of a fold's held-out rows, NaN where it is undefined.
+
+    Errors of the scorer are raised with the number of the fold and the classes that its rows lack.
+    """
+    with warnings.catch_warnings():  # whoever averages the folds says which were undefined
+        warnings.filterwarnings("ignore", message="Only one class is present", category=UndefinedMetricWarning)
+        try:
+            return scorer(head, X, y, **weights)
+        except ValueError as error:
+            missing = name_missing(head.classes_, y)
+            if not missing:
+                raise
+            raise ValueError(
+                f"The scorer failed in fold {fold} of cv, whose held-out rows have no label {', '.join(missing)}: "
+                f"{error} Use fewer folds, a stratified splitter or another scoring."
+            ) from error
+
+
+def average_folds(scores):
+    """Return mean and standard deviation over the folds, of scores (n_candidates, n_folds).
+
+    A fold may have no score, say for want of a class, and is left out. Of candidates that have scores in fewer folds
+    than others the mean is NaN.
+    """
+    counts = count_scores(scores)
+    comparable = counts == max(counts.max(), 1)
+    means, deviations = np.full(len(scores), np.nan), np.full(len(scores), np.nan)
+    means[comparable], deviations[comparable] = np.nanmean(scores[comparable], 1), np.nanstd(scores[comparable], 1)
+    return means, deviations
+
+
+def count_scores(scores):
+    """Return the number of folds that have a score, along the last axis."""
+    return (~np.isnan(scores)).sum(-1)
+
+
+def report_undefined(scores, y, folds, classes):
+    """Warn of folds without a score of any candidate, (n_candidates, n_folds); if no fold has one, raise ValueError."""
+    undefined = np.flatnonzero(np.isnan(scores).all(0))
+    if len(undefined) == 0:
+        return
+    missing = sorted({name for fold in undefined for name in name_missing(classes, y[folds[fold][1]])})
+    reason = f", whose held-out rows have no label {', '.join(missing)}" if missing else ""
+    if len(undefined) == len(folds):
+        raise ValueError(
+            f"The score is undefined (NaN) in every fold of cv{reason}: no candidate can be chosen. Use fewer folds, a "
+            "stratified splitter or another scoring."
+        )
+    warnings.warn(
+        f"The score is undefined (NaN) in folds {undefined.tolist()} of cv{reason}. Means are those of the others.",
+        UserWarning,
+        stacklevel=4,
+    )
+
+
+def name_missing(classes, y):
+    """Return the classes that labels (n_rows,) lack, each as text; none of indicators."""
+    return [] if np.ndim(y) == 2 else [repr(label) for label in np.setdiff1d(classes, y).tolist()]
+
+
+def weigh_folds(head, classes, targets, folds, sample_weight):
+    """Return the training weights of each fold, zero for the rows that are held out.
+
+    Parameters
+    ----------
+    head : estimator
+        Its `class_weight` is applied within each fold.
+    classes : ndarray of shape (n_classes,)
+        Labels, sorted.
+    targets : ndarray of shape (n_samples,) or (n_samples, n_labels)
+        Class numbers or indicators.
+    folds : list of (train, test) indices
+        A row that a training part repeats, as bootstrap samples do, counts as often.
+    sample_weight : ndarray of shape (n_samples,)
+        Weights of the rows.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_samples, n_folds) or (n_samples, n_folds, n_labels)
+        The latter where the labels of an indicator matrix have weights of their own.
+    """
+    multilabel = targets.ndim == 2
+    n_weights = targets.shape[1] if multilabel and head.class_weight is not None else 1
+    weights = np.zeros((len(targets), len(folds), n_weights), sample_weight.dtype)
+    for fold, (train, _) in enumerate(folds):
+        given = sample_weight[train]
+        inside = weigh_targets(head, given[:, None], classes, targets[train], multilabel, given)
+        np.add.at(weights[:, fold], train, inside)
+    return weights[:, :, 0] if n_weights == 1 else weights
+
+
+def weigh_candidates(log_likelihoods, sharpness=1.0):
+    """Return the weight of each candidate in their average, in proportion to exp(sharpness * log likelihood).
+
+    Parameters
+    ----------
+    log_likelihoods : ndarray of shape (n_candidates,)
+        Log likelihoods of held-out labels.
+    sharpness : float, default=1.0
+        1 for the posterior of candidates that are equally likely beforehand; less for a tempered one.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_candidates,)
+        They sum to one. Candidates below the share `NEGLIGIBLE_WEIGHT` of the largest weight get none.
+    """
+    weights = np.exp(sharpness * (log_likelihoods - log_likelihoods.max()))
+    weights[weights < NEGLIGIBLE_WEIGHT] = 0
+    return weights / weights.sum()

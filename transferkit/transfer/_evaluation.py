@@ -1,0 +1,241 @@
+"""Evaluation of strategies on held-out labels: the folds, the outcome of each strategy, and which one is selected."""
+
+import warnings
+from dataclasses import dataclass, field
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
+
+from transferkit._validation import check_sample_weight
+from transferkit.heads import LogisticHead
+from transferkit.heads.linear import read_targets, weigh_targets
+from transferkit.heads.linear.evaluation import HeldOut, weigh_folds
+
+__all__ = ["ClassificationTask", "Outcome", "choose", "make_folds", "make_row", "tabulate"]
+
+FEWEST_LABELS = 4  # per class, on average; with fewer there are no folds
+MANY_ROWS, MOST_FOLDS_OF_MANY = 5000, 3  # thousands of held-out rows distinguish candidates in few folds
+LEAST_DIFFERENCE = 1e-12  # of scores; less is rounding
+COLUMNS = ("strategy", "alpha", "C", "idf", "terms", "weight", "log_loss", "mean", "standard_error", "seconds")
+_TEXTS = ("strategy", "idf", "terms")
+
+
+class ClassificationTask:
+    """Labels of some rows as numbers, folds of these rows, and evaluation on the rows that each fold holds out.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Named in errors.
+    y : ndarray of shape (n_samples,) or (n_samples, n_labels)
+        Labels or indicators.
+    cv : int, splitter or iterable
+        Folds, see `make_folds`.
+    scoring : str, callable or None
+        Score of the folds; accuracy if None.
+    class_weight : dict, "balanced" or None
+        Weights of the classes; of indicators "balanced" ones for each label.
+    sample_weight : array-like of shape (n_samples,) or None
+        Weights of the rows.
+    groups : array-like of shape (n_samples,) or None
+        Groups, for splitters that ask for them.
+    random_state : int, RandomState instance or None
+        Shuffles the rows before an int `cv` makes folds of them.
+    """
+
+    def __init__(self, estimator, y, *, cv, scoring, class_weight, sample_weight, groups, random_state):
+        self.y, self.class_weight = y, class_weight
+        self.classes, self.targets, self.multilabel = read_targets(estimator, y)
+        self.n_outputs = 1 if self.multilabel or len(self.classes) == 2 else len(self.classes)
+        self.n_scores = len(self.classes) if self.multilabel else self.n_outputs
+        rows = np.arange(len(self.targets))
+        placeholder = np.zeros((len(rows), 1), np.float32)
+        self.sample_weight = check_sample_weight(sample_weight, placeholder, dtype=np.float32, ensure_non_negative=True)
+        self.is_weighted = sample_weight is not None
+        self.folds = make_folds(y, self.targets, cv, groups, random_state)
+        with_all = [*self.folds, (rows, rows[:0])]
+        # (n_samples, n_folds + 1) or (n_samples, n_folds + 1, n_labels); the last ones are those of all rows
+        self.fold_weights = weigh_folds(self, self.classes, self.targets, with_all, self.sample_weight)
+        self.row_weights = self.fold_weights[:, -1].reshape(len(rows), -1)
+        of_folds = self.fold_weights[:, :-1]
+        given = self.classes, y, self.targets, self.folds, of_folds, self.sample_weight
+        self.held_out = HeldOut(scoring, *given, is_weighted=self.is_weighted)
+
+    @property
+    def has_folds(self):
+        """Whether there are labels enough to hold some out."""
+        return len(self.folds) > 0
+
+    @property
+    def n_weights(self):
+        """Number of weights per row: one, or one per label."""
+        return self.row_weights.shape[1]
+
+    @property
+    def fit_weights(self):
+        """Keyword arguments for the `fit` of a head on all rows."""
+        return {"sample_weight": self.sample_weight} if self.is_weighted else {}
+
+    def weigh(self, train):
+        """Return the weights in training of some rows, (n_train, 1), or (n_train, n_labels) where labels differ."""
+        rows, given = np.zeros((len(train), 1), np.float32), self.sample_weight[train]
+        return weigh_targets(self, rows, self.classes, self.targets[train], self.multilabel, given)
+
+    def loss(self, scores):
+        """Return the mean negative log-likelihood of held-out rows, NaN without folds.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_samples, n_folds or more, n_scores)
+            Decision values of each fold's model.
+        """
+        if not self.has_folds:
+            return np.nan
+        return -self.held_out.log_likelihood(self.held_out.decide(scores)) / max(self.held_out.weight, 1e-300)
+
+    def make_head(self, coef, intercept, **parameters):
+        """Return a fitted head with these weights (n_outputs or n_labels, n_features)."""
+        head = LogisticHead(**parameters)
+        head.classes_, head.multilabel_, head.coef_, head.intercept_ = self.classes, self.multilabel, coef, intercept
+        head.n_iter_, head.prior_coverage_ = np.zeros(1, np.int32), None
+        head.n_features_in_ = coef.shape[1]
+        return head
+
+    def spread_classes(self, head):
+        """Return a head with weights for every class of the task, zero for those that it was not trained on."""
+        if self.multilabel or len(head.classes_) == len(self.classes):
+            return head
+        here = np.searchsorted(self.classes, head.classes_)
+        known = len(head.coef_) if len(head.classes_) > 2 else 2
+        coef = head.coef_ if known > 2 else np.vstack([-head.coef_ / 2, head.coef_ / 2])
+        shift = head.intercept_ if known > 2 else np.array([-head.intercept_[0] / 2, head.intercept_[0] / 2])
+        weights = np.zeros((len(self.classes), coef.shape[1]), coef.dtype)
+        intercept = np.full(len(self.classes), shift.min() - 5, shift.dtype)
+        weights[here], intercept[here] = coef, shift
+        return self.make_head(weights, intercept, **head.get_params())
+
+
+def make_folds(y, targets, cv, groups=None, random_state=None):
+    """Return (train, test) positions of each fold.
+
+    Parameters
+    ----------
+    y : ndarray
+        Labels as given, for splitters.
+    targets : ndarray of shape (n_samples,) or (n_samples, n_labels)
+        Class numbers or indicators.
+    cv : int, splitter or iterable of (train, test) indices
+        An int is the number of stratified, shuffled folds: fewer of very many rows, and none of very few labels.
+    groups : array-like of shape (n_samples,), default=None
+        With an int `cv` rows of one group are held out together.
+    random_state : int, RandomState instance or None
+        Seed of the shuffling.
+
+    Returns
+    -------
+    folds : list of (ndarray, ndarray)
+        The folds.
+    """
+    rows, multilabel = np.arange(len(targets)), targets.ndim == 2
+    if not isinstance(cv, Integral):
+        folds = check_cv(cv, y, classifier=True).split(rows[:, None], y, groups)
+        return [(rows[train], rows[test]) for train, test in folds]  # masks become positions
+    counts = np.array([len(targets)]) if multilabel else np.bincount(targets)
+    if len(targets) < FEWEST_LABELS * max(len(counts), 2) or (not multilabel and np.sort(counts)[-2] < 2):
+        return []
+    strata = np.zeros(len(targets), np.int64) if multilabel else targets
+    most = min(cv, int(counts.max()), MOST_FOLDS_OF_MANY if len(targets) > MANY_ROWS else cv)
+    kind = StratifiedKFold
+    if groups is not None:
+        kind, most = StratifiedGroupKFold, min(most, len(np.unique(groups)))
+        if most < 2:
+            raise ValueError("groups must name at least 2 groups: rows of one are held out together.")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class in y", category=UserWarning)
+        return list(kind(most, shuffle=True, random_state=random_state).split(rows[:, None], strata, groups))
+
+
+@dataclass
+class Outcome:
+    """A fitted strategy."""
+
+    strategy: str
+    encoder: Any
+    head: Any
+    fold_scores: np.ndarray  # (n_folds,)
+    rows: list  # of the table, one per candidate
+    loss: float = np.nan  # mean negative log-likelihood of held-out labels, where it is known
+    attributes: dict = field(default_factory=dict)  # further fitted attributes
+    scores: np.ndarray | None = None  # decision values of each fold's model for all rows, where they are kept
+
+    @property
+    def mean(self):
+        """Mean score of the folds that have one."""
+        return summarise(self.fold_scores)[0]
+
+
+def make_row(strategy, fold_scores, **values):
+    """Return one row of the table of candidates; missing values are NaN, or "" for text."""
+    mean, error = summarise(fold_scores)
+    row = dict.fromkeys(COLUMNS, np.nan) | dict.fromkeys(_TEXTS, "")
+    return row | {"strategy": strategy, "mean": mean, "standard_error": error} | values
+
+
+def summarise(fold_scores):
+    """Return the mean of the folds that have a score, and its standard error; NaN if there are too few folds."""
+    fold_scores = np.asarray(fold_scores, dtype=np.float64)
+    fold_scores = fold_scores[~np.isnan(fold_scores)]
+    n_folds = len(fold_scores)
+    mean = float(np.mean(fold_scores)) if n_folds else np.nan
+    return mean, float(np.std(fold_scores, ddof=1) / np.sqrt(n_folds)) if n_folds > 1 else np.nan
+
+
+def tabulate(rows):
+    """Return rows as a dict of columns, which ``pandas.DataFrame`` takes."""
+    return {
+        name: np.array([row[name] for row in rows], dtype=np.str_ if name in _TEXTS else np.float64) for name in COLUMNS
+    }
+
+
+def choose(outcomes):
+    """Return the outcome to use, of one per strategy.
+
+    The average of linear candidates on term vectors is given up only for an outcome that is clearly better (see
+    `is_clearly_better`). Without it the best mean wins, and pretraining wins ties. Without folds, pretraining is used.
+    """
+    incumbent = outcomes[0]
+    for challenger in outcomes[1:]:
+        if len(incumbent.fold_scores) == 0:
+            break
+        wins = is_clearly_better if incumbent.strategy == "term_vectors" else is_better
+        if wins(challenger, incumbent):
+            incumbent = challenger
+    return incumbent
+
+
+def report_undefined(task, outcomes):
+    """Warn, or raise ValueError, where folds have no score by which outcomes could be compared."""
+    scores = [outcome.fold_scores for outcome in outcomes if len(outcome.fold_scores)]
+    if len(scores) > 1:
+        task.held_out.report_undefined(np.stack(scores))
+
+
+def is_better(challenger, incumbent):
+    """Return whether the challenger's mean is higher, over the folds in which both have a score."""
+    difference = _subtract(challenger, incumbent)
+    return len(difference) > 0 and difference.mean() > LEAST_DIFFERENCE
+
+
+def is_clearly_better(challenger, incumbent):
+    """Return whether the challenger's mean is higher by more than one standard error, and its loss is not higher."""
+    difference = _subtract(challenger, incumbent)
+    if challenger.loss > incumbent.loss or len(difference) < 2:  # the first is false where a loss is not known
+        return False
+    return difference.mean() > max(difference.std(ddof=1) / np.sqrt(len(difference)), LEAST_DIFFERENCE)
+
+
+def _subtract(challenger, incumbent):
+    difference = challenger.fold_scores - incumbent.fold_scores
+    return difference[~np.isnan(difference)]

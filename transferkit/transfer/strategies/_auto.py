@@ -1,0 +1,169 @@
+"""Selection of the strategy by cross-validation: which strategies apply, and the best of them."""
+
+import warnings
+from functools import partial
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+
+from transferkit._validation import count_inner_frames
+from transferkit.encoders.term_projection import find_projection
+from transferkit.transfer._evaluation import ClassificationTask, Outcome, choose, make_row, report_undefined
+from transferkit.transfer.pretrained import check_has_encoder, is_frozen, make_encoder
+from transferkit.transfer.strategies._candidates import read_settings
+from transferkit.transfer.strategies._fine_tuning import (
+    Pace,
+    check_fine_tuning,
+    find_fine_tunable,
+    fit_finetuned,
+    leave_out_fine_tuning,
+)
+from transferkit.transfer.strategies._frozen import encode_folds, fit_any_head, fit_logistic
+from transferkit.transfer.strategies._scratch import fit_scratch_if_possible, make_baseline
+from transferkit.transfer.strategies._source import check_source, fit_from_source
+from transferkit.transfer.strategies._term_vectors import check_term_vectors, fit_term_vectors
+
+__all__ = ["fit_given_head", "fit_strategies"]
+
+
+def fit_given_head(estimator, strategy, X, y, is_text, sample_weight):
+    """Return the outcome of a strategy with a head that is trained as it is: nothing is chosen and nothing held out."""
+    encoder = _make_encoder(estimator, strategy, is_text)
+    weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+    head = clone(estimator.head).fit(encoder.fit_transform(X, y), y, **weights)
+    return Outcome(strategy, encoder, head, np.zeros(0), [make_row(strategy, [], weight=1.0)])
+
+
+def fit_strategies(estimator, strategy, X, y, *, is_text, sample_weight=None, groups=None, terms=None, cv=None):
+    """Return the outcome of the selected strategy, trained on all rows, and those of all that were compared.
+
+    Parameters
+    ----------
+    estimator : TransferClassifier
+        Its other parameters count.
+    strategy : str
+        Name of a strategy, or "auto".
+    X : list of str, array or sparse matrix
+        Raw input.
+    y : ndarray
+        Labels.
+    is_text : bool
+        Whether X holds texts.
+    sample_weight, groups : array-like, default=None
+        As given to `fit`.
+    terms : Terms, default=None
+        Those of "term_vectors"; made from the encoder and the texts if None.
+    cv : int, splitter or iterable of (train, test) indices, default=None
+        Folds of these rows; those of the estimator if None.
+
+    Returns
+    -------
+    outcome : Outcome
+        The selected one.
+    outcomes : list of Outcome
+        One per strategy.
+    """
+    settings = read_settings(estimator.head, estimator.device)
+    names = []
+    if estimator.source is not None:
+        check_source(strategy, estimator.head, settings)
+    else:
+        names = _list_strategies(estimator, strategy, is_text, settings)
+    task = ClassificationTask(
+        estimator,
+        y,
+        cv=estimator.cv if cv is None else cv,
+        scoring=estimator.scoring,
+        class_weight=None if settings is None else settings.class_weight,
+        sample_weight=sample_weight,
+        groups=groups,
+        random_state=estimator.random_state,
+    )
+    if estimator.source is not None:
+        encoder = None if estimator.encoder is None else make_encoder(estimator.encoder)
+        options = {"is_text": is_text, "is_default_head": estimator.head is None}
+        taken = fit_from_source(estimator.source, encoder, X, task, settings, **options)
+        return taken, [taken]
+    is_auto = strategy == "auto"
+    if is_auto and not task.has_folds:
+        names = [name for name in names if name != "finetune"]  # nothing would show whether it helps
+    if "finetune" in names and task.n_weights > 1:
+        names = leave_out_fine_tuning(names)
+    fit = partial(_fit_strategy, estimator, X=X, is_text=is_text, task=task, settings=settings, terms=terms)
+    outcomes = [
+        fit_scratch_if_possible(fit, estimator.encoder, X, is_text) if is_auto and name == "scratch" else fit(name)
+        for name in names
+    ]
+    report_undefined(task, outcomes)
+    taken = choose([outcome for outcome in outcomes if outcome.head is not None])
+    if is_auto:
+        _warn_without_transfer(taken)
+    return taken, outcomes
+
+
+def _make_encoder(estimator, strategy, is_text):
+    """Return the encoder of a strategy, not yet fitted unless it is pretrained."""
+    if strategy == "scratch":
+        return make_baseline(estimator.encoder, is_text)
+    check_has_encoder(estimator, strategy)
+    return make_encoder(estimator.encoder)
+
+
+def _list_strategies(estimator, strategy, is_text, settings):
+    """Return the names of the strategies to compare, after checking that a given one applies."""
+    if strategy == "scratch":
+        return [strategy]
+    encoder = _make_encoder(estimator, strategy, is_text)
+    if strategy == "term_vectors":
+        check_term_vectors(encoder, estimator.head, settings, is_text)
+    if strategy == "finetune":
+        check_fine_tuning(encoder, estimator.head, settings)
+    if strategy != "auto":
+        return [strategy]
+    is_pretrained = settings is not None and is_frozen(estimator.encoder)
+    if is_text and is_pretrained and find_projection(encoder) is not None:
+        return [
+            "term_vectors",
+            "frozen",
+            "scratch",
+        ]  # fine-tuning the vectors took ten times as long, and was no better
+    tunable = find_fine_tunable(encoder) if is_pretrained else None
+    can_tune = tunable is not None and tunable.can_fine_tune(quickly=True)
+    return [*["finetune"] * can_tune, "frozen", "scratch"]
+
+
+def _fit_strategy(estimator, strategy, X, is_text, task, settings, terms):
+    """Return the outcome of one strategy, trained on all rows and evaluated on the folds of the task."""
+    encoder = _make_encoder(estimator, strategy, is_text)
+    is_pretrained = is_frozen(estimator.encoder)
+    if settings is None:
+        return fit_any_head(strategy, encoder, estimator.head, X, task)
+    if strategy in ("term_vectors", "finetune") and not is_pretrained:
+        encoder.fit(X, task.y)
+    if strategy == "term_vectors":
+        return fit_term_vectors(encoder, X, task, settings, is_default_head=estimator.head is None, terms=terms)
+    if strategy == "finetune":
+        pace = Pace(estimator.encoder_learning_rate, estimator.unfreeze_at, estimator.anchor_strength)
+        seed = int(check_random_state(estimator.random_state).randint(2**31 - 1))
+        return fit_finetuned(find_fine_tunable(encoder), X, task, settings, pace, seed)
+    of_folds = None
+    if strategy == "frozen" and not is_pretrained:
+        of_folds = encode_folds(encoder, X, task.y, task.folds)
+    return fit_logistic(strategy, encoder, encoder.fit_transform(X, task.y), task, settings, of_folds)
+
+
+def _warn_without_transfer(outcome):
+    """Warn if pretraining did not help."""
+    share = sum(row["weight"] for row in outcome.rows if row["strategy"] == "term_vectors" and row["alpha"] == 0)
+    if outcome.strategy != "scratch" and not share > 0.5:
+        return
+    how = (
+        "scratch did better" if outcome.strategy == "scratch" else f"candidates without it have a weight of {share:.0%}"
+    )
+    warnings.warn(
+        f"Transfer did not help on held-out labels: {how} (see strategy_scores_). An encoder pretrained on data "
+        "closer to the task may.",
+        UserWarning,
+        stacklevel=count_inner_frames(),
+    )

@@ -1,0 +1,244 @@
+"""Candidates for the hyperparameters of a logistic regression: trained on folds, evaluated there, and averaged.
+
+Every strategy with a linear head compares candidates in the same way. A search trains the models of all folds for each
+candidate; `Average` collects their decision values for held-out rows and weights candidates by their likelihood.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from transferkit._validation import check_features, check_parameters
+from transferkit.heads import LogisticHead, LogisticHeadCV
+from transferkit.heads.linear import read_candidates
+from transferkit.heads.linear.evaluation import NEGLIGIBLE_WEIGHT, weigh_candidates
+from transferkit.transfer._evaluation import make_row
+
+__all__ = [
+    "Average",
+    "LogisticSettings",
+    "SharedSearch",
+    "SplitSearch",
+    "check_head_of_candidates",
+    "make_search",
+    "read_settings",
+]
+
+CS = (0.1, 1.0, 10.0, 100.0, 1000.0)
+SHARPNESS = 0.25  # of the average; 1/4, 1/2 and 1 were tried on development sets, and differed by tenths of a point
+LOOSE_TOL = 1e-3  # of the default head where many candidates are averaged, or start from a source
+FEW_LABELS_C = 10.0  # with labels too few to choose, or the nearest of the head's candidates
+
+
+@dataclass(frozen=True)
+class LogisticSettings:
+    """Candidates for C, and the parameters that they share."""
+
+    Cs: tuple
+    class_weight: dict | str | None
+    fit_intercept: bool
+    tol: float
+    max_iter: int
+    device: str
+
+    def middle_C(self):
+        """Return the candidate to use where labels are too few to choose."""
+        return min(self.Cs, key=lambda C: abs(np.log(C / FEW_LABELS_C)))
+
+    def parameters(self, C):
+        """Return the parameters of a head with that C."""
+        return {"C": float(C), **{name: value for name, value in vars(self).items() if name != "Cs"}}
+
+
+_OF_OTHERS = {"cv": "cv", "scoring": "scoring", "refit": None, "store_oof": None, "block_scales": None}
+
+
+def check_head_of_candidates(head, estimator):
+    """Raise ValueError where a head that stands for candidates has parameters that the comparison of them ignores.
+
+    Parameters
+    ----------
+    head : classifier or None
+        As given.
+    estimator : estimator
+        Whose head it is.
+    """
+    if head is None or read_settings(head, "cpu") is None:
+        return
+    defaults = type(head)().get_params()
+    for name, instead in _OF_OTHERS.items():
+        if name in defaults and getattr(head, name) is not defaults[name] and getattr(head, name) != defaults[name]:
+            kind = type(estimator).__name__
+            advice = f"Set {instead!r} of {kind}" if instead else "Leave it out"
+            raise ValueError(
+                f"The {name!r} parameter of the head is not used, because {kind} compares values of C itself, together "
+                f"with strategies. {advice}, or choose strategy='frozen' or 'scratch', which train the head as it is."
+            )
+
+
+def read_settings(head, device):
+    """Return the settings that a head stands for, or None if it is not a logistic regression without a prior.
+
+    Parameters
+    ----------
+    head : classifier or None
+        None stands for candidates from weak to strong; a `LogisticHead` for its own C; a `LogisticHeadCV` for its `Cs`.
+    device : str
+        Where to train, where the head does not say.
+    """
+    if head is None:
+        return LogisticSettings(CS, None, True, 1e-4, 1000, device)
+    if type(head) not in (LogisticHead, LogisticHeadCV) or head.prior is not None:
+        return None
+    check_parameters(head)  # the head itself is never fitted
+    Cs = (head.C,) if type(head) is LogisticHead else tuple(np.sort(read_candidates(head.Cs)).tolist())
+    return LogisticSettings(Cs, head.class_weight, head.fit_intercept, head.tol, head.max_iter, head.device)
+
+
+@dataclass
+class Candidate:
+    """One candidate: its row of the table, and its models."""
+
+    row: dict
+    scores: np.ndarray  # (n_samples, n_folds or more, n_scores), decision values of the models of the folds
+    read_model: Callable  # returns coef, intercept, n_iter and converged of the model of all rows
+
+
+class Average:
+    """Candidates of one strategy, weighted by the likelihood of held-out labels (a tempered posterior)."""
+
+    def __init__(self, strategy, task):
+        self.strategy, self.task = strategy, task
+        self.rows = []  # of the table, one per candidate
+        self.kept = []  # candidates whose weight is not negligible so far
+
+    def add(self, scores, read_model, **values):
+        """Evaluate one more candidate.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_samples, n_folds or more, n_scores)
+            Decision values of the models of the folds.
+        read_model : callable
+            Returns the model of all rows.
+        **values : dict
+            Columns of the table.
+
+        Returns
+        -------
+        loss : float
+            Log loss of held-out rows, NaN without folds.
+        """
+        loss = self.task.loss(scores)
+        row = make_row(self.strategy, self.task.held_out.score(scores), log_loss=loss, weight=0.0, **values)
+        self.rows.append(row)
+        self.kept.append(Candidate(row, scores, read_model))
+        least = self.best.row["log_loss"] + self.margin
+        self.kept = [candidate for candidate in self.kept if not candidate.row["log_loss"] > least]
+        return loss
+
+    @property
+    def best(self):
+        """Candidate with the least loss; of equals, and without folds, the first."""
+        return min(self.kept, key=lambda candidate: candidate.row["log_loss"])
+
+    @property
+    def margin(self):
+        """Distance from the least loss beyond which a candidate has no weight in the average."""
+        return -np.log(NEGLIGIBLE_WEIGHT) / (SHARPNESS * max(self.task.held_out.weight, 1e-300))
+
+    def weigh(self):
+        """Return (weight, candidate) of all that have a weight, and enter the weights in the table."""
+        losses = np.array([candidate.row["log_loss"] for candidate in self.kept])
+        weights = weigh_candidates(-self.task.held_out.weight * np.nan_to_num(losses), SHARPNESS).tolist()
+        for weight, candidate in zip(weights, self.kept, strict=True):
+            candidate.row["weight"] = weight
+        return [pair for pair in zip(weights, self.kept, strict=True) if pair[0] > 0]
+
+
+class FoldScores(NamedTuple):
+    """Decision values of the models of all folds at one C."""
+
+    C: float
+    scores: np.ndarray  # (n_samples, n_folds, n_scores)
+    seconds: float
+
+
+class SharedSearch:
+    """Search over C with the same features in all folds, which are trained together.
+
+    Parameters
+    ----------
+    features : array, CSR matrix or data frame of shape (n_samples, n_features)
+        Features of all rows.
+    task : ClassificationTask
+        Labels and folds.
+    settings : LogisticSettings
+        Candidates for C.
+    prior : ndarray of shape (n_scores, n_features), default=None
+        Weights that the penalty pulls to.
+    """
+
+    def __init__(self, features, task, settings, prior=None):
+        X = check_features(features)
+        self.row_weights = task.row_weights.astype(X.dtype)
+        self.search = make_search(X, task.targets, task.fold_weights[:, :-1], task, settings, prior=prior)
+        self.fits = list(self.search.run(settings.Cs))
+        self.found = [FoldScores(fit.C, fit.scores, fit.seconds) for fit in self.fits]
+
+    def read_model(self, place):
+        """Return the model of all rows at one of the Cs."""
+        return self.search.refit([self.fits[place]], self.row_weights)[0]
+
+
+class SplitSearch:
+    """Search over C in which each fold has features, and perhaps a prior, of its own.
+
+    Parameters
+    ----------
+    features : array, CSR matrix or data frame of shape (n_samples, n_features)
+        Features of all rows, for the final model.
+    of_folds : iterable of FoldFeatures
+        Features of each fold.
+    task : ClassificationTask
+        Labels and folds.
+    settings : LogisticSettings
+        Candidates for C.
+    priors : list of ndarray, default=None
+        Weights that the penalty pulls to in each fold.
+    """
+
+    def __init__(self, features, of_folds, task, settings, priors=None):
+        self.X, self.task, self.settings = check_features(features), task, settings
+        shape = (len(settings.Cs), len(task.targets), len(task.folds), task.n_scores)
+        scores, seconds = np.zeros(shape, np.float32), np.zeros(len(settings.Cs))
+        for fold, (of_fold, (train, test)) in enumerate(zip(of_folds, task.folds, strict=True)):
+            X = check_features(of_fold.both)
+            weights = np.concatenate([task.weigh(train), np.zeros((len(test), task.n_weights))])[:, None]
+            targets = task.targets[np.concatenate([train, test])]
+            search = make_search(X, targets, weights, task, settings, prior=None if priors is None else priors[fold])
+            for place, fit in enumerate(search.run(settings.Cs)):
+                scores[place, test, fold] = fit.scores[len(train) :, 0]
+                seconds[place] += fit.seconds
+        self.found = [FoldScores(*values) for values in zip(settings.Cs, scores, seconds, strict=True)]
+
+    def read_model(self, place):
+        """Return the model of all rows at one of the Cs."""
+        task, weights = self.task, self.task.row_weights.astype(self.X.dtype)
+        search = make_search(self.X, task.targets, weights[:, None], task, self.settings)
+        return search.refit(list(search.run([self.settings.Cs[place]])), weights)[0]
+
+
+def make_search(X, targets, fold_weights, task, settings, **options):
+    """Return a LogisticSearch on features X; options are `prior` and `block_scales`."""
+    from transferkit._training.linear.search import LogisticSearch  # here: predictions do not need torch
+
+    if fold_weights.shape[2:] == (1,):
+        fold_weights = fold_weights[:, :, 0]
+    if options.get("prior") is not None:
+        options["prior"] = options["prior"].astype(X.dtype)
+    shared = {name: getattr(settings, name) for name in ("fit_intercept", "tol", "max_iter", "device")}
+    weights = fold_weights.astype(X.dtype)
+    return LogisticSearch(X, targets, weights, n_outputs=task.n_outputs, **shared, **options)

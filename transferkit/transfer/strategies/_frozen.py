@@ -1,0 +1,167 @@
+"""Strategy "frozen": a head on the features of an encoder that is not trained on the labels."""
+
+import time
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+
+from transferkit._validation import count_rows, read_feature_names, take_rows
+from transferkit.adaptation.domains import stack_rows
+from transferkit.heads import LogisticHead
+from transferkit.heads.linear import warn_not_converged
+from transferkit.transfer._evaluation import Outcome, make_row
+from transferkit.transfer.strategies._candidates import Average, SharedSearch, SplitSearch
+
+__all__ = ["FoldFeatures", "encode_folds", "fit_any_head", "fit_logistic"]
+
+
+def fit_logistic(strategy, encoder, features, task, settings, of_folds=None):
+    """Return the outcome of a logistic regression on features, averaged over C.
+
+    Parameters
+    ----------
+    strategy : str
+        Name of the strategy.
+    encoder : transformer
+        Encoder that computed the features.
+    features : array, CSR matrix or data frame of shape (n_samples, n_features)
+        Features of all rows.
+    task : ClassificationTask
+        Labels and folds.
+    settings : LogisticSettings
+        Candidates for C. Without folds a middle one is used.
+    of_folds : iterable of FoldFeatures, default=None
+        Features on which candidates are evaluated, if the encoder is fitted anew in each fold; `features` if None.
+
+    Returns
+    -------
+    outcome : Outcome
+        Encoder and head, trained on all rows.
+    """
+    if not task.has_folds:
+        C = settings.middle_C()
+        head = LogisticHead(**settings.parameters(C)).fit(features, task.y, **task.fit_weights)
+        return Outcome(strategy, encoder, head, np.zeros(0), [make_row(strategy, [], C=C, weight=1.0)])
+    if of_folds is None:
+        search = SharedSearch(features, task, settings)
+    else:
+        search = SplitSearch(features, of_folds, task, settings)
+    average = Average(strategy, task)
+    for place, (C, scores, seconds) in enumerate(search.found):
+        average.add(scores, partial(search.read_model, place), C=C, seconds=seconds)
+    kept = average.weigh()
+    models = [candidate.read_model() for _, candidate in kept]
+    coef = sum(weight * model.coef for (weight, _), model in zip(kept, models, strict=True))
+    intercept = sum(weight * model.intercept for (weight, _), model in zip(kept, models, strict=True))
+    head = task.make_head(np.ascontiguousarray(coef.T).T, intercept, **settings.parameters(average.best.row["C"]))
+    head.n_iter_ = np.array([max(model.n_iter for model in models)], np.int32)
+    names = read_feature_names(features)
+    if names is not None:
+        head.feature_names_in_ = names
+    unfinished = [model.n_iter for model in models if not model.converged]
+    if unfinished:
+        warn_not_converged(head, max(unfinished))
+    scores = sum(weight * candidate.scores for weight, candidate in kept)
+    return Outcome(strategy, encoder, head, task.held_out.score(scores), average.rows, task.loss(scores))
+
+
+def fit_any_head(strategy, encoder, head, X, task):
+    """Return the outcome of a classifier of any kind, fitted anew with its encoder in each fold.
+
+    Parameters
+    ----------
+    strategy : str
+        Name of the strategy.
+    encoder : transformer
+        Pretrained, or cloned and fitted in each fold.
+    head : classifier
+        Cloned.
+    X : list of str, array, sparse matrix or data frame
+        Raw input.
+    task : ClassificationTask
+        Labels and folds.
+
+    Returns
+    -------
+    outcome : Outcome
+        Encoder and head, trained on all rows.
+    """
+    began, scores = time.perf_counter(), []
+    for fold, features in enumerate(encode_folds(encoder, X, task.y, task.folds)):
+        train = task.folds[fold][0]
+        weights = {"sample_weight": task.sample_weight[train]} if task.is_weighted else {}
+        of_fold = clone(head).fit(features.train, task.y[train], **weights)
+        scores.append(task.held_out.score_head(_AllClasses.of(of_fold, task), features.test, fold))
+    trained = clone(head).fit(encoder.fit_transform(X, task.y), task.y, **task.fit_weights)
+    row = make_row(strategy, scores, weight=1.0, seconds=time.perf_counter() - began)
+    return Outcome(strategy, encoder, trained, np.array(scores, dtype=np.float64), [row])
+
+
+class FoldFeatures(NamedTuple):
+    """The rows of one fold, encoded by an encoder that was fitted on its training part."""
+
+    encoder: Any
+    train: Any  # features of the training rows
+    test: Any  # features of the rows held out
+
+    @property
+    def both(self):
+        """Features of the training rows, followed by those held out."""
+        return stack_rows(self.train, self.test)
+
+    @property
+    def positions(self):
+        """Positions in `both` of the training rows and of those held out, as a fold for a search."""
+        n_train, n_rows = count_rows(self.train), count_rows(self.train) + count_rows(self.test)
+        return np.arange(n_train), np.arange(n_train, n_rows)
+
+
+def encode_folds(encoder, X, y, folds):
+    """Yield the features of each fold: labels of held-out rows must not reach an encoder that uses labels.
+
+    Parameters
+    ----------
+    encoder : transformer
+        Cloned for each fold.
+    X : list of str, array, sparse matrix or data frame
+        Raw input.
+    y : ndarray
+        Labels or targets.
+    folds : list of (train, test) indices
+        Positions of the rows.
+
+    Yields
+    ------
+    features : FoldFeatures
+        Those of the next fold.
+    """
+    for train, test in folds:
+        of_fold = clone(encoder)
+        features = of_fold.fit_transform(take_rows(X, train), y[train])
+        yield FoldFeatures(of_fold, features, of_fold.transform(take_rows(X, test)))
+
+
+class _AllClasses(ClassifierMixin, BaseEstimator):
+    """A head that was trained on some of the classes, with a probability of zero for the others."""
+
+    def __init__(self, head, classes):
+        self.head, self.classes_ = head, classes
+
+    @classmethod
+    def of(cls, head, task):
+        """Return the head, wrapped if it lacks classes of the task."""
+        lacks = not task.multilabel and len(getattr(head, "classes_", task.classes)) < len(task.classes)
+        return cls(head, task.classes) if lacks else head
+
+    def predict(self, X):
+        """Return the head's predictions."""
+        return self.head.predict(X)
+
+    def predict_proba(self, X):
+        """Return probabilities in the order of all classes."""
+        found = self.head.predict_proba(X)
+        probabilities = np.zeros((len(found), len(self.classes_)), found.dtype)
+        probabilities[:, np.searchsorted(self.classes_, self.head.classes_)] = found
+        return probabilities
