@@ -364,7 +364,7 @@ def set_in_last(key, name, value):
     [
         (set_in_last("class", None, "os.system"), r"classes \['os.system'\], and their code is not in the file"),
         (set_in_last("class", None, "torch.nn.Transformer"), r"trusted=\['torch.nn.Transformer'\]"),
-        (set_in_last("class", None, "torch.relu"), "is no class"),
+        (set_in_last("class", None, "torch.relu"), "is not a class"),
         (set_in_last("references", "activation", "os.system"), r"\['os.system'\], and their code"),
         (set_in_last("attributes", "forward", 1), "sets 'forward', which is not part of the state"),
         (set_in_last("attributes", "_modules", 1), "sets '_modules', which is not part"),

@@ -10,7 +10,7 @@ import numpy as np
 
 from transferkit._algorithms.rows.patches import cut_patches
 
-__all__ = ["EDGE", "convolve", "convolved_shape", "enlarge"]
+__all__ = ["EDGE", "convolve", "convolved_shape", "upsample"]
 
 EDGE = 3  # width of the kernel in pixels
 _BLOCK_ENTRIES = 1 << 23  # of the patches that are laid out at once
@@ -48,7 +48,7 @@ def convolve(
     return output
 
 
-def enlarge(rows: np.ndarray, image_shape: Sequence[int], large_shape: Sequence[int]) -> np.ndarray:
+def upsample(rows: np.ndarray, image_shape: Sequence[int], large_shape: Sequence[int]) -> np.ndarray:
     """Return images with each pixel repeated twice in both directions, cropped to `large_shape`."""
     images = rows.reshape(-1, *image_shape).repeat(2, axis=1).repeat(2, axis=2)
     return images[:, : large_shape[0], : large_shape[1]].reshape(len(rows), -1)

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from scipy.special import erf, expit
 
 from transferkit._algorithms.linalg.normalisation import unit_rows
-from transferkit._algorithms.networks.convolutions import convolve, convolved_shape, enlarge
+from transferkit._algorithms.networks.convolutions import convolve, convolved_shape, upsample
 
 __all__ = [
     "ACTIVATIONS",
@@ -186,7 +186,7 @@ class Upsampling:
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Return the outputs."""
-        return enlarge(X, self.image_shape, self.large_shape)
+        return upsample(X, self.image_shape, self.large_shape)
 
 
 def predict(layers: Sequence[Layer], X: Any) -> Any:

@@ -34,7 +34,7 @@ _FUNCTIONS = {f"torch.{name}": getattr(torch, name) for name in ("relu", "tanh",
 PROGRAM = "torch.export.ExportedProgram"
 _BASE = frozenset(vars(nn.Module()))  # what every module has
 _HOOKS = tuple(name for name in sorted(_BASE) if name.endswith(("_hooks", "_pre_hooks")))
-_MOST_MODULES, _DEEPEST = 100_000, 100
+_MAX_MODULES, _MAX_DEPTH = 100_000, 100
 _ADVICE = (
     "Give TorchEncoder a torch.export program instead (torch.export.export(module.eval(), (example_rows,))), or use "
     "joblib.dump."
@@ -44,11 +44,13 @@ _ADVICE = (
 def to_picklable(module: Any) -> Any:
     """Return an object that pickles tensors as arrays, for any machine, and unpickles as the module."""
     if is_program(module):
-        return _Stand(_load_program, (_dump_program(module),))
+        return _PickledCall(_load_program, (_dump_program(module),))
     if not isinstance(module, nn.Module):
         return module
     tensors = [*module.parameters(), *module.buffers()]
-    memo: dict[int, Any] = {id(tensor): _stand_for(tensor) for tensor in tensors if type(tensor) in _PLAIN_TENSORS}
+    memo: dict[int, Any] = {
+        id(tensor): _to_pickled_call(tensor) for tensor in tensors if type(tensor) in _PLAIN_TENSORS
+    }
     try:
         return copy.deepcopy(module, memo)
     except Exception:  # a module that cannot be copied may still be pickled
@@ -65,9 +67,9 @@ def describe_module(module: Any) -> dict[str, Any]:
     Returns
     -------
     description : dict
-        For a program its archive. Else "tensors", each (array, name of its type), and "modules", those inside before
-        those around them: name of the class, plain attributes, names of classes and functions among the attributes,
-        numbers of tensors and modules. The last is the module.
+        For a program its archive. Else "tensors", each (array, name of its type), and "modules", inner ones first: name
+        of the class, plain attributes, names of classes and functions among the attributes, indices of tensors and
+        submodules. The last entry is the module itself.
 
     Raises
     ------
@@ -87,21 +89,21 @@ def list_classes(module: Any) -> list[str]:
 
 
 def rebuild_module(description: dict[str, Any], class_of: Callable[[str], type | None]) -> Any:
-    """Return the module that a description stands for, without running its code.
+    """Return the module of a description, without running its code.
 
     Parameters
     ----------
     description : dict
-        From anyone.
+        From `describe_module`, but untrusted.
     class_of : callable
-        Returns the class of a name that the caller trusts, else None.
+        Returns the class of a name if the caller trusts it, else None.
 
     Raises
     ------
     ModelFileError
         If a class is neither a layer of torch.nn nor trusted.
     ValueError, TypeError, LookupError
-        If the description is none.
+        If the description is damaged.
     """
     if "program" in description:
         if class_of(PROGRAM) is None:
@@ -116,74 +118,74 @@ def rebuild_module(description: dict[str, Any], class_of: Callable[[str], type |
     sizes: list[int] = []
     depths: list[int] = []
     for entry in description["modules"]:
-        places = [place for place in entry["modules"].values() if place is not None]
-        if not all(type(place) is int and 0 <= place < len(modules) for place in places):
+        indices = [index for index in entry["modules"].values() if index is not None]
+        if not all(type(index) is int and 0 <= index < len(modules) for index in indices):
             raise ValueError("a module within a module is missing")
-        sizes.append(1 + sum(sizes[place] for place in places))
-        depths.append(1 + max((depths[place] for place in places), default=0))
-        if sizes[-1] > _MOST_MODULES or depths[-1] > _DEEPEST:
+        sizes.append(1 + sum(sizes[index] for index in indices))
+        depths.append(1 + max((depths[index] for index in indices), default=0))
+        if sizes[-1] > _MAX_MODULES or depths[-1] > _MAX_DEPTH:
             raise ModelFileError("The model file holds modules within modules too often.")
         modules.append(_build(entry, tensors, modules, class_of))
     return modules[-1]
 
 
 class _Describer:
-    """Turns modules into entries, each once however often it is met."""
+    """Describe modules as entries, each of them once."""
 
     def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = []
         self.tensors: list[tuple[np.ndarray, str]] = []
-        self.places: dict[int, int] = {}
+        self.indices: dict[int, int] = {}
 
     def describe(self, module: nn.Module) -> dict[str, Any]:
         self._add_module(module, "module")
         return {"tensors": self.tensors, "modules": self.entries}
 
-    def _add_module(self, module: nn.Module, where: str) -> int:
-        if id(module) in self.places:
-            return self.places[id(module)]
+    def _add_module(self, module: nn.Module, path: str) -> int:
+        if id(module) in self.indices:
+            return self.indices[id(module)]
         cls, state = type(module), vars(module)
         if any(state.get(name) for name in _HOOKS):
-            raise ModelFileError(f"{where} of TorchEncoder has hooks, which cannot be stored. Remove them. {_ADVICE}")
+            raise ModelFileError(f"{path} of TorchEncoder has hooks, which cannot be stored. Remove them. {_ADVICE}")
         plain, references = {}, {}
         for name in [name for name in state if name not in _BASE]:
             if not _may_hold(cls, name):
-                raise ModelFileError(f"{where}.{name} is not an attribute of {cls.__name__}. {_ADVICE}")
+                raise ModelFileError(f"{path}.{name} is not an attribute of {cls.__name__}. {_ADVICE}")
             reference = _name_of(state[name])
             if reference is not None:
                 references[name] = reference
             else:
-                plain[name] = _to_plain(state[name], f"{where}.{name}")
+                plain[name] = _to_plain(state[name], f"{path}.{name}")
         lasting = [name for name in module._buffers if name not in module._non_persistent_buffers_set]
         entry = {
             "class": _name_of(cls),
             "training": module.training,
             "attributes": plain,
             "references": references,
-            "parameters": {name: self._add_tensor(t, f"{where}.{name}") for name, t in module._parameters.items()},
+            "parameters": {name: self._add_tensor(t, f"{path}.{name}") for name, t in module._parameters.items()},
             "learns": [
                 name for name, tensor in module._parameters.items() if tensor is not None and tensor.requires_grad
             ],
-            "buffers": {name: self._add_tensor(t, f"{where}.{name}") for name, t in module._buffers.items()},
+            "buffers": {name: self._add_tensor(t, f"{path}.{name}") for name, t in module._buffers.items()},
             "lasting": lasting,
             "modules": {
-                name: None if child is None else self._add_module(child, f"{where}.{name}")
+                name: None if child is None else self._add_module(child, f"{path}.{name}")
                 for name, child in module._modules.items()
             },
         }
-        self.places[id(module)] = len(self.entries)
+        self.indices[id(module)] = len(self.entries)
         self.entries.append(entry)
-        return self.places[id(module)]
+        return self.indices[id(module)]
 
-    def _add_tensor(self, tensor: Tensor | None, where: str) -> int | None:
+    def _add_tensor(self, tensor: Tensor | None, path: str) -> int | None:
         if tensor is None:
             return None
-        if id(tensor) not in self.places:
+        if id(tensor) not in self.indices:
             if type(tensor) not in _PLAIN_TENSORS or tensor.layout != torch.strided or tensor.is_quantized:
-                raise ModelFileError(f"{where} is a {type(tensor).__name__} that cannot be stored. {_ADVICE}")
-            self.places[id(tensor)] = len(self.tensors)
+                raise ModelFileError(f"{path} is a {type(tensor).__name__} that cannot be stored. {_ADVICE}")
+            self.indices[id(tensor)] = len(self.tensors)
             self.tensors.append((_to_array(tensor), str(tensor.dtype).removeprefix("torch.")))
-        return self.places[id(tensor)]
+        return self.indices[id(tensor)]
 
 
 def _build(
@@ -194,27 +196,27 @@ def _build(
 ) -> nn.Module:
     cls = _find_class(entry["class"], class_of)
     if not issubclass(cls, nn.Module):
-        raise ModelFileError(f"{entry['class']!r} is no torch module.")
-    module = object.__new__(cls)  # and not cls(), which would run its code
+        raise ModelFileError(f"{entry['class']!r} is not a torch module.")
+    module = object.__new__(cls)  # cls() would run its code
     nn.Module.__init__(module)
     references = {name: _find(reference, class_of) for name, reference in entry["references"].items()}
     for name, value in (entry["attributes"] | references).items():
         if not _may_hold(cls, name):
             raise ModelFileError(f"The model file sets {name!r}, which is not part of the state of a {entry['class']}.")
         vars(module)[name] = value
-    for name, place in entry["parameters"].items():
-        tensor = None if place is None else tensors[place]
+    for name, index in entry["parameters"].items():
+        tensor = None if index is None else tensors[index]
         if tensor is not None and not isinstance(tensor, nn.Parameter):
             is_float = tensor.is_floating_point()
-            tensor = tensors[place] = nn.Parameter(tensor, requires_grad=is_float and name in entry["learns"])
+            tensor = tensors[index] = nn.Parameter(tensor, requires_grad=is_float and name in entry["learns"])
         module._parameters[str(name)] = tensor
-    for name, place in entry["buffers"].items():
-        module._buffers[str(name)] = None if place is None else tensors[place]
+    for name, index in entry["buffers"].items():
+        module._buffers[str(name)] = None if index is None else tensors[index]
     module._non_persistent_buffers_set = set(entry["buffers"]) - set(entry["lasting"])
-    for name, place in entry["modules"].items():
+    for name, index in entry["modules"].items():
         if hasattr(cls, name):
             raise ValueError(f"a module {name!r} would hide an attribute")
-        module._modules[str(name)] = None if place is None else modules[place]
+        module._modules[str(name)] = None if index is None else modules[index]
     module.training = bool(entry["training"])
     return module
 
@@ -222,7 +224,7 @@ def _build(
 def _may_hold(cls: type, name: str) -> bool:
     """Return whether a file may set an attribute of a class of modules.
 
-    In a trusted class that is any name which the class does not define itself; in torch's layers it is one of theirs.
+    In a trusted class any name is allowed that the class does not define itself; in the layers of torch only theirs.
     """
     if not name.isidentifier() or name.startswith("__") or name in _BASE or hasattr(cls, name):
         return False
@@ -233,16 +235,16 @@ def _may_hold(cls: type, name: str) -> bool:
 def _find_class(name: str, class_of: Callable[[str], type | None]) -> type:
     found = _find(name, class_of)
     if not isinstance(found, type):
-        raise ValueError(f"{name!r} is no class")
+        raise ValueError(f"{name!r} is not a class")
     return found
 
 
 def _find(name: str, class_of: Callable[[str], type | None]) -> Any:
-    """Return the class or function of a name, if it is torch's own and harmless, or trusted, else None."""
+    """Return the class or function of a name if it is harmless (torch's own) or trusted, else None."""
     if name in _FUNCTIONS:
         return _FUNCTIONS[name]
-    room, _, last = str(name).rpartition(".")
-    return getattr(nn, last) if room == "torch.nn" and last in LAYERS else class_of(name)
+    package, _, last = str(name).rpartition(".")
+    return getattr(nn, last) if package == "torch.nn" and last in LAYERS else class_of(name)
 
 
 def _refuse_classes(names: list[str], why: str) -> ModelFileError:
@@ -260,16 +262,16 @@ def _name_of(value: Any) -> str | None:
     return next((name for name, function in _FUNCTIONS.items() if value is function), None)
 
 
-def _to_plain(value: Any, where: str) -> Any:
+def _to_plain(value: Any, path: str) -> Any:
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, torch.Size) or type(value) in (tuple, list):
-        parts = [_to_plain(part, where) for part in value]
+        parts = [_to_plain(part, path) for part in value]
         return parts if type(value) is list else tuple(parts)
     if type(value) is dict and all(type(key) in (str, int) for key in value):
-        return {key: _to_plain(part, where) for key, part in value.items()}
+        return {key: _to_plain(part, path) for key, part in value.items()}
     kind = "a tensor that is neither parameter nor buffer" if isinstance(value, Tensor) else f"a {type(value).__name__}"
-    raise ModelFileError(f"{where} of TorchEncoder is {kind}, which cannot be stored in a model file. {_ADVICE}")
+    raise ModelFileError(f"{path} of TorchEncoder is {kind}, which cannot be stored in a model file. {_ADVICE}")
 
 
 _PLAIN_TENSORS = (Tensor, nn.Parameter, nn.Buffer)
@@ -290,8 +292,8 @@ def _make_tensor(array: np.ndarray, dtype: str) -> Tensor:
     return tensor
 
 
-class _Stand:
-    """What pickles as a call of a function."""
+class _PickledCall:
+    """An object that unpickles as the result of a function call."""
 
     def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         self.call = function, arguments
@@ -300,9 +302,11 @@ class _Stand:
         return self.call
 
 
-def _stand_for(tensor: Tensor) -> _Stand:
+def _to_pickled_call(tensor: Tensor) -> _PickledCall:
     dtype = str(tensor.dtype).removeprefix("torch.")
-    return _Stand(_unpickle_tensor, (_to_array(tensor), dtype, isinstance(tensor, nn.Parameter), tensor.requires_grad))
+    return _PickledCall(
+        _unpickle_tensor, (_to_array(tensor), dtype, isinstance(tensor, nn.Parameter), tensor.requires_grad)
+    )
 
 
 def _unpickle_tensor(array: np.ndarray, dtype: str, is_parameter: bool, learns: bool) -> Tensor:

@@ -148,7 +148,7 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
                 features.compute(X[:2])
                 self._row_shape = X.shape[1:]
             self.layer_names_ = np.array(features.names, dtype=object)
-        _remember(self, features)
+        self._remember(features)
         return self
 
     def transform(self, X):
@@ -315,8 +315,12 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
         if made_of is None or any(a is not b for a, b in zip(made_of, self._made_of(), strict=True)):
             validate_parameter_constraints(self._parameter_constraints, self.get_params(deep=False), "TorchEncoder")
             features = self._make_features()
-            _remember(self, features)
+            self._remember(features)
         return features
+
+    def _remember(self, features):
+        with _lock:
+            _copies[self] = self._made_of(), features
 
     def _made_of(self):
         return self.module, self.output, self.batch_size, self.device
@@ -347,8 +351,3 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
             return X.reshape(len(X), *shape_of_row) if len(shape_of_row) > 1 else X
         check_row_width("input_shape", shape, X.shape[1])
         return X.reshape(len(X), *shape)
-
-
-def _remember(encoder, features):
-    with _lock:
-        _copies[encoder] = encoder._made_of(), features
