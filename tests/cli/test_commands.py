@@ -175,12 +175,12 @@ def test_reader_that_stops_early_is_no_error(model_path):
 def test_verify_compares_every_byte_and_the_key(folder, model_path, run):
     code, out, _ = run("verify", model_path)
     assert code == 0
-    assert f"whole, answers as when it was saved, not signed, digest {transferkit.describe(model_path).digest}" in out
+    assert f"intact, self-test passed, not signed, digest {transferkit.describe(model_path).digest}" in out
     (folder / "key").write_bytes(b"secret\n")
     assert "is not signed with the given key" in run("verify", model_path, "--key-file", folder / "key")[2]
     transferkit.save(transferkit.load(model_path), folder / "signed.tk", sign_key=b"secret")
-    assert "signed, by whom was not checked" in run("verify", folder / "signed.tk")[1]
-    assert "signed with that key" in run("verify", folder / "signed.tk", "--key-file", folder / "key")[1]
+    assert "signature not checked" in run("verify", folder / "signed.tk")[1]
+    assert "signature valid" in run("verify", folder / "signed.tk", "--key-file", folder / "key")[1]
     content = bytearray(model_path.read_bytes())
     content[-1] ^= 1
     model_path.write_bytes(content)
@@ -195,7 +195,7 @@ def test_convert_goes_both_ways_and_warns_of_code(folder, model_path, run):
     assert "joblib files are code" in out
     code, _, err = run("convert", folder / "model.joblib", folder / "back.tk")
     assert code == 2
-    assert "is code: to load it runs whatever its author put in" in err
+    assert "is code: loading it runs whatever its author put in it" in err
     assert not (folder / "back.tk").exists()
     assert run("convert", folder / "model.joblib", folder / "back.tk", "--trust-code")[0] == 0
     texts = ["the cat is here", "a bond"]
@@ -275,7 +275,7 @@ def test_labels_that_are_no_classes_are_named(folder, model_path, run):
     (folder / "t.csv").write_text("text,label\nthe cat,pet\nthe cow,wild\n")
     code, out, error = run("evaluate", model_path, folder / "t.csv")
     assert code == 0
-    assert "that are no classes of the model: ['wild']" in error
+    assert "that are not classes of the model: ['wild']" in error
     assert "accuracy  0.5000" in out
 
 

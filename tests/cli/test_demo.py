@@ -14,14 +14,14 @@ def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_demo, "_N_DRAWS", 1)
-        return folder, run_demo(folder, quiet=True, labels_a_class=(4, 16), packages=["joblib", "sklearn"])
+        return folder, run_demo(folder, quiet=True, labels_per_class=(4, 16), packages=["joblib", "sklearn"])
 
 
 def test_demo_compares_three_tasks_and_leaves_its_files(demo):
     folder, results = demo
     tasks = {run["task"] for run in results["runs"]}
     assert tasks >= {"sklearn area", "kind of object"}
-    assert {(run["labels_a_class"], run["strategy"]) for run in results["runs"]} == {
+    assert {(run["labels_per_class"], run["strategy"]) for run in results["runs"]} == {
         (n, strategy) for n in (4, 16) for strategy in ("transfer", "scratch")
     }
     assert all(0 < run["accuracy"] < 1 and run["seconds"] > 0 for run in results["runs"])
@@ -37,7 +37,7 @@ def test_more_labels_help_on_average(demo):
     _, results = demo
     mean = {
         n: sum(
-            run["accuracy"] for run in results["runs"] if run["labels_a_class"] == n and run["strategy"] == "transfer"
+            run["accuracy"] for run in results["runs"] if run["labels_per_class"] == n and run["strategy"] == "transfer"
         )
         for n in (4, 16)
     }

@@ -18,7 +18,7 @@ def write_table(path, counts):
         ({"a": 4, "b": 4}, -3, "--cv takes 2 or more folds, or 0 for none. Got -3."),
         ({"a": 4, "b": 4}, 9, "--cv 9 asks for more folds than 't.csv' has texts: 8."),
         ({"a": 4, "b": 3}, 5, "--cv 5 asks for more folds than 't.csv' has texts of any class: at most 4."),
-        ({"a": 4, "b": 1}, 2, "--cv 2 needs two texts of each class, and 't.csv' has one of class 'b'"),
+        ({"a": 4, "b": 1}, 2, "--cv 2 needs two texts of each class, but 't.csv' has one of class 'b'"),
     ],
 )
 def test_impossible_folds_are_refused_before_training(counts, cv, message, tmp_path, run, monkeypatch):
@@ -64,5 +64,5 @@ def test_failure_of_a_fold_does_not_cost_the_model(tmp_path, run, monkeypatch):
     monkeypatch.setattr(transferkit.TransferClassifier, "fit", fit_all_rows_only)
     code, _, error = run("finetune", path, "--strategy", "scratch", "-C", 1, "-o", tmp_path / "m.tk", "--cv", 2)
     assert code == 2
-    assert error == "Error: The model is saved, but could not be scored in 2 folds (--cv): no such luck\n"
+    assert error == "Error: The model is saved, but could not be evaluated in 2 folds (--cv): no such luck\n"
     assert transferkit.load(tmp_path / "m.tk").predict(["word aaa text1"]).tolist() == ["a"]

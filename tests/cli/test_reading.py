@@ -49,7 +49,7 @@ def test_option_that_the_error_names_reads_the_table(name, content, message, opt
 
 def test_unknown_encoding_and_handler_are_named(command, tmp_path, run):
     (tmp_path / "t.csv").write_text(TABLE)
-    assert "no encoding 'nonsense'" in run(*command(tmp_path / "t.csv"), "--encoding", "nonsense")[2]
+    assert "Unknown encoding 'nonsense'" in run(*command(tmp_path / "t.csv"), "--encoding", "nonsense")[2]
     code, _, error = run(*command(tmp_path / "t.csv"), "--encoding-errors", "guess")
     assert code == 2
     assert "'strict', 'replace', 'ignore'" in error

@@ -201,7 +201,7 @@ def replace(path, model):
 
 
 def test_replaced_file_is_loaded_and_a_broken_one_is_not(client, path, monkeypatch):
-    monkeypatch.setattr(_serve, "_SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr(_serve, "_SECONDS_BETWEEN_CHECKS", 0.0)
     before = client.get("/model").json()["digest"]
     path.write_bytes(b"broken")
     assert client.post("/predict", json={"texts": TEXTS[:1]}).json()["predictions"] == ["matrix"]
@@ -216,7 +216,7 @@ def test_replaced_file_is_loaded_and_a_broken_one_is_not(client, path, monkeypat
 
 
 def test_model_without_probabilities_and_without_exact_reasons(client, path, monkeypatch):
-    monkeypatch.setattr(_serve, "_SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr(_serve, "_SECONDS_BETWEEN_CHECKS", 0.0)
     from sklearn.naive_bayes import GaussianNB
     from sklearn.svm import LinearSVC
 
@@ -250,14 +250,14 @@ def reader_of_files(folder):
     ("make", "message"),
     [
         (lambda folder: PCA(2).fit(np.eye(4)), "is a PCA, which predicts nothing"),
-        (lambda folder: LogisticHead().fit(*numbers()), "is a LogisticHead, which takes rows of numbers, not texts"),
+        (lambda folder: LogisticHead().fit(*numbers()), "is a LogisticHead, which takes numeric samples, not texts"),
         (
             lambda folder: make_pipeline(StandardScaler(), LogisticHead()).fit(*numbers()),
-            "is a Pipeline, which takes rows of numbers, not texts",
+            "is a Pipeline, which takes numeric samples, not texts",
         ),
         (
             lambda folder: TransferClassifier(strategy="scratch").fit(*numbers()),
-            "is a TransferClassifier, which takes rows of numbers, not texts",
+            "is a TransferClassifier, which takes numeric samples, not texts",
         ),
         (reader_of_files, "its input names files"),
     ],
@@ -276,7 +276,7 @@ def test_model_that_predicts_no_texts_is_refused_at_the_start(make, message, tmp
         assert error.startswith("Error: ")
         assert message.replace("nothing", "no classes" if command == "evaluate" else "nothing") in error
         assert error.count("\n") == 1
-    monkeypatch.setattr(_serve, "_SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr(_serve, "_SECONDS_BETWEEN_CHECKS", 0.0)
     app = make_app(path)  # and the old model goes on when such a file takes its place
     os.replace(other, path)
     app.state.model_file.current()
@@ -361,7 +361,7 @@ def test_request_that_never_ends_does_not_keep_the_server_from_stopping(path):
 
 
 def test_request_that_does_not_arrive_in_time_is_answered_408(monkeypatch):
-    monkeypatch.setattr(_requests, "_SECONDS_FOR_A_BODY", 0.01)
+    monkeypatch.setattr(_requests, "_SECONDS_FOR_BODY", 0.01)
     sent = []
 
     async def never():
@@ -392,7 +392,7 @@ def test_texts_are_encoded_once_and_classes_have_the_type_of_predictions(in_pipe
 def test_model_that_predicts_nan_is_refused_by_name(head, tmp_path):
     model = make_pipeline(TfidfEncoder(), head).fit(TEXTS, np.arange(len(TEXTS)) % 2)
     model[-1].intercept_ = model[-1].intercept_ * np.nan
-    with pytest.warns(UserWarning, match="gives NaN"):
+    with pytest.warns(UserWarning, match="returns NaN"):
         transferkit.save(model, tmp_path / "m.tk")
     with pytest.raises(ModelFileError, match="cannot predict texts: The model predicts NaN or infinity"):
         make_app(tmp_path / "m.tk")
@@ -408,4 +408,4 @@ def test_answers_that_are_no_numbers_are_a_named_error(path):
     assert "The model predicts NaN or infinity" in answer.json()["detail"]
     answer = client.post("/explain", json={"text": "a matrix"})
     assert answer.status_code == 422
-    assert "which no sum of terms explains" in answer.json()["detail"]
+    assert "which cannot be explained" in answer.json()["detail"]

@@ -68,19 +68,19 @@ def test_unfitted_encoder_of_default_parameters_is_the_default_of_scratch():
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("pretrain", "t.txt", "--analyzer", "char"), "Word vectors are of words: --analyzer char needs --encoder lsa"),
+        (("pretrain", "t.txt", "--analyzer", "char"), "Word vectors need words: --analyzer char needs --encoder lsa"),
         (("pretrain", "t.txt", "--max-ngram", 2), "--max-ngram needs --encoder lsa or tfidf"),
         (("pretrain", "t.txt", "--max-ngram", 0), "0 is not in the range x>=1"),
         (("finetune", "t.csv", "--strategy", "frozen", "--analyzer", "char"), "are for --strategy scratch without"),
-        (("finetune", "t.csv", "-e", "e.tk", "--strategy", "scratch", "--token-pattern", "."), "Give them to transf"),
+        (("finetune", "t.csv", "-e", "e.tk", "--strategy", "scratch", "--token-pattern", "."), "Pass them to transf"),
         *(
             ((*command, "--token-pattern", pattern, *others), message)
             for command in (("pretrain", "t.txt"), ("finetune", "t.csv", "--strategy", "scratch"))
             for pattern, others, message in [
                 ("(", (), "--token-pattern '(' is not a regular expression: missing )"),
                 (r"\w*", (), "matches the empty text"),
-                ("(a)(b)", (), "has 2 groups, and may have one"),
-                (".", ("--analyzer", "char"), "leave out one of them"),
+                ("(a)(b)", (), "has 2 groups; it may have one"),
+                (".", ("--analyzer", "char"), "omit one of them"),
                 ("\\d", (), "no term was found in the texts"),
             ]
         ),

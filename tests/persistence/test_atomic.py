@@ -1,4 +1,4 @@
-"""Writing replaces files whole, and leaves links, devices, pipes, modes and owners as they are."""
+"""Writing replaces files atomically, and leaves links, devices, pipes, modes and owners as they are."""
 
 import os
 import stat

@@ -1,4 +1,16 @@
-"""The command line."""
+"""The command line and the HTTP server.
+
+- Commands (`_commands`): one function per command of ``transferkit``; shared options are in `_options`.
+- Encoder by name (`_encoders`): the unfitted encoder that options describe, and how it splits texts into terms.
+- Text model (`_text_models`): a model that passed a trial prediction of texts; commands and server predict with it.
+- Labels (`_labels`): the labels of a file matched to the classes of a model. Folds (`_folds`): the accuracy that
+  ``finetune --cv`` reports.
+- Server (`_serve`): a FastAPI application around a model file that is reloaded when it is replaced; `_requests` rejects
+  invalid requests before the model sees them.
+- Demo (`_demo`) and progress bars (`_progress`).
+
+Errors that the user can fix are printed as one line, with exit code 2.
+"""
 
 import sys
 
@@ -11,12 +23,12 @@ __all__ = ["main", "make_app"]
 
 
 def main(args=None):
-    """Run the command line; what the user can mend is one line on stderr and exit code 2.
+    """Run the command line; an error that the user can fix is one line on stderr, with exit code 2.
 
     Parameters
     ----------
     args : list of str, default=None
-        Arguments; those of the process by default.
+        Arguments; by default those of the process.
     """
     try:
         code = commands.main(args=args, prog_name="transferkit", standalone_mode=False)
@@ -24,17 +36,17 @@ def main(args=None):
         click.echo(error.format_message(), err=True)
         code = 2
     except click.ClickException as error:
-        code = _complain(error.format_message())
+        code = _print_error(error.format_message())
     except (click.Abort, KeyboardInterrupt):
-        code = _complain("interrupted", code=130)
-    except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+        code = _print_error("interrupted", code=130)
+    except BrokenPipeError:  # the reader of the output, such as head, has closed it
         sys.stderr.close()
         code = 0
     except (ValueError, TypeError, OSError, ImportError) as error:
-        code = _complain(str(error))
+        code = _print_error(str(error))
     sys.exit(code or 0)
 
 
-def _complain(message, code=2):
+def _print_error(message, code=2):
     click.echo("Error: " + " ".join(message.split()), err=True)
     return code

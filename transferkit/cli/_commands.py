@@ -11,11 +11,13 @@ import numpy as np
 import transferkit
 from transferkit.cli import _options
 from transferkit.cli._encoders import make_encoder, make_scratch_encoder
-from transferkit.cli._labels import read_labels, write_labels
+from transferkit.cli._labels import match_labels, write_labels
 from transferkit.cli._progress import show_progress
 from transferkit.cli._text_models import load_text_model, predict_texts
 from transferkit.datasets import read_texts
-from transferkit.persistence import write_atomically
+from transferkit.persistence import load_with_outcome, write_atomically
+
+__all__ = ["commands"]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,18 +32,20 @@ def commands():
 @click.option(
     "--encoder", type=click.Choice(["vectors", "tfidf+lsa", "lsa", "tfidf"]), default="vectors", show_default=True
 )
-@click.option("--n-components", default=256, show_default=True, help="Length of word vectors, number of LSA features.")
-@click.option("--min-df", default=2, show_default=True, help="Leave out terms rarer than this.")
+@click.option(
+    "--n-components", default=256, show_default=True, help="Dimension of word vectors, number of LSA features."
+)
+@click.option("--min-df", default=2, show_default=True, help="Ignore terms that occur in fewer texts.")
 @click.option(
     "--max-ngram",
     type=click.IntRange(min=1),
-    help="Longest n-gram that counts as a term (not of vectors).  [default: 1, of characters 3]",
+    help="Longest n-gram used as a term (not for vectors).  [default: 1, for characters 3]",
 )
 @_options.splitting
 @_options.reading
 @_options.quiet
 def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, splitting, reading, quiet):
-    """Learn an encoder from unlabelled texts (.txt, .csv, .tsv or .jsonl files, also with .gz)."""
+    """Pretrain an encoder on unlabelled texts (.txt, .csv, .tsv or .jsonl files, also with .gz)."""
     _check_writable(output)
     unfitted = make_encoder(encoder, n_components, min_df, max_ngram, **splitting)
     with show_progress("reading", 3, quiet=quiet) as advance:
@@ -57,7 +61,7 @@ def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, splittin
 
 @commands.command()
 @click.argument("labelled", metavar="LABELLED")
-@click.option("--encoder", "-e", help="Model file of a pretrained encoder. Without one, --strategy scratch.")
+@click.option("--encoder", "-e", help="Model file of a pretrained encoder. Required unless --strategy scratch.")
 @click.option("--output", "-o", required=True, help="Model file to write, for example model.tk.")
 @click.option(
     "--strategy",
@@ -65,11 +69,11 @@ def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, splittin
     metavar="[auto|term_vectors|frozen|finetune|scratch]",  # "prior" is the old name of "term_vectors"
     default="auto",
     show_default=True,
-    help="How to use the encoder; auto finds out on held-out labels.",
+    help="How to use the encoder; auto selects the strategy by cross-validation.",
 )
-@click.option("-C", "C", type=float, help="Inverse strength of the L2 penalty.  [default: found on held-out labels]")
-@click.option("--class-weight", type=click.Choice(["balanced"]), help="Give rare classes as much weight as others.")
-@click.option("--cv", default=0, show_default=True, help="Also report the accuracy in this many folds; 0 for none.")
+@click.option("-C", "C", type=float, help="Inverse regularisation strength.  [default: selected by cross-validation]")
+@click.option("--class-weight", type=click.Choice(["balanced"]), help="Weight classes inversely to their frequency.")
+@click.option("--cv", default=0, show_default=True, help="Also report the accuracy of this many folds; 0 for none.")
 @_options.splitting
 @_options.reading
 @_options.label_column
@@ -102,7 +106,7 @@ def finetune(
         advance("saving")
         transferkit.save(model, output, trusted=trusted)
         if cv:
-            advance(f"scoring in {cv} folds")
+            advance(f"evaluating {cv} folds")
             scores = score_folds(model, data.data, data.target, cv)
     _say(
         f"fine-tuned on {len(data.data):,} texts of {len(data.target_names)} classes in {seconds:.1f} s "
@@ -123,18 +127,18 @@ def finetune(
 def evaluate(model, labelled, reading, label_column, as_json, trusted):
     """Evaluate a model on labelled texts (.csv, .tsv or .jsonl).
 
-    Prints accuracy, macro F1, precision and recall of each class, and the confusion matrix.
+    Prints accuracy, macro F1, precision and recall per class, and the confusion matrix.
     """
     fitted = load_text_model(model, classes=True, trusted=trusted)
     data = transferkit.datasets.load_labelled_csv(labelled, label=label_column, **reading)
-    truth, unknown = read_labels(data.target, fitted, labelled)
+    truth, unknown = match_labels(data.target, fitted, labelled)
     predicted = fitted.predict(data.data)
     if predicted.ndim > 1:
         raise ValueError(
-            f"The model in {model!r} predicts several labels per text, and a table has one: evaluate it in Python."
+            f"The model in {model!r} predicts several labels per text, but a table has one: evaluate it in Python."
         )
     if unknown:
-        click.echo(f"Labels of {labelled!r} that are no classes of the model: {write_labels(unknown)}.", err=True)
+        click.echo(f"Labels of {labelled!r} that are not classes of the model: {write_labels(unknown)}.", err=True)
     report = _evaluate(truth, np.array([str(label) for label in predicted]))
     click.echo(json.dumps(report, indent=2) if as_json else _format_report(report))
 
@@ -144,7 +148,7 @@ def _evaluate(truth, predicted):
 
     classes = sorted({*truth.tolist(), *predicted.tolist()})
     columns = precision_recall_fscore_support(truth, predicted, labels=classes, zero_division=0.0)
-    present = columns[3] > 0  # a class without a true text has no recall, and must not pull the mean down
+    present = columns[3] > 0  # a class without texts has no recall, and must not lower the mean
     return {
         "n_texts": len(truth),
         "accuracy": float(accuracy_score(truth, predicted)),
@@ -183,17 +187,17 @@ def _format_report(report):
 @commands.command()
 @click.argument("model", metavar="MODEL.tk")
 @click.argument("texts", metavar="[TEXTS]", default="-")
-@click.option("--output", "-o", help="CSV file to write; the terminal by default.")
+@click.option("--output", "-o", help="CSV file to write; by default standard output.")
 @click.option(
-    "--keep", multiple=True, metavar="COLUMN", help="Column or key of the input to write beside each text; repeatable."
+    "--keep", multiple=True, metavar="COLUMN", help="Column or key of the input to include in the output; repeatable."
 )
 @_options.reading
 @_options.quiet
 @_options.trusted
 def predict(model, texts, output, keep, reading, quiet, trusted):
-    """Predict texts of a file (.txt, .csv, .tsv, .jsonl), or of standard input, one per line: CSV out.
+    """Predict the texts of a file (.txt, .csv, .tsv, .jsonl), or of standard input, one per line, and write CSV.
 
-    Each line has its row, blank lines as well: they are empty texts.
+    Each input line gives one output row; blank lines are empty texts.
     """
     if output:
         _check_writable(output)
@@ -215,7 +219,7 @@ def _make_header(model, keep):
         header += [f"probability of {name}" for name in model.classes_]
     for place, name in enumerate(keep):
         if name in header or name in keep[:place]:
-            raise ValueError(f"--keep {name}: the output has a column {name!r} already. Leave it out, or rename it.")
+            raise ValueError(f"--keep {name}: the output already has a column {name!r}. Omit it, or rename it.")
     return [*keep, *header]
 
 
@@ -246,39 +250,31 @@ def _write_csv(rows, output):
 @click.argument("model", metavar="MODEL.tk")
 @_options.as_json
 def describe(model, as_json):
-    """Print what a model file holds, without loading it."""
+    """Describe a model file without loading it."""
     description = transferkit.describe(model)
     click.echo(json.dumps(description.to_dict(), indent=2) if as_json else str(description))
 
 
 @commands.command()
 @click.argument("model", metavar="FILE")
-@click.option("--key-file", help="File that holds the secret which the model must be signed with.")
+@click.option("--key-file", help="File with the secret key that the model must be signed with.")
 @_options.trusted
 def verify(model, key_file, trusted):
-    """Compare a model file with its digest, its signature with a key, and its answers; exit code 2 if it is damaged."""
-    from transferkit.persistence import load_with_outcome
-
+    """Check the digest and signature of a model file and run its self-test; exit code 2 if one of them fails."""
     _, not_compared = load_with_outcome(model, verify="full", verify_key=_read_key(key_file), trusted=trusted)
-    answers = "answers as when it was saved" if not_compared is None else f"not compared: {not_compared}"
+    self_test = "self-test passed" if not_compared is None else f"self-test not run: {not_compared}"
     description = transferkit.describe(model)
-    signed = (
-        "signed with that key"
-        if key_file
-        else "signed, by whom was not checked"
-        if description.signed
-        else "not signed"
-    )
-    click.echo(f"{model}: whole, {answers}, {signed}, digest {description.digest}")
+    signed = "signature valid" if key_file else "signature not checked" if description.signed else "not signed"
+    click.echo(f"{model}: intact, {self_test}, {signed}, digest {description.digest}")
 
 
 @commands.command()
 @click.argument("source", metavar="IN")
 @click.argument("output", metavar="OUT")
-@click.option("--trust-code", is_flag=True, help="Load a .joblib or .pkl file although that runs the code in it.")
+@click.option("--trust-code", is_flag=True, help="Load a .joblib or .pkl file, which runs the code in it.")
 @_options.trusted
 def convert(source, output, trust_code, trusted):
-    """Turn a .joblib or .pkl file into a model file (.tk), or back."""
+    """Convert a .joblib or .pkl file to a model file (.tk), or back."""
     import joblib
 
     _check_writable(output)
@@ -290,13 +286,13 @@ def convert(source, output, trust_code, trusted):
         with write_atomically(output, "output") as temporary:
             joblib.dump(model, temporary)
         click.echo(
-            f"{source} -> {output} ({_megabytes(output)}). Whoever loads it must trust it: joblib files are code."
+            f"{source} -> {output} ({_megabytes(output)}). Whoever loads it must trust you: joblib files are code."
         )
         return
     if not trust_code:
         raise ValueError(
-            f"{source!r} is code: to load it runs whatever its author put in. If you made it or trust who did, say "
-            "--trust-code."
+            f"{source!r} is code: loading it runs whatever its author put in it. If you made it or trust its author, "
+            "add --trust-code."
         )
     transferkit.save(_load_joblib(source), output, trusted=trusted)
     click.echo(f"{source} -> {output} ({_megabytes(output)})")
@@ -307,24 +303,34 @@ def _load_joblib(path):
 
     try:
         model = joblib.load(path)
-    except OSError:  # names the file
+    except OSError:  # its message contains the path
         raise
-    except Exception as error:  # bytes that are no pickle lead to errors of any type
+    except Exception as error:  # invalid pickles lead to errors of any type
         raise ValueError(
             f"{path!r} cannot be loaded as a joblib or pickle file: {type(error).__name__}: {error}"
         ) from error
     if not hasattr(model, "get_params"):
-        raise ValueError(f"{path!r} holds a {type(model).__name__}, which is no estimator.")
+        raise ValueError(f"{path!r} holds a {type(model).__name__}, which is not an estimator.")
     return model
 
 
 @commands.command()
 @click.argument("model", metavar="MODEL.tk")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0: a free one.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address; the default is this machine alone.")
-@click.option("--mmap", is_flag=True, help="Share memory between servers; then never overwrite the file in place.")
 @click.option(
-    "--max-texts", type=click.IntRange(min=1), default=100, show_default=True, help="Most texts of one request."
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0 selects a free one."
+)
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address; by default reachable only from this machine."
+)
+@click.option(
+    "--mmap", is_flag=True, help="Memory-map the file, so that servers share its memory; never overwrite it in place."
+)
+@click.option(
+    "--max-texts",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Maximum number of texts per request.",
 )
 @click.option(
     "--max-body",
@@ -332,12 +338,12 @@ def _load_joblib(path):
     default=1_000_000,
     show_default=True,
     metavar="BYTES",
-    help="Most bytes of one request.",
+    help="Maximum size of a request.",
 )
-@click.option("--key-file", help="File that holds the secret which the model must be signed with.")
+@click.option("--key-file", help="File with the secret key that the model must be signed with.")
 @_options.trusted
 def serve(model, port, host, mmap, max_texts, max_body, key_file, trusted):
-    """Answer HTTP requests: POST /predict and /explain, GET /model. A file that is replaced is loaded again."""
+    """Serve a model over HTTP: POST /predict and /explain, GET /model. The file is reloaded when it is replaced."""
     from transferkit.cli._serve import make_app, run_server
 
     key = _read_key(key_file)
@@ -355,19 +361,19 @@ def _read_key(path):
 
 
 @commands.command()
-@click.option("--output", "-o", default="demo-output", show_default=True, help="Folder for models, picture, figures.")
+@click.option("--output", "-o", default="demo-output", show_default=True, help="Folder for models, plot and results.")
 @_options.quiet
 def demo(output, quiet):
-    """Watch it work: pretrain on docstrings, fine-tune four tasks with few labels, compare with scratch."""
+    """Run a demo: pretrain on docstrings, fine-tune four tasks with few labels, compare with training from scratch."""
     from transferkit.cli._demo import run_demo
 
     run_demo(Path(output), quiet=quiet)
 
 
 def _check_writable(path):
-    """Complain before hours of work, not after."""
+    """Raise ValueError before hours of work, not after."""
     if Path(path).is_dir():
-        raise ValueError(f"The output {path!r} is a folder. Give the name of a file.")
+        raise ValueError(f"The output {path!r} is a folder. Give the path of a file.")
     if not Path(path).absolute().parent.is_dir():
         raise ValueError(f"The folder of the output {path!r} does not exist. Create it first.")
 

@@ -1,4 +1,4 @@
-"""The demo: one pretrained encoder, four tasks, few labels, beside the same head from scratch."""
+"""The demo: one pretrained encoder and four tasks with few labels, compared with training from scratch."""
 
 import dataclasses
 import json
@@ -15,19 +15,21 @@ from transferkit.cli._encoders import make_encoder
 from transferkit.cli._progress import show_progress
 from transferkit.exceptions import MissingExtraError
 
-LABELS_A_CLASS = (4, 16, 64)
+__all__ = ["run_demo"]
+
+_LABELS_PER_CLASS = (4, 16, 64)
 STRATEGIES = {"transfer": "auto", "scratch": "scratch"}
 _N_DRAWS = 3
 _MOST_TEST_TEXTS = 1000
 _COLUMNS = (  # of the table, after the task
-    "classes", "labels\na class", "accuracy\ntransfer", "\nscratch", "\ngain", "macro F1\ntransfer", "\nscratch",
+    "classes", "labels\nper class", "accuracy\ntransfer", "\nscratch", "\ngain", "macro F1\ntransfer", "\nscratch",
     "seconds to train\ntransfer", "\nscratch",
 )  # fmt: skip
 
 
 @dataclasses.dataclass
 class _Task:
-    """Texts with labels: some to draw training sets from, some to test on."""
+    """Labelled texts: some to draw training sets from, some to test on."""
 
     name: str
     labels: np.ndarray  # (n_docstrings,), "" for those outside the task
@@ -39,16 +41,16 @@ class _Task:
         return np.unique(self.labels[self.train])
 
 
-def run_demo(folder, *, quiet=False, labels_a_class=LABELS_A_CLASS, packages=None):
-    """Pretrain, fine-tune, compare, draw, and predict without torch; files go to `folder`.
+def run_demo(folder, *, quiet=False, labels_per_class=_LABELS_PER_CLASS, packages=None):
+    """Pretrain, fine-tune, compare, plot, and predict without torch; files are written to `folder`.
 
     Parameters
     ----------
     folder : Path
-        Made if it does not exist.
+        Created if it does not exist.
     quiet : bool, default=False
-        Show no progress.
-    labels_a_class : tuple of int, default=(4, 16, 64)
+        Print no progress.
+    labels_per_class : tuple of int, default=(4, 16, 64)
         Sizes of the training sets.
     packages : list of str, default=None
         Packages whose docstrings are read; by default those of `load_docstrings`.
@@ -56,14 +58,14 @@ def run_demo(folder, *, quiet=False, labels_a_class=LABELS_A_CLASS, packages=Non
     Returns
     -------
     results : dict
-        All figures that were shown.
+        All printed figures.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with show_progress("reading docstrings", 1, quiet=quiet):
         docstrings = transferkit.datasets.load_docstrings(packages, remove_examples=True)
     texts = np.array(docstrings.data, dtype=object)
     held_out = np.random.RandomState(0).rand(len(texts)) < 0.3
-    tasks = _make_tasks(docstrings, held_out, most_labels=max(labels_a_class))
+    tasks = _make_tasks(docstrings, held_out, most_labels=max(labels_per_class))
     click.echo(f"{len(texts):,} docstrings; {held_out.sum():,} of them are held out, unseen by pretraining.")
 
     encoder_path = folder / "encoder.tk"
@@ -73,13 +75,13 @@ def run_demo(folder, *, quiet=False, labels_a_class=LABELS_A_CLASS, packages=Non
     click.echo(f"Pretrained once on the others, without labels, in {seconds:.1f} s -> {encoder_path} ({_size(size)})\n")
 
     runs, models = [], {}
-    with show_progress("fine-tuning", len(tasks) * len(labels_a_class) * _N_DRAWS, quiet=quiet) as advance:
+    with show_progress("fine-tuning", len(tasks) * len(labels_per_class) * _N_DRAWS, quiet=quiet) as advance:
         for task in tasks:
-            for n_labels in labels_a_class:
+            for n_labels in labels_per_class:
                 for draw in range(_N_DRAWS):
                     results, models[task.name] = _compare(task, n_labels, draw, texts, encoder_path)
                     runs += results
-                    advance(f"fine-tuning: {task.name}, {n_labels} labels a class")
+                    advance(f"fine-tuning: {task.name}, {n_labels} labels per class")
     _print_table(runs)
     results = {"pretraining_seconds": seconds, "encoder_bytes": size, "runs": runs}
     results["model_bytes"] = _save_models(models, folder)
@@ -91,7 +93,7 @@ def run_demo(folder, *, quiet=False, labels_a_class=LABELS_A_CLASS, packages=Non
 
 
 def _make_tasks(docstrings, held_out, most_labels):
-    """Return the tasks whose classes have enough docstrings to draw from."""
+    """Return the tasks that have at least two classes with enough docstrings."""
     package, area = docstrings.package, docstrings.target
     candidates = {
         "package": np.where(package == "joblib", "", package),
@@ -123,10 +125,10 @@ def _compare(task, n_labels, draw, texts, encoder_path):
     )
     results, models = [], {}
     for name, strategy in STRATEGIES.items():
-        head = transferkit.LogisticHead(C=100.0)  # on both sides; to choose C as well takes five times as long
+        head = transferkit.LogisticHead(C=100.0)  # in both; selecting C as well takes five times as long
         model = transferkit.TransferClassifier(encoder_path, head, strategy=strategy, cv=3)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Transfer did not help")  # the table shows it
+            warnings.filterwarnings("ignore", message="Transfer did not help")  # shown in the table
             models[name], seconds = _timed(lambda model=model: model.fit(texts[chosen], task.labels[chosen]))
         predicted, truth = model.predict(texts[task.test]), task.labels[task.test]
         results.append(
@@ -134,7 +136,7 @@ def _compare(task, n_labels, draw, texts, encoder_path):
                 "task": task.name,
                 "n_classes": len(task.classes),
                 "n_test": len(truth),
-                "labels_a_class": n_labels,
+                "labels_per_class": n_labels,
                 "draw": draw,
                 "strategy": name,
                 "accuracy": float(accuracy_score(truth, predicted)),
@@ -149,20 +151,20 @@ def _print_table(runs):
     from rich.console import Console
     from rich.table import Table
 
-    title = f"Transfer beside the same head from scratch (means of {_N_DRAWS} draws of the labels, %)"
+    title = f"Transfer compared with the same head from scratch (means of {_N_DRAWS} draws of the labels, %)"
     table = Table(title=title, title_justify="left")
     table.add_column("task")
     for column in _COLUMNS:
         table.add_column(column, justify="right")
-    sizes = sorted({run["labels_a_class"] for run in runs})
+    sizes = sorted({run["labels_per_class"] for run in runs})
     for task in dict.fromkeys(run["task"] for run in runs):
         for n_labels in sizes:
-            chosen = [run for run in runs if run["task"] == task and run["labels_a_class"] == n_labels]
+            chosen = [run for run in runs if run["task"] == task and run["labels_per_class"] == n_labels]
             first = (task, str(chosen[0]["n_classes"])) if n_labels == sizes[0] else ("", "")
             table.add_row(*first, str(n_labels), *_write_means(chosen), end_section=n_labels == sizes[-1])
     Console(width=None if sys.stdout.isatty() else 120).print(table)
     gains = [f"{_mean_gain(runs, n_labels):+.1f} with {n_labels}" for n_labels in sizes]
-    click.echo(f"Mean gain over the tasks, in points of accuracy: {', '.join(gains)} labels a class.\n")
+    click.echo(f"Mean gain over the tasks, in percentage points of accuracy: {', '.join(gains)} labels per class.\n")
 
 
 def _write_means(runs):
@@ -183,7 +185,7 @@ def _write_means(runs):
 
 def _mean_gain(runs, n_labels):
     accuracies = {
-        name: [run["accuracy"] for run in runs if (run["labels_a_class"], run["strategy"]) == (n_labels, name)]
+        name: [run["accuracy"] for run in runs if (run["labels_per_class"], run["strategy"]) == (n_labels, name)]
         for name in STRATEGIES
     }
     return 100 * (np.mean(accuracies["transfer"]) - np.mean(accuracies["scratch"]))
@@ -195,7 +197,7 @@ def _save_models(models, folder):
         path = _model_path(folder, name)
         transferkit.save(model, path)
         sizes[name] = path.stat().st_size
-        click.echo(f"{path} ({_size(sizes[name])}, all that predicting needs)")
+        click.echo(f"{path} ({_size(sizes[name])}, all that is needed to predict)")
     return sizes
 
 
@@ -204,13 +206,13 @@ def _draw(runs, folder):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        click.echo(f"No picture: {MissingExtraError('Drawing learning curves', 'plot')}")
+        click.echo(f"No plot: {MissingExtraError('Plotting learning curves', 'plot')}")
         return
     tasks = list(dict.fromkeys(run["task"] for run in runs))
     figure = Figure(figsize=(4 * len(tasks), 3.8), layout="constrained")  # no pyplot: no global state
     FigureCanvasAgg(figure)
     for panel, task in zip(figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0], tasks, strict=True):
-        sizes = sorted({run["labels_a_class"] for run in runs})
+        sizes = sorted({run["labels_per_class"] for run in runs})
         scores = {name: [_accuracies(runs, task, size, name) for size in sizes] for name in STRATEGIES}
         transferkit.TransferCurveDisplay(sizes, scores, score_name="accuracy on held-out docstrings, %").plot(panel)
         panel.set_title(task)
@@ -221,7 +223,7 @@ def _draw(runs, folder):
 
 def _accuracies(runs, task, n_labels, name):
     wanted = (task, n_labels, name)
-    return [100 * run["accuracy"] for run in runs if (run["task"], run["labels_a_class"], run["strategy"]) == wanted]
+    return [100 * run["accuracy"] for run in runs if (run["task"], run["labels_per_class"], run["strategy"]) == wanted]
 
 
 _WITHOUT_TORCH = """

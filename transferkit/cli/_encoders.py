@@ -1,27 +1,29 @@
-"""The encoders that commands make, and how these split texts."""
+"""The encoders that commands create, and how these split texts into terms."""
 
 import re
 
 import transferkit
 
+__all__ = ["make_encoder", "make_scratch_encoder", "make_text_parameters"]
+
 _LONGEST_CHARACTER_NGRAM = 3
 
 
 def make_encoder(name="vectors", n_components=256, min_df=2, max_ngram=None, analyzer="word", token_pattern=None):
-    """Return the unfitted encoder of that name.
+    """Return the unfitted encoder with the given name.
 
     Parameters
     ----------
     name : {"vectors", "tfidf+lsa", "lsa", "tfidf"}, default="vectors"
-        Word vectors; sparse terms, dense features, or both side by side.
+        Word vectors ("vectors"), TF-IDF, LSA, or TF-IDF and LSA features concatenated.
     n_components : int, default=256
         Number of dense features.
     min_df : int, default=2
-        Leave out terms in fewer texts; for vectors words that occur less often.
+        Ignore terms that occur in fewer texts; for "vectors", words that occur less often.
     max_ngram : int, default=None
-        Longest n-gram of words, or of characters; by default 1 and 3.
+        Longest n-gram; by default 1 for words and 3 for characters.
     analyzer : {"word", "char", "char_wb"}, default="word"
-        What terms are made of; vectors are of words.
+        Unit of the terms; "vectors" takes words only.
     token_pattern : str, default=None
         Regular expression of a word; by default that of the encoders.
 
@@ -33,7 +35,7 @@ def make_encoder(name="vectors", n_components=256, min_df=2, max_ngram=None, ana
     Raises
     ------
     ValueError
-        If word vectors are to be of something else than single words, or as `make_text_parameters` does.
+        If word vectors are requested for anything other than single words, or as in `make_text_parameters`.
     """
     from sklearn.pipeline import make_union
 
@@ -41,11 +43,11 @@ def make_encoder(name="vectors", n_components=256, min_df=2, max_ngram=None, ana
     if name == "vectors":
         if analyzer != "word":
             raise ValueError(
-                f"Word vectors are of words: --analyzer {analyzer} needs --encoder lsa, tfidf or tfidf+lsa. For one "
-                r"word per character take --token-pattern '\w'."
+                f"Word vectors need words: --analyzer {analyzer} needs --encoder lsa, tfidf or tfidf+lsa. For one "
+                r"word per character use --token-pattern '\w'."
             )
         if splitting.pop("ngram_range")[1] != 1:
-            raise ValueError("Word vectors are of single words: --max-ngram needs --encoder lsa or tfidf.")
+            raise ValueError("Word vectors need single words: --max-ngram needs --encoder lsa or tfidf.")
         return transferkit.WordVectorEncoder(n_components, min_count=min_df, **splitting)
     terms = {"min_df": min_df, "sublinear_tf": True, **splitting}
     encoders = {
@@ -57,12 +59,12 @@ def make_encoder(name="vectors", n_components=256, min_df=2, max_ngram=None, ana
 
 
 def make_scratch_encoder(encoder, strategy, analyzer="word", token_pattern=None):
-    """Return what `TransferClassifier` takes as encoder: the given one, or for "scratch" how texts are split.
+    """Return the encoder for `TransferClassifier`: the given one, or for "scratch" one that splits texts as requested.
 
     Parameters
     ----------
     encoder : PretrainedEncoder or None
-        What was pretrained.
+        The pretrained encoder.
     strategy : str
         Strategy of the classifier.
     analyzer, token_pattern : str
@@ -71,26 +73,25 @@ def make_scratch_encoder(encoder, strategy, analyzer="word", token_pattern=None)
     Returns
     -------
     encoder : transformer or None
-        An unfitted TfidfEncoder where `analyzer` or `token_pattern` differs from the default; "scratch" splits texts as
-        it says.
+        An unfitted TfidfEncoder if `analyzer` or `token_pattern` differs from the default, which "scratch" fits.
 
     Raises
     ------
     ValueError
-        If texts are to be split otherwise than a pretrained encoder splits them, or as `make_text_parameters` does.
+        If the options would split texts differently than a pretrained encoder, or as in `make_text_parameters`.
     """
     if analyzer == "word" and token_pattern is None:
         return encoder
     if encoder is not None or strategy != "scratch":
         raise ValueError(
             "--analyzer and --token-pattern are for --strategy scratch without --encoder: a pretrained encoder splits "
-            "texts as those that it was pretrained on. Give them to transferkit pretrain."
+            "texts as in pretraining. Pass them to transferkit pretrain."
         )
     return transferkit.TfidfEncoder(**make_text_parameters(analyzer, token_pattern))
 
 
 def make_text_parameters(analyzer="word", token_pattern=None, max_ngram=None):
-    """Return the parameters by which an encoder splits texts.
+    """Return the parameters that determine how an encoder splits texts into terms.
 
     Parameters
     ----------
@@ -105,13 +106,12 @@ def make_text_parameters(analyzer="word", token_pattern=None, max_ngram=None):
     Raises
     ------
     ValueError
-        If the pattern is no regular expression, matches the empty text, or comes with n-grams of characters.
+        If the pattern is not a regular expression, matches the empty text, or is combined with character n-grams.
     """
     if analyzer != "word":
         if token_pattern is not None:
             raise ValueError(
-                f"--token-pattern says what a word is, and --analyzer {analyzer} takes n-grams of characters: leave "
-                "out one of them."
+                f"--token-pattern defines words, but --analyzer {analyzer} uses character n-grams: omit one of them."
             )
         return {"analyzer": analyzer, "ngram_range": (1, _LONGEST_CHARACTER_NGRAM if max_ngram is None else max_ngram)}
     ngrams = {"ngram_range": (1, 1 if max_ngram is None else max_ngram)}
@@ -124,7 +124,7 @@ def _check_pattern(pattern):
     except re.error as error:
         raise ValueError(f"--token-pattern {pattern!r} is not a regular expression: {error}.") from None
     if compiled.groups > 1:
-        raise ValueError(f"--token-pattern {pattern!r} has {compiled.groups} groups, and may have one: use (?:...).")
+        raise ValueError(f"--token-pattern {pattern!r} has {compiled.groups} groups; it may have one: use (?:...).")
     if compiled.fullmatch(""):
-        raise ValueError(f"--token-pattern {pattern!r} matches the empty text: a word has one character or more.")
+        raise ValueError(f"--token-pattern {pattern!r} matches the empty text: a word needs at least one character.")
     return pattern

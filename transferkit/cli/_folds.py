@@ -1,4 +1,4 @@
-"""The accuracy of a model in folds, as `transferkit finetune --cv` reports it."""
+"""The cross-validated accuracy that `transferkit finetune --cv` reports."""
 
 import warnings
 from collections import Counter
@@ -6,14 +6,16 @@ from collections import Counter
 import click
 from sklearn.model_selection import cross_val_score
 
+__all__ = ["check_folds", "check_number_of_folds", "score_folds"]
+
 
 def check_number_of_folds(n_folds):
-    """Complain about a number of folds that suits no table.
+    """Raise ValueError for a number of folds that is invalid for any table.
 
     Parameters
     ----------
     n_folds : int
-        Value of ``--cv``; 0 stands for no folds.
+        Value of ``--cv``; 0 for none.
 
     Raises
     ------
@@ -25,22 +27,22 @@ def check_number_of_folds(n_folds):
 
 
 def check_folds(n_folds, labels, path):
-    """Complain about more folds than the labels can be split into, and report a class that not every fold can have.
+    """Raise ValueError if the labels cannot be split into so many folds, and report a class missing from some folds.
 
     Parameters
     ----------
     n_folds : int
-        Value of ``--cv``; 0 stands for no folds.
+        Value of ``--cv``; 0 for none.
     labels : ndarray of str of shape (n_texts,)
         Labels of the texts.
     path : str
-        The file, for the error.
+        The file, for error messages.
 
     Raises
     ------
     ValueError
-        If there are more folds than texts or than texts of each class, or if a fold would hold the only text of one of
-        two classes, so that one class is left to train on.
+        If there are more folds than texts or than texts of the largest class, or if a fold would contain the only text
+        of one of two classes, so that one class remains to train on.
     """
     if n_folds == 0:
         return
@@ -52,8 +54,8 @@ def check_folds(n_folds, labels, path):
         raise ValueError(f"--cv {n_folds} asks for more folds than {path!r} has texts of any class: at most {most}.")
     if len(counts) == 2 and fewest == 1:
         raise ValueError(
-            f"--cv {n_folds} needs two texts of each class, and {path!r} has one of class {rarest!r}: without it one "
-            "class is left to train on."
+            f"--cv {n_folds} needs two texts of each class, but {path!r} has one of class {rarest!r}: without it one "
+            "class remains to train on."
         )
     if n_folds > fewest:
         click.echo(f"Class {rarest!r} has fewer texts ({fewest}) than --cv has folds: some folds have none.", err=True)
@@ -71,12 +73,12 @@ def score_folds(model, texts, labels, n_folds):
     labels : ndarray of str of shape (n_texts,)
         Their labels.
     n_folds : int
-        Stratified folds, at least 2.
+        Number of stratified folds, at least 2.
 
     Returns
     -------
     scores : ndarray of shape (n_folds,)
-        Accuracies.
+        Accuracy of each fold.
 
     Raises
     ------
@@ -84,10 +86,10 @@ def score_folds(model, texts, labels, n_folds):
         If the model cannot be fitted in a fold. The message says that the model itself is saved.
     """
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The least populated class", UserWarning)  # check_folds has said so
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)  # check_folds has reported it
         try:
             return cross_val_score(model, texts, labels, cv=n_folds, error_score="raise")
         except (ValueError, TypeError) as error:
             raise ValueError(
-                f"The model is saved, but could not be scored in {n_folds} folds (--cv): {error}"
+                f"The model is saved, but could not be evaluated in {n_folds} folds (--cv): {error}"
             ) from error

@@ -1,31 +1,33 @@
-"""The labels of a file as classes of a model."""
+"""The labels of a file, matched to the classes of a model."""
 
 import numpy as np
+
+__all__ = ["match_labels", "write_labels"]
 
 _TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 
 
-def read_labels(labels, model, path):
-    """Return what a model calls the labels of a file.
+def match_labels(labels, model, path):
+    """Return the labels of a file as the model writes its classes.
 
-    A label is the class that is written like it; else the class of the same value, as 1.0 is for "1" and True for
-    "true" or "1"; else it stays as it is, a class that the model does not know.
+    A label matches the class with the same text, or else the class of the same value, such as 1.0 for "1" and True for
+    "true" or "1". Other labels are unchanged: the model does not know their class.
 
     Parameters
     ----------
     labels : ndarray of str of shape (n_texts,)
         Labels as they are written in the file.
     model : estimator
-        With `classes_`.
+        A model with `classes_`.
     path : str
-        The file, for the error.
+        The file, for error messages.
 
     Returns
     -------
     labels : ndarray of str of shape (n_texts,)
-        As ``str`` writes the classes of the model.
+        Labels as ``str`` writes the classes of the model.
     unknown : list of str
-        Labels that are no classes of the model, sorted.
+        Sorted labels that are not classes of the model.
 
     Raises
     ------
@@ -42,7 +44,7 @@ def read_labels(labels, model, path):
 
 
 def _find_class(label, classes):
-    """Return the class that a label stands for as ``str`` writes it, or None."""
+    """Return the class that a label matches, as ``str`` writes it, or None."""
     for matches in (lambda known: str(known) == label, lambda known: _has_value(known, label)):
         for known in classes:
             if matches(known):
@@ -51,7 +53,7 @@ def _find_class(label, classes):
 
 
 def _has_value(known, label):
-    if isinstance(known, (bool, np.bool_)):  # before int, which bool is as well
+    if isinstance(known, (bool, np.bool_)):  # before int, as bool is a subclass of it
         return _TRUTH.get(label.lower(), not known) == known
     try:
         if isinstance(known, (int, np.integer)):
@@ -62,5 +64,5 @@ def _has_value(known, label):
 
 
 def write_labels(labels):
-    """Return the first labels as an error or a warning shows them."""
+    """Return the first labels as text for messages."""
     return f"[{', '.join(map(repr, labels[:10]))}{', and others' if len(labels) > 10 else ''}]"

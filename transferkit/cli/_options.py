@@ -1,27 +1,30 @@
-"""Options that several commands have."""
+"""Options shared by several commands."""
 
 import functools
 
 import click
 
-quiet = click.option("--quiet", "-q", is_flag=True, help="Show no progress and no summary.")
-label_column = click.option(
-    "--label-column", default="label", show_default=True, help="Column or key that holds the labels."
-)
+__all__ = ["as_json", "label_column", "quiet", "reading", "splitting", "trusted"]
+
+quiet = click.option("--quiet", "-q", is_flag=True, help="Do not print progress or a summary.")
+label_column = click.option("--label-column", default="label", show_default=True, help="Column or key of the labels.")
 trusted = click.option(
-    "--trusted", multiple=True, metavar="NAME", help="Class or sentence model that the model file may use; repeatable."
+    "--trusted",
+    multiple=True,
+    metavar="NAME",
+    help="Class, function or sentence model that the model file may use; repeatable.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def reading(command):
-    """Add the options on how a table or corpus is read, which the command gets as one dict named `reading`.
+    """Add the options for reading a table or corpus, which the command receives as one dict named `reading`.
 
     Parameters
     ----------
     command : callable
-        Function of a command. `reading` holds parameters that `load_corpus`, `load_labelled_csv` and `read_texts`
-        have in common.
+        Function of a command. `reading` contains the parameters common to `load_corpus`, `load_labelled_csv` and
+        `read_texts`.
 
     Returns
     -------
@@ -29,7 +32,7 @@ def reading(command):
         The function with the options.
     """
 
-    @click.option("--text-column", default="text", show_default=True, help="Column or key that holds the texts.")
+    @click.option("--text-column", default="text", show_default=True, help="Column or key of the texts.")
     @click.option(
         "--encoding", default="utf-8", show_default=True, metavar="NAME", help="Encoding of the texts, such as latin-1."
     )
@@ -38,7 +41,7 @@ def reading(command):
         type=click.Choice(["strict", "replace", "ignore"]),
         default="strict",
         show_default=True,
-        help="What to do about bytes that are not of that encoding.",
+        help="How to handle bytes that are invalid in this encoding.",
     )
     @click.option(
         "--quoting/--no-quoting",
@@ -54,12 +57,12 @@ def reading(command):
 
 
 def splitting(command):
-    """Add the options on how texts are split into terms, which the command gets as one dict named `splitting`.
+    """Add the options for splitting texts into terms, which the command receives as one dict named `splitting`.
 
     Parameters
     ----------
     command : callable
-        Function of a command. `splitting` holds parameters of `make_encoder`.
+        Function of a command. `splitting` contains parameters of `make_encoder`.
 
     Returns
     -------
@@ -72,7 +75,7 @@ def splitting(command):
         type=click.Choice(["word", "char", "char_wb"]),
         default="word",
         show_default=True,
-        help="Terms are words, n-grams of characters, or those within words.",
+        help="Terms are words, character n-grams, or character n-grams within words.",
     )
     @click.option(
         "--token-pattern",

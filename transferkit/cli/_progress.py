@@ -1,20 +1,22 @@
-"""Progress on the terminal: a bar on stderr while a person is watching, and silence otherwise."""
+"""A progress bar on stderr if it is a terminal, and no output otherwise."""
 
 from contextlib import contextmanager
+
+__all__ = ["show_progress"]
 
 
 @contextmanager
 def show_progress(description, total, *, quiet=False):
-    """Yield a function that moves the bar on by one step and may change its text.
+    """Return a context manager with a function that advances the bar by one step and may change its text.
 
     Parameters
     ----------
     description : str
-        What is being done.
+        Text beside the bar.
     total : int
         Number of steps.
     quiet : bool, default=False
-        Show nothing.
+        Print nothing.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn

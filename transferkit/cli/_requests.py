@@ -1,24 +1,26 @@
-"""What of an HTTP request is refused before a model sees it, and how the refusal is worded."""
+"""HTTP requests that are rejected before the model sees them, and the responses to them."""
 
 import asyncio
 import json
 
-_SECONDS_FOR_A_BODY = 30.0  # a client that has sent no whole request by then keeps its connection no longer
-_MOST_PROBLEMS = 10  # that one answer names
+__all__ = ["BodyLimit", "answer_invalid_request"]
+
+_SECONDS_FOR_BODY = 30.0  # the connection is closed if the request is not complete by then
+_MOST_PROBLEMS = 10  # problems listed in one response
 
 
 async def answer_invalid_request(request, error):
-    """Answer a request that does not validate: what is wrong and where, and nothing of what was sent.
+    """Respond to an invalid request: what is wrong and where, without the values that were sent.
 
-    Values that clients send may be large, and may have no form in JSON (NaN, half of an emoji, bytes that are not
-    UTF-8), so that an answer that repeated them would fail.
+    These values may be large, and some cannot be written as JSON (NaN, half of an emoji, bytes that are not UTF-8), so
+    that a response that repeated them would fail.
 
     Parameters
     ----------
     request : starlette.requests.Request
-        Not looked at.
+        Ignored.
     error : fastapi.exceptions.RequestValidationError
-        What pydantic found.
+        The problems that pydantic found.
 
     Returns
     -------
@@ -32,16 +34,16 @@ async def answer_invalid_request(request, error):
 
 
 class BodyLimit:
-    """Middleware that refuses requests of more bytes than allowed, and those whose body does not arrive in time.
+    """Middleware that rejects requests that are too large, and those whose body does not arrive in time.
 
-    Announced sizes are refused at once, others as soon as they are too large.
+    A request that announces too large a size is rejected at once, any other as soon as it is too large.
 
     Parameters
     ----------
     app : callable
-        The ASGI application behind it.
+        The wrapped ASGI application.
     max_body : int
-        Most bytes of one request.
+        Maximum number of bytes per request.
     """
 
     def __init__(self, app, max_body):
@@ -53,18 +55,18 @@ class BodyLimit:
             return await self.app(scope, receive, send)
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if not announced.isdigit():
-            return await _refuse(send, 400, "The content-length of a request must be a number of bytes.")
+            return await _reject(send, 400, "The content-length of a request must be a number of bytes.")
         if self._is_more_than_allowed(announced):
-            return await self._refuse_size(send)
+            return await self._reject_size(send)
         try:
-            async with asyncio.timeout(_SECONDS_FOR_A_BODY):
+            async with asyncio.timeout(_SECONDS_FOR_BODY):
                 messages = await self._read(receive)
         except TimeoutError:
-            return await _refuse(send, 408, f"The request did not arrive within {_SECONDS_FOR_A_BODY:g} seconds.")
-        except asyncio.CancelledError:  # raised further it would be a traceback for each open request
-            return await _refuse(send, 503, "The server is stopping.")
+            return await _reject(send, 408, f"The request did not arrive within {_SECONDS_FOR_BODY:g} seconds.")
+        except asyncio.CancelledError:  # re-raising it would print a traceback for each open request
+            return await _reject(send, 503, "The server is stopping.")
         if messages is None:
-            return await self._refuse_size(send)
+            return await self._reject_size(send)
         messages.reverse()
 
         async def replay():
@@ -73,7 +75,7 @@ class BodyLimit:
         return await self.app(scope, replay, send)
 
     async def _read(self, receive):
-        """Return the messages of a body, None as soon as they have too many bytes."""
+        """Return the messages of a body, or None as soon as they have too many bytes."""
         messages, n_bytes = [], 0
         while True:
             message = await receive()
@@ -85,14 +87,14 @@ class BodyLimit:
                 return messages
 
     def _is_more_than_allowed(self, digits):
-        digits = digits.lstrip(b"0") or b"0"  # Python refuses to convert thousands of digits, whatever their value
+        digits = digits.lstrip(b"0") or b"0"  # Python does not convert thousands of digits, whatever their value
         return len(digits) > len(str(self.max_body)) or int(digits) > self.max_body
 
-    async def _refuse_size(self, send):
-        await _refuse(send, 413, f"A request may have at most {self.max_body} bytes.")
+    async def _reject_size(self, send):
+        await _reject(send, 413, f"A request may have at most {self.max_body} bytes.")
 
 
-async def _refuse(send, status, detail):
+async def _reject(send, status, detail):
     body = json.dumps({"detail": detail}).encode()
     headers = [
         (b"content-type", b"application/json"),

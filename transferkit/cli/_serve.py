@@ -15,8 +15,10 @@ from transferkit.persistence import describe
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-_SECONDS_BETWEEN_LOOKS = 1.0
-_SECONDS_TO_FINISH_REQUESTS = 5  # once the server is told to stop; less than what orchestrators wait before they kill
+__all__ = ["ModelFile", "make_app", "run_server"]
+
+_SECONDS_BETWEEN_CHECKS = 1.0
+_SECONDS_TO_FINISH_REQUESTS = 5  # on shutdown; less than orchestrators wait before they kill a process
 
 
 def make_app(
@@ -31,39 +33,40 @@ def make_app(
 ) -> "FastAPI":
     """Return a FastAPI application that serves the model of a file.
 
-    ``POST /predict`` takes ``{"texts": [...]}`` and returns predictions and, where the model has them, probabilities;
-    ``POST /explain`` takes ``{"text": "...", "n": 10}`` and returns the terms that mattered; ``GET /model`` says what
-    the model is. A file that is replaced is loaded within a second of the next request; if the new one is
-    damaged or no model of texts, the old one goes on, and ``GET /model`` says why.
+    ``POST /predict`` takes ``{"texts": [...]}`` and returns predictions and, if the model has them, probabilities;
+    ``POST /explain`` takes ``{"text": "...", "n": 10}`` and returns the terms with the largest contributions; ``GET
+    /model`` describes the model. The file is checked on requests, at most once per second, and reloaded if it was
+    replaced; if the new one is damaged or does not predict texts, the old one stays in use, and ``GET /model`` reports
+    the reason.
 
     Parameters
     ----------
     path : str or path
         A model file.
     mmap : bool, default=False
-        Map the arrays from the file, so that several servers share their memory. Then the file must be replaced as
-        `save` and ``mv`` do it: one that is overwritten in place, as ``cp`` does, ends the process.
+        Memory-map the arrays, so that several servers share their memory. Then the file must be replaced as `save` and
+        ``mv`` do; overwriting it in place, as ``cp`` does, ends the process.
     verify_key : bytes, default=None
-        Refuse files that are not signed with this secret, as `load` does.
+        Raise an error for files that are not signed with this secret key, as in `load`.
     trusted : list of str or class, default=None
-        Other classes and sentence models that the file may use, as `load` takes them.
+        Other classes and sentence models that the file may use, as in `load`.
     max_texts : int, default=100
-        Most texts of one request.
+        Maximum number of texts per request.
     max_characters : int, default=100_000
-        Most characters of one text.
+        Maximum number of characters per text.
     max_body : int, default=1_000_000
-        Most bytes of one request.
+        Maximum number of bytes per request.
 
     Returns
     -------
     app : FastAPI
-        The application, which more routes may be added to; `app.state.model_file` is the loaded file.
+        The application, to which routes may be added; `app.state.model_file` is the loaded file.
 
     Raises
     ------
     ModelFileError
-        If the file is missing or damaged, or its model predicts nothing, takes something else than texts (a trial
-        prediction is made), or reads files that its input names.
+        If the file is missing or damaged, or its model has no `predict`, does not take texts (checked by a trial
+        prediction), or reads files named by its input.
     MissingExtraError
         If FastAPI is not installed.
     """
@@ -108,7 +111,7 @@ def make_app(
 
         try:
             return _write_explanation(explain(model_file.current(), request.text), request.n)
-        except (TypeError, ValueError) as error:  # the model is not linear in terms, or its answer is no number
+        except (TypeError, ValueError) as error:  # the model is not linear in terms, or predicts NaN
             raise HTTPException(422, str(error)) from None
 
     @app.get("/model")
@@ -120,7 +123,7 @@ def make_app(
 
 
 def _write_explanation(explanation, n):
-    """Return what an explanation says, with the `n` terms of largest contribution for each label, as JSON data."""
+    """Return an explanation as JSON data, with the `n` terms of largest contribution per label."""
     return {
         "labels": [str(label) for label in explanation.labels],
         "decision": explanation.decision.tolist(),
@@ -133,16 +136,16 @@ def _write_explanation(explanation, n):
 
 
 class ModelFile:
-    """The model of a file, loaded again when the file is replaced.
+    """The model of a file, reloaded when the file is replaced.
 
     Parameters
     ----------
     path : str or path
         A model file.
     mmap : bool
-        Whether its arrays are mapped.
+        Memory-map its arrays.
     verify_key : bytes, default=None
-        Secret that it must be signed with.
+        Secret key that it must be signed with.
     trusted : list of str or class, default=None
         Other classes that it may hold.
     """
@@ -151,18 +154,18 @@ class ModelFile:
         self._path, self._mmap, self._verify_key = Path(path), mmap, verify_key
         self._trusted = trusted
         self._lock = threading.Lock()
-        self._looked = time.monotonic()
-        self._seen = self._status()
+        self._checked_at = time.monotonic()
+        self._loaded_status = self._status()
         self._model, self._description = self._read()
         self._problem = None
 
     def current(self):
-        """Return the model, after a look at the file if the last one is a second ago."""
-        if time.monotonic() - self._looked > _SECONDS_BETWEEN_LOOKS and self._lock.acquire(blocking=False):
-            try:  # one request loads the new model, the others go on with the old one
-                self._looked = time.monotonic()
-                if (status := self._status()) != self._seen:
-                    self._seen = status
+        """Return the model, after checking the file if the last check was more than a second ago."""
+        if time.monotonic() - self._checked_at > _SECONDS_BETWEEN_CHECKS and self._lock.acquire(blocking=False):
+            try:  # one request loads the new model, the others use the old one meanwhile
+                self._checked_at = time.monotonic()
+                if (status := self._status()) != self._loaded_status:
+                    self._loaded_status = status
                     self._replace()
             finally:
                 self._lock.release()
@@ -170,21 +173,21 @@ class ModelFile:
 
     @property
     def description(self):
-        """What the loaded file says about itself, as JSON data, and why a newer one was not taken."""
+        """The description of the loaded file as JSON data, and the reason why a newer file was not loaded."""
         return {**self._description, "file": self._path.name, "problem_with_newer_file": self._problem}
 
     def _replace(self):
         try:
             self._model, self._description = self._read()
             self._problem = None
-        except Exception as error:  # whatever is wrong with it, the old model can answer
+        except Exception as error:  # whatever is wrong with it, the old model stays in use
             self._problem = str(error).replace(os.fspath(self._path), self._path.name)
 
     def _read(self):
         model = load_text_model(self._path, mmap=self._mmap, verify_key=self._verify_key, trusted=self._trusted)
         _switch_caches_off(model)
         description = describe(self._path).to_dict()
-        del description["path"]  # where files lie is nobody's business
+        del description["path"]  # the location of files is not disclosed
         return model, description
 
     def _status(self):
@@ -196,7 +199,7 @@ class ModelFile:
 
 
 def _switch_caches_off(value):
-    """Make frozen encoders keep no rows: a server sees each text once, and its memory must not grow."""
+    """Switch off the caches of frozen encoders: a server sees most texts once, and its memory must not grow."""
     if isinstance(value, (list, tuple)):
         for item in value:
             _switch_caches_off(item)
@@ -215,9 +218,9 @@ def run_server(app, host, port, say):
     app : FastAPI
         The application.
     host, port : str, int
-        Where to listen; port 0 takes a free one.
+        Address to listen on; port 0 selects a free one.
     say : callable
-        Told the address.
+        Called with a message that contains the address.
     """
     import socket
 
@@ -227,7 +230,7 @@ def run_server(app, host, port, say):
         raise MissingExtraError("transferkit serve", "serve") from error
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family) as listener:
-        # answers go out in two writes, and without this the second waits 40 ms for the client to confirm the first
+        # responses are sent in two writes; without this the second waits 40 ms for the acknowledgement of the first
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         shown = f"[{host}]" if ":" in host else host
         say(f"serving on http://{shown}:{listener.getsockname()[1]} (see /docs)")

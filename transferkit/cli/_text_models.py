@@ -1,4 +1,4 @@
-"""Models that predict texts, as the commands and the server load and ask them."""
+"""Models that predict texts: how the commands and the server load them and predict with them."""
 
 import os
 import warnings
@@ -11,6 +11,8 @@ from transferkit.exceptions import ModelFileError
 from transferkit.persistence import load
 from transferkit.transfer import TransferClassifier, TransferRegressor
 
+__all__ = ["NotANumberError", "Predictions", "load_text_model", "predict_texts"]
+
 _TRIAL = ["a text", "another one, of more words"]
 
 
@@ -19,50 +21,49 @@ class NotANumberError(ValueError):
 
 
 class Predictions(NamedTuple):
-    """What a model predicts for some texts."""
+    """Predictions for some texts."""
 
     predictions: np.ndarray  # (n_texts,) or (n_texts, n_outputs)
-    classes: np.ndarray | None  # (n_classes,), None where the model has no probabilities
+    classes: np.ndarray | None  # (n_classes,); None if the model has no probabilities
     probabilities: np.ndarray | None  # (n_texts, n_classes)
 
 
 def load_text_model(path, *, classes=False, **options):
-    """Load a model and check that it predicts texts, by a trial.
+    """Load a model and check by a trial prediction that it takes texts.
 
-    The tags of an estimator do not say so: those of a Pipeline are silent about its first step.
+    The tags of an estimator are no substitute: those of a Pipeline do not describe its first step.
 
     Parameters
     ----------
     path : str or path
         A model file.
     classes : bool, default=False
-        Whether a model that predicts something else than classes is refused.
+        Raise an error for a model that does not predict classes.
     **options : dict
         Parameters of `load`.
 
     Returns
     -------
     model : estimator
-        With `predict`.
+        A model with `predict`.
 
     Raises
     ------
     ModelFileError
-        If `load` refuses the file, or its model predicts nothing, takes something else than texts, or predicts
-        several tasks at once.
+        If `load` raises it, or if the model has no `predict`, does not take texts, or predicts several tasks at once.
     """
     model = load(path, **options)
     subject = f"The model in {os.fspath(path)!r} is a {type(model).__name__}, which"
     if not hasattr(model, "predict"):
         raise ModelFileError(f"{subject} predicts {'no classes' if classes else 'nothing'}.")
     try:
-        with warnings.catch_warnings(action="ignore"):  # that none of these words is known means nothing
+        with warnings.catch_warnings(action="ignore"):  # unknown words do not matter here
             predict_texts(model, _TRIAL).predictions.tolist()  # a dict of several tasks has no such method
-    except ImportError:  # says itself what to install
+    except ImportError:  # its message says what to install
         raise
-    except Exception as error:  # whatever another kind of input leads to
+    except Exception as error:  # other kinds of input may lead to any error
         if hasattr(model, "n_features_in_"):
-            raise ModelFileError(f"{subject} takes rows of numbers, not texts.") from error
+            raise ModelFileError(f"{subject} takes numeric samples, not texts.") from error
         raise ModelFileError(f"{subject} cannot predict texts: {error}") from error
     if classes and not hasattr(model, "classes_"):
         raise ModelFileError(f"{subject} predicts no classes.")
@@ -70,7 +71,7 @@ def load_text_model(path, *, classes=False, **options):
 
 
 def predict_texts(model, texts):
-    """Return the predictions for texts and, where the model has them, the probabilities of its classes.
+    """Return the predictions for texts and, if the model has them, the probabilities of its classes.
 
     Parameters
     ----------
@@ -82,7 +83,7 @@ def predict_texts(model, texts):
     Returns
     -------
     predictions : Predictions
-        Those of `model.predict` and `model.predict_proba`; pipelines and transfer estimators encode the texts once.
+        Results of `model.predict` and `model.predict_proba`; pipelines and transfer estimators encode the texts once.
 
     Raises
     ------
@@ -105,7 +106,7 @@ def _classes_of(model) -> Any:
 
 
 def _encode(model, texts):
-    """Return the part of a model that predicts, and the features that it takes."""
+    """Return the predicting part of a model, and its input."""
     if isinstance(model, Pipeline) and len(model) > 1:
         return model[-1], model[:-1].transform(texts)
     if isinstance(model, (TransferClassifier, TransferRegressor)):
@@ -114,9 +115,9 @@ def _encode(model, texts):
 
 
 def _check_numbers(values):
-    """Raise where a model answers with NaN or infinity, which is no answer and cannot be written as JSON."""
+    """Raise NotANumberError for NaN or infinity, which is no prediction and cannot be written as JSON."""
     if getattr(values, "dtype", np.dtype(object)).kind == "f" and not np.isfinite(values).all():
         raise NotANumberError(
-            "The model predicts NaN or infinity for at least one of the texts: its weights or its training data hold "
-            "such values. Train it again."
+            "The model predicts NaN or infinity for at least one of the texts: its weights or its training data "
+            "contain such values. Train it again."
         )
