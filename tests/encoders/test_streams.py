@@ -20,7 +20,7 @@ def dense(rows):
 @pytest.mark.parametrize(
     ("encoder", "finish"),
     [
-        (TfidfEncoder(), "_store"),
+        (TfidfEncoder(), "_choose_terms"),
         (WordVectorEncoder(4, min_count=1), "_learn"),
         (LSAEncoder(2, min_df=1), "_decompose"),
     ],

@@ -3,6 +3,7 @@
 import pickle
 import re
 from collections import Counter
+from dataclasses import replace
 
 import joblib
 import numpy as np
@@ -111,7 +112,7 @@ def test_counts_of_an_older_version_with_other_numbers_are_merged(corpus):
         counts = WordCounts.from_state(encoder._counts)
         met = np.random.RandomState(0).permutation(len(counts.ids)).astype(np.int32)
         pairs = tuple(relabel_pairs(part, met, len(met)) for part in counts.pairs)
-        encoder._counts = counts._replace(ids=met, pairs=pairs).to_state()
+        encoder._counts = replace(counts, ids=met, pairs=pairs).to_state()
     mine.merge(theirs).partial_fit(parts[2])
     expected = WordVectorEncoder(8).fit(corpus[:300])
     np.testing.assert_array_equal(mine.frequency_, expected.frequency_)

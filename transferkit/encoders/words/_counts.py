@@ -1,5 +1,6 @@
 """Counts of words and of their co-occurrences in a stream of texts."""
 
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -30,7 +31,8 @@ class Bounds(NamedTuple):
     words: int | None = None
 
 
-class WordCounts(NamedTuple):
+@dataclass(frozen=True)
+class WordCounts:
     """Counts of all words of some texts and of their co-occurrences; no method changes the arrays in place.
 
     Pairs of words are counted as in a log-structured merge tree: `pairs` is a sequence of upper triangular matrices
@@ -54,7 +56,7 @@ class WordCounts(NamedTuple):
 
     def to_state(self):
         """Return the counts as nested plain tuples of arrays, which a model file can hold."""
-        return tuple(self._replace(terms=tuple(self.terms)))
+        return tuple(self.terms), self.ids, self.pairs, self.n_documents, self.error, self.pair_error
 
     def add(self, analyzer, documents, window, bounds, n_jobs):
         """Return the counts with those of more documents added."""
@@ -66,24 +68,24 @@ class WordCounts(NamedTuple):
             n_rows += n_new
             n_tokens += len(rows)
             if n_tokens > _BATCH_TOKENS:
-                counts, batch, n_tokens = counts._add_batch(batch, window, bounds, n_jobs), [], 0
+                counts, batch, n_tokens = counts.add_batch(batch, window, bounds, n_jobs), [], 0
         if batch:
-            counts = counts._add_batch(batch, window, bounds, n_jobs)
-        return counts._replace(n_documents=self.n_documents + n_rows)
+            counts = counts.add_batch(batch, window, bounds, n_jobs)
+        return replace(counts, n_documents=self.n_documents + n_rows)
 
     def merge(self, other, bounds, n_jobs=None):
         """Return the sum of two counts."""
         counts, (places,) = self._add_words([other.terms], n_jobs)
         pairs = relabel_pairs(other.all_pairs(), _new_ids(other.ids, places), len(counts.ids))
         sums = {name: getattr(self, name) + getattr(other, name) for name in ("n_documents", "error", "pair_error")}
-        return counts._replace(**sums)._add_level(pairs, bounds)
+        return replace(counts, **sums).add_level(pairs, bounds)
 
     def scaled(self, factor):
         """Return the counts of the same documents repeated `factor` times."""
-        terms = self.terms
-        terms = terms._replace(document_frequency=terms.document_frequency * factor, total=terms.total * factor)
+        hashes, checks, document_frequency, total, *names = self.terms
+        terms = Vocabulary(hashes, checks, document_frequency * factor, total * factor, *names)
         products = {name: getattr(self, name) * factor for name in ("n_documents", "error", "pair_error")}
-        return self._replace(terms=terms, pairs=tuple(level * factor for level in self.pairs), **products)
+        return replace(self, terms=terms, pairs=tuple(level * factor for level in self.pairs), **products)
 
     def all_pairs(self):
         """Return the counts of pairs as one upper triangular matrix."""
@@ -108,7 +110,8 @@ class WordCounts(NamedTuple):
             pairs = add_pairs(relabel_pairs(level, new_ids, len(chosen)), pairs)
         return pairs
 
-    def _add_batch(self, batch, window, bounds, n_jobs):
+    def add_batch(self, batch, window, bounds, n_jobs):
+        """Return the counts with those of blocks of tokens added, each given by words, word of each token, and rows."""
         counts, places = self._add_words([words for words, _, _ in batch], n_jobs)
         tokens = np.concatenate(
             [place[word_of_token] for place, (_, word_of_token, _) in zip(places, batch, strict=True)]
@@ -120,7 +123,7 @@ class WordCounts(NamedTuple):
         parts = list(run(lambda span: count_pairs(tokens[span], rows[span], window, n_words), spans))
         while len(parts) > 1:
             parts = list(run(lambda two: add_pairs(*two), zip(parts[::2], parts[1::2], strict=True)))
-        return counts._add_level(parts[0], bounds)
+        return counts.add_level(parts[0], bounds)
 
     def _add_words(self, vocabularies, n_jobs):
         """Return these counts with the words of some vocabularies added, and the ids of the words of each."""
@@ -132,11 +135,11 @@ class WordCounts(NamedTuple):
         if known:
             new_ids = _new_ids(self.ids, merged.terms_of[0])
             pairs = tuple(relabel_pairs(level, new_ids, n_words) for level in pairs)
-        counts = self._replace(terms=terms, ids=np.arange(n_words, dtype=np.int32), pairs=pairs)
+        counts = replace(self, terms=terms, ids=np.arange(n_words, dtype=np.int32), pairs=pairs)
         return counts, merged.terms_of[len(known) :]
 
-    def _add_level(self, pairs, bounds):
-        """Add a matrix of pairs, merge levels of similar size, and drop rare pairs and words beyond the bounds."""
+    def add_level(self, pairs, bounds):
+        """Return the counts with a matrix of pairs added, levels merged, and rare pairs and words pruned."""
         levels = [*self.pairs, pairs]
         while len(levels) > 1 and (
             2 * levels[-1].nnz >= levels[-2].nnz or sum(level.nnz for level in levels) > bounds.pairs
@@ -147,17 +150,17 @@ class WordCounts(NamedTuple):
             hashes = np.empty(len(self.ids), np.uint64)
             hashes[self.ids] = self.terms.hashes
             levels[0], dropped = drop_rare_pairs(levels[0], bounds.pairs // 2, hashes)
-        counts = self._replace(pairs=tuple(levels), pair_error=self.pair_error + dropped)
+        counts = replace(self, pairs=tuple(levels), pair_error=self.pair_error + dropped)
         is_within = bounds.words is None or len(self.ids) <= bounds.words
-        return counts if is_within else counts._drop_rare_words(bounds.words // 2)
+        return counts if is_within else counts.drop_rare_words(bounds.words // 2)
 
-    def _drop_rare_words(self, n_most):
-        """Drop all words but the `n_most` most frequent ones, and the pairs of the dropped words."""
+    def drop_rare_words(self, n_most):
+        """Return the counts of the `n_most` most frequent words only."""
         kept, dropped = most_frequent(self.terms.total, n_most)
         new_ids = self._ids_after_choice(kept)
         pairs = tuple(relabel_pairs(level, new_ids, len(kept)) for level in self.pairs)
         ids = np.arange(len(kept), dtype=np.int32)
-        return self._replace(terms=self.terms.select(kept), ids=ids, pairs=pairs, error=self.error + dropped)
+        return replace(self, terms=self.terms.select(kept), ids=ids, pairs=pairs, error=self.error + dropped)
 
     def _ids_after_choice(self, chosen):
         """Return the new id of each old one: the position of a word in `chosen` (places in `terms`), or -1."""

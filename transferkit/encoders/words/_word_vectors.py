@@ -3,6 +3,7 @@
 import warnings
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 from threading import RLock
 
@@ -385,17 +386,18 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
         """
         if limit is not None:
             check_count("limit", limit, "from_file", least=1)
-        reading = {"limit": limit, "encoding": encoding, "errors": errors}
-        encoder = cls(**parameters)
-        encoder._validate_params()
-        counter = encoder._make_words()
-        if restrict_to is None:
-            words, ranks, vectors = read_vectors(path, **reading)
-        else:
-            is_set = isinstance(restrict_to, (dict, set, frozenset))
-            texts = list(check_documents(list(restrict_to) if is_set else restrict_to, (str,)))
-            words, ranks, vectors = read_words_of(texts, make_analyzer(counter).analyze, path, **reading)
-        return encoder._set_vectors(counter, words, vectors, 1.0 / ranks)
+
+        def read(analyze):
+            options = {"limit": limit, "encoding": encoding, "errors": errors}
+            if restrict_to is None:
+                words, ranks, vectors = read_vectors(path, **options)
+            else:
+                is_set = isinstance(restrict_to, (dict, set, frozenset))
+                texts = list(check_documents(list(restrict_to) if is_set else restrict_to, (str,)))
+                words, ranks, vectors = read_words_of(texts, analyze, path, **options)
+            return words, vectors, 1.0 / ranks
+
+        return cls(**parameters)._load(read)
 
     @classmethod
     def from_gensim(cls, keyed_vectors, **parameters):
@@ -414,12 +416,14 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
             A fitted encoder. Shares of words come from gensim's counts if it has them, and are otherwise those of
             :meth:`from_file`: counts of n, n - 1, ..., 1, which gensim makes up for vectors from a file, are ignored.
         """
-        encoder = cls(**parameters)
-        encoder._validate_params()
-        keyed_vectors = getattr(keyed_vectors, "wv", keyed_vectors)
-        words = list(keyed_vectors.index_to_key)
-        shares = shares_of_counts(keyed_vectors.expandos.get("count"), len(words))
-        return encoder._set_vectors(encoder._make_words(), words, np.array(keyed_vectors.vectors, np.float32), shares)
+
+        def read(analyze):
+            vectors = getattr(keyed_vectors, "wv", keyed_vectors)
+            words = list(vectors.index_to_key)
+            shares = shares_of_counts(vectors.expandos.get("count"), len(words))
+            return words, np.array(vectors.vectors, np.float32), shares
+
+        return cls(**parameters)._load(read)
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -805,7 +809,7 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
             What :func:`transferkit.distributed.fit_sharded` runs.
         """
         self._make_words().first_pass()  # checks the parameters of texts
-        return WordPass(self, keep_statistics)
+        return WordPass(self._count, self._bounds(), partial(self._become_fitted, keeps_counts=keep_statistics))
 
     @property
     def vectors_(self):
@@ -861,7 +865,7 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
         return self._vectors.shape[1] * len(self.pooling.split("+"))
 
     def __sklearn_is_fitted__(self):
-        return hasattr(self, "_is_stale")
+        return "_is_stale" in vars(self)
 
     def __getstate__(self):
         state = super().__getstate__()
@@ -920,6 +924,11 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
                     vars(self).update(learned)
                     self._is_stale = is_stale  # last, as other threads use the vectors from here on
 
+    def _become_fitted(self, counts, keeps_counts):
+        state = counts.to_state() if keeps_counts else None
+        vars(self).update(self._learn(counts), _counts=state, _keeps_counts=keeps_counts)
+        return self
+
     def _learn(self, counts, on_epoch=lambda read: False, sample=None):
         """Return the fitted attributes that follow from the counts."""
         terms = counts.terms
@@ -969,10 +978,14 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
             "_is_stale": False,
         }
 
-    def _set_vectors(self, counter, words, vectors, shares):
-        """Become fitted with these vectors of words, whose shares are proportional to those given."""
+    def _load(self, read):
+        """Become fitted with the words, vectors and shares of words (up to a factor) that `read(analyze)` returns."""
+        self._validate_params()
+        counter = self._make_words()
+        analyzer = make_analyzer(counter)
+        words, vectors, shares = read(analyzer.analyze)
         warn_of_words_no_text_gives(words, make_analyzer(self._make_words().set_params(stop_words=None)).analyze)
-        terms, rows = index_given_vocabulary(words, make_analyzer(counter))
+        terms, rows = index_given_vocabulary(words, analyzer)
         frequency = shares / shares.sum()
         idf = (1 + np.log(shares.max() / np.maximum(shares, np.finfo(np.float64).tiny))).astype(np.float32)
         self.n_components = vectors.shape[1]
