@@ -12,7 +12,7 @@ also be fitted in batches (`partial_fit`), added up (`merge`), or fitted to shar
 
 :class:`PretrainedEncoder` (`_pretrained`) freezes a fitted encoder, or a model file: `fit` changes nothing, and `clone`
 keeps the state, so that folds and searches share one encoder. It remembers the features of samples that it has encoded
-(`_row_cache`): one bounded cache per process, by digests of the input, for all copies of an encoder.
+(`_embedding_cache`): one bounded cache per process, by digests of the input, for all copies of an encoder.
 
 `protocols` lists what other packages ask of encoders beyond scikit-learn's API, such as a linear form, layers to
 fine-tune, or passes over shards. `term_projection` joins the terms of an encoder with those of labelled texts, for

@@ -223,6 +223,30 @@ def test_merging_equals_fitting_at_once_in_any_order(parameters, corpus):
     assert_same_rows(fitted.transform(corpus), expected)
 
 
+def test_batches_without_enough_documents_are_merged_and_pickled():
+    first, second = (TfidfEncoder(min_df=2).partial_fit(texts) for texts in (["aa bb"], ["bb cc"]))
+    with pytest.raises(ValueError, match="no term can be kept"):
+        first.transform(["bb"])
+    merged = pickle.loads(pickle.dumps(first)).merge(pickle.loads(pickle.dumps(second)))
+    assert merged.vocabulary_ == {"bb": 0}
+    assert merged.n_documents_ == 2
+    assert copy(first).merge(second).vocabulary_ == {"bb": 0}
+
+
+def test_counted_terms_make_the_encoder_that_fit_makes(corpus):
+    expected = TfidfEncoder(min_df=3, max_features=200).fit(corpus)
+    encoder = TfidfEncoder(min_df=3, max_features=200)
+    halves = [encoder.count_terms(corpus[:100]), encoder.count_terms(corpus[100:])]
+    assert not hasattr(encoder, "n_documents_")
+    whole = halves[0].merge(halves[1], None)
+    for keeps_excluded in (True, False):
+        encoder = clone(expected).set_terms(whole, keeps_excluded=keeps_excluded)
+        assert_same_rows(encoder.transform(corpus), expected.transform(corpus))
+        assert encoder.terms_.is_complete == keeps_excluded
+    names = expected.get_feature_names_out().tolist()
+    assert expected.terms_.find_columns([*names, "zzz"]) == [*range(200), -1]
+
+
 def test_merging_refuses_other_parameters_and_other_things(corpus):
     encoder = TfidfEncoder().fit(corpus)
     with pytest.raises(ValueError, match=r"These differ: \['min_df'\]"):

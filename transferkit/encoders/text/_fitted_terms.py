@@ -15,7 +15,7 @@ from transferkit._algorithms.text.packed_terms import (
 from transferkit._algorithms.text.term_statistics import TermStatistics
 from transferkit._algorithms.text.vocabulary import Vocabulary, decode_terms, find_terms
 
-__all__ = ["STATE", "FittedTerms"]
+__all__ = ["STATE", "FittedTerms", "to_state", "to_statistics"]
 
 _ARRAYS = ("_hashes", "_checks", "_document_frequency", "_total", "_term_text", "_term_starts", "_term_lengths")
 # The attributes of an encoder that its pickles and model files hold; files of earlier versions have a `_tally`, too.
@@ -79,17 +79,16 @@ class FittedTerms:
             "keeps_excluded": state["_keeps_all"],
             "is_complete": state["_is_complete"],
         }
-        error = state.get("_vocabulary_error", 0)  # missing in the oldest files
         if state.get("_packed") is not None:
             packed = PackedTerms(*state["_packed"])
             packed.check()
             idf = _weights_of_packed(packed, weight)
             if state.setdefault("_idf", idf).shape != idf.shape:
                 raise ValueError("the arrays of terms do not fit each other")
-            return cls(TermStatistics(None, n_documents, error), None, state["_idf"], packed=packed, **flags)
+            statistics = TermStatistics(None, n_documents, state.get("_vocabulary_error", 0))
+            return cls(statistics, None, state["_idf"], packed=packed, **flags)
         _check_arrays(state)
-        terms = Vocabulary(*(state[name] for name in _ARRAYS))
-        return cls(TermStatistics(terms, n_documents, error), state["_columns"], state["_idf"], **flags)
+        return cls(to_statistics(state, n_documents), state["_columns"], state["_idf"], **flags)
 
     @cached_property
     def vocabulary(self):
@@ -179,10 +178,7 @@ class FittedTerms:
             "_is_complete": terms.is_complete,
             "_vocabulary_error": terms.error,
         }
-        if terms._packed is None:
-            state |= zip(_ARRAYS, terms.vocabulary, strict=True)
-            state["_columns"] = terms.columns
-        return state
+        return state if terms._packed is not None else state | to_state(terms.statistics) | {"_columns": terms.columns}
 
     def get_file_state(self, by_word, weight):
         """Return the attributes that a model file holds: up to `MOST_PACKED` terms are packed.
@@ -199,7 +195,7 @@ class FittedTerms:
         if packed is None:
             if len(state["_columns"]) > MOST_PACKED:
                 return state
-            terms, columns = Vocabulary(*(state[name] for name in _ARRAYS)), state["_columns"]
+            terms, columns = to_statistics(state, self.n_documents).terms, state["_columns"]
             packed = pack_terms(terms, columns)
             again, columns_again = unpack_terms(packed, by_word)
             if not all(map(np.array_equal, (*again[:4], columns_again), (*terms[:4], columns))):
@@ -208,6 +204,17 @@ class FittedTerms:
         if np.array_equal(self.idf, _weights_of_packed(packed, weight)):
             del state["_idf"]
         return state | {"_packed": tuple(packed)}
+
+
+def to_state(statistics):
+    """Return the attributes that a pickle holds of term statistics."""
+    return {**dict(zip(_ARRAYS, statistics.terms, strict=True)), "_vocabulary_error": statistics.error}
+
+
+def to_statistics(state, n_documents):
+    """Return the term statistics that attributes hold."""
+    terms = Vocabulary(*(state[name] for name in _ARRAYS))
+    return TermStatistics(terms, n_documents, state.get("_vocabulary_error", 0))  # missing in the oldest files
 
 
 def _weights_of_packed(packed, weight):

@@ -40,7 +40,7 @@ from transferkit.encoders.text._counting import (
     map_blocks,
     threaded_map,
 )
-from transferkit.encoders.text._fitted_terms import STATE, FittedTerms
+from transferkit.encoders.text._fitted_terms import STATE, FittedTerms, to_state, to_statistics
 from transferkit.encoders.text._lost_words import (
     count_texts,
     describe_empty_vocabulary,
@@ -543,8 +543,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
             The encoder.
         """
         if not is_fitted(self) or isinstance(self._terms, FittedTerms):
-            max_terms = None if self.vocabulary is not None else self.max_vocabulary
-            self._terms = TermAccumulator(max_terms, self._terms.statistics if is_fitted(self) else None)
+            self._terms = self._make_accumulator(self._terms.statistics if is_fitted(self) else None)
         self._terms.add(statistics)
         self.n_documents_ = self._terms.n_documents
         return self
@@ -649,8 +648,11 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         state : dict
             Parameters and fitted attributes by name.
         """
-        by_word = choose_unit(self) == "word"
-        return self._get_state(lambda terms: terms.get_file_state(by_word, self._column_weights))
+        state = self.__getstate__()
+        if not is_fitted(self):
+            return state
+        terms = self.terms_.get_file_state(choose_unit(self) == "word", self._column_weights)
+        return {name: value for name, value in state.items() if name not in STATE} | terms
 
     def finish_loading(self, trusted):
         """Check the arrays of terms, and compute those that the file leaves out.
@@ -660,7 +662,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         trusted : Trusted
             The classes, functions and names that the caller of `load` trusts.
         """
-        self._restore_terms()
+        self._restore_terms(self._take_state())
 
     def __sklearn_is_fitted__(self):
         return "_terms" in vars(self)
@@ -673,11 +675,19 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         return other
 
     def __getstate__(self):
-        return self._get_state(lambda terms: terms.get_state())
+        state = super().__getstate__()
+        terms = state.pop("_terms", None)
+        if isinstance(terms, TermAccumulator):  # columns are chosen later, where all batches are known
+            return state | to_state(terms.statistics())
+        return state if terms is None else state | terms.get_state()
 
     def __setstate__(self, state):
         super().__setstate__(state)
-        self._restore_terms()
+        held = self._take_state()
+        if "_hashes" in held and "_columns" not in held:
+            self._terms = self._make_accumulator(to_statistics(held, self.n_documents_))
+        else:
+            self._restore_terms(held)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -695,6 +705,9 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
             return count_corpus(analyzer, documents, self.n_jobs, self.max_vocabulary)
         given, _ = index_given_vocabulary(self.vocabulary, analyzer)
         return count_given_terms(analyzer, given, documents, self.n_jobs)
+
+    def _make_accumulator(self, statistics):
+        return TermAccumulator(None if self.vocabulary is not None else self.max_vocabulary, statistics)
 
     def _become_fitted(self, statistics, sample):
         """Choose terms; a sample of the texts tells why there may be none."""
@@ -782,17 +795,11 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         """Return the statistics of all terms, with a column or without."""
         return self._terms.statistics if isinstance(self._terms, FittedTerms) else self._terms.statistics()
 
-    def _get_state(self, state_of_terms):
-        if not is_fitted(self):
-            return super().__getstate__()
-        terms = self.terms_
-        state = super().__getstate__()
-        del state["_terms"]
-        return state | state_of_terms(terms)
+    def _take_state(self):
+        """Remove and return the attributes that hold terms in a pickle or model file."""
+        return {name: vars(self).pop(name) for name in STATE if name in vars(self)}
 
-    def _restore_terms(self):
-        """Replace the attributes that hold terms in a pickle or model file by one object."""
-        state = {name: vars(self).pop(name) for name in STATE if name in vars(self)}
+    def _restore_terms(self, state):
         if state:
             by_word = choose_unit(self) == "word"
             self._terms = FittedTerms.from_state(state, self.n_documents_, by_word, self._column_weights)
