@@ -149,10 +149,10 @@ OWN = {
 }
 # torch modules and names of sentence models: what these two hold is in tests/encoders/networks
 TESTED_ELSEWHERE = {"TorchEncoder", "SentenceEncoder"}
-# Only files of format 1, or of more than 200,000 terms, hold these.
+# Only files of format 1, or of more than 200,000 terms, hold these; `_tally` is in earlier files of any size.
 SELDOM = {
     "TfidfEncoder": {"_columns", "_idf", "_checks", "_document_frequency", "_hashes", "_total"}
-    | {"_term_lengths", "_term_starts", "_term_text"},
+    | {"_term_lengths", "_term_starts", "_term_text", "_tally"},
 }
 
 

@@ -437,8 +437,8 @@ def test_joblib_maps_the_arrays(fitted, tmp_path):
     joblib.dump(fitted, tmp_path / "model.joblib")
     loaded = joblib.load(tmp_path / "model.joblib", mmap_mode="r")
     encoder = getattr(loaded, "encoder_", loaded)
-    arrays = vars(getattr(getattr(encoder, "encoder_", encoder), "tfidf_", encoder))
-    assert isinstance(arrays["_hashes"], np.memmap)
+    tfidf = getattr(getattr(encoder, "encoder_", encoder), "tfidf_", encoder)
+    assert isinstance(tfidf.terms_.vocabulary.hashes, np.memmap)
     method = "predict_proba" if hasattr(fitted, "predict_proba") else "transform"
     expected, output = (getattr(m, method)(TEXTS) for m in (fitted, loaded))
     assert abs(expected - output).max() == 0

@@ -253,7 +253,9 @@ def choose_unit(encoder) -> str:
         or encoder.ngram_range[0] < 1
     ):
         return "plain"
-    if encoder.analyzer == "word" and (encoder.tokenizer is not None or encoder.token_pattern != DEFAULT_TOKEN_PATTERN):
+    pattern = encoder.token_pattern
+    has_default_pattern = isinstance(pattern, str) and pattern == DEFAULT_TOKEN_PATTERN  # not so in any file
+    if encoder.analyzer == "word" and (encoder.tokenizer is not None or not has_default_pattern):
         return "plain"
     return encoder.analyzer
 
