@@ -233,8 +233,7 @@ class TrainingData:
         self.targets = Targets(examples.targets, n_outputs, smoothing, device, dtype)
         self.weights: Tensor | None = None  # of mean one
         if examples.weights is not None:
-            mean_one = examples.weights / examples.weights.mean()
-            self.weights = torch.from_numpy(mean_one).to(device=device, dtype=dtype)
+            self.weights = to_tensor(examples.weights / examples.weights.mean(), device, dtype)
         self.augmentation, self.shuffle, self.merge_single = augmentation or Augmentation(), shuffle, merge_single
         self.n_samples, self.device, self.is_sparse = self.samples.n_samples, device, sp.issparse(examples.X)
         self.losses = torch.zeros(self.n_samples, dtype=dtype, device=device)  # of the current epoch

@@ -23,6 +23,7 @@ from transferkit._algorithms.networks.layers import (
     Linear,
     TiedLinear,
 )
+from transferkit._training.device import to_tensor
 from transferkit._training.network.parameters import Parameter, RowParameter
 from transferkit._training.network.sparse_batches import SparseBatch
 
@@ -240,7 +241,8 @@ class TrainableBatchNorm(TrainableLayer):
         super().__init__(layer, [self.scale, self.shift])
         self.momentum = BATCH_NORM_MOMENTUM
         self.mean, self.variance = (
-            torch.from_numpy(np.array(part)).to(device=device, dtype=dtype) for part in (layer.mean, layer.variance)
+            to_tensor(np.array(part), device, dtype)
+            for part in (layer.mean, layer.variance)  # copies: they change
         )
 
     def forward(self, x: Tensor, training: bool) -> Tensor:
