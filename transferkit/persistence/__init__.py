@@ -16,7 +16,6 @@
 - Fingerprint (`_fingerprint`): a name that identifies the state of an estimator in memory.
 - `load_shared` (`_shared`) loads a file once per process, and `reads_files` (`_file_input`) finds models that open
   files named by their input.
-- `vectors` holds the formats of word vectors of other packages.
 """
 
 from typing import TYPE_CHECKING
@@ -31,7 +30,6 @@ if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
     from transferkit.persistence._model_file import load, load_with_outcome, save
     from transferkit.persistence._probe import make_probe
     from transferkit.persistence._shared import load_shared
-    from transferkit.persistence.vectors._files import read_vectors
 
 __getattr__, __dir__ = import_when_asked(
     __name__,
@@ -44,7 +42,6 @@ __getattr__, __dir__ = import_when_asked(
         "load_shared": "._shared",
         "load_with_outcome": "._model_file",
         "make_probe": "._probe",
-        "read_vectors": ".vectors._files",
         "reads_files": "._file_input",
         "save": "._model_file",
         "write_atomically": "._atomic",
@@ -60,7 +57,6 @@ __all__ = [
     "load_shared",
     "load_with_outcome",
     "make_probe",
-    "read_vectors",
     "reads_files",
     "save",
     "write_atomically",

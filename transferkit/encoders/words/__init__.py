@@ -12,6 +12,20 @@
 After `partial_fit` and `merge`, steps 3 and 4 run when a result is first needed. `transform` counts the known words of
 each text and pools their vectors (`transferkit._algorithms.words.pooling`).
 
-`_loading` takes vectors that others have trained, from files or gensim, and checks that texts are split into such
-words.
+`vector_files` reads files of word vectors that others have trained. `_loading` compares their words with how texts are
+split. `_passes` counts shards for `transferkit.distributed`.
 """
+
+from typing import TYPE_CHECKING
+
+from transferkit._lazy import import_when_asked
+
+if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
+    from transferkit.encoders.words._word_vectors import WordVectorEncoder
+    from transferkit.encoders.words.vector_files import read_vectors
+
+__getattr__, __dir__ = import_when_asked(
+    __name__, {"WordVectorEncoder": "._word_vectors", "read_vectors": ".vector_files"}
+)
+
+__all__ = ["WordVectorEncoder", "read_vectors"]

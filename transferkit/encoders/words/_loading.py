@@ -6,8 +6,8 @@ import warnings
 import numpy as np
 
 from transferkit._validation import count_inner_frames
+from transferkit.encoders.words.vector_files import read_vectors
 from transferkit.exceptions import ModelFileError
-from transferkit.persistence import read_vectors
 
 __all__ = ["read_words_of", "shares_of_counts", "warn_of_words_no_text_gives"]
 

@@ -54,8 +54,8 @@ from transferkit.encoders.words._loading import read_words_of, shares_of_counts,
 from transferkit.encoders.words._passes import WordPass
 from transferkit.encoders.words._subwords import count_unseen_words, learn_subwords, spell_vectors
 from transferkit.encoders.words._training import METHODS, TrainingSettings, train_vectors
+from transferkit.encoders.words.vector_files import read_vectors
 from transferkit.exceptions import NotLinearError
-from transferkit.persistence import read_vectors
 
 __all__ = ["WordVectorEncoder"]
 

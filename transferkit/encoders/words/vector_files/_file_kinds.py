@@ -1,9 +1,11 @@
-"""Kinds of files that are given in place of word vectors, known by their first bytes, and what to do with them."""
+"""Files that hold no readable word vectors, recognised by their first bytes, with advice for error messages."""
 
 import re
 
+__all__ = ["N_BYTES", "describe_kind"]
+
 _UNPACK = "Unpack it, and give the file that holds the vectors as text."
-_KINDS = [  # what the file begins with, what it is, what to do
+_KINDS = [  # pattern of the first bytes, kind of file, advice
     (rb"PK\x03\x04", "a zip archive, as .zip, .npz and .pt files are", _UNPACK),
     (rb"BZh[1-9]1AY&SY", "compressed by bzip2", _UNPACK),
     (rb"\xfd7zXZ\0", "compressed by xz", _UNPACK),
@@ -41,11 +43,11 @@ _KINDS = [  # what the file begins with, what it is, what to do
     (rb"version https://git-lfs", "a pointer of Git LFS in place of the file", "Run 'git lfs pull' to download it."),
     (rb"\xff\xfe|\xfe\xff", "text in UTF-16", "Save it as UTF-8."),
 ]
-N_BYTES = 512  # that are enough to know all of them
+N_BYTES = 512  # enough for all patterns
 
 
 def describe_kind(start: bytes) -> str | None:
-    """Return what a file is that begins with these bytes and what to do with it; None if it may hold word vectors."""
+    """Return the kind of a file that begins with these bytes, with advice; None if it may hold word vectors."""
     for pattern, kind, remedy in _KINDS:
         if re.match(pattern, start):
             return f"It is {kind}. {remedy}"

@@ -1,13 +1,15 @@
-"""The text form of word vectors: on each line a word and its numbers."""
+"""The text format of word vectors: a word and its numbers per line."""
 
 import numpy as np
 
-_LINES = 1024  # that are parsed at a time
+__all__ = ["count_numbers", "read_text"]
+
+_LINES = 1024  # lines parsed at a time
 _BLANKS = b" \t\r\n"  # at the end of a line
 
 
 def count_numbers(line):
-    """Return how many numbers follow the word of a line, which may hold spaces before a tab."""
+    """Return the number of numbers after the word of a line; the word may contain spaces if a tab ends it."""
     line = line.rstrip(_BLANKS)
     word, tab, numbers = line.partition(b"\t")
     _, space, last = word.rpartition(b" ")
@@ -30,20 +32,20 @@ def read_text(lines, table, wanted, first_line, n_words):
     Parameters
     ----------
     lines : iterable of bytes
-        Lines of words and numbers, behind the header.
+        Lines after the header.
     table : VectorTable
-        Takes the vectors.
+        Table that the vectors are added to.
     wanted : set of str or None
         Words to keep; None keeps all.
     first_line : int
-        Number of the first line in the file, from 1 on.
+        Number in the file of the first line, from 1.
     n_words : int or None
-        Number of lines that must follow; None where there is no header.
+        Number of lines according to the header; None without a header.
     """
     n_read, n_empty, pending = 0, 0, []
     for number, line in enumerate(lines, first_line):
         fields = line.rstrip(_BLANKS)
-        if not fields:  # which the last lines may be
+        if not fields:  # allowed at the end of the file
             n_empty += 1
             continue
         for empty in range(number - n_empty, number):
@@ -64,7 +66,7 @@ def read_text(lines, table, wanted, first_line, n_words):
 
 
 def _split(fields, table, number):
-    """Return the bytes of the word of a line, and of its numbers; two times None for a line to leave out."""
+    """Return the bytes of the word and of the numbers of a line, or (None, None) to leave it out."""
     word, _, numbers = fields.partition(b"\t" if b"\t" in fields else b" ")
     numbers = numbers.replace(b"\t", b" ").lstrip(b" ")
     if numbers and numbers.count(b" ") == table.n_components - 1:
@@ -83,7 +85,7 @@ def _split(fields, table, number):
 
 
 def _parse(pending, table):
-    """Add the words of some lines, whose numbers are parsed together, to a table."""
+    """Parse the numbers of some lines together and add them to a table."""
     if not pending:
         return
     words, ranks, texts, numbers = zip(*pending, strict=True)
@@ -93,7 +95,7 @@ def _parse(pending, table):
         if len(pending) == 1:
             table.refuse(f"Line {numbers[0]} of {table.name!r} must hold a word and numbers: {error}.")
             return
-        middle = len(pending) // 2  # one of them is malformed: which one?
+        middle = len(pending) // 2  # bisect to find the malformed line
         _parse(pending[:middle], table)
         _parse(pending[middle:], table)
     else:

@@ -1,4 +1,4 @@
-"""Word vectors in the usual files: word2vec (text and binary), GloVe, fastText."""
+"""Reading of word vectors from files of word2vec (text and binary), GloVe and fastText."""
 
 import codecs
 import gzip
@@ -9,23 +9,25 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
+from transferkit.encoders.words.vector_files._binary import read_binary
+from transferkit.encoders.words.vector_files._file_kinds import N_BYTES, describe_kind
+from transferkit.encoders.words.vector_files._table import VectorTable
+from transferkit.encoders.words.vector_files._text import count_numbers, read_text
 from transferkit.exceptions import ModelFileError
-from transferkit.persistence.vectors._binary import read_binary
-from transferkit.persistence.vectors._file_kinds import N_BYTES, describe_kind
-from transferkit.persistence.vectors._table import VectorTable
-from transferkit.persistence.vectors._text import count_numbers, read_text
 
-_LONGEST_LINE = 1 << 24  # bytes: a longer one is cut, and then refused
+__all__ = ["read_vectors"]
+
+_LONGEST_LINE = 1 << 24  # bytes: a longer one is cut and then rejected
 _MOST_DIGITS = 19  # of a number in a header: with fewer, it fits into 64 bits
 _MOST_COMPONENTS = 1_000_000
 _PEEK = 4096
 _ERRORS = ("strict", "replace", "ignore", "skip")
-_MARKUP = b"\t\n\r 0123456789+-.einfaNIFAE"  # what surrounds the words of a file
+_MARKUP = b"\t\n\r 0123456789+-.einfaNIFAE"  # bytes around the words of a file
 _TEXT_CONTROLS = frozenset(b"\t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85")
 
 
 def read_vectors(path, wanted=None, limit=None, encoding="utf-8", errors="strict"):
-    """Read word vectors, line by line.
+    """Read word vectors from a file as a stream.
 
     Parameters
     ----------
@@ -34,20 +36,20 @@ def read_vectors(path, wanted=None, limit=None, encoding="utf-8", errors="strict
     wanted : set of str, default=None
         Words to keep; None keeps all.
     limit : int, default=None
-        Number of words at the beginning of the file, wanted or not, behind which nothing is read; None reads all.
+        Read only that many words from the beginning of the file, wanted or not; None reads all.
     encoding : str, default="utf-8"
         Encoding of the words.
     errors : {'strict', 'replace', 'ignore', 'skip'}, default='strict'
-        What to do about a word whose bytes are not of that encoding: raise an error, put U+FFFD in place of them, leave
-        these bytes out, or leave the word out; "skip" also leaves out all other lines that cannot be read, and accepts
-        a wrong number of words in the header, with one warning.
+        How to handle a word with bytes that are invalid in that encoding: raise an error, replace them by U+FFFD, drop
+        them, or leave out the word. "skip" also leaves out all other lines that cannot be read, and accepts a wrong
+        number of words in the header, with one warning.
 
     Returns
     -------
     words : list of str
-        Words in the order of the file. Of a word that occurs again, the first vector is kept, with a warning.
+        Words in the order of the file. If a word is repeated, its first vector is kept, with a warning.
     ranks : ndarray of int64 of shape (n_words,)
-        Their places in the file, from 1 on.
+        Their positions in the file, from 1.
     vectors : ndarray of float32 of shape (n_words, n_components)
         Their vectors.
 
@@ -56,12 +58,12 @@ def read_vectors(path, wanted=None, limit=None, encoding="utf-8", errors="strict
     ModelFileError
         If the file is missing, damaged, malformed (the line is named), or holds none of the wanted words.
     ValueError
-        If there is no such encoding or no such value of `errors`.
+        If the encoding or the value of `errors` is unknown.
 
     Warns
     -----
     UserWarning
-        If words occur again, or if ``errors="skip"`` left something out.
+        If words are repeated, or if ``errors="skip"`` left something out.
     """
     name = os.fspath(path)
     _check_encoding(encoding, errors)
@@ -143,7 +145,7 @@ def _check_header(fields, name):
 
 
 def _bound_rows(file, wanted, n_words, n_bytes_per_row):
-    """Return how many rows there can be, whatever the header says; None for a compressed file, which may hold any."""
+    """Return an upper bound on the number of rows from the size of the file; None for a compressed file."""
     if isinstance(file, gzip.GzipFile):
         return None
     n_bytes = os.fstat(file.fileno()).st_size
@@ -152,7 +154,7 @@ def _bound_rows(file, wanted, n_words, n_bytes_per_row):
 
 
 def _is_binary(start):
-    """Return whether bytes hold raw numbers, which text cannot look like for long."""
+    """Return whether bytes hold control characters, which binary numbers have and text does not."""
     return any(byte < 32 and byte not in _TEXT_CONTROLS for byte in start)
 
 

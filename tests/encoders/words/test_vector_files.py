@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 import transferkit
 from transferkit import WordVectorEncoder
+from transferkit.encoders.words.vector_files import _binary as _vector_binary
+from transferkit.encoders.words.vector_files import read_vectors
 from transferkit.exceptions import ModelFileError
-from transferkit.persistence import read_vectors
-from transferkit.persistence.vectors import _binary as _vector_binary
 
 WORDS = ["the", "naïve", "cat", "dog"]
 VECTORS = np.array([[0.5, -1, 2e-3], [1, 2, 3], [0.25, 0.5, -0.125], [0.25, 0.5, 0]], np.float32)
@@ -677,3 +677,12 @@ def test_each_parser_reads_or_refuses_any_bytes(
     assert len(set(words)) == len(words) == len(ranks) == len(vectors) > 0
     assert limit is None or ranks[-1] <= limit
     assert np.isfinite(vectors).all()
+
+
+@pytest.mark.parametrize("restrict_to", [None, ["cat"]])
+def test_warnings_about_a_file_name_the_line_of_the_caller(tmp_path, restrict_to):
+    path = tmp_path / "vectors.txt"
+    path.write_text("cat 1 2\ncat 3 4\ndog 5 6\n")
+    with pytest.warns(UserWarning, match="occur again") as seen:
+        WordVectorEncoder.from_file(path, restrict_to=restrict_to)
+    assert seen[0].filename == __file__

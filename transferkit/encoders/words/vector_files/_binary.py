@@ -1,20 +1,22 @@
-"""The binary form of word2vec's files: after a header, each word, a space, and its numbers as float32."""
+"""The binary word2vec format: a header, then each word, a space, and its vector as float32."""
 
 import numpy as np
 
-_CHUNK = 1 << 20  # bytes that are read at a time
+__all__ = ["read_binary"]
+
+_CHUNK = 1 << 20  # bytes read at a time
 _LONGEST_WORD = 1 << 16  # bytes
 
 
 def read_binary(file, table, n_words, wanted):
-    """Read the vectors behind a header into a table.
+    """Read the vectors after the header into a table.
 
     Parameters
     ----------
     file : binary file
-        Open behind the header.
+        File positioned after the header.
     table : VectorTable
-        Takes the vectors.
+        Table that the vectors are added to.
     n_words : int
         Number of words to read.
     wanted : set of str or None
