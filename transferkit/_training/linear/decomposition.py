@@ -10,7 +10,14 @@ from torch import Tensor
 
 from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
 from transferkit._training.linear.losses import Loss
-from transferkit._training.linear.matrices import BlockMatrix, CentredMatrix, DenseMatrix, KernelMatrix, make_matrix
+from transferkit._training.linear.matrices import (
+    BlockMatrix,
+    CentredMatrix,
+    DenseMatrix,
+    KernelMatrix,
+    has_sparse_part,
+    make_matrix,
+)
 from transferkit._training.linear.preconditioning import (
     BlockDiagonal,
     ConcatenatedMap,
@@ -18,7 +25,7 @@ from transferkit._training.linear.preconditioning import (
     Preconditioner,
     RowMap,
 )
-from transferkit._training.linear.row_span import RowSpan, has_sparse_part
+from transferkit._training.linear.row_span import RowSpan
 
 __all__ = ["Decomposition", "EigenDecomposition", "MixedDecomposition", "RowScaling", "decompose"]
 

@@ -10,7 +10,15 @@ from torch import Tensor
 from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
 from transferkit._training.device import to_tensor
 
-__all__ = ["BlockMatrix", "CentredMatrix", "DenseMatrix", "KernelMatrix", "SparseMatrix", "make_matrix"]
+__all__ = [
+    "BlockMatrix",
+    "CentredMatrix",
+    "DenseMatrix",
+    "KernelMatrix",
+    "SparseMatrix",
+    "has_sparse_part",
+    "make_matrix",
+]
 
 CPU_COLUMNS = 16  # columns that a product with sparse rows takes at a time
 
@@ -164,6 +172,11 @@ def make_matrix(X: Any, row_weights: np.ndarray, centre: bool, device: torch.dev
         return DenseMatrix.from_numpy(block, row_weights, centre, device)
 
     return BlockMatrix([make_part(block) for block in X.blocks]) if isinstance(X, FeatureBlocks) else make_part(X)
+
+
+def has_sparse_part(X: Any) -> bool:
+    """Return whether X is sparse or has a sparse block."""
+    return any(sp.issparse(block) for block in (X.blocks if isinstance(X, FeatureBlocks) else [X]))
 
 
 class KernelMatrix:

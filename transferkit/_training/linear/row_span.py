@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 
 from transferkit._algorithms.linear.feature_blocks import FeatureBlocks, to_kernel
+from transferkit._training.linear.matrices import has_sparse_part
 
-__all__ = ["RowSpan", "has_sparse_part"]
+__all__ = ["RowSpan"]
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,3 @@ def decompose_kernel(kernel: np.ndarray, share: np.ndarray, device: torch.device
     roots = spectrum[kept].clamp_min(0).sqrt()
     inverse = torch.where(roots > 0, 1 / roots, 0.0)
     return (vectors[:, kept] * roots).cpu().numpy(), (vectors[:, kept] * inverse).cpu().numpy()
-
-
-def has_sparse_part(X: Any) -> bool:
-    """Return whether X is sparse or has a sparse block."""
-    return any(sp.issparse(block) for block in (X.blocks if isinstance(X, FeatureBlocks) else [X]))
