@@ -1,4 +1,4 @@
-"""What all linear classifiers share: labels and weights in, predictions out."""
+"""Parts shared by linear classifiers: sample weights, checks of parameters, and predictions."""
 
 import warnings
 from numbers import Real
@@ -8,18 +8,29 @@ from sklearn.base import ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_class_weight
 
+from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
 from transferkit._algorithms.linear.predictions import compute_scores, to_log_probabilities, to_probabilities
 from transferkit._validation import check_is_fitted, check_sample_weight, to_numpy, validate_rows
+
+__all__ = [
+    "LinearClassifierMixin",
+    "ScoringClassifierMixin",
+    "check_block_scales",
+    "check_scale_candidates",
+    "check_weighted_classes",
+    "warn_not_converged",
+    "weigh_rows",
+]
 
 
 class ScoringClassifierMixin(ClassifierMixin):
     """Predictions from `decision_function` and `classes_`.
 
-    A two-dimensional y at `fit` leaves `multilabel_ = True`: then each output answers for itself.
+    After a fit on a two-dimensional y `multilabel_` is true, and the outputs are independent binary classifiers.
     """
 
     def predict(self, X):
-        """Return the most probable label of each row, or the indicator of its labels.
+        """Return the most probable label of each sample, or the indicators of its labels.
 
         Parameters
         ----------
@@ -29,7 +40,7 @@ class ScoringClassifierMixin(ClassifierMixin):
         Returns
         -------
         labels : ndarray of shape (n_samples,) or (n_samples, n_labels)
-            Entries of `classes_`; after a multilabel fit zeros and ones.
+            Elements of `classes_`; after a multilabel fit zeros and ones.
         """
         scores = self.decision_function(X)
         if self.multilabel_:
@@ -48,7 +59,7 @@ class ScoringClassifierMixin(ClassifierMixin):
         Returns
         -------
         probabilities : ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`; rows sum to one, except after a multilabel fit.
+            In the order of `classes_`. They sum to one per sample, except after a multilabel fit.
         """
         scores = self.decision_function(X)
         if self.multilabel_:
@@ -83,7 +94,7 @@ class LinearClassifierMixin(ScoringClassifierMixin):
     """Predictions from `coef_`, `intercept_` and `classes_`, in NumPy."""
 
     def decision_function(self, X):
-        """Return the scores of the classes.
+        """Return the score of each class.
 
         Parameters
         ----------
@@ -93,7 +104,7 @@ class LinearClassifierMixin(ScoringClassifierMixin):
         Returns
         -------
         scores : ndarray of shape (n_samples, n_classes) or (n_samples,)
-            Scores; with two classes those of `classes_[1]`, positive where it is predicted.
+            Scores; with two classes those of the positive class, `classes_[1]`, which is predicted for scores above 0.
         """
         check_is_fitted(self, "coef_")
         X = validate_rows(self, X)
@@ -102,8 +113,8 @@ class LinearClassifierMixin(ScoringClassifierMixin):
 
 
 def weigh_rows(X, classes, labels, class_weight, sample_weight):
-    """Return the weight of each row (n_samples,): its sample weight times the weight of its class."""
-    # a copy: torch takes no array that is read-only
+    """Return the weight of each sample (n_samples,): its sample weight times the weight of its class."""
+    # a copy, since torch does not take read-only arrays
     weights = check_sample_weight(to_numpy(sample_weight), X, dtype=X.dtype, ensure_non_negative=True, copy=True)
     if class_weight is None:
         return weights
@@ -114,7 +125,7 @@ def weigh_rows(X, classes, labels, class_weight, sample_weight):
 
 
 def weigh_classes(class_weight, classes, labels, weights):
-    """Return the weight of each class, "balanced" over the weighted rows."""
+    """Return the weight of each class; if "balanced", all classes get the same sum of weights."""
     if class_weight != "balanced":
         for label, weight in class_weight.items():
             if not isinstance(weight, Real) or not 0 <= weight < np.inf:
@@ -129,7 +140,7 @@ def weigh_classes(class_weight, classes, labels, weights):
 
 
 def check_weighted_classes(classes, labels, weights, head):
-    """Raise ValueError unless rows of at least two classes have positive weights; indicator matrices always pass."""
+    """Raise ValueError unless samples of two classes have positive weights; an indicator matrix always passes."""
     if labels.ndim == 2:
         return
     left = classes[np.unique(labels[weights[:, 0] > 0])]
@@ -141,7 +152,7 @@ def check_weighted_classes(classes, labels, weights, head):
 
 
 def warn_not_converged(head, n_iter=None):
-    """Warn that training ended before the tolerance was reached, after a number of steps if that is known."""
+    """Warn that training stopped before it reached the tolerance, after `n_iter` steps if that is given."""
     if n_iter is None:
         reason = f"in max_iter={head.max_iter} steps, or before rounding hid all progress"
         advice = "Increase max_iter or tol, or scale the features."
@@ -155,3 +166,31 @@ def warn_not_converged(head, n_iter=None):
         ConvergenceWarning,
         stacklevel=3,
     )
+
+
+def check_block_scales(head, X, scales):
+    """Return one scale per block of X as a tuple of floats, or None if there are none."""
+    if scales is None:
+        return None
+    if not isinstance(X, FeatureBlocks):
+        raise ValueError(
+            f"block_scales of {type(head).__name__} needs features in blocks: FeatureBlocks(first, second). "
+            f"Got {type(X).__name__} for X."
+        )
+    values = np.asarray(scales, dtype=np.float64)
+    valid = values.shape == (len(X.blocks),) and np.isfinite(values).all() and (values >= 0).all() and values.any()
+    if not valid:
+        raise ValueError(
+            f"Each block of X needs one finite scale, not negative and not all zero. Got {scales!r} for "
+            f"{len(X.blocks)} blocks."
+        )
+    return tuple(values.tolist())
+
+
+def check_scale_candidates(head, X, candidates):
+    """Return candidates for the scales of the blocks of X as a list of tuples, or None if there are none."""
+    if candidates is None:
+        return None
+    if len(candidates) == 0:
+        raise ValueError("block_scales must hold at least one candidate. Got an empty list.")
+    return [check_block_scales(head, X, scales) for scales in candidates]

@@ -1,4 +1,4 @@
-"""Logistic regression as a head: scikit-learn's optimum in a fraction of its time."""
+"""Logistic regression with scikit-learn's optimum, trained by preconditioned L-BFGS."""
 
 import os
 from numbers import Integral, Real
@@ -20,9 +20,9 @@ from transferkit._validation import (
     validate_features,
 )
 from transferkit._versioning import VersionedEstimator
-from transferkit.heads.linear._block_scales import read_block_scales
 from transferkit.heads.linear._linear_classifier import (
     LinearClassifierMixin,
+    check_block_scales,
     check_weighted_classes,
     warn_not_converged,
     weigh_rows,
@@ -37,37 +37,37 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
 
         C * sum_i sample_weight_i * loss(y_i, coef_ @ x_i + intercept_)  +  ||coef_||^2 / 2,
 
-    where the loss is the cross-entropy of the softmax of the scores (of the sigmoid of one score when there are
-    two classes) and the intercept is free. The optimum is the same; the way there is shorter.
-    With a `prior`, the weights of a source model, the penalty is ||coef_ - prior||^2 / 2: fine-tuning that forgets
-    no more of the source than the labels ask for (L2-SP [3]_).
+    where the loss is the cross-entropy of the softmax of the scores (of the sigmoid of one score if there are two
+    classes), and the intercept is not penalised. The optimum is the same, and is reached in less time.
+    With a `prior`, the weights of a source model, the penalty is ||coef_ - prior||^2 / 2: weights leave those of the
+    source only where the labels require it (L2-SP [3]_).
 
     Parameters
     ----------
     C : float, default=1.0
-        Inverse strength of the penalty, larger than 0 and finite: without any penalty classes that can be separated
-        have no optimum. ``C=1e10`` comes as near as numbers allow.
+        Inverse regularisation strength, positive and finite: without a penalty there is no optimum for separable
+        classes. ``C=1e10`` is practically no penalty.
     class_weight : dict or "balanced", default=None
         Weights of the classes, {label: weight}, not negative; "balanced" gives every class the same total weight. With
-        an indicator matrix only the latter, which gives ones and zeros of each label the same.
+        an indicator matrix only "balanced" is allowed: ones and zeros of each label get the same total weight.
     prior : fitted linear classifier, str or path-like, default=None
-        Source model whose `coef_` the penalty pulls to: any with `coef_` and `classes_`, or a saved one.
-        Features are matched by name where both models saw names, else by position; classes by label. What the
-        source does not know is pulled to zero, what the task does not need is left out. Never refitted; `clone`
-        keeps it as it is.
+        Source model whose `coef_` the penalty pulls to: any model with `coef_` and `classes_`, or the path of a
+        saved one. Features are matched by name where both models saw names, else by position; classes by label.
+        Weights of features and classes that the source does not have are pulled to zero, and those that the task does
+        not have are ignored. The source is never refitted, and is shared with clones.
     block_scales : sequence of float, default=None
-        With X as :class:`FeatureBlocks`, one scale a block, not negative: the penalty of a block's weights is divided
-        by its scale squared, as if the block were multiplied by it. `coef_` is for the blocks as they are. Zero
+        With X as :class:`FeatureBlocks`, one scale per block, not negative: the penalty of a block's weights is
+        divided by its scale squared, as if the block were multiplied by it. `coef_` is for the unscaled blocks. Zero
         leaves a block out.
     fit_intercept : bool, default=True
         Whether the scores have an intercept.
     tol : float, default=1e-4
-        Training ends when what is still to gain is estimated to be less than this fraction of the objective,
-        and of what training has gained over weights of zero.
+        Tolerance: training stops when the estimated optimality gap is less than this fraction of the objective, and of
+        its decrease from weights of zero.
     max_iter : int, default=1000
-        Largest number of steps.
+        Maximum number of L-BFGS steps.
     warm_start : bool, default=False
-        Whether `fit` begins at the last solution if that has the same classes and features.
+        Whether `fit` starts from the last solution if that has the same classes and features.
     device : str, default="auto"
         Where to train: "auto" (CUDA if there is one, else the CPU), "cpu", "cuda" or "cuda:1". Predictions are made
         with NumPy on the CPU.
@@ -75,18 +75,18 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
     Attributes
     ----------
     coef_ : ndarray of shape (n_classes, n_features) or (1, n_features)
-        Weights; with two classes the one row speaks for `classes_[1]`.
+        Weights; with two classes those of the positive class, `classes_[1]`.
     intercept_ : ndarray of shape (n_classes,) or (1,)
         Intercepts, zeros with `fit_intercept=False`.
     classes_ : ndarray of shape (n_classes,)
-        Labels, sorted; after a multilabel fit the numbers of the labels.
+        Labels, sorted; after a multilabel fit the column numbers of y.
     multilabel_ : bool
-        Whether y was an indicator matrix, so that each label has a logistic regression of its own.
+        Whether y was an indicator matrix, for which each label has an independent logistic regression.
     prior_coverage_ : dict or None
-        What the prior knows of the task: counts "features_matched", "features_new" and "features_dropped", and lists
+        Overlap of prior and task: counts "features_matched", "features_new" and "features_dropped", and lists
         "classes_matched", "classes_new" and "classes_dropped". None without a prior.
     n_iter_ : ndarray of shape (1,)
-        Number of steps taken.
+        Number of L-BFGS steps.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -94,31 +94,31 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
 
     See Also
     --------
-    sklearn.linear_model.LogisticRegression : The same optimum, more penalties, no torch.
+    sklearn.linear_model.LogisticRegression : The same optimum, with more penalties and without torch.
 
     Notes
     -----
-    Böhning's bound [1]_ puts the Hessian of the softmax loss below half the Gram matrix of the features, whatever
-    the weights. One eigendecomposition of the Gram matrix of the centred features therefore gives coordinates in which
-    the problem is nearly round, and L-BFGS [2]_ needs a few dozen steps on most problems, however badly the features
-    are scaled; weak penalties (C of 100 and more) may take hundreds. With more features than rows the weights are
-    combinations of the rows and are kept as such. Sparse features are never made dense, and centring them is done in
-    the products.
+    Böhning's bound [1]_ says that the Hessian of the softmax loss is at most half the Gram matrix of the features,
+    whatever the weights. One eigendecomposition of the Gram matrix of the centred features therefore gives a
+    preconditioner, in the variables of which the Hessian is near the identity, and L-BFGS [2]_ needs a few dozen steps
+    on most problems, however badly the features are scaled; large C (100 and more) may take hundreds of steps. With
+    more features than samples the weights are linear combinations of the samples, and the coefficients of these are
+    trained. Sparse features are never made dense: they are centred within matrix products.
 
-    Training ends where the slopes along the last steps say that little is left to gain. Up to 600 features (or rows,
-    where these are fewer) that is then checked with the Hessian at the point that was reached, since slopes tell
-    nothing of a direction that an outlier makes look flat; with more, an outlier thousands of times larger than the
-    other rows may end training early.
+    Training stops when the slopes along the last steps predict little further decrease. Up to 600 features (or samples,
+    if there are fewer of these) this is then checked with the Hessian at that point, since slopes do not show how much
+    is left to gain along a direction that an outlier makes look flat; with more, an outlier thousands of times larger
+    than the other samples may stop training early.
 
-    float32 features are trained in float32, or in float64 where they are few or too large for float32; everything else
-    in float64.
+    float32 features are trained in float32, or in float64 if they are few or too large for float32; all others in
+    float64.
 
-    There is no `l1_ratio`: an L1 penalty has no gradient where weights are zero, which these coordinates, in which
-    all weights are mixed, cannot follow. scikit-learn's LogisticRegression has it, with ``solver="saga"``, and its
-    weights can be the `prior` here.
+    There is no `l1_ratio`: an L1 penalty is not smooth where weights are zero, and the preconditioner mixes all
+    weights. scikit-learn's LogisticRegression has this penalty, with ``solver="saga"``, and its weights can be the
+    `prior` here.
 
     `set_callbacks` takes scikit-learn's callbacks, such as ``ProgressBar()``: each step is a task, and a callback that
-    asks to stop ends the training where it stands, without a warning.
+    requests to stop ends the training at that step, without a warning.
 
     References
     ----------
@@ -179,15 +179,15 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
-        """Train on features and labels.
+        """Fit the head to features and labels.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, FeatureBlocks} of shape (n_samples, n_features)
             Features.
         y : array-like of shape (n_samples,), or {array-like, sparse matrix} of shape (n_samples, n_labels)
-            Labels of at least two classes, or an indicator matrix of zeros and ones, several of which may be one
-            in a row.
+            Labels of at least two classes, or an indicator matrix of zeros and ones for any number of labels per
+            sample.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples, not negative; 1 each if None.
 
@@ -202,7 +202,7 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
         with unchanged_on_error(self):
             X, y = validate_features(self, X, check_labels(to_numpy(y)), multi_output=True)
             progress.begin(X, y, sample_weight)
-            scales = read_block_scales(self, X, self.block_scales)
+            scales = check_block_scales(self, X, self.block_scales)
             classes, targets, multilabel = read_targets(self, y)
             weights = weigh_targets(self, X, classes, targets, multilabel, sample_weight)
             check_weighted_classes(classes, targets, weights, self)

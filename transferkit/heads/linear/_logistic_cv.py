@@ -22,9 +22,9 @@ from transferkit._validation import (
     validate_features,
 )
 from transferkit._versioning import VersionedEstimator
-from transferkit.heads.linear._block_scales import read_scale_candidates
 from transferkit.heads.linear._linear_classifier import (
     LinearClassifierMixin,
+    check_scale_candidates,
     check_weighted_classes,
     warn_not_converged,
 )
@@ -248,7 +248,7 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
         with unchanged_on_error(self):
             X, y = validate_features(self, X, check_labels(to_numpy(y)), multi_output=True)
             progress.begin(X, y, sample_weight)
-            candidates.scales = read_scale_candidates(self, X, self.block_scales)
+            candidates.scales = check_scale_candidates(self, X, self.block_scales)
             classes, targets, multilabel = read_targets(self, y)
             weights = check_sample_weight(to_numpy(sample_weight), X, dtype=X.dtype, ensure_non_negative=True)
             row_weights = weigh_targets(self, X, classes, targets, multilabel, weights)

@@ -1,24 +1,26 @@
-"""Weights of a source model as the point that a penalty pulls to (L2-SP), matched by name and label."""
+"""Weights of a source model as the prior of a penalty (L2-SP), matched by feature name and by label."""
 
 import os
 import warnings
 
 import numpy as np
 
+__all__ = ["FrozenParametersMixin", "KeepsSourceMixin", "load_prior", "match_classes", "match_prior"]
+
 
 class FrozenParametersMixin:
-    """Parameters whose values were pretrained. Clones share these, so nothing inside them is a parameter of their own.
+    """Parameters whose values are pretrained estimators, the parameters of which are frozen.
 
-    Subclasses say in `_find_frozen(params)` which parameters that is true of, by their values.
+    Subclasses return the names of these parameters from `_find_frozen(params)`, given the values of all.
     """
 
     def get_params(self, deep=True):
-        """Return the parameters; those inside what was pretrained are not among them, because it is frozen.
+        """Return the parameters, without those inside pretrained estimators, which are frozen.
 
         Parameters
         ----------
         deep : bool, default=True
-            Whether to include the parameters of estimators that are yet to be fitted.
+            Whether to include the parameters of estimators that are still to be fitted.
 
         Returns
         -------
@@ -45,7 +47,7 @@ class FrozenParametersMixin:
         Raises
         ------
         ValueError
-            If a parameter inside what was pretrained is to be set: it is frozen.
+            If a parameter inside a pretrained estimator is to be set, since these are frozen.
         """
         frozen = self._find_frozen(vars(self) | params)
         for name in params:
@@ -60,7 +62,7 @@ class FrozenParametersMixin:
 
 
 class KeepsSourceMixin(FrozenParametersMixin):
-    """Clones keep the source model that a parameter gives: it is knowledge, and cloning must not unfit it."""
+    """A source model as parameter, which is shared with clones: cloning would leave it unfitted."""
 
     _source_parameter = "prior"
 
@@ -69,18 +71,18 @@ class KeepsSourceMixin(FrozenParametersMixin):
         return {self._source_parameter} if is_model else set()
 
     def __sklearn_clone__(self):
-        twin = super().__sklearn_clone__()
-        setattr(twin, self._source_parameter, getattr(self, self._source_parameter))
-        return twin
+        copy = super().__sklearn_clone__()
+        setattr(copy, self._source_parameter, getattr(self, self._source_parameter))
+        return copy
 
 
 def match_prior(prior, classes, n_features, feature_names=None):
-    """Return the prior weights of each class or output, and what of the task they cover.
+    """Return the prior weights of each class or output, and their overlap with the task.
 
     Parameters
     ----------
     prior : fitted linear model, str or path
-        Has `coef_`, and `classes_` if it classifies; or a model file that holds such a model.
+        A model with `coef_`, and `classes_` if it is a classifier; or the path of a file with such a model.
     classes : ndarray of shape (n_classes,) or None
         Labels of the task; None for a regression.
     n_features : int
@@ -91,8 +93,8 @@ def match_prior(prior, classes, n_features, feature_names=None):
     Returns
     -------
     weights : ndarray of shape (n_classes, n_features), float64
-        Zero for classes and features that the prior does not know. Weights of two classes
-        from one row of a binary model are minus and plus half of it.
+        Zero for classes and features that the prior does not have. The one row of a binary model gives the weights
+        of two classes: minus and plus half of it.
     coverage : dict
         Counts "features_matched", "features_new", "features_dropped", and lists "classes_matched",
         "classes_new", "classes_dropped".
@@ -128,7 +130,7 @@ def match_prior(prior, classes, n_features, feature_names=None):
 
 
 def load_prior(prior):
-    """Return the fitted linear model that a prior parameter means."""
+    """Return the fitted linear model given as a prior, loaded if it is a path."""
     if isinstance(prior, (str, os.PathLike)):
         from transferkit.persistence import load
 
@@ -146,7 +148,7 @@ def _first(names):
 
 
 def match_features(source, n_source, n_features, feature_names):
-    """Return positions of the shared features, here and in the source."""
+    """Return positions of the shared features, in the task and in the source."""
     source_names = getattr(source, "feature_names_in_", None)
     if feature_names is not None and source_names is not None:
         _, here, there = np.intersect1d(feature_names, source_names, assume_unique=True, return_indices=True)
@@ -160,7 +162,7 @@ def match_features(source, n_source, n_features, feature_names):
 
 
 def match_classes(known, classes, n_rows):
-    """Return rows of the shared classes, here and in the source, and the labels matched, new and dropped."""
+    """Return positions of the shared classes, in the task and in the source, and lists of labels for the coverage."""
     if classes is None:
         return np.arange(n_rows), np.arange(n_rows), {}
     known = [] if known is None else list(known)
