@@ -10,7 +10,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check
 
 from transferkit._validation import check_sample_weight
 from transferkit.heads import LogisticHead
-from transferkit.heads.linear import read_targets, weigh_targets
+from transferkit.heads.linear import compute_sample_weights, encode_labels
 from transferkit.heads.linear.evaluation import HeldOut, weigh_folds
 
 __all__ = ["ClassificationTask", "Outcome", "choose", "make_folds", "make_row", "tabulate"]
@@ -47,7 +47,7 @@ class ClassificationTask:
 
     def __init__(self, estimator, y, *, cv, scoring, class_weight, sample_weight, groups, random_state):
         self.y, self.class_weight = y, class_weight
-        self.classes, self.targets, self.multilabel = read_targets(estimator, y)
+        self.classes, self.targets, self.multilabel = encode_labels(estimator, y)
         self.n_outputs = 1 if self.multilabel or len(self.classes) == 2 else len(self.classes)
         self.n_scores = len(self.classes) if self.multilabel else self.n_outputs
         rows = np.arange(len(self.targets))
@@ -81,7 +81,7 @@ class ClassificationTask:
     def weigh(self, train):
         """Return the weights in training of some rows, (n_train, 1), or (n_train, n_labels) where labels differ."""
         rows, given = np.zeros((len(train), 1), np.float32), self.sample_weight[train]
-        return weigh_targets(self, rows, self.classes, self.targets[train], self.multilabel, given)
+        return compute_sample_weights(self, rows, self.classes, self.targets[train], self.multilabel, given)
 
     def loss(self, scores):
         """Return the mean negative log-likelihood of held-out rows, NaN without folds.

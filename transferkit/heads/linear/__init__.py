@@ -1,4 +1,22 @@
-"""Linear heads: logistic regression and ridge regression."""
+"""Linear heads: logistic regression and ridge regression with the optima of scikit-learn, in NumPy once fitted.
+
+`LogisticHead` minimises C * loss + ||coef - prior||^2 / 2, the loss being the cross-entropy of the softmax, or of one
+sigmoid per label. `LogisticHeadCV` fits all values of C and all folds of a cross-validation together, and keeps the
+best model or an average of models. `RidgeHead` does the same for the squared error, with leave-one-out errors in closed
+form.
+
+C              inverse regularisation strength, as in scikit-learn
+prior          weights of a source model that the penalty pulls to (L2-SP), matched by feature name and by label
+block scales   factors of the blocks of `FeatureBlocks`, and so of their penalties; zero leaves a block out
+candidate      one C with one choice of block scales
+labels         class numbers, or indicators of several labels per sample, each of which has a classifier of its own
+
+_logistic, _ridge      the estimators, which encode labels, weight samples and call `_training.linear`
+_logistic_cv           the search; _search_table: its candidates as the table of a GridSearchCV
+evaluation             scores of held-out samples, where a fold may lack a class; weights of averaged candidates
+_linear_classifier     predictions of linear classifiers, weights of classes, checks of parameters
+_prior                 matching of a source model; parameters that hold pretrained estimators and are shared with clones
+"""
 
 from typing import TYPE_CHECKING
 
@@ -6,7 +24,7 @@ from transferkit._lazy import import_when_asked
 
 if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
     from transferkit.heads.linear._linear_classifier import warn_not_converged
-    from transferkit.heads.linear._logistic import read_targets, weigh_targets
+    from transferkit.heads.linear._logistic import compute_sample_weights, encode_labels
     from transferkit.heads.linear._logistic_cv import read_candidates
     from transferkit.heads.linear._prior import FrozenParametersMixin, match_prior
 
@@ -14,19 +32,19 @@ __getattr__, __dir__ = import_when_asked(
     __name__,
     {
         "FrozenParametersMixin": "._prior",
+        "compute_sample_weights": "._logistic",
+        "encode_labels": "._logistic",
         "match_prior": "._prior",
         "read_candidates": "._logistic_cv",
-        "read_targets": "._logistic",
         "warn_not_converged": "._linear_classifier",
-        "weigh_targets": "._logistic",
     },
 )
 
 __all__ = [
     "FrozenParametersMixin",
+    "compute_sample_weights",
+    "encode_labels",
     "match_prior",
     "read_candidates",
-    "read_targets",
     "warn_not_converged",
-    "weigh_targets",
 ]

@@ -15,11 +15,11 @@ from transferkit._validation import check_is_fitted, check_sample_weight, to_num
 __all__ = [
     "LinearClassifierMixin",
     "ScoringClassifierMixin",
+    "apply_class_weight",
     "check_block_scales",
     "check_scale_candidates",
     "check_weighted_classes",
     "warn_not_converged",
-    "weigh_rows",
 ]
 
 
@@ -112,19 +112,19 @@ class LinearClassifierMixin(ScoringClassifierMixin):
         return scores[:, 0] if scores.shape[1] == 1 and not self.multilabel_ else scores
 
 
-def weigh_rows(X, classes, labels, class_weight, sample_weight):
+def apply_class_weight(X, classes, labels, class_weight, sample_weight):
     """Return the weight of each sample (n_samples,): its sample weight times the weight of its class."""
     # a copy, since torch does not take read-only arrays
     weights = check_sample_weight(to_numpy(sample_weight), X, dtype=X.dtype, ensure_non_negative=True, copy=True)
     if class_weight is None:
         return weights
-    weights = weights * weigh_classes(class_weight, classes, labels, weights)[labels].astype(weights.dtype)
+    weights = weights * compute_class_weights(class_weight, classes, labels, weights)[labels].astype(weights.dtype)
     if not (weights > 0).any():
         raise ValueError("At least one row must have a positive weight, but class_weight makes the weights all zero.")
     return weights
 
 
-def weigh_classes(class_weight, classes, labels, weights):
+def compute_class_weights(class_weight, classes, labels, weights):
     """Return the weight of each class; if "balanced", all classes get the same sum of weights."""
     if class_weight != "balanced":
         for label, weight in class_weight.items():

@@ -22,12 +22,14 @@ from transferkit._validation import (
 from transferkit._versioning import VersionedEstimator
 from transferkit.heads.linear._linear_classifier import (
     LinearClassifierMixin,
+    apply_class_weight,
     check_block_scales,
     check_weighted_classes,
     warn_not_converged,
-    weigh_rows,
 )
 from transferkit.heads.linear._prior import KeepsSourceMixin, match_prior
+
+__all__ = ["LogisticHead", "compute_sample_weights", "encode_labels", "resolve_prior", "to_fitted_attributes"]
 
 
 class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin, VersionedEstimator):
@@ -203,12 +205,16 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
             X, y = validate_features(self, X, check_labels(to_numpy(y)), multi_output=True)
             progress.begin(X, y, sample_weight)
             scales = check_block_scales(self, X, self.block_scales)
-            classes, targets, multilabel = read_targets(self, y)
-            weights = weigh_targets(self, X, classes, targets, multilabel, sample_weight)
+            classes, targets, multilabel = encode_labels(self, y)
+            weights = compute_sample_weights(self, X, classes, targets, multilabel, sample_weight)
             check_weighted_classes(classes, targets, weights, self)
             n_outputs = len(classes) if len(classes) > 2 and not multilabel else 1
             shape = (len(classes) if multilabel else n_outputs, X.shape[1])
-            prior, coverage = read_prior(self, X, classes, shape[0])
+            prior, coverage = resolve_prior(self, X, classes, shape[0])
+
+            def report(read_model):
+                return progress.step(read_model and (lambda: to_fitted_attributes(read_model(), classes, multilabel)))
+
             model = train_linear_classifier(
                 X,
                 targets,
@@ -222,11 +228,13 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
                 prior=prior,
                 block_scales=scales,
                 start=self._last_solution(classes, shape),
-                on_step=lambda read: progress.step(read and (lambda: read_attributes(read(), classes, multilabel))),
+                on_step=lambda read: progress.step(
+                    read and (lambda: to_fitted_attributes(read(), classes, multilabel))
+                ),
             )
         if not model.converged:
             warn_not_converged(self, model.n_iter)
-        fitted = read_attributes(model, classes, multilabel)
+        fitted = to_fitted_attributes(model, classes, multilabel)
         vars(self).update(fitted, prior_coverage_=coverage)
         progress.end(fitted)
         return self
@@ -243,7 +251,7 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
         return last, self.intercept_
 
 
-def read_attributes(model, classes, multilabel):
+def to_fitted_attributes(model, classes, multilabel):
     """Return the fitted attributes of a trained model."""
     return {
         "classes_": classes,
@@ -254,10 +262,10 @@ def read_attributes(model, classes, multilabel):
     }
 
 
-def read_targets(head, y):
-    """Return classes, class numbers (n_samples,) or indicators (n_samples, n_labels), and whether it is the latter.
+def encode_labels(head, y):
+    """Return classes, class numbers (n_samples,) or indicators (n_samples, n_labels), and whether they are indicators.
 
-    For labels that have passed `check_labels`.
+    The labels must have passed `check_labels`.
     """
     if y.ndim == 2:
         return np.arange(y.shape[1]), (y.toarray() if issparse(y) else y).astype(np.int64), True
@@ -266,24 +274,24 @@ def read_targets(head, y):
     return classes, labels, False
 
 
-def weigh_targets(head, X, classes, targets, multilabel, sample_weight):
-    """Return weights (n_samples, 1), or (n_samples, n_labels) where the labels weigh differently."""
+def compute_sample_weights(head, X, classes, targets, multilabel, sample_weight):
+    """Return weights of the samples, (n_samples, 1), or (n_samples, n_labels) if they differ between labels."""
     if not multilabel:
-        return weigh_rows(X, classes, targets, head.class_weight, sample_weight)[:, None]
-    weights = weigh_rows(X, classes, targets, None, sample_weight)
+        return apply_class_weight(X, classes, targets, head.class_weight, sample_weight)[:, None]
+    weights = apply_class_weight(X, classes, targets, None, sample_weight)
     if head.class_weight is None:
         return weights[:, None]
     if head.class_weight != "balanced":
         raise ValueError("class_weight must be 'balanced' or None when y is an indicator matrix. Got a dict instead.")
-    of_labels = [weigh_rows(X, np.arange(2), column, "balanced", weights) for column in targets.T]
+    of_labels = [apply_class_weight(X, np.arange(2), column, "balanced", weights) for column in targets.T]
     return np.stack(of_labels, axis=1)
 
 
-def read_prior(head, X, classes, n_rows):
-    """Return the prior's weights (n_rows, n_features) in X's type, or None, and its coverage."""
+def resolve_prior(head, X, classes, n_rows):
+    """Return the prior's weights (n_rows, n_features) in the dtype of X, or None, and its coverage."""
     if head.prior is None:
         return None, None
     weights, coverage = match_prior(head.prior, classes, X.shape[1], getattr(head, "feature_names_in_", None))
     if n_rows == 1:
-        weights = weights[1:] - weights[:1]  # one score, that of the second class against the first
+        weights = weights[1:] - weights[:1]  # the score of the positive class
     return weights.astype(X.dtype), coverage

@@ -28,7 +28,12 @@ from transferkit.heads.linear._linear_classifier import (
     check_weighted_classes,
     warn_not_converged,
 )
-from transferkit.heads.linear._logistic import read_attributes, read_prior, read_targets, weigh_targets
+from transferkit.heads.linear._logistic import (
+    compute_sample_weights,
+    encode_labels,
+    resolve_prior,
+    to_fitted_attributes,
+)
 from transferkit.heads.linear._prior import KeepsSourceMixin
 from transferkit.heads.linear._search_table import Candidates, average_models, score_candidates
 from transferkit.heads.linear.evaluation import HeldOut, weigh_folds
@@ -249,13 +254,13 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
             X, y = validate_features(self, X, check_labels(to_numpy(y)), multi_output=True)
             progress.begin(X, y, sample_weight)
             candidates.scales = check_scale_candidates(self, X, self.block_scales)
-            classes, targets, multilabel = read_targets(self, y)
+            classes, targets, multilabel = encode_labels(self, y)
             weights = check_sample_weight(to_numpy(sample_weight), X, dtype=X.dtype, ensure_non_negative=True)
-            row_weights = weigh_targets(self, X, classes, targets, multilabel, weights)
+            row_weights = compute_sample_weights(self, X, classes, targets, multilabel, weights)
             check_weighted_classes(classes, targets, row_weights, self)
             folds = list(check_cv(self.cv, y, classifier=True).split(X, y, groups))
             n_outputs = len(classes) if len(classes) > 2 and not multilabel else 1
-            prior, coverage = read_prior(self, X, classes, len(classes) if multilabel else n_outputs)
+            prior, coverage = resolve_prior(self, X, classes, len(classes) if multilabel else n_outputs)
             fold_weights = weigh_folds(self, classes, targets, folds, weights)
             is_weighted = sample_weight is not None
             held_out = HeldOut(self.scoring, classes, y, targets, folds, fold_weights, weights, is_weighted=is_weighted)
@@ -283,7 +288,7 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
         self._store(found, candidates, model, classes, multilabel)
         self.n_splits_, self.prior_coverage_ = len(folds), coverage
         self.refit_time_ = 0.0 if model is None else time.perf_counter() - began
-        progress.end(None if model is None else read_attributes(model, classes, multilabel))
+        progress.end(None if model is None else to_fitted_attributes(model, classes, multilabel))
         return self
 
     def _store(self, found, candidates, model, classes, multilabel):
@@ -301,7 +306,7 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
             stacked = np.stack([np.full_like(seen, np.nan) if one is None else one for one in found.decisions])
             self.oof_decision_ = stacked[:, :, 0] if stacked.shape[2] == 1 and not multilabel else stacked
         if model is not None:
-            vars(self).update(read_attributes(model, classes, multilabel))
+            vars(self).update(to_fitted_attributes(model, classes, multilabel))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

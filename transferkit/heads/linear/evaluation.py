@@ -15,7 +15,7 @@ from sklearn.metrics import check_scoring
 
 from transferkit._algorithms.linear.predictions import UNTRAINED, to_log_probabilities
 from transferkit.heads.linear._linear_classifier import ScoringClassifierMixin
-from transferkit.heads.linear._logistic import LogisticHead, weigh_targets
+from transferkit.heads.linear._logistic import LogisticHead, compute_sample_weights
 
 __all__ = [
     "DecidedRows",
@@ -277,7 +277,7 @@ def weigh_folds(head, classes, targets, folds, sample_weight):
     weights = np.zeros((len(targets), len(folds), n_weights), sample_weight.dtype)
     for fold, (train, _) in enumerate(folds):
         given = sample_weight[train]
-        inside = weigh_targets(head, given[:, None], classes, targets[train], multilabel, given)
+        inside = compute_sample_weights(head, given[:, None], classes, targets[train], multilabel, given)
         np.add.at(weights[:, fold], train, inside)
     return weights[:, :, 0] if n_weights == 1 else weights
 

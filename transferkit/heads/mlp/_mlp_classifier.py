@@ -9,8 +9,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 
 from transferkit._validation import Interval, StrOptions, check_has_classes, check_labels, fit_context, to_numpy
-from transferkit.heads.linear._linear_classifier import ScoringClassifierMixin, weigh_rows
-from transferkit.heads.linear._logistic import read_targets
+from transferkit.heads.linear._linear_classifier import ScoringClassifierMixin, apply_class_weight
+from transferkit.heads.linear._logistic import encode_labels
 from transferkit.heads.mlp._base import MLPHead, TrainingSet
 from transferkit.heads.mlp._parameters import CONSTRAINTS
 
@@ -433,14 +433,14 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
                 )
             given = classes
         if given is None:
-            classes, labels, multilabel = read_targets(self, y)
+            classes, labels, multilabel = encode_labels(self, y)
         else:
             classes = given
             labels, multilabel = _encode_labels(y, classes, None if fitted is None else fitted["multilabel_"])
         check_has_classes(classes, self)
         if multilabel and self.class_weight is not None:
             raise ValueError("class_weight must be None when y is an indicator matrix.")
-        weights = weigh_rows(X, classes, labels, self.class_weight, sample_weight)
+        weights = apply_class_weight(X, classes, labels, self.class_weight, sample_weight)
         kept = weights > 0
         if not kept.all():
             X, labels, weights = X[kept], labels[kept], weights[kept]
