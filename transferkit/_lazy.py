@@ -1,33 +1,70 @@
-"""Rooms whose names are imported when they are first asked for."""
+"""Lazy module attributes, and values that are computed from objects when they are first needed."""
 
 import importlib
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+__all__ = ["DerivedValues", "import_when_asked"]
+
+T = TypeVar("T")
 
 
-def import_when_asked(room: str, files: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return the ``__getattr__`` and ``__dir__`` of a package.
+def import_when_asked(package: str, files: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return the ``__getattr__`` and ``__dir__`` of a package that imports its modules on first access.
 
-    Whoever loads one model needs one or two classes of a room; importing all of them takes longer than the answer.
+    A program that loads one model needs one or two classes of a package; importing all of them takes longer than
+    predicting.
 
     Parameters
     ----------
-    room : str
+    package : str
         Name of the package.
     files : mapping of str to str
-        Module that each public name is in, relative to the package.
+        Module of each public name, relative to the package.
 
     Returns
     -------
     get_attribute, list_names : callable
-        For the package to assign.
+        The functions that the package assigns.
     """
 
     def get_attribute(name: str) -> Any:
         if name not in files:
-            raise AttributeError(f"module {room!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(files[name], room), name)
-        setattr(importlib.import_module(room), name, value)  # the next look-up no longer comes here
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(files[name], package), name)
+        setattr(importlib.import_module(package), name, value)  # so that the next access does not come here
         return value
 
     return get_attribute, lambda: sorted(files)
+
+
+class DerivedValues(Generic[T]):
+    """A value per object, computed again when one of the objects that it was computed from is replaced.
+
+    It is not stored on the object itself, whose attributes are saved and pickled, and it is dropped with the object.
+    Objects changed in place go unnoticed.
+    """
+
+    def __init__(self) -> None:
+        self._known: WeakKeyDictionary[Any, tuple[Sequence[Any], T]] = WeakKeyDictionary()
+
+    def get(self, owner: Any, sources: Sequence[Any], compute: Callable[[], T]) -> T:
+        """Return the value of an object; call `compute` unless the sources are those of the last call."""
+        known = self._known.get(owner)
+        if (
+            known is None
+            or len(known[0]) != len(sources)
+            or any(a is not b for a, b in zip(known[0], sources, strict=True))
+        ):
+            return self.set(owner, sources, compute())
+        return known[1]
+
+    def set(self, owner: Any, sources: Sequence[Any], value: T) -> T:
+        """Store and return the value of an object."""
+        self._known[owner] = sources, value
+        return value
+
+    def forget(self, owner: Any) -> None:
+        """Remove the value of an object."""
+        self._known.pop(owner, None)

@@ -1,7 +1,6 @@
 """An encoded text as a sum over its terms."""
 
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,6 +11,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import MaxAbsScaler, Normalizer, RobustScaler, StandardScaler
 
+from transferkit._lazy import DerivedValues
 from transferkit.adaptation.protocols import LinearOnTarget
 from transferkit.encoders import PretrainedEncoder
 from transferkit.encoders.protocols import LinearForm, LinearInTerms
@@ -156,18 +156,13 @@ def _split_row(form, text, steps):
     return TermParts(names[row.indices], parts, np.zeros(row.shape[1]))
 
 
-_names: WeakKeyDictionary = (
-    WeakKeyDictionary()
-)  # vectorizer -> (what it was fitted to, its names): to decode them takes long
+_names: DerivedValues[np.ndarray] = DerivedValues()  # of vectorizers, because decoding them takes long
 
 
 def _name_columns(vectorizer):
     is_encoder = isinstance(vectorizer, LinearInTerms)
     fitted = vectorizer.idf_ if is_encoder else getattr(vectorizer, "vocabulary_", None)
-    known = _names.get(vectorizer)
-    if known is None or known[0] is not fitted:
-        known = _names[vectorizer] = fitted, np.asarray(vectorizer.get_feature_names_out(), dtype=object)
-    return known[1]
+    return _names.get(vectorizer, [fitted], lambda: np.asarray(vectorizer.get_feature_names_out(), dtype=object))
 
 
 def _join(parts):

@@ -2,14 +2,15 @@
 
 import pickle
 from uuid import uuid4
-from weakref import WeakKeyDictionary
 
 import joblib
 from sklearn.base import BaseEstimator
 
+from transferkit._lazy import DerivedValues
+
 __all__ = ["fingerprint", "forget_fingerprint", "remember_fingerprint"]
 
-_known: WeakKeyDictionary = WeakKeyDictionary()  # estimator -> (its attribute values, fingerprint)
+_fingerprints: DerivedValues[str] = DerivedValues()
 
 
 def fingerprint(estimator):
@@ -27,21 +28,17 @@ def fingerprint(estimator):
         Equal for equal state; recomputed only if an attribute of the estimator, or of one inside it, was set since.
         (Arrays changed in place go unnoticed: fit and partial_fit must set new ones.)
     """
-    leaves = list(_leaves(estimator))
-    known = _known.get(estimator)
-    if known is None or len(known[0]) != len(leaves) or any(a is not b for a, b in zip(known[0], leaves, strict=True)):
-        known = _known[estimator] = (leaves, _name(estimator))
-    return known[1]
+    return _fingerprints.get(estimator, list(_leaves(estimator)), lambda: _name(estimator))
 
 
 def remember_fingerprint(estimator, name):
     """Set the name of an estimator whose state is identified by its file, so that the state need not be read."""
-    _known[estimator] = (list(_leaves(estimator)), name)
+    _fingerprints.set(estimator, list(_leaves(estimator)), name)
 
 
 def forget_fingerprint(estimator):
     """Recompute the name of an estimator when it is next requested."""
-    _known.pop(estimator, None)
+    _fingerprints.forget(estimator)
 
 
 def _name(estimator):

@@ -2,13 +2,12 @@
 
 from copy import copy
 from numbers import Integral
-from threading import Lock
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
 
+from transferkit._lazy import DerivedValues
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -26,8 +25,7 @@ __all__ = ["TorchEncoder"]
 
 _MOST_TO_TUNE = 1_000_000  # parameters up to which strategy="auto" tries fine-tuning
 
-_copies = WeakKeyDictionary()  # encoder -> (its parameters then, ModuleFeatures)
-_lock = Lock()
+_copies = DerivedValues()  # ModuleFeatures of encoders
 
 
 class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
@@ -148,7 +146,7 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
                 features.compute(X[:2])
                 self._row_shape = X.shape[1:]
             self.layer_names_ = np.array(features.names, dtype=object)
-        self._remember(features)
+        _copies.set(self, self._sources(), features)
         return self
 
     def transform(self, X):
@@ -310,19 +308,14 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
 
     def _features(self):
         """Return the copy of the module that computes, made when it is first needed."""
-        with _lock:
-            made_of, features = _copies.get(self, (None, None))
-        if made_of is None or any(a is not b for a, b in zip(made_of, self._made_of(), strict=True)):
+
+        def make_features():
             validate_parameter_constraints(self._parameter_constraints, self.get_params(deep=False), "TorchEncoder")
-            features = self._make_features()
-            self._remember(features)
-        return features
+            return self._make_features()
 
-    def _remember(self, features):
-        with _lock:
-            _copies[self] = self._made_of(), features
+        return _copies.get(self, self._sources(), make_features)
 
-    def _made_of(self):
+    def _sources(self):
         return self.module, self.output, self.batch_size, self.device
 
     def _make_features(self):

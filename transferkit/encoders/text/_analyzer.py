@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
@@ -15,6 +14,7 @@ from transferkit._algorithms.text.term_counts import TermCounts, count_terms, co
 from transferkit._algorithms.text.text_bytes import TextBytes, encode_documents, strip_accents
 from transferkit._algorithms.text.tokens import NGrams, Tokens, character_ngrams, find_words, pad, word_ngrams
 from transferkit._algorithms.text.vocabulary import Vocabulary, decode_terms, find_terms
+from transferkit._lazy import DerivedValues
 from transferkit._validation import count_inner_frames
 from transferkit.encoders.text._parameters import DEFAULT_TOKEN_PATTERN, make_vectorizer
 from transferkit.exceptions import MissingExtraError
@@ -196,16 +196,15 @@ def _join_texts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return pad(joined), np.cumsum(lengths + 1) - (lengths + 1), lengths
 
 
-_analyzers: WeakKeyDictionary = WeakKeyDictionary()  # not on the encoder: the user's functions need not pickle
+_analyzers: DerivedValues[Analyzer] = DerivedValues()  # not on the encoder: the user's functions need not pickle
 
 
 def find_analyzer(encoder, renew: bool = False) -> Analyzer:
     """Return the analyzer of an encoder, made anew if asked for, or if a parameter was set since the last call."""
     parameters = [getattr(encoder, name) for name in _ANALYZER_PARAMETERS]
-    known = None if renew else _analyzers.get(encoder)
-    if known is None or any(a is not b for a, b in zip(known[0], parameters, strict=True)):
-        known = _analyzers[encoder] = parameters, make_analyzer(encoder)
-    return known[1]
+    if renew:
+        _analyzers.forget(encoder)
+    return _analyzers.get(encoder, parameters, lambda: make_analyzer(encoder))
 
 
 def make_analyzer(encoder) -> Analyzer:
