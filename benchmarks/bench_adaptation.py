@@ -32,22 +32,24 @@ one was made; none of it went into a setting.
 import argparse
 import csv
 import gzip
-import json
 import subprocess
 import sys
-import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from machine import choose_output, describe_machine, is_installed
+from data import read_newsgroups
+from machine import describe_machine, is_installed
+from results import RESULTS, choose_output, read_results, write_results
 from scipy.ndimage import rotate
 from scipy.optimize import minimize, minimize_scalar
-from sklearn.datasets import fetch_20newsgroups, load_digits, load_svmlight_file
+from sklearn.datasets import load_digits, load_svmlight_file
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.model_selection import StratifiedKFold
+from timing import alternate, timed
 
 from transferkit import (
     CORAL,
@@ -59,7 +61,7 @@ from transferkit import (
     SubspaceAlignment,
 )
 
-RESULTS = Path(__file__).parent / "results" / "bench_adaptation.json"
+KEPT = RESULTS / "bench_adaptation.json"
 GOODS = ("books", "dvd", "electronics", "kitchen")
 DEVELOPMENT = {"text": ("books-kitchen", "electronics-dvd", "kitchen-electronics", "books-dvd")}
 DEVELOPMENT |= {"bow": DEVELOPMENT["text"], "newsgroups": ("comp or rec", "sci or talk")}
@@ -114,18 +116,14 @@ def bow_tasks(folder):
 
 
 def newsgroup_tasks(folder):
-    options = {"subset": "train", "remove": ("headers", "footers", "quotes"), "download_if_missing": False}
-    data = fetch_20newsgroups(data_home=folder / "20newsgroups", **options)
-    names = np.array(data.target_names)[data.target]
-    texts = np.array(data.data, dtype=object)
+    data, groups, group_names = read_newsgroups(folder / "20newsgroups", "train", ("headers", "footers", "quotes"))
+    names, texts = np.array(group_names)[groups], np.array(data, dtype=object)
     tops = ("comp", "rec", "sci", "talk")
     for i, first in enumerate(tops):
         for second in tops[i + 1 :]:
             parts = []
             for side in (0, 1):  # subgroups in turn to source and target
-                groups = {
-                    top: [n for n in data.target_names if n.startswith(top + ".")][side::2] for top in (first, second)
-                }
+                groups = {top: [n for n in group_names if n.startswith(top + ".")][side::2] for top in (first, second)}
                 kept = np.isin(names, groups[first] + groups[second])
                 parts.append((texts[kept].tolist(), np.where(np.isin(names[kept], groups[first]), first, second)))
             yield f"{first} or {second}", *parts[0], parts[1][0], *parts[1]
@@ -168,9 +166,8 @@ def measure_task(found, X, y, X_target, X_test, y_test, methods, encoder, device
         if name == "oracle":
             found[name] = {"accuracy": measure_oracle(fit, X_test, y_test)}
             continue
-        began = time.perf_counter()
-        model = fit(adaptation)
-        found[name] = {"accuracy": 100 * model.score(X_test, y_test), "seconds": time.perf_counter() - began}
+        model, seconds = timed(lambda adaptation=adaptation: fit(adaptation))
+        found[name] = {"accuracy": 100 * model.score(X_test, y_test), "seconds": seconds}
         if name == "auto":
             scores = {column: values.tolist() for column, values in model.adaptation_scores_.items()}
             found[name] |= {"chosen": model.adaptation_name_, "scores": scores}
@@ -263,11 +260,9 @@ def measure_speed(results, options):
         seconds, domain = [[] for _ in models], np.repeat([1, -2], n_rows)
         for model in models:
             model.fit(rows[::4, :120], sample_domain=domain[::4])  # what is loaded and found out at the first use
-        for _ in range(1 if "KMM" in name else repeats):
-            for times, model in zip(seconds, models, strict=True):
-                began = time.perf_counter()
-                model.fit(rows, sample_domain=domain)
-                times.append(time.perf_counter() - began)
+        makers = {k: partial(model.fit, rows, sample_domain=domain) for k, model in enumerate(models)}
+        for k, _, taken in alternate(makers, 1 if "KMM" in name else repeats):
+            seconds[k].append(taken)
         ours, theirs = (float(np.median(times)) for times in seconds)
         figures = dict(zip(("ours", "rival"), judge(*models, rows[:n_rows], rows[n_rows:]), strict=True))
         found[name] = {"ours": ours, "rival": theirs, "times": theirs / ours, "all": seconds, "judged": figures}
@@ -405,20 +400,15 @@ def summarise(results):
     return summary
 
 
-def read(path):
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
 def write(results, path):
     results["machine"] = describe_machine()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_results(path, results)
 
 
 def main():
     options = read_arguments()
     if options.fresh:
-        results = read(options.output)
+        results = read_results(options.output)
         write({name: values for name, values in results.items() if name not in options.parts}, options.output)
     for part in options.parts:
         if part in ("skada", "speed") and not is_installed("skada"):
@@ -427,7 +417,7 @@ def main():
             words = ["--parts", part, "--output", str(options.output), *(["--quick"] if options.quick else [])]
             subprocess.run([sys.executable, __file__, *words, "--in-this-process"], check=True)
             continue
-        results = read(options.output)
+        results = read_results(options.output)
         if part == "skada":
             measure_skada(results, options)
         elif part == "speed":
@@ -443,7 +433,7 @@ def main():
             methods = {**SPARSE, "term_vectors": "term_vectors", "term_vectors+denoising": "term_vectors+denoising"}
             measure_part(part, tasks, methods, None, results, options)
     if not options.in_this_process:
-        results = read(options.output)
+        results = read_results(options.output)
         results["summary"] = summarise(results)
         write(results, options.output)
 
@@ -457,14 +447,14 @@ def read_arguments():
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--fresh", action="store_true")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, default=KEPT)
     parser.add_argument("--in-this-process", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.parts is None:
         options.parts = ["digits", "speed"] if options.quick else list(PARTS)
     if options.folder is None and set(options.parts) & {"text", "bow", "newsgroups"}:
         parser.error("these parts need the folder of data sets")
-    options.output = choose_output(options.output, RESULTS, options.quick)
+    options.output = choose_output(options.output, KEPT, options.quick)
     return options
 
 

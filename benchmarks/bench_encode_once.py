@@ -6,38 +6,36 @@ The rivals are scikit-learn's own ways to keep an encoder frozen. Medians of alt
 """
 
 import argparse
-import json
 import statistics
 import tempfile
-import time
 from pathlib import Path
 
 import joblib
 import numpy as np
 from machine import describe_machine
+from results import RESULTS, write_results
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
+from timing import timed
 
 from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder
 from transferkit.datasets import load_docstrings
 from transferkit.encoders import _embedding_cache
 
-RESULTS = Path(__file__).parent / "results" / "bench_encode_once.json"
 REPEATS, N_TEXTS = 3, 2000
 GRID = {"head__C": [0.01, 0.1, 1.0, 10.0, 100.0]}
 
 
 def search(encoder, texts, labels, memory=None):
     model = Pipeline([("encoder", encoder), ("head", LogisticHead())], memory=memory)
-    start = time.perf_counter()
-    scores = GridSearchCV(model, GRID, cv=5).fit(texts, labels).cv_results_["mean_test_score"]
-    return time.perf_counter() - start, scores
+    found, seconds = timed(lambda: GridSearchCV(model, GRID, cv=5).fit(texts, labels))
+    return seconds, found.cv_results_["mean_test_score"]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, default=RESULTS / "bench_encode_once.json")
     arguments = parser.parse_args()
     docstrings = load_docstrings(remove_examples=True)
     encoder = LSAEncoder(256).fit(docstrings.data)
@@ -70,7 +68,7 @@ def main():
     for name, value in medians.items():
         print(f"{value:8.2f} s  {name}")
     report = {"texts": N_TEXTS, "fits": 25, "seconds": medians, "repeats": REPEATS, "machine": describe_machine("cpu")}
-    arguments.output.write_text(json.dumps(report, indent=1) + "\n")
+    write_results(arguments.output, report)
 
 
 if __name__ == "__main__":

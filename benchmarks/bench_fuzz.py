@@ -24,9 +24,9 @@ from pathlib import Path
 
 import numpy as np
 from machine import describe_machine
+from results import RESULTS, read_results, write_results
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results" / "bench_fuzz.json"
 
 
 def load_mutations():
@@ -89,7 +89,7 @@ def main():
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--append", action="store_true")
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, default=RESULTS / "bench_fuzz.json")
     parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
@@ -100,8 +100,8 @@ def main():
         "bounds": {"seconds": load_mutations().SECONDS, "megabytes": load_mutations().MEGABYTES},
         "machine": describe_machine("cpu"),
     }  # fmt: skip
-    if args.append and args.output.exists():
-        report |= json.loads(args.output.read_text())
+    if args.append:
+        report |= read_results(args.output)
     for seed in args.seeds:
         start = time.perf_counter()
         counts, failures, slowest = run_seed(seed, args.cases // len(args.seeds))
@@ -115,7 +115,7 @@ def main():
         print(f"seed {seed}: {counts}, {len(failures)} failures, slowest file {slowest:.2f} s", flush=True)
         for failure in failures[:20]:
             print(json.dumps(failure, indent=1), flush=True)
-        args.output.write_text(json.dumps(report, indent=1) + "\n")  # after each seed: what was found is not lost
+        write_results(args.output, report)  # after each seed: what was found is not lost
     return len(report["failures"]) > 0
 
 

@@ -9,7 +9,6 @@ are not run keep what the file says.
 import argparse
 import json
 import os
-import time
 import warnings
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from machine import describe_machine
+from results import RESULTS, read_results, write_results
 from scipy.special import log_expit, log_softmax
 from sklearn.datasets import fetch_20newsgroups, load_digits
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -26,11 +26,11 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
+from timing import time_alternating
 
 from transferkit import KMeansEncoder, LogisticHead, LogisticHeadCV, LSAEncoder, TfidfEncoder
 from transferkit.datasets import load_docstrings
 
-RESULTS = Path(__file__).parent / "results" / "bench_heads.json"
 C = 10.0
 MANY_CORES = 8  # from so many on, rivals run all folds of a search
 
@@ -61,17 +61,6 @@ def measure_objective(model, X, y, C=C):
     scores = np.asarray(X.astype(np.float64) @ model.coef_.T.astype(np.float64)) + model.intercept_
     losses = -log_softmax(scores, axis=1)[np.arange(len(y)), np.searchsorted(model.classes_, y)]
     return C * losses.sum() + (model.coef_.astype(np.float64) ** 2).sum() / 2
-
-
-def time_alternating(makers, repeats):
-    """Return the median seconds and the last result of each maker, run in turns."""
-    times, results = {name: [] for name in makers}, {}
-    for _ in range(repeats):
-        for name, make in makers.items():
-            began = time.perf_counter()
-            results[name] = make()
-            times[name].append(time.perf_counter() - began)
-    return {name: float(np.median(values)) for name, values in times.items()}, results
 
 
 def compare_fits(X, y, T, truth, others, repeats, device):
@@ -241,16 +230,11 @@ def read_arguments(cases):
     parser.add_argument("--data-home")
     parser.add_argument("--cases", nargs="+", choices=cases, default=cases)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, default=RESULTS / "bench_heads.json")
     arguments = parser.parse_args()
-    results = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
+    results = read_results(arguments.output)
     results["machine"] = describe_machine(arguments.device)
     return arguments, results
-
-
-def write_results(results, path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=2) + "\n")
 
 
 def main():
@@ -281,7 +265,7 @@ def main():
     for name in names:
         if name in cases:
             results[name] = makers[name]()
-            write_results(results, arguments.output)  # after each case: a run that is cut short keeps what it has
+            write_results(arguments.output, results)  # after each case: a run that is cut short keeps what it has
             print(json.dumps({name: results[name]}, indent=2), flush=True)
 
 

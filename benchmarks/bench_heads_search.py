@@ -13,9 +13,11 @@ import warnings
 
 import numpy as np
 import torch
-from bench_heads import load_dense, measure_objective, read_arguments, time_alternating, write_results
+from bench_heads import load_dense, measure_objective, read_arguments
+from results import write_results
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from timing import time_alternating
 
 from transferkit import LogisticHead, LogisticHeadCV
 
@@ -141,10 +143,10 @@ def main():
     if "search-fair" in arguments.cases:
         results["search-fair"] = compare_searches(X, y, 1, device) | {"threads": torch.get_num_threads()}
         print(json.dumps(results["search-fair"], indent=2))
-        write_results(results, arguments.output)
+        write_results(arguments.output, results)
     if "growth" in arguments.cases:
         results["growth"] = {"sizes": GROWTH, "others": MEDIUM, "seconds": measure_growth(device)}
-        write_results(results, arguments.output)
+        write_results(arguments.output, results)
         draw_growth(results["growth"]["seconds"], arguments.output.with_name("bench_heads_growth.png"))
 
 

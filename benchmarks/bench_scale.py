@@ -21,6 +21,7 @@ from pathlib import Path
 import dask
 from distributed.utils import get_mp_context
 from machine import describe_machine
+from results import RESULTS, read_results, write_results
 from scale_runs import (
     ENCODERS,
     MALLOC,
@@ -32,8 +33,6 @@ from scale_runs import (
     write_shards,
 )
 from threadpoolctl import threadpool_limits
-
-RESULTS = Path(__file__).parent / "results" / "bench_scale.json"
 
 
 def in_own_process(*task, malloc=MALLOC):
@@ -89,7 +88,7 @@ def measure(arguments, folder, report):
             found |= measure_piece(piece, folder, n_shards, n_few, arguments.repeats, run)
         report[piece] = found
         report["machine"] = describe_machine("cpu")
-        arguments.output.write_text(json.dumps(round_numbers(report), indent=1) + "\n", encoding="utf-8")
+        write_results(arguments.output, round_numbers(report))
 
 
 def round_numbers(value):
@@ -108,7 +107,7 @@ def main():
     parser.add_argument("--megabytes", type=int, default=500)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, default=RESULTS / "bench_scale.json")
     parser.add_argument("--task", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.task:
@@ -116,7 +115,7 @@ def main():
         return
     if arguments.data is None and not arguments.quick:
         parser.error("the folder of the data is missing")
-    report = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
+    report = read_results(arguments.output)
     with quickly() if arguments.quick else nullcontext(), tempfile.TemporaryDirectory() as folder:
         measure(arguments, Path(folder), report)
 

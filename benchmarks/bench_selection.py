@@ -11,40 +11,23 @@ its first choice below that of the best encoder.
 
 import argparse
 import json
-import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from machine import choose_output, describe_machine
+from data import draw_per_class, read_labelled, read_wiki, split_docstrings
+from machine import describe_machine
+from results import RESULTS, choose_output, write_results
 from scipy.stats import weightedtau
-from sklearn.model_selection import train_test_split
+from timing import timed
 
 from transferkit import LogisticHeadCV, LSAEncoder, PretrainedEncoder, WordVectorEncoder, rank_encoders
-from transferkit.datasets import load_corpus, load_docstrings, load_labelled_csv
+from transferkit.datasets import load_docstrings
 
-RESULTS = Path(__file__).parent / "results" / "bench_selection.json"
+KEPT = RESULTS / "bench_selection.json"
 TASKS = ("ag_news_subset", "sst2", "trec")
 METRICS = ("logme", "hscore", "knn", "cv")
 PER_CLASS = 64
-
-
-def read_task(folder, name, part):
-    table = load_labelled_csv(folder / name / f"{part}.csv.gz")
-    return table.data, table.target
-
-
-def read_wiki(folder):
-    return load_corpus(folder / "wiki_en_sample/wiki_en_sample.txt.gz")[:6000]
-
-
-def read_docstrings():
-    """Return a task of docstrings, of which sub-package each is, and the texts of one package to pretrain on."""
-    docstrings = load_docstrings(remove_examples=True)
-    names, counts = np.unique(docstrings.target, return_counts=True)
-    kept = np.isin(docstrings.target, names[counts >= 2 * PER_CLASS])
-    texts, labels = [text for text, keep in zip(docstrings.data, kept, strict=True) if keep], docstrings.target[kept]
-    train, test, y, y_test = train_test_split(texts, labels, test_size=0.3, random_state=0, stratify=labels)
-    return train, y, test, y_test, load_docstrings(["scipy"]).data
 
 
 def pretrain(texts, name, sizes):
@@ -53,20 +36,13 @@ def pretrain(texts, name, sizes):
 
 
 def pretrain_all(folder):
-    reviews = read_task(folder, "amazon_reviews", "books")[0] + read_task(folder, "amazon_reviews", "dvd")[0]
-    encoders = pretrain(read_wiki(folder), "Wikipedia", (16, 100, 300))
+    reviews = read_labelled(folder, "amazon_reviews", "books")[0] + read_labelled(folder, "amazon_reviews", "dvd")[0]
+    encoders = pretrain(read_wiki(folder)[:6000], "Wikipedia", (16, 100, 300))
     return encoders | {"LSA 100, reviews": LSAEncoder(100).fit(reviews), "words 100, reviews": fit_words(reviews)}
 
 
 def fit_words(texts):
     return WordVectorEncoder(100, min_count=3).fit(texts)
-
-
-def draw(labels, seed):
-    rng = np.random.default_rng(seed)
-    return np.concatenate(
-        [rng.choice(np.flatnonzero(labels == label), PER_CLASS, replace=False) for label in np.unique(labels)]
-    )
 
 
 def measure_task(texts, labels, test_texts, test_labels, encoders, draws):
@@ -75,7 +51,7 @@ def measure_task(texts, labels, test_texts, test_labels, encoders, draws):
     seconds = dict.fromkeys((*METRICS, "training"), 0.0)
     accuracies = []
     for seed in range(draws):
-        chosen = draw(labels, seed)
+        chosen = draw_per_class(labels, PER_CLASS, np.random.default_rng(seed))
         few, y = [texts[i] for i in chosen], labels[chosen]
         for metric in METRICS:
             ranking = rank_encoders(encoders, few, y, metric=metric)
@@ -86,9 +62,8 @@ def measure_task(texts, labels, test_texts, test_labels, encoders, draws):
         for encoder in encoders.values():
             pretrained = PretrainedEncoder(encoder)
             features, tests = pretrained.transform(few), pretrained.transform(test_texts)
-            start = time.perf_counter()
-            head = LogisticHeadCV(cv=5).fit(features, y)
-            seconds["training"] += (time.perf_counter() - start) / draws
+            head, taken = timed(partial(LogisticHeadCV(cv=5).fit, features, y))
+            seconds["training"] += taken / draws
             accuracies[-1].append(head.score(tests, test_labels))
     truth = np.mean(accuracies, axis=0)
     agreement = {
@@ -111,17 +86,17 @@ def main():
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, default=KEPT)
     options = parser.parse_args()
-    options.output = choose_output(options.output, RESULTS, options.quick)
+    options.output = choose_output(options.output, KEPT, options.quick)
     if options.quick:
-        *task, unlabelled = read_docstrings()
+        task, unlabelled = split_docstrings(2 * PER_CLASS), load_docstrings(["scipy"]).data
         tasks = {"docstrings": measure_task(*task, pretrain(unlabelled, "SciPy", (16, 64)), draws=1)}
     else:
         encoders = pretrain_all(options.folder)
         tasks = {}
         for name in TASKS:
-            task = (*read_task(options.folder, name, "train"), *read_task(options.folder, name, "test"))
+            task = (*read_labelled(options.folder, name, "train"), *read_labelled(options.folder, name, "test"))
             tasks[name] = measure_task(*task, encoders, options.draws)
     mean = {
         metric: {
@@ -131,7 +106,7 @@ def main():
         for metric in METRICS
     }
     report = {"machine": describe_machine(), "mean": mean, "tasks": tasks}
-    options.output.write_text(json.dumps(report, indent=1) + "\n")
+    write_results(options.output, report)
     print(json.dumps({"mean": mean, "tasks": tasks}, indent=1))
 
 

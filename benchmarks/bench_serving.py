@@ -12,7 +12,6 @@ import argparse
 import http.client
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,43 +21,21 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-from machine import choose_output, describe_machine, is_installed
-from sklearn.datasets import fetch_20newsgroups
+from data import read_newsgroups
+from machine import describe_machine, is_installed
+from results import RESULTS, choose_output, read_results, write_results
 from sklearn.pipeline import Pipeline
+from timing import median_milliseconds
 
 from transferkit import LogisticHead, TfidfEncoder, load, save, to_sklearn
 from transferkit.compression import quantise
 from transferkit.datasets import load_docstrings
 
-RESULTS = Path(__file__).parent / "results" / "bench_serving.json"
+KEPT = RESULTS / "bench_serving.json"
 TEXT = "The new graphics card draws windows much faster than the old one, but the driver crashes when two games start"
 REPEATS = 5
 PROCESS_REPEATS = 9
 SMALLER = ("float16", "float16, compressed", "float32, compressed")
-
-
-def milliseconds(function):
-    start = time.perf_counter()
-    function()
-    return 1000 * (time.perf_counter() - start)
-
-
-def alternate(ways, repeats):
-    """Return the median milliseconds of each way, all run in turn."""
-    times = {name: [] for name in ways}
-    for _ in range(repeats):
-        for name, way in ways.items():
-            times[name].append(milliseconds(way))
-    return {name: round(statistics.median(values), 3) for name, values in times.items()}
-
-
-def answer_in_turn(answers, rounds=7, calls=50):
-    """Return the median milliseconds of an answer; each model answers some calls in a row, as one that is served."""
-    times = {name: [] for name in answers}
-    for _ in range(rounds):
-        for name, answer in answers.items():
-            times[name].append(statistics.median(milliseconds(answer) for _ in range(calls)))
-    return {name: round(statistics.median(values), 3) for name, values in times.items()}
 
 
 def read(folder, part):
@@ -67,8 +44,8 @@ def read(folder, part):
         docstrings = load_docstrings()
         one = slice(0, None, 2) if part == "train" else slice(1, None, 2)
         return docstrings.data[one], docstrings.target[one]
-    news = fetch_20newsgroups(data_home=folder, subset=part, download_if_missing=False)
-    return news.data, np.array(news.target_names)[news.target]
+    texts, groups, names = read_newsgroups(folder, part)
+    return texts, np.array(names)[groups]
 
 
 def train(folder, kept=None):
@@ -115,11 +92,12 @@ def measure_smaller_files(model, data_folder):
         for name, path in paths.items():
             save(model if "float32" in name else small, path, compress="compressed" in name)
         report["file_mb"] = {name: round(path.stat().st_size / 1e6, 2) for name, path in paths.items()}
-        report["load_ms"] = alternate({name: lambda path=path: load(path) for name, path in paths.items()}, 15)
-        models = {name: load(path) for name, path in paths.items()}
-        report["one_text_ms"] = answer_in_turn(
-            {name: lambda served=served: served.predict_proba([TEXT]) for name, served in models.items()}
+        report["load_ms"] = median_milliseconds(
+            {name: lambda path=path: load(path) for name, path in paths.items()}, 15
         )
+        models = {name: load(path) for name, path in paths.items()}
+        answers = {name: lambda served=served: served.predict_proba([TEXT]) for name, served in models.items()}
+        report["one_text_ms"] = median_milliseconds(answers, 7, calls=50)
     return report
 
 
@@ -140,14 +118,14 @@ def time_processes(paths, repeats):
         return lambda: subprocess.run(command, check=True, env=environment)
 
     runs = {name: run(name) for name in ways}
-    alternate(runs, 1)  # compiles, and fills the cache of the disk
-    return alternate(runs, repeats)
+    median_milliseconds(runs, 1)  # compiles, and fills the cache of the disk
+    return median_milliseconds(runs, repeats)
 
 
 def measure_table(model):
     with tempfile.TemporaryDirectory() as folder:
         loaders, paths = write_files(model, Path(folder))
-        loading = alternate(loaders, REPEATS)
+        loading = median_milliseconds(loaders, REPEATS)
         models = {name: loader() for name, loader in loaders.items()}
         answers = {name: lambda model=model: model.predict_proba([TEXT]) for name, model in models.items()}
         return {
@@ -155,7 +133,7 @@ def measure_table(model):
             "classes": len(model.classes_),
             "load_ms": loading,
             "file_mb": {name: round(path.stat().st_size / 1e6, 2) for name, path in paths.items()},
-            "one_text_ms": answer_in_turn(answers),
+            "one_text_ms": median_milliseconds(answers, 7, calls=50),
             "process_ms": time_processes(paths, PROCESS_REPEATS),
         }
 
@@ -219,11 +197,11 @@ def main():
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--load-test", type=float, metavar="SECONDS")
     parser.add_argument("--model", type=Path, help="keep the trained model in this file, for the next run")
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, default=KEPT)
     args = parser.parse_args()
-    args.output = choose_output(args.output, RESULTS, args.folder is None)
+    args.output = choose_output(args.output, KEPT, args.folder is None)
     model = train(args.folder, args.model)
-    report = json.loads(args.output.read_text()) if args.output.exists() else {}
+    report = read_results(args.output)
     if args.load_test:
         report["load_test"] = try_load(model, args.folder, args.load_test)
     else:
@@ -232,7 +210,7 @@ def main():
     kept = {name: report[name] for name in ("load_test", "table", "smaller_files") if name in report}
     report = kept | {"machine": describe_machine("cpu")}
     print(json.dumps(report, indent=1))
-    args.output.write_text(json.dumps(report, indent=1) + "\n")
+    write_results(args.output, report)
 
 
 if __name__ == "__main__":

@@ -13,17 +13,17 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import joblib
 import numpy as np
 from machine import describe_machine
+from results import RESULTS, write_results
+from timing import timed
 
 import transferkit
 from transferkit import WordVectorEncoder
 
-RESULTS = Path(__file__).parent / "results" / "bench_shared_vectors.json"
 LOADERS = {
     "nothing loaded": "None",
     "load (mapped)": "transferkit.load(sys.argv[1] + '.tk')",
@@ -96,22 +96,21 @@ def main():
     parser.add_argument("--words", type=int, default=400_000)
     parser.add_argument("--components", type=int, default=300)
     parser.add_argument("--processes", type=int, default=10)
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, default=RESULTS / "bench_shared_vectors.json")
     arguments = parser.parse_args()
     report = {"words": arguments.words, "components": arguments.components, "processes": arguments.processes}
     report["machine"] = describe_machine("cpu")
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/vectors"
-        start = time.perf_counter()
-        write_files(path, arguments.words, arguments.components)
-        report["seconds to write both files"] = round(time.perf_counter() - start, 1)
+        _, seconds = timed(lambda: write_files(path, arguments.words, arguments.components))
+        report["seconds to write both files"] = round(seconds, 1)
         report["MB of the file"] = round(Path(f"{path}.tk").stat().st_size / 2**20)
         for name, loader in LOADERS.items():
             copies = "mapped" not in name and name != "nothing loaded"
             n_processes = min(arguments.processes, 3) if copies else arguments.processes  # copies would fill the memory
             report[name] = {"processes": n_processes, **measure(path, loader, n_processes)}
             print(name, report[name], flush=True)
-    arguments.output.write_text(json.dumps(report, indent=1) + "\n")
+    write_results(arguments.output, report)
 
 
 if __name__ == "__main__":

@@ -15,19 +15,21 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from data import read_newsgroups
 from machine import describe_machine, forget_peak, peak_mb
-from sklearn.datasets import fetch_20newsgroups
+from results import RESULTS, read_results, write_results
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
+from timing import alternate, time_alternating
 
 from transferkit import LSAEncoder, TfidfEncoder
 from transferkit.datasets import load_corpus, load_docstrings
 
-RESULTS = Path(__file__).parent / "results" / "bench_text.json"
 CASES = {
     "words": {},
     "word 1-2-grams": {"ngram_range": (1, 2)},
@@ -46,7 +48,7 @@ SHORT_TEXT = ["The GPU in my computer cannot render this picture, is there a dri
 def load(corpus, folder):
     if corpus == "docstrings":
         return load_docstrings().data
-    return fetch_20newsgroups(data_home=folder, subset="train", download_if_missing=False).data
+    return read_newsgroups(folder, "train")[0]
 
 
 def check_equal(texts, parameters):
@@ -63,29 +65,25 @@ def check_equal(texts, parameters):
 
 def time_fit_transform(texts, parameters, repeats):
     """Return wall and processor seconds (medians of alternating runs) of each rival."""
-    seconds = {name: [] for name in RIVALS}
-    for _ in range(repeats):
-        for name, make in RIVALS.items():
-            wall, processor = time.perf_counter(), time.process_time()
-            rows = make(parameters).fit_transform(texts)
-            seconds[name].append((time.perf_counter() - wall, time.process_time() - processor))
-            del rows
-    return {
-        name: {"seconds": median(run[0] for run in runs), "processor_seconds": median(run[1] for run in runs)}
-        for name, runs in seconds.items()
-    }
+
+    def fit(make):
+        start = time.process_time()
+        make(parameters).fit_transform(texts)
+        return time.process_time() - start
+
+    wall, processor = {name: [] for name in RIVALS}, {name: [] for name in RIVALS}
+    for name, used, seconds in alternate({name: partial(fit, make) for name, make in RIVALS.items()}, repeats):
+        wall[name].append(seconds)
+        processor[name].append(used)
+    return {name: {"seconds": median(wall[name]), "processor_seconds": median(processor[name])} for name in RIVALS}
 
 
 def time_short_text(theirs, ours, repeats=300):
     """Return microseconds for one short text, and check the rows."""
     np.testing.assert_allclose(ours.transform(SHORT_TEXT).toarray(), theirs.transform(SHORT_TEXT).toarray(), rtol=1e-6)
-    microseconds = {"scikit-learn": [], "transferkit": []}
-    for _ in range(repeats):
-        for name, fitted in (("scikit-learn", theirs), ("transferkit", ours)):
-            start = time.perf_counter()
-            fitted.transform(SHORT_TEXT)
-            microseconds[name].append(1e6 * (time.perf_counter() - start))
-    return {name: median(values) for name, values in microseconds.items()}
+    models = {"scikit-learn": theirs, "transferkit": ours}
+    seconds, _ = time_alternating({name: lambda m=m: m.transform(SHORT_TEXT) for name, m in models.items()}, repeats)
+    return {name: round(1e6 * value, 3) for name, value in seconds.items()}
 
 
 def median(values):
@@ -140,28 +138,24 @@ def measure_lsa(options):
     """Return seconds of fitting, and the share of the squared entries of the TF-IDF rows that the vectors capture."""
     texts = load(options.corpus, options.folder)
     rows = TfidfEncoder(min_df=2, sublinear_tf=True).fit_transform(texts)
-    seconds, captured = {name: [] for name in RIVALS}, {}
-    for _ in range(options.repeats or 3):
-        for name in RIVALS:
-            encoder = make_lsa(name)
-            start = time.perf_counter()
-            encoder.fit(texts)
-            seconds[name].append(time.perf_counter() - start)
-            components = encoder[-1].components_ if name == "scikit-learn" else encoder.components_
-            basis = np.linalg.qr(components.T)[0]
-            captured[name] = float(np.square(rows @ basis).sum() / np.square(rows.data).sum())
-    reference = statistics.median(seconds["scikit-learn"])
+    makers = {name: lambda name=name: make_lsa(name).fit(texts) for name in RIVALS}
+    seconds, encoders = time_alternating(makers, options.repeats or 3)
+    captured = {}
+    for name, encoder in encoders.items():
+        components = encoder[-1].components_ if name == "scikit-learn" else encoder.components_
+        basis = np.linalg.qr(components.T)[0]
+        captured[name] = float(np.square(rows @ basis).sum() / np.square(rows.data).sum())
     return {
         "texts": len(texts),
         "terms": rows.shape[1],
         "components": LSA_COMPONENTS,
         "fit": {
             name: {
-                "seconds": median(runs),
+                "seconds": round(value, 3),
                 "captured_energy": round(captured[name], 4),
-                "times_faster": round(reference / statistics.median(runs), 2),
+                "times_faster": round(seconds["scikit-learn"] / value, 2),
             }
-            for name, runs in seconds.items()
+            for name, value in seconds.items()
         },
     }
 
@@ -198,7 +192,7 @@ def main():
     parser.add_argument("--stream")
     parser.add_argument("--times", type=int, default=1)
     parser.add_argument("--repeats", type=int)
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, default=RESULTS / "bench_text.json")
     parser.add_argument("--child")
     options = parser.parse_args()
     if options.child:
@@ -209,12 +203,11 @@ def main():
     else:
         result = measure_lsa(options) if options.case == "LSA" else measure_case(options)
     result["load_of_machine"] = [round(load, 1) for load in os.getloadavg()]
-    results = json.loads(options.output.read_text()) if options.output.exists() else {}
+    results = read_results(options.output)
     results["machine"] = describe_machine("cpu")
     key = "stream" if options.stream else f"{options.corpus}, {options.case}"
     results[key] = result
-    options.output.parent.mkdir(exist_ok=True)
-    options.output.write_text(json.dumps(results, indent=2) + "\n")
+    write_results(options.output, results)
     print(json.dumps({key: result}, indent=2))
 
 

@@ -15,8 +15,8 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,13 +25,14 @@ import scipy.sparse as sp
 import torch
 from bench_heads import load_dense, load_sparse
 from machine import describe_machine, forget_peak, is_installed, peak_mb
+from results import RESULTS, read_results, write_results
 from scipy.special import expit
 from sklearn.linear_model import SGDClassifier
 from sklearn.neural_network import MLPClassifier
+from timing import time_alternating
 
 from transferkit import MLPHeadClassifier
 
-RESULTS = Path(__file__).parent / "results"
 RATE = 3e-3  # with 1e-3 these epochs end far from the optimum, where accuracies hang on the seed
 NETWORKS = {"linear": (), "mlp": (256, 128)}
 SPARSE_EPOCHS = (1, 2, 3, 4, 6, 8)
@@ -90,16 +91,15 @@ def make_skorch(sizes, batch, epochs, device, seed=0):
     )  # fmt: skip
 
 
-def time_alternating(makers, repeats):
-    """Return the median seconds and all results of each maker, run in turns after one run that is not timed."""
-    times, results = {name: [] for name in makers}, {name: [] for name in makers}
-    for turn in range(repeats + 1):
-        for name, make in makers.items():
-            began = time.perf_counter()
-            results[name].append(make(turn))
-            if turn:
-                times[name].append(time.perf_counter() - began)
-    return {name: float(np.median(values)) for name, values in times.items()}, results
+def time_seeds(makers, repeats):
+    """Return the median seconds and all models of each maker, called with a seed in turns; the first is not timed."""
+    models = {name: [make(0)] for name, make in makers.items()}
+
+    def fit_next(name):
+        models[name].append(makers[name](len(models[name])))
+
+    seconds, _ = time_alternating({name: partial(fit_next, name) for name in makers}, repeats)
+    return seconds, models
 
 
 def compare_dense(data, network, batch, device, repeats):
@@ -117,7 +117,7 @@ def compare_dense(data, network, batch, device, repeats):
             hidden, batch_size=batch, max_iter=epochs, learning_rate_init=RATE, alpha=0, tol=0,
             n_iter_no_change=epochs, random_state=seed,
         ).fit(X, y)  # fmt: skip
-    seconds, models = time_alternating(makers, repeats)
+    seconds, models = time_seeds(makers, repeats)
     ours = seconds["transferkit"]
     accuracy = {
         name: float(np.mean([model.score(T, truth) for model in of_seeds])) for name, of_seeds in models.items()
@@ -147,7 +147,7 @@ def compare_objective(data, device, repeats):
             loss="log_loss", alpha=alpha, random_state=seed, n_jobs=os.cpu_count()
         ).fit(X, y),
     }  # fmt: skip
-    seconds, models = time_alternating(makers, repeats)
+    seconds, models = time_seeds(makers, repeats)
     weights = {
         name: (model.coefs_[0], model.intercepts_[0]) if name == "transferkit" else (model.coef_.T, model.intercept_)
         for name, [*_, model] in models.items()
@@ -199,7 +199,7 @@ def compare_sparse(data_home, device, batch, repeats):
 
 def time_and_score(makers, repeats, tests, seconds, accuracy):
     """Add median seconds and mean accuracy of each maker."""
-    times, models = time_alternating(makers, repeats)
+    times, models = time_seeds(makers, repeats)
     seconds |= times
     accuracy |= {name: float(np.mean([predict_in_parts(model, *tests) for model in models[name]])) for name in makers}
 
@@ -266,7 +266,7 @@ def main():
         print_memory(arguments.memory_of, arguments.data, device, arguments.batch)
         return
     output = arguments.output or RESULTS / f"bench_training-{device.partition(':')[0]}.json"
-    results = json.loads(output.read_text()) if output.exists() else {}
+    results = read_results(output)
     results["machine"] = describe_machine(device) | {"threads": torch.get_num_threads()}
     dense = load_numbered() if set(arguments.cases) - {"sparse"} else None
     for case in arguments.cases:
@@ -278,8 +278,7 @@ def main():
             network, batch = case.split("-")
             results[case] = compare_dense(dense, network, int(batch), device, arguments.repeats)
         print(case, json.dumps(results[case]), flush=True)
-        output.parent.mkdir(exist_ok=True)
-        output.write_text(json.dumps(results, indent=2) + "\n")
+        write_results(output, results)
 
 
 if __name__ == "__main__":

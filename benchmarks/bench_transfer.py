@@ -38,18 +38,20 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from machine import choose_output, describe_machine, is_installed
-from sklearn.datasets import fetch_20newsgroups
+from data import draw_per_class, read_labelled, read_newsgroups, read_wiki, split_docstrings
+from machine import describe_machine, is_installed
+from results import RESULTS, choose_output, read_results, write_results
+from rivals import train_word2vec
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from sklearn.pipeline import make_pipeline
+from timing import timed
 
 import transferkit
 from transferkit import TransferClassifier, WordVectorEncoder
-from transferkit.datasets import load_corpus, load_docstrings, load_labelled_csv
 
-RESULTS = Path(__file__).parent / "results" / "bench_transfer.json"
+KEPT = RESULTS / "bench_transfer.json"
 TASKS = ("ag_news_subset", "sst2", "trec", "mr", "mpqa", "20newsgroups", "docstrings")
 STRATEGIES = ("scratch", "frozen", "prior", "finetune", "auto")
 PATTERN = r"(?u)\b\w+\b"
@@ -57,46 +59,41 @@ CS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 N_THREADS = os.cpu_count()
 
 
-def read_table(path):
-    table = load_labelled_csv(path)
-    return np.array(table.data, dtype=object), table.target
-
-
-def read_wiki(folder, quick):
+def read_texts(folder, quick):
+    """Return unlabelled texts to pretrain on beside those of the task."""
     if folder is None:
         return []
-    texts = load_corpus(folder / "wiki_en_sample/wiki_en_sample.txt.gz")
-    return texts[:2000] if quick else texts
+    return read_wiki(folder)[: 2000 if quick else None]
 
 
 def read_task(folder, name):
     """Return training texts and labels, test texts and labels."""
     if name in ("mr", "mpqa"):
-        texts, labels = read_table(folder / name / "all.csv.gz")
-        parts = train_test_split(texts, labels, test_size=0.2, random_state=0, stratify=labels)
-        return parts[0], parts[2], parts[1], parts[3]
-    if name == "20newsgroups":
-        options = {"data_home": folder / name, "remove": ("headers", "footers", "quotes"), "download_if_missing": False}
-        parts = [fetch_20newsgroups(subset=subset, **options) for subset in ("train", "test")]
-        return tuple(v for part in parts for v in (np.array(part.data, dtype=object), part.target))
-    if name == "docstrings":  # which sub-package is it from?
-        docstrings = load_docstrings(remove_examples=True)
-        names, counts = np.unique(docstrings.target, return_counts=True)
-        kept = np.isin(docstrings.target, names[counts >= 120])
-        texts, labels = np.array(docstrings.data, dtype=object)[kept], docstrings.target[kept]
-        parts = train_test_split(texts, labels, test_size=0.3, random_state=0, stratify=labels)
-        return parts[0], parts[2], parts[1], parts[3]
-    return *read_table(folder / name / "train.csv.gz"), *read_table(folder / name / "test.csv.gz")
+        texts, labels = read_labelled(folder, name, "all")
+        texts = np.array(texts, dtype=object)
+        train, test, y, y_test = train_test_split(texts, labels, test_size=0.2, random_state=0, stratify=labels)
+        return train, y, test, y_test
+    if name == "docstrings":
+        return split_docstrings(120)
+    found = []
+    for part in ("train", "test"):
+        if name == "20newsgroups":
+            texts, labels, _ = read_newsgroups(folder / name, part, remove=("headers", "footers", "quotes"))
+        else:
+            texts, labels = read_labelled(folder, name, part)
+        found += [np.array(texts, dtype=object), labels]
+    return tuple(found)
 
 
 def draw(labels, size, seed):
-    """Return the positions of so many labels a class."""
+    """Return the indices of `size` samples per class, or of all."""
     if size == "all":
         return np.arange(len(labels))
-    rng = np.random.default_rng(seed)
-    return np.concatenate(
-        [rng.choice(np.flatnonzero(labels == label), int(size), replace=False) for label in np.unique(labels)]
-    )
+    return draw_per_class(labels, int(size), np.random.default_rng(seed))
+
+
+def pretrain(texts):
+    return WordVectorEncoder(300, min_count=3, token_pattern=PATTERN, n_jobs=N_THREADS).fit(texts)
 
 
 def train_strategy(strategy, encoder, texts, labels, device):
@@ -159,14 +156,6 @@ def clean(text):
 WORDS = TfidfVectorizer(token_pattern=PATTERN).build_tokenizer()
 
 
-def train_gensim(texts):
-    from gensim.models import Word2Vec
-
-    sentences = [WORDS(text.lower()) for text in texts]
-    options = {"vector_size": 300, "window": 5, "min_count": 3, "sg": 1, "epochs": 5, "seed": 0}
-    return Word2Vec(sentences, workers=N_THREADS, **options).wv
-
-
 class GensimMean:
     """Mean of a text's word vectors, and scikit-learn's logistic regression."""
 
@@ -197,13 +186,13 @@ class Run:
     def __init__(self, arguments):
         self.arguments, self.began = arguments, time.perf_counter()
         self.folder = arguments.folder and Path(arguments.folder)
-        self.output = choose_output(arguments.output, RESULTS, arguments.quick or arguments.folder is None)
+        self.output = choose_output(arguments.output, KEPT, arguments.quick or arguments.folder is None)
         self.cache = self.output.with_name(f"{self.output.stem}_parts")
         if arguments.quick:
             shutil.rmtree(self.cache, ignore_errors=True)
         self.cache.mkdir(parents=True, exist_ok=True)
         self.parts_path = self.cache / "parts.json"
-        self.parts = json.loads(self.parts_path.read_text()) if self.parts_path.exists() else {}
+        self.parts = read_results(self.parts_path)
         self.commit = describe_machine()["commit"]
 
     def is_over(self):
@@ -213,16 +202,15 @@ class Run:
     def keep(self, key, value):
         """Write a measurement down."""
         self.parts[key] = value
-        self.parts_path.write_text(json.dumps(self.parts, indent=0))
+        write_results(self.parts_path, self.parts)
 
     def encoder(self, task, texts):
         """Return the task's pretrained encoder, made once."""
         path = self.cache / f"{task}.tk"
         if not path.exists():
-            wiki, began = read_wiki(self.folder, self.arguments.quick), time.perf_counter()
-            options = {"min_count": 3, "token_pattern": PATTERN, "n_jobs": N_THREADS}
-            encoder = WordVectorEncoder(300, **options).fit([*wiki, *texts.tolist()])
-            self.keep(f"pretraining {task}", round(time.perf_counter() - began, 1))
+            wiki = read_texts(self.folder, self.arguments.quick)
+            encoder, seconds = timed(lambda: pretrain([*wiki, *texts.tolist()]))
+            self.keep(f"pretraining {task}", round(seconds, 1))
             transferkit.save(encoder, path)
         return transferkit.load(path)
 
@@ -232,12 +220,12 @@ class Run:
 
         path = self.cache / "gensim.kv"
         if not path.exists():
-            texts = [*read_wiki(self.folder, False)]
+            texts = [*read_texts(self.folder, quick=False)]
             for task in TASKS:
                 texts += read_task(self.folder, task)[0].tolist()
-            began = time.perf_counter()
-            train_gensim(texts).save(str(path))
-            self.keep("pretraining gensim", round(time.perf_counter() - began, 1))
+            model, seconds = timed(lambda: train_word2vec(texts, WORDS, min_count=3))
+            model.wv.save(str(path))
+            self.keep("pretraining gensim", round(seconds, 1))
         return KeyedVectors.load(str(path))
 
     def measure(self, task):
@@ -252,9 +240,8 @@ class Run:
                         continue
                     if self.is_over():
                         return False
-                    began = time.perf_counter()
-                    model = self.train(column, task, texts, texts[chosen], labels[chosen])
-                    seconds = time.perf_counter() - began
+                    few = texts[chosen], labels[chosen]
+                    model, seconds = timed(lambda c=column, few=few: self.train(c, task, texts, *few))
                     accuracy = round(100 * float(model.score(test_texts, test_labels)), 2)
                     value = {"accuracy": accuracy, "seconds": round(seconds, 2), "commit": self.commit}
                     if column == "auto":
@@ -279,17 +266,15 @@ class Run:
     def time_together(self):
         """Keep the seconds of pretraining once for all tasks, and of one fit of each with 64 labels a class."""
         tasks = {task: read_task(self.folder, task) for task in self.arguments.tasks}
-        everything = [*read_wiki(self.folder, self.arguments.quick)]
+        everything = [*read_texts(self.folder, self.arguments.quick)]
         for texts, *_ in tasks.values():
             everything += texts.tolist()
-        began = time.perf_counter()
-        options = {"min_count": 3, "token_pattern": PATTERN, "n_jobs": N_THREADS}
-        encoder = WordVectorEncoder(300, **options).fit(everything)
-        seconds = {"pretraining": round(time.perf_counter() - began, 1)}
+        encoder, taken = timed(lambda: pretrain(everything))
+        seconds = {"pretraining": round(taken, 1)}
         for task, (texts, labels, _, _) in tasks.items():
-            chosen, began = draw(labels, "64", 0), time.perf_counter()
-            TransferClassifier(encoder, device=self.arguments.device).fit(texts[chosen], labels[chosen])
-            seconds[task] = round(time.perf_counter() - began, 1)
+            chosen, model = draw(labels, "64", 0), TransferClassifier(encoder, device=self.arguments.device)
+            _, taken = timed(lambda m=model, few=(texts[chosen], labels[chosen]): m.fit(*few))
+            seconds[task] = round(taken, 1)
         self.keep("together", seconds | {"all": round(sum(seconds.values()), 1)})
 
     def report(self):
@@ -320,7 +305,7 @@ class Run:
         if "together" in self.parts:
             report["seconds of one encoder for all tasks, auto, 64 labels a class"] = self.parts["together"]
         report["summary"] = summarise(report["accuracy"])
-        self.output.write_text(json.dumps(report, indent=1) + "\n")
+        write_results(self.output, report)
         print(json.dumps(report["accuracy"], indent=1), json.dumps(report["summary"], indent=1))
 
 
@@ -368,7 +353,7 @@ def parse():
     parser.add_argument("--quick", action="store_true", help="two draws, little unlabelled text")
     parser.add_argument("--seconds", type=float, default=np.inf, help="begin nothing new after so long")
     parser.add_argument("--together", action="store_true", help="time one encoder for all tasks instead")
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, default=KEPT)
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
     missing = {rival for rival in ("fastText", "gensim") if not is_installed(rival.lower())}

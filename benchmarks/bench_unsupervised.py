@@ -15,32 +15,22 @@ in skorch (if it is installed).
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from data import draw_per_class
 from machine import describe_machine, is_installed
+from results import RESULTS, read_results, write_results
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.datasets import load_digits, load_sample_images
 from sklearn.decomposition import PCA
 from sklearn.feature_extraction.image import extract_patches_2d
+from timing import time_alternating, timed
 
 from transferkit import AutoencoderEncoder, KMeansEncoder, LogisticHeadCV, SOMEncoder
 
-RESULTS = Path(__file__).parent / "results" / "bench_unsupervised.json"
 PER_CLASS, DRAWS, N_TEST = (5, 10, 50), 5, 600
-
-
-def timed(function):
-    start = time.perf_counter()
-    result = function()
-    return result, time.perf_counter() - start
-
-
-def median_seconds(make, repeats):
-    runs = [timed(make) for _ in range(repeats)]
-    return runs[-1][0], float(np.median([seconds for _, seconds in runs]))
 
 
 def load_patches():
@@ -84,9 +74,12 @@ def measure_som():
         "SOMEncoder, final_radius=1": {"final_radius": 1.0},
         "SOMEncoder, final_radius=1, 8 epochs": {"final_radius": 1.0, "n_epochs": 8},
     }
-    for name, parameters in settings.items():
-        encoder, seconds = median_seconds(lambda parameters=parameters: SOMEncoder((12, 12), **parameters).fit(X), 3)
-        result[name] = {"seconds": seconds, "quantisation_error": encoder.quantisation_error_}
+    makers = {
+        name: lambda options=options: SOMEncoder((12, 12), **options).fit(X) for name, options in settings.items()
+    }
+    seconds, encoders = time_alternating(makers, 3)
+    for name, encoder in encoders.items():
+        result[name] = {"seconds": seconds[name], "quantisation_error": encoder.quantisation_error_}
     if not is_installed("minisom"):
         return result
     from minisom import MiniSom
@@ -128,10 +121,7 @@ def measure_images(X, y, shape, per_class):
         for size in per_class:
             found = []
             for draw in range(DRAWS):
-                random = np.random.RandomState(draw)
-                chosen = np.concatenate(
-                    [random.choice(train[y[train] == label], size, replace=False) for label in np.unique(y)]
-                )
+                chosen = train[draw_per_class(y[train], size, np.random.RandomState(draw))]
                 head = LogisticHeadCV(cv=5).fit(features[chosen], y[chosen])
                 found.append(100 * head.score(features[test], y[test]))
             accuracy[name][f"{size} labels a class"] = round(float(np.mean(found)), 2)
@@ -142,15 +132,12 @@ def measure_autoencoder(device):
     X = load_digits().data.astype(np.float32) / 16
     options = {"hidden_layer_sizes": (256,), "n_components": 32, "noise": None, "batch_size": 128, "max_iter": 50}
     AutoencoderEncoder(**{**options, "max_iter": 1}, device=device).fit(X)
-    encoder, seconds = median_seconds(lambda: AutoencoderEncoder(**options, device=device).fit(X), 3)
-    error = float(np.square(encoder.inverse_transform(encoder.transform(X)) - X).mean())
-    result = {"AutoencoderEncoder": {"seconds": seconds, "mean_squared_error": error}}
-    if not is_installed("skorch"):
-        return result
-    from skorch import NeuralNetRegressor
-    from skorch.callbacks import LRScheduler
+    makers = {"AutoencoderEncoder": lambda: AutoencoderEncoder(**options, device=device).fit(X)}
 
     def fit_rival():
+        from skorch import NeuralNetRegressor
+        from skorch.callbacks import LRScheduler
+
         torch.manual_seed(0)
         layers = [torch.nn.Linear(64, 256), torch.nn.ReLU(), torch.nn.Linear(256, 32), torch.nn.Linear(32, 256)]
         network = torch.nn.Sequential(*layers, torch.nn.ReLU(), torch.nn.Linear(256, 64))
@@ -162,9 +149,17 @@ def measure_autoencoder(device):
         )  # fmt: skip
         return rival.fit(X, X)
 
-    rival, seconds = median_seconds(fit_rival, 3)
-    error = float(np.square(rival.predict(X) - X).mean())
-    return result | {"skorch": {"seconds": seconds, "mean_squared_error": error}}
+    if is_installed("skorch"):
+        makers["skorch"] = fit_rival
+    seconds, models = time_alternating(makers, 3)
+    restored = {
+        name: model.predict(X) if name == "skorch" else model.inverse_transform(model.transform(X))
+        for name, model in models.items()
+    }
+    return {
+        name: {"seconds": seconds[name], "mean_squared_error": float(np.square(rows - X).mean())}
+        for name, rows in restored.items()
+    }
 
 
 def main():
@@ -172,9 +167,9 @@ def main():
     names = ["kmeans", "som", "digits", "autoencoder"]
     parser.add_argument("--cases", nargs="+", choices=names, default=names)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, default=RESULTS / "bench_unsupervised.json")
     options = parser.parse_args()
-    results = json.loads(options.output.read_text()) if options.output.exists() else {}
+    results = read_results(options.output)
     results["machine"] = describe_machine(options.device)
     digits = load_digits()
     cases = {
@@ -185,7 +180,7 @@ def main():
     }
     for name in options.cases:
         results[name] = cases[name]()
-        options.output.write_text(json.dumps(results, indent=1) + "\n")
+        write_results(options.output, results)
         print(json.dumps({name: results[name]}, indent=1), flush=True)
 
 

@@ -24,35 +24,27 @@ import json
 import os
 import re
 import statistics
-import time
 from pathlib import Path
 
 import numpy as np
-from machine import choose_output, describe_machine, is_installed
+from data import draw_per_class, read_labelled, read_wiki
+from machine import describe_machine, is_installed
+from results import RESULTS, choose_output, write_results
+from rivals import train_word2vec
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
+from timing import alternate, timed
 
 from transferkit import WordVectorEncoder
-from transferkit.datasets import load_corpus, load_docstrings, load_labelled_csv
+from transferkit.datasets import load_docstrings
 
-RESULTS = Path(__file__).parent / "results"
 SIMILARITY = ("wordsim353", "simlex999", "men3000", "mturk771", "rarewords")
 TASKS = ("ag_news_subset", "sst2", "trec")
 DRAWS, PER_CLASS, FREQUENT = 4, (8, 64), 30_000
 N_THREADS = os.cpu_count()
 RIVAL = "gensim Word2Vec"
 METHODS = ("ppmi-svd", "glove", "sgns")
-
-
-def train_gensim(texts):
-    from gensim.models import Word2Vec
-
-    pattern = re.compile(WordVectorEncoder().token_pattern)
-    sentences = [pattern.findall(text.lower()) for text in texts]
-    return Word2Vec(
-        sentences, vector_size=300, window=5, min_count=5, sg=1, negative=5, epochs=5, workers=N_THREADS, seed=0
-    )
 
 
 def read_pairs(folder, name):
@@ -100,8 +92,7 @@ def analogy_accuracy(encoder, folder):
 
 def few_label_accuracy(encoder, task, folder, continued=False):
     """Return the accuracy of a linear model on pooled rows, for each number of labels a class."""
-    sides = [load_labelled_csv(folder / task / f"{side}.csv.gz") for side in ("train", "test")]
-    (train, y), (test, y_test) = ((side.data, side.target) for side in sides)
+    (train, y), (test, y_test) = (read_labelled(folder, task, part) for part in ("train", "test"))
     encoder = copy.copy(encoder)
     if continued:
         encoder.continue_fit(train)
@@ -112,9 +103,7 @@ def few_label_accuracy(encoder, task, folder, continued=False):
         rng = np.random.default_rng(0)
         draws = []
         for _ in range(DRAWS):
-            chosen = np.concatenate(
-                [rng.choice(np.flatnonzero(y == c), per_class, replace=False) for c in np.unique(y)]
-            )
+            chosen = draw_per_class(y, per_class, rng)
             search = GridSearchCV(LogisticRegression(max_iter=1000), {"C": [1, 10, 100]}, cv=4)
             draws.append(search.fit(X[chosen], y[chosen]).score(X_test, y_test))
         accuracy[str(per_class)] = round(100 * float(np.mean(draws)), 1)
@@ -123,18 +112,17 @@ def few_label_accuracy(encoder, task, folder, continued=False):
 
 def train_all(texts, methods, device, n_rounds, with_gensim):
     """Return each kind of vectors, and the seconds that they took, one after the other in each round."""
+    tokenise = re.compile(WordVectorEncoder().token_pattern).findall
+    makers = {
+        method: lambda method=method: WordVectorEncoder(method=method, device=device, n_jobs=N_THREADS).fit(texts)
+        for method in methods
+    }
+    if with_gensim:
+        makers[RIVAL] = lambda: WordVectorEncoder.from_gensim(train_word2vec(texts, tokenise, min_count=5))
     encoders, seconds = {}, {}
-    for _ in range(n_rounds):
-        for method in methods:
-            start = time.perf_counter()
-            encoders[method] = WordVectorEncoder(method=method, device=device, n_jobs=N_THREADS).fit(texts)
-            seconds.setdefault(method, []).append(round(time.perf_counter() - start, 2))
-            print(method, seconds[method][-1], "s", flush=True)
-        if with_gensim:
-            start = time.perf_counter()
-            encoders[RIVAL] = WordVectorEncoder.from_gensim(train_gensim(texts))
-            seconds.setdefault(RIVAL, []).append(round(time.perf_counter() - start, 2))
-            print(RIVAL, seconds[RIVAL][-1], "s", flush=True)
+    for name, encoders[name], taken in alternate(makers, n_rounds):
+        seconds.setdefault(name, []).append(round(taken, 2))
+        print(name, seconds[name][-1], "s", flush=True)
     return encoders, seconds
 
 
@@ -162,7 +150,7 @@ def main(arguments):
     on_gpu = arguments.device not in ("auto", "cpu")
     kept = RESULTS / f"bench_word_vectors{'_gpu' if on_gpu else ''}.json"
     output = choose_output(arguments.output or kept, kept, folder is None)
-    texts = load_corpus(folder / "wiki_en_sample/wiki_en_sample.txt.gz") if folder else load_docstrings().data
+    texts = read_wiki(folder) if folder else load_docstrings().data
     report = {"machine": describe_machine(arguments.device)}
     if on_gpu:
         start_cuda(arguments.device)
@@ -179,14 +167,16 @@ def main(arguments):
         if folder:
             report[name]["similarity"] = similarity_scores(encoder, folder)
             report[name]["analogies"] = analogy_accuracy(encoder, folder)
-        output.write_text(json.dumps(report, indent=1) + "\n")
+        write_results(output, report)
     if folder:
-        start = time.perf_counter()
-        spelled = WordVectorEncoder(subword=True, device=arguments.device, n_jobs=N_THREADS).fit(texts)
-        took = round(time.perf_counter() - start, 2)
+        spelling = WordVectorEncoder(subword=True, device=arguments.device, n_jobs=N_THREADS)
+        spelled, took = timed(lambda: spelling.fit(texts))
         report["rarewords, all pairs"] = {name: rare_word_score(encoder, folder) for name, encoder in encoders.items()}
-        report["rarewords, all pairs"]["ppmi-svd, subword=True"] = {**rare_word_score(spelled, folder), "seconds": took}
-        output.write_text(json.dumps(report, indent=1) + "\n")
+        report["rarewords, all pairs"]["ppmi-svd, subword=True"] = {
+            **rare_word_score(spelled, folder),
+            "seconds": round(took, 2),
+        }
+        write_results(output, report)
     if folder and not arguments.skip_tasks:
         keeps_counts = WordVectorEncoder(n_jobs=N_THREADS).partial_fit(texts)
         for task in TASKS:
@@ -194,7 +184,7 @@ def main(arguments):
                 name: few_label_accuracy(encoder, task, folder) for name, encoder in encoders.items()
             }
             few["ppmi-svd, continued"] = few_label_accuracy(keeps_counts, task, folder, continued=True)
-            output.write_text(json.dumps(report, indent=1) + "\n")
+            write_results(output, report)
     print(json.dumps(report, indent=1))
 
 

@@ -37,13 +37,6 @@ def is_installed(rival):
     return found
 
 
-def choose_output(output, results, quick):
-    """Return the file to write; a quick run that was given none never writes to the figures that are kept."""
-    output = results.parent / "quick" / results.name if quick and output == results else output
-    output.parent.mkdir(parents=True, exist_ok=True)
-    return output
-
-
 def forget_peak():
     """Let `peak_mb` start anew: reading the input, and the process that began this one, may have taken more."""
     gc.collect()

@@ -8,16 +8,15 @@ the end. Rivals come with ``pip install "transferkit[bench]"``; where one is mis
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 from machine import describe_machine
+from results import RESULTS, read_results, write_results
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "results"
 NEWS, WIKI = "20newsgroups", "wiki_en_sample"
 
 # name -> the runs of a full benchmark, those of a quick one, and the data that a full one needs. DATA stands for the
@@ -100,7 +99,7 @@ def run(name, data, quick):
 
 def stamp(path, commands, seconds):
     """Add to a file of results how, when and on what machine it was made."""
-    results = json.loads(path.read_text(encoding="utf-8"))
+    results = read_results(path)
     commands = [command.replace(str(path), path.name) for command in commands]
     scripts = {command.split()[1] for command in commands}
     others = [c for c in results.get("run", {}).get("commands", ()) if c.split()[1] not in scripts]
@@ -110,7 +109,7 @@ def stamp(path, commands, seconds):
         "finished": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         **describe_machine(),
     }
-    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_results(path, results)
 
 
 def main():

@@ -8,13 +8,14 @@ import pickle
 import resource
 import signal
 import statistics
-import time
 from collections import Counter
 
 import joblib
 import numpy as np
+from data import read_wiki
 from distributed.diagnostics.plugin import SchedulerPlugin
 from machine import peak_mb
+from timing import timed
 
 from transferkit import LSAEncoder, TfidfEncoder, WordVectorEncoder
 from transferkit.datasets import load_corpus, load_docstrings
@@ -39,7 +40,7 @@ def load_sample(data):
     """Return the texts of the Wikipedia sample, or, without a folder of data, docstrings."""
     if data is None:
         return [" ".join(text.split()) for text in load_docstrings(["numpy"]).data]
-    return load_corpus(data / "wiki_en_sample" / "wiki_en_sample.txt.gz")
+    return read_wiki(data)
 
 
 def write_shards(texts, folder, megabytes, n_shards):
@@ -65,9 +66,8 @@ def measure_counting(name, folder):
     texts = load_corpus(sorted(folder.glob("*.jsonl"))[0])
     seconds, faults = [], []
     for _ in range(9):
-        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.perf_counter()
-        make_encoder(name).first_pass().add(None, texts, 0)
-        seconds.append(time.perf_counter() - start)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        seconds.append(timed(lambda: make_encoder(name).first_pass().add(None, texts, 0))[1])
         faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
     return {"seconds": statistics.median(seconds), "page_faults": statistics.median(faults)}
 
@@ -75,9 +75,7 @@ def measure_counting(name, folder):
 def fit_reference(name, folder):
     """Fit on one machine, as a user without a cluster would, and keep the encoder."""
     encoder, paths = make_encoder(name), sorted(folder.glob("*.jsonl"))
-    start = time.perf_counter()
-    encoder.fit(text for path in paths for text in load_corpus(path))
-    seconds = time.perf_counter() - start
+    _, seconds = timed(lambda: encoder.fit(text for path in paths for text in load_corpus(path)))
     joblib.dump(encoder, folder / f"{name}.joblib")
     return {"seconds": seconds, "peak_mb": peak_mb()}
 
@@ -137,9 +135,7 @@ def fit_on_cluster(name, folder, n_workers, n_shards, kill):
         pid = next(iter(client.run(os.getpid).values()))
         watch = Watch(PASSES[name] * n_groups // 2 if kill else 0, pid)
         cluster.scheduler.add_plugin(watch)
-        start = time.perf_counter()
-        fit_sharded(encoder, shards, client=client, merge_every=MERGE_EVERY)
-        seconds = time.perf_counter() - start
+        _, seconds = timed(lambda: fit_sharded(encoder, shards, client=client, merge_every=MERGE_EVERY))
         report = {"workers": n_workers, "shards": n_shards, "seconds": seconds, "client_mb": peak_mb()}
         report["worker_mb"] = max(client.run(peak_mb).values())
         report["seconds_of_workers"] = dict(watch.seconds)
