@@ -11,11 +11,11 @@ __all__ = [
     "N_SPARE",
     "RightVectors",
     "RowProducts",
+    "SubspaceIteration",
     "best_rotation",
     "draw_start",
     "inner_products",
     "leading_vectors",
-    "vectors_of_image",
 ]
 
 _BLOCK_ROWS = 8192  # converted to float64 at a time
@@ -66,12 +66,10 @@ def leading_vectors(
     """
     start = draw_start(rows.n_columns, n_vectors, random_state)
     if rows.n_rows > rows.n_columns:
-        basis, image = start, rows.rmatmul(rows.matmul(start))
-        for _ in range(n_iter):
-            basis = orthonormal(image)
-            image = rows.rmatmul(rows.matmul(basis))
-        rotation, values = best_rotation(inner_products(basis, image), inner_products(image, image))
-        return _to_vectors(image @ rotation, values)
+        state: SubspaceIteration | RightVectors = SubspaceIteration(start, n_iter)
+        while isinstance(state, SubspaceIteration):
+            state = state.advance(rows.rmatmul(rows.matmul(state.basis)))
+        return state
     basis = orthonormal(rows.matmul(start))
     for _ in range(n_iter):
         basis = orthonormal(rows.matmul(rows.rmatmul(basis)))
@@ -84,6 +82,20 @@ def leading_vectors(
     vectors /= np.where(is_zero, 1, values)
     vectors[:, is_zero] = 0
     return _to_vectors(vectors, values)
+
+
+class SubspaceIteration(NamedTuple):
+    """State of the iteration B <- orth(X' X B), for rows X that may lie in parts on several machines."""
+
+    basis: np.ndarray  # B, (n_columns, n_vectors)
+    n_left: int  # steps before the vectors are computed
+
+    def advance(self, image: np.ndarray) -> "SubspaceIteration | RightVectors":
+        """Return the next state, or after the last step the leading vectors, given the image X' X B."""
+        if self.n_left:
+            return SubspaceIteration(orthonormal(image), self.n_left - 1)
+        rotation, values = best_rotation(inner_products(self.basis, image), inner_products(image, image))
+        return _to_vectors(image @ rotation, values)
 
 
 def draw_start(n_columns: int, n_vectors: int, random_state: np.random.RandomState) -> np.ndarray:
@@ -141,12 +153,6 @@ def best_rotation(basis_image: np.ndarray, image_image: np.ndarray) -> tuple[np.
 def _to_vectors(vectors: np.ndarray, values: np.ndarray) -> RightVectors:
     """Return the vectors in float32 with fixed signs."""
     return RightVectors(np.ascontiguousarray(fix_signs(vectors), np.float32), values.astype(np.float32))
-
-
-def vectors_of_image(basis: np.ndarray, image: np.ndarray) -> RightVectors:
-    """Return the leading right singular vectors of rows X in the span of the image X' X B of a basis B."""
-    rotation, values = best_rotation(inner_products(basis, image), inner_products(image, image))
-    return _to_vectors(image @ rotation, values)
 
 
 class RowProducts:

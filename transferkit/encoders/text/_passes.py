@@ -3,16 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from sklearn.utils import check_random_state
 
-from transferkit._algorithms.linalg.normalisation import orthonormal
-from transferkit._algorithms.linalg.truncated_svd import (
-    N_SPARE,
-    RightVectors,
-    draw_start,
-    vectors_of_image,
-)
+from transferkit._algorithms.linalg.truncated_svd import N_SPARE, RightVectors, SubspaceIteration, draw_start
 from transferkit._algorithms.text.term_statistics import TermStatistics
 
 __all__ = ["TermPass", "VocabularyPass"]
@@ -59,23 +52,22 @@ class VocabularyPass:
         encoder, tfidf = self.encoder, self.terms.finish(total)
         n_terms = len(tfidf.idf_)
         n_vectors = min(encoder.n_components + N_SPARE, tfidf.n_documents_, n_terms)
-        basis = draw_start(n_terms, n_vectors, check_random_state(encoder.random_state))
-        return _SubspacePass(encoder, tfidf, basis, encoder.n_iter)
+        start = draw_start(n_terms, n_vectors, check_random_state(encoder.random_state))
+        return _SubspacePass(encoder, tfidf, SubspaceIteration(start, encoder.n_iter))
 
 
 @dataclass(frozen=True)
 class _SubspacePass:
-    """Multiplies the basis B of a subspace by X'X, where X are the TF-IDF rows of all texts."""
+    """Computes the product X'X B of the TF-IDF rows X of all texts and the basis B of a subspace."""
 
     encoder: Any
     tfidf: Any  # fitted TfidfEncoder
-    basis: np.ndarray  # (n_terms, n_vectors)
-    n_left: int  # passes after this one
+    iteration: SubspaceIteration
 
     def add(self, total, X, shard_number):
-        """Return X'X B plus that of more texts."""
+        """Return the product plus that of more texts."""
         rows = self.tfidf.transform(X)
-        product = rows.T @ (rows @ self.basis)
+        product = rows.T @ (rows @ self.iteration.basis)
         if total is None:
             return product
         total += product
@@ -86,7 +78,8 @@ class _SubspacePass:
         return left + right
 
     def finish(self, total):
-        """Return the pass with the next basis, or the fitted encoder."""
-        if self.n_left:
-            return replace(self, basis=orthonormal(total), n_left=self.n_left - 1)
-        return self.encoder.set_vectors(self.tfidf, RightVectors(*vectors_of_image(self.basis, total)))
+        """Return the pass of the next step of the iteration, or the fitted encoder."""
+        following = self.iteration.advance(total)
+        if isinstance(following, RightVectors):
+            return self.encoder.set_vectors(self.tfidf, following)
+        return replace(self, iteration=following)
