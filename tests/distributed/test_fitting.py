@@ -192,7 +192,7 @@ def test_shard_that_cannot_be_read_is_named_or_left_out(name, with_cluster, shar
 def test_bad_texts_are_reported_with_shard_and_position(shards):
     with pytest.raises(ShardError, match="'shard 1' failed: ValueError: The text at position 2 is missing"):
         fit_sharded(TfidfEncoder(), [shards[0], ["a b", "c", None]])
-    with pytest.raises(ShardError, match="No other shard could be learned"):
+    with pytest.raises(ShardError, match="No other shard could be processed"):
         fit_sharded(TfidfEncoder(), [[None], [None]], errors="skip")
 
 

@@ -1,4 +1,4 @@
-"""Encoding and predicting by shards: each becomes a parquet file."""
+"""Encoding of, and predicting for, a corpus in shards: one parquet file per shard."""
 
 from __future__ import annotations
 
@@ -39,37 +39,37 @@ def encode_sharded(
     Parameters
     ----------
     model : str, path or fitted transformer
-        A model file, which each worker process loads once, mapped into memory and shared by its threads, and which all
+        A model file, which each worker process loads once, memory-mapped and shared by its threads, and which all
         workers must find under that name; or the transformer itself, which is then sent to the workers.
     shards : Dask collection, str, path, or iterable
         As in :func:`fit_sharded`.
     out : str or path
-        Folder, local or any URL of fsspec, of the files ``part-00000.parquet`` and so on: one a shard, in their order,
-        rows in the order of the shard. A column `features` holds the rows; sparse ones are in two,
-        `features_indices` and `features_values`.
+        Folder, local or any URL of fsspec, of the files ``part-00000.parquet`` and so on: one per shard, in the order
+        of the shards, with rows in the order of the shard. A column `features` holds the feature vectors; sparse ones
+        are in two columns, `features_indices` and `features_values`.
     client : distributed.Client, default=None
         Client of a Dask cluster. None runs with joblib, as :func:`joblib.parallel_config` says.
     errors : {"raise", "skip"}, default="raise"
-        What to do about a shard that cannot be read or encoded: raise a `ShardError` with its name, or write the others
+        How to handle a shard that cannot be read or encoded: raise a `ShardError` with its name, or write the others
         and warn.
     column : str, default="text"
         Column or key of the texts in files.
     batch_size : int, default=4096
-        Rows that are encoded at a time.
+        Number of texts or rows encoded at a time.
 
     Returns
     -------
     paths : list of str
-        The parts, in the order of the shards; those of shards left out are missing.
+        Paths of the files, in the order of the shards, without those of shards left out.
 
     Raises
     ------
     ShardError
         If a shard cannot be read or encoded.
     WorkerLostError
-        If workers died at the same task several times.
+        If workers died several times at the same task.
     ValueError
-        If the folder holds parts of a run with more shards.
+        If the folder holds files of a run with more shards.
 
     See Also
     --------
@@ -78,10 +78,11 @@ def encode_sharded(
 
     Notes
     -----
-    A shard without rows has no part. A part is written under another name and then renamed, so it is whole or not
-    there; what a killed worker leaves ends in ``.tmp`` and can be deleted. When the run is repeated, parts that are
-    whole and were made by the same model from the same shard are not made again: a file is the same while its size and
-    time are, texts in memory while they are equal; shards that functions return are always encoded again.
+    No file is written for an empty shard. Files are written under a temporary name and then renamed, so each is
+    complete or does not exist; a killed worker may leave a file that ends in ``.tmp`` and can be deleted. A repeated
+    run keeps the files that are complete and were made by the same model from the same shard: a file is the same shard
+    if its size and modification time are unchanged, data in memory if it is equal; shards that functions return are
+    always encoded again.
 
     Examples
     --------
@@ -111,42 +112,40 @@ def predict_sharded(
     Parameters
     ----------
     model : str, path or fitted classifier or regressor
-        A model file, which each worker process loads once, mapped into memory and shared by its threads, and which all
-        workers must find under that name; or the model itself, which is then sent to the workers.
+        A model file or the model itself, as in :func:`encode_sharded`.
     shards : Dask collection, str, path, or iterable
         As in :func:`fit_sharded`.
     out : str or path
-        Folder, local or any URL of fsspec, of the files ``part-00000.parquet`` and so on: one a shard, in their order,
-        rows in the order of the shard. A column `prediction` holds what the method returns.
+        Folder of the files, as in :func:`encode_sharded`. A column `prediction` holds the result of `method`.
     method : {"predict", "predict_proba", "decision_function"}, default="predict"
-        What is asked of the model.
+        Method of the model to call.
     client : distributed.Client, default=None
         Client of a Dask cluster. None runs with joblib, as :func:`joblib.parallel_config` says.
     errors : {"raise", "skip"}, default="raise"
-        What to do about a shard that cannot be read or predicted: raise a `ShardError` with its name, or write the
-        others and warn.
+        How to handle a shard that cannot be read or predicted: raise a `ShardError` with its name, or write the others
+        and warn.
     column : str, default="text"
         Column or key of the texts in files.
     batch_size : int, default=4096
-        Rows that are predicted at a time.
+        Number of texts or rows predicted at a time.
 
     Returns
     -------
     paths : list of str
-        The parts, in the order of the shards; those of shards left out are missing.
+        Paths of the files, in the order of the shards, without those of shards left out.
 
     Raises
     ------
     ShardError
         If a shard cannot be read or predicted.
     WorkerLostError
-        If workers died at the same task several times.
+        If workers died several times at the same task.
     ValueError
-        If the folder holds parts of a run with more shards.
+        If the folder holds files of a run with more shards.
 
     See Also
     --------
-    encode_sharded : Encode a corpus in shards; its notes say how parts are written, and when again.
+    encode_sharded : Encode a corpus in shards; its notes say how files are written, and when they are kept.
     """
     if method not in _METHODS:
         raise ValueError(

@@ -37,52 +37,53 @@ def fit_sharded(
 ) -> Estimator:
     """Fit an encoder to a corpus in shards, on a Dask cluster or with joblib.
 
-    Workers read the shards and learn from each; what they learned is added up on the workers, two and two, and one of
-    them makes the encoder of the total. The result is that of ``encoder.fit`` on all shards at once: exactly for counts
-    (and so for :class:`TfidfEncoder` and the vocabulary of all text encoders), to rounding for
-    the vectors of :class:`LSAEncoder` and :class:`WordVectorEncoder` and the centres of :class:`KMeansEncoder`,
-    whatever the number of workers.
+    Workers read the shards and compute the statistics of each; these are merged pairwise on the workers, and one worker
+    fits the encoder to the total. The result is that of ``encoder.fit`` on all shards at once, for any number of
+    workers: exactly for counts (and so for :class:`TfidfEncoder` and the vocabulary of all text encoders), up to
+    rounding for the vectors of :class:`LSAEncoder` and :class:`WordVectorEncoder` and the centres of
+    :class:`KMeansEncoder`.
 
     Parameters
     ----------
     encoder : TfidfEncoder, LSAEncoder, WordVectorEncoder, KMeansEncoder, or other estimator
-        What to fit, in place; what it had learned is forgotten. Other estimators need `partial_fit` and `merge`, and
-        are as exact as these.
+        The estimator to fit, in place; an earlier fit is forgotten. Other estimators need `partial_fit` and `merge`,
+        and the result is as exact as these are.
     shards : Dask collection, str, path, or iterable
         A Dask Bag, Array or DataFrame column; a pattern of file names, such as "texts/*.jsonl" or
-        "s3://bucket/texts/*.parquet" (txt, csv, tsv, jsonl, these with .gz, parquet; npy for rows); or a list
-        of shards, each a path (:class:`pathlib.Path`), a collection of texts, rows, or a function without
-        arguments that returns one. What is in memory travels through the scheduler: for much data give files
-        or functions.
+        "s3://bucket/texts/*.parquet" (txt, csv, tsv, jsonl, these with .gz, parquet; npy for feature vectors); or a
+        list of shards, each a path (:class:`pathlib.Path`), a collection of texts, an array, or a function without
+        arguments that returns one of these. Data in memory is sent through the scheduler: for large data give files or
+        functions.
     client : distributed.Client, default=None
         Client of a Dask cluster. None runs with joblib, as :func:`joblib.parallel_config` says.
     merge_every : int, default=8
-        Shards that a task takes in, one after the other, before its statistics are joined with those of another task;
-        fewer where workers would lack tasks. A worker holds a few such statistics, however many shards there are.
+        Maximum number of shards that one task adds up before its statistics are merged with those of another task;
+        fewer if workers would be idle. A worker holds a few such statistics, however many shards there are.
     errors : {"raise", "skip"}, default="raise"
-        What to do about a shard that cannot be read or learned: raise a `ShardError` with its name, or leave it out,
+        How to handle a shard that cannot be read or processed: raise a `ShardError` with its name, or leave it out,
         warn, and list it in `skipped_shards_`.
     column : str, default="text"
-        Column or key of the texts (or, in parquet files, of rows of numbers) in files.
+        Column or key of the texts (or, in parquet files, of the feature vectors) in files.
     keep_statistics : bool, default=False
-        Whether the encoder keeps what `partial_fit` and `merge` need. It may be much larger than the rest: frequencies
-        of terms that were left out, counts of pairs of words.
+        Whether the encoder keeps the statistics that `partial_fit` and `merge` need. They may be much larger than the
+        rest of it: frequencies of excluded terms, co-occurrence counts of words.
 
     Returns
     -------
     encoder : estimator
-        The fitted encoder, which in `n_shards_` and `skipped_shards_` says what it was fitted on, and in `n_documents_`
-        (k-means: ``counts_.sum()``) how many texts or rows that were.
+        The fitted encoder. `n_shards_` is the number of shards used, `skipped_shards_` lists those left out, and
+        `n_documents_` (k-means: ``counts_.sum()``) is the number of texts or feature vectors.
 
     Raises
     ------
     ShardError
-        If a shard cannot be read or learned (with ``errors="skip"``: if none can, or if one fails that could be read in
-        an earlier pass).
+        If a shard cannot be read or processed (with ``errors="skip"``: if none can, or if one fails in a later pass).
     WorkerLostError
-        If workers died at the same task several times, most often out of memory.
+        If workers died several times at the same task, most often out of memory.
+    ValueError
+        If a parameter is invalid, or all shards are empty.
     TypeError
-        If the encoder is not one that adds up.
+        If the encoder has no statistics that add up.
 
     See Also
     --------
@@ -91,17 +92,17 @@ def fit_sharded(
 
     Notes
     -----
-    A worker that dies takes its statistics with it; Dask has others compute them again from the shards, so that none is
-    missing or counted twice. The number of shards and texts is checked at the end of every pass.
+    When a worker dies, its statistics are lost; Dask computes them again from the shards on other workers, so that none
+    is missing or counted twice. The numbers of shards and of texts are checked after every pass.
 
-    TF-IDF and word vectors take one pass over the shards. LSA takes ``n_iter + 2``: one for the vocabulary, then each
-    multiplies the rows and their transpose with a matrix of one column a component, the same iteration that `fit` does.
-    k-means takes two for its start and one for each step of the centres; its result depends on the order of the
-    shards as that of `fit` on the order of rows.
+    TF-IDF and word vectors take one pass over the shards. LSA takes ``n_iter + 2``: one for the vocabulary, then one
+    for each product of the TF-IDF rows and their transpose with a matrix of `n_components` (and a few more) columns, in
+    the subspace iteration that `fit` does. k-means takes three, and one per iteration; its result depends on the order
+    of the shards, as that of `fit` depends on the order of the rows.
 
-    Counting uses one thread a task. Dask's workers spend half of their time on giving memory back unless they are told
-    not to: docs/scale.md says how, and what to expect of a cluster. With joblib, statistics return to this process,
-    which joins them.
+    Counting uses one thread per task. By default Dask's workers spend half of their time on returning memory to the
+    system; docs/scale.md says how to change this, and what was measured. With joblib, statistics are sent to this
+    process, which merges them.
 
     Examples
     --------
@@ -122,7 +123,7 @@ def fit_sharded(
     fitted, used, skipped = outcome
     if not used:
         name, reason = skipped[0]
-        raise ShardError(name, f"{reason}. No other shard could be learned either")
+        raise ShardError(name, f"{reason}. No other shard could be processed either")
     if fitted is None:
         raise ValueError("All shards are empty: there is nothing to fit.")
     warn_of_skipped(outcome)

@@ -1,4 +1,4 @@
-"""Shards of a corpus: what they are called, and how a worker reads them."""
+"""Shards of a corpus: their names, and how a worker reads them."""
 
 import glob
 import os
@@ -44,7 +44,7 @@ def find_shards(shards, column):
     Parameters
     ----------
     shards : Dask collection, str, path, or iterable
-        What :func:`transferkit.distributed.fit_sharded` takes.
+        As in :func:`transferkit.distributed.fit_sharded`.
     column : str
         Column or key of the texts in files.
 
@@ -70,12 +70,12 @@ def find_shards(shards, column):
 
 
 def as_rows(data):
-    """Return what has a length as it is, and else a list of its items."""
+    """Return data with a length as it is, and other iterables as a list."""
     return data if hasattr(data, "__len__") or hasattr(data, "shape") else list(data)
 
 
 def n_rows_of(data):
-    """Return the number of texts or rows."""
+    """Return the number of texts or feature vectors."""
     return data.shape[0] if hasattr(data, "shape") else len(data)
 
 
@@ -89,7 +89,7 @@ def import_parquet():
 
 
 def _match(pattern):
-    """Return the files that a pattern matches, by name."""
+    """Return the paths that match a pattern, sorted."""
     if is_url(pattern):
         file_system, place = split_url(pattern)
         found = [file_system.unstrip_protocol(path) for path in file_system.glob(place)]

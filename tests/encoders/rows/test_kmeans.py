@@ -176,7 +176,7 @@ def test_pooling_takes_the_root_of_sums():
     ("parameters", "words"),
     [
         ({"n_clusters": 0}, "'n_clusters' parameter of KMeansEncoder must be an int"),
-        ({"n_clusters": 501}, r"n_clusters=501 needs at least as many rows. Got n_samples=500"),
+        ({"n_clusters": 501}, r"n_clusters=501 needs at least as many samples. Got n_samples=500"),
         ({"activation": "relu"}, "'activation' parameter of KMeansEncoder must be a str among"),
         ({"patches": (3, 1)}, "needs 'image_shape'"),
         ({"patches": 3}, "'patches' parameter of KMeansEncoder must be an instance of 'tuple'"),

@@ -1,4 +1,4 @@
-"""Features from the distances of rows to cluster centres."""
+"""Features from the distances of samples to cluster centres."""
 
 from typing import Any
 
@@ -9,23 +9,24 @@ from scipy.spatial.distance import cdist
 __all__ = ["activate", "check_squares", "fits_float32", "squared_distances"]
 
 
-CLOSE = 1e-3  # of its squared length: nearer to a centre, a row keeps fewer than about four digits of float32
-FAR = 1e6  # of the squared lengths of centres: farther rows keep too few digits of float32 to tell centres apart
-MOST = 1e150  # over the number of features: the sum of larger squares overflows
-VERY_CLOSE = 1e-10  # likewise, fewer than about five digits of float64
+CLOSE = 1e-3  # squared distance over squared length, below which float32 keeps fewer than about four digits
+FAR = 1e6  # squared length over those of the centres, above which float32 has too few digits to distinguish centres
+MOST = 1e150  # larger numbers, divided by the number of features, have sums of squares that overflow
+VERY_CLOSE = 1e-10  # as CLOSE, below which float64 keeps fewer than about five digits
 
 
 def squared_distances(rows: Any, centres: np.ndarray) -> np.ndarray:
-    """Return |x - c|^2 for every row and centre, (n_rows, n_centres), as |x|^2 - 2 x'c + |c|^2, mostly in float32.
+    """Return |x - c|^2 for every sample and centre, (n_samples, n_centres), as |x|^2 - 2 x'c + |c|^2.
 
-    Dense rows are moved to the middle of the centres first, since lengths far from zero leave nothing of distances.
-    Those that are still much nearer to a centre than to the middle are computed again in float64 or from differences.
-    With rows far from all centres the result is float64, and so are the features that are made of it.
+    Dense samples are shifted by the mean of the centres first, since these terms cancel all digits of the distances
+    where samples lie far from zero. Distances that are still much smaller than the distance to this mean are computed
+    again in float64 or from differences. The result is float32; float64 if samples lie far from all centres, and then
+    features computed from it are float64, too.
 
     Parameters
     ----------
-    rows : ndarray or CSR matrix of shape (n_rows, n_features)
-        Rows.
+    rows : ndarray or CSR matrix of shape (n_samples, n_features)
+        Samples.
     centres : ndarray of shape (n_centres, n_features)
         Centres.
     """
@@ -54,7 +55,7 @@ def squared_distances(rows: Any, centres: np.ndarray) -> np.ndarray:
 
 
 def fits_float32(square: float) -> bool:
-    """Return whether float32 holds squared lengths like this one, and small parts of it."""
+    """Return whether float32 can represent a squared length like this, and small fractions of it."""
     return 1e-30 < square < 1e30
 
 
@@ -67,11 +68,12 @@ def _expand(rows: Any, squares: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def check_squares(rows: Any, name: str) -> None:
-    """Raise ValueError unless float64 holds the squared distances of dense rows; `name` is that of the estimator."""
+    """Raise ValueError if squared distances of dense samples overflow float64; `name` is that of the estimator."""
     largest = 0.0 if sp.issparse(rows) else max(float(rows.max()), -float(rows.min()))
     if largest > MOST / rows.shape[1]:
         raise ValueError(
-            f"{name} cannot square distances of rows with numbers as large as {largest:.3g}. Scale the features first."
+            f"{name} cannot square distances of samples with values as large as {largest:.3g}. Scale the features "
+            "first."
         )
 
 
@@ -80,13 +82,13 @@ def activate(squared: np.ndarray, kind: str, scale: float) -> Any:
 
     Parameters
     ----------
-    squared : ndarray of shape (n_rows, n_centres)
+    squared : ndarray of shape (n_samples, n_centres)
         Squared distances; may be overwritten.
     kind : {"onehot", "distance", "soft", "triangle"}
-        "onehot": a one for the nearest centre (a CSR matrix). "distance": the distances. "soft": shares proportional to
-        exp(-d^2 / (2 scale)). "triangle": max(0, mean distance - distance) [1]_.
+        "onehot": one for the nearest centre (a CSR matrix). "distance": the distances. "soft": proportional to
+        exp(-d^2 / (2 scale)), with sum one. "triangle": max(0, mean distance - distance) [1]_.
     scale : float
-        Mean squared distance of the training rows to their nearest centre.
+        Mean squared distance of the training samples to their nearest centre.
 
     References
     ----------

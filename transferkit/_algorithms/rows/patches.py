@@ -1,4 +1,4 @@
-"""Patches of images that are given as rows."""
+"""Patches of images that are given as rows of pixels: cutting, contrast, whitening, pooling."""
 
 import numpy as np
 
@@ -15,14 +15,14 @@ def cut_patches(images: np.ndarray, size: int, stride: int) -> np.ndarray:
     size : int
         Pixels along an edge of a patch.
     stride : int
-        Pixels from one patch to the next.
+        Pixels between the origins of neighbouring patches.
     """
     windows = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))[:, ::stride, ::stride]
     return windows.reshape(*windows.shape[:3], -1)
 
 
 def normalise_contrast(patches: np.ndarray, floor: float) -> np.ndarray:
-    """Return the patches less their mean, over the root of their variance and a floor.
+    """Return the patches less their means, divided by their standard deviations, with a floor under the variance.
 
     Parameters
     ----------
@@ -37,14 +37,14 @@ def normalise_contrast(patches: np.ndarray, floor: float) -> np.ndarray:
 
 
 def find_whitening(rows: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and matrix of ZCA whitening, float64: (x - mean) @ matrix has covariances of (nearly) the identity.
+    """Return mean and matrix of ZCA whitening, float64: (x - mean) @ matrix has a covariance near the identity.
 
     Parameters
     ----------
-    rows : ndarray of shape (n_rows, n_features)
-        Rows.
+    rows : ndarray of shape (n_samples, n_features)
+        Samples.
     floor : float
-        Share of the mean variance that is added to each, so that noise is not blown up.
+        Share of the mean variance that is added to each, so that noise is not amplified.
     """
     mean = rows.mean(axis=0, dtype=np.float64)
     centred = rows - mean
@@ -53,7 +53,7 @@ def find_whitening(rows: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarr
 
 
 def whitening_matrix(covariance: np.ndarray, floor: float) -> np.ndarray:
-    """Return the matrix of ZCA whitening of rows with these covariances, (n_features, n_features)."""
+    """Return the matrix of ZCA whitening for this covariance matrix, (n_features, n_features)."""
     values, vectors = np.linalg.eigh(covariance)
     values = np.maximum(values, 0)
     added = floor * values.mean() or np.finfo(np.float64).tiny
@@ -66,7 +66,7 @@ def pool_quadrants(activations: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     activations : ndarray of shape (n_images, n_down, n_across, n_units)
-        Activations of each patch; of an odd number of patches, the middle one belongs to the second half.
+        Activations of each patch. If the number of patches is odd, the middle one belongs to the second half.
     """
     down, across = activations.shape[1] // 2, activations.shape[2] // 2
     halves = [activations[:, :down], activations[:, down:]]

@@ -1,4 +1,4 @@
-"""Self-organising maps: units on a grid whose weights follow the rows, and whose neighbours follow them."""
+"""Self-organising maps: units on a grid whose weights follow the samples, and those of neighbours with them."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _BLOCK_ENTRIES = 1 << 23
 
 
 def grid_coordinates(n_rows: int, n_columns: int, topology: str) -> np.ndarray:
-    """Return where each unit stands, (n_rows * n_columns, 2): neighbours are one apart.
+    """Return the coordinates of the units, (n_rows * n_columns, 2), with neighbours at distance one.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def grid_coordinates(n_rows: int, n_columns: int, topology: str) -> np.ndarray:
     n_columns : int
         Columns of the grid.
     topology : {"rectangular", "hexagonal"}
-        Of a hexagonal grid every second row is shifted by half a unit, and rows are closer.
+        In a hexagonal grid every second row is shifted by half a unit, and rows are closer.
     """
     row, column = np.divmod(np.arange(n_rows * n_columns), n_columns)
     if topology == "rectangular":
@@ -32,12 +32,12 @@ def grid_coordinates(n_rows: int, n_columns: int, topology: str) -> np.ndarray:
 
 
 def find_best_units(rows: Any, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each row the two nearest units, (n_samples, 2), and the squared distances to them.
+    """Return the two nearest units of each sample, (n_samples, 2), and the squared distances to them.
 
     Parameters
     ----------
     rows : ndarray or CSR matrix of shape (n_samples, n_features)
-        Rows.
+        Samples.
     weights : ndarray of shape (n_units, n_features)
         Weights of at least two units.
     """
@@ -56,18 +56,19 @@ def find_best_units(rows: Any, weights: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def update_batch(rows: Any, weights: np.ndarray, closeness: np.ndarray) -> np.ndarray:
-    """Return the weights after one step of the batch map.
+    """Return the weights after one epoch of the batch algorithm.
 
-    Each unit becomes the mean of all rows, weighted by how close the row's best unit is to it on the grid [1]_.
+    Each unit becomes the mean of all samples, weighted by the neighbourhood of the unit and the sample's best unit
+    [1]_.
 
     Parameters
     ----------
     rows : ndarray or CSR matrix of shape (n_samples, n_features)
-        Rows.
+        Samples.
     weights : ndarray of shape (n_units, n_features)
-        Weights before.
+        Current weights.
     closeness : ndarray of shape (n_units, n_units)
-        Neighbourhood function between units.
+        Neighbourhood function of each pair of units.
 
     References
     ----------
@@ -84,18 +85,18 @@ def update_batch(rows: Any, weights: np.ndarray, closeness: np.ndarray) -> np.nd
 
 
 def move_towards(rows: Any, weights: np.ndarray, closeness: np.ndarray, rate: float) -> np.ndarray:
-    """Return the weights after showing the rows one after another, each pulling its best unit and the neighbours.
+    """Return the weights after an epoch of the online algorithm: each sample pulls its best unit and the neighbours.
 
     Parameters
     ----------
     rows : ndarray or CSR matrix of shape (n_samples, n_features)
-        Rows, in the order in which they are shown.
+        Samples, in the order of presentation.
     weights : ndarray of shape (n_units, n_features)
-        Weights before.
+        Current weights.
     closeness : ndarray of shape (n_units, n_units)
-        Neighbourhood function between units.
+        Neighbourhood function of each pair of units.
     rate : float
-        Share of the way to the row that its best unit goes.
+        Learning rate: share of the distance to the sample by which its best unit moves.
     """
     weights = weights.copy()
     for index in range(rows.shape[0]):
@@ -108,14 +109,14 @@ def move_towards(rows: Any, weights: np.ndarray, closeness: np.ndarray, rate: fl
 
 
 def mean_neighbour_distances(weights: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
-    """Return for each unit the mean distance of its weights to those of its neighbours on the grid.
+    """Return the mean distance of the weights of each unit to those of its neighbours on the grid.
 
     Parameters
     ----------
     weights : ndarray of shape (n_units, n_features)
         Weights.
     coordinates : ndarray of shape (n_units, 2)
-        Places on the grid.
+        Coordinates on the grid.
     """
     apart = cdist(coordinates, coordinates)
     units, neighbours = np.nonzero((apart > 0.1) & (apart < 1.1))

@@ -1,4 +1,4 @@
-"""Clusters as features."""
+"""Clusters as features: k-means."""
 
 from numbers import Integral, Real
 
@@ -24,73 +24,76 @@ from transferkit._validation import (
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders.rows._passes import MomentsPass
-from transferkit.encoders.rows._preparation import PatchGrid, Preparation
+from transferkit.encoders.rows._preparation import PatchGrid, Preparation, check_n_clusters
 
-_BLOCK_ENTRIES = 1 << 23  # of the distances that transform holds at a time
+__all__ = ["KMeansEncoder"]
+
+_BLOCK_ENTRIES = 1 << 23  # distances that transform holds at a time
 
 
 class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
-    """Encode rows by how near they are to clusters of unlabelled rows.
+    """Encode samples by their distances to clusters of unlabelled samples.
 
     Parameters
     ----------
     n_clusters : int, default=256
         Number of clusters.
     activation : {"triangle", "distance", "soft", "onehot"}, default="triangle"
-        What a row becomes [1]_. "triangle": for each cluster how much nearer than the mean distance it is, or zero.
-        "distance": the distances. "soft": shares that add up to one, exp(-d^2 / (2 s)) with s the mean squared distance
-        of the training rows to their centre. "onehot": a one for the nearest cluster (a CSR matrix).
+        Features of a sample [1]_. "triangle": for each cluster the mean distance less the distance to it, or zero if
+        that is negative. "distance": the distances. "soft": proportional to exp(-d^2 / (2 s)) with sum one, where s is
+        the mean squared distance of the training samples to their centres. "onehot": one for the nearest cluster (a CSR
+        matrix).
     init : {"k-means++", "random"}, default="k-means++"
-        How seeds are drawn, on a sample of 120 rows for each cluster.
+        How seeds are drawn, from a subset of 120 samples per cluster.
     n_init : int, default=1
-        Times that is tried; the best, after five steps on the sample, goes on with all rows. With few clusters a few
-        tries are worth their time.
+        Number of initialisations; the best after five iterations on the subset continues on all samples. With few
+        clusters, several are worth their time.
     max_iter : int, default=100
-        Most passes over all rows.
+        Maximum number of iterations over all samples.
     tol : float, default=1e-4
-        Ends the passes when the centres move by less than this share of the mean variance of the features.
+        Iterations end when the centres move by less than this share of the mean variance of the features.
     batch_size : int, default=16384
-        Rows that a matrix product takes at a time.
+        Samples per matrix product.
     whiten : bool, default=False
-        Whether rows (or patches) are centred and decorrelated first (ZCA, with a tenth of the mean variance added).
-        Dense rows only.
+        Whether samples (or patches) are centred and decorrelated first (ZCA, with a tenth of the mean variance added).
+        Dense samples only.
     patches : tuple (size, stride) or None, default=None
-        Learn a codebook of square patches of images, `size` pixels wide and `stride` apart, brought to equal contrast;
+        Fit a codebook of square patches of images, `size` pixels wide and `stride` apart, normalised to equal contrast;
         the activations of an image's patches are pooled over its four quadrants [1]_. Needs `image_shape`.
     pooling : {"root", "sum"}, default="root"
-        With `patches`: the sum of the activations in a quadrant, or its square root, which keeps a patch that fills
-        half an image from outweighing all others [3]_.
+        With `patches`: the sum of the activations in a quadrant, or its square root, which reduces the weight of
+        patches that are repeated over much of an image [3]_.
     image_shape : tuple (height, width) or (height, width, n_channels) or None, default=None
-        Shape of the image that a row holds.
+        Shape of the image of which a sample holds the pixels.
     device : str, default="auto"
         Where `fit` computes: "auto" (CUDA if there is one), "cpu", "cuda". `transform` uses NumPy.
     random_state : int, RandomState instance or None, default=0
-        Draws samples and seeds. The default gives the same encoder each time.
+        Draws the subset and the seeds. The default gives the same encoder each time.
 
     Attributes
     ----------
     cluster_centers_ : ndarray of shape (n_clusters, n_features)
-        Centres, of rows or of patches, after whitening if asked for. Those of dense rows are float64, which may lie far
-        from zero; those of sparse rows float32.
+        Centres of samples or of patches, after whitening if that is used. Those of dense samples are float64, since
+        they may lie far from zero; those of sparse samples are float32.
     counts_ : ndarray of shape (n_clusters,)
-        Number of training rows nearest to each.
+        Number of training samples nearest to each centre.
     inertia_ : float
-        Sum of squared distances of the training rows to their centres; after `partial_fit` and `merge`, as it was when
-        the rows came.
+        Sum of squared distances of the training samples to their centres; after `partial_fit` and `merge`, to the
+        centres at the time of each batch.
     n_iter_ : int
-        Passes over the rows, or batches.
+        Number of iterations, or of batches.
     contrast_floor_ : float or None
-        Added to the variance of a patch before it is brought to equal contrast; None without `patches`.
+        Added to the variance of a patch when its contrast is normalised; None without `patches`.
     whitening_mean_ : ndarray of shape (n_features,) or None
         Mean that is subtracted first; None without `whiten`.
     whitening_matrix_ : ndarray of shape (n_features, n_features) or None
-        What centred rows, or patches, are multiplied by; None without `whiten`.
+        Matrix by which centred samples, or patches, are multiplied; None without `whiten`.
     n_features_in_ : int
-        Width of the rows.
+        Number of features of the samples.
     n_shards_ : int
-        Number of shards learned from, after :func:`transferkit.distributed.fit_sharded` only.
+        Number of shards that it was fitted to, after :func:`transferkit.distributed.fit_sharded` only.
     skipped_shards_ : list of str
-        Names of the shards that it left out.
+        Names of the shards that were left out.
 
     See Also
     --------
@@ -98,15 +101,15 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
 
     Notes
     -----
-    Rows of unit length, such as those of :class:`TfidfEncoder`, are clustered by cosine: their squared distances are
-    2 - 2 cos. CSR rows stay sparse; the centres are dense.
+    Samples of unit length, such as those of :class:`TfidfEncoder`, are clustered by cosine similarity: their squared
+    distances are 2 - 2 cos. CSR matrices stay sparse; the centres are dense.
 
-    Dense rows are moved to their mean before they become float32, so that where they lie costs no digits. Where
-    clusters are smaller than a hundredth of their distances, all is computed in float64. Features are taken as they
-    are: one of a larger scale than the others decides the clusters alone, so bring them to one scale first.
+    Dense samples are centred before they are converted to float32, so that their position costs no digits. Where
+    clusters are smaller than a hundredth of the distances between them, everything is computed in float64. Features are
+    not scaled: one of a larger scale than the others dominates the clusters, so scale features first.
 
-    `fit` is Lloyd's algorithm on all rows; `partial_fit` moves each centre to the mean of all rows it has won [2]_, and
-    `merge` clusters the centres of both encoders, weighted by their rows.
+    `fit` is Lloyd's algorithm on all samples; `partial_fit` moves each centre to the mean of all samples assigned to it
+    so far [2]_, and `merge` clusters the centres of both encoders, weighted by their counts.
 
     References
     ----------
@@ -185,12 +188,12 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Find the clusters of unlabelled rows.
+        """Find the clusters of unlabelled samples.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+            Samples.
         y : None
             Ignored; here for scikit-learn's API.
 
@@ -202,7 +205,8 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         Raises
         ------
         ValueError
-            If there are fewer rows (or patches) than clusters, or `image_shape` does not multiply to the width.
+            If there are fewer samples (or patches) than clusters, or `image_shape` does not match the number of
+            features.
         """
         X = self._validate(X, reset=True)
         random = check_random_state(self.random_state)
@@ -210,28 +214,28 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         preparation = Preparation()
         if grid is not None or self.whiten:
             sample = X if grid is None else grid.sample(X, np.random.RandomState(0))
-            preparation = Preparation.learn(sample, contrast=grid is not None, whiten=self.whiten)
-        rows = preparation.apply(X if grid is None else grid.sample(X, random))
-        found = self._cluster(rows, random)
+            preparation = Preparation.fit(sample, contrast=grid is not None, whiten=self.whiten)
+        samples = preparation.apply(X if grid is None else grid.sample(X, random))
+        found = self._cluster(samples, random)
         self._store(found, preparation)
         forget_shards(self)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
-        """Move the clusters towards more rows.
+        """Update the clusters with more samples.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            A batch of rows; the first one needs at least `n_clusters`.
+            A batch of samples; the first one needs at least `n_clusters`.
         y : None
             Ignored; here for scikit-learn's API.
 
         Returns
         -------
         self : KMeansEncoder
-            The encoder. How rows are whitened is learned from the first batch.
+            The encoder. Whitening is fitted to the first batch.
         """
         from transferkit._training.clustering.kmeans import update_clusters
 
@@ -239,17 +243,17 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
             return self.fit(X)
         X = self._validate(X, reset=False)
         grid, preparation = self._grid(), self._preparation()
-        rows = preparation.apply(X if grid is None else grid.sample(X, check_random_state(self.random_state)))
-        self._store(update_clusters(rows, self._clusters(), self.batch_size, self.device), preparation)
+        samples = preparation.apply(X if grid is None else grid.sample(X, check_random_state(self.random_state)))
+        self._store(update_clusters(samples, self._clusters(), self.batch_size, self.device), preparation)
         return self
 
     def merge(self, other):
-        """Take over the clusters of another encoder.
+        """Merge the clusters of another encoder into these.
 
         Parameters
         ----------
         other : KMeansEncoder
-            A fitted encoder of rows of the same width; it stays as it is.
+            A fitted encoder of samples with the same features; it is not changed.
 
         Returns
         -------
@@ -259,9 +263,9 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         Raises
         ------
         ValueError
-            If parameters, widths or the whitening differ; what does is listed.
+            If parameters, numbers of features or the whitening differ; the message lists which.
         TypeError
-            If `other` is no KMeansEncoder.
+            If `other` is not a KMeansEncoder.
         """
         from transferkit._training.clustering.kmeans import merge_clusters
 
@@ -276,12 +280,12 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+            Samples.
 
         Returns
         -------
         activations : ndarray of shape (n_samples, n_features_out), float32
-            One column a cluster, or with `patches` one a cluster and quadrant; for ``activation="onehot"`` without
+            One column per cluster, or with `patches` per quadrant and cluster; for ``activation="onehot"`` without
             patches a CSR matrix.
         """
         check_is_fitted(self)
@@ -293,7 +297,7 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
 
     @fit_context(prefer_skip_nested_validation=True)
     def first_pass(self, keep_statistics=False):
-        """Return the first pass of a fit to rows in shards.
+        """Return the first pass of a fit to samples in shards.
 
         Parameters
         ----------
@@ -318,11 +322,24 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         self._check_parameters()
         return MomentsPass(self)
 
+    @property
+    def _n_features_out(self):
+        return len(self.cluster_centers_) * (1 if self.patches is None else 4)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "cluster_centers_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = self.patches is None and not self.whiten
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
     def _validate(self, X, reset):
         if reset:
             self._check_parameters()
         accept = False if self.patches is not None or self.whiten else "csr"
-        dtype = np.float32 if sp.issparse(X) else FLOATS  # dense rows become float32 when they are near zero
+        dtype = np.float32 if sp.issparse(X) else FLOATS  # dense samples are converted to float32 once they are centred
         X = validate_data(self, to_numpy(X), accept_sparse=accept, dtype=dtype, order="C", reset=reset)
         if self.patches is not None:
             self._grid().check(X.shape[1])
@@ -337,13 +354,13 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
     def _grid(self):
         return None if self.patches is None else PatchGrid(*self.patches, self.image_shape)
 
-    def _cluster(self, rows, random):
+    def _cluster(self, samples, random):
         from transferkit._training.clustering.kmeans import find_clusters
 
-        self._check_number(rows.shape[0], "rows" if self.patches is None else "patches")
-        check_squares(rows, "KMeansEncoder")
+        check_n_clusters(self.n_clusters, samples.shape[0], "samples" if self.patches is None else "patches")
+        check_squares(samples, "KMeansEncoder")
         return find_clusters(
-            rows,
+            samples,
             self.n_clusters,
             init=self.init,
             n_init=self.n_init,
@@ -353,13 +370,6 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
             device=self.device,
             seed=int(random.randint(2**31 - 1)),
         )
-
-    def _check_number(self, n_rows, what):
-        if n_rows < self.n_clusters:
-            raise ValueError(
-                f"n_clusters={self.n_clusters} needs at least as many {what}. Got n_samples={n_rows}: give more rows "
-                "or a smaller n_clusters."
-            )
 
     def _clusters(self):
         from transferkit._training.clustering.kmeans import Clusters
@@ -377,23 +387,10 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
     def _activate(self, X):
         scale = float(self.inertia_ / max(self.counts_.sum(), 1e-300))
         grid = self._grid()
-        rows = self._preparation().apply(X if grid is None else grid.cut(X))
-        found = activate(squared_distances(rows, self.cluster_centers_), self.activation, scale).astype(np.float32)
+        samples = self._preparation().apply(X if grid is None else grid.cut(X))
+        found = activate(squared_distances(samples, self.cluster_centers_), self.activation, scale).astype(np.float32)
         if grid is None:
             return found
         found = found.toarray() if sp.issparse(found) else found
         pooled = pool_quadrants(found.reshape(len(X), *grid.shape, -1))
         return np.sqrt(pooled) if self.pooling == "root" else pooled
-
-    @property
-    def _n_features_out(self):
-        return len(self.cluster_centers_) * (1 if self.patches is None else 4)
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "cluster_centers_")
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = self.patches is None and not self.whiten
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags

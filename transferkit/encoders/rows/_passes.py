@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.linalg.moments import PartialMoments
-from transferkit.encoders.rows._preparation import Preparation
+from transferkit.encoders.rows._preparation import Preparation, check_n_clusters
 
 __all__ = ["MomentsPass"]
 
@@ -37,7 +37,7 @@ class MomentsPass:
         from transferkit._training.clustering.kmeans import choose_sample
 
         encoder, (sizes, moments) = self.encoder, total
-        encoder._check_number(moments.n_rows, "rows")
+        check_n_clusters(encoder.n_clusters, moments.n_rows, "samples")
         preparation, variance = Preparation(), moments.squares / moments.n_rows
         if encoder.whiten:
             covariance = moments.products / moments.n_rows

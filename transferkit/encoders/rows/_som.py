@@ -30,50 +30,52 @@ from transferkit._validation import (
 )
 from transferkit._versioning import VersionedEstimator
 
+__all__ = ["SOMEncoder"]
+
 _ACTIVATIONS = {"triangle", "distance", "soft", "onehot"}
 
 
 class SOMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
-    """Encode rows by a self-organising map: units on a grid, where neighbours stand for similar rows.
+    """Encode samples by a self-organising map: units on a grid, whose neighbours represent similar samples.
 
     Parameters
     ----------
     grid_shape : tuple (n_rows, n_columns), default=(10, 10)
-        Units of the map.
+        Number of units along each side of the map.
     topology : {"rectangular", "hexagonal"}, default="rectangular"
-        How units are neighbours: four or six of them, one apart.
+        Grid of the units: each has four or six neighbours, at distance one.
     neighbourhood : {"gaussian", "bubble"}, default="gaussian"
-        How much a unit at distance d on the grid learns with the best one: exp(-d^2 / (2 r^2)), or all within r.
+        How strongly a unit at distance d on the grid follows the best unit: exp(-d^2 / (2 r^2)), or one within r.
     radius : float or None, default=None
-        Radius r at the start; None is half of the longer side. It shrinks by the same factor each epoch.
+        Initial radius r; None is half of the longer side. It shrinks by the same factor in each epoch.
     final_radius : float, default=0.3
         Radius in the last epoch.
     mode : {"batch", "online"}, default="batch"
-        "batch": each unit becomes the weighted mean of all rows, as matrix products, an epoch at a time [1]_. "online":
-        rows are shown one by one, in random order, and pull units towards them [2]_.
+        "batch": in each epoch, every unit becomes the weighted mean of all samples, by matrix products [1]_. "online":
+        samples are presented one by one, in random order, and pull units towards them [2]_.
     learning_rate : float, default=0.5
-        Of the online mode at the start; it falls to a hundredth.
+        Initial learning rate of the online mode; it decays to a hundredth.
     n_epochs : int, default=20
-        Times that all rows are seen.
+        Number of passes over all samples.
     output : {"triangle", "distance", "soft", "onehot", "coordinates"}, default="triangle"
-        What `transform` gives: activations of the units as in :class:`KMeansEncoder`, or the two coordinates of the
-        best unit on the grid.
+        Output of `transform`: activations of the units as in :class:`KMeansEncoder`, or the two coordinates of the best
+        unit on the grid.
     random_state : int, RandomState instance or None, default=0
-        Order of the rows in online mode, and the start where the data have no plane.
+        Order of the samples in online mode, and the initial weights where the data span no plane.
 
     Attributes
     ----------
     weights_ : ndarray of shape (n_units, n_features)
-        Weights of the units, row by row of the grid. Those of dense rows are float64, which may lie far from zero;
-        those of sparse rows float32.
+        Weights of the units, row by row of the grid: float64 for dense samples, since they may lie far from zero, and
+        float32 for sparse samples.
     coordinates_ : ndarray of shape (n_units, 2)
-        Where the units stand.
+        Coordinates of the units on the grid.
     quantisation_error_ : float
-        Mean distance of the training rows to their best unit.
+        Mean distance of the training samples to their best unit.
     topographic_error_ : float
-        Share of the training rows whose two best units are no neighbours.
+        Share of the training samples whose two best units are not neighbours.
     n_features_in_ : int
-        Width of the rows.
+        Number of features of the samples.
 
     See Also
     --------
@@ -81,8 +83,8 @@ class SOMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
 
     Notes
     -----
-    The weights start on the plane of the two leading principal components (for CSR rows, singular vectors), so the
-    batch mode is deterministic.
+    The initial weights lie on the plane of the two leading principal components (for CSR matrices, singular vectors),
+    so the batch mode is deterministic.
 
     References
     ----------
@@ -141,12 +143,12 @@ class SOMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Spread the map over unlabelled rows.
+        """Fit the map to unlabelled samples.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+            Samples.
         y : None
             Ignored; here for scikit-learn's API.
 
@@ -185,7 +187,7 @@ class SOMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+            Samples.
 
         Returns
         -------
@@ -199,32 +201,32 @@ class SOMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         return activate(squared_distances(X, self.weights_), self.output, self._scale).astype(np.float32)
 
     def u_matrix(self):
-        """Return how far each unit is from its neighbours: high ridges part the clusters.
+        """Return the distances of units to their neighbours: ridges of large distances separate clusters.
 
         Returns
         -------
         distances : ndarray of shape grid_shape
-            Mean distance between the weights of a unit and those of its neighbours on the grid.
+            Mean distance of the weights of each unit to those of its neighbours on the grid.
         """
         check_is_fitted(self)
         return mean_neighbour_distances(self.weights_, self.coordinates_).reshape(self.grid_shape)
 
     def plot_map(self, X=None, labels=None, *, ax=None):
-        """Draw the u-matrix, and the most frequent label of the rows that each unit wins.
+        """Draw the u-matrix, and the most frequent label of the samples of each unit.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
-            Rows to place on the map.
+            Samples to place on the map.
         labels : array-like of shape (n_samples,), default=None
             Their labels.
         ax : matplotlib Axes, default=None
-            Where to draw; None for a new figure.
+            Axes to draw on; None for a new figure.
 
         Returns
         -------
         ax : matplotlib Axes
-            The picture.
+            The axes.
 
         Raises
         ------
@@ -245,6 +247,19 @@ class SOMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         ax.autoscale_view()
         ax.invert_yaxis()
         return ax
+
+    @property
+    def _n_features_out(self):
+        return 2 if self.output == "coordinates" else len(self.weights_)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "weights_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
 
     def _make_cells(self):
         from matplotlib.collections import PolyCollection
@@ -272,7 +287,7 @@ class SOMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         return shape
 
     def _validate(self, X, reset):
-        dtype = np.float32 if sp.issparse(X) else FLOATS  # dense rows become float32 when they are near zero
+        dtype = np.float32 if sp.issparse(X) else FLOATS  # dense samples are converted to float32 once they are centred
         return validate_data(self, to_numpy(X), accept_sparse="csr", dtype=dtype, order="C", reset=reset)
 
     def _closeness(self, apart, radius):
@@ -280,22 +295,9 @@ class SOMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
             return np.exp(apart / (-2 * radius**2))
         return (apart <= radius**2 + 1e-9).astype(np.float64)
 
-    @property
-    def _n_features_out(self):
-        return 2 if self.output == "coordinates" else len(self.weights_)
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "weights_")
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags
-
 
 def _start_on_plane(X, coordinates, random):
-    """Return weights on the plane of the two leading components, as wide as the data."""
+    """Return weights on the plane of the two leading components, with the spread of the data."""
     mean = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
     centred = X if sp.issparse(X) else (X - mean).astype(np.float32)
     n_components = min(2, *X.shape)
