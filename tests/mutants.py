@@ -46,9 +46,32 @@ RULES, MISSING = "transfer/strategies/test_rules.py", "transfer/test_missing_cla
 LBFGS, STOP = "_training/linear/lbfgs.py", "_training/linear/test_stop_rule.py"
 LOOP, DATA, TRAINING = "_training/network/loop.py", "_training/network/data.py", "_training/network/test_training.py"
 MLP, NETWORKS = "heads/mlp/test_mlp_training.py", "_training/network/training.py"
+TASKS, FITTING = "distributed/_tasks.py", "distributed/test_fitting.py"
 SEARCH, CV = "heads/linear/_search_table.py", "heads/linear/test_logistic_cv.py"
 
 MUTANTS = [
+    # What a fit with shards checks after each pass.
+    Mutant(
+        "shards: rows of later passes",
+        TASKS,
+        "partial.n_rows != n_rows",
+        "False",
+        f"{FITTING}::test_shards_that_change_between_passes_are_an_error",
+    ),
+    Mutant(
+        "shards: skipped in the first pass only",
+        TASKS,
+        "used, False, n_rows",
+        "used, skips, n_rows",
+        f"{FITTING}::test_shard_lost_in_a_later_pass_is_an_error",
+    ),
+    Mutant(
+        "shards: earlier fits",
+        "distributed/_fitting.py",
+        "vars(encoder).keys() - parameters.keys()",
+        "()",
+        f"{FITTING}::test_fit_forgets_what_an_earlier_partial_fit_left",
+    ),
     # What a text encoder says of texts whose words it does not find.
     Mutant("words: length of a phrase", WORDS, "_PHRASE_LENGTH = 3.0", "_PHRASE_LENGTH = 30.0", LOST),
     Mutant("words: share without spaces", WORDS, "_UNSPACED_SHARE = 0.2", "_UNSPACED_SHARE = 0.9", LOST),
