@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from transferkit._validation import check_is_fitted, with_plain_outputs
 from transferkit.distributed._parts import PartFolder, to_table
 from transferkit.distributed._runners import make_runner
-from transferkit.distributed._shards import as_rows, find_shards, import_parquet, n_rows_of
+from transferkit.distributed._shards import as_sequence, find_shards, import_parquet, n_rows_of
 from transferkit.distributed._tasks import run_tasks, warn_of_skipped
 from transferkit.persistence import fingerprint, load_shared
 
@@ -189,7 +189,7 @@ class _WriteTask:
         written = (*(total or ()), shard.number)
         if origin["stamp"] is not None and self.folder.is_complete(shard.number, origin):
             return written, 0
-        data = as_rows(shard.read(computed))
+        data = as_sequence(shard.read(computed))
         n_rows = n_rows_of(data)
         if n_rows == 0:
             return total, 0

@@ -14,7 +14,7 @@ from transferkit.datasets import load_corpus
 from transferkit.datasets.files import is_url, kind_of, open_binary, split_url
 from transferkit.exceptions import MissingExtraError
 
-__all__ = ["Shard", "as_rows", "find_shards", "import_parquet", "n_rows_of"]
+__all__ = ["Shard", "as_sequence", "find_shards", "import_parquet", "n_rows_of"]
 
 KINDS = ("txt", "csv", "tsv", "jsonl", "parquet", "npy")
 
@@ -69,7 +69,7 @@ def find_shards(shards, column):
     return found
 
 
-def as_rows(data):
+def as_sequence(data):
     """Return data with a length as it is, and other iterables as a list."""
     return data if hasattr(data, "__len__") or hasattr(data, "shape") else list(data)
 
@@ -116,7 +116,7 @@ def _make_shard(item, number, column):
         return Shard(name, number, partial(_call, item))
     if not isinstance(item, Iterable) and not hasattr(item, "shape"):
         raise TypeError(f"A shard is a path, a collection, or a function that returns one. {name} is {item!r}.")
-    data = as_rows(item)
+    data = as_sequence(item)
     return Shard(name, number, partial(_return, data), partial(joblib.hash, data))
 
 
@@ -125,7 +125,7 @@ def _return(data, computed):
 
 
 def _call(function, computed):
-    return as_rows(function())
+    return as_sequence(function())
 
 
 def _file_shard(path, number, column):
@@ -188,7 +188,7 @@ def _make_partition(number, key, graph):
 def _compute(graph, key, computed):
     import dask
 
-    return as_rows(dask.get({**graph, **computed}, key))
+    return as_sequence(dask.get({**graph, **computed}, key))
 
 
 def _is_future(value):

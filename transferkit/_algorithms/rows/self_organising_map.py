@@ -55,7 +55,7 @@ def find_best_units(rows: Any, weights: np.ndarray) -> tuple[np.ndarray, np.ndar
     return units, squares
 
 
-def update_batch(rows: Any, weights: np.ndarray, closeness: np.ndarray) -> np.ndarray:
+def update_batch(rows: Any, weights: np.ndarray, neighbourhood: np.ndarray) -> np.ndarray:
     """Return the weights after one epoch of the batch algorithm.
 
     Each unit becomes the mean of all samples, weighted by the neighbourhood of the unit and the sample's best unit
@@ -67,7 +67,7 @@ def update_batch(rows: Any, weights: np.ndarray, closeness: np.ndarray) -> np.nd
         Samples.
     weights : ndarray of shape (n_units, n_features)
         Current weights.
-    closeness : ndarray of shape (n_units, n_units)
+    neighbourhood : ndarray of shape (n_units, n_units)
         Neighbourhood function of each pair of units.
 
     References
@@ -79,12 +79,12 @@ def update_batch(rows: Any, weights: np.ndarray, closeness: np.ndarray) -> np.nd
     picks = sp.csr_array((np.ones(n_samples), (best, np.arange(n_samples))), shape=(n_units, n_samples))
     sums = picks @ rows
     sums = sums.toarray() if sp.issparse(sums) else sums
-    shares = closeness @ np.bincount(best, minlength=n_units)
-    moved = (closeness @ sums) / np.where(shares > 0, shares, 1)[:, None]
+    shares = neighbourhood @ np.bincount(best, minlength=n_units)
+    moved = (neighbourhood @ sums) / np.where(shares > 0, shares, 1)[:, None]
     return np.where(shares[:, None] > 1e-12, moved, weights).astype(weights.dtype)
 
 
-def move_towards(rows: Any, weights: np.ndarray, closeness: np.ndarray, rate: float) -> np.ndarray:
+def move_towards(rows: Any, weights: np.ndarray, neighbourhood: np.ndarray, rate: float) -> np.ndarray:
     """Return the weights after an epoch of the online algorithm: each sample pulls its best unit and the neighbours.
 
     Parameters
@@ -93,7 +93,7 @@ def move_towards(rows: Any, weights: np.ndarray, closeness: np.ndarray, rate: fl
         Samples, in the order of presentation.
     weights : ndarray of shape (n_units, n_features)
         Current weights.
-    closeness : ndarray of shape (n_units, n_units)
+    neighbourhood : ndarray of shape (n_units, n_units)
         Neighbourhood function of each pair of units.
     rate : float
         Learning rate: share of the distance to the sample by which its best unit moves.
@@ -102,7 +102,7 @@ def move_towards(rows: Any, weights: np.ndarray, closeness: np.ndarray, rate: fl
     for index in range(rows.shape[0]):
         row = rows[[index]].toarray()[0] if sp.issparse(rows) else rows[index]
         best = int(np.square(weights - row).sum(axis=1).argmin())
-        pull = (rate * closeness[best]).astype(weights.dtype)
+        pull = (rate * neighbourhood[best]).astype(weights.dtype)
         near = np.flatnonzero(pull > 1e-6)
         weights[near] += pull[near, None] * (row - weights[near])
     return weights

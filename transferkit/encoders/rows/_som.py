@@ -163,18 +163,18 @@ class SOMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         random = check_random_state(self.random_state)
         coordinates = grid_coordinates(*shape, self.topology)
         weights = _start_on_plane(X, coordinates, random)
-        apart = cdist(coordinates, coordinates, "sqeuclidean")
+        grid_squares = cdist(coordinates, coordinates, "sqeuclidean")
         first = max(shape) / 2 if self.radius is None else self.radius
         for epoch in range(self.n_epochs):
             share = epoch / max(self.n_epochs - 1, 1)
-            closeness = self._closeness(apart, first * (self.final_radius / first) ** share)
+            neighbourhood = self._evaluate_neighbourhood(grid_squares, first * (self.final_radius / first) ** share)
             if self.mode == "batch":
-                weights = update_batch(X, weights, closeness)
+                weights = update_batch(X, weights, neighbourhood)
             else:
                 rate = self.learning_rate * 0.01**share
-                weights = move_towards(X[random.permutation(X.shape[0])], weights, closeness, rate)
+                weights = move_towards(X[random.permutation(X.shape[0])], weights, neighbourhood, rate)
         units, squares = find_best_units(X, weights)
-        is_apart = apart[units[:, 0], units[:, 1]] > 1.1
+        is_apart = grid_squares[units[:, 0], units[:, 1]] > 1.1
         self.weights_, self.coordinates_ = weights, coordinates
         self.quantisation_error_ = float(np.sqrt(squares[:, 0]).mean())
         self.topographic_error_ = float(is_apart.mean())
@@ -290,10 +290,10 @@ class SOMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         dtype = np.float32 if sp.issparse(X) else FLOATS  # dense samples are converted to float32 once they are centred
         return validate_data(self, to_numpy(X), accept_sparse="csr", dtype=dtype, order="C", reset=reset)
 
-    def _closeness(self, apart, radius):
+    def _evaluate_neighbourhood(self, grid_squares, radius):
         if self.neighbourhood == "gaussian":
-            return np.exp(apart / (-2 * radius**2))
-        return (apart <= radius**2 + 1e-9).astype(np.float64)
+            return np.exp(grid_squares / (-2 * radius**2))
+        return (grid_squares <= radius**2 + 1e-9).astype(np.float64)
 
 
 def _start_on_plane(X, coordinates, random):
