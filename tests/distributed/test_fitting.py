@@ -258,7 +258,7 @@ def test_worker_out_of_memory_is_a_clear_error(client, shards):
         return shards[0]
 
     encoder = TfidfEncoder()
-    with pytest.raises(WorkerLostError, match=r"over the shards \['shard 1'\].*out of memory"):
+    with pytest.raises(WorkerLostError, match=r"by the shards \['shard 1'\].*out of memory"):
         fit_sharded(encoder, [shards[0], hungry], client=client)
     assert not hasattr(encoder, "n_documents_")
 
