@@ -208,7 +208,7 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
             If there are fewer samples (or patches) than clusters, or `image_shape` does not match the number of
             features.
         """
-        X = self._validate(X, reset=True)
+        X = self.check_samples(X, reset=True)
         random = check_random_state(self.random_state)
         grid = self._grid()
         preparation = Preparation()
@@ -217,7 +217,7 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
             preparation = Preparation.fit(sample, contrast=grid is not None, whiten=self.whiten)
         samples = preparation.apply(X if grid is None else grid.sample(X, random))
         found = self._cluster(samples, random)
-        self._store(found, preparation)
+        self.set_clusters(found, preparation)
         forget_shards(self)
         return self
 
@@ -241,10 +241,10 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
 
         if not is_fitted(self):
             return self.fit(X)
-        X = self._validate(X, reset=False)
+        X = self.check_samples(X, reset=False)
         grid, preparation = self._grid(), self._preparation()
         samples = preparation.apply(X if grid is None else grid.sample(X, check_random_state(self.random_state)))
-        self._store(update_clusters(samples, self._clusters(), self.batch_size, self.device), preparation)
+        self.set_clusters(update_clusters(samples, self._clusters(), self.batch_size, self.device), preparation)
         return self
 
     def merge(self, other):
@@ -271,7 +271,7 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
 
         prepared_by = ("contrast_floor_", "whitening_mean_", "whitening_matrix_")
         check_can_merge(self, other, ("n_clusters", "whiten", "patches", "image_shape", "n_features_in_", *prepared_by))
-        self._store(merge_clusters(self._clusters(), other._clusters()), self._preparation())
+        self.set_clusters(merge_clusters(self._clusters(), other._clusters()), self._preparation())
         return self
 
     def transform(self, X):
@@ -289,7 +289,7 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
             patches a CSR matrix.
         """
         check_is_fitted(self)
-        X = self._validate(X, reset=False)
+        X = self.check_samples(X, reset=False)
         n_patches = 1 if self.patches is None else np.prod(self._grid().shape)
         step = max(int(_BLOCK_ENTRIES // (n_patches * len(self.cluster_centers_))), 1)
         blocks = [self._activate(X[begin : begin + step]) for begin in range(0, X.shape[0], step)]
@@ -322,6 +322,50 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         self._check_parameters()
         return MomentsPass(self)
 
+    def check_samples(self, X, reset=False):
+        """Return samples as a validated array.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        reset : bool, default=False
+            Whether to set the number of features, instead of comparing with it, and to check the parameters.
+
+        Returns
+        -------
+        X : ndarray or CSR matrix of shape (n_samples, n_features)
+            Samples of float32 or float64.
+        """
+        if reset:
+            self._check_parameters()
+        accept = False if self.patches is not None or self.whiten else "csr"
+        dtype = np.float32 if sp.issparse(X) else FLOATS  # dense samples are converted to float32 once they are centred
+        X = validate_data(self, to_numpy(X), accept_sparse=accept, dtype=dtype, order="C", reset=reset)
+        if self.patches is not None:
+            self._grid().check(X.shape[1])
+        return X
+
+    def set_clusters(self, found, preparation):
+        """Become fitted with these clusters.
+
+        Parameters
+        ----------
+        found : Clusters
+            Centres, counts, inertia and number of iterations.
+        preparation : Preparation
+            Normalisation and whitening of the samples that were clustered.
+
+        Returns
+        -------
+        self : KMeansEncoder
+            The fitted encoder.
+        """
+        self.contrast_floor_, self.whitening_mean_, self.whitening_matrix_ = preparation
+        self.cluster_centers_, self.counts_ = found.centres, found.counts
+        self.inertia_, self.n_iter_ = found.inertia, found.n_iter
+        return self
+
     @property
     def _n_features_out(self):
         return len(self.cluster_centers_) * (1 if self.patches is None else 4)
@@ -334,16 +378,6 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         tags.input_tags.sparse = self.patches is None and not self.whiten
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-    def _validate(self, X, reset):
-        if reset:
-            self._check_parameters()
-        accept = False if self.patches is not None or self.whiten else "csr"
-        dtype = np.float32 if sp.issparse(X) else FLOATS  # dense samples are converted to float32 once they are centred
-        X = validate_data(self, to_numpy(X), accept_sparse=accept, dtype=dtype, order="C", reset=reset)
-        if self.patches is not None:
-            self._grid().check(X.shape[1])
-        return X
 
     def _check_parameters(self):
         check_sizes(self, "patches", (2,))
@@ -378,11 +412,6 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
 
     def _preparation(self):
         return Preparation(self.contrast_floor_, self.whitening_mean_, self.whitening_matrix_)
-
-    def _store(self, found, preparation):
-        self.contrast_floor_, self.whitening_mean_, self.whitening_matrix_ = preparation
-        self.cluster_centers_, self.counts_ = found.centres, found.counts
-        self.inertia_, self.n_iter_ = found.inertia, found.n_iter
 
     def _activate(self, X):
         scale = float(self.inertia_ / max(self.counts_.sum(), 1e-300))

@@ -24,7 +24,7 @@ class MomentsPass:
 
     def add(self, total, X, shard_number):
         """Return the sizes of the shards and the moments of their rows, with those of one more shard."""
-        moments = PartialMoments.of(self.encoder._validate(X, reset=True), self.encoder.whiten)
+        moments = PartialMoments.of(self.encoder.check_samples(X, reset=True), self.encoder.whiten)
         found = {shard_number: moments.n_rows}, moments
         return found if total is None else self.merge(total, found)
 
@@ -90,7 +90,7 @@ class _SamplePass:
         encoder, (places, rows) = self.encoder, total
         rows = rows.tocsr() if sp.issparse(rows) else rows
         centres = start_centres(
-            self.preparation.apply(encoder._validate(rows[np.argsort(places)], reset=True)),
+            self.preparation.apply(encoder.check_samples(rows[np.argsort(places)], reset=True)),
             self.n_rows,
             encoder.n_clusters,
             init=encoder.init,
@@ -118,7 +118,7 @@ class _LloydPass:
         """Return the sums of the clusters, with those of more rows."""
         from transferkit._training.clustering.kmeans import sum_clusters
 
-        rows = self.preparation.apply(self.encoder._validate(X, reset=True))
+        rows = self.preparation.apply(self.encoder.check_samples(X, reset=True))
         found = sum_clusters(rows, self.centres, self.encoder.batch_size, self.encoder.device)
         return found if total is None else self.merge(total, found)
 
@@ -132,9 +132,9 @@ class _LloydPass:
 
         encoder = self.encoder
         if self.is_last:
-            encoder._store(Clusters(self.centres, total.counts, total.inertia, self.n_iter), self.preparation)
+            found = Clusters(self.centres, total.counts, total.inertia, self.n_iter)
             encoder.n_features_in_ = self.centres.shape[1]
-            return encoder
+            return encoder.set_clusters(found, self.preparation)
         centres, step = move_centres(self.centres, total)
         n_iter = self.n_iter + 1
         is_last = step <= self.limit or n_iter == encoder.max_iter
