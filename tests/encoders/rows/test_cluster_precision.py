@@ -94,7 +94,7 @@ def test_scale_of_all_features_scales_distances(rows, scale):
 
 @pytest.mark.parametrize("encoder", [KMeansEncoder(4), SOMEncoder((2, 2))])
 def test_rows_whose_squares_overflow_are_refused(rows, encoder):
-    with pytest.raises(ValueError, match=f"{type(encoder).__name__} cannot square distances of rows"):
+    with pytest.raises(ValueError, match=f"{type(encoder).__name__} cannot square distances of samples"):
         encoder.fit(rows * 1e155)
     assert not hasattr(encoder, "n_iter_")
 
