@@ -8,7 +8,7 @@ from transferkit._validation import check_is_fitted, fit_context, unchanged_on_e
 from transferkit._versioning import VersionedEstimator
 from transferkit.adaptation.domains import check_labels_of_rows, read_domains, split_rows
 
-__all__ = ["DomainTransformer"]
+__all__ = ["DomainTransformer", "LinearOnTargetMixin"]
 
 _FLOATS = [np.float64, np.float32]
 
@@ -137,6 +137,26 @@ class DomainTransformer(TransformerMixin, VersionedEstimator):
     def _validate(self, X, *, reset):
         accepted = "csr" if self._accepts_sparse else False
         return validate_data(self, X, accept_sparse=accepted, dtype=_FLOATS, reset=reset)
+
+
+class LinearOnTargetMixin:
+    """Adaptations whose map of target rows is affine, by default the identity."""
+
+    def target_map(self):
+        """Return the affine map of target rows.
+
+        Returns
+        -------
+        matrix : {ndarray, CSR array} of shape (n_features, n_features_out)
+            Linear part, which rows are multiplied by.
+        offset : float or ndarray of shape (n_features_out,)
+            Added to the products.
+        """
+        check_is_fitted(self)
+        return self._make_target_map()
+
+    def _make_target_map(self):
+        return sparse.eye_array(self.n_features_in_, format="csr"), 0.0
 
 
 def _is_finite(value):

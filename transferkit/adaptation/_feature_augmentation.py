@@ -6,12 +6,12 @@ import numpy as np
 from scipy import sparse
 
 from transferkit._validation import Interval, check_feature_names_in, check_is_fitted
-from transferkit.adaptation._base import DomainTransformer
+from transferkit.adaptation._base import DomainTransformer, LinearOnTargetMixin
 
 __all__ = ["FeatureAugmentation"]
 
 
-class FeatureAugmentation(DomainTransformer):
+class FeatureAugmentation(LinearOnTargetMixin, DomainTransformer):
     """Give each domain its own copy of the features beside a shared one, to use a few target labels [1]_.
 
     A source row x becomes [s x, x, 0], a target row [s x, 0, x], with s the scale of the shared copy. A linear head on
@@ -72,19 +72,6 @@ class FeatureAugmentation(DomainTransformer):
         names = check_feature_names_in(self, input_features)
         return np.array([f"{copy}_{name}" for copy in ("shared", "source", "target") for name in names], dtype=object)
 
-    def target_map(self):
-        """Return the affine map of target rows.
-
-        Returns
-        -------
-        matrix : CSR array of shape (n_features, n_features_out)
-            Linear part, which rows are multiplied by.
-        offset : float or ndarray of shape (n_features_out,)
-            Added to the products.
-        """
-        same = sparse.eye_array(self.n_features_in_, format="csr")
-        return sparse.hstack([self.shared_scale * same, 0 * same, same], format="csr"), 0.0
-
     def __sklearn_is_fitted__(self):
         return hasattr(self, "n_features_in_")
 
@@ -96,6 +83,10 @@ class FeatureAugmentation(DomainTransformer):
 
     def _map_target(self, X):
         return _join(float(self.shared_scale) * X, None, X)
+
+    def _make_target_map(self):
+        same = sparse.eye_array(self.n_features_in_, format="csr")
+        return sparse.hstack([self.shared_scale * same, 0 * same, same], format="csr"), 0.0
 
 
 def _join(shared, *own):

@@ -21,7 +21,7 @@ from transferkit._algorithms.domains.importance_weights import (
 from transferkit._algorithms.linalg.blas_threads import one_blas_thread
 from transferkit._algorithms.linear.predictions import compute_scores
 from transferkit._validation import Interval, StrOptions, check_is_fitted
-from transferkit.adaptation._base import DomainTransformer
+from transferkit.adaptation._base import DomainTransformer, LinearOnTargetMixin
 from transferkit.adaptation.domains import stack_rows
 
 __all__ = ["ImportanceWeighting"]
@@ -33,7 +33,7 @@ _MOST_LOG_RATIO = 30.0
 FITTED_SOMETIMES = ("coef_", "intercept_", "centres_", "coefficients_", "gamma_")
 
 
-class ImportanceWeighting(OneToOneFeatureMixin, DomainTransformer):
+class ImportanceWeighting(OneToOneFeatureMixin, LinearOnTargetMixin, DomainTransformer):
     """Weight source rows by the ratio of the target density to the source density.
 
     Rows are passed through unchanged. `fit` estimates weights w(x) = p_target(x) / p_source(x), to be used as the
@@ -216,18 +216,6 @@ class ImportanceWeighting(OneToOneFeatureMixin, DomainTransformer):
                 "method='logistic' or 'kliep'."
             )
         return self._compute_weights(X, {name: getattr(self, name) for name in _ATTRIBUTES[self.method]})
-
-    def target_map(self):
-        """Return the affine map of target rows.
-
-        Returns
-        -------
-        matrix : CSR array of shape (n_features, n_features_out)
-            Linear part, which rows are multiplied by.
-        offset : float or ndarray of shape (n_features_out,)
-            Added to the products.
-        """
-        return sparse.eye_array(self.n_features_in_, format="csr"), 0.0
 
     def _learn(self, source, target, y):
         if self.method != "logistic" and sparse.issparse(source):

@@ -14,7 +14,7 @@ from transferkit._algorithms.linalg.blas_threads import run_both
 from transferkit._algorithms.linalg.covariances import estimate_moments, find_joint_basis
 from transferkit._algorithms.linalg.moments import column_means
 from transferkit._validation import Interval, StrOptions
-from transferkit.adaptation._base import DomainTransformer
+from transferkit.adaptation._base import DomainTransformer, LinearOnTargetMixin
 
 __all__ = ["MOMENT_CONSTRAINTS", "MomentMatcher"]
 
@@ -27,25 +27,13 @@ MOMENT_CONSTRAINTS = {
 }
 
 
-class MomentMatcher(OneToOneFeatureMixin, DomainTransformer):
+class MomentMatcher(OneToOneFeatureMixin, LinearOnTargetMixin, DomainTransformer):
     """Base class of maps of source rows to the mean and covariance of the target; target rows are left unchanged.
 
     A subclass computes the map in `_make_map`, and may return -1 from `_orient` to reflect it.
     """
 
     fitted_attributes = ("basis_", "matrix_", "reflected_", "scale_", "shrinkage_", "source_mean_", "target_mean_")
-
-    def target_map(self):
-        """Return the affine map of target rows.
-
-        Returns
-        -------
-        matrix : CSR array of shape (n_features, n_features_out)
-            Linear part, which rows are multiplied by.
-        offset : float or ndarray of shape (n_features_out,)
-            Added to the products.
-        """
-        return sparse.eye_array(self.n_features_in_, format="csr"), 0.0
 
     def finish_loading(self, trusted):
         """Check that the matrix fits the features.

@@ -7,13 +7,13 @@ from scipy import sparse
 
 from transferkit._algorithms.domains.pivots import choose_pivots, find_correspondences
 from transferkit._validation import Interval, check_feature_names_in, check_is_fitted
-from transferkit.adaptation._base import DomainTransformer
+from transferkit.adaptation._base import DomainTransformer, LinearOnTargetMixin
 from transferkit.adaptation.domains import stack_rows
 
 __all__ = ["StructuralCorrespondence"]
 
 
-class StructuralCorrespondence(DomainTransformer):
+class StructuralCorrespondence(LinearOnTargetMixin, DomainTransformer):
     """Add features shared by the domains, by structural correspondence learning [1]_.
 
     Pivots are features that are frequent in both domains and have the largest mutual information with the labels of the
@@ -112,20 +112,6 @@ class StructuralCorrespondence(DomainTransformer):
         added = [f"correspondence{i}" for i in range(self.correspondences_.shape[1])]
         return np.concatenate([names, np.array(added, dtype=object)])
 
-    def target_map(self):
-        """Return the affine map of target rows.
-
-        Returns
-        -------
-        matrix : CSR array of shape (n_features, n_features_out)
-            Linear part, which rows are multiplied by.
-        offset : ndarray of shape (n_features_out,)
-            Added to the products.
-        """
-        same = sparse.eye_array(self.n_features_in_, format="csr", dtype=self.correspondences_.dtype)
-        matrix = sparse.hstack([same, sparse.csr_array(self.correspondences_)], format="csr")
-        return matrix, np.concatenate([np.zeros(self.n_features_in_), -self.mean_])
-
     def _learn(self, source, target, y):
         labels = None if y is None else np.unique(y, return_inverse=True)[1]
         pivots = choose_pivots(source, target, labels, self.n_pivots, self.min_count)
@@ -156,3 +142,8 @@ class StructuralCorrespondence(DomainTransformer):
 
     def _map_target(self, X):
         return self._map_source(X)
+
+    def _make_target_map(self):
+        same = sparse.eye_array(self.n_features_in_, format="csr", dtype=self.correspondences_.dtype)
+        matrix = sparse.hstack([same, sparse.csr_array(self.correspondences_)], format="csr")
+        return matrix, np.concatenate([np.zeros(self.n_features_in_), -self.mean_])

@@ -8,12 +8,12 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin
 
 from transferkit._algorithms.domains.alignment import principal_axes
 from transferkit._validation import Interval
-from transferkit.adaptation._base import DomainTransformer
+from transferkit.adaptation._base import DomainTransformer, LinearOnTargetMixin
 
 __all__ = ["SubspaceAlignment"]
 
 
-class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
+class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, LinearOnTargetMixin, DomainTransformer):
     """Project each domain onto its principal axes, and align those of the source with those of the target [1]_.
 
     With the leading axes Ps and Pt (columns) of the domains,
@@ -71,18 +71,6 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
     def __init__(self, n_components=50):
         self.n_components = n_components
 
-    def target_map(self):
-        """Return the affine map of target rows.
-
-        Returns
-        -------
-        matrix : {ndarray, CSR array} of shape (n_features, n_features_out)
-            Linear part, which rows are multiplied by.
-        offset : float or ndarray of shape (n_features_out,)
-            Added to the products.
-        """
-        return self.target_axes_, -(self.target_mean_ @ self.target_axes_)
-
     def _learn(self, source, target, y):
         fewest = min(source.shape[0], target.shape[0])
         n_components = min(self.n_components, source.shape[1], max(1, fewest - 1))
@@ -101,6 +89,9 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
 
     def _map_target(self, X):
         return _project(X, self.target_mean_, self.target_axes_)
+
+    def _make_target_map(self):
+        return self.target_axes_, -(self.target_mean_ @ self.target_axes_)
 
     @property
     def _n_features_out(self):
