@@ -7,7 +7,7 @@ from numbers import Integral, Real
 import numpy as np
 from scipy import sparse
 from scipy.stats import rankdata
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.model_selection import StratifiedKFold
 
 from transferkit._algorithms.domains.shift import auc_with_interval, feature_drift
@@ -16,7 +16,7 @@ from transferkit._validation import check_count, check_features, check_texts, ho
 from transferkit.adaptation.domains import as_rows, stack_rows
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.heads import LogisticHead
-from transferkit.transfer.pretrained import is_frozen
+from transferkit.transfer.pretrained import make_encoder
 
 __all__ = ["DomainGap", "DomainGapDisplay", "domain_gap"]
 
@@ -308,9 +308,9 @@ def _encode(X_source, X_target, encoder):
         _check_same_columns(*both)
     if encoder is not None or is_text:
         encoder = TfidfEncoder(sublinear_tf=True) if encoder is None else encoder
-        is_ready = isinstance(encoder, PretrainedEncoder) or is_frozen(encoder)
-        encoder = PretrainedEncoder(encoder) if is_frozen(encoder) else encoder
-        encoder = encoder if is_ready else clone(encoder).fit(stack_rows(*both))
+        encoder = make_encoder(encoder)
+        if not isinstance(encoder, PretrainedEncoder):
+            encoder.fit(stack_rows(*both))
         both = [encoder.transform(X) for X in both]
         has_names = hasattr(encoder, "get_feature_names_out")
         names = encoder.get_feature_names_out() if has_names else None

@@ -5,16 +5,14 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import ClassifierMixin, is_regressor
+from sklearn.base import is_regressor
 from sklearn.metrics import get_scorer_names
-from sklearn.utils.metaestimators import available_if
 
 from transferkit._validation import (
     HasMethods,
     Interval,
     StrOptions,
     check_has_classes,
-    check_is_fitted,
     check_labels,
     check_same_length,
     check_texts,
@@ -25,12 +23,12 @@ from transferkit._validation import (
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.heads import LogisticHead
-from transferkit.transfer._estimator import TransferMixin, drop_weightless, head_has, read_strategy, set_fitted
+from transferkit.transfer._estimator import HeadScoresMixin, TransferMixin, drop_weightless, read_strategy, set_fitted
 
 __all__ = ["TransferClassifier", "fit_classifier"]
 
 
-class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
+class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
     """Classify raw input with a pretrained encoder and few labels.
 
     The page "How it works" describes the strategies and how one is selected.
@@ -187,42 +185,6 @@ class TransferClassifier(TransferMixin, ClassifierMixin, VersionedEstimator):
             The fitted classifier.
         """
         return fit_classifier(self, X, y, sample_weight, groups)
-
-    @available_if(head_has("predict_proba"))
-    @with_plain_outputs
-    def predict_proba(self, X):
-        """Return the probability of each class for each row; there when the head has it.
-
-        Parameters
-        ----------
-        X : iterable of str, array-like or sparse matrix of shape (n_samples, n_features)
-            Raw input.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_samples, n_classes)
-            Columns in the order of `classes_`.
-        """
-        check_is_fitted(self)
-        return self.head_.predict_proba(self._encode(X))
-
-    @available_if(head_has("decision_function"))
-    @with_plain_outputs
-    def decision_function(self, X):
-        """Return the head's decision values; there when the head has them.
-
-        Parameters
-        ----------
-        X : iterable of str, array-like or sparse matrix of shape (n_samples, n_features)
-            Raw input.
-
-        Returns
-        -------
-        values : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Decision values; one column less for two classes, as in scikit-learn.
-        """
-        check_is_fitted(self)
-        return self.head_.decision_function(self._encode(X))
 
 
 def fit_classifier(classifier, X, y, sample_weight=None, groups=None, terms=None):

@@ -1,4 +1,4 @@
-"""What a transfer classifier and a transfer regressor share: the encoder as a parameter, and files."""
+"""Base classes of estimators that consist of an encoder and a head."""
 
 import os
 import warnings
@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from numbers import Integral
 
 import numpy as np
+from sklearn.base import ClassifierMixin
 from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import available_if
 
 from transferkit._validation import (
     check_feature_names,
@@ -21,13 +23,24 @@ from transferkit.heads.linear import FrozenParametersMixin
 from transferkit.transfer._evaluation import tabulate
 from transferkit.transfer.pretrained import find_frozen, is_frozen
 
-__all__ = ["TransferMixin", "drop_weightless", "head_has", "read_strategy", "set_fitted"]
+__all__ = ["EncoderHeadMixin", "HeadScoresMixin", "TransferMixin", "drop_weightless", "read_strategy", "set_fitted"]
 
 
-class TransferMixin(FrozenParametersMixin):
-    """An encoder and a head as one estimator. Subclasses say in `default_head` what `head=None` stands for."""
+def _head_has(method):
+    """Return a check, for ``available_if``, whether the head of a transfer estimator has a method."""
 
-    fitted_attributes = ("encoder_", "head_", "label_coef_", "strategy_", "strategy_scores_")
+    def check(estimator):
+        head = getattr(estimator, "head_", estimator.head)
+        return hasattr(estimator.default_head if head is None else head, method)
+
+    return check
+
+
+class EncoderHeadMixin(FrozenParametersMixin):
+    """An encoder and a head as one estimator: `encoder_` and `head_` after `fit`.
+
+    A subclass names the class that ``head=None`` stands for in `default_head`.
+    """
 
     @with_plain_outputs
     def predict(self, X):
@@ -45,11 +58,6 @@ class TransferMixin(FrozenParametersMixin):
         """
         check_is_fitted(self)
         return self.head_.predict(self._encode(X))
-
-    @property
-    def n_features_in_(self):
-        """Number of input features, when X is rows of numbers."""
-        return self.encoder_.n_features_in_
 
     def set_params(self, **params):
         """Set parameters; ``head__name=value`` also works while `head` is None and stands for the default head.
@@ -73,14 +81,8 @@ class TransferMixin(FrozenParametersMixin):
             params = {"head": self.default_head(), **params}
         return super().set_params(**params)
 
-    def _find_frozen(self, params):
-        return find_frozen(params)
-
-    def _encode(self, X):
-        """Return the features of raw input, after a look at the order of its columns."""
-        if "feature_names_in_" in vars(self) and not hasattr(self.encoder_, "feature_names_in_"):
-            check_feature_names(self, X, reset=False)  # an encoder that knows names looks itself
-        return self.encoder_.transform(X)
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "head_")
 
     def __sklearn_clone__(self):
         twin = super().__sklearn_clone__()
@@ -90,8 +92,65 @@ class TransferMixin(FrozenParametersMixin):
             twin.source = self.source
         return twin
 
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "head_")
+    def _find_frozen(self, params):
+        return find_frozen(params)
+
+    def _encode(self, X):
+        """Return the features of raw input, after a look at the order of its columns."""
+        if "feature_names_in_" in vars(self) and not hasattr(self.encoder_, "feature_names_in_"):
+            check_feature_names(self, X, reset=False)  # an encoder that knows names looks itself
+        return self.encoder_.transform(X)
+
+
+class HeadScoresMixin(ClassifierMixin):
+    """Probabilities and decision values of the head, as methods of an estimator with an encoder."""
+
+    @available_if(_head_has("predict_proba"))
+    @with_plain_outputs
+    def predict_proba(self, X):
+        """Return the probability of each class for each sample; available if the head has this method.
+
+        Parameters
+        ----------
+        X : iterable of str, array-like or sparse matrix of shape (n_samples, n_features)
+            Raw input.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            Columns in the order of `classes_`.
+        """
+        check_is_fitted(self)
+        return self.head_.predict_proba(self._encode(X))
+
+    @available_if(_head_has("decision_function"))
+    @with_plain_outputs
+    def decision_function(self, X):
+        """Return the decision values of the head; available if the head has this method.
+
+        Parameters
+        ----------
+        X : iterable of str, array-like or sparse matrix of shape (n_samples, n_features)
+            Raw input.
+
+        Returns
+        -------
+        values : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            Decision values; one-dimensional for two classes, as in scikit-learn.
+        """
+        check_is_fitted(self)
+        return self.head_.decision_function(self._encode(X))
+
+
+class TransferMixin(EncoderHeadMixin):
+    """An encoder and a head combined by a strategy, which the parameter `strategy` names."""
+
+    fitted_attributes = ("encoder_", "head_", "label_coef_", "strategy_", "strategy_scores_")
+
+    @property
+    def n_features_in_(self):
+        """Number of input features, when X is rows of numbers."""
+        return self.encoder_.n_features_in_
 
     def get_file_state(self):
         """Return the state to write, with the encoder in use in place of its path or original.
@@ -128,16 +187,6 @@ class TransferMixin(FrozenParametersMixin):
             is_path = isinstance(encoder, (str, os.PathLike))
             tags.input_tags = get_tags(PretrainedEncoder(encoder) if is_path else encoder).input_tags
         return tags
-
-
-def head_has(method):
-    """Return a check, for ``available_if``, whether the head of a transfer estimator has a method."""
-
-    def check(estimator):
-        head = getattr(estimator, "head_", estimator.head)
-        return hasattr(estimator.default_head if head is None else head, method)
-
-    return check
 
 
 def read_strategy(estimator):

@@ -176,7 +176,9 @@ def test_terms_are_traced_through_adaptations_of_dense_features(adaptation):
 
 @pytest.mark.parametrize("name", ["prior", "prior+denoising"])
 def test_names_until_version_0_1_are_accepted_with_a_warning(name):
-    with pytest.warns(FutureWarning, match=f"adaptation='{name}' .* was renamed to 'term_vectors".replace("+", r"\+")):
+    with pytest.warns(
+        FutureWarning, match=f"adaptation='{name}' .* is now called adaptation='term_vectors".replace("+", r"\+")
+    ):
         model = DomainTransferClassifier(adaptation=name).fit(TEXTS, SENTIMENT, X_target=OTHERS)
     current = model.adaptation_name_
     assert current == name.replace("prior", "term_vectors")

@@ -5,10 +5,8 @@ import warnings
 from numbers import Integral
 
 import numpy as np
-from sklearn.base import ClassifierMixin, clone
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
-from sklearn.utils.metaestimators import available_if
 
 from transferkit._validation import (
     FLOATS,
@@ -37,10 +35,9 @@ from transferkit.adaptation import (
     SubspaceAlignment,
 )
 from transferkit.adaptation.domains import as_rows, read_domains
-from transferkit.encoders import PretrainedEncoder, TfidfEncoder
+from transferkit.encoders import TfidfEncoder
 from transferkit.heads import LogisticHead
-from transferkit.heads.linear import FrozenParametersMixin
-from transferkit.transfer._estimator import head_has
+from transferkit.transfer._estimator import EncoderHeadMixin, HeadScoresMixin
 from transferkit.transfer.domains._candidates import (
     BLENDS,
     TERM_VECTORS,
@@ -57,14 +54,14 @@ from transferkit.transfer.domains._selection import (
     tabulate,
     warn_too_few_labels,
 )
-from transferkit.transfer.pretrained import find_frozen, is_frozen
+from transferkit.transfer.pretrained import make_encoder
 
 __all__ = ["DomainTransferClassifier"]
 
 RENAMED = {"prior": TERM_VECTORS, "prior+denoising": "term_vectors+denoising"}  # names until version 0.1
 
 
-class DomainTransferClassifier(FrozenParametersMixin, ClassifierMixin, VersionedEstimator):
+class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstimator):
     """Classify samples of a domain without labels, using labels of another domain.
 
     The classifier selects a domain adaptation, or none, without target labels.
@@ -244,56 +241,6 @@ class DomainTransferClassifier(FrozenParametersMixin, ClassifierMixin, Versioned
         self.label_coef_ = fitted.attributes.get("label_coef_")
         return self
 
-    @with_plain_outputs
-    def predict(self, X):
-        """Return the predicted label of each row of the target.
-
-        Parameters
-        ----------
-        X : iterable of str, array-like or sparse matrix of shape (n_samples, n_features)
-            Rows of the target.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            Entries of `classes_`.
-        """
-        return self.head_.predict(self._encode(X))
-
-    @available_if(head_has("predict_proba"))
-    @with_plain_outputs
-    def predict_proba(self, X):
-        """Return the probability of each class for rows of the target; there when the head has it.
-
-        Parameters
-        ----------
-        X : iterable of str, array-like or sparse matrix of shape (n_samples, n_features)
-            Rows of the target.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_samples, n_classes)
-            Columns in the order of `classes_`.
-        """
-        return self.head_.predict_proba(self._encode(X))
-
-    @available_if(head_has("decision_function"))
-    @with_plain_outputs
-    def decision_function(self, X):
-        """Return the head's decision values for rows of the target; there when the head has them.
-
-        Parameters
-        ----------
-        X : iterable of str, array-like or sparse matrix of shape (n_samples, n_features)
-            Rows of the target.
-
-        Returns
-        -------
-        values : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Decision values; one column less for two classes, as in scikit-learn.
-        """
-        return self.head_.decision_function(self._encode(X))
-
     def get_file_state(self):
         """Return the state to write, with the encoder in use in place of its path.
 
@@ -314,18 +261,6 @@ class DomainTransferClassifier(FrozenParametersMixin, ClassifierMixin, Versioned
         else:
             tags.input_tags = get_tags(encoder).input_tags
         return tags
-
-    def __sklearn_clone__(self):
-        twin = super().__sklearn_clone__()
-        if is_frozen(self.encoder):
-            twin.encoder = self.encoder  # what was pretrained is the parameter; scikit-learn's clone would drop it
-        return twin
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "head_")
-
-    def _find_frozen(self, params):
-        return find_frozen(params)
 
     def _encode(self, X):
         """Return adapted features of target samples."""
@@ -422,8 +357,8 @@ class DomainTransferClassifier(FrozenParametersMixin, ClassifierMixin, Versioned
         if not (isinstance(adaptation, str) and adaptation in RENAMED):
             return adaptation
         warnings.warn(
-            f"adaptation={adaptation!r} of DomainTransferClassifier was renamed to {RENAMED[adaptation]!r}. The old "
-            "name will be removed.",
+            f"adaptation={adaptation!r} of DomainTransferClassifier is now called adaptation={RENAMED[adaptation]!r}. "
+            "The old name will be removed.",
             FutureWarning,
             stacklevel=count_inner_frames(),
         )
@@ -455,11 +390,9 @@ class DomainTransferClassifier(FrozenParametersMixin, ClassifierMixin, Versioned
 
     def _make_encoder(self, domains):
         """Return the encoder, unfitted unless it is pretrained."""
-        if self.encoder is None:
-            return TfidfEncoder(sublinear_tf=True) if domains.is_text else FunctionTransformer(accept_sparse=True)
-        if isinstance(self.encoder, PretrainedEncoder):
-            return clone(self.encoder)
-        return PretrainedEncoder(self.encoder) if is_frozen(self.encoder) else clone(self.encoder)
+        if self.encoder is not None:
+            return make_encoder(self.encoder)
+        return TfidfEncoder(sublinear_tf=True) if domains.is_text else FunctionTransformer(accept_sparse=True)
 
 
 def _name(adaptation):
