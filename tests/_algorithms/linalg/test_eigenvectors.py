@@ -45,3 +45,29 @@ def test_fewer_vectors_where_there_are_no_more():
 def test_negative_eigenvalues_count_by_their_magnitude():
     matrix = sparse.csr_array(np.diag([1.0, -3.0, 2.0]).astype(np.float32))
     np.testing.assert_array_equal(leading_eigenvectors(matrix, 2, np.random.RandomState(0))[1], [-3, 2])
+
+
+def test_large_matrix_is_decomposed_as_by_arpack():
+    rng = np.random.default_rng(0)
+    n = 3000
+    matrix = sparse.random_array((n, n), density=0.003, rng=rng, dtype=np.float32)
+    strengths = np.concatenate([np.linspace(200, 30, 30), [-90, -60]])
+    vectors = np.linalg.qr(rng.normal(size=(n, 32)))[0] * (rng.random((n, 1)) < 0.2)
+    planted = np.where(np.abs(planted := (vectors * strengths) @ vectors.T) > 1e-3, planted, 0)
+    matrix = sparse.csr_array((matrix + matrix.T + sparse.csr_array(planted)).astype(np.float32))
+    found, values = leading_eigenvectors(matrix, 20, np.random.RandomState(0))
+    expected = eigsh(matrix.astype(np.float64), 20, which="LM")[0]
+    np.testing.assert_allclose(values, expected[np.argsort(-np.abs(expected))], rtol=1e-3)
+    np.testing.assert_allclose(found.T @ found, np.eye(20), atol=1e-4)
+    assert np.abs(matrix @ found - found * values).max() < 0.02 * np.abs(values).max()
+
+
+@pytest.mark.parametrize("n", [1, 40, 2000])
+def test_matrix_of_low_rank_is_decomposed(n):
+    ones = sparse.csr_array((np.ones(n, np.float32), (np.arange(n), np.roll(np.arange(n), 1))), shape=(n, n))
+    matrix = sparse.csr_array(ones + ones.T)  # a ring
+    matrix.data[:] = np.where(np.repeat(np.arange(n), np.diff(matrix.indptr)) < 8, matrix.data, 0)
+    matrix = sparse.csr_array((matrix + matrix.T) / 2)
+    vectors, values = leading_eigenvectors(matrix, 30, np.random.RandomState(0))
+    assert np.isfinite(vectors).all()
+    np.testing.assert_allclose((vectors * values) @ vectors.T, matrix.toarray(), atol=1e-4)

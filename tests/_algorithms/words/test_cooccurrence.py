@@ -1,15 +1,11 @@
-"""Counting pairs, decomposing large matrices, pooling: against plain computations."""
-
-import tracemalloc
+"""Counts of co-occurrences: against plain loops over the documents."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
-from scipy.sparse.linalg import eigsh
 
-from transferkit._algorithms.linalg.eigenvectors import leading_eigenvectors
 from transferkit._algorithms.words.cooccurrence import (
     add_pairs,
     both_directions,
@@ -17,8 +13,6 @@ from transferkit._algorithms.words.cooccurrence import (
     drop_rare_pairs,
     relabel_pairs,
 )
-from transferkit._algorithms.words.pooling import max_rows, row_lengths, sum_of_rows
-from transferkit._algorithms.words.ppmi import positive_pmi
 
 DOCUMENTS = st.lists(st.lists(st.integers(0, 6), max_size=12), max_size=6)
 
@@ -95,60 +89,3 @@ def test_dropped_pairs_depend_on_the_words_and_not_on_their_numbers(order):
     kept = both_directions(drop_rare_pairs(pairs, 20, hashes)[0]).toarray()
     renamed = drop_rare_pairs(pairs, 20, hashes[order])[0]
     np.testing.assert_array_equal(both_directions(renamed).toarray(), kept[np.ix_(order, order)])
-
-
-def test_information_is_measured_against_smoothed_chance():
-    counts = np.array([[0, 4, 1], [4, 2, 0], [1, 0, 0]], float)
-    shares = counts.sum(axis=1) ** 0.5 / (counts.sum(axis=1) ** 0.5).sum()
-    with np.errstate(divide="ignore"):
-        expected = np.maximum(np.log(counts / counts.sum() / np.outer(shares, shares)), 0)
-    np.testing.assert_allclose(positive_pmi(sparse.csr_array(counts), 0.5).toarray(), expected, rtol=1e-6)
-
-
-def test_large_matrix_is_decomposed_as_by_arpack():
-    rng = np.random.default_rng(0)
-    n = 3000
-    matrix = sparse.random_array((n, n), density=0.003, rng=rng, dtype=np.float32)
-    strengths = np.concatenate([np.linspace(200, 30, 30), [-90, -60]])
-    vectors = np.linalg.qr(rng.normal(size=(n, 32)))[0] * (rng.random((n, 1)) < 0.2)
-    planted = np.where(np.abs(planted := (vectors * strengths) @ vectors.T) > 1e-3, planted, 0)
-    matrix = sparse.csr_array((matrix + matrix.T + sparse.csr_array(planted)).astype(np.float32))
-    found, values = leading_eigenvectors(matrix, 20, np.random.RandomState(0))
-    expected = eigsh(matrix.astype(np.float64), 20, which="LM")[0]
-    np.testing.assert_allclose(values, expected[np.argsort(-np.abs(expected))], rtol=1e-3)
-    np.testing.assert_allclose(found.T @ found, np.eye(20), atol=1e-4)
-    assert np.abs(matrix @ found - found * values).max() < 0.02 * np.abs(values).max()
-
-
-@pytest.mark.parametrize("n", [1, 40, 2000])
-def test_matrix_of_low_rank_is_decomposed(n):
-    ones = sparse.csr_array((np.ones(n, np.float32), (np.arange(n), np.roll(np.arange(n), 1))), shape=(n, n))
-    matrix = sparse.csr_array(ones + ones.T)  # a ring
-    matrix.data[:] = np.where(np.repeat(np.arange(n), np.diff(matrix.indptr)) < 8, matrix.data, 0)
-    matrix = sparse.csr_array((matrix + matrix.T) / 2)
-    vectors, values = leading_eigenvectors(matrix, 30, np.random.RandomState(0))
-    assert np.isfinite(vectors).all()
-    np.testing.assert_allclose((vectors * values) @ vectors.T, matrix.toarray(), atol=1e-4)
-
-
-def test_largest_entries_are_found_across_blocks():
-    rng = np.random.RandomState(0)
-    vectors = rng.normal(size=(50, 3)).astype(np.float32)
-    counts = sparse.csr_matrix(rng.random((900, 50)) < 0.7 * (np.arange(900) % 3 > 0)[:, None]).astype(np.float32)
-    rows = max_rows(counts, vectors)
-    for k in (0, 1, 2, 500, 898, 899):
-        known = counts[k].indices
-        np.testing.assert_array_equal(rows[k], vectors[known].max(axis=0) if len(known) else np.zeros(3))
-
-
-def test_lengths_and_sums_of_many_rows_need_no_copy_of_them():
-    rows = np.random.default_rng(0).standard_normal((40_000, 50)).astype(np.float32)
-    weights = np.random.default_rng(1).random(40_000)
-    tracemalloc.start()
-    lengths, total = row_lengths(rows), sum_of_rows(weights, rows)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    np.testing.assert_array_equal(lengths, np.linalg.norm(rows, axis=1))
-    np.testing.assert_allclose(total, weights @ rows, rtol=1e-9)
-    assert peak < rows.nbytes
-    assert row_lengths(rows[:0]).shape == (0,)
