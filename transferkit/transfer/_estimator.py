@@ -44,7 +44,7 @@ class EncoderHeadMixin(FrozenParametersMixin):
 
     @with_plain_outputs
     def predict(self, X):
-        """Return the prediction for each row.
+        """Return the prediction for each sample.
 
         Parameters
         ----------
@@ -85,20 +85,20 @@ class EncoderHeadMixin(FrozenParametersMixin):
         return hasattr(self, "head_")
 
     def __sklearn_clone__(self):
-        twin = super().__sklearn_clone__()
+        copy = super().__sklearn_clone__()
         if is_frozen(self.encoder):
-            twin.encoder = self.encoder  # what was pretrained is the parameter; scikit-learn's clone would drop it
+            copy.encoder = self.encoder  # pretrained models are shared; scikit-learn's clone of one is unfitted
         if getattr(self, "source", None) is not None:
-            twin.source = self.source
-        return twin
+            copy.source = self.source
+        return copy
 
     def _find_frozen(self, params):
         return find_frozen(params)
 
     def _encode(self, X):
-        """Return the features of raw input, after a look at the order of its columns."""
+        """Return the features of raw input, after checking the order of its columns."""
         if "feature_names_in_" in vars(self) and not hasattr(self.encoder_, "feature_names_in_"):
-            check_feature_names(self, X, reset=False)  # an encoder that knows names looks itself
+            check_feature_names(self, X, reset=False)  # an encoder with feature names checks them itself
         return self.encoder_.transform(X)
 
 
@@ -149,7 +149,7 @@ class TransferMixin(EncoderHeadMixin):
 
     @property
     def n_features_in_(self):
-        """Number of input features, when X is rows of numbers."""
+        """Number of input features, if X is a table."""
         return self.encoder_.n_features_in_
 
     def get_file_state(self):
@@ -161,12 +161,12 @@ class TransferMixin(EncoderHeadMixin):
             Parameters and fitted attributes by name.
         """
         state = self.__getstate__()
-        if not is_fitted(self):  # as the parameter of a MultiTaskTransfer, whose tasks hold what was fitted
+        if not is_fitted(self):  # the parameter of a MultiTaskTransfer, which stores the fitted models itself
             is_path = isinstance(self.encoder, (str, os.PathLike))
             return state | {"encoder": PretrainedEncoder(self.encoder)} if is_path else state
         keeps = not isinstance(self.encoder, (str, os.PathLike)) and self.strategy_ == "frozen"
         state = state if keeps or self.encoder is None else state | {"encoder": self.encoder_}
-        if state.get("source") is not None:  # its weights have done their part
+        if state.get("source") is not None:  # not needed after fitting
             state["source"] = None
         return state
 
@@ -174,14 +174,13 @@ class TransferMixin(EncoderHeadMixin):
         tags = super().__sklearn_tags__()
         encoder, source = getattr(self, "encoder_", None), getattr(self, "source", None)
         if encoder is None and source is not None:
-            from transferkit.transfer.strategies._source import (
-                read_source,  # here: a model that only predicts needs none of it
-            )
+            # imported here because a fitted model does not need it
+            from transferkit.transfer.strategies._source import read_source
 
             encoder = source if isinstance(source, (str, os.PathLike)) else read_source(source)[1]
         if encoder is None and (self.encoder is not None and self.strategy != "scratch"):
             encoder = self.encoder
-        if encoder is None:  # TF-IDF for texts, the features as they are for rows of numbers
+        if encoder is None:  # TF-IDF for texts, no transformation for tables
             tags.input_tags.string = tags.input_tags.sparse = True
         else:
             is_path = isinstance(encoder, (str, os.PathLike))

@@ -42,7 +42,7 @@ class FittedCandidate:
     attributes: dict = field(default_factory=dict)
 
 
-def fit_candidate(name, encoder, adaptation, head, domains, *, device, evaluate, known=()):
+def fit_candidate(name, encoder, adaptation, head, domains, *, device, evaluate=False, known=()):
     """Fit a candidate: an encoder, an adaptation of its features or None, and a head.
 
     Parameters
@@ -62,7 +62,7 @@ def fit_candidate(name, encoder, adaptation, head, domains, *, device, evaluate,
         Samples.
     device : str
         Device on which the default head is trained.
-    evaluate : bool
+    evaluate : bool, default=False
         Whether to compute the predictions that the evaluation needs.
     known : list of FittedCandidate
         Candidates that are already fitted.

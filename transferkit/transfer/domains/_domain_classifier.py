@@ -234,7 +234,9 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
         """
         with unchanged_on_error(self):
             domains = self._read(X, y, X_target, sample_domain)
-            fitted, rows = self._fit_candidates(domains)
+            adaptation = self._resolve_renamed()
+            is_auto = isinstance(adaptation, str) and adaptation == "auto"
+            fitted, rows = self._fit_auto(domains) if is_auto else self._fit_named(adaptation, domains)
         self.encoder_, self.adaptation_, self.head_ = fitted.encoder, fitted.adaptation, fitted.head
         self.classes_, self.adaptation_name_ = fitted.head.classes_, fitted.name
         self.adaptation_scores_ = tabulate(rows)
@@ -317,40 +319,6 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
             return validate_data(self, X, skip_check_array=True, reset=reset)
         return validate_data(self, X, accept_sparse="csr", dtype=FLOATS) if reset else validate_rows(self, X)
 
-    def _fit_candidates(self, domains):
-        """Return the selected candidate, and the rows of the table."""
-
-        def fit(name, adaptation=None, known=(), evaluate=False):
-            given = name, self._make_encoder(domains), adaptation, self.head, domains
-            return fit_candidate(*given, device=self.device, evaluate=evaluate, known=known)
-
-        adaptation = self._resolve_renamed()
-        if not (isinstance(adaptation, str) and adaptation == "auto"):
-            name = _name(adaptation)
-            if isinstance(adaptation, str):
-                self._check_named(name, domains)
-                adaptation = None
-            fitted = fit(name, adaptation)
-            return fitted, [make_single_row(name, fitted.seconds)]
-        if not (is_logistic(self.head) or hasattr(self.head, "predict_proba")):
-            raise ValueError(
-                f"adaptation='auto' compares probabilities, but {type(self.head).__name__} has no predict_proba. "
-                "Name an adaptation, or use another head."
-            )
-        if not domains.folds:
-            warn_too_few_labels(np.unique(domains.y, return_counts=True)[1])
-            fitted = fit("none")
-            return fitted, [make_single_row("none", fitted.seconds)]
-        shared = encode(self._make_encoder(domains), domains, needs_both=True)
-        n_labelled = len(domains.y)
-        weights = density_ratio(select_rows(shared[:n_labelled], domains.is_source), shared[n_labelled:])
-        candidates = []
-        for name, adaptation in self._list_candidates(domains, shared):
-            candidates.append(fit(name, adaptation, candidates, evaluate=True))
-        estimates = [estimate_error_rates(fitted, domains, weights) for fitted in candidates]
-        best, rows = select_candidate(candidates, estimates)
-        return candidates[best], rows
-
     def _resolve_renamed(self):
         """Return the adaptation under its present name."""
         adaptation = self.adaptation
@@ -363,6 +331,27 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
             stacklevel=count_inner_frames(),
         )
         return RENAMED[adaptation]
+
+    def _fit_auto(self, domains):
+        """Return the selected candidate, and the rows of the table."""
+        if not (is_logistic(self.head) or hasattr(self.head, "predict_proba")):
+            raise ValueError(
+                f"adaptation='auto' compares probabilities, but {type(self.head).__name__} has no predict_proba. "
+                "Name an adaptation, or use another head."
+            )
+        if not domains.folds:
+            warn_too_few_labels(np.unique(domains.y, return_counts=True)[1])
+            return self._fit_named(None, domains)
+        shared = encode(self._make_encoder(domains), domains, needs_both=True)
+        n_labelled = len(domains.y)
+        weights = density_ratio(select_rows(shared[:n_labelled], domains.is_source), shared[n_labelled:])
+        candidates = []
+        for name, adaptation in self._list_candidates(domains, shared):
+            fitted = self._fit_candidate(name, adaptation, domains, evaluate=True, known=candidates)
+            candidates.append(fitted)
+        estimates = [estimate_error_rates(fitted, domains, weights) for fitted in candidates]
+        best, rows = select_candidate(candidates, estimates)
+        return candidates[best], rows
 
     def _list_candidates(self, domains, features):
         """Return the names and adaptations of the candidates; the first one is no adaptation."""
@@ -379,6 +368,15 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
             return [(name, None) for name in ("none", *names)]
         return [("none", None), *((_name(adaptation), adaptation) for adaptation in found)]
 
+    def _fit_named(self, adaptation, domains):
+        """Return the candidate with a given adaptation, and the only row of the table."""
+        name = _name(adaptation)
+        if isinstance(adaptation, str):
+            self._check_named(name, domains)
+            adaptation = None
+        fitted = self._fit_candidate(name, adaptation, domains)
+        return fitted, [make_single_row(name, fitted.seconds)]
+
     def _check_named(self, name, domains):
         if name != "none+denoising" and not domains.is_text:
             raise ValueError(f"adaptation={name!r} needs texts, but X is a table of numbers.")
@@ -387,6 +385,10 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
                 f"adaptation={name!r} trains logistic regression: head must be None, or a LogisticHead or "
                 f"LogisticHeadCV without a prior. Got {self.head!r}."
             )
+
+    def _fit_candidate(self, name, adaptation, domains, **evaluation):
+        encoder = self._make_encoder(domains)
+        return fit_candidate(name, encoder, adaptation, self.head, domains, device=self.device, **evaluation)
 
     def _make_encoder(self, domains):
         """Return the encoder, unfitted unless it is pretrained."""
