@@ -13,12 +13,12 @@ from transferkit._algorithms.text.text_bytes import encode_documents
 from transferkit._algorithms.text.tfidf import (
     Rows,
     Weighting,
+    column_weights,
     counts_by_row,
     inverse_document_frequency,
     stack_rows,
     to_matrix,
-    weigh,
-    weigh_columns,
+    weight_counts,
     within_bounds,
 )
 from transferkit._algorithms.text.tokens import find_words, word_ngrams
@@ -46,7 +46,7 @@ def test_weights_are_those_of_scikit_learn(counts, binary, sublinear, use_idf, s
     expected = trusted.fit(counts).transform(shown)
     idf = inverse_document_frequency(frequency, len(counts), smooth, np.float64) if use_idf else None
     rows = to_rows(counts)
-    weigh(rows, idf, Weighting(binary, sublinear, norm))
+    weight_counts(rows, idf, Weighting(binary, sublinear, norm))
     np.testing.assert_allclose(to_matrix(rows, counts.shape[1]).toarray(), expected.toarray(), rtol=1e-12)
 
 
@@ -85,10 +85,10 @@ def test_counts_by_row_are_those_of_a_count_vectorizer(n_kept):
 def test_weights_of_columns_follow_their_terms():
     frequency, columns = np.array([1, 4, 2]), np.array([1, -1, 0])
     settings = {"smooth": True, "dtype": np.float64}
-    found = weigh_columns(frequency, columns, 5, use_idf=True, **settings)
+    found = column_weights(frequency, columns, 5, use_idf=True, **settings)
     np.testing.assert_allclose(found, np.log(6 / np.array([3, 2])) + 1)
-    np.testing.assert_array_equal(weigh_columns(frequency, columns, 5, use_idf=False, **settings), [1, 1])
-    in_order = weigh_columns(frequency, None, 5, use_idf=True, **settings)
+    np.testing.assert_array_equal(column_weights(frequency, columns, 5, use_idf=False, **settings), [1, 1])
+    in_order = column_weights(frequency, None, 5, use_idf=True, **settings)
     np.testing.assert_allclose(in_order, np.log(6 / (frequency + 1)) + 1)
 
 
