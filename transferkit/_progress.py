@@ -1,10 +1,12 @@
 """Steps of a fit, reported to scikit-learn's callbacks."""
 
+__all__ = ["FitProgress"]
+
 
 class FitProgress:
-    """The callback context of one fit: reports each step, and returns the callbacks' wish to stop.
+    """The callback context of one fit: reports each step, and returns whether a callback requests to stop.
 
-    To be made before the fit changes anything: it leaves its context on the estimator until `fit` returns.
+    It must be created before the fit changes anything, and leaves its context on the estimator until `fit` returns.
     """
 
     def __init__(self, estimator, n_steps, step_name):
@@ -14,8 +16,8 @@ class FitProgress:
 
     @property
     def is_watched(self):
-        """Whether anybody listens."""
-        return bool(getattr(self.estimator, "_skl_callbacks", None))
+        """Whether the estimator has callbacks."""
+        return bool(vars(self.estimator).get("_skl_callbacks"))
 
     def begin(self, X, y, sample_weight):
         """Report the beginning of the fit on checked data."""
@@ -27,7 +29,7 @@ class FitProgress:
     def step(self, read_attributes=None):
         """Report one step; return whether to stop.
 
-        `read_attributes()` returns the fitted attributes as of this step, for callbacks that want a usable estimator.
+        `read_attributes()` returns the fitted attributes after this step, for callbacks that need a usable estimator.
         """
         if not self.is_watched:
             return False

@@ -1,4 +1,4 @@
-"""Input checks, and the door through which estimators take scikit-learn's private helpers."""
+"""Input checks, and wrappers of scikit-learn's private helpers."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -73,7 +73,7 @@ _SEVERAL_LABELS = (
     "y holds several labels per row: turn them into an indicator matrix of zeros and ones with scikit-learn's "
     "MultiLabelBinarizer."
 )
-FLOATS = [np.float64, np.float32]  # features of these types are taken as they are, others as the first
+FLOATS = [np.float64, np.float32]  # features of these dtypes are not converted, others become the first
 
 
 def check_texts(X, *, accept=(str,)):
@@ -84,7 +84,7 @@ def check_texts(X, *, accept=(str,)):
     X : iterable of str
         List, tuple, generator, 1-D NumPy array, pandas or polars Series, or Arrow array.
     accept : tuple of types, default=(str,)
-        What a single text may be.
+        Accepted types of a single text.
 
     Returns
     -------
@@ -94,9 +94,9 @@ def check_texts(X, *, accept=(str,)):
     Raises
     ------
     ValueError
-        If X is one bare string, has more than one dimension, is empty, or misses a text.
+        If X is a single string, has more than one dimension, is empty, or contains a missing text.
     TypeError
-        If X is no collection, or one of its items is not a text.
+        If X is not a collection, or one of its items is not a text.
     """
     if isinstance(X, (str, bytes)):
         raise ValueError(f"Expected a collection of texts, got one bare {type(X).__name__}. Wrap it: [text].")
@@ -133,12 +133,12 @@ def _is_missing(value):
 
 
 def holds_texts(X):
-    """Return whether X is a 1-D collection (of texts), and not rows of numbers."""
+    """Return whether X is a 1-D collection (of texts) rather than numeric samples."""
     if isinstance(X, (str, bytes)):
-        return True  # refused as one bare string by check_texts, with the right words
+        return True  # check_texts raises the right error for a single string
     if hasattr(X, "__array__") and not hasattr(X, "shape"):
         X = np.asarray(X)
-    if hasattr(X, "shape"):  # a single row of numbers is a mistake that numeric estimators name better
+    if hasattr(X, "shape"):  # numeric estimators have a better error for a 1-D array of numbers
         return len(X.shape) == 1 and getattr(getattr(X, "dtype", None), "kind", "O") not in "biufc"
     first = next(iter(X), None) if isinstance(X, (list, tuple)) else None
     return first is None or not hasattr(first, "__len__") or isinstance(first, (str, bytes))
@@ -150,7 +150,7 @@ def check_parameters(estimator: Any) -> None:
 
 
 def check_labels(y):
-    """Return labels as a 1-D (or, for several labels a row, 2-D) array, after refusing what cannot be a class.
+    """Return checked labels as a 1-D array, or as a 2-D array if there are several labels per sample.
 
     Parameters
     ----------
@@ -160,13 +160,13 @@ def check_labels(y):
     Returns
     -------
     y : ndarray or sparse matrix
-        Labels; numbers that came as objects, as data frames of nullable types hold them, are numbers again.
+        Labels; numbers in object arrays, as from data frames of nullable types, are converted to numeric dtypes.
 
     Raises
     ------
     ValueError
-        If a label is missing (its position is named), labels are of several types or several a row, a matrix holds
-        other values than zeros and ones, or y holds continuous numbers.
+        If a label is missing (the message gives its position), labels are of several types, there are several per
+        sample, a matrix contains values other than zeros and ones, or y contains continuous numbers.
     """
     if y is None:
         raise ValueError(
@@ -187,7 +187,7 @@ def _read_labels(y):
         labels = np.asarray(y)
     except ValueError as error:  # rows of different lengths
         raise ValueError(_SEVERAL_LABELS) from error
-    if labels.dtype.kind == "U" and isinstance(y, (list, tuple)):  # of whose other items NumPy has made texts
+    if labels.dtype.kind == "U" and isinstance(y, (list, tuple)):  # NumPy has converted its other items to texts
         _check_label_objects(np.array(y, dtype=object))
     if labels.dtype.kind == "O" and _check_label_objects(labels) == {"number"}:
         labels = np.array(labels.ravel().tolist()).reshape(labels.shape)
@@ -200,7 +200,7 @@ def _read_labels(y):
 
 
 def _check_label_objects(labels):
-    """Return what kinds of labels an array of objects holds: one."""
+    """Return the kinds of labels in an object array, of which there may be only one."""
     kinds = {}
     for position, label in enumerate(labels.ravel().tolist()):
         row = position // max(1, labels.size // len(labels))
@@ -230,22 +230,24 @@ def _check_indicators(entries):
     if entries.dtype.kind not in "biuf" or not np.all(is_valid):
         found = list(dict.fromkeys(np.ravel(entries).tolist()))
         raise ValueError(
-            "y with several columns must be an indicator matrix of zeros and ones, a column for each label. "
-            f"Got {' and '.join(map(repr, found[:5]))}. Marks of another kind become "
-            "such a matrix by a comparison (y == mark), sets of labels by scikit-learn's MultiLabelBinarizer."
+            "y with several columns must be an indicator matrix of zeros and ones, one column per label. "
+            f"Got {' and '.join(map(repr, found[:5]))}. Convert other values by a comparison (y == value), and sets of "
+            "labels by scikit-learn's MultiLabelBinarizer."
         )
 
 
 def check_targets(y):
-    """Return targets of a regression as a float array (n_samples,) or (n_samples, n_outputs), all finite."""
+    """Return regression targets as a finite float array (n_samples,) or (n_samples, n_outputs)."""
     if y is None:
-        raise ValueError("This estimator requires y to be passed, but the target y is None: give one number a row.")
+        raise ValueError(
+            "This estimator requires y to be passed, but the target y is None: give one number per sample."
+        )
     y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
     return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
 
 def check_same_length(X, y):
-    """Raise ValueError unless X and y have as many rows as each other."""
+    """Raise ValueError unless X and y have the same length."""
     n_rows, n_labels = count_rows(X), count_rows(y)
     if n_rows != n_labels:
         raise ValueError(
@@ -254,24 +256,24 @@ def check_same_length(X, y):
 
 
 def check_features(X):
-    """Return features of any kind as a float32 or float64 array or CSR matrix, all finite."""
+    """Return features of any kind as a finite float32 or float64 array or CSR matrix."""
     return check_array(X, accept_sparse="csr", dtype=FLOATS)
 
 
 def check_sizes(estimator, name, lengths=None):
-    """Raise ValueError unless a parameter is None or a tuple of positive integers, as many as allowed.
+    """Raise ValueError unless a parameter is None or a tuple of positive integers of an allowed length.
 
     Parameters
     ----------
     estimator : estimator
-        Whose parameter.
+        The estimator.
     name : str
         Name of the parameter.
     lengths : tuple of int, default=None
-        How many integers it may have; any number by default.
+        Allowed lengths of the tuple; by default any.
     """
     value = getattr(estimator, name)
-    if value is None:  # the declared constraints say whether that is allowed
+    if value is None:  # the declared constraints determine whether that is allowed
         return
     whole = all(isinstance(size, Integral) and size >= 1 for size in value)
     if not whole or (lengths is not None and len(value) not in lengths):
@@ -284,7 +286,7 @@ def check_sizes(estimator, name, lengths=None):
 
 
 def check_count(name, value, function, least=0):
-    """Raise ValueError unless an argument of a function or method is a whole number, of a least size."""
+    """Raise ValueError unless an argument of a function or method is an integer of at least `least`."""
     if not isinstance(value, Integral) or value < least:
         raise ValueError(
             f"The {name!r} argument of {function} must be an int in the range [{least}, inf). Got {value!r} instead."
@@ -292,20 +294,22 @@ def check_count(name, value, function, least=0):
 
 
 def check_row_width(name, shape, width):
-    """Raise ValueError unless rows of this width hold arrays of the shape that a parameter gives."""
+    """Raise ValueError unless samples of this width contain arrays of the shape given by a parameter."""
     if np.prod(shape) != width:
-        raise ValueError(f"{name}={shape!r} stands for {np.prod(shape)} values a row, but the rows have {width}.")
+        raise ValueError(
+            f"{name}={shape!r} stands for {np.prod(shape)} values per sample, but the samples have {width}."
+        )
 
 
 def check_can_merge(encoder, other, names):
-    """Raise TypeError or ValueError unless both encoders are fitted, of one class, and equal in what is named.
+    """Raise TypeError or ValueError unless both encoders are fitted, of the same class, and equal in some attributes.
 
     Parameters
     ----------
     encoder : estimator
-        Fitted.
+        A fitted encoder.
     other : estimator
-        What is to be merged into it.
+        The encoder to merge into it.
     names : iterable of str
         Parameters and attributes that must be equal.
     """
@@ -323,26 +327,25 @@ def _equal(a, b):
 
 
 def check_has_classes(classes, estimator):
-    """Raise ValueError when there are fewer than two classes to tell apart; a function gives its name."""
+    """Raise ValueError if there are fewer than two classes; `estimator` may be the name of a function."""
     if len(classes) < 2:
         name = estimator if isinstance(estimator, str) else type(estimator).__name__
         raise ValueError(
-            f"{name} needs labels of at least 2 classes to learn to tell them apart. "
-            f"Got {len(classes)} class: {np.asarray(classes).tolist()!r}."
+            f"{name} needs labels of at least 2 classes. Got {len(classes)} class: {np.asarray(classes).tolist()!r}."
         )
 
 
 def to_numpy(array):
-    """Return an array of another library (a torch tensor, on any device) as NumPy, and all else as it is.
+    """Return an array of another library (such as a torch tensor, on any device) as NumPy, and other values unchanged.
 
-    Only while scikit-learn's `array_api_dispatch` is on; without it such arrays are converted or refused later.
+    Only if scikit-learn's `array_api_dispatch` is on; otherwise such arrays are converted or rejected later.
     """
     namespace, is_array_api = get_namespace(array) if hasattr(array, "shape") and not issparse(array) else (None, False)
     return _convert_to_numpy(array, namespace) if is_array_api and not _is_numpy_namespace(namespace) else array
 
 
 def validate_features(estimator, X, y, **checks):
-    """Return X as a valid dense or CSR matrix, or as valid blocks of such, and y, for an estimator that learns."""
+    """Return X as a valid dense or CSR matrix, or as feature blocks of these, and y, for the fit of an estimator."""
     if not isinstance(X, FeatureBlocks):
         return validate_data(estimator, to_numpy(X), to_numpy(y), accept_sparse="csr", dtype=FLOATS, **checks)
     X = check_blocks(estimator, X)
@@ -355,7 +358,7 @@ def validate_features(estimator, X, y, **checks):
 
 
 def check_blocks(estimator, X):
-    """Return feature blocks of one type whose entries are all finite."""
+    """Return feature blocks of one dtype with finite entries."""
     options = {"accept_sparse": "csr", "dtype": FLOATS, "estimator": estimator, "ensure_min_features": 0}
     blocks = [check_array(block, input_name=f"block {number} of X", **options) for number, block in enumerate(X.blocks)]
     valid = FeatureBlocks(*blocks)
@@ -363,15 +366,15 @@ def check_blocks(estimator, X):
 
 
 def validate_rows(estimator, X):
-    """Return X as a valid dense or CSR matrix, or as blocks of such, for a fitted estimator that predicts.
+    """Return X as a valid dense or CSR matrix, or as feature blocks of these, for the predictions of an estimator.
 
-    For one row scikit-learn's checks take ten times as long as the prediction, so what is plainly valid passes at once:
-    a NumPy array or CSR matrix of the right type and width, all finite, where no names of features are to be compared.
-    All else is left to scikit-learn, which converts it or says what is wrong with it.
+    For a single sample scikit-learn's checks take ten times as long as the prediction. Therefore a finite NumPy array
+    or CSR matrix of the right dtype and width is returned immediately if there are no feature names to compare. All
+    other input is passed to scikit-learn, which converts it or raises an error.
     """
     if type(X) in (np.ndarray, csr_matrix, csr_array) and not hasattr(estimator, "feature_names_in_"):
         fits = X.ndim == 2 and X.shape[0] > 0 and X.shape[1] == estimator.n_features_in_ and X.dtype in FLOATS
-        with np.errstate(all="ignore"):  # a sum that overflows says nothing: scikit-learn looks again
+        with np.errstate(all="ignore"):  # if the sum overflows, scikit-learn checks again
             if fits and np.isfinite((X if type(X) is np.ndarray else X.data).sum()):
                 return X
     if isinstance(X, FeatureBlocks):
@@ -381,9 +384,9 @@ def validate_rows(estimator, X):
 
 
 def count_inner_frames() -> int:
-    """Return the `stacklevel` with which the caller warns about the line of the user's that led there.
+    """Return the `stacklevel` with which a warning of the caller refers to the user's line.
 
-    How many wrappers of scikit-learn lie between differs from method to method.
+    The number of scikit-learn's wrappers in between differs from method to method.
     """
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("transferkit", "sklearn"):
@@ -392,15 +395,15 @@ def count_inner_frames() -> int:
 
 
 def check_is_fitted(estimator, attribute=None):
-    """Raise NotFittedError, in scikit-learn's words, unless an estimator is fitted.
+    """Raise scikit-learn's NotFittedError unless an estimator is fitted.
 
-    What is plainly fitted passes at once: scikit-learn first builds the tags of the estimator, which takes a third of
-    the time of a prediction for one text.
+    The fast checks come first: scikit-learn builds the tags of the estimator, which takes a third of the time of a
+    prediction for one text.
     """
     if attribute is not None and attribute in vars(estimator):
         return
-    says_itself = getattr(type(estimator), "__sklearn_is_fitted__", None)
-    if says_itself is None or not says_itself(estimator):
+    is_fitted_method = getattr(type(estimator), "__sklearn_is_fitted__", None)
+    if is_fitted_method is None or not is_fitted_method(estimator):
         check_is_fitted_slowly(estimator, attribute)
 
 
@@ -415,7 +418,7 @@ def is_fitted(estimator):
 
 @contextmanager
 def unchanged_on_error(estimator):
-    """Give the estimator its old state back when the block fails: no fit is left half done."""
+    """Restore the state of the estimator if the block fails, so that no fit is left incomplete."""
     state = dict(vars(estimator))
     try:
         yield
@@ -432,10 +435,10 @@ def forget_shards(estimator):
 
 
 def with_plain_outputs(function: F) -> F:
-    """Return the function such that transformers called in it return arrays, whatever scikit-learn is configured to do.
+    """Wrap a function so that transformers called in it return arrays, whatever output scikit-learn is set to.
 
-    ``sklearn.set_config(transform_output="pandas")`` is about what users get. Steps inside an estimator are not
-    concerned, and sparse ones among them would raise.
+    ``sklearn.set_config(transform_output="pandas")`` concerns the results that users get, not the steps inside an
+    estimator, of which sparse ones would raise an error.
     """
 
     @wraps(function)
@@ -449,10 +452,10 @@ def with_plain_outputs(function: F) -> F:
 
 
 def warn_for_unused_text_parameters(vectorizer):
-    """Warn, in scikit-learn's words, when parameters of a text vectorizer shut each other out."""
+    """Issue scikit-learn's warnings about parameters of a text vectorizer that exclude each other."""
     vectorizer._warn_for_unused_params()
 
 
 def skip_check_of_stop_words(vectorizer):
-    """Keep a text vectorizer from warning, in each function that it builds, of stop words that are split up."""
+    """Suppress the warning of a text vectorizer about stop words that its tokenizer splits."""
     vectorizer._stop_words_id = id(vectorizer.stop_words)

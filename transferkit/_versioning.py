@@ -1,4 +1,4 @@
-"""The version of transferkit in the pickles of every estimator."""
+"""The base class of estimators, which records the version of transferkit in pickles."""
 
 import warnings
 from inspect import signature
@@ -8,11 +8,13 @@ from sklearn.base import BaseEstimator
 from transferkit import __version__
 from transferkit.exceptions import ModelVersionWarning
 
+__all__ = ["VersionedEstimator", "default_parameters"]
+
 
 class VersionedEstimator(BaseEstimator):
-    """scikit-learn's BaseEstimator, whose pickles also say which transferkit wrote them.
+    """scikit-learn's BaseEstimator with the version of transferkit in its pickles.
 
-    scikit-learn records its own version, and only for its own classes. Unpickling with another version warns.
+    scikit-learn records only its own version, and only for its own classes. Unpickling with another version warns.
     """
 
     # The attributes beside the parameters that a model file may set (persistence.protocols.DeclaresState).
@@ -35,6 +37,6 @@ class VersionedEstimator(BaseEstimator):
 
 
 def default_parameters(cls):
-    """Return the defaults of the parameters of an estimator's class, as a dict of names and values."""
+    """Return the default values of the parameters of an estimator's class, by name."""
     parameters = signature(cls).parameters.items()
     return {name: parameter.default for name, parameter in parameters if parameter.default is not parameter.empty}

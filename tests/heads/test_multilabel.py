@@ -63,5 +63,5 @@ def test_dict_of_class_weights_is_refused(problem):
 
 
 def test_several_outputs_of_several_classes_are_refused():
-    with pytest.raises(ValueError, match=r"zeros and ones, a column for each label\. Got 0 and 2 and 1"):
+    with pytest.raises(ValueError, match=r"zeros and ones, one column per label\. Got 0 and 2 and 1"):
         LogisticHead().fit(np.eye(4), [[0, 2], [1, 1], [2, 0], [0, 0]])

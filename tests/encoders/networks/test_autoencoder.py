@@ -212,7 +212,9 @@ def test_wrong_parameters_are_named_and_leave_the_encoder_as_it_was(parameters, 
 def test_wrong_input_is_named(encoder):
     with pytest.raises(TypeError, match=r"[Ss]parse"):
         AutoencoderEncoder(image_shape=(8, 8)).fit(sp.csr_array(DIGITS))
-    with pytest.raises(ValueError, match=r"image_shape=\(8, 9\) stands for 72 values a row, but the rows have 64"):
+    with pytest.raises(
+        ValueError, match=r"image_shape=\(8, 9\) stands for 72 values per sample, but the samples have 64"
+    ):
         AutoencoderEncoder(image_shape=(8, 9)).fit(DIGITS)
     with pytest.raises(ValueError, match="n_components=8"):
         encoder.inverse_transform(DIGITS)

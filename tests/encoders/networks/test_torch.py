@@ -528,7 +528,7 @@ def test_small_modules_are_fine_tuned_by_auto(pretrained):
         (
             lambda: TorchEncoder(make_net(), input_shape=(1, 8, 9)),
             ValueError,
-            r"input_shape=\(1, 8, 9\) stands for 72 values a row, but the rows have 64",
+            r"input_shape=\(1, 8, 9\) stands for 72 values per sample, but the samples have 64",
         ),
         (lambda: TorchEncoder(make_net(), input_shape=(1, 8, 8.0)), ValueError, "'input_shape' parameter of TorchEnc"),
         (lambda: TorchEncoder(make_net()), ValueError, r"cannot be run on rows of shape \(64,\): .* Set input_shape"),
