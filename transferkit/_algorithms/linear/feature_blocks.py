@@ -1,4 +1,8 @@
-"""Feature matrices of different kinds side by side, without being stacked."""
+"""Dense and sparse feature matrices side by side, without being stacked.
+
+The class is public as `transferkit.FeatureBlocks`. It is here since everything below heads, such as the solvers and the
+validation of features, must recognise it.
+"""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -11,34 +15,34 @@ __all__ = ["FeatureBlocks", "multiply_rows", "to_dense", "to_gram", "to_kernel"]
 
 
 class FeatureBlocks:
-    """Columns of features in blocks, each stored as it is best: sparse blocks stay sparse, dense ones dense.
+    """Blocks of columns of one feature matrix: sparse blocks stay sparse, dense blocks stay dense.
 
-    What ``scipy.sparse.hstack(blocks)`` would be, without the copy and without storing dense columns as sparse ones:
-    TF-IDF rows beside an embedding, counts beside measurements. The linear heads take it wherever they take a matrix,
-    and so do scikit-learn's splitters, searches and pipelines around them.
+    It stands for ``scipy.sparse.hstack(blocks)`` without the copy and without storing dense columns as sparse ones, for
+    instance TF-IDF features beside an embedding, or counts beside measurements. Linear heads accept it wherever they
+    accept a matrix, and so do scikit-learn's splitters, searches and pipelines around them.
 
     Parameters
     ----------
     *blocks : {array-like, sparse matrix} of shape (n_samples, n_features_of_block)
-        One or more matrices with the same rows. Not copied where they are arrays or CSR matrices.
+        One or more matrices with the same samples. Arrays and CSR matrices are not copied.
 
     Attributes
     ----------
     blocks : tuple of ndarray and CSR matrices
         The blocks.
     shape : tuple of int
-        Number of rows, and of columns in all.
+        Number of samples, and of columns of all blocks.
     slices : tuple of slice
-        The columns of each block: ``coef_[:, X.slices[1]]`` are the weights of the second.
+        The columns of each block: ``coef_[:, X.slices[1]]`` are the weights of the second block.
 
     Raises
     ------
     ValueError
-        If there is no block, or a block is not two-dimensional or has other rows than the first.
+        If there is no block, or if a block is not two-dimensional or has another number of rows than the first.
 
     See Also
     --------
-    transferkit.LogisticHead : Takes it, with a strength of the penalty for each block.
+    transferkit.LogisticHead : Accepts it, with a penalty for each block (`block_scales`).
 
     Examples
     --------
@@ -75,12 +79,12 @@ class FeatureBlocks:
 
     @property
     def dtype(self) -> np.dtype:
-        """Type that holds the entries of all blocks."""
+        """The type to which the entries of all blocks can be promoted."""
         return np.result_type(*self.blocks)
 
     @property
     def T(self) -> "TransposedBlocks":
-        """The transpose, for products."""
+        """The transpose, which can be multiplied only."""
         return TransposedBlocks(self)
 
     def astype(self, dtype: Any, copy: bool = True) -> Self:
@@ -91,7 +95,7 @@ class FeatureBlocks:
         dtype : dtype
             Type of all blocks.
         copy : bool, default=True
-            Whether to copy blocks that have the type already.
+            Whether to copy blocks that already have this type.
 
         Returns
         -------
@@ -106,7 +110,7 @@ class FeatureBlocks:
         Parameters
         ----------
         factors : sequence of float
-            One factor a block.
+            One factor per block.
 
         Returns
         -------
@@ -117,7 +121,7 @@ class FeatureBlocks:
         return type(self)(*(block if factor == 1 else block * block.dtype.type(factor) for block, factor in pairs))
 
     def to_sparse(self) -> Any:
-        """Return all columns as one CSR matrix, for estimators that take no blocks.
+        """Return all columns as one CSR matrix, for estimators that do not accept blocks.
 
         Returns
         -------
@@ -139,7 +143,7 @@ class FeatureBlocks:
         if any(other is not Ellipsis and other != slice(None) for other in others):
             raise IndexError("FeatureBlocks takes rows only: its columns are in `blocks`.")
         if isinstance(rows, (int, np.integer)):
-            rows = [rows]  # one row is still blocks of features
+            rows = [rows]  # a single row stays two-dimensional
         return type(self)(*(block[rows] for block in self.blocks))
 
     def __len__(self) -> int:
@@ -156,7 +160,7 @@ class FeatureBlocks:
 
 
 class TransposedBlocks:
-    """The transpose of feature blocks, as far as products go."""
+    """The transpose of feature blocks, for products."""
 
     def __init__(self, original: FeatureBlocks) -> None:
         self.original = original
