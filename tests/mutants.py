@@ -329,8 +329,8 @@ MUTANTS = [
     Mutant(
         "solver: failed search is no success",
         LBFGS,
-        "running.record(solution, failed, gaps, n_iter, running.is_near_optimum(failed, gaps))",
-        "running.record(solution, failed, gaps, n_iter, failed)",
+        "running.record(solution, failed, n_iter, running.is_near_optimum(failed, gaps))",
+        "running.record(solution, failed, n_iter, failed)",
         "heads/test_outliers.py::test_a_failed_line_search_is_no_convergence",
     ),
     Mutant(

@@ -80,7 +80,7 @@ def test_prior_is_that_of_the_features_as_they_are(scales):
 
 
 @pytest.mark.parametrize("name", ["few", "tall", "wide"])
-def test_search_over_strengths_and_scales_agrees_with_a_grid_search(name):
+def test_search_over_C_and_scales_agrees_with_a_grid_search(name):
     X, y = make_problem(name)
     grid = {"C": [0.1, 1.0], "block_scales": [(1.0, 0.2), (0.0, 1.0), (1.0, 1.0)]}
     options = {"cv": 3, "scoring": "neg_log_loss"}

@@ -74,7 +74,7 @@ def test_final_model_is_that_of_the_chosen_C():
 
 
 @pytest.mark.parametrize("name", ["dense", "wide"])
-def test_one_batch_of_all_strengths_gives_the_same_as_one_after_the_other(monkeypatch, name):
+def test_one_batch_of_all_values_of_C_gives_the_same_as_one_after_the_other(monkeypatch, name):
     X, y = load_problem(name)
     monkeypatch.setattr(search, "BATCH_SCORES", 10**9)
     together = LogisticHeadCV(CS, scoring="neg_log_loss", tol=1e-6).fit(X, y)

@@ -35,7 +35,6 @@ class Solution:
     scores: Tensor  # (n_rows, n_problems, n_outputs), with the offset
     objectives: Tensor  # (n_problems,)
     n_iter: Tensor
-    gaps: Tensor  # estimates of objective - optimum
     converged: Tensor
 
 
@@ -89,14 +88,14 @@ def _iterate(running: "LBFGSState", max_iter: int, on_iteration: Callable[["LBFG
         done, gaps = running.check_convergence(direction, slope)
         stopped = n_iter > 0 and on_iteration is not None and on_iteration(running)
         if n_iter == max_iter or stopped or bool(done.all()):
-            running.record(solution, torch.ones_like(done), gaps, n_iter, running.is_near_optimum(done, gaps) | stopped)
+            running.record(solution, torch.ones_like(done), n_iter, running.is_near_optimum(done, gaps) | stopped)
             break
         if int(done.sum()) >= SHARE_TO_REMOVE * len(done):
-            running.record(solution, done, gaps, n_iter, running.is_near_optimum(done, gaps))
+            running.record(solution, done, n_iter, running.is_near_optimum(done, gaps))
             running, direction, slope, gaps = running.select(~done), direction.select(~done), slope[~done], gaps[~done]
         failed = running.step(direction, slope)
         if failed is not None:  # rounding hides all progress
-            running.record(solution, failed, gaps, n_iter, running.is_near_optimum(failed, gaps))
+            running.record(solution, failed, n_iter, running.is_near_optimum(failed, gaps))
             if bool(failed.all()):
                 break
             running = running.select(~failed)
@@ -122,9 +121,8 @@ class LBFGSState:
     def begin_solution(self) -> Solution:
         """Return a solution with room for all problems."""
         zeros = torch.zeros_like(self.numbers)
-        values = self.objectives
         return Solution(
-            self.u.map(torch.clone), self.scores.clone(), values.clone(), zeros.cpu(), values.clone(), zeros.bool()
+            self.u.map(torch.clone), self.scores.clone(), self.objectives.clone(), zeros.cpu(), zeros.bool()
         )
 
     def find_direction(self) -> tuple[Vector, Tensor]:
@@ -220,14 +218,14 @@ class LBFGSState:
         part.past_gains = [gains[index] for gains in self.past_gains]
         return part
 
-    def record(self, solution: Solution, chosen: Tensor, gaps: Tensor, n_iter: int, converged: Tensor) -> None:
+    def record(self, solution: Solution, chosen: Tensor, n_iter: int, converged: Tensor) -> None:
         """Write the state of the chosen problems into the solution."""
         numbers = self.numbers[chosen]
         solution.u.coords[:, numbers] = self.u.coords[:, chosen]
         if solution.u.image is not solution.u.coords:
             solution.u.image[:, numbers] = self.u.image[:, chosen]
         solution.scores[:, numbers] = self.scores[:, chosen]
-        solution.objectives[numbers], solution.gaps[numbers] = self.objectives[chosen], gaps[chosen]
+        solution.objectives[numbers] = self.objectives[chosen]
         solution.n_iter[numbers.cpu()] = n_iter
         solution.converged[numbers] = converged[chosen]
 
