@@ -1,4 +1,4 @@
-"""Term vectors of encoders, joined with the terms of labelled texts, for models that are trained on terms."""
+"""Term vectors of an encoder, with the terms of labelled texts added, for models trained on the terms themselves."""
 
 from typing import NamedTuple
 
@@ -17,24 +17,24 @@ __all__ = ["Terms", "find_projection", "join_terms", "may_pair"]
 
 
 class Terms(NamedTuple):
-    """Columns for the terms of an encoder and for those of labelled texts that it does not know."""
+    """The terms of an encoder, and those of labelled texts that it does not know, as columns."""
 
-    encoder: TfidfEncoder  # rows of unit length, weighed by the unlabelled texts' idf
-    vectors: np.ndarray  # (n_known, n_components); the first columns are the encoder's
+    encoder: TfidfEncoder  # TF-IDF vectors of unit length, with the idf of the unlabelled texts
+    vectors: np.ndarray  # (n_known, n_components), of the first columns
 
 
 def find_projection(encoder) -> TermProjection | None:
-    """Return the term projection of a fitted encoder, of a frozen one, or of the first part that has one.
+    """Return the term projection of an encoder, of a frozen one, or of the first part of a FeatureUnion that has one.
 
     Parameters
     ----------
     encoder : transformer
-        Fitted.
+        Encoder.
 
     Returns
     -------
     projection : TermProjection or None
-        None where the encoder's features are no linear projection of its term weights.
+        None if the encoder is not fitted or has no term vectors.
     """
     if isinstance(encoder, PretrainedEncoder):
         encoder = encoder.encoder_
@@ -45,27 +45,27 @@ def find_projection(encoder) -> TermProjection | None:
 
 
 def may_pair(projection):
-    """Return whether pairs of words would be new to the terms of the encoder."""
+    """Return whether the encoder counts single words, so that pairs of words would be new terms."""
     words = projection.words
     return words.analyzer == "word" and tuple(words.ngram_range) == (1, 1)
 
 
 def join_terms(projection, texts, pairs=False):
-    """Return columns for the terms that the encoder knows and for those of the labelled texts.
+    """Return the terms of an encoder with those of labelled texts added.
 
     Parameters
     ----------
     projection : TermProjection
-        Of the encoder.
+        Term vectors of the encoder.
     texts : list of str
         Labelled texts.
     pairs : bool, default=False
-        Whether pairs of adjacent words that are in more than one of these texts are terms, too.
+        Also add pairs of adjacent words that occur in more than one of these texts.
 
     Returns
     -------
     terms : Terms
-        The encoder's terms keep their columns; new ones follow.
+        The terms of the encoder keep their columns; new ones follow.
     """
     settings = {
         "min_df": 1,
@@ -93,9 +93,6 @@ def join_terms(projection, texts, pairs=False):
 
 
 def _count_terms(words, texts, least=1):
-    """Return the terms that are in so many of the texts, none if there are none.
-
-    There are no warnings about texts: the encoder that the terms are joined to gave them when it was fitted.
-    """
+    """Return the terms in at least that many texts, without warnings, which the encoder gave when it was fitted."""
     terms = words.count_terms(texts).terms
     return terms.select(np.flatnonzero(terms.document_frequency >= least))
