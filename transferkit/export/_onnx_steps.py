@@ -128,7 +128,7 @@ def _vectorizers(step):
 
 
 def _append_tfidf(graph, vectorizer, tokens):
-    weights = vectorizer._tfidf if isinstance(vectorizer, TfidfVectorizer) else None
+    weights = vectorizer if isinstance(vectorizer, TfidfVectorizer) else None
     lowest, highest = vectorizer.ngram_range
     if vectorizer.analyzer != "word":
         raise ExportError(f"to_onnx needs analyzer='word'. Got analyzer={vectorizer.analyzer!r}.")

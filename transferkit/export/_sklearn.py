@@ -111,10 +111,11 @@ def _convert_tfidf(encoder, **changes):
     vectorizer.vocabulary_ = encoder.vocabulary_
     vectorizer.fixed_vocabulary_ = encoder.vocabulary is not None
     weighting = {name: getattr(vectorizer, name) for name in ("norm", "use_idf", "smooth_idf", "sublinear_tf")}
-    vectorizer._tfidf = TfidfTransformer(**weighting)
-    vectorizer._tfidf.n_features_in_ = len(encoder.idf_)
+    transformer = TfidfTransformer(**weighting)
+    transformer.n_features_in_ = len(encoder.idf_)
     if vectorizer.use_idf:
-        vectorizer._tfidf.idf_ = np.array(encoder.idf_ if idf is None else idf)
+        transformer.idf_ = np.array(encoder.idf_ if idf is None else idf)
+    vectorizer._tfidf = transformer  # scikit-learn has no public way to set a fitted one without idf
     return vectorizer
 
 
