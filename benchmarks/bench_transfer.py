@@ -53,7 +53,7 @@ from transferkit import TransferClassifier, WordVectorEncoder
 
 KEPT = RESULTS / "bench_transfer.json"
 TASKS = ("ag_news_subset", "sst2", "trec", "mr", "mpqa", "20newsgroups", "docstrings")
-STRATEGIES = ("scratch", "frozen", "prior", "finetune", "auto")
+STRATEGIES = ("scratch", "frozen", "term_vectors", "finetune", "auto")
 PATTERN = r"(?u)\b\w+\b"
 CS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 N_THREADS = os.cpu_count()
@@ -347,7 +347,7 @@ def parse():
     parser.add_argument("folder", nargs="?")
     parser.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS)
     parser.add_argument("--labels", nargs="+", default=["8", "64", "all"])
-    columns = ("scratch", "scikit-learn", "frozen", "prior", "finetune", "auto", "fastText", "gensim")
+    columns = ("scratch", "scikit-learn", "frozen", "term_vectors", "finetune", "auto", "fastText", "gensim")
     parser.add_argument("--columns", nargs="+", default=columns)
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="two draws, little unlabelled text")

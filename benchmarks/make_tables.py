@@ -257,7 +257,7 @@ TASK_NAMES = {
     "20newsgroups": "20 Newsgroups",
     "docstrings": "docstrings",
 }
-COLUMNS = ("scratch", "frozen", "prior", "finetune", "auto", "fastText", "gensim", "scikit-learn")
+COLUMNS = ("scratch", "frozen", "term_vectors", "finetune", "auto", "fastText", "gensim", "scikit-learn")
 
 
 def write_transfer(size):

@@ -70,7 +70,7 @@ BENCHMARKS = {
     "scale": ([["DATA", "--output", "OUT"]], [["--quick", "--output", "OUT"]], [WIKI]),
     "transfer": (
         [["DATA", "--output", "OUT"], ["DATA", "--together", "--output", "OUT"]],
-        [["--quick", "--labels", "8", "--columns", "scratch", "prior", "auto", "--output", "OUT"]],
+        [["--quick", "--labels", "8", "--columns", "scratch", "term_vectors", "auto", "--output", "OUT"]],
         [WIKI, "sst2", "trec"],
     ),
     "fuzz": ([["--output", "OUT"]], [["--cases", "300", "--output", "OUT"]], []),
