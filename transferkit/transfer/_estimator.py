@@ -20,7 +20,6 @@ from transferkit._validation import (
 )
 from transferkit.encoders import PretrainedEncoder
 from transferkit.heads.linear import FrozenParametersMixin
-from transferkit.transfer._evaluation import tabulate
 from transferkit.transfer.pretrained import find_frozen, is_frozen
 
 __all__ = ["EncoderHeadMixin", "HeadScoresMixin", "TransferMixin", "drop_weightless", "read_strategy", "set_fitted"]
@@ -215,6 +214,8 @@ def set_fitted(estimator, outcome, outcomes, feature_names):
     feature_names : ndarray of str or None
         Names of the input features.
     """
+    from transferkit.transfer._evaluation import tabulate  # here: predictions do not need it
+
     for row in (row for other in outcomes if other is not outcome for row in other.rows):
         row["weight"] = 0.0
     estimator.encoder_, estimator.head_, estimator.strategy_ = outcome.encoder, outcome.head, outcome.strategy

@@ -26,12 +26,12 @@ _SHARED = "shared-{}.tk"
 
 
 class MultiTaskTransfer(VersionedEstimator):
-    """Learn many tasks from one pretrained encoder, and predict all of them in one pass.
+    """Fit many tasks on one pretrained encoder, and predict all of them in one pass.
 
     Parameters
     ----------
     estimator : TransferClassifier, default=None
-        What each task is learned with; cloned for each of them. None is refused when tasks are to be learned.
+        Cloned and fitted for each task. None raises an error in `fit`.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class MultiTaskTransfer(VersionedEstimator):
     @fit_context(prefer_skip_nested_validation=False)
     @with_plain_outputs
     def fit(self, X, y):
-        """Learn every task.
+        """Fit every task.
 
         Parameters
         ----------
@@ -142,7 +142,7 @@ class MultiTaskTransfer(VersionedEstimator):
         return self._predict(X, "predict_proba")
 
     def save_tasks(self, folder, *, embed=False, trusted=None):
-        """Write one file a task, and one for each encoder that tasks share.
+        """Write one file per task, and one for each encoder that tasks share.
 
         Parameters
         ----------
@@ -156,7 +156,7 @@ class MultiTaskTransfer(VersionedEstimator):
         Raises
         ------
         ValueError
-            If the name of a task cannot be that of a file.
+            If the name of a task is not a valid file name.
         """
         check_is_fitted(self)
         for task in self.models_:
@@ -166,14 +166,14 @@ class MultiTaskTransfer(VersionedEstimator):
         folder.mkdir(parents=True, exist_ok=True)
         references = {}
         for task, model in self.models_.items():
-            encoder, twin = model.encoder_, _copy_for_file(model)
+            encoder, copy = model.encoder_, _copy_for_file(model)
             if not embed:
                 if id(encoder) not in references:
                     name = _SHARED.format(len(references))
                     save(encoder, folder / name, trusted=trusted)
                     references[id(encoder)] = EncoderReference(name, describe(folder / name).digest)
-                twin.encoder_ = twin.encoder = references[id(encoder)]
-            save(twin, folder / f"{task}.tk", trusted=trusted)
+                copy.encoder_ = copy.encoder = references[id(encoder)]
+            save(copy, folder / f"{task}.tk", trusted=trusted)
 
     @classmethod
     def load_tasks(cls, folder, tasks=None, *, trusted=None):
@@ -196,7 +196,7 @@ class MultiTaskTransfer(VersionedEstimator):
         Raises
         ------
         ModelFileError
-            If a file is missing, damaged or foreign, or an encoder is not the one that a task was saved with.
+            If a file is missing, damaged or unrecognised, or an encoder is not the one that a task was saved with.
         """
         folder = Path(folder)
         if tasks is None:
@@ -228,7 +228,7 @@ class MultiTaskTransfer(VersionedEstimator):
 
 
 class EncoderReference(TransformerMixin, VersionedEstimator):
-    """Stands in a task's file for an encoder that is in a file of its own.
+    """Placeholder, in the file of a task, for an encoder in a separate file.
 
     Parameters
     ----------
@@ -243,18 +243,18 @@ class EncoderReference(TransformerMixin, VersionedEstimator):
         self.digest = digest
 
     def fit(self, X, y=None):
-        """Refuse: a reference learns nothing."""
+        """Raise an error: a reference cannot be fitted."""
         return self.transform(X)
 
     def transform(self, X):
-        """Refuse, and say how to load the task with its encoder."""
+        """Raise an error that explains how to load the task with its encoder."""
         raise ModelFileError(
             f"This task was saved without its encoder, which is in the file {self.name!r} beside it. Load both with "
             "MultiTaskTransfer.load_tasks(folder)."
         )
 
     def resolve(self, folder, trusted=None):
-        """Return the encoder, the same object for all who ask, if it is the one that was meant."""
+        """Return the encoder, one object for all tasks, if its file has the expected digest."""
         path = Path(folder) / self.name
         found = describe(path).digest
         if found != self.digest:
@@ -306,7 +306,7 @@ def share_encoders(models):
 
 
 def _copy_for_file(model):
-    """Return the model as a file holds it, without what only fitting needs."""
-    twin = object.__new__(type(model))
-    vars(twin).update(model.get_file_state())
-    return twin
+    """Return the model in the state to write to a file, without attributes that only `fit` needs."""
+    copy = object.__new__(type(model))
+    vars(copy).update(model.get_file_state())
+    return copy

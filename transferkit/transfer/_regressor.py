@@ -50,8 +50,8 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
     encoder : str, path or transformer, default=None
         Pretrained encoder, as in :class:`TransferClassifier`. May be None only with ``strategy="scratch"``.
     head : regressor, default=None
-        None is a ridge regression, its penalty chosen by exact leave-one-out error. Any other regressor is cloned and
-        fitted on features, with strategies "frozen" and "scratch" only.
+        None is a ridge regression whose penalty is selected by exact leave-one-out error. Any other regressor is cloned
+        and fitted on features, with strategies "frozen" and "scratch" only.
     strategy : {"auto", "term_vectors", "frozen", "scratch"}, default="auto"
         As in :class:`TransferClassifier`, with squared error in the place of the log loss.
     sharpness : float, default=0.25
@@ -60,16 +60,16 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
     Attributes
     ----------
     encoder_ : transformer
-        The encoder in use; with "term_vectors" the TF-IDF that the weights are for.
+        Encoder in use; with "term_vectors" TF-IDF.
     head_ : regressor
         The fitted head.
     strategy_ : str
-        The strategy in use.
+        The selected strategy.
     strategy_scores_ : dict of str to ndarray
         One row per candidate, as in :class:`TransferClassifier`; "mean" is minus the mean squared leave-one-out
         error, "C" is one over the penalty.
     label_coef_ : CSR matrix of shape (n_outputs, n_terms) or None
-        With "term_vectors": the part of ``head_.coef_`` that the labels alone account for.
+        With "term_vectors": the part of ``head_.coef_`` due to the labels alone.
     n_features_in_ : int
         Number of input features; only when X is rows of numbers.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -87,9 +87,9 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
     rows the penalty is selected on 4,000 of them, candidates of "term_vectors" have equal weights, and "auto" uses
     "term_vectors" where it applies.
 
-    With an unfitted encoder, which may use targets, errors and penalties come from 5 folds instead (or those of a
-    RidgeHead's `cv`), and the encoder is fitted on the training rows of each. The vocabulary and idf of TF-IDF, learned
-    without targets, are those of all labelled texts.
+    With an unfitted encoder, which may use targets, errors and penalties come from 5 folds (or those of a RidgeHead's
+    `cv`), and the encoder is fitted on the training rows of each. The vocabulary and idf of TF-IDF, which do not depend
+    on targets, are those of all labelled texts.
 
     Examples
     --------
@@ -162,7 +162,7 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
         return self
 
     def _strategies(self, strategy, is_text):
-        """Return the names of the strategies to try, after refusing what cannot be."""
+        """Return the names of the strategies to compare, after checking that a given one applies."""
         ridge = self.head is None or (type(self.head) is RidgeHead and self.head.prior is None)
         if strategy == "term_vectors" and not (ridge and is_text):
             raise ValueError(
@@ -200,7 +200,7 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
             return _fit_term_vectors(terms, X, y, sample_weight, self._make_head(), self.sharpness)
         began, head, error = time.perf_counter(), self._make_head(), np.nan
         if folds and _compares_penalties(head):
-            errors = _judge_in_folds(encode_folds(encoder, X, y, folds), folds, y, sample_weight, head)
+            errors = _measure_errors(encode_folds(encoder, X, y, folds), folds, y, sample_weight, head)
             error = float(errors.min())
             head.set_params(alpha=float(head.alphas[errors.argmin()]), alphas=None)
         features = encoder.fit_transform(X, y)
@@ -223,7 +223,7 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
 def _fit_term_vectors(terms, texts, y, sample_weight, head, sharpness):
     """Return the outcome of the strategy "term_vectors": the average over alpha and idf, each with its best penalty.
 
-    The error of the average is bounded by the average of the errors, which is what it is judged by.
+    Its error is bounded by the average of the errors of the candidates, which is used in its place.
     """
     rows = terms.encoder.transform(texts)
     blocks = {idf: make_blocks(rows, ratio, terms.vectors) for idf, ratio in idf_ratios(terms.encoder, rows).items()}
@@ -264,7 +264,7 @@ def _compares_penalties(head):
     return type(head) is RidgeHead and head.alphas is not None
 
 
-def _judge_in_folds(of_folds, folds, y, sample_weight, head):
+def _measure_errors(of_folds, folds, y, sample_weight, head):
     """Return the mean squared error of each penalty on held-out rows, for which the encoder was not fitted."""
     total = np.zeros(len(head.alphas))
     given = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, np.float64)
