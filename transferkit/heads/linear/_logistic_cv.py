@@ -35,8 +35,8 @@ from transferkit.heads.linear._logistic import (
     to_fitted_attributes,
 )
 from transferkit.heads.linear._prior import KeepsSourceMixin
-from transferkit.heads.linear._search_table import Candidates, average_models, score_candidates
-from transferkit.heads.linear.evaluation import HeldOut, weigh_folds
+from transferkit.heads.linear._search_table import Candidates, score_candidates
+from transferkit.heads.linear.evaluation import HeldOut, average_models, weigh_folds
 
 FITTED_SOMETIMES = ("coef_", "intercept_", "n_iter_", "oof_decision_", "oof_log_likelihood_", "candidate_weights_")
 

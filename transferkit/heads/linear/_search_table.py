@@ -1,7 +1,7 @@
 """Candidates of a search: their scores on held-out rows, as a table like GridSearchCV's."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import rankdata
@@ -120,22 +120,6 @@ def _make_head(model, trained, held_out):
             head.coef_, head.intercept_ = np.diff(head.coef_, axis=0), np.diff(head.intercept_)
     head.n_features_in_ = model.coef.shape[1]
     return head
-
-
-def average_models(models, weights):
-    """Return the weighted mean of models of the same shape."""
-    first = models[0]
-    coef = np.zeros(first.coef.T.shape)
-    for model, weight in zip(models, weights, strict=True):
-        coef += weight * model.coef.T
-    intercept = np.einsum("m,mk->k", weights, np.stack([model.intercept for model in models]).astype(np.float64))
-    return replace(
-        first,
-        coef=coef.astype(first.coef.dtype).T,
-        intercept=intercept.astype(first.intercept.dtype),
-        n_iter=max(model.n_iter for model in models),
-        converged=all(model.converged for model in models),
-    )
 
 
 def tabulate(candidates, scores, fit_times, score_times):

@@ -6,6 +6,7 @@ so that some scores are undefined.
 
 import copy
 import warnings
+from dataclasses import replace
 from inspect import signature
 
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = [
     "DecidedRows",
     "HeldOut",
     "average_folds",
+    "average_models",
     "count_scores",
     "read_scorer",
     "score_fold",
@@ -300,3 +302,32 @@ def weigh_candidates(log_likelihoods, sharpness=1.0):
     weights = np.exp(sharpness * (log_likelihoods - log_likelihoods.max()))
     weights[weights < NEGLIGIBLE_WEIGHT] = 0
     return weights / weights.sum()
+
+
+def average_models(models, weights):
+    """Return the weighted mean of models of the same shape.
+
+    Parameters
+    ----------
+    models : list of LinearModel
+        Models.
+    weights : sequence of float
+        Their weights, which sum to one.
+
+    Returns
+    -------
+    model : LinearModel
+        Its number of steps is the largest one, and it has converged if all have.
+    """
+    first = models[0]
+    coef = np.zeros(first.coef.T.shape)
+    for model, weight in zip(models, weights, strict=True):
+        coef += weight * model.coef.T
+    intercept = np.einsum("m,mk->k", weights, np.stack([model.intercept for model in models]).astype(np.float64))
+    return replace(
+        first,
+        coef=coef.astype(first.coef.dtype).T,
+        intercept=intercept.astype(first.intercept.dtype),
+        n_iter=max(model.n_iter for model in models),
+        converged=all(model.converged for model in models),
+    )

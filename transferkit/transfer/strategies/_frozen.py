@@ -11,6 +11,7 @@ from transferkit._validation import count_rows, read_feature_names, take_rows
 from transferkit.adaptation.domains import stack_rows
 from transferkit.heads import LogisticHead
 from transferkit.heads.linear import warn_not_converged
+from transferkit.heads.linear.evaluation import average_models
 from transferkit.transfer._evaluation import Outcome, make_row
 from transferkit.transfer.strategies._candidates import Average, SharedSearch, SplitSearch
 
@@ -52,17 +53,14 @@ def fit_logistic(strategy, encoder, features, task, settings, of_folds=None):
     for place, (C, scores, seconds) in enumerate(search.found):
         average.add(scores, partial(search.read_model, place), C=C, seconds=seconds)
     kept = average.weigh()
-    models = [candidate.read_model() for _, candidate in kept]
-    coef = sum(weight * model.coef for (weight, _), model in zip(kept, models, strict=True))
-    intercept = sum(weight * model.intercept for (weight, _), model in zip(kept, models, strict=True))
-    head = task.make_head(np.ascontiguousarray(coef.T).T, intercept, **settings.parameters(average.best.row["C"]))
-    head.n_iter_ = np.array([max(model.n_iter for model in models)], np.int32)
+    model = average_models([candidate.read_model() for _, candidate in kept], [weight for weight, _ in kept])
+    head = task.make_head(model.coef, model.intercept, **settings.parameters(average.best.row["C"]))
+    head.n_iter_ = np.array([model.n_iter], np.int32)
     names = read_feature_names(features)
     if names is not None:
         head.feature_names_in_ = names
-    unfinished = [model.n_iter for model in models if not model.converged]
-    if unfinished:
-        warn_not_converged(head, max(unfinished))
+    if not model.converged:
+        warn_not_converged(head, model.n_iter)
     scores = sum(weight * candidate.scores for weight, candidate in kept)
     return Outcome(strategy, encoder, head, task.held_out.score(scores), average.rows, task.loss(scores))
 
