@@ -87,7 +87,7 @@ def models():
         clusters = KMeansEncoder(5, activation="distance", whiten=whiten)
         yield f"clusters, whiten={whiten}", partial(make_pipeline(clusters, LogisticHead()).fit, X, Y), X
     yield "frozen", lambda: TransferClassifier(fit_lsa(), strategy="frozen").fit(TEXTS, LABELS), NEW
-    yield "prior", lambda: TransferClassifier(word_vectors(), strategy="term_vectors").fit(TEXTS, LABELS), NEW
+    yield "term vectors", lambda: TransferClassifier(word_vectors(), strategy="term_vectors").fit(TEXTS, LABELS), NEW
     yield "default", lambda: TransferClassifier(fit_lsa()).fit(TEXTS, LABELS), NEW
     yield "scratch", lambda: TransferClassifier(strategy="scratch").fit(TEXTS, LABELS), NEW
     yield "two classes", lambda: TransferClassifier(fit_lsa()).fit(TEXTS, [label == "other" for label in LABELS]), NEW
