@@ -31,7 +31,7 @@ __all__ = ["TransferClassifier", "fit_classifier"]
 class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
     """Classify raw input with a pretrained encoder and few labels.
 
-    The page "How it works" describes the strategies and how one is selected.
+    The page "How it works" describes strategies and their selection.
 
     Parameters
     ----------
@@ -70,11 +70,11 @@ class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
     encoder_ : transformer
         Encoder in use; with "term_vectors" TF-IDF.
     head_ : classifier
-        The fitted head. An average of candidates has the `C` of the one with the largest weight.
+        Fitted head. An average of candidates has the `C` of the one with the largest weight.
     classes_ : ndarray of shape (n_classes,)
         Labels, sorted.
     strategy_ : str
-        The selected strategy.
+        Selected strategy.
     strategy_scores_ : dict of str to ndarray
         Table with one row per candidate: "strategy", "alpha", "C", "idf", "terms", "weight", "log_loss", "mean" score,
         "standard_error", "seconds"; NaN or "" if missing.

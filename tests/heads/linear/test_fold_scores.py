@@ -8,7 +8,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 
 from transferkit import LogisticHead, LogisticHeadCV
 from transferkit._algorithms.linear.predictions import UNTRAINED
-from transferkit.heads.linear.evaluation import average_folds
+from transferkit.heads.linear.evaluation import average_folds, weigh_folds
 
 RARE = pytest.mark.filterwarnings("ignore:The least populated class in y has only")
 
@@ -198,3 +198,16 @@ def test_the_second_of_two_classes_is_the_positive_one_where_1_is_no_label(scori
     last = LogisticHeadCV([0.1, 1.0], scoring="f1", cv=KFold(3)).fit(X, y + 1)  # 1 is a label: the positive one
     reference = GridSearchCV(LogisticHead(), {"C": [0.1, 1.0]}, scoring="f1", cv=KFold(3)).fit(X, y + 1)
     np.testing.assert_allclose(last.cv_results_["mean_test_score"], reference.cv_results_["mean_test_score"], atol=0.02)
+
+
+def test_labels_are_balanced_within_the_training_part_of_each_fold():
+    targets = (np.random.default_rng(0).random((60, 3)) < [0.2, 0.5, 0.7]).astype(int)
+    folds, ones = list(KFold(3).split(targets)), np.ones(60, np.float32)
+    weights = weigh_folds(LogisticHead(class_weight="balanced"), np.arange(3), targets, folds, ones)
+    assert weights.shape == (60, 3, 3)
+    for fold, (train, test) in enumerate(folds):
+        assert not weights[test, fold].any()
+        of_ones = (weights[train, fold] * targets[train]).sum(axis=0)
+        np.testing.assert_allclose(of_ones, weights[train, fold].sum(axis=0) / 2, rtol=1e-5)
+    alike = weigh_folds(LogisticHead(), np.arange(3), targets, folds, ones)
+    np.testing.assert_array_equal(alike, weights.any(axis=2))
