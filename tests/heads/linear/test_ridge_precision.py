@@ -9,7 +9,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, LeaveOneOut, cross_val_predict
 
 from transferkit import FeatureBlocks, RidgeHead, TransferRegressor
-from transferkit._algorithms.linalg import centred_rows
+from transferkit._algorithms.linear import centred_rows
 from transferkit.heads.linear import _ridge
 
 COLUMNS = {

@@ -2,7 +2,6 @@
 
 - `normalisation`: rows of unit length, the sign rule of eigenvectors, orthonormal columns (QR).
 - `moments`: mean and variance of columns, dense or sparse.
-- `centred_rows`: weighted, centred rows as an operator, with sparse columns centred implicitly. For ridge regression.
 - `covariances`: shrunk covariances (Ledoit-Wolf) in the span of the rows, and powers of symmetric matrices. For domain
   adaptation.
 - `truncated_svd`: leading right singular vectors of sparse rows by subspace iteration, also from statistics of shards.

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import LinAlgWarning, qr, solve_triangular
 
-from transferkit._algorithms.linalg.centred_rows import CentredRows
 from transferkit._algorithms.linalg.conjugate_gradients import conjugate_gradients
+from transferkit._algorithms.linear.centred_rows import CentredRows
 
 __all__ = ["MAX_DECOMPOSED", "Ridge", "decompose", "solve_by_conjugate_gradients"]
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from transferkit._algorithms.linalg import centred_rows
-from transferkit._algorithms.linalg.centred_rows import centre_rows
+from transferkit._algorithms.linear import centred_rows
+from transferkit._algorithms.linear.centred_rows import centre_rows
 from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
 
 RNG = np.random.default_rng(0)
