@@ -40,7 +40,10 @@ def mean_rows(counts: sparse.csr_matrix, weights: np.ndarray | None, vectors: np
     rows : ndarray of float32 of shape (n_texts, n_components)
         Means.
     """
-    return mean_weights(counts, weights) @ vectors
+    weighted, totals = _weighted_counts(counts, weights)
+    rows = weighted @ vectors
+    rows /= totals
+    return rows
 
 
 def mean_weights(counts: sparse.csr_matrix, weights: np.ndarray | None) -> sparse.csr_matrix:
@@ -48,10 +51,17 @@ def mean_weights(counts: sparse.csr_matrix, weights: np.ndarray | None) -> spars
 
     Parameters are those of :func:`mean_rows`; the weights of each text add up to one.
     """
+    weighted, totals = _weighted_counts(counts, weights)
+    weighted.data = (weighted.data / np.repeat(totals.ravel(), np.diff(counts.indptr))).astype(np.float32)
+    return weighted
+
+
+def _weighted_counts(counts: sparse.csr_matrix, weights: np.ndarray | None) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """Return counts times weights, and their sum for each text as a column, with ones for sums of zero."""
     data = counts.data if weights is None else counts.data * weights.take(counts.indices)
-    totals = np.asarray(sparse.csr_matrix((data, counts.indices, counts.indptr), counts.shape).sum(axis=1)).ravel()
-    data = data / np.repeat(np.where(totals > 0, totals, 1), np.diff(counts.indptr))
-    return sparse.csr_matrix((data.astype(np.float32), counts.indices, counts.indptr), shape=counts.shape)
+    weighted = sparse.csr_matrix((data, counts.indices, counts.indptr), shape=counts.shape)
+    totals = np.asarray(weighted.sum(axis=1), np.float32)
+    return weighted, np.where(totals > 0, totals, np.float32(1))
 
 
 def max_rows(counts: sparse.csr_matrix, vectors: np.ndarray) -> np.ndarray:
