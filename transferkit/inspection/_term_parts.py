@@ -17,6 +17,8 @@ from transferkit.encoders import PretrainedEncoder
 from transferkit.encoders.protocols import LinearForm, LinearInTerms
 from transferkit.exceptions import NotLinearError
 
+__all__ = ["pull_back", "split_features", "text_encoder"]
+
 
 class TermParts(NamedTuple):
     """What each term adds to the features of one text: their sum and the offset are the features."""

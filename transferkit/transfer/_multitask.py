@@ -213,6 +213,9 @@ class MultiTaskTransfer(VersionedEstimator):
         found.models_ = models
         return found
 
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "models_")
+
     def _predict(self, X, method):
         check_is_fitted(self)
         X = check_texts(X) if holds_texts(X) else X
@@ -222,9 +225,6 @@ class MultiTaskTransfer(VersionedEstimator):
                 encoded[id(model.encoder_)] = model.encoder_.transform(X)
             results[task] = getattr(model.head_, method)(encoded[id(model.encoder_)])
         return results
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "models_")
 
 
 class EncoderReference(TransformerMixin, VersionedEstimator):

@@ -442,6 +442,10 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         """Column of each term."""
         return self.tfidf_.vocabulary_
 
+    @property
+    def _n_features_out(self):
+        return self._projection.shape[1]
+
     def __getattr__(self, name):
         """Compute the fitted attributes when one of them is asked for and batches of texts are pending."""
         if name in _COMPUTED and "_pending" in vars(self):
@@ -505,10 +509,6 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
     def _project(self, rows):
         features = rows @ self._projection
         return unit_rows(features, out=features)
-
-    @property
-    def _n_features_out(self):
-        return self._projection.shape[1]
 
 
 class _PendingBatches:

@@ -38,6 +38,8 @@ from transferkit.heads.linear._prior import KeepsSourceMixin
 from transferkit.heads.linear._search_table import Candidates, score_candidates
 from transferkit.heads.linear.evaluation import HeldOut, average_models, weigh_folds
 
+__all__ = ["LogisticHeadCV"]
+
 FITTED_SOMETIMES = ("coef_", "intercept_", "n_iter_", "oof_decision_", "oof_log_likelihood_", "candidate_weights_")
 
 
@@ -291,6 +293,11 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
         progress.end(None if model is None else to_fitted_attributes(model, classes, multilabel))
         return self
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
     def _store(self, found, candidates, model, classes, multilabel):
         for name in FITTED_SOMETIMES:  # of an earlier fit
             vars(self).pop(name, None)
@@ -307,11 +314,6 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
             self.oof_decision_ = stacked[:, :, 0] if stacked.shape[2] == 1 and not multilabel else stacked
         if model is not None:
             vars(self).update(to_fitted_attributes(model, classes, multilabel))
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags
 
 
 def read_candidates(Cs):

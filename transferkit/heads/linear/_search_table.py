@@ -9,6 +9,8 @@ from scipy.stats import rankdata
 from transferkit.heads.linear._logistic import LogisticHead
 from transferkit.heads.linear.evaluation import NEGLIGIBLE_WEIGHT, average_folds, count_scores, weigh_candidates
 
+__all__ = ["Candidates", "score_candidates"]
+
 
 @dataclass
 class Candidates:
