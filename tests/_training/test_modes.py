@@ -18,7 +18,7 @@ from transferkit import (
     TransferClassifier,
     WordVectorEncoder,
 )
-from transferkit._training.modes import with_own_modes
+from transferkit._training.device import with_own_modes
 from transferkit.compression import prune
 
 X = (load_digits().data[:120] / 16).astype(np.float32)

@@ -7,6 +7,6 @@ Arguments and results are NumPy arrays and SciPy matrices, so that fitted estima
 - `modules`: torch modules of users: their features, and how they are stored.
 - `clustering`: k-means.
 - `words`: word vectors (skip-gram, GloVe) and eigenvectors of large sparse matrices.
-- `device`: choice of the device, transfer of arrays, number of threads.
-- `modes`: protection from torch modes that the caller has enabled (inference mode, autocast, default device).
+- `device`: choice of the device, transfer of arrays, number of threads, and protection from modes of torch that the
+  caller has enabled (inference mode, autocast, default device).
 """

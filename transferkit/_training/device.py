@@ -1,16 +1,16 @@
-"""Devices and threads of training, and arrays on devices."""
+"""How training uses torch: the device, the number of threads, the modes, and arrays on devices."""
 
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 
-__all__ = ["as_writable", "choose_device", "csr_tensor", "one_thread_if_small", "to_tensor"]
+__all__ = ["as_writable", "choose_device", "csr_tensor", "one_thread_if_small", "to_tensor", "with_own_modes"]
 
 SMALL_STEP = 3e7  # multiplications and additions up to which one thread is faster than several
 
@@ -62,6 +62,25 @@ def one_thread_if_small(device: torch.device, n_operations: float) -> Iterator[N
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def with_own_modes() -> Iterator[None]:
+    """Switch off the caller's inference mode, automatic casts and default device; also a decorator.
+
+    Inference mode disables differentiation, and its tensors cannot be changed later. Autocast computes products in half
+    precision. Tensors without an explicit device belong on the CPU. Not for generators, whose caller would see the
+    modes between two items.
+    """
+    with ExitStack() as stack:
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        yield
 
 
 def to_tensor(matrix: Any, device: torch.device, dtype: torch.dtype | None = None) -> torch.Tensor:

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from transferkit._training.clustering.points import Nearest, Points, make_points
-from transferkit._training.device import choose_device, to_tensor
-from transferkit._training.modes import with_own_modes
+from transferkit._training.device import choose_device, to_tensor, with_own_modes
 
 __all__ = [
     "ClusterSums",

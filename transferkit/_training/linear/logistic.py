@@ -10,13 +10,12 @@ import torch
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
-from transferkit._training.device import choose_device
+from transferkit._training.device import choose_device, with_own_modes
 from transferkit._training.linear.hessian import MAX_WHOLE, can_form_hessian, with_hessian
 from transferkit._training.linear.lbfgs import NEGLIGIBLE_LOSS, LBFGSState, Solution, minimise
 from transferkit._training.linear.losses import Loss, make_loss
 from transferkit._training.linear.preconditioning import EigenMap, Vector
 from transferkit._training.linear.problem import Design, LinearProblem, Prior
-from transferkit._training.modes import with_own_modes
 
 __all__ = ["TOO_LARGE", "LinearModel", "minimise_with_restarts", "train_linear_classifier", "upcast_if_lopsided"]
 

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transferkit._training.device import choose_device, to_tensor
-from transferkit._training.modes import with_own_modes
+from transferkit._training.device import choose_device, to_tensor, with_own_modes
 
 __all__ = ["ModuleFeatures", "copy_module", "is_module", "is_program"]
 

@@ -12,8 +12,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from transferkit._algorithms.networks.layers import BatchNorm, Layer, Linear
-from transferkit._training.device import choose_device, one_thread_if_small
-from transferkit._training.modes import with_own_modes
+from transferkit._training.device import choose_device, one_thread_if_small, with_own_modes
 from transferkit._training.network.data import Augmentation, Examples, TrainingData
 from transferkit._training.network.epoch_callbacks import GradualPruning, WeightAverage
 from transferkit._training.network.loop import History, Objective, Stopping, UpdateStep, train, try_learning_rates

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from transferkit._algorithms.linalg.eigenvectors import BLOCK_SHARE, N_STEPS
 from transferkit._algorithms.linalg.normalisation import fix_signs
-from transferkit._training.modes import with_own_modes
+from transferkit._training.device import with_own_modes
 from transferkit._training.words.pairs import WordPairs
 
 __all__ = ["leading_eigenvectors_on_device"]

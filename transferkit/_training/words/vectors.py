@@ -11,8 +11,7 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from transferkit._training.device import as_writable, choose_device
-from transferkit._training.modes import with_own_modes
+from transferkit._training.device import as_writable, choose_device, with_own_modes
 from transferkit._training.words.pairs import PairRows, WordPairs
 from transferkit.exceptions import DivergenceError
 

@@ -14,7 +14,7 @@ labels         class numbers, or indicators of several labels per sample, each o
 _logistic, _ridge      the estimators, which encode labels, weight samples and call `_training.linear`
 _logistic_cv           the search; _search_table: its candidates as the table of a GridSearchCV
 evaluation             scores of held-out samples, where a fold may lack a class; weights of averaged candidates
-_linear_classifier     predictions of linear classifiers, weights of classes, checks of parameters
+_linear_classifier     predictions of linear classifiers, labels, weights of samples, checks of parameters
 _prior                 matching of a source model; parameters that hold pretrained estimators and are shared with clones
 """
 
@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING
 from transferkit._lazy import import_when_asked
 
 if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
-    from transferkit.heads.linear._linear_classifier import warn_not_converged
-    from transferkit.heads.linear._logistic import compute_sample_weights, encode_labels
+    from transferkit.heads.linear._linear_classifier import compute_sample_weights, encode_labels, warn_not_converged
     from transferkit.heads.linear._logistic_cv import read_candidates
     from transferkit.heads.linear._prior import FrozenParametersMixin, match_prior
 
@@ -32,8 +31,8 @@ __getattr__, __dir__ = import_when_asked(
     __name__,
     {
         "FrozenParametersMixin": "._prior",
-        "compute_sample_weights": "._logistic",
-        "encode_labels": "._logistic",
+        "compute_sample_weights": "._linear_classifier",
+        "encode_labels": "._linear_classifier",
         "match_prior": "._prior",
         "read_candidates": "._logistic_cv",
         "warn_not_converged": "._linear_classifier",

@@ -1,16 +1,17 @@
-"""Parts shared by linear classifiers: sample weights, checks of parameters, and predictions."""
+"""Parts shared by linear classifiers: encoded labels, sample weights, checks of parameters, and predictions."""
 
 import warnings
 from numbers import Real
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_class_weight
 
 from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
 from transferkit._algorithms.linear.predictions import compute_scores, to_log_probabilities, to_probabilities
-from transferkit._validation import check_is_fitted, check_sample_weight, to_numpy, validate_rows
+from transferkit._validation import check_has_classes, check_is_fitted, check_sample_weight, to_numpy, validate_rows
 
 __all__ = [
     "LinearClassifierMixin",
@@ -19,6 +20,8 @@ __all__ = [
     "check_block_scales",
     "check_scale_candidates",
     "check_weighted_classes",
+    "compute_sample_weights",
+    "encode_labels",
     "warn_not_converged",
 ]
 
@@ -110,6 +113,31 @@ class LinearClassifierMixin(ScoringClassifierMixin):
         X = validate_rows(self, X)
         scores = compute_scores(X, self.coef_, self.intercept_)
         return scores[:, 0] if scores.shape[1] == 1 and not self.multilabel_ else scores
+
+
+def encode_labels(head, y):
+    """Return classes, class numbers (n_samples,) or indicators (n_samples, n_labels), and whether they are indicators.
+
+    The labels must have passed `check_labels`.
+    """
+    if y.ndim == 2:
+        return np.arange(y.shape[1]), (y.toarray() if issparse(y) else y).astype(np.int64), True
+    classes, labels = np.unique(y, return_inverse=True)
+    check_has_classes(classes, head)
+    return classes, labels, False
+
+
+def compute_sample_weights(head, X, classes, targets, multilabel, sample_weight):
+    """Return weights of the samples, (n_samples, 1), or (n_samples, n_labels) if they differ between labels."""
+    if not multilabel:
+        return apply_class_weight(X, classes, targets, head.class_weight, sample_weight)[:, None]
+    weights = apply_class_weight(X, classes, targets, None, sample_weight)
+    if head.class_weight is None:
+        return weights[:, None]
+    if head.class_weight != "balanced":
+        raise ValueError("class_weight must be 'balanced' or None when y is an indicator matrix. Got a dict instead.")
+    of_labels = [apply_class_weight(X, np.arange(2), column, "balanced", weights) for column in targets.T]
+    return np.stack(of_labels, axis=1)
 
 
 def apply_class_weight(X, classes, labels, class_weight, sample_weight):

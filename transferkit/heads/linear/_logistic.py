@@ -4,7 +4,6 @@ import os
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.callback import CallbackSupportMixin
 
 from transferkit._progress import FitProgress
@@ -12,7 +11,6 @@ from transferkit._validation import (
     HasMethods,
     Interval,
     StrOptions,
-    check_has_classes,
     check_labels,
     fit_context,
     to_numpy,
@@ -22,14 +20,15 @@ from transferkit._validation import (
 from transferkit._versioning import VersionedEstimator
 from transferkit.heads.linear._linear_classifier import (
     LinearClassifierMixin,
-    apply_class_weight,
     check_block_scales,
     check_weighted_classes,
+    compute_sample_weights,
+    encode_labels,
     warn_not_converged,
 )
 from transferkit.heads.linear._prior import KeepsSourceMixin, match_prior
 
-__all__ = ["LogisticHead", "compute_sample_weights", "encode_labels", "resolve_prior", "to_fitted_attributes"]
+__all__ = ["LogisticHead", "resolve_prior", "to_fitted_attributes"]
 
 
 class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin, VersionedEstimator):
@@ -228,9 +227,7 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
                 prior=prior,
                 block_scales=scales,
                 start=self._last_solution(classes, shape),
-                on_step=lambda read: progress.step(
-                    read and (lambda: to_fitted_attributes(read(), classes, multilabel))
-                ),
+                on_step=report,
             )
         if not model.converged:
             warn_not_converged(self, model.n_iter)
@@ -260,31 +257,6 @@ def to_fitted_attributes(model, classes, multilabel):
         "intercept_": model.intercept,
         "n_iter_": np.array([model.n_iter], dtype=np.int32),
     }
-
-
-def encode_labels(head, y):
-    """Return classes, class numbers (n_samples,) or indicators (n_samples, n_labels), and whether they are indicators.
-
-    The labels must have passed `check_labels`.
-    """
-    if y.ndim == 2:
-        return np.arange(y.shape[1]), (y.toarray() if issparse(y) else y).astype(np.int64), True
-    classes, labels = np.unique(y, return_inverse=True)
-    check_has_classes(classes, head)
-    return classes, labels, False
-
-
-def compute_sample_weights(head, X, classes, targets, multilabel, sample_weight):
-    """Return weights of the samples, (n_samples, 1), or (n_samples, n_labels) if they differ between labels."""
-    if not multilabel:
-        return apply_class_weight(X, classes, targets, head.class_weight, sample_weight)[:, None]
-    weights = apply_class_weight(X, classes, targets, None, sample_weight)
-    if head.class_weight is None:
-        return weights[:, None]
-    if head.class_weight != "balanced":
-        raise ValueError("class_weight must be 'balanced' or None when y is an indicator matrix. Got a dict instead.")
-    of_labels = [apply_class_weight(X, np.arange(2), column, "balanced", weights) for column in targets.T]
-    return np.stack(of_labels, axis=1)
 
 
 def resolve_prior(head, X, classes, n_rows):

@@ -26,14 +26,11 @@ from transferkit.heads.linear._linear_classifier import (
     LinearClassifierMixin,
     check_scale_candidates,
     check_weighted_classes,
-    warn_not_converged,
-)
-from transferkit.heads.linear._logistic import (
     compute_sample_weights,
     encode_labels,
-    resolve_prior,
-    to_fitted_attributes,
+    warn_not_converged,
 )
+from transferkit.heads.linear._logistic import resolve_prior, to_fitted_attributes
 from transferkit.heads.linear._prior import KeepsSourceMixin
 from transferkit.heads.linear._search_table import Candidates, score_candidates
 from transferkit.heads.linear.evaluation import HeldOut, average_models, weigh_folds

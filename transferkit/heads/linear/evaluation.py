@@ -15,8 +15,8 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import check_scoring
 
 from transferkit._algorithms.linear.predictions import UNTRAINED, to_log_probabilities
-from transferkit.heads.linear._linear_classifier import ScoringClassifierMixin
-from transferkit.heads.linear._logistic import LogisticHead, compute_sample_weights
+from transferkit.heads.linear._linear_classifier import ScoringClassifierMixin, compute_sample_weights
+from transferkit.heads.linear._logistic import LogisticHead
 
 __all__ = [
     "DecidedRows",

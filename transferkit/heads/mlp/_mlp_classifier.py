@@ -9,8 +9,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 
 from transferkit._validation import Interval, StrOptions, check_has_classes, check_labels, fit_context, to_numpy
-from transferkit.heads.linear._linear_classifier import ScoringClassifierMixin, apply_class_weight
-from transferkit.heads.linear._logistic import encode_labels
+from transferkit.heads.linear._linear_classifier import ScoringClassifierMixin, apply_class_weight, encode_labels
 from transferkit.heads.mlp._base import MLPHead, TrainingSet
 from transferkit.heads.mlp._parameters import CONSTRAINTS
 
