@@ -39,6 +39,7 @@ class CandidateFit:
     problem: LinearProblem  # n_folds * n_labels problems
     u: Vector
 
+    @with_own_modes()
     def models(self) -> list[LinearModel]:
         """Return the model of each fold."""
         coef, intercept = self.problem.weights(self.u)
