@@ -35,7 +35,7 @@ few = {
 }
 
 # %%
-model = MultiTaskTransfer(TransferClassifier(encoder, cv=3))
+model = MultiTaskTransfer(TransferClassifier(encoder, strategy="term_vectors", cv=3))
 model.fit({task: texts[rows] for task, rows in few.items()}, {task: tasks[task][0][rows] for task, rows in few.items()})
 predictions = model.predict(texts[held_out])
 for task, (labels, classes) in tasks.items():

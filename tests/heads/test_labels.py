@@ -22,7 +22,7 @@ ROWS = np.random.default_rng(0).normal(size=(24, 3))
 MIXED = np.array(["a", 1] * 12, dtype=object)
 REFUSED = {
     "marks of minus and plus one": (np.where(MATRIX, 1, -1), "zeros and ones.*Got -1 and 1"),
-    "marks of one and two": ((MATRIX + 1.0), r"zeros and ones.*Got 1.0 and 2.0.*\(y == mark\)"),
+    "marks of one and two": ((MATRIX + 1.0), r"zeros and ones.*Got 1.0 and 2.0.*\(y == value\)"),
     "a sparse matrix of twos": (sp.csr_matrix(2 * MATRIX), "zeros and ones.*Got 2"),
     "three values": (MATRIX + np.arange(24)[:, None] % 2, "zeros and ones.*Got 0 and 1 and 2"),
     "fractions": (MATRIX * 0.3, "zeros and ones.*Got 0.0 and 0.3"),

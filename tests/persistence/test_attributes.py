@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpydoc.docscrape import NumpyDocString
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
@@ -242,15 +242,16 @@ def test_attribute_that_a_file_may_set(cls, name, expected):
 
 
 @pytest.mark.parametrize(
-    "estimator",
+    ("estimator", "data"),
     [
-        MiniBatchKMeans(2, n_init=1).fit(X),
-        OneHotEncoder(max_categories=2).fit(Y[:, None]),
-        CalibratedClassifierCV(LogisticRegression(), method="sigmoid").fit(X, Y),
+        (MiniBatchKMeans(2, n_init=1), (X,)),
+        (OneHotEncoder(max_categories=2), (Y[:, None],)),
+        (CalibratedClassifierCV(LogisticRegression(), method="sigmoid"), (X, Y)),
     ],
-    ids=lambda estimator: type(estimator).__name__,
+    ids=["MiniBatchKMeans", "OneHotEncoder", "CalibratedClassifierCV"],
 )
-def test_private_attributes_of_scikit_learn_are_known(estimator):
+def test_private_attributes_of_scikit_learn_are_known(estimator, data):
+    estimator = clone(estimator).fit(*data)
     assert [name for name in get_state(estimator) if not is_attribute_of(type(estimator), name)] == []
 
 

@@ -201,7 +201,7 @@ def test_frozen_encoder_may_be_given_as_one(encoder):
     ("X", "y", "message"),
     [
         (TEXTS, LABELS[:5], "same length: one label for each row. Got 6 rows and 5 labels"),
-        (TEXTS, ["pet"] * 6, "labels of at least 2 classes .* Got 1 class: .*pet"),
+        (TEXTS, ["pet"] * 6, "labels of at least 2 classes.* Got 1 class: .*pet"),
         (["a", None, "b"], [0, 1, 0], r"The text at position 1 is missing \(None\)"),
         (["a", "b", float("nan")], [0, 1, 0], r"The text at position 2 is missing \(nan\)"),
         ("the cat sat", ["pet"], "got one bare str"),
