@@ -320,9 +320,9 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
         encoder : AutoencoderEncoder
             The copy.
         """
-        twin = copy(self)
-        twin.coefs_, twin.intercepts_ = read_arrays(layers)
-        return twin
+        duplicate = copy(self)
+        duplicate.coefs_, duplicate.intercepts_ = read_arrays(layers)
+        return duplicate
 
     @property
     def _n_features_out(self):

@@ -201,12 +201,12 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         return True
 
     def __sklearn_clone__(self):
-        twin = super().__sklearn_clone__() if isinstance(self.model, (str, os.PathLike)) else None
-        if twin is None:
-            twin = type(self)(**self.get_params(deep=False))  # the same object, not a copy of it
+        duplicate = super().__sklearn_clone__() if isinstance(self.model, (str, os.PathLike)) else None
+        if duplicate is None:
+            duplicate = type(self)(**self.get_params(deep=False))  # the same object, not a copy of it
             if "_skl_callbacks" in vars(self):
-                twin._skl_callbacks = self._skl_callbacks
-        return twin
+                duplicate._skl_callbacks = self._skl_callbacks
+        return duplicate
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -218,9 +218,9 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
         encoder : TorchEncoder
             The copy.
         """
-        twin = copy(self)
-        twin.module = layers[0].module
-        return twin
+        duplicate = copy(self)
+        duplicate.module = layers[0].module
+        return duplicate
 
     def get_file_state(self):
         """Return the state to write, with the module as plain data.
@@ -289,9 +289,9 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
         return type(self)(**self.get_params(deep=False))  # the same module: it is never changed
 
     def __copy__(self):
-        twin = type(self).__new__(type(self))
-        vars(twin).update(vars(self))
-        return twin
+        duplicate = type(self).__new__(type(self))
+        vars(duplicate).update(vars(self))
+        return duplicate
 
     def __getstate__(self):
         from transferkit._training.modules.state import to_picklable
