@@ -4,7 +4,7 @@ import re
 
 import transferkit
 
-__all__ = ["make_encoder", "make_scratch_encoder", "make_text_parameters"]
+__all__ = ["make_encoder", "make_scratch_encoder"]
 
 _LONGEST_CHARACTER_NGRAM = 3
 
@@ -35,11 +35,12 @@ def make_encoder(name="vectors", n_components=256, min_df=2, max_ngram=None, ana
     Raises
     ------
     ValueError
-        If word vectors are requested for anything other than single words, or as in `make_text_parameters`.
+        If word vectors are requested for anything other than single words, or if the pattern is not a regular
+        expression, matches the empty text, or is combined with character n-grams.
     """
     from sklearn.pipeline import make_union
 
-    splitting = make_text_parameters(analyzer, token_pattern, max_ngram)
+    splitting = _make_text_parameters(analyzer, token_pattern, max_ngram)
     if name == "vectors":
         if analyzer != "word":
             raise ValueError(
@@ -78,7 +79,8 @@ def make_scratch_encoder(encoder, strategy, analyzer="word", token_pattern=None)
     Raises
     ------
     ValueError
-        If the options would split texts differently than a pretrained encoder, or as in `make_text_parameters`.
+        If the options would split texts differently than a pretrained encoder, or if the pattern is not valid, as in
+        `make_encoder`.
     """
     if analyzer == "word" and token_pattern is None:
         return encoder
@@ -87,27 +89,11 @@ def make_scratch_encoder(encoder, strategy, analyzer="word", token_pattern=None)
             "--analyzer and --token-pattern are for --strategy scratch without --encoder: a pretrained encoder splits "
             "texts as in pretraining. Pass them to transferkit pretrain."
         )
-    return transferkit.TfidfEncoder(**make_text_parameters(analyzer, token_pattern))
+    return transferkit.TfidfEncoder(**_make_text_parameters(analyzer, token_pattern))
 
 
-def make_text_parameters(analyzer="word", token_pattern=None, max_ngram=None):
-    """Return the parameters that determine how an encoder splits texts into terms.
-
-    Parameters
-    ----------
-    analyzer, token_pattern, max_ngram : str, str, int
-        As in `make_encoder`.
-
-    Returns
-    -------
-    parameters : dict
-        Those that differ from the defaults of the encoders, and `ngram_range`.
-
-    Raises
-    ------
-    ValueError
-        If the pattern is not a regular expression, matches the empty text, or is combined with character n-grams.
-    """
+def _make_text_parameters(analyzer="word", token_pattern=None, max_ngram=None):
+    """Return the parameters that determine how an encoder splits texts into terms."""
     if analyzer != "word":
         if token_pattern is not None:
             raise ValueError(

@@ -204,7 +204,7 @@ def _listed_attributes(cls):
 
 
 class Trusted:
-    """The classes and functions that a caller trusts beside the allowed classes.
+    """The classes and functions that a caller trusts in addition to the allowed classes.
 
     Parameters
     ----------
@@ -212,6 +212,11 @@ class Trusted:
         Full names, such as "my_package.MyTransformer" or "my_package.cut", or the classes and functions themselves.
     function : str
         Name of the function they were given to, for error messages.
+
+    Attributes
+    ----------
+    names : frozenset of str
+        The full names.
     """
 
     def __init__(self, names, function):
@@ -220,20 +225,15 @@ class Trusted:
                 f"The 'trusted' parameter of {function} must be a list of full names of classes and functions, such as "
                 f"['my_package.MyTransformer', 'my_package.cut'], or of classes and functions. Got {names!r} instead."
             )
-        self._names = {name if isinstance(name, str) else full_name(name) for name in names or ()}
-
-    @property
-    def all_names(self):
-        """The listed names, as a frozenset of str."""
-        return frozenset(self._names)
+        self.names = frozenset(name if isinstance(name, str) else full_name(name) for name in names or ())
 
     def includes(self, name):
         """Return whether the caller listed this name."""
-        return name in self._names
+        return name in self.names
 
     def class_of(self, name):
         """Return the class of this name if the caller listed it, else None; only listed names are imported."""
-        if name not in self._names:
+        if name not in self.names:
             return None
         found = _import(name, "class")
         if not isinstance(found, type):
@@ -242,7 +242,7 @@ class Trusted:
 
     def function_of(self, name):
         """Return the function of this name if the caller listed it, else None; only listed names are imported."""
-        if name not in self._names:
+        if name not in self.names:
             return None
         found = _import(name, "function")
         if not is_function(found):
@@ -258,7 +258,7 @@ class Trusted:
         return self._find_name(function, self.function_of)
 
     def _find_name(self, value, import_name):
-        same_ending = sorted(name for name in self._names if name.rpartition(".")[2] == value.__name__)
+        same_ending = sorted(name for name in self.names if name.rpartition(".")[2] == value.__name__)
         return next((name for name in same_ending if import_name(name) is value), None)
 
 

@@ -40,7 +40,7 @@ def load_shared(path, trusted=None):
         If the file is missing, damaged or not a model file, or names something that is not trusted.
     """
     path = Path(path)
-    names = Trusted(trusted, "load").all_names
+    names = Trusted(trusted, "load").names
     try:
         status = path.stat()
     except OSError:
