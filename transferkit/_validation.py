@@ -296,9 +296,7 @@ def check_count(name, value, function, least=0):
 def check_row_width(name, shape, width):
     """Raise ValueError unless samples of this width contain arrays of the shape given by a parameter."""
     if np.prod(shape) != width:
-        raise ValueError(
-            f"{name}={shape!r} stands for {np.prod(shape)} values per sample, but the samples have {width}."
-        )
+        raise ValueError(f"{name}={shape!r} means {np.prod(shape)} values per sample, but the samples have {width}.")
 
 
 def check_can_merge(encoder, other, names):

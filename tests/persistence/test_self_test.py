@@ -55,8 +55,8 @@ def fit_network():
 
 
 NOT_COMPARED = {
-    "token_pattern": (lambda: fit_words(token_pattern=r"[a-z]+"), "a TfidfEncoder with a token_pattern of its own"),
-    "nothing after": (lambda: fit_words(token_pattern=r"\S+\b"), "a TfidfEncoder with a token_pattern of its own"),
+    "token_pattern": (lambda: fit_words(token_pattern=r"[a-z]+"), "a TfidfEncoder with a custom token_pattern"),
+    "nothing after": (lambda: fit_words(token_pattern=r"\S+\b"), "a TfidfEncoder with a custom token_pattern"),
     "iterations": (lambda: NMF(2, max_iter=10_001).fit(X), "an NMF that may iterate more than 10,000 times"),
     "names": (lambda: StandardScaler().fit(pd.DataFrame(X, columns=list("abc"))), "the file holds no self-test"),
     "network": (fit_network, "the model holds a TorchEncoder, whose network"),
@@ -96,7 +96,7 @@ def test_patterns_that_could_run_long_are_not_run(pattern, path, monkeypatch):
         arrays = {k: a.copy() for k, a in _container.read_arrays(file, header, mmap=False).items()}
     header.metadata["estimators"][0]["state"]["token_pattern"] = pattern
     _container.write_container(path, arrays, header.metadata)
-    assert "token_pattern of its own, which could take forever" in load_with_outcome(path)[1]
+    assert "custom token_pattern, which could take forever" in load_with_outcome(path)[1]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def check_number_of_folds(n_folds):
 
 
 def check_folds(n_folds, labels, path):
-    """Raise ValueError if the labels cannot be split into so many folds, and report a class missing from some folds.
+    """Raise ValueError if the labels cannot be split into this many folds, and report a class missing from some folds.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ and runs each as a task; it does not know the statistics of any encoder. Estimat
 fitted in one pass.
 
 `encode_sharded` and `predict_sharded` (`_encoding`) run one task that writes a parquet file per shard (`_parts`). Each
-file names the model and the shard that it was made from, so that a repeated run makes only what is missing.
+file names the model and the shard that it was made from, so that a repeated run makes only the missing ones.
 """
 
 from transferkit.distributed._encoding import encode_sharded, predict_sharded

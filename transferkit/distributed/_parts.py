@@ -1,4 +1,4 @@
-"""Parts of an output: parquet files that name what they were made from, and that are complete or not there."""
+"""Parts of an output: parquet files that name the model and shard they were made from, each complete or absent."""
 
 import json
 import os
@@ -29,7 +29,7 @@ class PartFolder:
         return f"{self.folder}/{_name_part(number)}"
 
     def prepare(self, n_parts):
-        """Make the folder, and raise ValueError when it holds parts of a run with more shards."""
+        """Make the folder, and raise ValueError if it holds parts of a run with more shards."""
         if is_url(self.folder):
             file_system, place = split_url(self.folder)
             file_system.makedirs(place, exist_ok=True)
@@ -46,7 +46,7 @@ class PartFolder:
             )
 
     def is_complete(self, number, origin):
-        """Return whether the part is there, down to its footer, and was made from this origin (a dict)."""
+        """Return whether the part exists, with its footer, and was made from this origin (a dict)."""
         try:
             with open_binary(self.path_of(number)) as file:
                 metadata = import_parquet().read_schema(file).metadata or {}
@@ -104,7 +104,7 @@ def _dump(origin):
 
 @contextmanager
 def _replace(path):
-    """Open a temporary file to write, renamed to `path` when the block ends without an error, and else deleted."""
+    """Open a temporary file to write, renamed to `path` if the block raises no error, and deleted otherwise."""
     if not is_url(path):
         with write_atomically(path, "part") as temporary, open(temporary, "wb") as file:
             yield file

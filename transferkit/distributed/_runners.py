@@ -16,7 +16,7 @@ _GROUPS_PER_WORKER = 4  # at least, so that no worker waits long for the last on
 
 
 def make_runner(client, merge_every):
-    """Return a runner on the client's cluster, or with joblib where there is no client."""
+    """Return a runner on the client's cluster, or with joblib if there is no client."""
     if client is None:
         return JoblibRunner(merge_every)
     if not hasattr(client, "submit") or not hasattr(client, "nthreads"):
@@ -25,7 +25,7 @@ def make_runner(client, merge_every):
 
 
 class Completed(NamedTuple):
-    """The next task or the result, where the runner holds it, and the report of the task before."""
+    """The next task or the result, as the runner holds it, and the report of the completed task."""
 
     following: Any
     report: Report
@@ -68,11 +68,11 @@ class DaskRunner:
 
     def run(self, task, shards, skips, n_rows):
         """Run a task over all shards, of `n_rows` rows if that is known."""
-        if not hasattr(task, "add_done_callback"):  # not a future: send it once, and again should its worker die
+        if not hasattr(task, "add_done_callback"):  # not a future: send it once, and again if its worker dies
             task = self._submit(_identity, task)
         tree = MergeTree(lambda left, right: self._submit(_merge, left, right, task, priority=1))
         for group in group_shards(shards, self.merge_every, max(sum(self.client.nthreads().values()), 1)):
-            # Dask must see the futures as arguments to compute and send what they stand for.
+            # Dask must see the futures as arguments to compute them and send their values.
             futures = [shard.futures for shard in group]
             leaf = self._submit(reduce_group, task, [shard.without_futures() for shard in group], futures, skips)
             self._names[leaf.key] = [shard.name for shard in group]
@@ -98,7 +98,7 @@ class MergeTree:
     """Merges results in a balanced binary tree as they arrive: of n results, about log2(n) exist at a time."""
 
     def __init__(self, merge):
-        self._merge, self._waiting = merge, []  # (level, result), the levels falling
+        self._merge, self._waiting = merge, []  # (level, result), by decreasing level
 
     def add(self, result):
         """Add a result."""

@@ -30,7 +30,7 @@ class Shard:
     name: str
     number: int
     read: Callable[[dict], Any]  # returns texts or rows, given the values of `futures`
-    stamp: Callable[[], str | None] = _no_stamp  # changes when the content does; None where nothing is known of it
+    stamp: Callable[[], str | None] = _no_stamp  # changes when the content does; None if unknown
     futures: dict = field(default_factory=dict)  # key of a graph -> future, computed on the cluster before it is read
 
     def without_futures(self) -> "Shard":
@@ -172,7 +172,7 @@ def _partitions(collection):
         collection = collection.rechunk({1: -1})  # whole rows
     graph = dict(collection.__dask_graph__())
     keys = list(flatten(collection.__dask_keys__()))
-    if not any(map(_is_future, graph.values())):  # else it is on its cluster already, and must not be optimised
+    if not any(map(_is_future, graph.values())):  # otherwise it is on its cluster already, and must not be optimised
         parts = np.ravel(collection.to_delayed()).tolist()
         graph, keys = dict(parts[0].__dask_graph__()), [part.key for part in parts]
     return [_make_partition(number, key, dict(cull(graph, [key])[0])) for number, key in enumerate(keys)]

@@ -12,17 +12,18 @@ __all__ = ["Outcome", "Partial", "Report", "Task", "finish", "reduce_group", "re
 
 @runtime_checkable
 class Task(Protocol):
-    """What is done with all shards. Tasks and statistics can be pickled."""
+    """A map-reduce computation over all shards. Tasks and statistics can be pickled."""
 
     def add_shard(self, total: Any, shard: Shard, computed: dict) -> tuple[Any, int]:
         """Return the statistics `total` (None at the start) plus those of a shard, and the number of its rows.
 
-        The call may change `total`, unless it raises. `computed` is what `shard.read` needs.
+        The call may change `total`, unless it raises. `computed` holds the values of the shard's futures, an argument
+        of `shard.read`.
         """
         ...
 
     def merge(self, left: Any, right: Any) -> Any:
-        """Return the sum of two statistics as a new object: a cluster may ask for it twice."""
+        """Return the sum of two statistics as a new object: a cluster may compute it twice."""
         ...
 
     def finish(self, total: Any) -> Any:
@@ -50,7 +51,7 @@ class Partial(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What the client needs to know of a task that has run."""
+    """Summary of a completed task, for the client."""
 
     n_rows: int
     n_shards: int
@@ -59,7 +60,7 @@ class Report(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Result of the last task, or None where no shard had rows; names of the shards used; those skipped and why."""
+    """Result of the last task (None if no shard had rows), names of the shards used, and those skipped with reasons."""
 
     result: Any
     used: list
@@ -129,5 +130,5 @@ def finish(task: Task, partial: Partial, n_rows: int | None) -> Any:
 
 
 def report(partial: Partial, following: Any) -> Report:
-    """Return what the client needs to know of the statistics of all shards and of what followed from them."""
+    """Return the summary of a task, given the statistics of all shards and the next task or the result."""
     return Report(partial.n_rows, partial.n_shards, partial.skipped, not isinstance(following, Task))

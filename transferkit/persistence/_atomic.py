@@ -117,7 +117,7 @@ def _copy_into(path, content):
 
 
 def _keep_owner(temporary, status):
-    """Set the owner and group of the replaced file, and return a mode that gives nobody more rights than before."""
+    """Set the owner and group of the replaced file, and return a mode that grants no one more rights than before."""
     mode = stat.S_IMODE(status.st_mode)
     if not hasattr(os, "chown"):
         return mode

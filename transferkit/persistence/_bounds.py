@@ -26,7 +26,7 @@ _STRING = 64  # bytes of a short string
 _COPIES = 4  # memory that an estimator may need for copies of one of its arrays, in sizes of the array
 _ESTIMATOR = 2048  # bytes of an estimator with default parameters
 _MOST_DIMENSIONS = 64  # NumPy's limit
-_FEW_KEYS = 1000  # so few keys may all have the same hash
+_FEW_KEYS = 1000  # up to this number, keys may all have the same hash
 
 
 class Budget:

@@ -177,7 +177,7 @@ def read_arrays(file, header, *, mmap):
 
 
 def check_hexdigests(file, header, *, digest, key):
-    """Raise ModelFileError unless the digest (if asked for) and the signature (if there is a key) are right."""
+    """Raise ModelFileError unless the digest (if requested) and the signature (if there is a key) are valid."""
     computed = compute_hexdigests(file, header.offsets, key=key, signature=header.hexdigests["signature"])
     if digest and computed["digest"] != header.hexdigests["digest"]:
         raise ModelFileError(f"The model file {file.name!r} is damaged: its content does not match its digest.")

@@ -87,7 +87,7 @@ def save(
     Warns
     -----
     UserWarning
-        If the estimator returns NaN for rows of ordinary numbers, or for texts made of its own terms.
+        If the estimator returns NaN for ordinary numbers, or for texts that consist of its own terms.
 
     See Also
     --------
@@ -205,7 +205,7 @@ def load_with_outcome(
     path, trusted, mmap, verify, verify_key, allow_file_input
         As in :func:`load`.
     stacklevel : int, default=3
-        Stack level of the warnings, counted from the functions that this one calls.
+        Stack level of the warnings; by default they refer to the line that calls this function.
 
     Returns
     -------

@@ -40,7 +40,7 @@ class Packer:
     Parameters
     ----------
     trusted : Trusted, default=None
-        Classes and functions that may be stored beside the allowed ones.
+        Classes and functions that may be stored in addition to the allowed ones.
     compress : bool, default=False
         Compress large arrays of integers.
 

@@ -30,7 +30,7 @@ def make_probe(estimator):
     if X is None or method is None:
         return None
     for rows in [X] if isinstance(X, list) else [X, X.astype(np.float64)]:  # NMF accepts only its own dtype
-        with contextlib.suppress(TypeError, ValueError, OSError):  # its input is not what its tags say, such as files
+        with contextlib.suppress(TypeError, ValueError, OSError):  # its tags do not fit its input
             return {"X": rows, "method": method, "output": getattr(estimator, method)(rows)}
     return None
 
@@ -47,12 +47,10 @@ def find_reason_not_to_run(estimator):
     if name == "NMF" and not (type(estimator.max_iter) is int and estimator.max_iter <= _FEW_ITERATIONS):
         return f"the model holds an NMF that may iterate more than {_FEW_ITERATIONS:,} times"
     pattern, kind = state.get("token_pattern", _DEFAULT_PATTERN), state.get("input", "content")
-    if is_function(state.get("tokenizer")) or is_function(
-        state.get("analyzer")
-    ):  # trusted, and used instead of a pattern
-        pattern = _DEFAULT_PATTERN
+    if is_function(state.get("tokenizer")) or is_function(state.get("analyzer")):
+        pattern = _DEFAULT_PATTERN  # the function is trusted, and is used instead of a pattern
     if type(pattern) is not str or not _HARMLESS_PATTERN.fullmatch(pattern):
-        return f"the model holds a {name} with a token_pattern of its own, which could take forever"
+        return f"the model holds a {name} with a custom token_pattern, which could take forever"
     if type(kind) is not str or kind != "content":
         return f"the model holds a {name} whose input names files"
     return None

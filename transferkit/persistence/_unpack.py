@@ -24,9 +24,8 @@ from transferkit.persistence.protocols import FinishesLoading
 __all__ = ["Unpacker", "has_file_input"]
 
 _DEEPEST = 100  # levels of nested values, and of nested estimators
-_MOST_ESTIMATORS = (
-    100_000  # shared ones count as often as they occur, because code that walks a model visits them as often
-)
+# Shared ones count as often as they occur, because code that walks a model visits them as often.
+_MOST_ESTIMATORS = 100_000
 _DTYPES_BY_NAME = {dtype.name: dtype for dtype in STORABLE_DTYPES}
 _SPARSE_FORMATS = {
     ("csr", "matrix"): sparse.csr_matrix,
@@ -48,7 +47,7 @@ class Unpacker:
     budget : Budget
         Bound on the memory of the values.
     trusted : Trusted, default=None
-        Classes and functions that may be used beside the allowed ones.
+        Classes and functions that may be used in addition to the allowed ones.
     allow_file_input : bool, default=False
         Whether the caller allows models that open the files named by their input.
 

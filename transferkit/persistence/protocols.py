@@ -1,4 +1,4 @@
-"""What an estimator may offer to model files, beside its parameters and fitted attributes."""
+"""What an estimator may offer to model files, in addition to its parameters and fitted attributes."""
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -21,7 +21,7 @@ class DeclaresState(Protocol):
 
 @runtime_checkable
 class HasFileState(Protocol):
-    """An estimator whose model file holds something else than its pickle."""
+    """An estimator whose model file holds another state than its pickle."""
 
     def get_file_state(self) -> dict[str, Any]:
         """Return the parameters and fitted attributes to write, by name."""

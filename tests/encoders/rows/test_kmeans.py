@@ -184,7 +184,7 @@ def test_pooling_takes_the_root_of_sums():
             {"patches": (3,), "image_shape": (5, 1)},
             "'patches' parameter of KMeansEncoder must be a tuple of 2 positive",
         ),
-        ({"patches": (3, 1), "image_shape": (2, 2)}, "stands for 4 values per sample, but the samples have 5"),
+        ({"patches": (3, 1), "image_shape": (2, 2)}, "means 4 values per sample, but the samples have 5"),
         ({"patches": (3, 1), "image_shape": (5, 1)}, "Patches of 3 pixels do not fit"),
         ({"device": "cuda:99"}, "cuda:99"),
     ],

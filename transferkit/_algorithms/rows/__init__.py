@@ -5,7 +5,7 @@ them into features: "triangle", "distance", "soft" or "onehot". It serves k-mean
 
 `self_organising_map` holds the steps of Kohonen's map. A *unit* has a weight vector and a place on a grid, its
 *coordinates*; the *best unit* of a sample is the one with the nearest weights; the *neighbourhood* of two units, from
-their distance on the grid, says how strongly one follows when the other is best.
+their distance on the grid, determines how strongly one follows if the other is best.
 
 `patches` cuts square windows from images that are given as rows of pixels, normalises their contrast, computes
 ZCA whitening, and pools activations over the four quadrants of an image.

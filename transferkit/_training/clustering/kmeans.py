@@ -221,7 +221,7 @@ class _Result:
 
 
 def _assign(X: Any, centres: np.ndarray, batch_size: int, device: str) -> tuple[Points, Nearest, np.ndarray | None]:
-    """Return the points, less the mean of the centres where they are dense, their nearest centres, and this mean."""
+    """Return the points (dense ones less the mean of the centres), their nearest centres, and this mean."""
     shift = None if sp.issparse(X) else centres.mean(axis=0, dtype=np.float64).astype(X.dtype)
     for dtype in (np.float32, np.float64):
         points = make_points(X, None, choose_device(device), batch_size, shift, dtype)
@@ -356,6 +356,6 @@ def _fill_empty(sums: Tensor, counts: Tensor, far_labels: Tensor, far_points: Te
 
 
 def _means(sums: Tensor, counts: Tensor, centres: Tensor) -> Tensor:
-    """Return the mean of each cluster, or its centre where no point is left."""
+    """Return the mean of each cluster, or its centre if it has no points."""
     means = (sums / counts.clamp(min=1e-300)[:, None]).to(centres.dtype)
     return torch.where((counts > 0)[:, None], means, centres)

@@ -69,7 +69,7 @@ class Points:
     def needs_float64(self, squares: Tensor) -> bool:
         """Return whether float32 has too few digits for points at these squared distances from their centres.
 
-        Then they lie very close to them, or their numbers are too large or too small.
+        This is so if points are very close to their centres, or their numbers are too large or too small.
         """
         total = float((squares.double() * self.weights).sum())
         length = float((self.squares.double() * self.weights).sum())

@@ -347,7 +347,7 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         return X
 
     def set_clusters(self, found, preparation):
-        """Become fitted with these clusters.
+        """Set the fitted attributes to these clusters.
 
         Parameters
         ----------
