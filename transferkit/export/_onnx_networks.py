@@ -40,9 +40,8 @@ def append_clusters(graph, encoder, value):
         raise ExportError("to_onnx has no exact counterpart of a KMeansEncoder with patches.")
     if encoder.whitening_matrix_ is not None:
         value = graph.add("MatMul", graph.add("Sub", value, encoder.whitening_mean_), encoder.whitening_matrix_)
-    middle = encoder.cluster_centers_.mean(
-        axis=0, dtype=np.float64
-    )  # without it, distances far from zero lose their digits
+    # distances far from zero would lose their digits
+    middle = encoder.cluster_centers_.mean(axis=0, dtype=np.float64)
     centres, value = encoder.cluster_centers_ - middle, graph.add("Sub", value, middle)
     squares = graph.add("ReduceSumSquare", value, axes=[1], keepdims=1)
     products = graph.add("Mul", graph.add("MatMul", value, np.ascontiguousarray(centres.T)), np.float64(-2))

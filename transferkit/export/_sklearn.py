@@ -86,7 +86,7 @@ def convert(value, kept=()):
     if type(value).__module__.startswith("transferkit."):
         if hasattr(value, "encoder_") and hasattr(value, "head_"):
             return _join(convert(value.encoder_, kept), convert(value.head_, kept))
-        raise ExportError(f"to_sklearn knows no counterpart of a fitted {type(value).__name__} in scikit-learn.")
+        raise ExportError(f"to_sklearn has no counterpart of a fitted {type(value).__name__} in scikit-learn.")
     if isinstance(value, (list, tuple)):
         items = [convert(item, kept) for item in value]
         return value if all(a is b for a, b in zip(items, value, strict=True)) else type(value)(items)
@@ -142,9 +142,7 @@ def _convert_projection(encoder):
 def _project(matrix):
     """Return a TruncatedSVD that multiplies by a matrix of shape (n_terms, n_components)."""
     svd = TruncatedSVD(matrix.shape[1])
-    svd.components_ = (
-        matrix.T
-    )  # a view in the memory order that the product needs; otherwise each product would copy it
+    svd.components_ = matrix.T  # in the memory order that products need; otherwise each would copy it
     svd.n_features_in_ = len(matrix)
     return svd
 

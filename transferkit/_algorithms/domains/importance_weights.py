@@ -86,8 +86,10 @@ def fit_odds(
     intercept : float
     converged : bool
 
-    Notes ----- L-BFGS on centred float32 rows, preconditioned by the Cholesky factor of the Hessian at the start, which
-    is estimated from a part of the rows.
+    Notes
+    -----
+    L-BFGS on centred float32 rows, preconditioned by the Cholesky factor of the Hessian at the start, which is
+    estimated from a part of the rows.
     """
     n_rows = len(source) + len(target)
     mean = (source.sum(axis=0, dtype=np.float64) + target.sum(axis=0, dtype=np.float64)) / n_rows

@@ -21,8 +21,10 @@ def fit_layer(X: Any, columns: np.ndarray, corruption: float) -> tuple[np.ndarra
     corruption : float
         Probability c with which each entry is set to zero, independently.
 
-    Notes ----- The expected squared error over all corruptions is minimised by W = Q^-1 P [1]_. With S = X'X, where X
-    has a column of ones that is never set to zero, and the probabilities of survival q (1 - c, and 1 for the ones),
+    Notes
+    -----
+    The expected squared error over all corruptions is minimised by W = Q^-1 P [1]_. With S = X'X, where X has a column
+    of ones that is never set to zero, and the probabilities of survival q (1 - c, and 1 for the ones),
     Q_ij = S_ij q_i q_j, Q_ii = S_ii q_i and P_ij = S_ij q_i.
 
     References

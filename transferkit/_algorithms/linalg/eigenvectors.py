@@ -38,11 +38,13 @@ def leading_eigenvectors(
     values : ndarray of float32 of shape (n_vectors,)
         Eigenvalues, largest magnitude first.
 
-    Notes ----- Block Lanczos [1]_: the Krylov blocks X, M X, M^2 X and so on are orthonormalised one after the other,
-    and the matrix is diagonalised in the space they span. A few wide blocks suffice, because all products contribute,
-    unlike in subspace iteration, which only keeps the last one. Columns are orthonormalised by Cholesky factors of
-    their Gram matrix (CholeskyQR [2]_), and again after projecting out earlier blocks. Memory for ``4.2 * n *
-    n_vectors`` float32 numbers is needed.
+    Notes
+    -----
+    Block Lanczos [1]_: the Krylov blocks X, M X, M^2 X and so on are orthonormalised one after the other, and the
+    matrix is diagonalised in the space they span. A few wide blocks suffice, because all products contribute, unlike in
+    subspace iteration, which only keeps the last one. Columns are orthonormalised by Cholesky factors of their Gram
+    matrix (CholeskyQR [2]_), and again after projecting out earlier blocks. Memory for ``4.2 * n * n_vectors`` float32
+    numbers is needed.
 
     References
     ----------

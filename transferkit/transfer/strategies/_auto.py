@@ -123,11 +123,8 @@ def _list_strategies(estimator, strategy, is_text, settings):
         return [strategy]
     is_pretrained = settings is not None and is_frozen(estimator.encoder)
     if is_text and is_pretrained and find_projection(encoder) is not None:
-        return [
-            "term_vectors",
-            "frozen",
-            "scratch",
-        ]  # fine-tuning the vectors took ten times as long, and was no better
+        # fine-tuning the vectors took ten times as long, and was no better
+        return ["term_vectors", "frozen", "scratch"]
     tunable = find_fine_tunable(encoder) if is_pretrained else None
     can_tune = tunable is not None and tunable.can_fine_tune(quickly=True)
     return [*["finetune"] * can_tune, "frozen", "scratch"]

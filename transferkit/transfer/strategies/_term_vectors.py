@@ -205,11 +205,8 @@ def _merge_candidates(blocks, kept):
                 is_converged &= model.converged
         n_seen = len(blocks[idf].seen)
         part = merge_blocks(blocks[idf], coef[:, :n_seen], coef[:, n_seen:], shift)
-        pretraining, labels, intercept = (
-            pretraining + part.pretraining,
-            labels + part.labels,
-            intercept + part.intercept,
-        )
+        pretraining, labels = pretraining + part.pretraining, labels + part.labels
+        intercept = intercept + part.intercept
     labels = labels.tocsr()
     coef = np.ascontiguousarray((pretraining + labels.toarray()).T).T
     return coef, labels, intercept.astype(np.float32), is_converged
