@@ -4,13 +4,11 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import TransformerMixin
 
-from transferkit._validation import check_is_fitted, fit_context, unchanged_on_error, validate_data
+from transferkit._validation import FLOATS, check_is_fitted, fit_context, unchanged_on_error, validate_data
 from transferkit._versioning import VersionedEstimator
 from transferkit.adaptation.domains import check_labels_of_rows, read_domains, split_rows
 
 __all__ = ["DomainTransformer", "LinearOnTargetMixin"]
-
-_FLOATS = [np.float64, np.float32]
 
 
 class DomainTransformer(TransformerMixin, VersionedEstimator):
@@ -136,7 +134,7 @@ class DomainTransformer(TransformerMixin, VersionedEstimator):
 
     def _validate(self, X, *, reset):
         accepted = "csr" if self._accepts_sparse else False
-        return validate_data(self, X, accept_sparse=accepted, dtype=_FLOATS, reset=reset)
+        return validate_data(self, X, accept_sparse=accepted, dtype=FLOATS, reset=reset)
 
 
 class LinearOnTargetMixin:

@@ -30,7 +30,12 @@ FEWEST_EFFECTIVE = 0.05  # of the source rows
 ODDS_TOL = 1e-5  # of the objective
 MOST_SQUARED = 2_500  # features; with more, no matrix of all pairs is formed
 _MOST_LOG_RATIO = 30.0
-FITTED_SOMETIMES = ("coef_", "intercept_", "centres_", "coefficients_", "gamma_")
+_ATTRIBUTES = {  # of each method
+    "logistic": ("coef_", "intercept_"),
+    "kliep": ("centres_", "coefficients_", "gamma_"),
+    "kmm": ("gamma_",),
+}
+_OF_SOME_METHODS = sorted(set().union(*_ATTRIBUTES.values()))
 
 
 class ImportanceWeighting(OneToOneFeatureMixin, LinearOnTargetMixin, DomainTransformer):
@@ -124,7 +129,7 @@ class ImportanceWeighting(OneToOneFeatureMixin, LinearOnTargetMixin, DomainTrans
     True
     """
 
-    fitted_attributes = (*FITTED_SOMETIMES, "effective_sample_size_", "sample_weight_")
+    fitted_attributes = (*_OF_SOME_METHODS, "effective_sample_size_", "sample_weight_")
 
     _parameter_constraints: dict = {
         "method": [StrOptions({"logistic", "kliep", "kmm"})],
@@ -183,7 +188,7 @@ class ImportanceWeighting(OneToOneFeatureMixin, LinearOnTargetMixin, DomainTrans
         weights = np.zeros(len(is_source))
         weights[is_source] = self.sample_weight_
         self.sample_weight_ = weights
-        for name in FITTED_SOMETIMES:
+        for name in _OF_SOME_METHODS:  # of an earlier fit
             if name in vars(self) and name not in _ATTRIBUTES[self.method]:
                 delattr(self, name)
         if self.effective_sample_size_ < FEWEST_EFFECTIVE * is_source.sum():
@@ -239,13 +244,6 @@ class ImportanceWeighting(OneToOneFeatureMixin, LinearOnTargetMixin, DomainTrans
             return np.exp(np.clip(scores, -_MOST_LOG_RATIO, _MOST_LOG_RATIO))
         kernel = rbf_kernel(X, attributes["centres_"].astype(X.dtype), attributes["gamma_"])
         return np.asarray(kernel @ attributes["coefficients_"], np.float64)
-
-
-_ATTRIBUTES = {
-    "logistic": ("coef_", "intercept_"),
-    "kliep": ("centres_", "coefficients_", "gamma_"),
-    "kmm": ("gamma_",),
-}
 
 
 def _learn_logistic(estimator, source, target):

@@ -12,7 +12,15 @@ from sklearn.model_selection import StratifiedKFold
 
 from transferkit._algorithms.domains.shift import auc_with_interval, feature_drift
 from transferkit._pictures import import_pyplot
-from transferkit._validation import check_count, check_features, check_texts, holds_texts, with_plain_outputs
+from transferkit._validation import (
+    Interval,
+    check_count,
+    check_features,
+    check_texts,
+    holds_texts,
+    validate_parameter_constraints,
+    with_plain_outputs,
+)
 from transferkit.adaptation.domains import as_rows, stack_rows
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.heads import LogisticHead
@@ -251,7 +259,7 @@ def domain_gap(
     >>> gap.is_shifted, gap.top(1)[0][0]
     (True, 'x1')
     """
-    _check_numbers(C, cv, level)
+    _check_parameters(C=C, cv=cv, level=level)
     source, target, names = _encode(X_source, X_target, encoder)
     n_source, n_target = source.shape[0], target.shape[0]
     if min(n_source, n_target) < cv:
@@ -267,15 +275,13 @@ def domain_gap(
     return DomainGap(area, (low, high), float(level), feature_drift(source, target), names)
 
 
-def _check_numbers(C, cv, level):
-    if not (isinstance(C, Real) and C > 0):
-        raise ValueError(f"The 'C' parameter of domain_gap must be a float in the range (0.0, inf). Got {C!r} instead.")
-    if not (isinstance(cv, Integral) and cv >= 2):
-        raise ValueError(f"The 'cv' parameter of domain_gap must be an int in the range [2, inf). Got {cv!r} instead.")
-    if not (isinstance(level, Real) and 0 < level < 1):
-        raise ValueError(
-            f"The 'level' parameter of domain_gap must be a float in the range (0.0, 1.0). Got {level!r} instead."
-        )
+def _check_parameters(**values):
+    constraints = {
+        "C": [Interval(Real, 0, None, closed="neither")],
+        "cv": [Interval(Integral, 2, None, closed="left")],
+        "level": [Interval(Real, 0, 1, closed="neither")],
+    }
+    validate_parameter_constraints(constraints, values, "domain_gap")
 
 
 def _check_same_columns(source, target):
@@ -307,13 +313,11 @@ def _encode(X_source, X_target, encoder):
     if not is_text:
         _check_same_columns(*both)
     if encoder is not None or is_text:
-        encoder = TfidfEncoder(sublinear_tf=True) if encoder is None else encoder
-        encoder = make_encoder(encoder)
+        encoder = TfidfEncoder(sublinear_tf=True) if encoder is None else make_encoder(encoder)
         if not isinstance(encoder, PretrainedEncoder):
             encoder.fit(stack_rows(*both))
         both = [encoder.transform(X) for X in both]
-        has_names = hasattr(encoder, "get_feature_names_out")
-        names = encoder.get_feature_names_out() if has_names else None
+        names = encoder.get_feature_names_out() if hasattr(encoder, "get_feature_names_out") else None
     source, target = [check_features(X) for X in both]
     _check_same_features(source, target)
     if sparse.issparse(source) != sparse.issparse(target):

@@ -23,7 +23,14 @@ from transferkit._validation import (
 )
 from transferkit._versioning import VersionedEstimator
 from transferkit.heads import LogisticHead
-from transferkit.transfer._estimator import HeadScoresMixin, TransferMixin, drop_weightless, read_strategy, set_fitted
+from transferkit.transfer._estimator import (
+    RENAMED_STRATEGIES,
+    HeadScoresMixin,
+    TransferMixin,
+    drop_weightless,
+    read_renamed,
+    set_fitted,
+)
 
 __all__ = ["TransferClassifier", "fit_classifier"]
 
@@ -221,7 +228,7 @@ def fit_classifier(classifier, X, y, sample_weight=None, groups=None, terms=None
     y = y.toarray() if issparse(y) else y
     X, y, sample_weight, groups, cv = drop_weightless(head, X, y, sample_weight, groups, classifier.cv)
     check_has_classes(np.unique(y), classifier)
-    strategy = read_strategy(classifier)
+    strategy = read_renamed(classifier, "strategy", RENAMED_STRATEGIES)
     if strategy in ("frozen", "scratch") and head is not None and classifier.source is None:
         taken = fit_given_head(classifier, strategy, X, y, is_text, sample_weight)
         outcomes = [taken]

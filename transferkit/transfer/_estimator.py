@@ -20,9 +20,19 @@ from transferkit._validation import (
 )
 from transferkit.encoders import PretrainedEncoder
 from transferkit.heads.linear import FrozenParametersMixin
-from transferkit.transfer.pretrained import find_frozen, is_frozen
+from transferkit.transfer.pretrained import is_frozen
 
-__all__ = ["EncoderHeadMixin", "HeadScoresMixin", "TransferMixin", "drop_weightless", "read_strategy", "set_fitted"]
+__all__ = [
+    "RENAMED_STRATEGIES",
+    "EncoderHeadMixin",
+    "HeadScoresMixin",
+    "TransferMixin",
+    "drop_weightless",
+    "read_renamed",
+    "set_fitted",
+]
+
+RENAMED_STRATEGIES = {"prior": "term_vectors"}  # name until version 0.1
 
 
 def _head_has(method):
@@ -92,7 +102,9 @@ class EncoderHeadMixin(FrozenParametersMixin):
         return copy
 
     def _find_frozen(self, params):
-        return find_frozen(params)
+        """Return which of the parameters `encoder` and `source` hold a pretrained model."""
+        frozen = {"encoder": is_frozen(params["encoder"]), "source": params.get("source") is not None}
+        return {name for name, is_kept in frozen.items() if is_kept}
 
     def _encode(self, X):
         """Return the features of raw input, after checking the order of its columns."""
@@ -187,17 +199,28 @@ class TransferMixin(EncoderHeadMixin):
         return tags
 
 
-def read_strategy(estimator):
-    """Return the `strategy` parameter of an estimator under its current name; the old name warns."""
-    if estimator.strategy != "prior":
-        return estimator.strategy
+def read_renamed(estimator, parameter, renamed):
+    """Return the value of a parameter under its current name, after a FutureWarning if it is an old one.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Estimator with the parameter.
+    parameter : str
+        Name of the parameter.
+    renamed : dict of str to str
+        Current names of values by their old names.
+    """
+    value = getattr(estimator, parameter)
+    if not (isinstance(value, str) and value in renamed):
+        return value
     warnings.warn(
-        f"strategy='prior' of {type(estimator).__name__} is now called strategy='term_vectors'. The old name will be "
-        "removed.",
+        f"{parameter}={value!r} of {type(estimator).__name__} is now called {parameter}={renamed[value]!r}. The old "
+        "name will be removed.",
         FutureWarning,
         stacklevel=count_inner_frames(),
     )
-    return "term_vectors"
+    return renamed[value]
 
 
 def set_fitted(estimator, outcome, outcomes, feature_names):

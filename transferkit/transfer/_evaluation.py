@@ -13,7 +13,16 @@ from transferkit.heads import LogisticHead
 from transferkit.heads.linear import compute_sample_weights, encode_labels
 from transferkit.heads.linear.evaluation import HeldOut, weigh_folds
 
-__all__ = ["ClassificationTask", "Outcome", "choose", "make_folds", "make_row", "tabulate"]
+__all__ = [
+    "ClassificationTask",
+    "Outcome",
+    "choose",
+    "is_clearly_better",
+    "make_folds",
+    "make_row",
+    "report_undefined",
+    "tabulate",
+]
 
 FEWEST_LABELS = 4  # per class, on average; with fewer there are no folds
 MANY_ROWS, MOST_FOLDS_OF_MANY = 5000, 3  # thousands of held-out rows distinguish candidates in few folds

@@ -28,7 +28,13 @@ from transferkit._versioning import VersionedEstimator
 from transferkit.encoders.term_projection import find_projection, join_terms
 from transferkit.heads import RidgeHead
 from transferkit.heads.linear.evaluation import weigh_candidates
-from transferkit.transfer._estimator import TransferMixin, drop_weightless, read_strategy, set_fitted
+from transferkit.transfer._estimator import (
+    RENAMED_STRATEGIES,
+    TransferMixin,
+    drop_weightless,
+    read_renamed,
+    set_fitted,
+)
 from transferkit.transfer._evaluation import Outcome, make_row
 from transferkit.transfer.pretrained import check_has_encoder, is_frozen, make_encoder
 from transferkit.transfer.strategies._candidates import SHARPNESS
@@ -146,7 +152,7 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
         y = check_targets(y)
         check_same_length(X, y)
         X, y, sample_weight, _, _ = drop_weightless(self.head, X, y, sample_weight)
-        strategy = read_strategy(self)
+        strategy = read_renamed(self, "strategy", RENAMED_STRATEGIES)
         names = self._strategies(strategy, is_text)
         folds = self._make_folds(y) if "frozen" in names and not is_frozen(self.encoder) else None
         fit = partial(self._fit_strategy, X=X, y=y, is_text=is_text, sample_weight=sample_weight, folds=folds)
@@ -276,7 +282,7 @@ def _measure_errors(of_folds, folds, y, sample_weight, head):
     return total / sum(given[held].sum() for _, held in folds)
 
 
-def is_too_large(features):
+def _is_too_large(features):
     """Return whether a ridge regression cannot compare penalties on these rows."""
     return min(getattr(features, "shape", (0,))) > MAX_DECOMPOSED
 
@@ -287,7 +293,7 @@ def _scale(blocks, factors):
 
 def _fit_head(head, X, y, sample_weight):
     """Return the fitted head; a ridge regression finds its penalty on part of the rows where there are very many."""
-    if _compares_penalties(head) and is_too_large(X):
+    if _compares_penalties(head) and _is_too_large(X):
         head.set_params(alpha=_choose_penalty(head, X, y, sample_weight), alphas=None)
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     return head.fit(X, y, **weights)

@@ -7,7 +7,7 @@ from sklearn.base import clone
 from transferkit._validation import is_fitted
 from transferkit.encoders import PretrainedEncoder
 
-__all__ = ["check_has_encoder", "find_frozen", "is_frozen", "make_encoder"]
+__all__ = ["check_has_encoder", "is_frozen", "make_encoder"]
 
 
 def is_frozen(encoder):
@@ -15,12 +15,6 @@ def is_frozen(encoder):
     if isinstance(encoder, (str, os.PathLike, PretrainedEncoder)):
         return True
     return hasattr(encoder, "fit") and is_fitted(encoder)
-
-
-def find_frozen(params):
-    """Return which of the parameters `encoder` and `source` hold a pretrained model."""
-    frozen = {"encoder": is_frozen(params["encoder"]), "source": params.get("source") is not None}
-    return {name for name, is_kept in frozen.items() if is_kept}
 
 
 def check_has_encoder(estimator, strategy):

@@ -1,7 +1,6 @@
 """Classification in a target domain without labels, from labels of a source domain."""
 
 import os
-import warnings
 from numbers import Integral
 
 import numpy as np
@@ -14,11 +13,9 @@ from transferkit._validation import (
     Interval,
     StrOptions,
     check_has_classes,
-    check_is_fitted,
     check_labels,
     check_same_length,
     check_texts,
-    count_inner_frames,
     fit_context,
     holds_texts,
     unchanged_on_error,
@@ -37,7 +34,7 @@ from transferkit.adaptation import (
 from transferkit.adaptation.domains import as_rows, read_domains
 from transferkit.encoders import TfidfEncoder
 from transferkit.heads import LogisticHead
-from transferkit.transfer._estimator import EncoderHeadMixin, HeadScoresMixin
+from transferkit.transfer._estimator import EncoderHeadMixin, HeadScoresMixin, read_renamed
 from transferkit.transfer.domains._candidates import (
     BLENDS,
     TERM_VECTORS,
@@ -234,7 +231,7 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
         """
         with unchanged_on_error(self):
             domains = self._read(X, y, X_target, sample_domain)
-            adaptation = self._resolve_renamed()
+            adaptation = read_renamed(self, "adaptation", RENAMED)
             is_auto = isinstance(adaptation, str) and adaptation == "auto"
             fitted, rows = self._fit_auto(domains) if is_auto else self._fit_named(adaptation, domains)
         self.encoder_, self.adaptation_, self.head_ = fitted.encoder, fitted.adaptation, fitted.head
@@ -266,7 +263,6 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
 
     def _encode(self, X):
         """Return adapted features of target samples."""
-        check_is_fitted(self)
         if hasattr(self, "n_features_in_"):
             X = self._check_columns(X, reset=False)
         rows = transform(self.encoder_, X)
@@ -319,19 +315,6 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
             return validate_data(self, X, skip_check_array=True, reset=reset)
         return validate_data(self, X, accept_sparse="csr", dtype=FLOATS) if reset else validate_rows(self, X)
 
-    def _resolve_renamed(self):
-        """Return the adaptation under its present name."""
-        adaptation = self.adaptation
-        if not (isinstance(adaptation, str) and adaptation in RENAMED):
-            return adaptation
-        warnings.warn(
-            f"adaptation={adaptation!r} of DomainTransferClassifier is now called adaptation={RENAMED[adaptation]!r}. "
-            "The old name will be removed.",
-            FutureWarning,
-            stacklevel=count_inner_frames(),
-        )
-        return RENAMED[adaptation]
-
     def _fit_auto(self, domains):
         """Return the selected candidate, and the rows of the table."""
         if not (is_logistic(self.head) or hasattr(self.head, "predict_proba")):
@@ -347,8 +330,7 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
         weights = density_ratio(select_rows(shared[:n_labelled], domains.is_source), shared[n_labelled:])
         candidates = []
         for name, adaptation in self._list_candidates(domains, shared):
-            fitted = self._fit_candidate(name, adaptation, domains, evaluate=True, known=candidates)
-            candidates.append(fitted)
+            candidates.append(self._fit_candidate(name, adaptation, domains, evaluate=True, known=candidates))
         estimates = [estimate_error_rates(fitted, domains, weights) for fitted in candidates]
         best, rows = select_candidate(candidates, estimates)
         return candidates[best], rows

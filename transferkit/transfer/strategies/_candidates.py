@@ -17,6 +17,8 @@ from transferkit.heads.linear.evaluation import NEGLIGIBLE_WEIGHT, weigh_candida
 from transferkit.transfer._evaluation import make_row
 
 __all__ = [
+    "LOOSE_TOL",
+    "SHARPNESS",
     "Average",
     "LogisticSettings",
     "SharedSearch",

@@ -128,8 +128,8 @@ def _search(terms, idfs, texts, task, settings, before=None):
     """Return the candidates on some terms; the search begins near the best of those that were found before."""
     rows = terms.encoder.transform(texts)
     ratios = idf_ratios(terms.encoder, rows)
-    found = _Found(terms, {idf: make_blocks(rows, ratios[idf], terms.vectors) for idf in idfs}, None)
-    found.average = Average("term_vectors", task)
+    blocks_of_idf = {idf: make_blocks(rows, ratios[idf], terms.vectors) for idf in idfs}
+    found = _Found(terms, blocks_of_idf, Average("term_vectors", task))
     for idf, blocks in found.blocks.items():
         values = {"idf": idf, "terms": _kind(terms.encoder)}
         if len(texts) <= MOST_JOINT_ROWS or not task.has_folds:
