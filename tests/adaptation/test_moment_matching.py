@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import linalg, sparse
 
-from transferkit import CORAL, LinearTransport
+from transferkit import CORAL, DomainTransferClassifier, LinearTransport
 
 RNG = np.random.default_rng(0)
 SOURCE = RNG.normal(size=(300, 6)) @ RNG.normal(size=(6, 6)) + 1
@@ -153,3 +153,13 @@ def test_without_centring_means_count_as_zero():
 def test_rows_that_do_not_vary_are_refused(cls):
     with pytest.raises(ValueError, match=r"and so are all rows of the target\. Got 1 and 1 of them"):
         cls().fit(np.eye(2, 6), sample_domain=[1, -1])
+
+
+def test_warning_names_the_line_of_the_user_however_deep_the_call():
+    rows = X.copy()
+    rows[:, 5] = rows[:, 4]
+    labels = np.arange(len(SOURCE)) % 2
+    model = DomainTransferClassifier(adaptation=CORAL(shrinkage=None))
+    with pytest.warns(UserWarning, match="singular") as caught:
+        model.fit(rows[: len(SOURCE)], labels, X_target=rows[len(SOURCE) :])
+    assert {warning.filename for warning in caught} == {__file__}

@@ -211,7 +211,7 @@ def split_in_turn(cls):
         {"check_transformer_n_iter": "only two of its methods count steps"} if hasattr(estimator, "max_iter") else {}
     ),
 )
-@pytest.mark.filterwarnings("ignore:The weights rest on few rows")
+@pytest.mark.filterwarnings("ignore:The weights are dominated by few rows")
 def test_contract_of_scikit_learn(estimator, check):
     check(estimator)
 

@@ -20,7 +20,7 @@ from transferkit._algorithms.domains.importance_weights import (
 )
 from transferkit._algorithms.linalg.blas_threads import one_blas_thread
 from transferkit._algorithms.linear.predictions import compute_scores
-from transferkit._validation import Interval, StrOptions, check_is_fitted
+from transferkit._validation import Interval, StrOptions, check_is_fitted, count_inner_frames
 from transferkit.adaptation._base import DomainTransformer, LinearOnTargetMixin
 from transferkit.adaptation.domains import stack_rows
 
@@ -319,7 +319,7 @@ def _warn_not_converged(estimator):
         f"ImportanceWeighting with method={estimator.method!r} did not converge in max_iter={estimator.max_iter} "
         "steps. Increase max_iter or tol.",
         ConvergenceWarning,
-        stacklevel=7,
+        stacklevel=count_inner_frames(),
     )
 
 
@@ -330,5 +330,5 @@ def _warn_collapsed(estimator, n_source):
         f"({size / n_source:.1%}). The domains hardly overlap, so weighting is unreliable. Use stronger "
         "regularisation (a smaller C), fewer features, or another adaptation.",
         UserWarning,
-        stacklevel=3,
+        stacklevel=count_inner_frames(),
     )

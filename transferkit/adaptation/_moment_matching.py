@@ -13,7 +13,7 @@ from transferkit._algorithms.domains.alignment import RowMap, feature_scales
 from transferkit._algorithms.linalg.blas_threads import run_both
 from transferkit._algorithms.linalg.covariances import estimate_moments, find_joint_basis
 from transferkit._algorithms.linalg.moments import column_means
-from transferkit._validation import Interval, StrOptions
+from transferkit._validation import Interval, StrOptions, count_inner_frames
 from transferkit.adaptation._base import DomainTransformer, LinearOnTargetMixin
 
 __all__ = ["MOMENT_CONSTRAINTS", "MomentMatcher"]
@@ -132,5 +132,5 @@ def _warn_singular(estimator, domain, X):
         f"The covariance of the {domain} rows is singular ({X.shape[0]} rows, {X.shape[1]} features), so 1e-9 "
         f"of the mean variance was added to all variances.{advice}",
         UserWarning,
-        stacklevel=6,
+        stacklevel=count_inner_frames(),
     )
