@@ -61,6 +61,8 @@ def test_methods_choose_as_they_say(head):
     random = [flat(prune(head, 0.3, method="random", random_state=seed)) == 0 for seed in (0, 0, 1)]
     np.testing.assert_array_equal(random[0], random[1])
     assert (random[0] != random[2]).any()
+    of_head = [flat(prune(head, 0.3, method="random")) for _ in range(2)]  # by the head's random_state
+    np.testing.assert_array_equal(*of_head)
     assert abs(random[0].mean() - 0.3) < 0.01
     np.testing.assert_array_equal(flat(prune(head, 0.1, method="threshold")) == 0, np.abs(weights) < 0.1)
 

@@ -103,6 +103,8 @@ def prune(
     _check_choice("method", method, METHODS)
     _check_choice("scope", scope, SCOPES)
     network = _to_mlp_head(head)
+    if random_state is None:
+        random_state = network.random_state
     if (amount is None) == (budget is None):
         raise ValueError("Give either amount, the share of weights to prune, or budget, the largest size in bytes.")
     if (X is None) != (y is None) or (budget is not None and X is None):
@@ -220,9 +222,8 @@ def _refit(head, pruned, X, y, random_state):
         penalty = head.alpha_ if hasattr(head, "alpha_") else 1 / (head.C_ if hasattr(head, "C_") else head.C)
     dense = copy(pruned)
     dense.coefs_ = [dequantise(coef) for coef in pruned.coefs_]
-    seed = head.random_state if random_state is None and hasattr(head, "random_state") else random_state
     has_prior = penalty is not None and getattr(head, "prior", None) is not None
-    refitted = dense.refit_nonzero(X, y, random_state=seed, penalty=penalty, keep_near=has_prior)
+    refitted = dense.refit_nonzero(X, y, random_state=random_state, penalty=penalty, keep_near=has_prior)
     refitted.coefs_ = [store_small(coef) for coef in refitted.coefs_]
     return refitted if refitted.score(X, y) >= pruned.score(X, y) else pruned
 
@@ -281,9 +282,8 @@ def _fit_into(network, n_bytes, method, X, y, random_state):
     """Return the candidate with the best score: for each type and scope the one with most weights that fits."""
     if method == "threshold":
         raise ValueError("A budget needs a method that prunes a share of the weights: method='threshold' does not.")
-    seed = check_random_state(random_state).randint(
-        2**31 - 1
-    )  # so that a larger share prunes the same weights and more
+    # one seed for all shares, so that a larger share prunes the same weights and more
+    seed = check_random_state(random_state).randint(2**31 - 1)
     found, smallest = [], np.inf
     dtypes = [None, "int8"] if _find_float16_problem(network.coefs_) else [None, *DTYPES]
     for dtype, scope in product(dtypes, SCOPES):
