@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.special import log_expit, log_softmax
 
-from transferkit._training.linear.losses import LogisticLoss, SoftmaxLoss
+from transferkit._training.linear.losses import LogisticLoss, SoftmaxLoss, average_curvature
 
 
 def make_losses():
@@ -57,5 +57,6 @@ def test_curvature_ignores_rows_without_weight():
     short = SoftmaxLoss(loss.labels[:3], weights[:3], 3)
     full = SoftmaxLoss(loss.labels, weights, 3)
     np.testing.assert_allclose(
-        full.mean_curvature(full.evaluate(scores)[1]), short.mean_curvature(short.evaluate(scores[:3])[1])
+        average_curvature(full.evaluate(scores)[1], full.weights),
+        average_curvature(short.evaluate(scores[:3])[1], short.weights),
     )

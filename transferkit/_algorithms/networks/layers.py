@@ -112,7 +112,7 @@ class BatchNorm:
     Parameters
     ----------
     scale, shift : array
-        Learned mean and standard deviation of the outputs.
+        Learned standard deviation and mean of the outputs.
     mean, variance : array
         Running statistics of the inputs.
     """

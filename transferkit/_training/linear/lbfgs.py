@@ -10,7 +10,7 @@ from torch import Tensor
 
 from transferkit._training.device import one_thread_if_small
 from transferkit._training.linear.lbfgs_history import LBFGSHistory, solve_hessian
-from transferkit._training.linear.losses import Loss
+from transferkit._training.linear.losses import Loss, average_curvature
 from transferkit._training.linear.preconditioning import Vector
 from transferkit._training.linear.problem import LinearProblem
 
@@ -127,7 +127,7 @@ class LBFGSState:
 
     def find_direction(self) -> tuple[Vector, Tensor]:
         """Return the direction (to be subtracted) and the slope along it."""
-        self.curvature = self.problem.loss.mean_curvature(self.residuals)
+        self.curvature = average_curvature(self.residuals, self.problem.loss.weights)
         self.hessian = self.problem.preconditioner.approximate_hessian(self.curvature)
         direction = self.history.find_direction(self.gradient, self.hessian)
         slope = self.gradient.dot(direction).double()

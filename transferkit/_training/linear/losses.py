@@ -3,9 +3,9 @@
 Scores have the shape (n_rows, n_problems, n_outputs) everywhere; row weights (n_rows, n_problems) are sample weights,
 and zero where a problem leaves a row out (its held-out fold).
 
-They are not those of networks (`_training/network/losses.py`), which take a target of any probability for each score:
-here labels are gathered, which needs no such array for each problem, and the logistic loss of a confident score keeps
-all its digits, which the stopping rule of L-BFGS needs.
+The losses of networks (`_training/network/losses.py`) take a target probability for each score. Those here gather the
+scores of the labels instead, so that no array of targets is needed for each problem, and the logistic loss of a
+confident score keeps all its digits, which the stopping rule of L-BFGS needs.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["LogisticLoss", "Loss", "SoftmaxLoss", "make_loss"]
+__all__ = ["LogisticLoss", "Loss", "SoftmaxLoss", "average_curvature", "make_loss"]
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,6 @@ class SoftmaxLoss:
         mean = (probabilities * change).sum(2, keepdim=True)
         return (probabilities * (change - mean).square()).sum(2) * self.weights
 
-    def mean_curvature(self, residuals: Tensor) -> Tensor:
-        """Return each problem's mean curvature over rows and outputs, (n_problems,)."""
-        return average_curvature(residuals, self.weights)
-
     def select(self, problems: Tensor) -> Self:
         """Return the loss of some of the problems."""
         return type(self)(self.labels, self.weights[:, problems], self.n_outputs)
@@ -82,10 +78,6 @@ class LogisticLoss:
         """Return each row's weighted curvature along a change of the scores, (n_rows, n_problems)."""
         return (self.curvatures(scores) * change.square())[:, :, 0]
 
-    def mean_curvature(self, residuals: Tensor) -> Tensor:
-        """Return each problem's mean curvature over rows and outputs, (n_problems,)."""
-        return average_curvature(residuals, self.weights)
-
     def select(self, problems: Tensor) -> Self:
         """Return the loss of some of the problems."""
         targets = self.targets if self.targets.shape[1] == 1 else self.targets[:, problems]
@@ -96,7 +88,7 @@ Loss = SoftmaxLoss | LogisticLoss
 
 
 def make_loss(targets: np.ndarray, row_weights: np.ndarray, n_outputs: int, dtype: Any, device: torch.device) -> Loss:
-    """Return the loss of targets and row weights (n_rows, 1 or n_problems), each an array of NumPy.
+    """Return the loss of NumPy arrays of targets and of row weights (n_rows, 1 or n_problems).
 
     Targets are class numbers (n_rows,) if there are several outputs, else zeros and ones (n_rows, 1 or n_problems).
     """
@@ -109,9 +101,10 @@ def make_loss(targets: np.ndarray, row_weights: np.ndarray, n_outputs: int, dtyp
 
 
 def average_curvature(residuals: Tensor, weights: Tensor) -> Tensor:
-    """Return the weighted mean of (p - y)^2, which is that of p * (1 - p) where probabilities are calibrated.
+    """Return each problem's mean curvature over rows and outputs, (n_problems,), estimated from the residuals.
 
-    One number for all outputs: with one for each L-BFGS needed a third more steps on real text.
+    It is the weighted mean of (p - y)^2, which equals that of p * (1 - p) if probabilities are calibrated. One number
+    serves all outputs: with one per output L-BFGS needed a third more steps on real text.
     """
     tiny = torch.finfo(weights.dtype).tiny  # rows of weight zero have residuals of zero
     squares = residuals.square().mean(2) / weights.clamp_min(tiny)

@@ -35,7 +35,6 @@ class CandidateFit:
     n_iter: np.ndarray  # (n_folds,)
     converged: bool
     seconds: float
-    trained: np.ndarray  # (n_folds, n_outputs), whether a fold's training part has the class; true of labels
     problem: LinearProblem  # n_folds * n_labels problems
     u: Vector
 
@@ -165,7 +164,6 @@ class LogisticSearch:
                     n_iter=n_iter[problems.cpu()].view(self.n_folds, -1).amax(1).numpy(),
                     converged=bool(converged[problems].all()),
                     seconds=seconds,
-                    trained=self.trained,
                     problem=problem if len(Cs) == 1 else problem.select(problems),
                     u=u if len(Cs) == 1 else u.select(problems),
                 )

@@ -125,7 +125,7 @@ def _make_head(model, trained, held_out):
 
 
 def tabulate(candidates, scores, fit_times, score_times):
-    """Return GridSearchCV's cv_results_ of scores (n_candidates, n_folds) and seconds a fold (n_candidates,)."""
+    """Return GridSearchCV's cv_results_ of scores (n_candidates, n_folds) and seconds per fold (n_candidates,)."""
     (means, deviations), params = average_folds(scores), candidates.params
     splits = {f"split{fold}_test_score": column for fold, column in enumerate(scores.T)}
     scales = {} if candidates.scales is None else {"param_block_scales": [one["block_scales"] for one in params]}

@@ -142,8 +142,24 @@ class HeldOut:
         return float(logs @ self.sample_weight[self.counts])
 
     def report_undefined(self, scores):
-        """Warn of folds without a score of any candidate, (n_candidates, n_folds); if no fold has one, raise."""
-        report_undefined(scores, self.y, self.folds, self.classes)
+        """Warn of folds in which no candidate has a score, (n_candidates, n_folds); raise ValueError if all are so."""
+        undefined = np.flatnonzero(np.isnan(scores).all(0))
+        if len(undefined) == 0:
+            return
+        missing = sorted(
+            {name for fold in undefined for name in name_missing(self.classes, self.y[self.folds[fold][1]])}
+        )
+        reason = f", whose held-out rows have no label {', '.join(missing)}" if missing else ""
+        if len(undefined) == len(self.folds):
+            raise ValueError(
+                f"The score is undefined (NaN) in every fold of cv{reason}: no candidate can be chosen. Use fewer "
+                "folds, a stratified splitter or another scoring."
+            )
+        warnings.warn(
+            f"The score is undefined (NaN) in folds {undefined.tolist()} of cv{reason}. Means are those of the others.",
+            UserWarning,
+            stacklevel=3,
+        )
 
     def _accuracy(self, decided, test):
         """Return the accuracy without the checks of scikit-learn, which take longer than a small fit."""
@@ -227,25 +243,6 @@ def average_folds(scores):
 def count_scores(scores):
     """Return the number of folds that have a score, along the last axis."""
     return (~np.isnan(scores)).sum(-1)
-
-
-def report_undefined(scores, y, folds, classes):
-    """Warn of folds without a score of any candidate, (n_candidates, n_folds); if no fold has one, raise ValueError."""
-    undefined = np.flatnonzero(np.isnan(scores).all(0))
-    if len(undefined) == 0:
-        return
-    missing = sorted({name for fold in undefined for name in name_missing(classes, y[folds[fold][1]])})
-    reason = f", whose held-out rows have no label {', '.join(missing)}" if missing else ""
-    if len(undefined) == len(folds):
-        raise ValueError(
-            f"The score is undefined (NaN) in every fold of cv{reason}: no candidate can be chosen. Use fewer folds, a "
-            "stratified splitter or another scoring."
-        )
-    warnings.warn(
-        f"The score is undefined (NaN) in folds {undefined.tolist()} of cv{reason}. Means are those of the others.",
-        UserWarning,
-        stacklevel=4,
-    )
 
 
 def name_missing(classes, y):

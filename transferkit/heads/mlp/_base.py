@@ -28,7 +28,7 @@ from transferkit._validation import (
 from transferkit._versioning import VersionedEstimator
 from transferkit.heads.linear._prior import KeepsSourceMixin
 from transferkit.heads.mlp._initial_weights import build_layers, continues, initial_layers, is_dense
-from transferkit.heads.mlp._parameters import FULL_BATCH_SOLVERS, check_together, make_options
+from transferkit.heads.mlp._parameters import FULL_BATCH_SOLVERS, RANDOM_REGULARISERS, check_together, make_options
 
 __all__ = ["MLPHead", "TrainingSet"]
 
@@ -37,7 +37,6 @@ HISTORY_KEYS = ("loss", "learning_rate", "batch_size", "validation_score")
 # training gains little there.
 LEAST_EPOCHS, LEAST_STEPS = 20, 500
 MOST_ITERATIONS = 200  # of L-BFGS
-REGULARISERS = ("dropout", "mixup", "feature_noise", "feature_dropout")
 
 
 @dataclass(frozen=True)
@@ -384,5 +383,5 @@ def _make_refitter(head, whole, random_state):
         random_state=random_state,
     )
     if whole:
-        trainer.set_params(clip_norm=None, clip_value=None, **dict.fromkeys(REGULARISERS, 0))
+        trainer.set_params(clip_norm=None, clip_value=None, **dict.fromkeys(RANDOM_REGULARISERS, 0))
     return trainer

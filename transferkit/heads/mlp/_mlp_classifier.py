@@ -48,10 +48,10 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
     label_smoothing : float, default=0.0
         Share of the probability of each label, in [0, 1), that is spread evenly over all classes.
     solver : str, default="adam"
-        "gd" (full-batch gradient descent), "sgd", "momentum", "nesterov", "rmsprop" (decay 0.99), "adagrad", "adam" and
-        "adamw" (decays 0.9 and 0.999; "adamw" decouples the penalty: it multiplies weights by one minus the learning
-        rate times `alpha`), or "lbfgs", full-batch quasi-Newton steps with a line search, which ignores the learning
-        rate and cannot be combined with dropout, batch normalisation, augmentation, clipping or pruning.
+        "gd" (full-batch gradient descent), "sgd", "momentum", "nesterov", "rmsprop" (decay 0.99), "adagrad", "adam"
+        [1]_ and "adamw" (decays 0.9 and 0.999; "adamw" decouples the penalty: it multiplies weights by one minus the
+        learning rate times `alpha`), or "lbfgs", full-batch quasi-Newton steps with a line search, which ignores the
+        learning rate and cannot be combined with dropout, batch normalisation, augmentation, clipping or pruning.
     alpha : float, default=1e-4
         Strength of the L2 penalty.
     momentum : float, default=0.9

@@ -11,11 +11,12 @@ from transferkit._algorithms.networks.initialisation import METHODS
 from transferkit._algorithms.networks.layers import ACTIVATIONS
 from transferkit._validation import HasMethods, Interval, StrOptions, count_inner_frames
 
-__all__ = ["CONSTRAINTS", "FULL_BATCH_SOLVERS", "check_together", "hidden_sizes", "make_options"]
+__all__ = ["CONSTRAINTS", "FULL_BATCH_SOLVERS", "RANDOM_REGULARISERS", "check_together", "hidden_sizes", "make_options"]
 
 SOLVERS = {"gd", "sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw", "lbfgs"}
 RATE_SCHEDULES = {"constant", "step", "exponential", "inverse", "cosine", "one_cycle", "plateau"}
 FULL_BATCH_SOLVERS = ("gd", "lbfgs")
+RANDOM_REGULARISERS = ("dropout", "mixup", "feature_noise", "feature_dropout")  # zero switches them off
 LARGEST_AUTO_BATCH = 200
 
 _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
@@ -73,9 +74,8 @@ def hidden_sizes(head):
 
 def check_together(head):
     """Raise ValueError for parameters that cannot be combined, or have wrong entries."""
-    name = type(head).__name__
     if head.solver == "lbfgs":
-        random = [name for name in ("dropout", "mixup", "feature_noise", "feature_dropout") if getattr(head, name) > 0]
+        random = [name for name in RANDOM_REGULARISERS if getattr(head, name) > 0]
         exact = [name for name in ("clip_norm", "clip_value", "prune_schedule") if getattr(head, name) is not None]
         if exact:
             raise ValueError(f"solver='lbfgs' uses a line search and cannot be combined with {' and '.join(exact)}.")
@@ -92,7 +92,9 @@ def check_together(head):
         _pruning(head)
     epochs = head.batch_epochs
     if np.ndim(epochs) and not all(isinstance(epoch, Integral) and epoch >= 0 for epoch in np.asarray(epochs).tolist()):
-        raise ValueError(f"The 'batch_epochs' parameter of {name} must hold non-negative epochs. Got {epochs!r}.")
+        raise ValueError(
+            f"The 'batch_epochs' parameter of {type(head).__name__} must hold non-negative epochs. Got {epochs!r}."
+        )
 
 
 def _pruning(head):
