@@ -1,4 +1,4 @@
-"""How long does a search over a head take when the encoder is frozen? Encode once against encoding in every fold.
+"""Time a search over a head with a frozen encoder: encoding once, compared with encoding in every fold.
 
 Run ``python benchmarks/bench_encode_once.py``. The same pretrained encoder and the same head
 (LogisticHead) are searched over 5 values of C in 5 folds on 2,000 docstrings; all ways must find the same scores.

@@ -1,12 +1,12 @@
-"""Does any broken model file do more than be refused? Valid files of twelve kinds, mutated 100,000 times.
+"""Load broken model files, which must be rejected: valid files of twelve kinds, mutated 100,000 times.
 
 Run ``python benchmarks/bench_fuzz.py --cases 100000 --seeds 0 1 2 3``; with ``--append`` runs with other seeds add up
 in the results file. Bits and bytes are changed, files cut and spliced, the table of arrays and the JSON metadata
 edited (values replaced, copied, deleted, wrapped; odd sizes, names of classes, names of files), numbers in arrays made
 extreme, and values added that are small in the file and would be large in memory (streams, ends of strings, shapes,
-many references, deep and wide nesting). After such edits the digest is made right again, as an attacker would.
+many references, deep and wide nesting). After such edits the digest is computed again, as an attacker would do.
 Every file is loaded with verify="probe", "full" or None and, if it loads, used. A failure is a crash of the process,
-any error other than ModelFileError, a file that passes "full" but answers differently, or more time or memory than the
+any error other than ModelFileError, a file that passes "full" but gives other results, or more time or memory than the
 bounds for one file (they are in tests/persistence/mutations.py; on Linux the process cannot get more memory).
 """
 
@@ -37,7 +37,7 @@ def load_mutations():
 
 
 def work(seed, first, last, folder):
-    """Read cases in this process; the number of each goes to a file first, to be found there after a crash."""
+    """Read cases in this process; the number of each is first written to a file, to be known after a crash."""
     mutations = load_mutations()
     signal.signal(signal.SIGPROF, mutations.raise_timeout)
     corpus, counts, failures = mutations.make_corpus(folder), {"loaded": 0, "refused": 0}, []
@@ -115,7 +115,7 @@ def main():
         print(f"seed {seed}: {counts}, {len(failures)} failures, slowest file {slowest:.2f} s", flush=True)
         for failure in failures[:20]:
             print(json.dumps(failure, indent=1), flush=True)
-        write_results(args.output, report)  # after each seed: what was found is not lost
+        write_results(args.output, report)  # after each seed, so that no result is lost
     return len(report["failures"]) > 0
 
 

@@ -1,9 +1,9 @@
-"""Time heads in training, tuning and predicting, at the same objective as scikit-learn's.
+"""Time training, tuning and predicting of heads, at the same loss as scikit-learn's models.
 
 Run: python benchmarks/bench_heads.py --data-home FOLDER [--cases dense sparse ...] [--device cuda] [--output PATH].
 FOLDER holds scikit-learn's copy of 20 Newsgroups (also found through SCIKIT_LEARN_DATA, downloaded otherwise). Rivals
-and heads alternate; times are medians in seconds. Results go to benchmarks/results/bench_heads.json or PATH; cases that
-are not run keep what the file says.
+and heads alternate; times are medians in seconds. Results go to benchmarks/results/bench_heads.json or PATH; those of
+cases that are not run are kept.
 """
 
 import argparse
@@ -32,11 +32,11 @@ from transferkit import KMeansEncoder, LogisticHead, LogisticHeadCV, LSAEncoder,
 from transferkit.datasets import load_docstrings
 
 C = 10.0
-MANY_CORES = 8  # from so many on, rivals run all folds of a search
+MANY_CORES = 8  # with at least this many, rivals run all folds of a search
 
 
 class PlainTorch(LogisticRegression):
-    """Softmax regression by torch's own L-BFGS, written plainly: dense features, no preconditioning."""
+    """Softmax regression by torch's own L-BFGS: dense features, no preconditioning."""
 
     def fit(self, X, y):  # noqa: D102
         X, self.classes_ = torch.from_numpy(X), np.unique(y)
@@ -64,7 +64,7 @@ def measure_objective(model, X, y, C=C):
 
 
 def compare_fits(X, y, T, truth, others, repeats, device):
-    """Time one fit of each model; the head counts only if its objective is as low as the rival's."""
+    """Time one fit of each model; the head counts only if its loss is as low as the rival's."""
     makers = {
         "LogisticHead": lambda: LogisticHead(C=C, device=device).fit(X, y),
         "LogisticRegression": lambda: LogisticRegression(C=C, max_iter=1000).fit(X, y),
@@ -84,7 +84,7 @@ def compare_fits(X, y, T, truth, others, repeats, device):
 
 
 def compare_searches(X, y, device):
-    """Time a search of 10 C and 5 folds; on few cores only one fold of the rival, and say so."""
+    """Time a search of 10 C and 5 folds; on few cores only one fold of the rival, which the results state."""
     cores = os.cpu_count()
     Cs, rival_folds = np.logspace(-4, 4, 10), 5 if cores >= MANY_CORES else 1
     folds = list(StratifiedKFold(5).split(X, y))
@@ -197,7 +197,7 @@ def compare_one_text(data_home):
         ("transferkit", TfidfEncoder(sublinear_tf=True), LogisticHead()),
         ("scikit-learn", TfidfVectorizer(sublinear_tf=True), LogisticRegression(max_iter=20, tol=0.1)),
     ):
-        X = encoder.fit_transform(train.data)  # all terms; the time of one prediction does not hang on the weights
+        X = encoder.fit_transform(train.data)  # all terms; the time of one prediction does not depend on the weights
         pipelines[name] = Pipeline([("encoder", encoder), ("head", head.fit(X[some], train.target[some]))])
     text = ["Does anyone know a good graphics card for an old 486 with a VESA bus?"]
     seconds, _ = time_alternating({name: lambda p=p: p.predict_proba(text) for name, p in pipelines.items()}, 100)
@@ -225,7 +225,7 @@ def load_sparse(data_home):
 
 
 def read_arguments(cases):
-    """Return the options of a benchmark of heads, and the results that its file holds already."""
+    """Return the options of a benchmark of heads, and the results that are already in its file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-home")
     parser.add_argument("--cases", nargs="+", choices=cases, default=cases)
@@ -265,7 +265,7 @@ def main():
     for name in names:
         if name in cases:
             results[name] = makers[name]()
-            write_results(arguments.output, results)  # after each case: a run that is cut short keeps what it has
+            write_results(arguments.output, results)  # after each case, so that an interrupted run keeps its results
             print(json.dumps({name: results[name]}, indent=2), flush=True)
 
 

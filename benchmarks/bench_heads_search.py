@@ -1,9 +1,9 @@
 """Compare LogisticHeadCV with full grid searches over LogisticRegression, and draw how training time grows.
 
-Run: python benchmarks/bench_heads_search.py [--device cuda] [--output PATH]. A small part of the
-docstrings, so that the rivals can run all five folds, also at a tolerance at which they reach the optimum; the
-yardstick of all scores is a search at a tight tolerance.
-Results go to benchmarks/results/bench_heads.json ("search-fair") or PATH, and the picture beside it.
+Run: python benchmarks/bench_heads_search.py [--device cuda] [--output PATH]. The data are a small part of the
+docstrings, so that the rivals can run all five folds, also at a tolerance at which they reach the optimum; all scores
+are compared with those of a search at a tight tolerance. Results go to benchmarks/results/bench_heads.json
+("search-fair") or PATH, and the picture to the same folder.
 """
 
 import json

@@ -1,12 +1,12 @@
 """Time fit_sharded on a Dask cluster of one machine, and compare its results with those of `fit`.
 
-Run ``python benchmarks/bench_scale.py DATA`` (Linux, two cores, 8 GB of memory, 1 GB of disk, 20 minutes, Dask).
-The Wikipedia sample is repeated to about 500 MB and written as 64 jsonl shards into a temporary folder. TF-IDF, LSA and
+Run ``python benchmarks/bench_scale.py DATA`` (Linux, two cores, 8 GB of memory, 1 GB of disk, 20 minutes, Dask). The
+Wikipedia sample is repeated to about 500 MB and written as 64 jsonl shards into a temporary folder. TF-IDF, LSA and
 word vectors are fitted to them on a LocalCluster of one and two processes of one thread, alternately, each in a fresh
 process; every result is compared with that of `fit` on one machine, once also with a worker killed halfway. Peak memory
 is the largest resident size of a process (VmHWM). The piece "allocator" counts the terms of a shard under Dask's
-settings of malloc and under those advised in docs/scale.md. ``--pieces tfidf`` (lsa, words, allocator) runs some pieces
-and keeps the other results; ``--quick`` runs all of them on docstrings, without DATA, in small.
+settings of malloc and under those recommended in docs/scale.md. ``--pieces tfidf`` (lsa, words, allocator) runs some
+pieces and keeps the other results; ``--quick`` runs all of them on a few docstrings, without DATA.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def in_own_process(*task, malloc=MALLOC):
 
 
 def in_this_process(*task, malloc=MALLOC):
-    """Return the result of a task without starting Python anew, for quick runs."""
+    """Return the result of a task without starting another process, for quick runs."""
     return run_task(*task)
 
 

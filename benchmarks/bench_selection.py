@@ -1,12 +1,12 @@
-"""How far the ranking of encoders agrees with what heads reach on them, and how much sooner it is there.
+"""Compare rankings of encoders with the accuracy of heads on them, and the time that both take.
 
 Run ``python benchmarks/bench_selection.py FOLDER [--draws 3]``; FOLDER holds the labelled sets and the Wikipedia sample
 (see datasets/). ``--quick`` takes one task and six encoders, all from docstrings, and no FOLDER. Ten encoders (LSA and
 word vectors of several sizes, pretrained on part of the Wikipedia sample, on the task's own training texts without
-labels, or on product reviews) encode each task. A metric sees 64 labels a class. The truth is the mean test accuracy
+labels, or on product reviews) encode each task. A metric gets 64 labels per class. The truth is the mean test accuracy
 over the same draws of LogisticHeadCV trained on them. Agreement is the weighted Kendall tau of metric and truth over
-the encoders (1 is the same order; the best count most); what a person loses by following the metric is the accuracy of
-its first choice below that of the best encoder.
+the encoders (1 is the same order; the best count most); the loss by following the metric is the difference in accuracy
+between the best encoder and its first choice.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""What does serving a model cost? Load, file, one short text, a whole process, a server under load.
+"""Measure the cost of serving a model: loading, file, one short text, a whole process, a server under load.
 
-Run ``python benchmarks/bench_serving.py FOLDER`` (FOLDER holds 20 Newsgroups as scikit-learn caches it; see
-datasets/). The model is TF-IDF and a logistic head, 130,107 terms and 20 classes, trained once; without FOLDER it is
-one of docstrings. Beside it the same weights in scikit-learn's own classes (`to_sklearn`, which must give the same
+Run ``python benchmarks/bench_serving.py FOLDER`` (FOLDER holds 20 Newsgroups as scikit-learn caches it; see datasets/).
+The model is TF-IDF and a logistic head, 130,107 terms and 20 classes, trained once; without FOLDER it is one of
+docstrings. It is compared with the same weights in scikit-learn's own classes (`to_sklearn`, which must give the same
 probabilities; coef_ in the order that scikit-learn's fit leaves it), saved with joblib, and with skops if it is
-installed. Times are medians of alternating runs. ``--load-test 60`` serves the model on loopback instead and asks for
-that many seconds. The memory of processes that share a file is measured by bench_shared_vectors.py.
+installed. Times are medians of alternating runs. ``--load-test 60`` instead serves the model on loopback and sends
+requests for that many seconds. The memory of processes that share a file is measured by bench_shared_vectors.py.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def read(folder, part):
 
 
 def train(folder, kept=None):
-    """Return the model, from the file in which an earlier run kept it if there is one."""
+    """Return the model, from the file of an earlier run if there is one."""
     if kept is not None and kept.exists():
         return load(kept)
     model = Pipeline([("encoder", TfidfEncoder()), ("head", LogisticHead(C=10.0))]).fit(*read(folder, "train"))
@@ -80,7 +80,7 @@ def write_files(model, folder):
 
 
 def measure_smaller_files(model, data_folder):
-    """Return what float16 weights and compressed terms save, and what they cost in points of accuracy and time."""
+    """Return the file sizes, accuracies and times of models with float16 weights and compressed terms."""
     texts, labels = read(data_folder, "test")
     small = Pipeline([("encoder", model[0]), ("head", quantise(model[1], "float16"))])
     rows = model[0].transform(texts)
@@ -104,8 +104,8 @@ def measure_smaller_files(model, data_folder):
 def time_processes(paths, repeats):
     """Return the median milliseconds of a whole process: start, import, load, first answer.
 
-    Modules are compiled, as they are after an installation. Beside them what no estimator can do without: the
-    import of scikit-learn's base classes.
+    Modules are compiled, as they are after an installation. The import of scikit-learn's base classes, which every
+    estimator needs, is measured as well.
     """
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     answer = "; model.predict_proba([sys.argv[2]])"
@@ -118,7 +118,7 @@ def time_processes(paths, repeats):
         return lambda: subprocess.run(command, check=True, env=environment)
 
     runs = {name: run(name) for name in ways}
-    median_milliseconds(runs, 1)  # compiles, and fills the cache of the disk
+    median_milliseconds(runs, 1)  # compiles modules, and fills the disk cache
     return median_milliseconds(runs, repeats)
 
 
@@ -139,7 +139,7 @@ def measure_table(model):
 
 
 def proportional_set_size(pid):
-    """Return the memory of a process in MB, where what several share counts in parts."""
+    """Return the memory of a process in MB, where pages shared by n processes count 1/n."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024
@@ -147,7 +147,7 @@ def proportional_set_size(pid):
 
 
 def try_load(model, data_folder, seconds, n_clients=4):
-    """Serve the model in its own process and ask for a while; return rates, latencies, errors and memory."""
+    """Serve the model in its own process and send requests; return rates, latencies, errors and memory."""
     texts = read(data_folder, "test")[0][:2000]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tk"
@@ -164,7 +164,7 @@ def try_load(model, data_folder, seconds, n_clients=4):
                     time.sleep(min(5, seconds / 6))
                     memory.append(round(proportional_set_size(server.pid), 1))
             for client in clients:
-                client.result()  # raises what the client met
+                client.result()  # raises the errors of the client
         finally:
             server.terminate()
             server.wait()
@@ -178,7 +178,7 @@ def try_load(model, data_folder, seconds, n_clients=4):
 
 
 def ask(url, texts, seed, stop, latencies, errors):
-    """Ask for predictions of random texts until the clock says `stop`; add milliseconds and answers that are errors."""
+    """Request predictions of random texts until the time `stop`; add milliseconds and responses that are errors."""
     connection = http.client.HTTPConnection(url.removeprefix("http://"))
     random, headers = np.random.RandomState(seed), {"content-type": "application/json"}
     while time.monotonic() < stop:

@@ -1,4 +1,4 @@
-"""Do ten processes that load one file of word vectors share its memory, and how long does loading take.
+"""Measure the memory and the loading time of ten processes that load one file of word vectors.
 
 Run ``python benchmarks/bench_shared_vectors.py`` (Linux; needs 1.5 GB of memory and 0.5 GB of disk). It writes random
 vectors of 400,000 words and 300 dimensions to a ``.tk`` file; then processes load it, encode texts, look for the

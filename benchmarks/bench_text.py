@@ -1,11 +1,10 @@
 """Time TfidfEncoder against scikit-learn's TfidfVectorizer, at equal results.
 
 Run ``python benchmarks/bench_text.py --corpus 20newsgroups --folder FOLDER`` (scikit-learn's data home, nothing is
-downloaded), ``--corpus docstrings`` (text that is on every machine), or ``--stream FILE`` (one text a line). With
-``--case LSA``, LSAEncoder is timed against TfidfVectorizer and TruncatedSVD, and the share of the rows' energy that
-each captures stands beside the time. Each run of the other cases first checks that vocabulary and matrix are equal,
-then times both in alternation with float32 rows; every run adds its medians to
-``benchmarks/results/bench_text.json``, or to ``--output``.
+downloaded), ``--corpus docstrings`` (needs no download), or ``--stream FILE`` (one text per line). With ``--case LSA``,
+LSAEncoder is timed against TfidfVectorizer and TruncatedSVD, and the share of the rows' energy that each captures is
+reported. Each run of the other cases first checks that vocabulary and matrix are equal, then times both in alternation
+with float32 rows; every run adds its medians to ``benchmarks/results/bench_text.json``, or to ``--output``.
 """
 
 import argparse
@@ -91,7 +90,7 @@ def median(values):
 
 
 def measure_memory(arguments):
-    """Return peak MB beyond the input, from a process of its own for each."""
+    """Return the peak MB of each rival beyond the input, measured in separate processes."""
     peaks = {}
     for name in RIVALS:
         command = [sys.executable, __file__, *arguments, "--child", name]
@@ -100,7 +99,7 @@ def measure_memory(arguments):
 
 
 def run_child(options):
-    """Print how many MB more a process takes when it fits (its input is there already)."""
+    """Print by how many MB a fit increases the peak of a process that already holds the input."""
     if options.stream:
         texts = load_corpus(options.stream)
         forget_peak()
@@ -108,7 +107,7 @@ def run_child(options):
         TfidfEncoder(n_jobs=2).fit(text for _ in range(options.times) for text in texts)
     else:
         texts = load(options.corpus, options.folder)
-        TfidfVectorizer().fit(texts[:10])  # whatever is imported late
+        TfidfVectorizer().fit(texts[:10])  # lazy imports
         TfidfEncoder().fit(texts[:10])
         forget_peak()
         before = peak_mb()

@@ -2,10 +2,10 @@
 
 Run: python benchmarks/bench_training.py [--data FOLDER] [--device cpu|cuda] [--cases dense sparse ...] [--output FILE].
 FOLDER holds scikit-learn's copy of 20 Newsgroups (needed for the sparse case; downloaded otherwise). Rivals and heads
-alternate, each turn with its own seed; times are medians in seconds of whole fits, the moving of data included,
-accuracies means over the turns. In the sparse case epochs are added until ours has the accuracy of the rival. Rivals:
-skorch, a bare torch loop (data on the device, fused Adam, nothing else), scikit-learn (which draws its own first
-weights). Peak memory of the sparse case is measured in a process of its own for each: ours over a whole fit, skorch's
+alternate, each turn with its own seed; times are medians in seconds of whole fits, including the transfer of data to
+the device; accuracies are means over the turns. In the sparse case epochs are added until ours has the accuracy of the
+rival. Rivals: skorch, a bare torch loop (data on the device, fused Adam, nothing else), scikit-learn (which draws its
+own first weights). Peak memory of the sparse case is measured in separate processes: ours over a whole fit, skorch's
 over two batches. Results go to benchmarks/results/bench_training-DEVICE.json.
 """
 
@@ -33,7 +33,7 @@ from timing import time_alternating
 
 from transferkit import MLPHeadClassifier
 
-RATE = 3e-3  # with 1e-3 these epochs end far from the optimum, where accuracies hang on the seed
+RATE = 3e-3  # with 1e-3 these epochs end far from the optimum, where accuracies depend on the seed
 NETWORKS = {"linear": (), "mlp": (256, 128)}
 SPARSE_EPOCHS = (1, 2, 3, 4, 6, 8)
 
@@ -57,7 +57,7 @@ def fit_ours(X, y, hidden, batch, epochs, device, seed=0):
 
 
 class BareLoop:
-    """What a person writes who wants speed: data on the device, one permutation an epoch, fused Adam."""
+    """A bare torch loop written for speed: data on the device, one permutation per epoch, fused Adam."""
 
     def __init__(self, hidden, batch, epochs, device, seed):
         self.hidden, self.batch, self.epochs, self.device, self.seed = hidden, batch, epochs, device, seed
@@ -134,7 +134,7 @@ def compare_dense(data, network, batch, device, repeats):
 
 
 def compare_objective(data, device, repeats):
-    """Time one-against-rest logistic regression by gradient steps; ours counts if its objective is as low."""
+    """Time one-against-rest logistic regression by gradient steps; ours counts if its loss is as low."""
     X, _, y, _ = data
     alpha, hot = 1e-4, np.eye(y.max() + 1)[y].astype(int)
     makers = {
@@ -167,7 +167,7 @@ def compare_objective(data, device, repeats):
 
 
 def compare_sparse(data_home, device, batch, repeats):
-    """Time a network of 128 hidden units on TF-IDF rows, and the memory of a fit in a process of its own.
+    """Time a network of 128 hidden units on TF-IDF rows, and the memory of a fit in a separate process.
 
     Ours moves the weights of a word only in steps that see it, so that an epoch teaches it less than skorch's on dense
     batches: it gets as many epochs as take its accuracy, a mean over the turns, to that of one epoch of skorch.
@@ -222,7 +222,7 @@ def measure_memory(name, X, y, device, batch):
 def print_memory(name, folder, device, batch):
     X, y = sp.load_npz(Path(folder) / "X.npz"), np.load(Path(folder) / "y.npy")
     few = np.random.default_rng(0).permutation(len(y))[: 2 * batch]
-    small, few_labels = X[few, :50].tocsr(), y[few]  # loads what is needed: the memory of libraries does not count
+    small, few_labels = X[few, :50].tocsr(), y[few]  # loads libraries, whose memory does not count
     fit_small = {
         "transferkit": lambda: fit_ours(small, few_labels, (8,), batch, 1, device),
         "skorch": lambda: make_skorch([50, 8, 20], batch, 1, device).fit(small, few_labels),
@@ -243,7 +243,7 @@ def print_memory(name, folder, device, batch):
 
 
 def load_numbered():
-    """Return the dense rows of bench_heads.py with classes as numbers, as torch takes them."""
+    """Return the dense rows of bench_heads.py with classes as numbers, which torch needs."""
     X, T, y, truth = load_dense()
     names, y = np.unique(y, return_inverse=True)
     return X, T, y, np.searchsorted(names, truth)

@@ -1,31 +1,32 @@
-"""How much does pretraining help, with few labels and with all: each strategy of transfer, scratch, and two rivals.
+"""Measure the gain by pretraining, with few labels and with all: each strategy of transfer, scratch, and two rivals.
 
 Run ``python benchmarks/bench_transfer.py FOLDER [--quick] [--tasks sst2 trec] [--labels 8 64 all] [--seconds 200]``;
 FOLDER holds the labelled sets and the Wikipedia sample (see datasets/). Word vectors are pretrained on the Wikipedia
-sample and the task's own training texts, without labels. Then 8 or 64 labels a class are drawn five times (the same
+sample and the task's own training texts, without labels. Then 8 or 64 labels per class are drawn five times (the same
 draws for all), or all labels are given, and each way is trained on them and tested on the test texts. Everything is
-chosen on the drawn labels: C, strategy and weights by 5 folds (3 of more than 5,000 rows), fastText's epochs and
+selected on the drawn labels: C, strategy and weights by 5 folds (3 of more than 5,000 rows), fastText's epochs and
 n-grams by 3 folds.
 
-scratch is TF-IDF and logistic regression; with 8 labels scikit-learn's TfidfVectorizer and LogisticRegressionCV are
-beside it. fastText is the supervised classifier; gensim is the mean of Word2Vec vectors (skip-gram, 5 epochs, 300
-components, trained once on the Wikipedia sample and the training texts of all tasks) and logistic regression. MR and
-MPQA have no test part: a fifth of them, drawn once, is held out. 20 Newsgroups is without headers, footers and quotes.
+scratch is TF-IDF and logistic regression; with 8 labels it is compared with scikit-learn's TfidfVectorizer and
+LogisticRegressionCV. fastText is the supervised classifier; gensim is the mean of Word2Vec vectors (skip-gram, 5
+epochs, 300 components, trained once on the Wikipedia sample and the training texts of all tasks) and logistic
+regression. MR and MPQA have no test part: a fifth of them, drawn once, is held out. 20 Newsgroups is without headers,
+footers and quotes.
 
-Without FOLDER there is one task, docstrings, whose texts are all that is pretrained on.
+Without FOLDER there is one task, docstrings, and only its texts are used for pretraining.
 
-``--together`` times what the tasks cost together: one encoder pretrained on the texts of all, and one fit of "auto" for
-each with 64 labels a class.
+``--together`` times all tasks together: one encoder pretrained on the texts of all, and one fit of "auto" for each with
+64 labels per class.
 
-What is measured is kept after each draw, with its commit, in a folder beside the results, so the script may be stopped
-and started again; ``--seconds`` ends it by itself.
+Measurements are stored after each draw, with the commit, in a folder next to the results, so that the script may be
+stopped and started again; ``--seconds`` limits its time.
 
 No test label influences a choice within a run. The method itself was developed on SST-5, TREC's fine classes, long film
-reviews, product reviews and other draws; but AG News, SST-2 and TREC had been run with an earlier version, and what was
-seen there led to averaging over C and to a stricter rule for replacing the average, and a run with all labels, in which
-fastText was ahead on TREC, to trying pairs of words (settled on the training texts of TREC and SST-5). MR, MPQA,
-20 Newsgroups and the docstrings had not been looked at before that run; but most sentences of MR are also in SST-5, and
-more than a quarter of MPQA's held-out phrases are among its training phrases (all methods see them alike).
+reviews, product reviews and other draws. However, AG News, SST-2 and TREC had been run with an earlier version, and
+their results led to averaging over C and to a stricter rule for replacing the average; a run with all labels, in which
+fastText was ahead on TREC, led to trying pairs of words (decided on the training texts of TREC and SST-5). MR, MPQA,
+20 Newsgroups and the docstrings had not been used before that run, but most sentences of MR are also in SST-5, and more
+than a quarter of MPQA's held-out phrases are among its training phrases (for all methods alike).
 """
 
 import argparse
@@ -60,7 +61,7 @@ N_THREADS = os.cpu_count()
 
 
 def read_texts(folder, quick):
-    """Return unlabelled texts to pretrain on beside those of the task."""
+    """Return unlabelled texts for pretraining, in addition to those of the task."""
     if folder is None:
         return []
     return read_wiki(folder)[: 2000 if quick else None]
@@ -196,16 +197,16 @@ class Run:
         self.commit = describe_machine()["commit"]
 
     def is_over(self):
-        """Return whether nothing new is to begin."""
+        """Return whether the time is over, so that no other fit is started."""
         return time.perf_counter() - self.began > self.arguments.seconds
 
     def keep(self, key, value):
-        """Write a measurement down."""
+        """Store a measurement."""
         self.parts[key] = value
         write_results(self.parts_path, self.parts)
 
     def encoder(self, task, texts):
-        """Return the task's pretrained encoder, made once."""
+        """Return the task's encoder, pretrained once."""
         path = self.cache / f"{task}.tk"
         if not path.exists():
             wiki = read_texts(self.folder, self.arguments.quick)
@@ -264,7 +265,7 @@ class Run:
             return train_strategy(column, encoder, texts, labels, self.arguments.device)
 
     def time_together(self):
-        """Keep the seconds of pretraining once for all tasks, and of one fit of each with 64 labels a class."""
+        """Store the seconds of pretraining once for all tasks, and of one fit of each with 64 labels per class."""
         tasks = {task: read_task(self.folder, task) for task in self.arguments.tasks}
         everything = [*read_texts(self.folder, self.arguments.quick)]
         for texts, *_ in tasks.values():
@@ -278,7 +279,7 @@ class Run:
         self.keep("together", seconds | {"all": round(sum(seconds.values()), 1)})
 
     def report(self):
-        """Write means over the draws, and the summary that the targets are about."""
+        """Write means over the draws, and their summary."""
         means, seconds = {}, {}
         for key, value in self.parts.items():
             if is_cell(key):
@@ -321,7 +322,7 @@ def average(table):
 
 
 def summarise(accuracy):
-    """Return, for each size, what auto gains over scratch and how far it is from the best single strategy."""
+    """Return, for each size, the gain of auto over scratch and its distance from the best single strategy."""
     summary = {}
     for size, tasks in accuracy.items():
         rows = [row for row in tasks.values() if "auto" in row and "scratch" in row]

@@ -1,15 +1,15 @@
-"""Pretraining for rows of numbers: k-means and maps against their rivals, and what pretraining is worth on images.
+"""Compare pretraining on feature vectors with rivals (k-means, maps, autoencoders), and measure its gain on images.
 
 Run ``python benchmarks/bench_unsupervised.py [--cases kmeans som digits autoencoder] [--device cuda] [--output FILE]``.
 
 kmeans: 256 centres of 100,000 patches, 9 x 9 in three colours, of scikit-learn's two photographs, float32, each less
 its mean; KMeansEncoder against scikit-learn's KMeans and MiniBatchKMeans (batches of 4,096), each with three seeds in
-turn, with the sum of squared distances beside the time. som: batch SOMEncoder against MiniSom (if it is
-installed) on the digits; MiniSom's radius ends at one, so SOMEncoder is also timed with that, and with so few epochs
-that its quantisation error is still below MiniSom's. digits: accuracy of
-LogisticHeadCV with few labels a class on raw pixels and on encoders that saw the other images without labels; five
-draws of labels, the same for all. Activation and pooling of the codebook were compared on labels of the training part
-(other draws, its own test rows); nothing was chosen on test labels. autoencoder: the same network, batches and epochs
+turn, with time and sum of squared distances. som: batch SOMEncoder against MiniSom (if it is installed) on the digits;
+MiniSom's radius ends at one, so SOMEncoder is also timed with that, and with as few epochs as keep its quantisation
+error below MiniSom's. digits: accuracy of LogisticHeadCV with few labels per class on raw pixels and on encoders that
+were fitted to the other images without labels; five draws of labels, the same for all. Activation and pooling of the
+codebook were compared on labels of the training part (other draws, its own test rows); nothing was chosen on test
+labels. autoencoder: the same network, batches and epochs
 in skorch (if it is installed).
 """
 

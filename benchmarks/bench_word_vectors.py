@@ -1,11 +1,11 @@
-"""How good are word vectors, how soon are they there: counted, trained, and gensim's.
+"""Measure the quality and the training time of word vectors: factorised, trained by gradient steps, and gensim's.
 
 Run ``python benchmarks/bench_word_vectors.py --data FOLDER``, where FOLDER holds ``wiki_en_sample``, ``wordsim`` and
 the labelled sets (see datasets/). ``--device cuda`` trains on a GPU, ``--skip-gensim`` leaves the rival out,
 ``--methods``, ``--skip-tasks`` and ``--rounds`` make it shorter. Without ``--data`` the texts are docstrings, and only
-time is measured. WordVectorEncoder by each method and gensim's
-Word2Vec (skip-gram, 5 negative samples, 5 epochs) learn from the same text with the same tokens, 300 dimensions,
-window 5, min_count 5, on as many threads as there are cores; seconds are from the texts to the vectors.
+time is measured. WordVectorEncoder by each method and gensim's Word2Vec (skip-gram, 5 negative samples, 5 epochs) are
+trained on the same text with the same tokens, 300 dimensions, window 5, min_count 5, on as many threads as there are
+cores; seconds are from the texts to the vectors.
 
 Quality is Spearman's correlation with human similarity scores, and 3CosAdd accuracy on Google's analogies; pairs and
 questions with a word that is not in the (common) vocabulary are left out. "rarewords, all pairs" leaves none out:
@@ -91,7 +91,7 @@ def analogy_accuracy(encoder, folder):
 
 
 def few_label_accuracy(encoder, task, folder, continued=False):
-    """Return the accuracy of a linear model on pooled rows, for each number of labels a class."""
+    """Return the accuracy of a linear model on pooled rows, for each number of labels per class."""
     (train, y), (test, y_test) = (read_labelled(folder, task, part) for part in ("train", "test"))
     encoder = copy.copy(encoder)
     if continued:
@@ -127,7 +127,7 @@ def train_all(texts, methods, device, n_rounds, with_gensim):
 
 
 def start_cuda(device):
-    """Start CUDA where it is used, so that this is nobody's time."""
+    """Start CUDA if it is used, so that no measurement includes it."""
     import torch
 
     torch.ones(1, device=device)
@@ -159,7 +159,7 @@ def main(arguments):
     ours = next(iter(encoders.values()))
     report["words"] = len(ours.vocabulary_)
     for name, encoder in encoders.items():
-        assert set(ours.vocabulary_) == set(encoder.vocabulary_), "the rivals must know the same words"
+        assert set(ours.vocabulary_) == set(encoder.vocabulary_), "the rivals must have the same vocabulary"
         report[name] = {"seconds": seconds[name]}
         if with_gensim and name != RIVAL:
             ratio = statistics.median(seconds[RIVAL]) / statistics.median(seconds[name])

@@ -25,7 +25,7 @@ def read_newsgroups(folder, part, remove=()):
 
 
 def split_docstrings(n_least):
-    """Return training texts and labels, test texts and labels: docstrings, and the sub-package that each is from.
+    """Return training texts and labels, test texts and labels: docstrings, labelled by their sub-package.
 
     Only sub-packages with at least `n_least` docstrings are kept.
     """

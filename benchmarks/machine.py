@@ -1,4 +1,4 @@
-"""What all benchmarks say and ask of the machine in one way: what it is, with versions and commit, and peak memory."""
+"""The machine: its description, with versions and commit, and the peak memory of a process."""
 
 import gc
 import importlib.metadata
@@ -15,7 +15,7 @@ RIVALS = ("dask", "fasttext-wheel", "gensim", "minisom", "skada", "skops", "skor
 def describe_machine(device="auto"):
     """Return processor, cores, memory, GPU, versions of packages and rivals, and the commit, as JSON data.
 
-    The GPU is None where there is none, and where `device` says that it was not used.
+    The GPU is None if there is none or if `device` is "cpu".
     """
     return {
         "processor": _processor(),
@@ -30,15 +30,15 @@ def describe_machine(device="auto"):
 
 
 def is_installed(rival):
-    """Return whether there is a module of this name; if not, say so: what it would fill stays empty."""
+    """Return whether a module of this name is installed; if not, print that its cells stay empty."""
     found = importlib.util.find_spec(rival) is not None
     if not found:
-        print(f'{rival} is not installed (pip install "transferkit[bench]"), its cells stay empty', flush=True)
+        print(f'{rival} is not installed (pip install "transferkit[bench]"); its cells stay empty', flush=True)
     return found
 
 
 def forget_peak():
-    """Let `peak_mb` start anew: reading the input, and the process that began this one, may have taken more."""
+    """Reset the peak of `peak_mb`, to which reading the input and the parent process may have contributed."""
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")
 
@@ -72,7 +72,7 @@ def _version(name):
 
 
 def _commit():
-    """Return the commit, followed by a plus where files differ from it; None outside a repository."""
+    """Return the commit, followed by a plus if files differ from it; None outside a repository."""
     folder = Path(__file__).parent
 
     def git(*words):

@@ -1,8 +1,8 @@
 """Write the tables of figures in the README and the documentation, and the picture of transfer, from the results.
 
-Run ``python benchmarks/make_tables.py`` after a benchmark; ``--check`` writes nothing and fails if a table is not what
-the results say. A table stands between ``<!-- figures: NAME -->`` and ``<!-- end of figures -->``. Where a rival was
-not measured its cells are empty; where a figure of our own is missing, the file and the key are named.
+Run ``python benchmarks/make_tables.py`` after a benchmark; ``--check`` writes nothing and fails if a table differs from
+the results. A table is between ``<!-- figures: NAME -->`` and ``<!-- end of figures -->``. If a rival was not measured,
+its cells are empty; if a figure of transferkit is missing, an error names the file and the key.
 """
 
 import argparse
@@ -23,20 +23,20 @@ DOCSTRINGS = "6,443 x 256 dense rows, 40 classes"
 
 
 class MissingFigureError(KeyError):
-    """A file of results lacks a figure of our own."""
+    """A file of results lacks a figure of transferkit."""
 
     def __str__(self):
         return str(self.args[0])
 
 
 class Results:
-    """Files of results, read when they are asked for."""
+    """Files of results, each read on first access."""
 
     def __init__(self, folder=RESULTS):
         self.folder, self.read = folder, {}
 
     def get(self, file, *keys, optional=False):
-        """Return a value; with `optional` None where there is none."""
+        """Return a value; with `optional`, None if it is missing."""
         path = self.folder / f"bench_{file}.json"
         if file not in self.read:
             self.read[file] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

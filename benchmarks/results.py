@@ -1,4 +1,4 @@
-"""Files of results: JSON that is read, extended and written again, so that a run that is stopped keeps what it has."""
+"""Files of results: JSON that is read, extended and written again, so that an interrupted run keeps its results."""
 
 import json
 from pathlib import Path
@@ -12,11 +12,11 @@ def read_results(path):
 
 
 def write_results(path, results):
-    """Write results to a file, whose folder is made."""
+    """Write results to a file, and create its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 def choose_output(output, kept, quick):
-    """Return the file to write; a quick run without one of its own never overwrites the results that are kept."""
+    """Return the file to write: `output`, unless a quick run would overwrite the results that are kept."""
     return kept.parent / "quick" / kept.name if quick and output == kept else output

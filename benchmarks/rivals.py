@@ -1,4 +1,4 @@
-"""Models of other libraries that several benchmarks compare with."""
+"""Models of other libraries that several benchmarks use for comparison."""
 
 import os
 

@@ -1,10 +1,10 @@
 """Run every benchmark, stamp its results with machine, versions and commit, and regenerate tables and pictures.
 
 Run ``python benchmarks/run_all.py DATA [--quick] [--only text heads ...]``; DATA is the folder of data sets (see
-datasets/). A quick run, on what is on every machine, takes minutes, shows that the scripts work, and writes to
-``results/quick``, which is not kept. A full run takes hours; each script keeps what it has when it is
-stopped. A benchmark whose data are not there is left out, and one that fails does not end the others; both are named at
-the end. Rivals come with ``pip install "transferkit[bench]"``; where one is missing its cells are empty.
+datasets/). A quick run needs no data sets, takes minutes, shows that the scripts work, and writes to ``results/quick``,
+which is not under version control. A full run takes hours; a script that is interrupted keeps its finished results. A
+benchmark whose data are missing is left out, and one that fails does not stop the others; both are listed at the end.
+Rivals are installed by ``pip install "transferkit[bench]"``; if one is missing, its cells are empty.
 """
 
 import argparse
@@ -19,8 +19,8 @@ from results import RESULTS, read_results, write_results
 HERE = Path(__file__).parent
 NEWS, WIKI = "20newsgroups", "wiki_en_sample"
 
-# name -> the runs of a full benchmark, those of a quick one, and the data that a full one needs. DATA stands for the
-# folder of data sets, OUT for the file of results.
+# name -> the runs of a full benchmark, those of a quick one, and the data that a full one needs. DATA is replaced by
+# the folder of data sets, OUT by the file of results.
 BENCHMARKS = {
     "encode_once": ([["--output", "OUT"]], [["--output", "OUT"]], []),
     "text": (
@@ -78,7 +78,7 @@ BENCHMARKS = {
 
 
 def run(name, data, quick):
-    """Run one benchmark; return None, or why there is nothing."""
+    """Run one benchmark; return None, or the reason why it has no results."""
     full_runs, quick_runs, needed = BENCHMARKS[name]
     runs = quick_runs if quick else full_runs
     missing = [] if quick else [folder for folder in needed if data is None or not (data / folder).is_dir()]
@@ -98,7 +98,7 @@ def run(name, data, quick):
 
 
 def stamp(path, commands, seconds):
-    """Add to a file of results how, when and on what machine it was made."""
+    """Add commands, time and machine to a file of results."""
     results = read_results(path)
     commands = [command.replace(str(path), path.name) for command in commands]
     scripts = {command.split()[1] for command in commands}

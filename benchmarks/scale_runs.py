@@ -33,7 +33,7 @@ PASSES = {"tfidf": 1, "lsa": 3, "words": 1}  # over the shards
 MALLOC_OF_DASK = {"MALLOC_TRIM_THRESHOLD_": 1 << 16}
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": 1 << 28, "MALLOC_MMAP_THRESHOLD_": 1 << 25}
 CLUSTER = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0", "silence_logs": logging.CRITICAL}
-WARM_UP = "import transferkit.distributed, transferkit.encoders, pandas"  # what a worker imports at its first task
+WARM_UP = "import transferkit.distributed, transferkit.encoders, pandas"  # the imports of a worker's first task
 
 
 def load_sample(data):
@@ -57,7 +57,7 @@ def write_shards(texts, folder, megabytes, n_shards):
 
 
 def make_encoder(name):
-    """Return a copy that is not fitted."""
+    """Return an unfitted copy of an encoder."""
     return pickle.loads(pickle.dumps(ENCODERS[name]))
 
 

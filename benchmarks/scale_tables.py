@@ -73,8 +73,8 @@ def size_of(piece):
 
 
 def table_of_allocators(report):
-    """Return the cost of counting a shard with Dask's settings of malloc, and with those advised."""
-    measured = report.get("allocator") or report["model"]["allocator"]  # where older files have it
+    """Return the cost of counting a shard with Dask's settings of malloc, and with the recommended ones."""
+    measured = report.get("allocator") or report["model"]["allocator"]  # its place in older files
     rows = [
         [f"{name} settings", f"{1000 * found['seconds']:.0f} ms", f"{found['page_faults']:,.0f}"]
         for name, found in measured.items()
