@@ -24,7 +24,7 @@ from transferkit.encoders._embedding_cache import encode_once
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import fingerprint, forget_fingerprint, load_shared
 
-__all__ = ["PretrainedEncoder", "read_input_tags"]
+__all__ = ["PretrainedEncoder"]
 
 _READ_FROM_SOURCE = ("encoder_", "n_features_in_", "feature_names_in_")
 
@@ -248,7 +248,7 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
         tags.transformer_tags.preserves_dtype = []
-        tags.input_tags = read_input_tags(self.source)
+        tags.input_tags = _read_input_tags(self.source)
         return tags
 
     def __sklearn_is_fitted__(self):
@@ -266,7 +266,7 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         return [name for name in object.__dir__(self) if name not in _READ_FROM_SOURCE]
 
 
-def read_input_tags(source):
+def _read_input_tags(source):
     """Return the input tags of an encoder; for a file all kinds of input, since no file is opened for tags."""
     if isinstance(source, (str, os.PathLike)):
         return InputTags(string=True, sparse=True)

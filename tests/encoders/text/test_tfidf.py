@@ -410,7 +410,7 @@ def test_model_file_holds_all_that_was_learned(parameters, compress, corpus, tmp
 
 
 def test_many_terms_are_mapped_from_a_model_file_and_not_made_by_each_process(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(_fitted_terms, "MOST_PACKED", 10)
+    monkeypatch.setattr(_fitted_terms, "_MOST_PACKED", 10)
     encoder = TfidfEncoder().partial_fit(corpus)
     transferkit.save(encoder, tmp_path / "encoder.tk")
     loaded = transferkit.load(tmp_path / "encoder.tk")

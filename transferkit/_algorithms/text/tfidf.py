@@ -85,10 +85,8 @@ def stack_rows(blocks: list[Rows], n_terms: int) -> sparse.csr_matrix:
     index_dtype = np.int32 if n_entries <= np.iinfo(np.int32).max else np.int64
     indptr = np.zeros(len(sizes) + 1, index_dtype)
     np.cumsum(sizes, out=indptr[1:])
-    data = [_join(data)]
-    matrix = sparse.csr_matrix(
-        (data[0], _join(indices).astype(index_dtype, copy=False), indptr), shape=(len(sizes), n_terms)
-    )
+    arrays = _join(data), _join(indices).astype(index_dtype, copy=False), indptr
+    matrix = sparse.csr_matrix(arrays, shape=(len(sizes), n_terms))
     matrix.has_canonical_format = True
     return matrix
 

@@ -108,9 +108,8 @@ def _grow(pairs: sparse.csr_array, n_words: int) -> sparse.csr_array:
 def relabel_pairs(pairs: sparse.csr_array, new: np.ndarray, n_words: int) -> sparse.csr_array:
     """Give the words new numbers, which must be distinct, and drop pairs of words numbered -1."""
     new_of_row = new[: pairs.shape[0]]
-    if (
-        len(new_of_row) and new_of_row[0] >= 0 and (new_of_row[1:] > new_of_row[:-1]).all()
-    ):  # the order is kept, so no sorting is needed
+    if len(new_of_row) and new_of_row[0] >= 0 and (new_of_row[1:] > new_of_row[:-1]).all():
+        # The order is kept, so no sorting is needed.
         n_before = np.searchsorted(new_of_row, np.arange(n_words + 1))
         return sparse.csr_array((pairs.data, new.take(pairs.indices), pairs.indptr[n_before]), shape=(n_words, n_words))
     kept = np.flatnonzero(new.take(pairs.indices) >= 0)

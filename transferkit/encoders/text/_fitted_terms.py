@@ -20,7 +20,7 @@ __all__ = ["STATE", "FittedTerms", "to_state", "to_statistics"]
 _ARRAYS = ("_hashes", "_checks", "_document_frequency", "_total", "_term_text", "_term_starts", "_term_lengths")
 # The attributes of an encoder that its pickles and model files hold; files of earlier versions have a `_tally`, too.
 STATE = (*_ARRAYS, "_columns", "_idf", "_packed", "_keeps_all", "_is_complete", "_vocabulary_error", "_tally")
-MOST_PACKED = 200_000  # terms; with more, unpacking would cost each process more than it saves in the file
+_MOST_PACKED = 200_000  # terms; with more, unpacking would cost each process more than it saves in the file
 _MEMO_SIZE = 1 << 16  # terms whose column is remembered
 
 
@@ -181,7 +181,7 @@ class FittedTerms:
         return state if terms._packed is not None else state | to_state(terms.statistics) | {"_columns": terms.columns}
 
     def get_file_state(self, by_word, weight):
-        """Return the attributes that a model file holds: up to `MOST_PACKED` terms are packed.
+        """Return the attributes that a model file holds: up to `_MOST_PACKED` terms are packed.
 
         Parameters
         ----------
@@ -193,7 +193,7 @@ class FittedTerms:
         state = self.get_state()
         packed = state["_packed"]
         if packed is None:
-            if len(state["_columns"]) > MOST_PACKED:
+            if len(state["_columns"]) > _MOST_PACKED:
                 return state
             terms, columns = to_statistics(state, self.n_documents).terms, state["_columns"]
             packed = pack_terms(terms, columns)

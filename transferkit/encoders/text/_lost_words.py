@@ -141,7 +141,7 @@ def _explain(encoder, sample: TextSample | None) -> str:
         problem = _find_problem(encoder, sample)
         if problem is not None:
             return _advise(encoder, problem)
-        if not split_words(texts)[0]:
+        if not _split_words(texts)[0]:
             or_characters = ", or analyzer='char'" if hasattr(encoder, "analyzer") else ""
             return (
                 f"The texts hold no letters or digits, but for example {texts[0][:_SHOWN]!r}. Set "
@@ -176,7 +176,7 @@ def find_problem(texts: Iterable[str]) -> WordProblem | None:
         characters are in words of scripts without spaces whose mean length is that of phrases; more than half of the
         words (a quarter where they are of such scripts) have one letter.
     """
-    words, marks = split_words(texts)
+    words, marks = _split_words(texts)
     if not words:
         return None
     marked = [word for word in words if not marks.isdisjoint(word)] if marks else []
@@ -193,7 +193,7 @@ def find_problem(texts: Iterable[str]) -> WordProblem | None:
     return WordProblem("letters", single[0]) if len(single) > _SINGLE_SHARE * len(words) else None
 
 
-def split_words(texts: Iterable[str]) -> tuple[list[str], frozenset[str]]:
+def _split_words(texts: Iterable[str]) -> tuple[list[str], frozenset[str]]:
     """Return the words of the texts as their readers see them, combining marks included, and these marks."""
     joined = "\n".join(texts)
     if joined.isascii():

@@ -121,7 +121,7 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
     ((2, 2), 0.0)
     """
 
-    fitted_attributes = ("singular_values_", "tfidf_", "_projection")
+    fitted_attributes = _COMPUTED
 
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left")],

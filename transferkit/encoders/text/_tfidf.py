@@ -184,7 +184,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         "input": [StrOptions({"filename", "file", "content"})],
         "encoding": [str],
         "decode_error": [StrOptions({"strict", "ignore", "replace"})],
-        "dtype": "no_validation",  # checked by scikit-learn, which says which ones it takes
+        "dtype": "no_validation",  # checked by `prepare_fit`, because integer types are accepted with a warning
         **TEXT_PARAMETER_CONSTRAINTS,
         "device": [str, None],
     }
@@ -648,11 +648,10 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         state : dict
             Parameters and fitted attributes by name.
         """
-        state = self.__getstate__()
-        if not is_fitted(self):
+        state = super().__getstate__()
+        if state.pop("_terms", None) is None:
             return state
-        terms = self.terms_.get_file_state(choose_unit(self) == "word", self._column_weights)
-        return {name: value for name, value in state.items() if name not in STATE} | terms
+        return state | self.terms_.get_file_state(choose_unit(self) == "word", self._column_weights)
 
     def finish_loading(self, trusted):
         """Check the arrays of terms, and compute those that the file leaves out.
@@ -735,9 +734,14 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         return choose_columns(terms, is_kept, self.max_features, self.binary, self._row_dtype)
 
     def _column_weights(self, document_frequency, columns, n_documents=None):
-        n_documents = self.n_documents_ if n_documents is None else n_documents
-        settings = {"use_idf": self.use_idf, "smooth": self.smooth_idf, "dtype": self._row_dtype}
-        return column_weights(document_frequency, columns, n_documents, **settings)
+        return column_weights(
+            document_frequency,
+            columns,
+            self.n_documents_ if n_documents is None else n_documents,
+            use_idf=self.use_idf,
+            smooth=self.smooth_idf,
+            dtype=self._row_dtype,
+        )
 
     def _fit_to_blocks(self, blocks, sample):
         """Become fitted to counted blocks of texts, and return their TF-IDF vectors."""

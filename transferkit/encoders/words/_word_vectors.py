@@ -868,9 +868,8 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
         return "_is_stale" in vars(self)
 
     def __getstate__(self):
-        state = super().__getstate__()
         if not is_fitted(self):
-            return state
+            return super().__getstate__()
         self._settle()
         state = super().__getstate__()
         return state if self._keeps_counts else {**state, "_counts": None}
