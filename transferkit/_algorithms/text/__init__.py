@@ -10,7 +10,7 @@ token. The modules, in the order in which a block of documents passes through th
 - `term_counts`: how often each distinct term occurs in each document of a block, by term (:class:`TermCounts`).
 - `vocabulary`: distinct terms, sorted by hash, with their text, document frequency and total frequency
   (:class:`Vocabulary`): lookup, alphabetical order, choice of columns.
-- `term_statistics`: vocabularies of blocks, batches or shards merged into one, in bounded memory if asked for.
+- `term_statistics`: vocabularies of blocks, batches or shards merged into one, optionally in bounded memory.
 - `packed_terms`: a vocabulary in a third of the bytes, for model files.
 - `tfidf`: counts by document as CSR matrices, inverse document frequencies, and weights.
 

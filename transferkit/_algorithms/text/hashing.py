@@ -65,7 +65,7 @@ def hash_spans(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> tup
         checks[longer] = checks[longer] * _E + words
         done += 8
         longer = longer[lengths[longer] > done]
-    if len(longer):  # lines of dashes, encoded files: a few, but with many more steps to go
+    if len(longer):  # lines of dashes, encoded files: few, but each would need many more steps
         digests = _digest_spans(text, starts[longer] + done, lengths[longer] - done)
         hashes[longer] = mix(hashes[longer]) ^ digests[:, 0]
         checks[longer] ^= digests[:, 1]
@@ -73,7 +73,7 @@ def hash_spans(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> tup
 
 
 def _digest_spans(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Return two hashes (uint64) of each span, made one span at a time, shape (n_spans, 2)."""
+    """Return two hashes (uint64) of each span, computed one span at a time, shape (n_spans, 2)."""
     spans = zip(starts.tolist(), (starts + lengths).tolist(), strict=True)
     joined = b"".join(blake2b(text[start:end].tobytes(), digest_size=16).digest() for start, end in spans)
     return np.frombuffer(bytearray(joined), "<u8").reshape(-1, 2)

@@ -24,9 +24,9 @@ _LARGE = 255  # in place of a number that is stored among the large ones
 class PackedTerms(NamedTuple):
     """Terms in alphabetical order, a third of the bytes of a :class:`Vocabulary`.
 
-    `text` is their UTF-8 bytes without gaps. Each of the following pairs holds one number per term as uint8, 255 where
+    `text` is their UTF-8 bytes without gaps. Each of the following pairs holds one number per term as uint8, 255 if
     it is larger than 254, and these larger numbers in order, as int64: the length in bytes, the document frequency, and
-    how often the term occurs beyond once in each of these documents. `columns` (int32) is None when the terms are in
+    the number of occurrences minus the document frequency. `columns` (int32) is None when the terms are in
     the order of the columns.
     """
 
@@ -78,7 +78,7 @@ def pack_terms(terms: Vocabulary, columns: np.ndarray) -> PackedTerms:
 
 
 def unpack_terms(packed: PackedTerms, by_word: bool) -> tuple[Vocabulary, np.ndarray]:
-    """Return the vocabulary and the column of each term; `by_word` tells how terms are hashed."""
+    """Return the vocabulary and the column of each term; `by_word` is that of `hash_terms`."""
     starts, lengths = packed.bounds[:-1], unpack_integers(packed.lengths, packed.large_lengths)
     text = pad(packed.text)
     hashes, checks = hash_terms(text, starts, lengths, by_word)
@@ -112,7 +112,7 @@ def _require(fits: bool | np.bool_) -> None:
 
 
 class StringIndex:
-    """Finds the columns of terms by binary search: slower than by hash, and without preparation.
+    """Finds the columns of terms by binary search: slower than by hash, but needs no preparation.
 
     Parameters
     ----------

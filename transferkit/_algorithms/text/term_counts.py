@@ -102,7 +102,7 @@ def _differs_from_last(hashes: np.ndarray, checks: np.ndarray) -> np.ndarray:
 def count_terms(ngrams: NGrams, n_rows: int, in_place: bool = False) -> TermCounts:
     """Count the occurrences of each term in each of `n_rows` rows.
 
-    With `in_place`, terms refer to the text that they are from, else possibly to a smaller copy of their own.
+    With `in_place`, the terms are spans of the text of the n-grams. Otherwise they may be spans of a smaller copy.
     """
     order, is_first = group_equal(ngrams.hashes, ngrams.checks)
     rows = ngrams.rows.take(order)

@@ -26,8 +26,8 @@ _RANGE_SIZE = 1 << 16  # terms that are merged at a time, so that the work stays
 class MergedTerms(NamedTuple):
     """Distinct terms of several parts, in ascending order of hash, then check.
 
-    `terms_of[p]` are the merged terms of the terms of part p; `part` and `place` tell where a merged term
-    is first found.
+    `terms_of[p]` is the place of each term of part p among the merged terms. Merged term t is first found at place
+    ``place[t]`` of part ``part[t]``.
     """
 
     hashes: np.ndarray
@@ -99,14 +99,14 @@ def _merge_slices(parts: Sequence[Counted], first: np.ndarray, last: np.ndarray)
 
 
 def to_vocabulary(parts: Sequence[Counted], merged: MergedTerms | None = None, run: Map = map) -> Vocabulary:
-    """Return one vocabulary with all terms of the parts, which it no longer needs.
+    """Return one vocabulary with all terms of the parts, as a copy that does not refer to them.
 
     Parameters
     ----------
     parts : sequence of TermCounts or Vocabulary
         At least one.
     merged : MergedTerms, default=None
-        Their distinct terms, where they are known already.
+        Their distinct terms, from `merge_parts`; None computes them.
     run : callable, default=map
         Maps a function over parts of the work.
 
@@ -138,7 +138,7 @@ def most_frequent(frequency: np.ndarray, n_most: int) -> tuple[np.ndarray, int]:
     """Return the places of the highest frequencies, ascending, and the highest one that is left out (or 0).
 
     Of equal frequencies the first are taken: for terms in the order of their hashes, the choice does not depend on the
-    order in which they were met.
+    order of the texts.
     """
     order = np.argsort(-frequency, kind="stable")
     left_out = order[n_most : n_most + 1]
@@ -165,9 +165,9 @@ class TermAccumulator:
     Parameters
     ----------
     max_terms : int, default=None
-        Beyond so many distinct terms, those in the fewest documents are dropped until half as many are left. A
-        frequency is then too low by at most `error`: the sum, over all times that terms were dropped, of the highest
-        frequency among them. No term that is missing is in more documents than that.
+        If there are more distinct terms, those in the fewest documents are dropped until half of `max_terms` are left.
+        A frequency is then too low by at most `error`: the sum, over all times that terms were dropped, of the highest
+        frequency among them. No missing term is in more documents than that. None keeps all terms.
     start : TermStatistics, default=None
         Statistics to begin with.
 

@@ -26,8 +26,8 @@ _IS_BLANK_BYTE = np.array([byte < 128 and chr(byte).isspace() for byte in range(
 class TextBytes(NamedTuple):
     """A block of documents, separated by spaces, with spaces where no token is.
 
-    `bytes` (uint8) starts with one separator and ends with `PADDING` spare bytes; document i lies at
-    ``bytes[starts[i] : ends[i]]``; `is_ascii` tells that bytes are characters.
+    `bytes` (uint8) starts with one separator and ends with `PADDING` spare bytes. Document i is
+    ``bytes[starts[i] : ends[i]]``. If `is_ascii`, each byte is one character.
     """
 
     bytes: np.ndarray
@@ -44,36 +44,36 @@ def encode_documents(documents: Sequence[str], unit: str, lowercase: bool) -> Te
     documents : sequence of str
         Texts.
     unit : {'word', 'char_wb', 'char'}
-        'word' turns all that is no word character (``\w``) into spaces, 'char_wb' all that is white space;
-        'char' turns runs of two or more white spaces into one space and leaves the rest.
+        'word' replaces each character that is not a word character (``\w``) by a space, 'char_wb' each white-space
+        character. 'char' replaces each run of two or more white-space characters by one space.
     lowercase : bool
         Lowercase as ``str.lower`` does on each document.
 
     Returns
     -------
     text : TextBytes
-        The bytes and where each document lies.
+        The bytes, and the bounds of each document.
     """
     text, needs_str = _normalise(_encode(documents), unit, lowercase)
     if needs_str:
-        # Final sigma, letters whose lower case has another length in UTF-8, blanks beyond ASCII: rare, so
-        # the documents beyond ASCII are prepared by Python, and then nothing of the kind is left.
+        # Final sigma, letters whose lower case has another length in UTF-8, and neighbouring blanks beyond ASCII are
+        # rare: str methods replace them in the documents that are not ASCII, and a second pass finds none.
         prepared = [_prepare_with_str(document, unit, lowercase) for document in documents]
         text, _ = _normalise(_encode(prepared), unit, lowercase)
     return text
 
 
 def strip_accents(documents: Sequence[str], form: str, lowercase: bool) -> list[str]:
-    """Return the documents without accents, lowercased before if asked for.
+    """Return the documents without accents.
 
     Parameters
     ----------
     documents : sequence of str
         Texts.
     form : {'unicode', 'ascii'}
-        Drop combining marks after compatibility decomposition (NFKD), or all that is then not ASCII.
+        After compatibility decomposition (NFKD), drop combining marks, or all characters that are not ASCII.
     lowercase : bool
-        Lowercase first, and not after: decomposition can bring capitals back, which scikit-learn keeps.
+        Lowercase before the decomposition, not after it: it can produce capitals, which scikit-learn keeps.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def _strip(document: str, form: str) -> str:
 
 
 class _WithoutMarks(dict[int, int | None]):
-    """Translation table that deletes combining marks, filled as characters are met."""
+    """Translation table that deletes combining marks, filled as characters occur."""
 
     def __missing__(self, code_point: int) -> int | None:
         self[code_point] = None if unicodedata.combining(chr(code_point)) else code_point
@@ -121,7 +121,7 @@ def _normalise(encoded: list[bytes], unit: str, lowercase: bool) -> tuple[TextBy
     lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
     ends = np.cumsum(lengths + 1)
     starts = ends - lengths
-    # One byte more in front than the separators between need, so that the first document has one too.
+    # The first document also has a separator before it, and the last one a separator after it.
     raw = np.frombuffer(b" " + b" ".join(encoded) + b" " * (PADDING + 1), np.uint8)
     text = _byte_table(unit, lowercase).take(raw)
     is_ascii = bool(text.max() < 0x80)
@@ -212,7 +212,7 @@ def _overwrite(text: np.ndarray, lead: np.ndarray, first: np.ndarray, code_point
         text[at] = (0, 0, 0xC0, 0xE0, 0xF0)[n_bytes] | value
 
 
-# What Python says about a character, looked up when it is first met: asking for all of them takes 0.3 s.
+# Properties of a character, looked up when it first occurs, because looking up all characters takes 0.3 s.
 _flags_of = np.zeros(_N_CODE_POINTS, np.uint8)
 _lower_of = np.zeros(_N_CODE_POINTS, np.int32)
 
@@ -222,12 +222,12 @@ def _character_flags(code_points: np.ndarray) -> np.ndarray:
     unknown = np.flatnonzero(flags == 0)
     if len(unknown):
         for code_point in np.unique(code_points[unknown]).tolist():
-            _learn_character(code_point)
+            _look_up_character(code_point)
         flags = _flags_of[code_points]
     return flags
 
 
-def _learn_character(code_point: int) -> None:
+def _look_up_character(code_point: int) -> None:
     character = chr(code_point)
     lower = character.lower()
     flags = _KNOWN
@@ -242,7 +242,7 @@ def _learn_character(code_point: int) -> None:
             flags |= _NEEDS_STR
         else:
             _lower_of[code_point] = ord(lower)
-    _flags_of[code_point] = flags  # last, so that a thread never sees it half known
+    _flags_of[code_point] = flags  # last, so that no other thread reads a lower case that is not set yet
 
 
 def _squeeze_blanks(

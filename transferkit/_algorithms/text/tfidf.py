@@ -47,7 +47,7 @@ def counts_by_row(counts: TermCounts, columns: np.ndarray, dtype: type) -> Rows:
     by_term = sparse.csr_array(
         (counts.counts.astype(dtype), counts.rows.astype(np.int32), counts.indptr), shape=(len(columns), counts.n_rows)
     )
-    # Seen by term in the order of columns and turned round, each row comes out sorted.
+    # The conversion keeps the order of terms, which is that of columns, so each row comes out sorted.
     rows = by_term[by_column].tocsc()
     return Rows(rows.data, columns[by_column].take(rows.indices), rows.indptr)
 
@@ -142,7 +142,7 @@ def column_weights(
     document_frequency : ndarray of int of shape (n_terms,)
         Number of documents that hold each term.
     columns : ndarray of int of shape (n_terms,) or None
-        Column of each term, -1 for none; every number from 0 on once. None where terms are in the order of columns.
+        Column of each term, -1 for none; every number from 0 on once. None if terms are in the order of columns.
     n_documents : int
         Number of documents.
     use_idf : bool

@@ -1,4 +1,4 @@
-"""Where the tokens of a block of documents lie, and the n-grams made of them."""
+"""Tokens of a block of documents, and n-grams of words or characters, as hashed spans of bytes."""
 
 from typing import NamedTuple
 
@@ -167,11 +167,11 @@ def character_ngrams(
     text : TextBytes
         The text.
     starts, ends : ndarray of int of shape (n_spans,)
-        Bytes between which n-grams are made; the index of the span is their row.
+        Bounds of the spans in bytes; the row of an n-gram is the index of its span.
     ngram_range : tuple (min_n, max_n)
         Number of characters.
     keep_short : bool
-        A span shorter than min_n is taken as a whole, instead of giving nothing.
+        Whether a span shorter than min_n gives one n-gram, the whole span, rather than none.
 
     Returns
     -------
@@ -213,7 +213,7 @@ def _slide(
 
 
 def expand_ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return start, start + 1, ... (count of them) for every start, joined."""
+    """Return the integers from each start up to start + count, joined."""
     ends = np.cumsum(counts)
     total = int(ends[-1]) if len(ends) else 0
     return np.arange(total) + np.repeat(starts - (ends - counts), counts)
@@ -234,5 +234,5 @@ def copy_spans(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> tup
 
 
 def pad(text: np.ndarray) -> np.ndarray:
-    """Return the bytes with the spare ones that loading eight at a time needs."""
+    """Return the bytes followed by `PADDING` spare ones, which loading eight bytes at a time needs."""
     return np.concatenate([text, np.zeros(PADDING, np.uint8)])

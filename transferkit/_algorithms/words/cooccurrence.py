@@ -142,7 +142,7 @@ def drop_rare_pairs(pairs: sparse.csr_array, n_most: int, hashes: np.ndarray) ->
     kept : CSR array of int64 of shape (n_words, n_words)
         The remaining pairs.
     error : int
-        The highest count that was dropped; 0 where none was.
+        The highest count that was dropped; 0 if none was.
     """
     n_dropped = pairs.nnz - n_most
     if n_dropped <= 0:

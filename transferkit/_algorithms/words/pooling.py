@@ -47,9 +47,9 @@ def mean_rows(counts: sparse.csr_matrix, weights: np.ndarray | None, vectors: np
 
 
 def mean_weights(counts: sparse.csr_matrix, weights: np.ndarray | None) -> sparse.csr_matrix:
-    """Return the normalised weights of the mean in :func:`mean_rows`, whose product with the vectors it is.
+    """Return the matrix whose product with the word vectors is the result of :func:`mean_rows`.
 
-    Parameters are those of :func:`mean_rows`; the weights of each text add up to one.
+    Parameters are those of :func:`mean_rows`. The row of each text adds up to one, or is zero for a text without words.
     """
     weighted, totals = _weighted_counts(counts, weights)
     weighted.data = (weighted.data / np.repeat(totals.ravel(), np.diff(counts.indptr))).astype(np.float32)
@@ -135,7 +135,7 @@ def drop_rounding(rows: np.ndarray, scale: np.ndarray | float | None = None) -> 
     Returns
     -------
     rows : ndarray of float32 of shape (n_rows, n_columns)
-        The array itself where there is no such row.
+        The array itself if there is no such row.
     """
     lengths = np.linalg.norm(rows, axis=1)
     is_rounding = lengths <= _ROUNDING * (lengths.max(initial=0) if scale is None else scale)

@@ -48,7 +48,7 @@ def fit_ngram_vectors(
     vectors : ndarray of float32 of shape (n_words, n_components)
         Vectors of the words.
     alpha : float
-        Weight of the squared n-gram vectors beside the squared errors.
+        Weight of the squared norms of the n-gram vectors relative to the squared errors.
     n_steps : int
         Steps of conjugate gradients; a few are enough, and stopping early regularises as well.
     run : callable, default=map
