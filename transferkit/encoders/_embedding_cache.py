@@ -93,7 +93,7 @@ def _costs_less_than_keeping(transform, fingerprint, X):
 
 
 class _Encoder:
-    """An encoder of which embeddings are kept: where they are, and a lock that is held while others are computed."""
+    """An encoder whose embeddings are kept: their places, and a lock that is held while others are computed."""
 
     def __init__(self):
         self.lock = Lock()

@@ -120,7 +120,7 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         NotFittedError
             If the source is not fitted.
         """
-        self.encoder_  # noqa: B018 (raises what is wrong with the source)
+        self.encoder_  # noqa: B018 (raises if the source cannot be used)
         return self
 
     def transform(self, X):
@@ -201,7 +201,7 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         return {"source": self.encoder_, "cache_size": self.cache_size}
 
     def finish_loading(self, trusted):
-        """Raise an error for names to trust in a file: whoever loads it decides that.
+        """Raise an error if a file lists names to trust: only the caller of `load` may do so.
 
         Parameters
         ----------
@@ -241,7 +241,7 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
 
     @property
     def feature_names_in_(self):
-        """Names of the input features of the pretrained encoder, if it was fitted on named columns."""
+        """Names of the input features of the pretrained encoder, if it was fitted to named columns."""
         return self.encoder_.feature_names_in_
 
     def __sklearn_tags__(self):

@@ -36,7 +36,7 @@ class LinearInTerms(Protocol):
         Raises
         ------
         NotLinearError
-            If its parameters make it non-linear; they are named.
+            If its parameters make it non-linear. The message names them.
         """
         ...
 
@@ -95,12 +95,12 @@ class ShardPass(Protocol):
     def add(self, total: Any, X: Any, shard_number: int) -> Any:
         """Return the statistics `total` (None at the start) plus those of the rows or texts `X` of a shard.
 
-        The call may change `total`, unless it raises. `shard_number` says where in the corpus the shard lies.
+        The call may change `total`, unless it raises. `shard_number` is the position of the shard in the corpus.
         """
         ...
 
     def merge(self, left: Any, right: Any) -> Any:
-        """Return the sum of two statistics as a new object: a cluster may ask for it twice."""
+        """Return the sum of two statistics as a new object, because a cluster may run a merge twice."""
         ...
 
     def finish(self, total: Any) -> Any:
@@ -115,6 +115,6 @@ class FitsInPasses(Protocol):
     def first_pass(self, keep_statistics: bool = False) -> ShardPass:
         """Return the first pass of a fit, after checking the parameters.
 
-        `keep_statistics` says whether the fitted encoder keeps the statistics that `partial_fit` and `merge` need.
+        With `keep_statistics` the fitted encoder keeps the statistics that `partial_fit` and `merge` need.
         """
         ...

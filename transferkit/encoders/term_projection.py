@@ -17,7 +17,7 @@ __all__ = ["Terms", "find_projection", "join_terms", "may_pair"]
 
 
 class Terms(NamedTuple):
-    """The terms of an encoder, and those of labelled texts that it does not know, as columns."""
+    """The terms of an encoder and the further terms of labelled texts, as columns."""
 
     encoder: TfidfEncoder  # TF-IDF vectors of unit length, with the idf of the unlabelled texts
     vectors: np.ndarray  # (n_known, n_components), of the first columns
@@ -93,6 +93,6 @@ def join_terms(projection, texts, pairs=False):
 
 
 def _count_terms(words, texts, least=1):
-    """Return the terms in at least that many texts, without warnings, which the encoder gave when it was fitted."""
+    """Return the terms that occur in at least `least` texts, without the warnings that a fit gives."""
     terms = words.count_terms(texts).terms
     return terms.select(np.flatnonzero(terms.document_frequency >= least))

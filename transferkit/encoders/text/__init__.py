@@ -2,9 +2,9 @@
 
 A *document* is a text, or a file with one; a *term* is a word, an n-gram of words, or an n-gram of characters.
 
-An :class:`Analyzer` (`_analyzer`) turns documents into terms, as the text parameters of an encoder (`_parameters`) say:
-decoding, case, accents, tokens, stop words, stems and n-grams. Where these are the default rules it works on arrays of
-bytes, a block of texts at a time; where the user gives functions or a pattern, on one text at a time.
+An :class:`Analyzer` (`_analyzer`) turns documents into terms by the text parameters of an encoder (`_parameters`):
+decoding, case, accents, tokens, stop words, stems and n-grams. With the default rules it works on arrays of bytes, a
+block of texts at a time; if the user gives functions or a pattern, on one text at a time.
 
 Counting (`_counting`) runs an analyzer over a corpus, with threads. It results in counts by document, from which
 vectors are computed, or in :class:`TermStatistics`: the vocabulary, and in how many documents each term occurs.
@@ -17,8 +17,9 @@ those that `min_df`, `max_df` or `max_features` exclude. They look terms up, and
 their leading singular vectors (latent semantic analysis). Both can be fitted at once, in batches (`partial_fit`), from
 other encoders (`merge`), and by passes over a corpus in shards (`_passes`).
 
-`_lost_words` warns where the default tokens do not suit the language of the texts. `_settings` finds how an encoder
-splits texts, for another one that is to split them alike. The algorithms are in `transferkit._algorithms.text`.
+`_lost_words` warns if the default tokens do not suit the language of the texts. `_settings` finds the parameters by
+which an encoder splits texts, so that another one can split them in the same way. The algorithms are in
+`transferkit._algorithms.text`.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""From texts to counted terms, as the parameters of a text encoder say."""
+"""Terms of texts, found and counted by the parameters of a text encoder."""
 
 import warnings
 from collections import Counter
@@ -28,7 +28,7 @@ __all__ = [
     "make_analyzer",
 ]
 
-# An analyzer is made from these.
+# The parameters that an analyzer depends on.
 _ANALYZER_PARAMETERS = (
     "input",
     "encoding",
@@ -47,7 +47,7 @@ _ANALYZER_PARAMETERS = (
 _BLOCK_SIZE = {"word": 1 << 18, "char": 1 << 17, "char_wb": 1 << 21, "plain": 1 << 20}
 # Bytes and n-grams of one text. Arrays number those of a block in four bytes, and other texts of it need as much again.
 _MOST_POSITIONS = 1 << 30
-_MOST_BYTES = 4  # of a character
+_MOST_BYTES = 4  # per character
 _MOST_TEXTS, _TEXTS_PER_BLOCK, _MOST_CHARACTERS = 1024, 64, 500  # of a sample
 
 
@@ -68,10 +68,10 @@ class TextSample:
 class Analyzer:
     """Turns texts into terms.
 
-    `unit` is 'word', 'char_wb' or 'char' where arrays do the work, and 'plain' where the user's functions or pattern
-    must be called for each text. `stop_words` are hashes. `stem` returns the stems of a list of words. `analyze`
-    returns the terms of one document in any case. `vectorizer` is scikit-learn's with the same parameters, for the
-    functions that it builds. `holds_text` is False where documents are files. `sample` collects some of the texts, for
+    `unit` is 'word', 'char_wb' or 'char' if texts are processed as arrays, and 'plain' if functions or a pattern of the
+    user must be called for each text. `stop_words` are hashes. `stem` returns the stems of a list of words. `analyze`
+    returns the terms of one document for every unit. `vectorizer` is scikit-learn's with the same parameters, for the
+    functions that it builds. `holds_text` is False if documents are files. `sample` collects some of the texts, for
     warnings about them.
     """
 
@@ -166,7 +166,7 @@ class Analyzer:
         return tokens if self.stem is None else self._stemmed(tokens, n_rows)
 
     def _stemmed(self, tokens: Tokens, n_rows: int) -> Tokens:
-        """Replace each token by its stem, which is asked for once for each distinct word."""
+        """Replace each token by its stem, which is computed once for each distinct word."""
         distinct = count_terms(word_ngrams(tokens, (1, 1)), n_rows)
         text, starts, lengths = _join_texts(self.stem(decode_terms(distinct.text, distinct.starts, distinct.lengths)))
         hashes, checks = hash_spans(text, starts, lengths)
@@ -189,7 +189,7 @@ class Analyzer:
 
 
 def _join_texts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the UTF-8 bytes of the texts, a space after each, and where they start and how long they are."""
+    """Return the UTF-8 bytes of the texts with a space after each, and their starts and lengths."""
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
     lengths = np.array([len(text) for text in encoded], np.int64)
     joined = np.frombuffer(b" ".join([*encoded, b""]), np.uint8)
@@ -200,7 +200,7 @@ _analyzers: DerivedValues[Analyzer] = DerivedValues()  # not on the encoder: the
 
 
 def find_analyzer(encoder, renew: bool = False) -> Analyzer:
-    """Return the analyzer of an encoder, made anew if asked for, or if a parameter was set since the last call."""
+    """Return the analyzer of an encoder, kept from the last call unless a parameter has changed or `renew` is true."""
     parameters = [getattr(encoder, name) for name in _ANALYZER_PARAMETERS]
     if renew:
         _analyzers.forget(encoder)
@@ -253,7 +253,7 @@ def choose_unit(encoder) -> str:
     ):
         return "plain"
     pattern = encoder.token_pattern
-    has_default_pattern = isinstance(pattern, str) and pattern == DEFAULT_TOKEN_PATTERN  # not so in any file
+    has_default_pattern = isinstance(pattern, str) and pattern == DEFAULT_TOKEN_PATTERN  # a file may hold any value
     if encoder.analyzer == "word" and (encoder.tokenizer is not None or not has_default_pattern):
         return "plain"
     return encoder.analyzer
@@ -288,7 +288,7 @@ class _Stemmer:
 
 
 def _make_stemmer(stemmer) -> _Stemmer | None:
-    """Return the stemmer of a language, or of a function on one word; None for None."""
+    """Return the stemmer for a language or for a function from a word to its stem; None for None."""
     if stemmer is None:
         return None
     if callable(stemmer):
@@ -304,14 +304,14 @@ def _make_stemmer(stemmer) -> _Stemmer | None:
     snowball, lock = Stemmer.Stemmer(stemmer), Lock()
 
     def stem(words: Sequence[str]) -> list[str]:
-        with lock:  # a Stemmer keeps a cache that is not made for threads
+        with lock:  # the cache of a Stemmer is not thread-safe
             return snowball.stemWords(words)
 
     return _Stemmer(stem)
 
 
 def _stemming_analyzer(vectorizer: CountVectorizer, stemmer: _Stemmer) -> Callable[[str], list[str]]:
-    """Return a function from one document to its terms, made of stems."""
+    """Return a function from one document to the n-grams of its stems."""
     preprocess, tokenize = vectorizer.build_preprocessor(), vectorizer.build_tokenizer()
     stop_words = vectorizer.get_stop_words() or ()
     lowest, highest = vectorizer.ngram_range
@@ -336,7 +336,7 @@ def index_given_vocabulary(vocabulary, analyzer: Analyzer) -> tuple[Vocabulary, 
     vocabulary : mapping of str to int, or iterable of str
         Terms, with their columns or in the order of columns; the terms of a set are sorted.
     analyzer : Analyzer
-        Its settings say how terms are hashed, and whether terms with capitals can occur.
+        Hashes the terms. If it lowercases texts, terms with capitals give a warning.
 
     Returns
     -------

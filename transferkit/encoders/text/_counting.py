@@ -31,7 +31,7 @@ __all__ = [
 
 _BATCH = 4096  # texts of a stream that are checked at a time
 _PENDING_TERMS = 1 << 19  # terms that wait before they are merged
-_FEW, _FEW_CHARACTERS = 16, 4096  # documents, and characters of them all, that plain Python counts faster
+_FEW, _FEW_CHARACTERS = 16, 4096  # documents, and characters in total, that plain Python counts faster
 
 
 def check_documents(X, accept: tuple[type, ...]) -> Iterable:
@@ -41,7 +41,7 @@ def check_documents(X, accept: tuple[type, ...]) -> Iterable:
 
 def _check_stream(stream: Iterator, accept: tuple[type, ...]) -> Iterator:
     batch = list(islice(stream, _BATCH))
-    yield from check_texts(batch, accept=accept)  # refuses an empty stream too
+    yield from check_texts(batch, accept=accept)  # also raises if the stream is empty
     while batch := list(islice(stream, _BATCH)):
         yield from check_texts(batch, accept=accept)
 
@@ -72,8 +72,8 @@ def count_blocks(analyzer: Analyzer, documents: Iterable, n_jobs: int | None) ->
     blocks = map_blocks(analyzer.count, analyzer.split(documents), n_jobs)
     if effective_n_jobs(n_jobs) == 1:
         return list(blocks)
-    # The allocator keeps an arena for each thread. Copied from there, what stays does not hold back what was
-    # freed around it, which is more than half of the memory.
+    # The allocator keeps an arena for each thread. Without a copy, the arrays that stay would keep the freed memory
+    # between them, more than half of an arena, from being returned.
     return [TermCounts(*map(copy, counts)) for counts in blocks]
 
 

@@ -45,7 +45,7 @@ class FittedTerms:
     keeps_excluded : bool
         Whether pickles and model files hold the excluded terms, too, so that fitting can continue.
     is_complete : bool, default=True
-        Whether the excluded terms are there.
+        Whether the excluded terms are present.
     packed : PackedTerms, default=None
         The terms and their columns, if they are packed.
     """
@@ -53,7 +53,7 @@ class FittedTerms:
     def __init__(self, statistics, columns, idf, *, by_word, keeps_excluded, is_complete=True, packed=None):
         terms, self.n_documents, self.error = statistics
         if packed is None:
-            self.vocabulary, self.columns = terms, columns  # in the place of the cached properties
+            self.vocabulary, self.columns = terms, columns  # sets the values of the cached properties
         self.idf = idf
         self.keeps_excluded, self.is_complete = keeps_excluded, is_complete
         self._by_word, self._packed = by_word, packed
@@ -150,7 +150,7 @@ class FittedTerms:
         return StringIndex(self._packed)
 
     def check_complete(self, name):
-        """Raise unless fitting can continue, in the name of the encoder that the user has."""
+        """Raise ValueError unless fitting can continue; `name` is the class of the user's encoder."""
         if not self.is_complete:
             raise ValueError(
                 f"This {name} was fitted with fit and then pickled or saved, which leaves out the terms that min_df, "
@@ -186,9 +186,9 @@ class FittedTerms:
         Parameters
         ----------
         by_word : bool
-            Whether whoever loads the file will hash terms word by word, as the parameters say.
+            Whether the encoder, once loaded, hashes terms word by word. Parameters may have been set since the fit.
         weight : callable
-            From document frequencies and columns to the weights of columns. Weights of another origin are stored.
+            From document frequencies and columns to the weights of columns. Weights are stored only if they differ.
         """
         state = self.get_state()
         packed = state["_packed"]
@@ -199,7 +199,7 @@ class FittedTerms:
             packed = pack_terms(terms, columns)
             again, columns_again = unpack_terms(packed, by_word)
             if not all(map(np.array_equal, (*again[:4], columns_again), (*terms[:4], columns))):
-                return state  # parameters were set since that hash terms in another way
+                return state  # parameters set since the fit change the hashes
         state = {name: value for name, value in state.items() if name not in (*_ARRAYS, "_columns")}
         if np.array_equal(self.idf, _weights_of_packed(packed, weight)):
             del state["_idf"]
@@ -224,10 +224,10 @@ def _weights_of_packed(packed, weight):
 
 
 def _check_arrays(state):
-    """Refuse columns that would send compiled code beyond the weights of a model."""
+    """Raise ValueError for columns with which compiled code would read beyond the weights of a model."""
     columns, n_columns = state["_columns"], len(state["_idf"])
     per_term = [state[name] for name in _ARRAYS if name != "_term_text"]
     if any(array.shape != columns.shape for array in per_term) or columns.ndim != 1 or columns.dtype != np.int32:
         raise ValueError("the arrays of terms do not fit each other")
     if len(columns) and not (columns.min() >= -1 and columns.max() < n_columns):
-        raise ValueError("columns of terms out of range")
+        raise ValueError("the columns of terms are out of range")

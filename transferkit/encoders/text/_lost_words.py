@@ -1,4 +1,4 @@
-"""Warnings and errors about texts of which a text encoder finds too little: no term, or not the words they have."""
+"""Warnings and errors about texts in which an encoder finds no term, or pieces of words in place of words."""
 
 import re
 import unicodedata
@@ -26,8 +26,8 @@ _UNSPACED_SHARE = 0.2  # of the characters of all words
 _MARKED_SHARE = 0.1  # of words; fewer are loan words and names
 _FEWEST_MARKED = 2
 _SINGLE_SHARE = 0.5  # of words; running text in European languages has up to 0.2, "a cow" has half
-_SINGLE_SHARE_UNSPACED = 0.25  # of words, where they are of an unspaced script; Chinese has 0.4
-_MOST_PREPARED = 100  # texts on which a function of the user's is called once more
+_SINGLE_SHARE_UNSPACED = 0.25  # of words, if they are of an unspaced script; Chinese has 0.4
+_MOST_PREPARED = 100  # texts for which the user's preprocessor is called a second time
 _SEVERAL = 3  # texts
 _SHOWN = 30  # characters of a text that a message quotes
 
@@ -51,10 +51,10 @@ Problem = Literal["marks", "phrases", "letters"]
 
 
 class WordProblem(NamedTuple):
-    """What the pattern does not do to the words of some texts, and one of them.
+    """Why the default pattern does not find the words of some texts, with one of these words as an example.
 
     "marks": words hold combining marks, at which the pattern cuts them; "phrases": no spaces separate words;
-    "letters": words have one letter, which the pattern leaves out.
+    "letters": words have one letter, and the pattern leaves such words out.
     """
 
     kind: Problem
@@ -69,7 +69,7 @@ def warn_of_lost_words(encoder, sample: TextSample) -> None:
     encoder : estimator
         Anything with the text parameters of :class:`TfidfEncoder`, or most of them.
     sample : TextSample
-        Of the texts that it was fitted to.
+        Some of the texts that it was fitted to.
     """
     problem = _find_problem(encoder, sample)
     if problem is not None:
@@ -77,12 +77,12 @@ def warn_of_lost_words(encoder, sample: TextSample) -> None:
 
 
 def describe_empty_vocabulary(encoder, sample: TextSample | None) -> str:
-    """Return the message of the error that no term was found, with its most likely cause.
+    """Return the error message for texts in which no term was found, with the most likely cause.
 
     Parameters
     ----------
     encoder, sample
-        As in :func:`warn_of_lost_words`; None for texts that are no longer there.
+        As in :func:`warn_of_lost_words`; the sample is None if the texts are no longer available.
     """
     return f"empty vocabulary: no term was found in the texts. {_explain(encoder, sample)}"
 
@@ -90,7 +90,7 @@ def describe_empty_vocabulary(encoder, sample: TextSample | None) -> str:
 def warn_of_unknown_texts(encoder, n_texts: int) -> None:
     """Warn when all of `_SEVERAL` texts or more, blank ones not counted, gave rows of zeros.
 
-    One or two such texts are not unusual: a server is asked about one at a time, and folds of small searches are small.
+    One or two such texts are not unusual: a server encodes one at a time, and folds of small data sets are small.
     """
     if n_texts >= _SEVERAL:
         warnings.warn(
@@ -162,7 +162,7 @@ def _is_set(encoder, name: str) -> bool:
 
 
 def find_problem(texts: Iterable[str]) -> WordProblem | None:
-    r"""Return what keeps ``\b\w\w+\b`` from finding the words of most of the texts, or None.
+    r"""Return why ``\b\w\w+\b`` does not find the words of most of the texts, or None if it does.
 
     Parameters
     ----------
@@ -172,9 +172,9 @@ def find_problem(texts: Iterable[str]) -> WordProblem | None:
     Returns
     -------
     problem : WordProblem or None
-        The first that holds of: a tenth of the words (and at least two) hold combining marks; a fifth of the
+        The first of these that applies: a tenth of the words (and at least two) hold combining marks; a fifth of the
         characters are in words of scripts without spaces whose mean length is that of phrases; more than half of the
-        words (a quarter where they are of such scripts) have one letter.
+        words have one letter, or a quarter of the words are one letter of such a script.
     """
     words, marks = _split_words(texts)
     if not words:
@@ -194,7 +194,7 @@ def find_problem(texts: Iterable[str]) -> WordProblem | None:
 
 
 def _split_words(texts: Iterable[str]) -> tuple[list[str], frozenset[str]]:
-    """Return the words of the texts as their readers see them, combining marks included, and these marks."""
+    """Return the words of the texts, combining marks included, and the set of these marks."""
     joined = "\n".join(texts)
     if joined.isascii():
         return re.findall(r"\w+", joined), frozenset()

@@ -37,7 +37,7 @@ __all__ = ["LSAEncoder"]
 
 _COMPUTED = ("tfidf_", "_projection", "singular_values_")
 _MOST_PENDING = 1 << 22  # entries of sparse rows that wait for the SVD, about 8 bytes each
-_finishing = RLock()  # one for all encoders: a lock of their own could not be pickled
+_finishing = RLock()  # shared by all encoders, because a lock in an encoder could not be pickled
 
 
 class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
@@ -260,7 +260,7 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         analyzer = pending.tfidf.prepare_fit() if is_first else find_analyzer(pending.tfidf)
         blocks = count_blocks(analyzer, check_documents(X, (str, bytes)), self.n_jobs)
         with _finishing:  # a batch that fails changes nothing: all that can fail is done
-            if not is_first and "_pending" not in vars(self):  # another thread asked for the result meanwhile
+            if not is_first and "_pending" not in vars(self):  # another thread computed the result meanwhile
                 pending = self._start_batches()
             pending.add(blocks)
             self._pending = pending
@@ -273,7 +273,7 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         return self
 
     def merge(self, other):
-        """Add what another encoder has learned.
+        """Add the terms and singular vectors of another encoder.
 
         Parameters
         ----------
@@ -447,7 +447,7 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         return self._projection.shape[1]
 
     def __getattr__(self, name):
-        """Compute the fitted attributes when one of them is asked for and batches of texts are pending."""
+        """Compute the fitted attributes when one of them is read while batches of texts are pending."""
         if name in _COMPUTED and "_pending" in vars(self):
             self._decompose_pending()
         if name in vars(self):  # also where another thread has just computed it
@@ -514,8 +514,8 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
 class _PendingBatches:
     """Counted batches of texts that the singular value decomposition does not include yet.
 
-    `tfidf` has the terms of all texts so far. `known` is what was learned before the first batch: the encoder of terms,
-    the projection and the singular values; None for nothing.
+    `tfidf` has the terms of all texts so far. `known` holds the results of the fit before the first batch; None if
+    there was none.
     """
 
     def __init__(self, tfidf, known=None):
@@ -529,7 +529,7 @@ class _PendingBatches:
 
 
 class _Known(NamedTuple):
-    """What was learned earlier."""
+    """The encoder of terms, projection and singular values of an earlier fit."""
 
     tfidf: TfidfEncoder
     projection: np.ndarray

@@ -24,7 +24,7 @@ __all__ = [
     "warn_for_parameters",
 ]
 
-# Of every encoder that counts terms.
+# Shared by all encoders that count terms.
 TEXT_PARAMETER_CONSTRAINTS = {
     "strip_accents": [StrOptions({"ascii", "unicode"}), None, callable],
     "lowercase": ["boolean"],
@@ -130,7 +130,7 @@ def warn_for_parameters(vectorizer: CountVectorizer) -> None:
     preprocess, tokenize = vectorizer.build_preprocessor(), vectorizer.build_tokenizer()
     try:
         made = {token for word in stop_words for token in tokenize(preprocess(word))}
-    except Exception:  # the user's functions may be made for whole texts
+    except Exception:  # the user's functions may accept only whole texts
         return
     if missing := sorted(made - set(stop_words)):
         warnings.warn(

@@ -1,4 +1,4 @@
-"""How an encoder splits texts, for another one that is to split them alike."""
+"""The parameters by which an encoder splits texts, for another encoder that should split them in the same way."""
 
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.pipeline import FeatureUnion, Pipeline
@@ -13,7 +13,7 @@ _NORMALISATION = ("strip_accents", "lowercase", "preprocessor")
 def find_text_settings(encoder):
     """Return the parameters by which an encoder normalises texts and splits them into words or characters.
 
-    Another encoder with these parameters splits texts alike.
+    Another encoder with these parameters splits texts in the same way.
 
     Parameters
     ----------

@@ -52,7 +52,7 @@ from transferkit.encoders.text._passes import TermPass
 
 __all__ = ["TfidfEncoder"]
 
-_finishing = RLock()  # one for all encoders: a lock of their own could not be pickled
+_finishing = RLock()  # shared by all encoders, because a lock in an encoder could not be pickled
 
 
 class TfidfEncoder(TransformerMixin, VersionedEstimator):
@@ -285,7 +285,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         analyzer, documents = self.prepare_fit(), self._check_documents(X)
         if self.vocabulary is None and self.max_vocabulary is None:
             rows = self._fit_to_blocks(count_blocks(analyzer, documents, self.n_jobs), analyzer.sample)
-        else:  # which terms are kept is known only after all are counted
+        else:  # the columns are known only after all terms are counted
             texts = [text for block in analyzer.split(documents) for text in block]  # files and streams are read once
             again = analyzer.for_texts()
             self._become_fitted(self._count_documents(again, texts), analyzer.sample)
@@ -325,7 +325,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         return self
 
     def merge(self, other):
-        """Add what another encoder has learned, as if its texts had been seen here.
+        """Add the term statistics of another encoder.
 
         Parameters
         ----------
@@ -406,7 +406,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         Returns
         -------
         preprocessor : callable
-            From str to str: lower case and accents, or what `preprocessor` says.
+            From str to str: lowercases and strips accents if the parameters say so, or calls `preprocessor`.
         """
         return find_analyzer(self).vectorizer.build_preprocessor()
 
@@ -525,7 +525,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         Returns
         -------
         statistics : TermStatistics
-            The terms with their frequencies, whatever `min_df`, `max_df` and `max_features` say.
+            All terms with their frequencies; `min_df`, `max_df` and `max_features` have no effect.
         """
         return self._count_documents(find_analyzer(self), self._check_documents(X))
 
@@ -556,7 +556,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         statistics : TermStatistics
             The terms with their frequencies.
         columns : ndarray of int32 of shape (n_terms,), default=None
-            Column of each term, every number from 0 on once, -1 for none. None chooses them as the parameters say.
+            Column of each term, every number from 0 on once, -1 for none. None chooses them by the parameters.
         idf : ndarray of shape (n_columns,), default=None
             Weight of each column; None computes them.
         keeps_excluded : bool, default=True
@@ -585,7 +585,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         rows : CSR matrix of shape (n_texts, n_terms)
             TF-IDF vectors.
         n_unknown : int
-            Where no text has a known term, the number of texts that are not blank; else 0.
+            The number of texts that are not blank if no text has a known term, else 0.
         """
         terms, documents, analyzer = self.terms_, self._check_documents(X), find_analyzer(self)
         if not is_small(documents):
@@ -676,7 +676,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
     def __getstate__(self):
         state = super().__getstate__()
         terms = state.pop("_terms", None)
-        if isinstance(terms, TermAccumulator):  # columns are chosen later, where all batches are known
+        if isinstance(terms, TermAccumulator):  # columns are chosen later, when all batches are known
             return state | to_state(terms.statistics())
         return state if terms is None else state | terms.get_state()
 
@@ -709,12 +709,12 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         return TermAccumulator(None if self.vocabulary is not None else self.max_vocabulary, statistics)
 
     def _become_fitted(self, statistics, sample):
-        """Choose terms; a sample of the texts tells why there may be none."""
+        """Choose columns and weights; the sample of the texts is for the error if there are no terms."""
         self._terms = self._choose_terms(statistics, keeps_excluded=False, sample=sample)
         self.n_documents_ = statistics.n_documents
 
     def _choose_terms(self, statistics, keeps_excluded, *, columns=None, idf=None, sample=None):
-        """Return the terms with the columns and weights that the parameters say."""
+        """Return the terms with their columns and weights, computed by the parameters unless given."""
         if columns is None:
             columns = self._choose_columns(statistics, sample)
         if idf is None:
@@ -796,7 +796,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
             self._terms.check_complete(type(self).__name__)
 
     def _get_statistics(self):
-        """Return the statistics of all terms, with a column or without."""
+        """Return the statistics of all terms, including those without a column."""
         return self._terms.statistics if isinstance(self._terms, FittedTerms) else self._terms.statistics()
 
     def _take_state(self):

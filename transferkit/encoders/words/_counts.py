@@ -96,7 +96,7 @@ class WordCounts:
         return add_pairs(pairs, sparse.csr_array((n_words, n_words), dtype=np.int64))
 
     def choose(self, min_count, max_features):
-        """Return the places in `terms` of the words to keep: by falling frequency, and of equal ones by alphabet."""
+        """Return the places in `terms` of the words to keep: by descending frequency, ties in alphabetical order."""
         terms = self.terms
         kept = np.flatnonzero(terms.total >= min_count)
         alphabetical = kept[sort_terms(terms.text, terms.starts[kept], terms.lengths[kept])]

@@ -30,7 +30,7 @@ def read_words_of(texts, analyze, path, **reading):
     path : str or path
         File of word vectors.
     **reading : any
-        Other arguments of `read_vectors`.
+        Further arguments of `read_vectors`.
 
     Returns
     -------
@@ -40,7 +40,9 @@ def read_words_of(texts, analyze, path, **reading):
     Raises
     ------
     ValueError
-        If the file has none of the words. The message says so if it has words that `analyze` splits differently.
+        If the file has none of the words, but has words that `analyze` splits differently.
+    ModelFileError
+        If the file cannot be read, or has none of the words for another reason.
     """
     wanted = {word for text in texts for word in [text, *analyze(text)]}
     try:
@@ -79,7 +81,7 @@ def warn_of_words_no_text_gives(words, analyze):
 
 
 def shares_of_counts(counts, n_words):
-    """Return numbers in proportion to the shares of words: gensim's counts if they are real, else Zipf's law."""
+    """Return the shares of words up to a factor: gensim's counts if they are real, else 1 / rank (Zipf's law)."""
     counts = np.empty(0) if counts is None else np.asarray(counts, np.float64)
     ranks = np.arange(1, n_words + 1)
     if len(counts) != n_words or not (counts > 0).all() or np.array_equal(counts, ranks[::-1]):

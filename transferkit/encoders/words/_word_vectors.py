@@ -69,7 +69,7 @@ _TEXT_PARAMETERS = (
     "stemmer",
     "n_jobs",
 )
-_finishing = RLock()  # shared by all encoders, because a lock of their own could not be pickled
+_finishing = RLock()  # shared by all encoders, because a lock in an encoder could not be pickled
 
 
 class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
@@ -155,7 +155,7 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
     idf_ : ndarray of shape (n_words,), float32
         Inverse document frequency of each word.
     n_documents_ : int
-        Number of texts seen in fitting; 0 for loaded vectors.
+        Number of texts that the encoder was fitted to; 0 for loaded vectors.
     vocabulary_error_ : int
         Bound on the error of the count of a word, and on the count of any word that is missing; 0 unless
         `max_vocabulary` was exceeded.
@@ -163,9 +163,9 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
         Bound on the error of the count of a pair, in which adjacent words count `window`, and on the count of any
         missing pair; 0 unless `max_pairs` was exceeded. Pairs dropped because of `max_vocabulary` are not included.
     n_shards_ : int
-        Number of shards, after :func:`transferkit.distributed.fit_sharded` only.
+        Number of shards that the encoder was fitted to; only after :func:`transferkit.distributed.fit_sharded`.
     skipped_shards_ : list of str
-        Names of the shards that it left out.
+        Names of the shards that were skipped; only after :func:`transferkit.distributed.fit_sharded`.
     loss_curve_ : list of float
         Objective of 'glove' or 'sgns' during each epoch, up to a constant; empty for other vectors.
 
@@ -373,8 +373,8 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
         Warns
         -----
         UserWarning
-            If 'skip' left something out, with the number of lines and the first problem; if a word is repeated, of
-            which the first vector is kept ('replace' and 'ignore' may make words equal).
+            If 'skip' left something out, with the number of lines and the first problem.
+            If a word is repeated ('replace' and 'ignore' may make words equal): its first vector is kept.
             If most of the words are split into other tokens in texts, so that they cannot be found: words of one letter
             or with combining marks, for example. Set `token_pattern` or `tokenizer` then.
 
@@ -521,7 +521,7 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
         ValueError
             If the parameters differ, or one of the two holds no counts.
         TypeError
-            If `other` is no WordVectorEncoder.
+            If `other` is not a WordVectorEncoder.
         """
         check_can_merge(self, other, [name for name in self.get_params() if name not in ("n_jobs", "device")])
         self._add_counts(self._known_counts().merge(other._known_counts(), self._bounds(), self.n_jobs))
@@ -553,7 +553,7 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
         Raises
         ------
         ValueError
-            If `weight` is no positive int, or the encoder holds no counts: its vectors were loaded, or it was fitted
+            If `weight` is not a positive int, or the encoder holds no counts: its vectors were loaded, or it was fitted
             with `fit` and then loaded.
 
         References
@@ -837,7 +837,7 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
 
     @property
     def n_documents_(self):
-        """Number of texts seen in fitting."""
+        """Number of texts that the encoder was fitted to."""
         check_is_fitted(self)
         return self._known_counts().n_documents if self._is_stale else self._words.n_documents_
 
@@ -993,7 +993,7 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
         return self
 
     def _vectors_of_shared_words(self, words, vectors):
-        """Return the current vectors of the words that another encoder of words knows as well, and its vectors."""
+        """Return the current vectors of the words that another encoder of words shares, and its vectors of them."""
         before = self._words.terms_
         rows = words.terms_.columns_of(before.vocabulary.hashes, before.vocabulary.checks)
         return self._vectors[before.columns[rows >= 0]], vectors[rows[rows >= 0]]
@@ -1005,14 +1005,14 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
         return self._idf if self.pooling == "tfidf" else None
 
     def _add_unseen_words(self, documents, words, weights):
-        """Return word counts, vectors and weights with unseen words added, which are as rare as the rarest known."""
+        """Return word counts, vectors and weights with unseen words added, weighted like the rarest known word."""
         analyzer = find_analyzer(self._words)
         names, counts = count_unseen_words(analyzer, self._words.terms_, documents, self.n_jobs)
         used = np.unique(words.indices)
         counts = sparse.hstack([words[:, used], counts], format="csr", dtype=np.float32)
         vectors = np.concatenate([self._vectors[used], self._spell(names)])
         if weights is not None:
-            largest = weights.max() if self.pooling == "tfidf" else 1  # of 'sif', for a share of zero
+            largest = weights.max() if self.pooling == "tfidf" else 1  # 'sif' gives 1 for a share of zero
             weights = np.concatenate([weights[used], np.full(len(names), largest, np.float32)])
         return sparse.csr_matrix(counts), vectors, weights
 

@@ -29,7 +29,11 @@ _KINDS = [  # pattern of the first bytes, kind of file, advice
         "Give a text file of words and numbers.",
     ),
     (rb"\x89HDF\r\n\x1a\n", "an HDF5 file", "Write its words and vectors to a text file."),
-    (rb"SQLite format 3\0", "an SQLite database, as Magnitude's files are", "Give the vectors it was made of."),
+    (
+        rb"SQLite format 3\0",
+        "an SQLite database, as Magnitude's files are",
+        "Give the file of vectors that it was converted from.",
+    ),
     (
         rb"(?s:.{4})\0{4}\{\"",
         "a safetensors or transferkit model file",
