@@ -9,15 +9,16 @@ solved together, as tensors (n_variables, n_problems, n_outputs). A fit is
 
 matrices          X on a device, centred: dense, sparse or in blocks; and the kernel matrix X X.T, never formed
 losses            softmax and logistic loss of scores, their gradients ("residuals") and curvatures
-decomposition     what is computed once for X: eigenvectors of its Gram matrix, or the scale of its rows
+decomposition     computed once for X: eigenvectors of its Gram matrix, or the largest eigenvalue of its kernel matrix
 preconditioning   linear maps u -> W made from it for each C. `EigenMap` whitens: the Hessian is at most the identity
-                  (Böhning 1992). It serves dense X, and few sparse columns; with few rows in the span of these
-                  (row_span), and with very many columns by the diagonal alone (Jacobi). `RowMap` has one variable per
-                  row, for sparse X with more columns than rows; `ConcatenatedMap` joins both for mixed blocks
+                  (Böhning 1992). It is for dense X, and for few sparse columns; few rows are described in a basis of
+                  their span (row_span), and of very many columns only the diagonal is used (Jacobi). `RowMap` has one
+                  variable per row, for sparse X with more columns than rows; `ConcatenatedMap` joins both for mixed
+                  blocks
 problem           `Design`: features with block scales and prior (the scores of which are the offset), and their
                   decomposition; `LinearProblem`: its objective in u
 lbfgs             line search, stopping rule on the optimality gap, batches of problems; lbfgs_history: the inverse
                   Hessian from the last steps, in compact form
-hessian           the Hessian where L-BFGS has come to, for small penalties and outliers
+hessian           the Hessian at a point that L-BFGS has reached, for small penalties and outliers
 logistic, search  one model; many values of C and all folds
 """

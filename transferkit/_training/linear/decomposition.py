@@ -36,7 +36,7 @@ POWER_ITERATIONS = 8
 
 
 class Decomposition(Protocol):
-    """What is known of the features and can be shared by all problems."""
+    """The part of a preconditioner that depends on the features alone, and is shared by all problems."""
 
     def precondition(self, loss: Loss, C: Tensor) -> Preconditioner:
         """Return the preconditioner of problems with these losses, and one C each."""
@@ -45,8 +45,9 @@ class Decomposition(Protocol):
 def decompose(X: Any, row_weights: np.ndarray, fit_intercept: bool, device: torch.device) -> Decomposition:
     """Decompose X, dense, sparse or in blocks, with positive row weights (n_rows,).
 
-    Fewer rows than features: in the span of few rows, else by the rows where X is sparse, and by eigenvectors of
-    dense blocks beside the rows of sparse ones. All others: by the eigenvectors of the Gram matrix.
+    With fewer rows than features, few rows are described in a basis of their span; of many, sparse blocks get one
+    variable per row, and dense blocks the eigenvectors of their Gram matrix. In all other cases the eigenvectors of the
+    Gram matrix of X are used.
     """
     n_rows, n_columns = X.shape
     is_sparse = has_sparse_part(X)
@@ -63,7 +64,7 @@ def decompose(X: Any, row_weights: np.ndarray, fit_intercept: bool, device: torc
 
 @dataclass(frozen=True)
 class EigenDecomposition:
-    """Eigenvectors of the Gram matrix; of one too large, those of its dense blocks, and else its diagonal."""
+    """Eigenvectors of the Gram matrix; if that is too large, those of its dense blocks and otherwise its diagonal."""
 
     matrix: CentredMatrix
     basis: Tensor | BlockDiagonal | None  # (n_columns, n_columns), None for the identity
@@ -122,7 +123,7 @@ class RowScaling:
         kernel = KernelMatrix(X, row_weights, fit_intercept, device)
         vector = torch.ones(kernel.n_rows, 1, dtype=kernel.share.dtype, device=device)
         vector[::2] = -1
-        tiny = torch.finfo(vector.dtype).tiny  # the vector becomes zero where all rows are equal
+        tiny = torch.finfo(vector.dtype).tiny  # the vector becomes zero if all rows are equal
         for _ in range(POWER_ITERATIONS):
             vector = kernel.matmul(vector / vector.norm().clamp_min(tiny))
         return cls(kernel, float(vector.norm()), fit_intercept)
@@ -160,6 +161,6 @@ class MixedDecomposition:
 
     def precondition(self, loss: Loss, C: Tensor) -> ConcatenatedMap:
         dense = self.dense.precondition(loss, C)
-        # the Hessian of the rows is not the identity: steps in both parts are to have one size
+        # the Hessian in the variables of the rows is not the identity: give steps in both parts the same size
         scale = dense.scale * self.sparse.bound_curvature(loss, C).sqrt()[:, None]
         return ConcatenatedMap(replace(dense, scale=scale), self.sparse.precondition(loss, C), self.is_sparse)

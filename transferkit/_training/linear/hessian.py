@@ -1,11 +1,11 @@
-"""The Hessian at a point that L-BFGS has reached, where small penalties make Böhning's upper bound a poor guess.
+"""The Hessian at a point that L-BFGS has reached, for small penalties, with which Böhning's upper bound is loose.
 
 It shows how much is left to gain along a direction that an outlier makes look flat. With several outputs it is formed
 as a whole only if it is small; its diagonal blocks, one per output, cost less.
 
 In searches the blocks help with many classes and few rows. Over ten values of C and five folds, 600 digits took 1.9
-times as long without them, 1,797 digits as long, and random problems of 3 to 6 classes and 400 to 1,000 rows 0.6 to 0.8
-times as long.
+times as long without them, 1,797 digits just as long, and random problems of 3 to 6 classes and 400 to 1,000 rows 0.6
+to 0.8 times as long.
 """
 
 from dataclasses import replace
@@ -24,8 +24,8 @@ MAX_ROWS = 1500  # rows of the largest curvature that enter exactly; the others 
 MAX_ENTRIES = 300_000  # of sparse rows in the variables u, which are dense
 MAX_VARIABLES = 600  # beyond, the Hessian costs more than the steps that it saves
 MAX_WHOLE = 300  # variables times outputs of a Hessian that is not reduced to its blocks
-JITTER = 1e-10  # of each curvature; an absolute one would hide those which an outlier puts far below the bound
-LEAST_CURVATURE = 1e-30  # of the bound: nothing else holds the intercept of a class that is never in doubt
+JITTER = 1e-10  # relative to each curvature: an absolute one would hide those that an outlier puts far below the bound
+LEAST_CURVATURE = 1e-30  # relative to the bound: the intercept of a class that is never in doubt has no other
 
 
 def can_form_hessian(preconditioner: Preconditioner) -> TypeGuard[EigenMap]:
@@ -40,8 +40,8 @@ def can_form_hessian(preconditioner: Preconditioner) -> TypeGuard[EigenMap]:
 def with_hessian(eigen_map: EigenMap, loss: Loss, scores: Tensor, *, whole: bool = False) -> EigenMap:
     """Return the preconditioner with the Hessian at these scores (n_rows, n_problems, n_outputs), or with its blocks.
 
-    With several outputs it is an average over the problems, which must be folds of one C; with one output the whole
-    Hessian is that of each problem.
+    With several outputs the Hessian is averaged over the problems, which must be folds of one C. With one output each
+    problem has its own whole Hessian.
     """
     inverses = (invert_whole if whole else invert_blocks)(eigen_map, loss, scores)
     return replace(eigen_map, hessian=BlockHessian(inverses, of_problems=whole and scores.shape[2] == 1))
@@ -57,7 +57,8 @@ def invert_blocks(eigen_map: EigenMap, loss: Loss, scores: Tensor) -> Tensor:
 def invert_whole(eigen_map: EigenMap, loss: Loss, scores: Tensor) -> Tensor:
     """Return the inverse of the whole Hessian; with one output that of each problem.
 
-    The Hessian of a softmax is a sum over pairs of outputs, which loses no digits where a probability is almost 1.
+    The Hessian of a softmax is computed as a sum over pairs of outputs, which loses no digits if a probability is
+    almost 1.
     """
     curvatures, n_outputs = loss.curvatures(scores), scores.shape[2]
     rows, shear = centre(rotate_rows(eigen_map), curvatures.sum((1, 2)), eigen_map.has_intercept)

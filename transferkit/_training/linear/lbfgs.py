@@ -16,15 +16,17 @@ from transferkit._training.linear.problem import LinearProblem
 
 __all__ = ["NEGLIGIBLE_LOSS", "LBFGSState", "Solution", "minimise"]
 
-SUFFICIENT_DECREASE = 1e-4  # of the objective, as a fraction of what its slope promises (Armijo's condition)
+SUFFICIENT_DECREASE = (
+    1e-4  # of the objective, as a fraction of the decrease that its slope predicts (Armijo's condition)
+)
 MAX_TRIALS = 25  # step lengths tried by a line search
 NEGLIGIBLE_LOSS = 1e-6  # per row: smaller objectives count as this one, or a perfect fit would never end
 STEPS_BETWEEN_CHECKS = 4  # on a GPU, where asking which problems have converged waits for the device
-SHARE_TO_REMOVE = 0.25  # of problems that have converged; fewer stay, since removal copies the history of the others
-STEPS_WITHOUT_SCALE = 3  # at first the inverse Hessian is a guess, and the gain that it predicts has no scale
+SHARE_TO_REMOVE = 0.25  # of converged problems; fewer are kept, since removal copies the history of the others
+STEPS_WITHOUT_SCALE = 3  # at first the inverse Hessian is a guess, and the size of the gain it predicts means nothing
 GAINS_KEPT = 5  # predicted gains of the last steps, of which the largest counts
 STEPS_TO_STALL = 10  # steps that together gain no more than rounding end the training
-LARGE_SCORE_CHANGE = 0.5  # beyond which the curvature of a row's loss is another
+LARGE_SCORE_CHANGE = 0.5  # beyond which the curvature of a row's loss changes
 
 
 @dataclass
@@ -67,7 +69,7 @@ def minimise(
         tolerance for nearly separable classes, where only scores are needed.
     trust_hessian : bool
         Whether the Hessian is known near the start, so that slopes predict the gain of a Newton step. A problem then
-        continues while that step would change scores so much that the Hessian is another.
+        continues while that step would change scores so much that the Hessian changes.
     on_iteration : callable, optional
         Called after each iteration; a true answer stops all problems.
     """
@@ -159,7 +161,7 @@ class LBFGSState:
     def _changes_curvature(self, direction: Vector) -> Tensor:
         """Return for which problems most curvature along the direction is that of rows whose scores change much.
 
-        It does not last: an outlier that resists now may have no part in the loss after the step.
+        Such curvature does not last: an outlier that has a large part in it may have none after the step.
         """
         change = self.problem.preconditioner.scores(direction)
         curvatures = self.problem.loss.curvatures_along(self.scores, change)
@@ -232,7 +234,7 @@ class LBFGSState:
 
 @dataclass
 class LinePoint:
-    """A point of each problem on its line; the rate is zero where no lower one was found."""
+    """A point of each problem on its line; the rate is zero if no lower one was found."""
 
     rate: Tensor
     objectives: Tensor

@@ -100,7 +100,7 @@ class LBFGSHistory:
     def _solve(self, on_steps: Tensor, on_changes: Tensor, squares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the scale of H0, p and q, (n_problems,) and twice (n_problems, n_used), in the vectors' type.
 
-        R is triangular in the order of time and stored in the order of places, so it is inverted as any matrix.
+        R is triangular in the order of time but stored in the order of places, so it is inverted as a general matrix.
         """
         n_used, newest = on_steps.shape[1], (self.count - 1) % self.size
         mask = self.usable[:, :n_used].double()
@@ -124,7 +124,7 @@ def solve_hessian(hessian: Hessian | None, vector: Vector) -> Vector:
         return vector
     if not isinstance(hessian, Tensor):
         return hessian.solve(vector)
-    coords = vector.coords / hessian  # only known where the image of a vector is the vector itself
+    coords = vector.coords / hessian  # a diagonal is known only if the image of a vector is the vector itself
     return Vector(coords, coords)
 
 

@@ -19,7 +19,7 @@ from transferkit._training.linear.problem import Design, LinearProblem, Prior
 
 __all__ = ["TOO_LARGE", "LinearModel", "minimise_with_restarts", "train_linear_classifier", "upcast_if_lopsided"]
 
-SMALL_PROBLEM = 100_000  # entries times outputs; up to here float64 costs no time, as calls take longer than sums
+SMALL_PROBLEM = 100_000  # entries times outputs up to which calls take longer than sums, so float64 costs no time
 LARGE_SQUARE = 1e30  # squares that approach the limits of float32
 STEPS_BEFORE_HESSIAN = 30  # well-conditioned problems end before; chosen on random problems with C up to 1e6
 SURE_GAP = 30  # times the tolerance, by an upper bound on the gap that ignores the curvature of the loss
@@ -28,7 +28,7 @@ TOO_LARGE = (
     "instance with sklearn.preprocessing.StandardScaler."
 )
 
-# Is called with a function that returns the model as of the last step, or with None; a true answer ends the training
+# Called with a function that returns the model after the last step, or with None; a true result ends the training
 OnStep = Callable[[Callable[[], "LinearModel"] | None], bool]
 
 
@@ -66,8 +66,8 @@ def train_linear_classifier(
 ) -> LinearModel:
     """Minimise sum(row_weights * loss) + ||coef - prior||^2 / (2 C).
 
-    Small problems are solved in float64, so that their result does not depend on how a processor rounds float32, and so
-    are those for which float32 has too few digits; the model has the type of X.
+    Small problems are solved in float64, so that their result does not depend on how a processor rounds float32. So are
+    problems for which float32 has too few digits. The model has the type of X.
 
     Parameters
     ----------
@@ -84,8 +84,8 @@ def train_linear_classifier(
     start : (coef, intercept), optional
         Initial weights.
     on_step : callable, optional
-        Called after each step with a function that returns the model as of that step, or with None while only some
-        of several problems still run; a true answer ends the training.
+        Called after each step with a function that returns the model after that step, or with None while only some
+        of several problems still run; a true result ends the training.
     """
     kept = (row_weights > 0).any(1)
     if not kept.all():
@@ -122,10 +122,10 @@ def train_linear_classifier(
 
 
 def upcast_if_lopsided(X: Any) -> tuple[Any, bool]:
-    """Return X, in float64 where float32 has too few digits for it, and whether one row dominates all others.
+    """Return X, in float64 if float32 has too few digits for it, and whether one row dominates all others.
 
-    That is a row with more than a quarter of the sum of all squares, next to which float32 sees no other; squares near
-    the limits of float32 need float64, too.
+    A row with more than a quarter of the sum of all squares dominates: in float32 the others are lost in its rounding
+    errors. Squares near the limits of float32 need float64, too.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         squares = np.zeros(X.shape[0])
@@ -142,8 +142,8 @@ def minimise_with_restarts(
 ) -> tuple[Vector, int, bool]:
     """Return where the problems end, after how many steps, and whether all have converged.
 
-    Where the upper bound on the Hessian is a poor guess, the Hessian at the point that was reached takes its place:
-    after every `STEPS_BEFORE_HESSIAN` steps, and where L-BFGS ends without a sure bound on the optimality gap.
+    The Hessian at the point that was reached replaces the upper bound on it after every `STEPS_BEFORE_HESSIAN` steps,
+    and if L-BFGS ends without a sure bound on the optimality gap.
     """
     n_iter, value, stopped, is_whole = 0, float("inf"), False, False
     n_problems = len(problem.loss.weights[0])

@@ -24,7 +24,7 @@ CPU_COLUMNS = 16  # columns that a product with sparse rows takes at a time
 
 
 class CentredMatrix(Protocol):
-    """The matrix X - mean; `mean` is zero where the model has no intercept."""
+    """The matrix X - mean; `mean` is zero if the model has no intercept."""
 
     n_rows: int
     n_columns: int
@@ -44,7 +44,7 @@ class CentredMatrix(Protocol):
 
 
 class DenseMatrix:
-    """A dense matrix, centred in a copy: subtracting a large mean from float32 products would lose their digits."""
+    """A dense matrix, centred in a copy: centring float32 products by a large mean would lose their digits."""
 
     def __init__(self, matrix: Tensor, mean: Tensor) -> None:
         self.n_rows, self.n_columns = matrix.shape

@@ -76,7 +76,7 @@ class BlockHessian(NamedTuple):
         """Return the inverse Hessian times the vector.
 
         Adding a constant to all outputs changes no probability, and at the optimum the weights of all outputs sum to
-        zero: so do these steps.
+        zero, so these steps sum to zero, too.
         """
         n_variables, n_problems, n_outputs = vector.coords.shape
         if self.inverses.shape[1] == n_variables * n_outputs:
@@ -161,7 +161,7 @@ class EigenMap(Preconditioner):
     loss_curvature: float  # upper bound, from which `scale` was computed
     has_intercept: bool
     span: RowSpan | None = None
-    hessian: BlockHessian | None = None  # at some point, where it is better than the upper bound
+    hessian: BlockHessian | None = None  # at some point; None to use the upper bound
 
     history = 30  # vectors are short, and small penalties need a third fewer steps than with 10
 
@@ -345,7 +345,7 @@ class RowMap(Preconditioner):
 
 @dataclass(frozen=True)
 class ConcatenatedMap(Preconditioner):
-    """Dense blocks of features by their eigenvectors, above sparse ones by the rows, which hold the intercept.
+    """Variables of dense blocks, by their eigenvectors, above those of sparse blocks, one per row, and the intercept.
 
     With more features than rows this needs 2.5 to 4 times less time than a `RowMap` of all blocks.
     """
@@ -412,7 +412,7 @@ def concatenate(dense: Vector, sparse: Vector) -> Vector:
 
 
 class BlockDiagonal:
-    """A square matrix of blocks on its diagonal, which are the identity where a block is None."""
+    """A square block-diagonal matrix; a block of None is an identity matrix."""
 
     def __init__(self, blocks: list[Tensor | None], sizes: list[int]) -> None:
         self.blocks, self.sizes = blocks, sizes

@@ -20,8 +20,8 @@ __all__ = ["Design", "LinearProblem", "Prior"]
 class Prior:
     """Weights that the penalty pulls to, and their mean score, which becomes part of the intercept if there is one.
 
-    Far from the origin the scores of a prior are as large as the features, and an intercept that started at zero would
-    have to compensate for that.
+    If features are far from zero, so are the scores of a prior, and an intercept that starts at zero would have to
+    compensate for that.
     """
 
     weights: np.ndarray  # (n_outputs or n_labels, n_features)
@@ -75,7 +75,7 @@ class Design:
         self.decomposition = decompose(X, row_weights, fit_intercept, device)
 
     def make_problem(self, loss: Loss, C: Tensor, offset: Tensor | None) -> "LinearProblem":
-        """Return the problems of these losses, with one C each; the offset has the scores of the prior."""
+        """Return the problems of these losses, with one C each; the offset includes the scores of the prior."""
         return LinearProblem(self, loss, self.decomposition.precondition(loss, C), offset)
 
     def restore(self, weights: np.ndarray, intercepts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -105,7 +105,7 @@ class Design:
 
 
 def scale_blocks(X: FeatureBlocks, scales: Sequence[float]) -> Any:
-    """Return the blocks of positive scales times these; a single one as the matrix that it is."""
+    """Return the blocks whose scales are positive times their scales; as a plain matrix if there is only one."""
     kept = [(block, scale) for block, scale in zip(X.blocks, scales, strict=True) if scale != 0]
     scaled = FeatureBlocks(*(block for block, _ in kept)).scale([scale for _, scale in kept])
     return scaled if len(kept) > 1 else scaled.blocks[0]

@@ -48,7 +48,7 @@ class RowSpan:
         return flat.reshape(-1, *weights.shape[1:]), intercepts.astype(weights.dtype)
 
     def restrict(self, weights: np.ndarray, intercepts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return what lies in the span of weights (n_features, n_problems, n_outputs), and intercepts."""
+        """Return weights (n_features, n_problems, n_outputs) projected onto the span, and intercepts."""
         flat = weights.reshape(len(weights), -1)
         of_mean = self.mean @ flat
         centred = flat if self.sparse is None else self.sparse @ flat - of_mean
@@ -57,15 +57,15 @@ class RowSpan:
 
 
 def decompose_kernel(kernel: np.ndarray, share: np.ndarray, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
-    """Return the centred rows in an orthonormal basis, and what centred X.T is to be multiplied by to get that basis.
+    """Return the centred rows R in an orthonormal basis Q of their span, and B with Q = centred X.T @ B.
 
-    With K = V diag(s) V.T these are V s^1/2 and V s^-1/2.
+    With K = V diag(s) V.T they are R = V s^1/2 and B = V s^-1/2.
     """
     kernel = kernel - share @ kernel
     kernel -= (kernel @ share)[:, None]
     spectrum, vectors = torch.linalg.eigh(torch.from_numpy(kernel).to(device))
     kept = spectrum > spectrum[-1] * len(kernel) * torch.finfo(torch.float64).eps
-    kept[-1] = True  # a direction of length zero where all rows are equal
+    kept[-1] = True  # a direction of length zero if all rows are equal
     roots = spectrum[kept].clamp_min(0).sqrt()
     inverse = torch.where(roots > 0, 1 / roots, 0.0)
     return (vectors[:, kept] * roots).cpu().numpy(), (vectors[:, kept] * inverse).cpu().numpy()

@@ -20,9 +20,9 @@ from transferkit._training.linear.problem import Design, LinearProblem, Prior
 
 __all__ = ["CandidateFit", "LogisticSearch"]
 
-BATCH_SCORES = 10_000  # on the CPU, values of C join a batch while it has so few scores; then warm starts save more
+BATCH_SCORES = 10_000  # of the values of C fitted together on the CPU; beyond, warm starts save more time
 BATCH_SCORES_GPU = 100_000_000
-STEPS_BEFORE_HESSIAN = 8  # after a candidate that took as many steps, the next ones get the blocks of the Hessian
+STEPS_BEFORE_HESSIAN = 8  # once a candidate has taken so many steps, the next ones use the blocks of the Hessian
 
 
 @dataclass
@@ -64,7 +64,7 @@ class LogisticSearch:
     prior : array of shape (n_outputs or n_labels, n_features), optional
         Weights that the penalty pulls to.
     block_scales : list of sequences of float, optional
-        Candidates for the scales of X's blocks, each to be tried with every C; see `Design`.
+        Candidates for the scales of X's blocks, each tried with every C; see `Design`.
     """
 
     @with_own_modes()
@@ -216,7 +216,7 @@ class LogisticSearch:
         return make_loss(np.tile(self.targets, (1, n_copies)), weights, 1, self.dtype, self.device)
 
     def _offset_folds(self, n_copies: int) -> torch.Tensor | None:
-        """Return what is added to the scores of all folds: those of the prior, and `UNTRAINED` for missing classes."""
+        """Return the offset of the scores of all folds: that of the prior, and `UNTRAINED` for missing classes."""
         offset = self._tile_offset(n_copies * self.n_folds)
         if self.trained.all():
             return offset
@@ -231,7 +231,7 @@ class LogisticSearch:
 
 
 def needed_hessian(fit: CandidateFit) -> bool:
-    """Return whether the fit took many steps, or had the blocks of the Hessian to help it."""
+    """Return whether the fit took many steps, or used the blocks of the Hessian."""
     preconditioner = fit.problem.preconditioner
     has_hessian = isinstance(preconditioner, EigenMap) and preconditioner.hessian is not None
     return has_hessian or bool(fit.n_iter.max() >= STEPS_BEFORE_HESSIAN)

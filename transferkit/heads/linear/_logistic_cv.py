@@ -1,4 +1,4 @@
-"""Logistic regression that chooses its own C: the whole search as one batched fit."""
+"""Logistic regression with C selected by cross-validation: the whole search as one batched fit."""
 
 import os
 import time
@@ -58,7 +58,8 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
         callable, which gets a fitted :class:`LogisticHead` for each candidate and fold.
     class_weight : dict or "balanced", default=None
         Weights of the classes, {label: weight}, not negative; "balanced" gives every class the same total weight within
-        each fold. With an indicator matrix only the latter, which gives ones and zeros of each label the same.
+        each fold. With an indicator matrix only "balanced" is allowed: ones and zeros of each label get the same total
+        weight.
     prior : fitted linear classifier, str or path-like, default=None
         Source model towards whose weights the new ones are regularised, as in :class:`LogisticHead`.
     block_scales : list of sequences of float, default=None
@@ -83,7 +84,7 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
     Attributes
     ----------
     C_ : float
-        The candidate with the best mean score, the smallest of equals.
+        The value of C with the best mean score; the smallest of equally good ones.
     best_score_ : float
         Mean score of the best candidate over the folds in which it is defined.
     best_index_ : int
@@ -142,11 +143,11 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
     candidates is left out of the means, with a warning; a candidate without a score in a fold in which others have one
     is ranked last.
 
-    All folds of a candidate train as one problem and begin where the optima of the two next smaller C, continued in a
-    straight line over log C, lead. Where penalties are so weak that steps become many, dense features get the Hessian's
-    diagonal block of each class at that point as the first guess of L-BFGS, which takes a third to a fifth of the
-    steps. Where one row has more than a quarter of all squares, each fold is trained by itself and checked as in
-    :class:`LogisticHead`, since an outlier makes other directions look flat.
+    All folds of a candidate are trained as one problem, starting from the linear extrapolation over log C of the optima
+    at the two next smaller values of C. If penalties are so weak that this takes many steps, and features are dense,
+    L-BFGS starts from the diagonal block of the Hessian for each class at that point, which saves two thirds to four
+    fifths of the steps. If one row has more than a quarter of the sum of all squares, each fold is trained by itself
+    and checked as in :class:`LogisticHead`, since an outlier makes other directions look flat.
 
     Examples
     --------
@@ -237,7 +238,7 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples, not negative; 1 each if None.
         groups : array-like of shape (n_samples,), default=None
-            Groups for splitters that ask for them, such as :class:`~sklearn.model_selection.GroupKFold`.
+            Groups of the samples, for splitters that use them, such as :class:`~sklearn.model_selection.GroupKFold`.
 
         Returns
         -------
@@ -324,7 +325,7 @@ def read_candidates(Cs):
 
 
 def check_fold_classes(held_out):
-    """Raise ValueError where the training part of a fold has fewer than two classes."""
+    """Raise ValueError if the training part of a fold has fewer than two classes."""
     if held_out.multilabel:
         return
     for fold, trained in enumerate(held_out.trained):

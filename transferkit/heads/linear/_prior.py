@@ -9,9 +9,9 @@ __all__ = ["FrozenParametersMixin", "KeepsSourceMixin", "load_prior", "match_cla
 
 
 class FrozenParametersMixin:
-    """Parameters whose values are pretrained estimators, the parameters of which are frozen.
+    """Base of estimators with pretrained estimators as parameters, whose own parameters are frozen.
 
-    Subclasses return the names of these parameters from `_find_frozen(params)`, given the values of all.
+    Subclasses define `_find_frozen(params)`, which returns the names of these parameters, given the values of all.
     """
 
     def get_params(self, deep=True):
@@ -47,7 +47,7 @@ class FrozenParametersMixin:
         Raises
         ------
         ValueError
-            If a parameter inside a pretrained estimator is to be set, since these are frozen.
+            If a parameter of a pretrained estimator is given, since these are frozen.
         """
         frozen = self._find_frozen(vars(self) | params)
         for name in params:
@@ -62,7 +62,7 @@ class FrozenParametersMixin:
 
 
 class KeepsSourceMixin(FrozenParametersMixin):
-    """A source model as parameter, which is shared with clones: cloning would leave it unfitted."""
+    """Base of estimators with a source model as a parameter, which clones share: a clone of it would be unfitted."""
 
     _source_parameter = "prior"
 

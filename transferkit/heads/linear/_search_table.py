@@ -49,10 +49,10 @@ class Scored:
 
 
 def score_candidates(search, candidates, held_out, X, progress, *, likelihoods, decisions):
-    """Run a search and return its results; of equal candidates the smallest C is best, then the first scales.
+    """Run a search and return its results; equally good candidates are ranked by the smallest C, then the first scales.
 
-    Candidates without a score (NaN) in a fold where others have one are not chosen. Those that are left out because a
-    callback requested a stop have scores of NaN and the last rank.
+    Candidates without a score (NaN) in a fold in which others have one are not selected. Candidates that are left out
+    because a callback requested a stop have scores of NaN and the last rank.
 
     Parameters
     ----------

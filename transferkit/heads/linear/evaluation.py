@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 NEGLIGIBLE_WEIGHT = 1e-3  # of a candidate in an average, as a share of the largest
-LOWEST_LOG_PROBABILITY = -30.0  # of a held-out label: one row must not decide between candidates
+LOWEST_LOG_PROBABILITY = -30.0  # of a held-out label, so that no single row decides between candidates
 
 
 class HeldOut:
@@ -85,7 +85,7 @@ class HeldOut:
         return float(self.sample_weight[self.counts].sum(dtype=np.float64))
 
     def score(self, scores):
-        """Return the score of each fold, (n_folds,), from decision values; NaN where it is undefined."""
+        """Return the score of each fold, (n_folds,), from decision values; NaN if it is undefined."""
         head, results = DecidedRows(self.classes, self.multilabel), []
         for fold, (_, test) in enumerate(self.folds):
             decided = scores[test, fold]
@@ -103,8 +103,8 @@ class HeldOut:
     def decide(self, scores):
         """Return one decision per row, (n_samples, n_scores): the mean over the folds that hold the row out.
 
-        For a class the mean is over those folds that were trained on it; without any the value is `UNTRAINED`. Rows
-        that no fold holds out have NaN.
+        For a class the mean is over the folds that were trained on it; if there are none, the value is `UNTRAINED`.
+        Rows that no fold holds out have NaN.
         """
         shape = (len(scores), scores.shape[2])
         total, counts = np.zeros(shape), np.zeros(shape)
@@ -172,7 +172,7 @@ class HeldOut:
 
 
 class DecidedRows(ScoringClassifierMixin, BaseEstimator):
-    """A classifier of rows whose decision values are known: it takes these in the place of features."""
+    """A classifier whose features are the decision values of the rows, so that scorers take known predictions."""
 
     def __init__(self, classes, multilabel):
         self.classes_, self.multilabel_ = classes, multilabel
@@ -183,10 +183,10 @@ class DecidedRows(ScoringClassifierMixin, BaseEstimator):
 
 
 def read_scorer(scoring, classes, multilabel):
-    """Return the scorer that a `scoring` parameter names, told the classes where it takes them.
+    """Return the scorer that a `scoring` parameter names, with the classes as arguments if it takes them.
 
-    A scorer of probabilities otherwise reads the classes off held-out rows, which may lack one of them, and a scorer
-    of two classes takes 1 for the positive one, which may be no label here: then it is the second class.
+    A scorer of probabilities would otherwise infer the classes from held-out rows, which may lack one of them. A scorer
+    for two classes assumes that the label 1 is positive; if there is no such label, it is given the second class.
     """
     scorer = check_scoring(LogisticHead(), scoring=scoring)
     if multilabel or not hasattr(scorer, "_score_func"):
@@ -196,9 +196,9 @@ def read_scorer(scoring, classes, multilabel):
         known["labels"] = classes
     if "pos_label" in parameters and len(classes) == 2 and parameters["pos_label"].default not in classes.tolist():
         known["pos_label"] = classes[1]
-    told = copy.copy(scorer)
-    told._kwargs = known | scorer._kwargs
-    return told
+    informed = copy.copy(scorer)
+    informed._kwargs = known | scorer._kwargs
+    return informed
 
 
 def takes_weights(scorer):
@@ -209,11 +209,11 @@ def takes_weights(scorer):
 
 
 def score_fold(scorer, head, X, y, fold, **weights):
-    """Return the score of a fold's held-out rows, NaN where it is undefined.
+    """Return the score of a fold's held-out rows, NaN if it is undefined.
 
     Errors of the scorer are raised with the number of the fold and the classes that its rows lack.
     """
-    with warnings.catch_warnings():  # whoever averages the folds says which were undefined
+    with warnings.catch_warnings():  # `report_undefined` warns once for all folds
         warnings.filterwarnings("ignore", message="Only one class is present", category=UndefinedMetricWarning)
         try:
             return scorer(head, X, y, **weights)
@@ -230,8 +230,8 @@ def score_fold(scorer, head, X, y, fold, **weights):
 def average_folds(scores):
     """Return mean and standard deviation over the folds, of scores (n_candidates, n_folds).
 
-    A fold may have no score, say for want of a class, and is left out. Of candidates that have scores in fewer folds
-    than others the mean is NaN.
+    Folds without a score, for example because a class is missing, are left out. Candidates that have scores in fewer
+    folds than others have a mean of NaN.
     """
     counts = count_scores(scores)
     comparable = counts == max(counts.max(), 1)
@@ -269,7 +269,7 @@ def weigh_folds(head, classes, targets, folds, sample_weight):
     Returns
     -------
     weights : ndarray of shape (n_samples, n_folds) or (n_samples, n_folds, n_labels)
-        The latter where the labels of an indicator matrix have weights of their own.
+        The latter if the labels of an indicator matrix have weights of their own.
     """
     multilabel = targets.ndim == 2
     n_weights = targets.shape[1] if multilabel and head.class_weight is not None else 1
