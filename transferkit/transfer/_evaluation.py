@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check
 from transferkit._validation import check_sample_weight
 from transferkit.heads import LogisticHead
 from transferkit.heads.linear import compute_sample_weights, encode_labels
-from transferkit.heads.linear.evaluation import HeldOut, weigh_folds
+from transferkit.heads.linear.evaluation import HeldOut, compute_fold_weights
 
 __all__ = [
     "ClassificationTask",
@@ -66,7 +66,7 @@ class ClassificationTask:
         self.folds = make_folds(y, self.targets, cv, groups, random_state)
         with_all = [*self.folds, (rows, rows[:0])]
         # (n_samples, n_folds + 1) or (n_samples, n_folds + 1, n_labels); the last ones are those of all rows
-        self.fold_weights = weigh_folds(self, self.classes, self.targets, with_all, self.sample_weight)
+        self.fold_weights = compute_fold_weights(self, self.classes, self.targets, with_all, self.sample_weight)
         self.row_weights = self.fold_weights[:, -1].reshape(len(rows), -1)
         of_folds = self.fold_weights[:, :-1]
         given = self.classes, y, self.targets, self.folds, of_folds, self.sample_weight

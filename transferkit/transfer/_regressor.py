@@ -27,7 +27,7 @@ from transferkit._validation import (
 from transferkit._versioning import VersionedEstimator
 from transferkit.encoders.term_projection import find_projection, join_terms
 from transferkit.heads import RidgeHead
-from transferkit.heads.linear.evaluation import weigh_candidates
+from transferkit.heads.linear.evaluation import compute_candidate_weights
 from transferkit.transfer._estimator import (
     RENAMED_STRATEGIES,
     TransferMixin,
@@ -247,7 +247,7 @@ def _fit_term_vectors(terms, texts, y, sample_weight, head, sharpness):
     errors = -np.array([row["mean"] for row in table])
     losses = np.zeros(len(errors)) if np.isnan(errors).any() else np.log(np.maximum(errors, 1e-300)) / 2
     held_weight = len(texts) if sample_weight is None else float(np.sum(sample_weight, dtype=np.float64))
-    weights = weigh_candidates(-held_weight * losses, sharpness)
+    weights = compute_candidate_weights(-held_weight * losses, sharpness)
     labels = pretraining = intercept = 0.0
     for row, weight, (idf, factors, model) in zip(table, weights, models, strict=True):
         row["weight"] = float(weight)

@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 from scipy import sparse
-from scipy.special import softmax
 
 from transferkit._algorithms.linear.term_prior import block_factors, make_blocks, merge_blocks
-from transferkit.heads.linear.evaluation import weigh_candidates
 
 RNG = np.random.default_rng(0)
 ROWS = sparse.csr_matrix(RNG.random((12, 9)) * (RNG.random((12, 9)) < [0.6] * 4 + [0] + [0.6] * 4), dtype=np.float32)
@@ -48,11 +46,3 @@ def test_merged_weights_are_the_same_model_on_the_rows_themselves():
 def test_an_infinite_alpha_leaves_the_vectors_alone():
     assert block_factors(0.5) == (1, 0.5)
     assert block_factors(np.inf) == (0, 1)
-
-
-@pytest.mark.parametrize("sharpness", [0.25, 1.0])
-def test_candidates_are_weighted_by_their_likelihood(sharpness):
-    log_likelihoods = np.array([-10.0, -12.0, -11.0, -60.0])
-    expected = softmax(sharpness * log_likelihoods)
-    expected[-1] = 0  # less than a thousandth of the largest
-    np.testing.assert_allclose(weigh_candidates(log_likelihoods, sharpness), expected, rtol=1e-4)

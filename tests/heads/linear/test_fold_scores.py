@@ -1,14 +1,15 @@
-"""Folds that lack a class, repeat rows or have no score: what a search makes of them."""
+"""Scores of folds that lack a class, repeat rows or have no score, and weights of candidates."""
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import accuracy_score, make_scorer, precision_score
 from sklearn.model_selection import GridSearchCV, KFold
 
 from transferkit import LogisticHead, LogisticHeadCV
 from transferkit._algorithms.linear.predictions import UNTRAINED
-from transferkit.heads.linear.evaluation import average_folds, weigh_folds
+from transferkit.heads.linear.evaluation import average_folds, compute_candidate_weights, compute_fold_weights
 
 RARE = pytest.mark.filterwarnings("ignore:The least populated class in y has only")
 
@@ -203,11 +204,19 @@ def test_the_second_of_two_classes_is_the_positive_one_where_1_is_no_label(scori
 def test_labels_are_balanced_within_the_training_part_of_each_fold():
     targets = (np.random.default_rng(0).random((60, 3)) < [0.2, 0.5, 0.7]).astype(int)
     folds, ones = list(KFold(3).split(targets)), np.ones(60, np.float32)
-    weights = weigh_folds(LogisticHead(class_weight="balanced"), np.arange(3), targets, folds, ones)
+    weights = compute_fold_weights(LogisticHead(class_weight="balanced"), np.arange(3), targets, folds, ones)
     assert weights.shape == (60, 3, 3)
     for fold, (train, test) in enumerate(folds):
         assert not weights[test, fold].any()
         of_ones = (weights[train, fold] * targets[train]).sum(axis=0)
         np.testing.assert_allclose(of_ones, weights[train, fold].sum(axis=0) / 2, rtol=1e-5)
-    alike = weigh_folds(LogisticHead(), np.arange(3), targets, folds, ones)
+    alike = compute_fold_weights(LogisticHead(), np.arange(3), targets, folds, ones)
     np.testing.assert_array_equal(alike, weights.any(axis=2))
+
+
+@pytest.mark.parametrize("sharpness", [0.25, 1.0])
+def test_candidates_are_weighted_by_their_likelihood(sharpness):
+    log_likelihoods = np.array([-10.0, -12.0, -11.0, -60.0])
+    expected = softmax(sharpness * log_likelihoods)
+    expected[-1] = 0  # less than a thousandth of the largest
+    np.testing.assert_allclose(compute_candidate_weights(log_likelihoods, sharpness), expected, rtol=1e-4)

@@ -33,7 +33,7 @@ from transferkit.heads.linear._linear_classifier import (
 from transferkit.heads.linear._logistic import resolve_prior, to_fitted_attributes
 from transferkit.heads.linear._prior import KeepsSourceMixin
 from transferkit.heads.linear._search_table import Candidates, score_candidates
-from transferkit.heads.linear.evaluation import HeldOut, average_models, weigh_folds
+from transferkit.heads.linear.evaluation import HeldOut, average_models, compute_fold_weights
 
 __all__ = ["LogisticHeadCV"]
 
@@ -261,7 +261,7 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
             folds = list(check_cv(self.cv, y, classifier=True).split(X, y, groups))
             n_outputs = len(classes) if len(classes) > 2 and not multilabel else 1
             prior, coverage = resolve_prior(self, X, classes, len(classes) if multilabel else n_outputs)
-            fold_weights = weigh_folds(self, classes, targets, folds, weights)
+            fold_weights = compute_fold_weights(self, classes, targets, folds, weights)
             is_weighted = sample_weight is not None
             held_out = HeldOut(self.scoring, classes, y, targets, folds, fold_weights, weights, is_weighted=is_weighted)
             check_fold_classes(held_out)

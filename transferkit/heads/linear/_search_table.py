@@ -7,7 +7,12 @@ import numpy as np
 from scipy.stats import rankdata
 
 from transferkit.heads.linear._logistic import LogisticHead
-from transferkit.heads.linear.evaluation import NEGLIGIBLE_WEIGHT, average_folds, count_scores, weigh_candidates
+from transferkit.heads.linear.evaluation import (
+    NEGLIGIBLE_WEIGHT,
+    average_folds,
+    compute_candidate_weights,
+    count_scores,
+)
 
 __all__ = ["Candidates", "score_candidates"]
 
@@ -45,7 +50,7 @@ class Scored:
 
     def weights(self):
         """Return the weight of each candidate in an average, proportional to its likelihood, (n_candidates,)."""
-        return weigh_candidates(self.likelihoods)
+        return compute_candidate_weights(self.likelihoods)
 
 
 def score_candidates(search, candidates, held_out, X, progress, *, likelihoods, decisions):

@@ -23,12 +23,12 @@ __all__ = [
     "HeldOut",
     "average_folds",
     "average_models",
+    "compute_candidate_weights",
+    "compute_fold_weights",
     "count_scores",
-    "read_scorer",
+    "resolve_scorer",
     "score_fold",
     "takes_weights",
-    "weigh_candidates",
-    "weigh_folds",
 ]
 
 NEGLIGIBLE_WEIGHT = 1e-3  # of a candidate in an average, as a share of the largest
@@ -54,7 +54,7 @@ class HeldOut:
     folds : list of (train, test) indices
         Positions of the rows.
     fold_weights : ndarray of shape (n_samples, n_folds) or (n_samples, n_folds, n_labels)
-        Weights in the training part of each fold, see `weigh_folds`.
+        Weights in the training part of each fold, see `compute_fold_weights`.
     sample_weight : ndarray of shape (n_samples,)
         Weights of the rows in the likelihood.
     is_weighted : bool
@@ -67,7 +67,7 @@ class HeldOut:
         self.sample_weight = sample_weight
         self.is_accuracy = scoring in (None, "accuracy")
         self.needs_models = callable(scoring) and not hasattr(scoring, "_score_func")
-        self.scorer = read_scorer(scoring, classes, self.multilabel)
+        self.scorer = resolve_scorer(scoring, classes, self.multilabel)
         self.weights_scores = is_weighted and takes_weights(self.scorer)
         self.trained = np.ones((len(folds), len(classes)), bool)  # whether a fold's training part has the class
         if not self.multilabel:
@@ -182,7 +182,7 @@ class DecidedRows(ScoringClassifierMixin, BaseEstimator):
         return X[:, 0] if X.shape[1] == 1 and not self.multilabel_ else X
 
 
-def read_scorer(scoring, classes, multilabel):
+def resolve_scorer(scoring, classes, multilabel):
     """Return the scorer that a `scoring` parameter names, with the classes as arguments if it takes them.
 
     A scorer of probabilities would otherwise infer the classes from held-out rows, which may lack one of them. A scorer
@@ -250,7 +250,7 @@ def name_missing(classes, y):
     return [] if np.ndim(y) == 2 else [repr(label) for label in np.setdiff1d(classes, y).tolist()]
 
 
-def weigh_folds(head, classes, targets, folds, sample_weight):
+def compute_fold_weights(head, classes, targets, folds, sample_weight):
     """Return the training weights of each fold, zero for the rows that are held out.
 
     Parameters
@@ -281,7 +281,7 @@ def weigh_folds(head, classes, targets, folds, sample_weight):
     return weights[:, :, 0] if n_weights == 1 else weights
 
 
-def weigh_candidates(log_likelihoods, sharpness=1.0):
+def compute_candidate_weights(log_likelihoods, sharpness=1.0):
     """Return the weight of each candidate in their average, in proportion to exp(sharpness * log likelihood).
 
     Parameters

@@ -13,7 +13,7 @@ import numpy as np
 from transferkit._validation import check_features, check_parameters
 from transferkit.heads import LogisticHead, LogisticHeadCV
 from transferkit.heads.linear import read_candidates
-from transferkit.heads.linear.evaluation import NEGLIGIBLE_WEIGHT, weigh_candidates
+from transferkit.heads.linear.evaluation import NEGLIGIBLE_WEIGHT, compute_candidate_weights
 from transferkit.transfer._evaluation import make_row
 
 __all__ = [
@@ -154,7 +154,7 @@ class Average:
     def weigh(self):
         """Return (weight, candidate) of all that have a weight, and enter the weights in the table."""
         losses = np.array([candidate.row["log_loss"] for candidate in self.kept])
-        weights = weigh_candidates(-self.task.held_out.weight * np.nan_to_num(losses), SHARPNESS).tolist()
+        weights = compute_candidate_weights(-self.task.held_out.weight * np.nan_to_num(losses), SHARPNESS).tolist()
         for weight, candidate in zip(weights, self.kept, strict=True):
             candidate.row["weight"] = weight
         return [pair for pair in zip(weights, self.kept, strict=True) if pair[0] > 0]
