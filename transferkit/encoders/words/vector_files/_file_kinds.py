@@ -32,7 +32,7 @@ _KINDS = [  # pattern of the first bytes, kind of file, advice
     (
         rb"SQLite format 3\0",
         "an SQLite database, as Magnitude's files are",
-        "Give the file of vectors that it was converted from.",
+        "Give the vectors that it was converted from.",
     ),
     (
         rb"(?s:.{4})\0{4}\{\"",
