@@ -237,8 +237,8 @@ MUTANTS = [
     Mutant(
         "mirror: evidence",
         "adaptation/_linear_transport.py",
-        "> CLEARLY",
-        "> -CLEARLY",
+        "> LEAST_EVIDENCE",
+        "> -LEAST_EVIDENCE",
         "adaptation/test_moment_matching.py::test_nothing_is_reflected_without_evidence",
     ),
     Mutant(

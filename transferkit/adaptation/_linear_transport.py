@@ -6,7 +6,7 @@ from transferkit.adaptation._moment_matching import MOMENT_CONSTRAINTS, MomentMa
 
 __all__ = ["LinearTransport"]
 
-CLEARLY = 4.0  # standard errors
+LEAST_EVIDENCE = 4.0  # for a reflection, in standard errors
 
 
 class LinearTransport(MomentMatcher):
@@ -106,5 +106,6 @@ class LinearTransport(MomentMatcher):
     def _orient(self, source, target, source_mean, target_mean):
         """Return -1 if the target is a reflection of the source, else 1."""
         if self.reflection == "auto":
-            return -1.0 if reflection_evidence(source - source_mean, target - target_mean) > CLEARLY else 1.0
+            evidence = reflection_evidence(source - source_mean, target - target_mean)
+            return -1.0 if evidence > LEAST_EVIDENCE else 1.0
         return -1.0 if self.reflection else 1.0

@@ -1,7 +1,7 @@
 """Transfer learning: an encoder and a head as one estimator on raw input.
 
 An *encoder* is a transformer, usually pretrained on unlabelled data; a *head* is a classifier or regressor on its
-features. A *strategy* combines both, and says how much of the encoder is used:
+features. A *strategy* determines how both are combined and how much of the pretraining is used:
 
 - scratch: no transfer, the baseline;
 - term_vectors: pretrained term vectors as a Gaussian prior over the weights of a linear model of texts;

@@ -43,11 +43,12 @@ class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
     Parameters
     ----------
     encoder : str, path or transformer, default=None
-        Pretrained encoder: a model file or a fitted transformer, which is never changed, also by `clone`. An unfitted
-        transformer is cloned and fitted on the training rows. None only with ``strategy="scratch"`` or a `source`.
+        Pretrained encoder: a model file or a fitted transformer, which is never changed, not even by `clone`. An
+        unfitted transformer is cloned and fitted on the training rows. None only with ``strategy="scratch"`` or a
+        `source`.
     head : classifier, default=None
-        None is logistic regression averaged over values of C: of a :class:`LogisticHeadCV` its `Cs`, of a
-        :class:`LogisticHead` its C. Any other classifier is cloned and trained on features.
+        None is logistic regression averaged over values of C; a :class:`LogisticHeadCV` gives these values by its
+        `Cs`, a :class:`LogisticHead` a single one. Any other classifier is cloned and trained on features.
     source : fitted classifier, str or path-like, default=None
         Linear model of another task, or its file, towards whose weights the new ones are regularised (L2-SP [3]_),
         unless this is clearly worse on held-out labels. Features are matched by name if they have names, else by
@@ -61,7 +62,7 @@ class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
     scoring : str or callable, default=None
         Score that compares strategies; accuracy if None.
     device : str, default="auto"
-        Where to train, "auto", "cpu" or "cuda". A given `head` has its own.
+        Device on which to train: "auto", "cpu" or "cuda". A given `head` has its own.
     random_state : int, RandomState instance or None, default=0
         Seed of the folds and batches.
     encoder_learning_rate : float, default=0.3
@@ -176,14 +177,14 @@ class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
         Parameters
         ----------
         X : iterable of str, array-like or sparse matrix of shape (n_samples, n_features)
-            Raw input: what the encoder takes.
+            Raw input, as the encoder accepts it.
         y : array-like of shape (n_samples,) or indicator matrix of shape (n_samples, n_labels)
             Labels.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows in training and in scores. Words are counted and folds are made without them; rows of
             weight zero are left out.
         groups : array-like of shape (n_samples,), default=None
-            Groups, for splitters that ask for them, such as :class:`~sklearn.model_selection.GroupKFold`. With an int
+            Groups, for splitters that use them, such as :class:`~sklearn.model_selection.GroupKFold`. With an int
             `cv` rows of one group are held out together.
 
         Returns

@@ -48,7 +48,7 @@ def _head_has(method):
 class EncoderHeadMixin(FrozenParametersMixin):
     """An encoder and a head as one estimator: `encoder_` and `head_` after `fit`.
 
-    A subclass names the class that ``head=None`` stands for in `default_head`.
+    A subclass sets `default_head`, the class of head that is used if `head` is None.
     """
 
     @with_plain_outputs
@@ -69,7 +69,7 @@ class EncoderHeadMixin(FrozenParametersMixin):
         return self.head_.predict(self._encode(X))
 
     def set_params(self, **params):
-        """Set parameters; ``head__name=value`` also works while `head` is None and stands for the default head.
+        """Set parameters; with ``head__name=value``, a `head` of None is replaced by the default head.
 
         Parameters
         ----------
@@ -84,7 +84,7 @@ class EncoderHeadMixin(FrozenParametersMixin):
         Raises
         ------
         ValueError
-            If a parameter inside a fitted encoder or a source is to be set: it is frozen.
+            If a parameter inside a fitted encoder or a source is set: these are frozen.
         """
         if self.head is None and "head" not in params and any(name.startswith("head__") for name in params):
             params = {"head": self.default_head(), **params}
@@ -252,7 +252,7 @@ def set_fitted(estimator, outcome, outcomes, feature_names):
 def drop_weightless(head, X, y, sample_weight, groups=None, cv=None):
     """Return the arguments of `fit` without the rows of weight zero.
 
-    Otherwise these would influence all that is learned without weights: folds, vocabularies, unfitted encoders.
+    Otherwise these would influence everything that is learned without weights: folds, vocabularies, unfitted encoders.
 
     Parameters
     ----------

@@ -45,11 +45,11 @@ class ClassificationTask:
     scoring : str, callable or None
         Score of the folds; accuracy if None.
     class_weight : dict, "balanced" or None
-        Weights of the classes; of indicators "balanced" ones for each label.
+        Weights of the classes; for indicators, "balanced" weights each label separately.
     sample_weight : array-like of shape (n_samples,) or None
         Weights of the rows.
     groups : array-like of shape (n_samples,) or None
-        Groups, for splitters that ask for them.
+        Groups, for splitters that use them.
     random_state : int, RandomState instance or None
         Shuffles the rows before an int `cv` makes folds of them.
     """
@@ -74,7 +74,7 @@ class ClassificationTask:
 
     @property
     def has_folds(self):
-        """Whether there are labels enough to hold some out."""
+        """Whether there are enough labels to hold some out."""
         return len(self.folds) > 0
 
     @property
@@ -88,7 +88,7 @@ class ClassificationTask:
         return {"sample_weight": self.sample_weight} if self.is_weighted else {}
 
     def weigh(self, train):
-        """Return the weights in training of some rows, (n_train, 1), or (n_train, n_labels) where labels differ."""
+        """Return the weights in training of some rows, (n_train, 1), or (n_train, n_labels) if labels differ."""
         rows, given = np.zeros((len(train), 1), np.float32), self.sample_weight[train]
         return compute_sample_weights(self, rows, self.classes, self.targets[train], self.multilabel, given)
 
@@ -160,7 +160,7 @@ def make_folds(y, targets, cv, groups=None, random_state=None):
     if groups is not None:
         kind, most = StratifiedGroupKFold, min(most, len(np.unique(groups)))
         if most < 2:
-            raise ValueError("groups must name at least 2 groups: rows of one are held out together.")
+            raise ValueError("groups must name at least 2 groups, because rows of one group are held out together.")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class in y", category=UserWarning)
         return list(kind(most, shuffle=True, random_state=random_state).split(rows[:, None], strata, groups))
@@ -175,9 +175,9 @@ class Outcome:
     head: Any
     fold_scores: np.ndarray  # (n_folds,)
     rows: list  # of the table, one per candidate
-    loss: float = np.nan  # mean negative log-likelihood of held-out labels, where it is known
+    loss: float = np.nan  # mean negative log-likelihood of held-out labels, NaN if it is not known
     attributes: dict = field(default_factory=dict)  # further fitted attributes
-    scores: np.ndarray | None = None  # decision values of each fold's model for all rows, where they are kept
+    scores: np.ndarray | None = None  # decision values of each fold's model for all rows, if they are kept
 
     @property
     def mean(self):
@@ -211,7 +211,7 @@ def tabulate(rows):
 def choose(outcomes):
     """Return the outcome to use, of one per strategy.
 
-    The average of linear candidates on term vectors is given up only for an outcome that is clearly better (see
+    The average of linear candidates on term vectors is replaced only by an outcome that is clearly better (see
     `is_clearly_better`). Without it the best mean wins, and pretraining wins ties. Without folds, pretraining is used.
     """
     incumbent = outcomes[0]
@@ -225,7 +225,7 @@ def choose(outcomes):
 
 
 def report_undefined(task, outcomes):
-    """Warn, or raise ValueError, where folds have no score by which outcomes could be compared."""
+    """Warn, or raise ValueError, if folds have no score by which outcomes could be compared."""
     scores = [outcome.fold_scores for outcome in outcomes if len(outcome.fold_scores)]
     if len(scores) > 1:
         task.held_out.report_undefined(np.stack(scores))
@@ -240,7 +240,7 @@ def is_better(challenger, incumbent):
 def is_clearly_better(challenger, incumbent):
     """Return whether the challenger's mean is higher by more than one standard error, and its loss is not higher."""
     difference = _subtract(challenger, incumbent)
-    if challenger.loss > incumbent.loss or len(difference) < 2:  # the first is false where a loss is not known
+    if challenger.loss > incumbent.loss or len(difference) < 2:  # the first is false if a loss is NaN
         return False
     return difference.mean() > max(difference.std(ddof=1) / np.sqrt(len(difference)), LEAST_DIFFERENCE)
 

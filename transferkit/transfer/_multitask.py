@@ -31,7 +31,7 @@ class MultiTaskTransfer(VersionedEstimator):
     Parameters
     ----------
     estimator : TransferClassifier, default=None
-        Cloned and fitted for each task. None raises an error in `fit`.
+        Cloned and fitted for each task; required by `fit`.
 
     Attributes
     ----------
@@ -147,7 +147,7 @@ class MultiTaskTransfer(VersionedEstimator):
         Parameters
         ----------
         folder : str or path
-            Where to write; made if it does not exist. Files of the same names are replaced.
+            Folder to write to; created if it does not exist. Files of the same names are replaced.
         embed : bool, default=False
             Whether each task file holds its encoder itself.
         trusted : list of str, class or function, default=None
@@ -182,7 +182,7 @@ class MultiTaskTransfer(VersionedEstimator):
         Parameters
         ----------
         folder : str or path
-            Where they are.
+            Folder that `save_tasks` wrote.
         tasks : list of str, default=None
             Names of the tasks to load; all if None.
         trusted : list of str, class or function, default=None
@@ -249,7 +249,7 @@ class EncoderReference(TransformerMixin, VersionedEstimator):
     def transform(self, X):
         """Raise an error that explains how to load the task with its encoder."""
         raise ModelFileError(
-            f"This task was saved without its encoder, which is in the file {self.name!r} beside it. Load both with "
+            f"This task was saved without its encoder, which is in the file {self.name!r}. Load both with "
             "MultiTaskTransfer.load_tasks(folder)."
         )
 

@@ -45,7 +45,7 @@ from transferkit.transfer.strategies._term_vectors import ALPHAS, idf_ratios
 __all__ = ["TransferRegressor"]
 
 _PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
-MOST_FOLDS = 5  # where the encoder is fitted anew in each
+MOST_FOLDS = 5  # if the encoder is fitted in each
 
 
 class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
@@ -59,7 +59,7 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
         None is a ridge regression whose penalty is selected by exact leave-one-out error. Any other regressor is cloned
         and fitted on features, with strategies "frozen" and "scratch" only.
     strategy : {"auto", "term_vectors", "frozen", "scratch"}, default="auto"
-        As in :class:`TransferClassifier`, with squared error in the place of the log loss.
+        As in :class:`TransferClassifier`, with squared error instead of the log loss.
     sharpness : float, default=0.25
         Candidates of "term_vectors" are weighted by their Gaussian likelihood on left-out rows to this power.
 
@@ -77,7 +77,7 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
     label_coef_ : CSR matrix of shape (n_outputs, n_terms) or None
         With "term_vectors": the part of ``head_.coef_`` due to the labels alone.
     n_features_in_ : int
-        Number of input features; only when X is rows of numbers.
+        Number of input features; only if X is a table.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the input features, if `fit` saw names that are all strings.
 
@@ -91,7 +91,7 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
     Each pair of alpha and idf needs one decomposition, which gives the exact leave-one-out errors of every penalty. The
     Gaussian likelihood of n left-out rows is their mean squared error to the power -n / 2. Beyond 4,000
     rows the penalty is selected on 4,000 of them, candidates of "term_vectors" have equal weights, and "auto" uses
-    "term_vectors" where it applies.
+    "term_vectors" if it applies.
 
     With an unfitted encoder, which may use targets, errors and penalties come from 5 folds (or those of a RidgeHead's
     `cv`), and the encoder is fitted on the training rows of each. The vocabulary and idf of TF-IDF, which do not depend
@@ -130,7 +130,7 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
         Parameters
         ----------
         X : iterable of str, array-like or sparse matrix of shape (n_samples, n_features)
-            Raw input: what the encoder takes.
+            Raw input, as the encoder accepts it.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -172,8 +172,8 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
         ridge = self.head is None or (type(self.head) is RidgeHead and self.head.prior is None)
         if strategy == "term_vectors" and not (ridge and is_text):
             raise ValueError(
-                "strategy='term_vectors' trains ridge regression on the words of texts: head must be None or a "
-                "RidgeHead without a prior of its own, and X must hold texts. Use strategy='frozen'."
+                "strategy='term_vectors' trains ridge regression on the terms of texts: head must be None or a "
+                "RidgeHead without a prior, and X must hold texts. Use strategy='frozen'."
             )
         if strategy == "scratch":
             return ["scratch"]
@@ -191,7 +191,7 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
         return [*["term_vectors"] * can, "frozen", "scratch"] if ridge else ["frozen"]
 
     def _make_folds(self, y):
-        """Return (train, test) positions of the folds in which an encoder that is not pretrained is fitted anew."""
+        """Return (train, test) positions of the folds in each of which an encoder that is not pretrained is fitted."""
         rows = np.sort(np.random.RandomState(0).permutation(len(y))[:MAX_DECOMPOSED])
         cv = getattr(self.head, "cv", None) if type(self.head) is RidgeHead else None
         if cv is None and len(rows) < 2:
@@ -218,7 +218,7 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
         return Outcome(strategy, encoder, head, np.zeros(0), [make_row(strategy, [], **values)], error)
 
     def _make_head(self):
-        """Return a head with the candidates that strategies are compared at; one of a single alpha has that one."""
+        """Return the unfitted head; for the comparison of strategies, a single alpha becomes a search over it alone."""
         if self.head is None:
             return RidgeHead(alphas=_PENALTIES)
         head = clone(self.head)
@@ -229,7 +229,7 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
 def _fit_term_vectors(terms, texts, y, sample_weight, head, sharpness):
     """Return the outcome of the strategy "term_vectors": the average over alpha and idf, each with its best penalty.
 
-    Its error is bounded by the average of the errors of the candidates, which is used in its place.
+    Its error is bounded by the average of the errors of the candidates, which is used instead.
     """
     rows = terms.encoder.transform(texts)
     blocks = {idf: make_blocks(rows, ratio, terms.vectors) for idf, ratio in idf_ratios(terms.encoder, rows).items()}
@@ -292,7 +292,7 @@ def _scale(blocks, factors):
 
 
 def _fit_head(head, X, y, sample_weight):
-    """Return the fitted head; a ridge regression finds its penalty on part of the rows where there are very many."""
+    """Return the fitted head; a ridge regression selects its penalty on part of the rows if there are very many."""
     if _compares_penalties(head) and _is_too_large(X):
         head.set_params(alpha=_choose_penalty(head, X, y, sample_weight), alphas=None)
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}

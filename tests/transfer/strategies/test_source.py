@@ -164,7 +164,7 @@ def test_a_plain_linear_source_is_matched_with_the_features_of_an_encoder():
     ("parameters", "message"),
     [
         ({"source": RandomForestClassifier(2)}, "whose head is linear .* Got RandomForestClassifier"),
-        ({"source": LogisticHead(), "strategy": "frozen"}, "source is for strategy='auto'"),
+        ({"source": LogisticHead(), "strategy": "frozen"}, "source is used with strategy='auto' only"),
         ({"source": LogisticHead(), "head": RandomForestClassifier()}, "head must be None"),
         ({"source": 3}, "The 'source' parameter of TransferClassifier"),
     ],

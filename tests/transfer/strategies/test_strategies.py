@@ -418,7 +418,7 @@ def test_same_seed_same_model(encoder):
         ({"strategy": "finetune", "head": LinearSVC()}, TEXTS, "strategy='finetune' trains a linear layer"),
         ({"strategy": "term_vectors", "encoder": "tfidf"}, TEXTS, "Got TfidfEncoder. Use strategy='frozen'"),
         ({"strategy": "finetune", "encoder": "tfidf"}, TEXTS, "Got TfidfEncoder.* Use strategy="),
-        ({"strategy": "term_vectors"}, np.ones((24, 2)), "works on the words of texts"),
+        ({"strategy": "term_vectors"}, np.ones((24, 2)), "needs texts, but X holds numbers"),
         ({"cv": 1}, TEXTS, "The 'cv' parameter of TransferClassifier"),
         ({"scoring": "nonsense"}, TEXTS, "The 'scoring' parameter of TransferClassifier"),
         ({"encoder_learning_rate": -1}, TEXTS, "The 'encoder_learning_rate' parameter"),

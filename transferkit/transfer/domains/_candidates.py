@@ -48,12 +48,12 @@ def fit_candidate(name, encoder, adaptation, head, domains, *, device, evaluate=
     Parameters
     ----------
     name : str
-        Name of the candidate. "term_vectors" stands for word vectors pretrained on both domains,
+        Name of the candidate. "term_vectors" uses word vectors pretrained on both domains,
         "term_vectors+denoising" for the mean of that model and one on denoised features, and "none+denoising" for the
         mean of the model without adaptation and one on denoised features.
     encoder : transformer
         Fitted if it is pretrained. Any other one is fitted to samples of both domains, or without adaptation to the
-        labelled samples. If it may use labels, it is fitted to the labelled samples, in each fold anew.
+        labelled samples. If it may use labels, it is fitted to the labelled samples, separately in each fold.
     adaptation : transformer or None
         Unfitted.
     head : classifier or None
@@ -119,7 +119,7 @@ class HeadFitter:
         return held_out
 
     def _make_search(self):
-        """Return the search over C that a logistic head stands for."""
+        """Return the search over C that a logistic head specifies."""
         settings = {"scoring": "neg_log_loss", "store_oof": True}
         if self.head is None:
             return LogisticHeadCV(CS, device=self.device, **settings)
@@ -128,7 +128,7 @@ class HeadFitter:
         return LogisticHeadCV([self.head.C], **{name: getattr(self.head, name) for name in SETTINGS}, **settings)
 
     def _search_fold_by_fold(self, search, features):
-        """Return the head of the best C, and held-out probabilities, if each fold has features of its own."""
+        """Return the head of the best C, and held-out probabilities, if each fold has its own features."""
         scores, decisions = 0.0, None
         for train, test in self.domains.folds:
             of_fold = features.in_fold(train)

@@ -28,7 +28,7 @@ __all__ = [
     "uses_labels",
 ]
 
-# packages of scikit-learn whose tags do not say whether labels are used
+# packages of scikit-learn whose tags do not declare whether labels are used
 _UNTAGGED = ("sklearn.feature_selection", "sklearn.cross_decomposition")
 
 

@@ -3,7 +3,7 @@
 - `_scratch`: the head alone, on TF-IDF of the labelled texts or on rows of numbers as they are.
 - `_frozen`: feature extraction. The head is trained on the features of the encoder as it is.
 - `_term_vectors`: pretrained term vectors as a Gaussian prior over the weights of terms (Raina, Ng and Koller, 2006):
-  logistic regression on TF-IDF rows beside their projections on the vectors, merged into one weight per term.
+  logistic regression on TF-IDF rows joined with their projections on the vectors, merged into one weight per term.
 - `_fine_tuning`: the encoder's arrays are trained together with the head, by gradient descent with a smaller learning
   rate, gradual unfreezing (Howard and Ruder, 2018) and regularisation towards the pretrained arrays (L2-SP).
 - `_source`: the weights of a linear model of another task are the mean of the prior over the new ones (L2-SP; Li,
@@ -13,7 +13,7 @@
 by the likelihood of held-out labels. `_auto` lists the strategies that apply, fits each, and selects one.
 
 Each `fit_*` function takes an encoder, raw input and a `ClassificationTask` (labels, folds, weights) and returns an
-`Outcome`; each `check_*` function raises the error that says why a strategy does not apply.
+`Outcome`; each `check_*` function raises an error if a strategy does not apply.
 """
 
 from typing import TYPE_CHECKING

@@ -28,7 +28,7 @@ __all__ = ["fit_given_head", "fit_strategies"]
 
 
 def fit_given_head(estimator, strategy, X, y, is_text, sample_weight):
-    """Return the outcome of a strategy with a head that is trained as it is: nothing is chosen and nothing held out."""
+    """Return the outcome of a strategy with a head that is trained as it is, without cross-validation."""
     encoder = _make_encoder(estimator, strategy, is_text)
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     head = clone(estimator.head).fit(encoder.fit_transform(X, y), y, **weights)
@@ -41,7 +41,7 @@ def fit_strategies(estimator, strategy, X, y, *, is_text, sample_weight=None, gr
     Parameters
     ----------
     estimator : TransferClassifier
-        Its other parameters count.
+        Estimator whose other parameters are used.
     strategy : str
         Name of a strategy, or "auto".
     X : list of str, array or sparse matrix
@@ -160,7 +160,7 @@ def _warn_without_transfer(outcome):
     )
     warnings.warn(
         f"Transfer did not help on held-out labels: {how} (see strategy_scores_). An encoder pretrained on data "
-        "closer to the task may.",
+        "closer to the task may help.",
         UserWarning,
         stacklevel=count_inner_frames(),
     )

@@ -30,8 +30,8 @@ __all__ = [
 
 CS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 SHARPNESS = 0.25  # of the average; 1/4, 1/2 and 1 were tried on development sets, and differed by tenths of a point
-LOOSE_TOL = 1e-3  # of the default head where many candidates are averaged, or start from a source
-FEW_LABELS_C = 10.0  # with labels too few to choose, or the nearest of the head's candidates
+LOOSE_TOL = 1e-3  # of the default head if many candidates are averaged, or a source is the prior
+FEW_LABELS_C = 10.0  # if labels are too few to select one; of a given head's candidates the nearest
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class LogisticSettings:
     device: str
 
     def middle_C(self):
-        """Return the candidate to use where labels are too few to choose."""
+        """Return the candidate to use if labels are too few to select one."""
         return min(self.Cs, key=lambda C: abs(np.log(C / FEW_LABELS_C)))
 
     def parameters(self, C):
@@ -58,14 +58,14 @@ _OF_OTHERS = {"cv": "cv", "scoring": "scoring", "refit": None, "store_oof": None
 
 
 def check_head_of_candidates(head, estimator):
-    """Raise ValueError where a head that stands for candidates has parameters that the comparison of them ignores.
+    """Raise ValueError if a head that specifies candidates has parameters that their comparison ignores.
 
     Parameters
     ----------
     head : classifier or None
         As given.
     estimator : estimator
-        Whose head it is.
+        Estimator with this head, named in the error.
     """
     if head is None or read_settings(head, "cpu") is None:
         return
@@ -81,14 +81,14 @@ def check_head_of_candidates(head, estimator):
 
 
 def read_settings(head, device):
-    """Return the settings that a head stands for, or None if it is not a logistic regression without a prior.
+    """Return the settings that a head specifies, or None if it is not a logistic regression without a prior.
 
     Parameters
     ----------
     head : classifier or None
-        None stands for candidates from weak to strong; a `LogisticHead` for its own C; a `LogisticHeadCV` for its `Cs`.
+        The candidates are the default ones for None, the C of a `LogisticHead`, and the `Cs` of a `LogisticHeadCV`.
     device : str
-        Where to train, where the head does not say.
+        Device on which the default head is trained.
     """
     if head is None:
         return LogisticSettings(CS, None, True, 1e-4, 1000, device)
@@ -180,7 +180,7 @@ class SharedSearch:
     settings : LogisticSettings
         Candidates for C.
     prior : ndarray of shape (n_scores, n_features), default=None
-        Weights that the penalty pulls to.
+        Mean of the Gaussian prior over the weights.
     """
 
     def __init__(self, features, task, settings, prior=None):
@@ -196,7 +196,7 @@ class SharedSearch:
 
 
 class SplitSearch:
-    """Search over C in which each fold has features, and perhaps a prior, of its own.
+    """Search over C with separate features, and optionally a separate prior, for each fold.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ class SplitSearch:
     settings : LogisticSettings
         Candidates for C.
     priors : list of ndarray, default=None
-        Weights that the penalty pulls to in each fold.
+        Means of the Gaussian prior over the weights in each fold.
     """
 
     def __init__(self, features, of_folds, task, settings, priors=None):

@@ -22,7 +22,7 @@ HELD_OUT, FEWEST_TO_HOLD_OUT = 0.15, 200  # with fewer rows training takes all e
 
 
 class Pace(NamedTuple):
-    """How fast the encoder moves, from when on, and how strongly it is held back."""
+    """Learning rate of the encoder, epoch in which its training begins, and penalty on its changes."""
 
     encoder_learning_rate: float
     unfreeze_at: int
@@ -43,9 +43,9 @@ def fit_finetuned(encoder, X, task, settings, pace, seed):
     settings : LogisticSettings
         Candidates for C; the head begins as the best logistic regression on the encoder as it is.
     pace : Pace
-        How the encoder learns.
+        How the encoder is trained.
     seed : int
-        Seed of batches and of what is held out for early stopping.
+        Seed of the batches and of the rows held out for early stopping.
 
     Returns
     -------
@@ -72,14 +72,14 @@ def fit_finetuned(encoder, X, task, settings, pace, seed):
 
 
 def find_fine_tunable(encoder):
-    """Return the encoder (behind a frozen one) if it can be fine-tuned as it is set, else None."""
+    """Return the encoder (behind a frozen one) if it can be fine-tuned with its parameters, else None."""
     if isinstance(encoder, PretrainedEncoder):
         encoder = encoder.encoder_
     return encoder if isinstance(encoder, FineTunable) and encoder.can_fine_tune() else None
 
 
 def check_fine_tuning(encoder, head, settings):
-    """Raise ValueError where the strategy does not apply.
+    """Raise ValueError if the strategy does not apply.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def check_fine_tuning(encoder, head, settings):
     head : classifier or None
         Head as given.
     settings : LogisticSettings or None
-        Candidates that it stands for.
+        Settings that the head specifies.
     """
     if settings is None:
         raise ValueError(
@@ -120,14 +120,14 @@ def _keep_used(rows, layers):
         return rows, layers, lambda tuned: tuned
     used = np.unique(rows.indices)
     indices = np.searchsorted(used, rows.indices).astype(np.int32)
-    narrow = sparse.csr_matrix((rows.data, indices, rows.indptr), shape=(rows.shape[0], len(used)))
+    reduced = sparse.csr_matrix((rows.data, indices, rows.indptr), shape=(rows.shape[0], len(used)))
 
     def put_back(tuned):
         weights = layers[0].weights.copy()
         weights[used] = tuned[0].weights
         return [replace(tuned[0], weights=weights), *tuned[1:]]
 
-    return narrow, [replace(layers[0], weights=layers[0].weights[used]), *layers[1:]], put_back
+    return reduced, [replace(layers[0], weights=layers[0].weights[used]), *layers[1:]], put_back
 
 
 def _train(rows, layers, start, task, weights, pace, settings, seed):
@@ -168,7 +168,7 @@ def _train(rows, layers, start, task, weights, pace, settings, seed):
 
 
 def _hold_out(chosen, task, seed):
-    """Return the rows to train on and, if there are enough, those on which to find out when to stop."""
+    """Return the rows to train on and, if there are enough, those held out for early stopping."""
     if len(chosen) < FEWEST_TO_HOLD_OUT:
         return chosen, chosen[:0]
     shuffled = np.random.RandomState(seed).permutation(chosen)

@@ -34,7 +34,7 @@ def fit_logistic(strategy, encoder, features, task, settings, of_folds=None):
     settings : LogisticSettings
         Candidates for C. Without folds a middle one is used.
     of_folds : iterable of FoldFeatures, default=None
-        Features on which candidates are evaluated, if the encoder is fitted anew in each fold; `features` if None.
+        Features on which candidates are evaluated, if the encoder is fitted in each fold; `features` if None.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def fit_logistic(strategy, encoder, features, task, settings, of_folds=None):
 
 
 def fit_any_head(strategy, encoder, head, X, task):
-    """Return the outcome of a classifier of any kind, fitted anew with its encoder in each fold.
+    """Return the outcome of a classifier of any kind, fitted together with its encoder in each fold.
 
     Parameters
     ----------

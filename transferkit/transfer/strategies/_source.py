@@ -1,4 +1,4 @@
-"""A source model's weights as the point that those of a new task are pulled to (L2-SP)."""
+"""Transfer from a source model: its weights are the mean of the prior over those of the new task (L2-SP)."""
 
 import os
 import time
@@ -28,7 +28,7 @@ _SOURCE_CS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)  # of the default head; the sm
 
 
 def check_source(strategy, head, settings):
-    """Raise ValueError where a source model cannot be used.
+    """Raise ValueError if a source model cannot be used.
 
     Parameters
     ----------
@@ -37,14 +37,14 @@ def check_source(strategy, head, settings):
     head : classifier or None
         As given.
     settings : LogisticSettings or None
-        Candidates that it stands for.
+        Settings that the head specifies.
     """
     if strategy != "auto":
-        raise ValueError(f"source is for strategy='auto', which compares transfer from it with none. Got {strategy!r}.")
+        raise ValueError(f"source is used with strategy='auto' only. Got {strategy!r}. Leave out source or strategy.")
     if settings is None:
         raise ValueError(
             "source is a prior of logistic regression: head must be None, a LogisticHead or a LogisticHeadCV without a "
-            f"prior of its own. Got {head!r}."
+            f"prior. Got {head!r}."
         )
 
 
@@ -66,12 +66,12 @@ def fit_from_source(source, encoder, X, task, settings, *, is_text, is_default_h
     is_text : bool
         Whether X holds texts.
     is_default_head : bool
-        Whether the settings are defaults, in whose place smaller values of C and a looser tolerance are used.
+        Whether the head is the default one: then smaller values of C and a looser tolerance are used.
 
     Returns
     -------
     outcome : Outcome
-        "transfer", or "target only" where that is clearly better; the table has "source only" beside both.
+        "transfer", or "target only" if that is clearly better; the table also has "source only".
     """
     source, source_encoder, head = read_source(source)
     of_folds = None  # features on which candidates are evaluated, if those of each fold differ
@@ -88,7 +88,7 @@ def fit_from_source(source, encoder, X, task, settings, *, is_text, is_default_h
         if not is_pretrained:
             of_folds = list(encode_folds(encoder, X, task.y, task.folds))
     else:
-        encoder = _widen(source_encoder, X) if is_text else source_encoder
+        encoder = _add_terms(source_encoder, X) if is_text else source_encoder
         features, n_known = encoder.transform(X), head.coef_.shape[1]
         is_wider = is_text and features.shape[1] > n_known
         prior = _spread(head, range(n_known), range(features.shape[1])) if is_wider else head
@@ -147,8 +147,8 @@ def _name_features(source, encoder, head):
     )
 
 
-def _widen(encoder, texts):
-    """Return the source's TF-IDF with columns for new terms behind its own, and any other encoder as it is."""
+def _add_terms(encoder, texts):
+    """Return the source's TF-IDF with columns for new terms after its own, and any other encoder as it is."""
     inner = encoder.encoder_ if isinstance(encoder, PretrainedEncoder) else encoder
     if type(inner) is not TfidfEncoder or inner.norm != "l2" or not inner.sublinear_tf or not inner.use_idf:
         return encoder
@@ -170,20 +170,20 @@ def _spread(head, names, wanted):
 
 
 def _score_source(source, X, task):
-    """Return how the source does on held-out rows as it is, (n_folds,); NaN where its classes do not fit."""
+    """Return the scores of the source model itself on held-out rows, (n_folds,); NaN if its classes do not fit."""
     scores = []
     for fold, (_, test) in enumerate(task.folds):
         try:
             scores.append(task.held_out.score_head(source, take_rows(X, test), fold))
-        except (ValueError, AttributeError):  # a score that needs the probability of classes it does not know
+        except (ValueError, AttributeError):  # such as a score that needs probabilities of other classes
             scores.append(np.nan)
     return np.array(scores)
 
 
 def _fit_head(features, of_folds, task, settings, prior, priors):
-    """Return the head of the best C, and the scores of its folds; with priors of the folds where these have their own.
+    """Return the head of the best C, and the scores of its folds; `priors` are those of folds with their own features.
 
-    Of equally good ones the smallest C is best.
+    Of equally good values of C the smallest is used.
     """
     C, scores = settings.middle_C(), np.zeros(0)
     if task.has_folds:
@@ -195,7 +195,7 @@ def _fit_head(features, of_folds, task, settings, prior, priors):
         best = int(np.nan_to_num(average_folds(table)[0], nan=-np.inf).argmax())
         C, scores = settings.Cs[best], table[best]
     head = LogisticHead(**settings.parameters(C), prior=prior).fit(features, task.y, **task.fit_weights)
-    return head.set_params(prior=None), scores  # its weights have done their part
+    return head.set_params(prior=None), scores  # predictions do not need it
 
 
 def _read_weights(prior, features, task):

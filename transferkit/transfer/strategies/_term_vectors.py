@@ -24,7 +24,7 @@ MOST_JOINT_ROWS = 600  # beyond, few candidates are near the best, and the other
 
 
 def check_term_vectors(encoder, head, settings, is_text):
-    """Raise ValueError where the strategy does not apply.
+    """Raise ValueError if the strategy does not apply.
 
     Parameters
     ----------
@@ -33,19 +33,17 @@ def check_term_vectors(encoder, head, settings, is_text):
     head : classifier or None
         Head as given.
     settings : LogisticSettings or None
-        Candidates that it stands for.
+        Settings that the head specifies.
     is_text : bool
         Whether the input holds texts.
     """
     if settings is None:
         raise ValueError(
-            "strategy='term_vectors' trains logistic regression without a prior of its own: head must be None, a "
-            f"LogisticHead or a LogisticHeadCV. Got {head!r}. Use strategy='frozen' with this head."
+            "strategy='term_vectors' trains logistic regression: head must be None, or a LogisticHead or "
+            f"LogisticHeadCV without a prior. Got {head!r}. Use strategy='frozen' with this head."
         )
     if not is_text:
-        raise ValueError(
-            "strategy='term_vectors' works on the words of texts, and X holds rows of numbers. Use strategy='frozen'."
-        )
+        raise ValueError("strategy='term_vectors' needs texts, but X holds numbers. Use strategy='frozen'.")
     if not isinstance(encoder, ProjectsTerms) and find_projection(encoder) is None:
         name = type(getattr(encoder, "encoder_", encoder)).__name__
         raise ValueError(
@@ -68,10 +66,10 @@ def fit_term_vectors(encoder, texts, task, settings, *, is_default_head, terms=N
     settings : LogisticSettings
         Candidates for C.
     is_default_head : bool
-        Whether the settings are defaults, so that a looser tolerance will do.
+        Whether the head is the default one: then a looser tolerance is used.
     terms : Terms, default=None
-        Columns, vectors and weights of terms that several tasks share; by default those of the encoder and the texts,
-        and where texts are many pairs of adjacent words are tried, too.
+        Columns, vectors and weights of terms that several tasks share; by default those of the encoder and the texts;
+        with many texts, pairs of adjacent words are tried as well.
 
     Returns
     -------
@@ -147,7 +145,7 @@ def _kind(encoder):
 
 
 def _search_grid(average, blocks, task, settings, values):
-    """Fit every alpha at every C; all rows are one more problem beside the folds."""
+    """Fit every alpha at every C; the model of all rows is trained together with those of the folds."""
     Cs, alphas = settings.Cs, ALPHAS
     if not task.has_folds:
         Cs, alphas = (settings.middle_C(),), FEW_LABELS_ALPHAS
@@ -163,7 +161,7 @@ def _last_model(fit):
 def _search_around_best(average, blocks, task, settings, values, before):
     """Fit the candidates near the best one, for many rows: these distinguish good candidates from bad ones clearly.
 
-    One without transfer is always among them.
+    A candidate without transfer is always among them.
     """
     searches, Cs = {}, settings.Cs
 
