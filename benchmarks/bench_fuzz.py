@@ -50,11 +50,11 @@ def work(seed, first, last, folder):
             os.pwrite(current.fileno(), b"%020d" % number, 0)
             random = np.random.RandomState([seed, number])
             case = corpus[number % len(corpus)]
-            content, resealed = mutations.mutate(case.content, random)
+            content, has_new_digest = mutations.mutate(case.content, random)
             verify = ("probe", "full", None)[random.randint(3)]
             start = time.perf_counter()
             try:
-                counts[mutations.read_broken_file(folder / "broken.tk", case, content, resealed, verify)] += 1
+                counts[mutations.read_broken_file(folder / "broken.tk", case, content, has_new_digest, verify)] += 1
             except BaseException as error:
                 where = "".join(traceback.format_exception(error)[-3:])
                 failures.append({"seed": seed, "case": number, "file": case.name, "error": where})

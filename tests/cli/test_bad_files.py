@@ -1,4 +1,4 @@
-"""Whatever file a command is given in place of the right one, it says in one line what is wrong, and writes nothing."""
+"""Given any wrong file, a command reports the problem in one line, and writes nothing."""
 
 import pickle
 import zipfile

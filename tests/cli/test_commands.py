@@ -1,4 +1,4 @@
-"""The command line does the whole job, and answers mistakes with one line and exit code 2."""
+"""The command line does the whole job, and reports mistakes in one line with exit code 2."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""`finetune --cv` refuses folds that cannot be made before it trains, and saves the model before it scores folds."""
+"""`finetune --cv` rejects impossible folds before it trains, and saves the model before it scores folds."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every command that reads texts has the same options on how, and they do what the loaders' messages promise."""
+"""All commands that read texts have the same options for reading, which work as the loaders' messages say."""
 
 import csv
 import io

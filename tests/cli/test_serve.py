@@ -1,4 +1,4 @@
-"""A served model answers, within limits, and goes on when its file is replaced by a better or by a broken one."""
+"""A served model predicts, within limits, also after its file is replaced by a better or by a broken one."""
 
 import asyncio
 import json
@@ -277,7 +277,7 @@ def test_model_that_predicts_no_texts_is_refused_at_the_start(make, message, tmp
         assert message.replace("nothing", "no classes" if command == "evaluate" else "nothing") in error
         assert error.count("\n") == 1
     monkeypatch.setattr(_serve, "_SECONDS_BETWEEN_CHECKS", 0.0)
-    app = make_app(path)  # and the old model goes on when such a file takes its place
+    app = make_app(path)  # the old model stays in use if such a file replaces it
     os.replace(other, path)
     app.state.model_file.current()
     assert message in app.state.model_file.description["problem_with_newer_file"]

@@ -1,4 +1,4 @@
-"""Texts without spaces between words go through every command, and options on words that clash are named."""
+"""All commands handle texts without spaces between words, and errors name options of words that exclude each other."""
 
 import csv
 import io

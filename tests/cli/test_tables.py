@@ -1,4 +1,4 @@
-"""Tables of JSON go through every command, and columns of the input stand beside the predictions."""
+"""All commands read tables of JSON, and `predict --keep` writes columns of the input next to the predictions."""
 
 import csv
 import io

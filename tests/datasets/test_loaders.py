@@ -1,4 +1,4 @@
-"""Loaders read what is there, and name the file and the line of what cannot be read."""
+"""Loaders read files of all kinds, and errors name the file and the line that cannot be read."""
 
 import csv
 import gzip

@@ -41,7 +41,7 @@ def cluster():
 
 @pytest.fixture
 def client(cluster):
-    """A client of that cluster, when what earlier tests killed has started again."""
+    """A client of that cluster, after the workers that earlier tests killed have started again."""
     import distributed
 
     with distributed.Client(cluster, timeout="120s") as client:

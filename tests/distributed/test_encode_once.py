@@ -1,4 +1,4 @@
-"""A search on a cluster encodes each text once a worker process."""
+"""A search on a cluster encodes each text once per worker process."""
 
 import joblib
 import numpy as np

@@ -1,4 +1,4 @@
-"""encode_sharded and predict_sharded: parts that are whole or not there, and are not made twice."""
+"""encode_sharded and predict_sharded: parts that are complete or absent, and are not computed twice."""
 
 import os
 import pickle

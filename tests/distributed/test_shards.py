@@ -1,4 +1,4 @@
-"""Every kind of shard, read where the work is."""
+"""Every kind of shard, read by the workers."""
 
 import csv
 import gzip
@@ -17,7 +17,7 @@ from transferkit.exceptions import MissingExtraError, ShardError
 
 @pytest.fixture
 def small(texts):
-    """One line each, as a txt file needs them."""
+    """Texts without line breaks, as a txt file needs them."""
     lines = [" ".join(text.split()) for text in texts[:60]]
     return [lines[begin : begin + 20] for begin in range(0, 60, 20)]
 
@@ -77,7 +77,7 @@ def test_collections_and_functions_in_a_list(small, expected):
     kinds = [np.array(small[0]), tuple(small[1]), polars.Series(small[2]), []]
     encoder = fit_sharded(TfidfEncoder(), kinds)
     assert_equal(encoder, expected)
-    assert encoder.n_shards_ == 4  # one of them had nothing to say
+    assert encoder.n_shards_ == 4  # one of them is empty
 
 
 @pytest.mark.parametrize("with_cluster", [False, True])

@@ -1,4 +1,4 @@
-"""Broken model files by the thousand: what the fuzz test and benchmarks/bench_fuzz.py read."""
+"""Thousands of broken model files, which the fuzz test and benchmarks/bench_fuzz.py read."""
 
 import copy
 import functools
@@ -62,7 +62,7 @@ _ODD = [
 
 
 class Case(NamedTuple):
-    """A valid file, and what its model says to some rows."""
+    """A valid file, and the output of its model for some samples."""
 
     name: str
     content: bytes
@@ -104,7 +104,7 @@ def make_corpus(folder):
 
 
 def mutate(content, random):
-    """Return a broken copy of a valid file, and whether its digest was made right again."""
+    """Return a broken copy of a valid file, and whether its digest was computed again."""
     kind = random.randint(10)
     if kind == 0:
         return _change_bytes(content, random, len(content)), False
@@ -129,7 +129,7 @@ def mutate(content, random):
 
 
 def limit_memory():
-    """Let this process have little more memory than now; a peak measured afterwards would hide what is below it."""
+    """Limit the memory of this process to little more than now; allocations below an earlier peak would be missed."""
     if sys.platform.startswith("linux"):
         with open("/proc/self/statm") as file:
             size = int(file.read().split()[0]) * resource.getpagesize()
@@ -141,29 +141,29 @@ def read_many(folder, n_cases, seed=0):
     signal.signal(signal.SIGPROF, raise_timeout)
     corpus, random = make_corpus(folder), np.random.RandomState(seed)
     counts, failures = {"loaded": 0, "refused": 0}, []
-    for case in corpus:  # also so that all is imported that a model needs
+    for case in corpus:  # also imports all modules that a model needs
         outcome = read_broken_file(folder / "valid.tk", case, case.content, False, "full")
         failures += [] if outcome == "loaded" else [f"the valid file {case.name} is {outcome}"]
     _make_sizes()
     limit_memory()
     for number in range(n_cases):
         case = corpus[number % len(corpus)]
-        content, resealed = mutate(case.content, random)
+        content, has_new_digest = mutate(case.content, random)
         try:
             verify = ("probe", "full", None)[random.randint(3)]
-            counts[read_broken_file(folder / "broken.tk", case, content, resealed, verify)] += 1
+            counts[read_broken_file(folder / "broken.tk", case, content, has_new_digest, verify)] += 1
         except BaseException as error:
             failures.append(f"case {number} ({case.name}): {error!r}")
     return {**counts, "failures": failures}
 
 
-def read_broken_file(path, case, content, resealed, verify):
+def read_broken_file(path, case, content, has_new_digest, verify):
     """Load a broken file and use the model; raise AssertionError unless it is an equal model or a ModelFileError.
 
-    A file whose digest was made right again may hold another model: then using it may fail, but not crash.
+    A file whose digest was computed again may hold another model: then using it may fail, but not crash.
     """
     path.write_bytes(content)
-    signal.setitimer(signal.ITIMER_PROF, SECONDS)  # of this process, whatever else the machine does
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)  # processor time of this process, whatever the load of the machine
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
@@ -174,7 +174,7 @@ def read_broken_file(path, case, content, resealed, verify):
                 outcome, model, cause = "refused", None, error.__cause__
             assert not isinstance(cause, MemoryError), "sizes were not checked before allocation"
             if model is not None:
-                _use(model, case, must_be_equal=verify == "full" and not resealed)
+                _use(model, case, must_be_equal=verify == "full" and not has_new_digest)
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
     return outcome
@@ -257,7 +257,7 @@ def _change_table(header, random):
 
 
 def _change_numbers(header, data, random):
-    """Put extreme numbers into an array, where the model may not look at them before compiled code does."""
+    """Put extreme numbers into an array, which compiled code may read before the model checks them."""
     names = [name for name in header if name != "__metadata__"]
     entry = header[names[random.randint(len(names))]]
     begin, end = entry["data_offsets"]
@@ -279,7 +279,7 @@ def _change_numbers(header, data, random):
 
 @functools.cache
 def _make_sizes():
-    """Return arrays that grow when they are read wrongly: streams of zeros, long text, and where its strings end."""
+    """Return arrays that become large if they are read wrongly: streams of zeros, long text, ends of its strings."""
     packer, megabyte = zlib.compressobj(1), bytes(1 << 20)
     stream = b"".join([*(packer.compress(megabyte) for _ in range(_LARGE >> 20)), packer.flush()])
     n = 20_000

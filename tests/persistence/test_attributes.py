@@ -177,7 +177,7 @@ def test_attributes_are_declared_whatever_a_parameter_chooses(name):
     for parameter, value in choices_of(cls):
         with contextlib.suppress(
             AttributeError, ValueError, OSError, ImportError, RuntimeError
-        ):  # a choice that other data need
+        ):  # a choice that other data would need
             model = FITS[name](cls(**fast | {parameter: value}))
             n_fitted += 1
             undeclared = [item for item in get_state(model) if not is_attribute_of(cls, item)]

@@ -1,4 +1,4 @@
-"""Small files that would fill the memory are refused before they do, in a process that has little of it."""
+"""Small files that would take much memory are rejected before they do, in a process with little memory."""
 
 import functools
 import json
@@ -33,7 +33,7 @@ def strings(kind, text, ends, size=None):
 
 @functools.cache
 def zeros(n_bytes):
-    """Return a stream that inflates to so many zeros."""
+    """Return a stream that inflates to this many zeros."""
     return np.frombuffer(zlib.compress(bytes(n_bytes)), np.uint8)
 
 
@@ -124,7 +124,7 @@ def write_bomb(valid, path, change):
 
 @pytest.fixture(scope="module")
 def outcomes(valid):
-    """Return what a process with little memory says to each bomb."""
+    """Return the outcome of each bomb in a process with little memory."""
     if not sys.platform.startswith("linux"):
         pytest.skip("reads the size of the process from /proc")
     paths = {name: valid.with_name(f"bomb{number}.tk") for number, name in enumerate(BOMBS)}

@@ -1,4 +1,4 @@
-"""Models whose input names files are loaded only where the caller allows it."""
+"""Models whose input names files are loaded only if the caller allows it."""
 
 import functools
 import os

@@ -1,4 +1,4 @@
-"""Functions in model files: an import path that whoever loads the file has to trust, and nothing else."""
+"""Functions in model files: only their import path, which the caller of load has to trust."""
 
 import functools
 import json
@@ -50,7 +50,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def cuts(tmp_path, monkeypatch):
-    """Return a module of the user's, which leaves a mark where it is imported."""
+    """Return a module of the user's, which leaves a mark when it is imported."""
     (tmp_path / "own_cuts.py").write_text(textwrap.dedent(MODULE), encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "own_cuts", raising=False)

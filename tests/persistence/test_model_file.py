@@ -1,4 +1,4 @@
-"""Model files hold every estimator, run no code, and are whole or named as damaged."""
+"""Model files hold every estimator, run no code, and are either intact or reported as damaged."""
 
 import contextlib
 import functools
@@ -212,7 +212,7 @@ def test_file_has_the_mode_that_the_umask_gives(tmp_path):
     assert len(modes) == 1
 
 
-class Foreign(BaseEstimator):
+class Unlisted(BaseEstimator):
     def fit(self, X, y=None):
         self.fitted_ = True
         return self
@@ -225,7 +225,7 @@ class Foreign(BaseEstimator):
             lambda: RandomForestClassifier(n_estimators=2).fit(X, Y),
             "RandomForestClassifier is a RandomForestClassifier",
         ),
-        (lambda: Foreign().fit(X), "only plain data and estimators"),
+        (lambda: Unlisted().fit(X), "only plain data and estimators"),
         (lambda: FunctionTransformer(np.log1p).fit(X), r"FunctionTransformer.func is a ufunc"),
         (lambda: PCA(2, random_state=np.random.RandomState(0)).fit(X), "give random_state as an int"),
         (lambda: make_pipeline(PCA(2), RandomForestClassifier(2)).fit(X, Y), r"Pipeline.steps\[1\]\[1\]"),
@@ -252,7 +252,7 @@ def test_missing_folder_is_an_os_error(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x04K\x01.", b"x" * 1000, b"\x02" + b"\0" * 7 + b"{}"])
-def test_foreign_file_is_named(content, tmp_path):
+def test_unrecognised_file_is_named(content, tmp_path):
     path = tmp_path / "model.tk"
     path.write_bytes(content)
     for read in (transferkit.load, transferkit.describe):

@@ -225,7 +225,7 @@ def test_estimators_within_estimators_are_bounded(path):
     def nest(metadata, arrays):
         entries = metadata["estimators"]
         union = copy.deepcopy(entries[-1])
-        for _ in range(40):  # 2 ** 40 scalers for whoever walks through them
+        for _ in range(40):  # 2 ** 40 scalers for code that walks through them
             last = {"estimator": len(entries) - 1}
             steps = [{"tuple": ["a", last]}, {"tuple": ["b", last]}]
             entries.append({"class": union["class"], "state": {**union["state"], "transformer_list": steps}})

@@ -1,4 +1,4 @@
-"""Files of every released format load for ever and answer as on the day they were written."""
+"""Files of every released format load for ever and give the results of the day they were written."""
 
 import importlib.util
 import json

@@ -32,7 +32,7 @@ class KeyedVectors:
     expandos = {}
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells which pages are shared")
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux reports which pages are shared")
 def test_processes_share_the_pages_of_a_file(tmp_path):
     path = tmp_path / "vectors.tk"
     transferkit.save(WordVectorEncoder.from_gensim(KeyedVectors()), path)

@@ -66,7 +66,7 @@ def test_inertia_of_clusters_much_smaller_than_their_distance(dtype):
     exact = np.square(distances_by_hand(X, encoder.cluster_centers_).min(axis=1)).sum()
     assert encoder.inertia_ == pytest.approx(exact, rel=1e-6)
     assert encoder.inertia_ == pytest.approx(4e-8, rel=1e-2)
-    far = np.array([[0], [1e-3], [1e4], [1e4]], dtype)  # less their mean these are no numbers of float32
+    far = np.array([[0], [1e-3], [1e4], [1e4]], dtype)  # less their mean, float32 cannot represent them
     assert KMeansEncoder(2).fit(far).inertia_ == pytest.approx(5e-7, rel=1e-6)
 
 

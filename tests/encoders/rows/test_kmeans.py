@@ -97,7 +97,7 @@ def test_partial_fit_comes_close_to_fit(blobs):
 
 def test_merge_joins_what_two_have_seen(blobs):
     X, labels = blobs
-    order = np.argsort(labels)  # each half knows half of the clusters
+    order = np.argsort(labels)  # each half contains half of the clusters
     first, second = (KMeansEncoder(12, random_state=1).fit(X[half]) for half in np.array_split(order, 2))
     other = pickle.dumps(second)
     merged = first.merge(second)
