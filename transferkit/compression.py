@@ -54,7 +54,7 @@ def prune(
         head of one layer with the same predictions. It is not changed.
     amount : float, default=None
         Share of the weights to prune, in [0, 1); with ``method="threshold"`` the magnitude below which weights are
-        pruned. Exclusive with `budget`.
+        pruned. Give either this or `budget`.
     method : {"magnitude", "random", "min", "max", "threshold"}, default="magnitude"
         Weights to prune first: smallest magnitude, random, most negative, largest, or all below a magnitude.
     scope : {"global", "layer"}, default="global"
@@ -66,9 +66,9 @@ def prune(
     X, y : array-like, default=None
         With `amount`, data to train the remaining weights on, preferably the training data of the head: a network is
         trained with its own solver and regularisation, for 20 epochs and at least 500 steps, a linear head to its
-        optimum over these weights. The better one on these data of trained and untrained copy is returned. With
-        `budget`, data to select by, preferably not the training data; weights are not trained. Head and copy are scored
-        on them.
+        optimum over these weights. Of the trained and the untrained copy, the one with the better score on these data
+        is returned. With `budget`, data to select by, preferably not the training data; weights are not trained. Head
+        and copy are scored on them.
     random_state : int, RandomState instance or None, default=None
         Seed of ``method="random"`` and of training; that of the head if None.
 

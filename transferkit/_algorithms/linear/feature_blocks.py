@@ -1,7 +1,7 @@
 """Dense and sparse feature matrices side by side, without being stacked.
 
-The class is public as `transferkit.FeatureBlocks`. It is here since everything below heads, such as the solvers and the
-validation of features, must recognise it.
+The class is public as `transferkit.FeatureBlocks`. It is defined here, below the heads, because the solvers and the
+validation of features must recognise it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -141,7 +141,7 @@ class FeatureBlocks:
     def __getitem__(self, key: Any) -> Self:
         rows, *others = key if isinstance(key, tuple) else (key,)
         if any(other is not Ellipsis and other != slice(None) for other in others):
-            raise IndexError("FeatureBlocks takes rows only: its columns are in `blocks`.")
+            raise IndexError("FeatureBlocks can be indexed by rows only. Take columns from its `blocks`.")
         if isinstance(rows, (int, np.integer)):
             rows = [rows]  # a single row stays two-dimensional
         return type(self)(*(block[rows] for block in self.blocks))
@@ -151,7 +151,8 @@ class FeatureBlocks:
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         raise TypeError(
-            "FeatureBlocks is no single array: pass it to a linear head of transferkit, or its to_sparse() to others."
+            "FeatureBlocks is not a single array: pass it to a linear head of transferkit, or X.to_sparse() to other "
+            "estimators."
         )
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Descent on a grid of candidates: only the least loss and its neighbourhood are evaluated."""
+"""Descent on a grid of candidates: only neighbours of the smallest loss, and of losses close to it, are evaluated."""
 
 from collections.abc import Callable, Iterable
 
@@ -12,9 +12,9 @@ def descend_grid(
 ) -> dict[Point, float]:
     """Return the losses of the points that were evaluated, going downhill from the best start.
 
-    The neighbours of the least loss, and of every loss within `margin` of it, are evaluated until none is left. Where
-    losses rise in every direction from the least one, these are all points within the margin, unless that is so small
-    that points which count touch at their corners alone.
+    The neighbours of the smallest loss, and of every loss within `margin` of it, are evaluated until none is left. If
+    losses rise in every direction from the smallest one, all points within the margin are found, unless the margin is
+    so small that some of these are neighbours along a diagonal only.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def descend_grid(
     evaluate : callable
         Returns the loss of a point; called once for each.
     margin : float
-        How much worse than the least a loss may be to count.
+        Largest difference to the smallest loss of points whose neighbours are evaluated.
 
     Returns
     -------

@@ -5,7 +5,7 @@ from scipy.special import expit, log_expit, log_softmax
 
 __all__ = ["UNTRAINED", "compute_scores", "to_log_probabilities", "to_probabilities"]
 
-UNTRAINED = -1e30  # score of a class that a model was not trained on; finite, since zero times it must be zero
+UNTRAINED = -1e30  # score of a class that a model was not trained on; finite, so that zero times it is zero
 
 
 def compute_scores(X: np.ndarray, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:

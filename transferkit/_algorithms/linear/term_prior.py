@@ -13,7 +13,7 @@ from scipy import sparse
 
 __all__ = ["TermBlocks", "TermWeights", "block_factors", "make_blocks", "merge_blocks"]
 
-ROUNDING = 16 * float(np.finfo(np.float32).eps)  # share of the norm of rows that rounding leaves
+ROUNDING = 16 * float(np.finfo(np.float32).eps)  # share of the norm of rows below which a rest is rounding error
 
 
 class TermBlocks(NamedTuple):

@@ -111,7 +111,9 @@ class ModuleFeatures:
         features = np.concatenate(parts)
         if not np.isfinite(features).all():
             row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
-            raise ValueError(f"The module of TorchEncoder made NaN or infinity of row {row}, whose entries are finite.")
+            raise ValueError(
+                f"The module of TorchEncoder returned NaN or infinity for row {row}, whose entries are finite."
+            )
         return features
 
     def run(self, call: Any, batch: Tensor) -> Tensor:
@@ -142,18 +144,18 @@ class ModuleFeatures:
         self._caught.value = result
 
     def _check(self, result: Any, n_rows: int) -> Tensor:
-        what = "The module" if self.output is None else f"The layer {self.output!r} of the module"
+        source = "The module" if self.output is None else f"The layer {self.output!r} of the module"
         if result is None and self.output is not None:
-            raise ValueError(f"{what} of TorchEncoder is not run by its forward. Choose among {self._list_names()}.")
+            raise ValueError(f"{source} of TorchEncoder is not run by its forward. Choose among {self._list_names()}.")
         if not isinstance(result, Tensor) or result.is_complex():
             raise TypeError(
-                f"{what} of TorchEncoder returns {_describe(result)}, and features must be one tensor of real numbers. "
-                f"Set output to the layer that returns it: {self._list_names()}."
+                f"{source} of TorchEncoder returns {_describe(result)}, and features must be one tensor of real "
+                f"numbers. Set output to the layer that returns it: {self._list_names()}."
             )
         if result.ndim == 0 or len(result) != n_rows:
             raise ValueError(
-                f"{what} of TorchEncoder returns a tensor of shape {tuple(result.shape)} for {n_rows} rows: it must "
-                "have one row for each. Choose another output, or another input_shape."
+                f"{source} of TorchEncoder returns a tensor of shape {tuple(result.shape)} for {n_rows} rows: it must "
+                "have one row per sample. Choose another output, or another input_shape."
             )
         return result.reshape(n_rows, -1)
 

@@ -24,7 +24,7 @@ _PLAIN_LAYERS = """
     Hardsigmoid Hardtanh Softplus Softsign Softmax LogSoftmax ZeroPad2d
 """  # of torch.nn: their forward checks its input, and they run nothing but torch
 LAYERS = frozenset(_PLAIN_LAYERS.split())
-# Their attributes beside the parameters of their constructors.
+# Attributes of these layers beside the parameters of their constructors.
 _OTHER_ATTRIBUTES = frozenset(
     {"_reversed_padding_repeated_twice", "max_val", "min_val", "output_padding", "transposed", "value"}
 )
@@ -32,7 +32,8 @@ _FUNCTIONS = {f"torch.{name}": getattr(torch, name) for name in ("relu", "tanh",
     f"torch.nn.functional.{name}": getattr(nn.functional, name) for name in ("relu", "gelu", "silu", "elu", "selu")
 }
 PROGRAM = "torch.export.ExportedProgram"
-_BASE = frozenset(vars(nn.Module()))  # what every module has
+_PLAIN_TENSORS = (Tensor, nn.Parameter, nn.Buffer)
+_BASE = frozenset(vars(nn.Module()))  # attributes of every module
 _HOOKS = tuple(name for name in sorted(_BASE) if name.endswith(("_hooks", "_pre_hooks")))
 _MAX_MODULES, _MAX_DEPTH = 100_000, 100
 _ADVICE = (
@@ -124,7 +125,10 @@ def rebuild_module(description: dict[str, Any], class_of: Callable[[str], type |
         sizes.append(1 + sum(sizes[index] for index in indices))
         depths.append(1 + max((depths[index] for index in indices), default=0))
         if sizes[-1] > _MAX_MODULES or depths[-1] > _MAX_DEPTH:
-            raise ModelFileError("The model file holds modules within modules too often.")
+            raise ModelFileError(
+                f"The model file is damaged: it holds more than {_MAX_MODULES} modules, or nests them more than "
+                f"{_MAX_DEPTH} deep."
+            )
         modules.append(_build(entry, tensors, modules, class_of))
     return modules[-1]
 
@@ -224,7 +228,8 @@ def _build(
 def _may_hold(cls: type, name: str) -> bool:
     """Return whether a file may set an attribute of a class of modules.
 
-    In a trusted class any name is allowed that the class does not define itself; in the layers of torch only theirs.
+    For a trusted class any name is allowed that the class does not define itself; for a layer of torch only the names
+    of its own attributes.
     """
     if not name.isidentifier() or name.startswith("__") or name in _BASE or hasattr(cls, name):
         return False
@@ -272,9 +277,6 @@ def _to_plain(value: Any, path: str) -> Any:
         return {key: _to_plain(part, path) for key, part in value.items()}
     kind = "a tensor that is neither parameter nor buffer" if isinstance(value, Tensor) else f"a {type(value).__name__}"
     raise ModelFileError(f"{path} of TorchEncoder is {kind}, which cannot be stored in a model file. {_ADVICE}")
-
-
-_PLAIN_TENSORS = (Tensor, nn.Parameter, nn.Buffer)
 
 
 def _to_array(tensor: Tensor) -> np.ndarray:

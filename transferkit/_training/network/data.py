@@ -98,7 +98,7 @@ class DenseSamples:
 
 
 class SparseSamples:
-    """A CSR matrix: entries on the device, row pointers on the host, so that the device is asked for no length."""
+    """A CSR matrix: entries on the device, row pointers on the host, so that lengths need no synchronisation."""
 
     def __init__(self, indices: Tensor, values: Tensor, indptr: np.ndarray, n_columns: int) -> None:
         self.indices, self.values, self.indptr, self.n_columns = indices, values, indptr, n_columns
@@ -303,10 +303,10 @@ class TrainingData:
         weights = None if self.weights is None else self.weights.index_select(0, chosen.to(self.device))
         if mixing is not None:
             partners, share = mixing
-            lam = torch.from_numpy(share).to(targets)
-            targets = torch.lerp(self.targets.take(partners), targets, lam[:, None])
+            ratio = torch.from_numpy(share).to(targets)
+            targets = torch.lerp(self.targets.take(partners), targets, ratio[:, None])
             if weights is not None and self.weights is not None:
-                weights = torch.lerp(self.weights.index_select(0, partners.to(self.device)), weights, lam)
+                weights = torch.lerp(self.weights.index_select(0, partners.to(self.device)), weights, ratio)
         if self.augmentation.noise > 0 or self.augmentation.dropout > 0:
             samples.perturb(self.augmentation.noise, self.augmentation.dropout, self.noise_generator)
         return samples, targets, weights

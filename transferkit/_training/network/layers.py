@@ -240,10 +240,8 @@ class TrainableBatchNorm(TrainableLayer):
         self.scale, self.shift = (Parameter(part, penalised=False) for part in (layer.scale, layer.shift))
         super().__init__(layer, [self.scale, self.shift])
         self.momentum = BATCH_NORM_MOMENTUM
-        self.mean, self.variance = (
-            to_tensor(np.array(part), device, dtype)
-            for part in (layer.mean, layer.variance)  # copies: they change
-        )
+        copies = (np.array(part) for part in (layer.mean, layer.variance))  # since training changes them
+        self.mean, self.variance = (to_tensor(part, device, dtype) for part in copies)
 
     def forward(self, x: Tensor, training: bool) -> Tensor:
         self.input, self.uses_batch = x, training and len(x) > 1

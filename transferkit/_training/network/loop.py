@@ -31,7 +31,7 @@ from transferkit.exceptions import DivergenceError
 
 __all__ = ["EpochCallback", "History", "Objective", "Stopping", "train", "try_learning_rates"]
 
-N_SAMPLED = 200  # samples whose loss shows, after training, whether the last steps made the weights useless
+N_SAMPLED = 200  # samples on which the loss after training is computed, to see whether the last steps diverged
 
 
 class Objective:
@@ -72,7 +72,7 @@ class Objective:
         self.network.backward(gradient.mul_(batch.scale))
 
     def mean_loss(self) -> float:
-        """Return the mean loss over the last epoch: the only number that an epoch asks the device for."""
+        """Return the mean loss over the last epoch: the only number that an epoch reads from the device."""
         return float(self.data.losses.mean())
 
     def validate(self) -> float | None:
@@ -142,7 +142,7 @@ class EpochCallback(Protocol):
 
 @dataclass(frozen=True)
 class Stopping:
-    """When to stop, and whether to restore the best weights.
+    """The rule by which training ends, and whether the best weights are restored.
 
     Training ends when the loss, or with `on_validation` the validation score, has not improved by more than `tol` for
     `patience` epochs; with `tol=None` it never ends early. Epochs before `first_epoch` do not count, because weights

@@ -60,7 +60,7 @@ def binary_cross_entropy(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tenso
 
 
 def hinge(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return max(0, 1 - score) where the target is 1 and max(0, 1 + score) where it is 0, mixed between."""
+    """Return max(0, 1 - score) for a target of 1, max(0, 1 + score) for 0, and a weighted mean of both in between."""
     above, below = 1 - scores, 1 + scores
     losses = (targets * above.clamp_min(0) + (1 - targets) * below.clamp_min(0)).sum(1)
     return losses, (1 - targets) * (below > 0) - targets * (above > 0)

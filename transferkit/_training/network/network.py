@@ -44,7 +44,7 @@ class Network:
     layers : sequence of Layer
         The first must be linear if the input is sparse.
     groups : sequence of ParameterGroup
-        How each layer is trained.
+        Options of training for each layer.
     sparse : bool
         Whether the input is a `SparseBatch`.
     device, dtype

@@ -20,7 +20,7 @@ BETA_1, BETA_2, RMSPROP_DECAY, EPSILON = 0.9, 0.999, 0.99, 1e-8
 
 
 class UpdateRule(Protocol):
-    """How a gradient changes parameters; its state between steps is `n_state` tensors of their shape."""
+    """The update of parameters by a gradient; its state between steps is `n_state` tensors of their shape."""
 
     n_state: int
 
@@ -196,7 +196,7 @@ class Optimiser:
             weights.mul_(1 - rate * alpha)
         elif alpha:
             gradient.add_(weights, alpha=alpha)
-        if anchor is not None:  # not through the gradient: Adam divides it by its size, whatever the strength
+        if anchor is not None:  # not added to the gradient: Adam normalises that, which would cancel the strength
             weights.lerp_(anchor, rate * strength / (1 + rate * strength))
 
     def _clip(self, buffers: list[FlatBuffer]) -> None:
@@ -230,7 +230,7 @@ def _descend(values: Tensor, direction: Tensor, rate: Rate) -> None:
 
 
 def _put_rows(matrix: Tensor, rows: Tensor, part: Tensor) -> None:
-    """Write rows of a matrix; of several for the same row any one."""
+    """Write rows of a matrix; if a row occurs several times, any one of its values is kept."""
     if matrix.is_cuda:
         matrix.index_copy_(0, rows, part)
     else:  # NumPy takes half of torch's time

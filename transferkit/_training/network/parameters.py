@@ -12,7 +12,7 @@ __all__ = ["FlatBuffer", "Parameter", "ParameterGroup", "RowParameter", "build_b
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """How a group of parameters is trained.
+    """Options of training for a group of parameters.
 
     Parameters
     ----------
@@ -57,10 +57,10 @@ class Parameter:
 
 
 class RowParameter(Parameter):
-    """A matrix, in a tensor of its own, whose gradient exists for the rows that `gather` was last asked for.
+    """A matrix, in a tensor of its own, whose gradient exists for the rows of the last call of `gather` only.
 
     On a GPU the tensor has one row more than the array. Lists of rows may be padded with the number of that row, so
-    that their length is known without asking the device.
+    that their length is known without synchronisation.
     """
 
     def __init__(self, initial: np.ndarray, penalised: bool) -> None:

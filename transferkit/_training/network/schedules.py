@@ -178,7 +178,7 @@ class RangeTest:
         """Return the test for the loss of a step with each rate, in increasing order.
 
         The chosen rate is a third of the one at which the smoothed loss has made nine tenths of its decrease. The usual
-        choice, a tenth of the rate with the smallest loss, is too high where the loss goes on decreasing slowly.
+        choice, a tenth of the rate with the smallest loss, is too high if the loss goes on decreasing slowly.
         """
         losses = _smooth(losses)
         usable = np.isfinite(losses)
@@ -199,7 +199,7 @@ def _smooth(losses: np.ndarray) -> np.ndarray:
 
 
 class Patience:
-    """Count the epochs since a value improved (decreased) by more than `tol`; without `tol` none are too many."""
+    """Count the epochs since a value improved (decreased) by more than `tol`; without `tol` patience never ends."""
 
     def __init__(self, patience: int, tol: float | None = 1e-4) -> None:
         self.patience, self.tol = patience, tol

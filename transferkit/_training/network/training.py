@@ -26,8 +26,8 @@ from transferkit.exceptions import DivergenceError
 
 __all__ = ["TrainedNetwork", "TrainingOptions", "make_objective", "train_network"]
 
-EXPLODED = 1e3  # multiple of the loss at the start, or of that of zeros, beyond which the last steps diverged
-USELESS = 10.0  # multiple of the loss of zeros
+EXPLODED = 1e3  # multiple of both the loss at the start and the loss of zeros, beyond which the last steps diverged
+USELESS = 10.0  # multiple of the loss of zeros beyond which nothing useful was learned
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class TrainingOptions:
 
 @dataclass
 class TrainedNetwork:
-    """The layers after training, and how it went."""
+    """The layers after training, and its history."""
 
     layers: list[Any]
     history: History
@@ -93,19 +93,19 @@ def train_network(
     Parameters
     ----------
     layers : sequence of Layer
-        The network with its initial arrays; the first layer is linear where X is sparse.
+        The network with its initial arrays; the first layer must be linear if X is sparse.
     examples : Examples
         Training data.
     options : TrainingOptions
     groups : sequence of ParameterGroup, optional
-        How each layer is trained; by default all alike, without penalties.
+        Options of training for each layer; by default all are trained, without penalties.
     validation : Examples, optional
         Held-out data, scored after each epoch; with `options.early_stopping` the weights with the best score are
         restored.
     optimiser_state : sequence of arrays, optional
         State of the optimiser after an earlier training of the same layers, to continue from.
     is_partial : bool, default=False
-        Whether this is one of several trainings, each of which sees a part of the data.
+        Whether this is one call of several, each with a part of the data.
     in_place : bool, default=False
         Whether large arrays of the layers may be overwritten, which saves the memory of a copy.
     on_epoch : callable, optional
@@ -262,7 +262,7 @@ def _check_end(objective: Objective, history: History, options: TrainingOptions,
     if exploded or not objective.is_finite():
         raise DivergenceError(len(history.loss), history.learning_rate[-1], loss if exploded else math.nan)
     if is_partial or options.loss not in REGRESSION_LOSSES:
-        return  # scores of classes may be far too large and still correctly ordered
+        return  # scores of classes may be far too large and still in the right order
     of_zeros = objective.loss_of_zeros()
     if loss > USELESS * of_zeros > 0:
         warnings.warn(

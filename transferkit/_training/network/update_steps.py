@@ -35,7 +35,7 @@ class GraphStep(UpdateStep):
         self.captured_for: tuple[Any, Any] = ((), ())
 
     def begin_epoch(self, epoch: int, rates: np.ndarray) -> Sequence[Any]:
-        """Prepare an epoch; discard the graphs if other groups are trained now, or masks are new."""
+        """Prepare an epoch; discard the graphs if other groups are trained than before, or there are new masks."""
         prepared = super().begin_epoch(epoch, rates)
         captured_for = (tuple(self.optimiser.frozen), tuple(buffer.mask is None for buffer in self.optimiser.buffers))
         if captured_for != self.captured_for:
@@ -75,7 +75,10 @@ class GraphStep(UpdateStep):
 
 
 class LineSearchStep(UpdateStep):
-    """One iteration of L-BFGS with a line search on all samples (Nocedal and Wright 2006, chapter 7); no rate."""
+    """One iteration of L-BFGS with a line search on all samples (Nocedal and Wright 2006, chapter 7).
+
+    The learning rate is ignored.
+    """
 
     def __init__(self, objective: Objective, optimiser: Optimiser) -> None:
         super().__init__(objective, optimiser)

@@ -35,8 +35,8 @@ from transferkit.encoders.networks._autoencoder_layers import (
 
 __all__ = ["AutoencoderEncoder"]
 
-# Of samples of three latent factors in ten features, the reconstruction explains less than 70 % of the variance beyond
-# the first limit, and less than half of the variance of the other features beyond the second.
+# Measured on samples of three latent factors in ten features: beyond the first limit the reconstruction explains less
+# than 70 % of the variance, and beyond the second less than half of the variance of the other features.
 MOST_OFFSET = 5  # ratio of the root mean squares of means and standard deviations
 MOST_SHARE = 0.99  # of all variance in one feature
 
@@ -281,7 +281,7 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
         Parameters
         ----------
         quickly : bool, default=False
-            Whether it also has to be trained in little time.
+            Whether fine-tuning must also take little time.
 
         Returns
         -------
@@ -403,14 +403,14 @@ def _warn_of_scales(X):
     mean, variance = mean_and_variance(X)
     total = variance.sum()
     if np.square(mean).sum() > MOST_OFFSET**2 * total > 0:
-        what = f"Features lie more than {MOST_OFFSET} standard deviations away from zero (root mean squares)"
+        problem = f"Features lie more than {MOST_OFFSET} standard deviations away from zero (root mean squares)"
     elif X.shape[1] > 1 and variance.max() > MOST_SHARE * total:
-        what = f"One feature holds more than {MOST_SHARE:.0%} of all variance"
+        problem = f"One feature holds more than {MOST_SHARE:.0%} of all variance"
     else:
         return
     warnings.warn(
-        f"{what}, so that AutoencoderEncoder learns little about the rest. Scale the features first, for example with "
-        "StandardScaler.",
+        f"{problem}, so that AutoencoderEncoder learns little about the rest. Scale the features first, for example "
+        "with StandardScaler.",
         UserWarning,
         stacklevel=4,
     )

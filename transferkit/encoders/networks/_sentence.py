@@ -63,7 +63,7 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
     Pickles and model files hold the name of the model instead of the model. They are small, and the model must be
     available under that name where they are loaded. ``transferkit.load`` opens it only if the caller names it, too:
     ``load(path, trusted=["sentence-transformers/all-MiniLM-L6-v2"])``. A model given as an object is pickled by the
-    rules of its class; :func:`transferkit.save` raises an error: save it to a folder and pass the folder's name.
+    rules of its class. :func:`transferkit.save` raises an error for it: save the model to a folder, and pass its path.
 
     Examples
     --------
@@ -221,7 +221,7 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         if rows.ndim != 2 or len(rows) != len(texts):
             raise ValueError(
                 f"The model of SentenceEncoder returned an array of shape {rows.shape} for {len(texts)} texts: it must "
-                "have one row for each."
+                "have one row per text."
             )
         if self.normalize:
             unit_rows(rows, out=rows)

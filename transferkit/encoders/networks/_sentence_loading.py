@@ -79,7 +79,7 @@ def _is_static(name, config):
 
 
 def _has_readable_vectors(name, path):
-    """Return whether model2vec finds the vectors of a StaticEmbedding, of which it knows two places."""
+    """Return whether model2vec finds the vectors of a StaticEmbedding, which it looks for in two places."""
     is_known = path in ("", ".", "0_StaticEmbedding")
     return is_known and (not Path(name).is_dir() or (Path(name) / path / "model.safetensors").is_file())
 

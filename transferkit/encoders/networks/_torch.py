@@ -166,7 +166,7 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
         return features.compute(self._validate(X, reset=False))
 
     def can_fine_tune(self, quickly=False):
-        """Return whether the module is no exported program and has parameters that require gradients.
+        """Return whether the module can be trained: no exported program, and with parameters that require gradients.
 
         Parameters
         ----------
@@ -235,7 +235,7 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
         return vars(self) | {"module": describe_module(self.module)}
 
     def describe_parameters(self):
-        """Return what `describe` shows of the module: its classes, some of which may have to be trusted.
+        """Return the text that `describe` shows for the module: its classes, some of which may have to be trusted.
 
         Returns
         -------
@@ -288,7 +288,7 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
     def __sklearn_clone__(self):
         return type(self)(**self.get_params(deep=False))  # the same module: it is never changed
 
-    def __copy__(self):
+    def __copy__(self):  # the default copies `__getstate__`, in which the module is converted
         duplicate = type(self).__new__(type(self))
         vars(duplicate).update(vars(self))
         return duplicate
@@ -307,7 +307,7 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
         return tags
 
     def _features(self):
-        """Return the copy of the module that computes, made when it is first needed."""
+        """Return the copy of the module that computes features, made when it is first needed."""
 
         def make_features():
             validate_parameter_constraints(self._parameter_constraints, self.get_params(deep=False), "TorchEncoder")

@@ -33,8 +33,8 @@ from transferkit.heads.mlp._parameters import FULL_BATCH_SOLVERS, RANDOM_REGULAR
 __all__ = ["MLPHead", "TrainingSet"]
 
 HISTORY_KEYS = ("loss", "learning_rate", "batch_size", "validation_score")
-# Of refits after pruning, chosen on a validation split of 20 Newsgroups, 256-128 units, 80 and 90 % pruned: longer
-# training gains little there.
+# Epochs and steps of refits after pruning, chosen on a validation split of 20 Newsgroups with hidden layers of 256 and
+# 128 units, 80 and 90 % pruned: longer training gains little there.
 LEAST_EPOCHS, LEAST_STEPS = 20, 500
 MOST_ITERATIONS = 200  # of L-BFGS
 
@@ -310,7 +310,7 @@ class MLPHead(KeepsSourceMixin, CallbackSupportMixin, VersionedEstimator):
 
 
 def hold_out(classes, n_rows, fraction, rng):
-    """Return the indices of the samples to train on and of those held out, stratified by class where possible.
+    """Return the indices of the samples to train on and of those held out, stratified by class if possible.
 
     The only sample of a class is trained on. If fewer samples are held out than there are classes, they are drawn from
     all samples.

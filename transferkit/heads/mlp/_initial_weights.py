@@ -60,7 +60,7 @@ def build_layers(head, coefs, intercepts, dtype, norms=None):
 
 
 def continues(head, last, data):
-    """Return whether attributes of a fitted head have the classes and layers that `head` would have on these data."""
+    """Return whether a fitted head's attributes have the classes and layers that `head` would have with these data."""
     if last.get("coefs_") is None:
         return False
     shapes = [getattr(coef, "shape", None) for coef in last["coefs_"]]
@@ -120,7 +120,7 @@ def _check_arrays(given, sizes, dtype):
 
 
 def _take_arrays(source, coefs, intercepts, sizes, classes):
-    """Return the arrays of a source model; outputs whose labels it does not know keep the drawn arrays."""
+    """Return the arrays of a source model; outputs of labels that it does not have keep the drawn arrays."""
     source, source_coefs, source_intercepts = _read_source(source)
     source_sizes = [source_coefs[0].shape[0], *(coef.shape[1] for coef in source_coefs)]
     if source_sizes[:-1] != sizes[:-1]:
