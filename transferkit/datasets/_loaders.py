@@ -43,7 +43,7 @@ def load_labelled_csv(
         is read in that encoding.
     errors : str, default="strict"
         How to handle bytes that are invalid in this encoding: "strict" raises an error that gives the position of the
-        first one, "replace" and "ignore" are as in :meth:`bytes.decode`.
+        first one, "replace" and "ignore" are as in ``bytes.decode``.
     quoting : bool, default=None
         Whether double quotes enclose fields that contain separators, quotes or line breaks. By default they do in
         tables with commas, as written by spreadsheets, and not in those with tabs, where a quote is an ordinary
@@ -150,7 +150,7 @@ def load_corpus(
         is read in that encoding.
     errors : str, default="strict"
         How to handle bytes that are invalid in this encoding: "strict" raises an error that gives the position of the
-        first one, "replace" and "ignore" are as in :meth:`bytes.decode`.
+        first one, "replace" and "ignore" are as in ``bytes.decode``.
     quoting : bool, default=None
         Whether double quotes enclose fields of a table; by default with commas and not with tabs, as in
         :func:`load_labelled_csv`.
