@@ -1,4 +1,4 @@
-"""A frozen encoder survives clone, learns nothing, and encodes each row once a process."""
+"""A frozen encoder survives clone, learns nothing, and encodes each sample once per process."""
 
 import gc
 import os
@@ -37,7 +37,7 @@ LABELS = [number % 2 for number in range(120)]
 
 
 class CountingEncoder(TransformerMixin, BaseEstimator):
-    """Encodes a text as its length and number of words, and counts the rows it is asked for."""
+    """Encodes a text as its length and number of words, and records the texts that it encodes."""
 
     encoded = []  # on the class: shared by all copies of an encoder in this process
 
@@ -78,7 +78,7 @@ def test_search_encodes_each_document_once(counting_path):
 def test_search_over_a_model_file_encodes_each_document_once(tmp_path, monkeypatch):
     transferkit.save(LSAEncoder(8).fit(TEXTS), tmp_path / "encoder.tk")
     pretrained = PretrainedEncoder(tmp_path / "encoder.tk")
-    pretrained.fit()  # loading compares the file with its probe, which encodes rows of its own
+    pretrained.fit()  # loading compares the file with its probe, which encodes other samples
     encoded, original = [], LSAEncoder.transform
     monkeypatch.setattr(LSAEncoder, "transform", lambda self, X: encoded.extend(X) or original(self, X))
     search = GridSearchCV(make_pipeline(pretrained, LogisticHead()), {"logistichead__C": [0.1, 1, 10, 100, 1000]}, cv=4)
@@ -149,7 +149,7 @@ def test_many_rows_of_numbers_are_kept_only_where_encoding_takes_longer(
     monkeypatch.setattr(_embedding_cache, "perf_counter", lambda: seconds[0])
 
     def transform(X):
-        seconds[0] += 0.1 * (not n_encoded) + seconds_per_row * X.shape[0]  # the first call loads something
+        seconds[0] += 0.1 * (not n_encoded) + seconds_per_row * X.shape[0]  # the first call is slower
         n_encoded.append(X.shape[0])
         return X * 2
 
@@ -166,7 +166,7 @@ def test_many_rows_of_numbers_are_kept_only_where_encoding_takes_longer(
 def test_result_is_the_same_whether_rows_are_kept_or_not(form, monkeypatch):
     X = np.arange(8.0).reshape(4, 2)
     results = []
-    for most_seconds, n_many in [(0.0, 2), (1e9, 2), (0.0, 5)]:  # kept, encoded anew, too few to ask
+    for most_seconds, n_many in [(0.0, 2), (1e9, 2), (0.0, 5)]:  # kept, encoded again, too few to measure
         _embedding_cache.clear_embeddings()
         monkeypatch.setattr(_embedding_cache, "_SECONDS_TO_KEEP", most_seconds)
         monkeypatch.setattr(_embedding_cache, "_MANY", n_many)
@@ -195,7 +195,7 @@ def test_costs_of_a_bounded_number_of_encoders_are_remembered(monkeypatch):
     assert list(_embedding_cache._CACHE.costs) == ["b", "c", "d"]
     before = len(calls)
     _embedding_cache.encode_once(transform, "b", X, 1e9)
-    assert calls[before:] == [2]  # known: nothing is tried
+    assert calls[before:] == [2]  # the time is known, so no samples are encoded to measure it
 
 
 def test_many_texts_are_kept_however_fast_they_are_encoded(monkeypatch):
@@ -264,7 +264,7 @@ def test_failure_in_one_thread_is_not_the_failure_of_another():
 
 
 class Wrong(TransformerMixin, BaseEstimator):
-    """Returns what a function makes of its input."""
+    """Returns the result of a function of its input."""
 
     def __init__(self, answer):
         self.answer = answer
@@ -278,7 +278,7 @@ class Wrong(TransformerMixin, BaseEstimator):
 
 
 def _finishes(function):
-    """Return whether a call ends: one that waits for rows nobody encodes never does."""
+    """Return whether a call ends: it never does if it waits for samples that no thread encodes."""
     thread = threading.Thread(target=function, daemon=True)
     thread.start()
     thread.join(5)
@@ -369,17 +369,17 @@ def test_clone_keeps_what_was_pretrained(as_path, tmp_path):
     encoder = TfidfEncoder().fit(TEXTS)
     transferkit.save(encoder, tmp_path / "encoder.tk")
     source = str(tmp_path / "encoder.tk") if as_path else encoder
-    twin = clone(clone(PretrainedEncoder(source, cache_size=7)))
-    assert twin.source is source
-    assert twin.cache_size == 7
-    assert (twin.transform(TEXTS) != encoder.transform(TEXTS)).nnz == 0
+    cloned = clone(clone(PretrainedEncoder(source, cache_size=7)))
+    assert cloned.source is source
+    assert cloned.cache_size == 7
+    assert (cloned.transform(TEXTS) != encoder.transform(TEXTS)).nnz == 0
 
 
 def test_clone_has_output_settings_of_its_own():
     frozen = PretrainedEncoder(StandardScaler().fit(np.eye(3))).set_output(transform="pandas")
-    twin = clone(frozen).set_output(transform="default")
+    cloned = clone(frozen).set_output(transform="default")
     assert type(frozen.transform(np.eye(3))).__name__ == "DataFrame"
-    assert isinstance(twin.transform(np.eye(3)), np.ndarray)
+    assert isinstance(cloned.transform(np.eye(3)), np.ndarray)
 
 
 def test_fit_learns_nothing():
@@ -402,10 +402,10 @@ def test_encoder_that_is_fitted_again_is_another_encoder():
 def test_encoder_that_is_changed_in_place_is_another_one_after_refresh():
     encoder = StandardScaler().fit(np.arange(6.0).reshape(3, 2))
     frozen = PretrainedEncoder(encoder)
-    twin, before = clone(frozen), frozen.transform([[1.0, 2.0]])
+    cloned, before = clone(frozen), frozen.transform([[1.0, 2.0]])
     encoder.mean_[:] += 1
     assert frozen.refresh() is frozen
-    for each in (frozen, twin):
+    for each in (frozen, cloned):
         np.testing.assert_array_equal(each.transform([[1.0, 2.0]]), encoder.transform([[1.0, 2.0]]))
     assert not np.array_equal(frozen.transform([[1.0, 2.0]]), before)
 

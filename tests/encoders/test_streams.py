@@ -1,4 +1,4 @@
-"""Encoders that are fitted batch by batch finish when they are first asked, once, however many threads ask."""
+"""Encoders fitted in batches compute their results once, on first use, even if several threads request them."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

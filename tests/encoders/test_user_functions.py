@@ -1,4 +1,4 @@
-"""Functions that users give to text encoders may return any iterable of str; anything else is a named error."""
+"""Functions given to text encoders may return any iterable of str; errors about other results name the parameter."""
 
 import pickle
 

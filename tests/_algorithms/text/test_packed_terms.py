@@ -1,4 +1,4 @@
-"""A packed vocabulary is unpacked to the last bit, found by its spelling, and checked."""
+"""Packed vocabularies: unpacked bit for bit, searched by string, and checked."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ TERMS = st.lists(st.text(st.sampled_from("abAß 中\ud800\0"), max_size=20), min
 
 
 def vocabulary_of(strings, by_word):
-    """Return a vocabulary with numbers below and above what a byte holds, and columns of which some are -1."""
+    """Return a vocabulary with numbers below and above the largest byte, and columns, some of them -1."""
     hashes, checks = hash_strings(strings, by_word)
     encoded = [string.encode("utf-8", "surrogatepass") for string in strings]
     lengths = np.array([len(text) for text in encoded], np.int64)

@@ -1,4 +1,4 @@
-"""The array steps from text to terms, each against plain Python."""
+"""The array operations from texts to terms, each compared with plain Python."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def spans_of(strings):
 
 
 def vocabulary_of(strings):
-    """Return a vocabulary in which each string has been seen once, and its length is its total."""
+    """Return a vocabulary of strings in one document each, with the length of the string as its total."""
     hashes, checks = hash_strings(strings, by_word=False)
     text, starts, lengths = spans_of(strings)
     ones = np.ones(len(strings), np.int64)

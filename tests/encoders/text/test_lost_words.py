@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 (letters that look like others are the point)
-"""Texts whose words the default pattern does not find are warned of in fit, and batches without a known term later."""
+"""Warnings in fit about words that the default pattern does not find, and later about batches without a known term."""
 
 import unicodedata
 import warnings
@@ -17,7 +17,7 @@ SCRIPTS = {
     "Japanese": (["私は本を読みます", "この映画はとても面白い"], "phrases"),
     "Chinese, words apart": (["我 喜欢 这 本 书", "这 部 电影 很 好看", "天气 很 好"], "letters"),
     "Chinese, few of one sign": (["我 喜欢 电影 这本 好看 很 天气"], "letters"),
-    "Chinese beside English": (["这部电影很好看 and quite good"], "phrases"),
+    "Chinese and English": (["这部电影很好看 and quite good"], "phrases"),
     "Thai": (["ฉันชอบหนังสือเล่มนี้", "ภาพยนตร์เรื่องนี้ดีมาก"], "marks"),
     "Hindi": (["मुझे यह किताब पसंद है", "यह फिल्म बहुत अच्छी है"], "marks"),
     "Telugu": (["నాకు ఈ పుస్తకం నచ్చింది", "ఈ సినిమా చాలా బాగుంది"], "marks"),
@@ -141,7 +141,7 @@ def test_empty_vocabulary_names_stop_words_functions_and_lengths():
         with pytest.raises(ValueError, match=f"empty vocabulary.*{message}"):
             TfidfEncoder(**parameters).fit(texts)
     with pytest.raises(ValueError, match=r"empty vocabulary.* two or more letters"):
-        TfidfEncoder().partial_fit(["."]).transform(["a"])  # its texts are gone
+        TfidfEncoder().partial_fit(["."]).transform(["a"])  # its texts are no longer available
 
 
 @encoders

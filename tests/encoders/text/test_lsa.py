@@ -69,7 +69,7 @@ def test_random_state_makes_it_repeatable(corpus):
 
 
 def subspace_quality(encoder, corpus):
-    """Return the share of the best possible energy that the encoder's vectors hold."""
+    """Return the squared norm of the projected rows as a share of the largest possible one."""
     rows = encoder.tfidf_.transform(corpus)
     best = svds(rows, k=encoder.n_components, return_singular_vectors=False, random_state=0)
     basis = np.linalg.qr(encoder.components_.T)[0]

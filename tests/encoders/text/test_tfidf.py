@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 (letters that look like others are the point)
-"""TfidfEncoder gives what scikit-learn's TfidfVectorizer gives, and streams, merges, stems and pickles."""
+"""TfidfEncoder: the results of scikit-learn's TfidfVectorizer, streams, merges, stems and pickles."""
 
 import io
 import pickle
@@ -58,7 +58,7 @@ OPTIONS = st.fixed_dictionaries(
 
 
 def reference(documents, **parameters):
-    """Return scikit-learn's terms, idf and rows, or None where it learns nothing."""
+    """Return scikit-learn's terms, idf and rows, or None if it finds no term."""
     vectorizer = TfidfVectorizer(**{"dtype": np.float32} | parameters)
     try:
         rows = vectorizer.fit_transform(documents)
@@ -289,7 +289,7 @@ def test_terms_that_share_a_hash_stay_apart(parameters, n_bits, corpus, monkeypa
 
     def mix(hashes):
         hashes = strong(hashes)
-        hashes >>= np.uint64(32)  # what is left of the hash must not be its top bits only
+        hashes >>= np.uint64(32)  # a few middle bits only, so that terms share hashes
         hashes &= np.uint64((1 << n_bits) - 1)
         return hashes
 
@@ -297,7 +297,7 @@ def test_terms_that_share_a_hash_stay_apart(parameters, n_bits, corpus, monkeypa
     encoder = TfidfEncoder(**parameters)
     rows = encoder.fit_transform(corpus)
     hashes = encoder.terms_.vocabulary.hashes
-    assert len(np.unique(hashes)) < len(hashes)  # or nothing was tested
+    assert len(np.unique(hashes)) < len(hashes)  # else the test would test nothing
     assert encoder.get_feature_names_out().tolist() == expected.get_feature_names_out().tolist()
     assert_same_rows(rows, expected_rows)
     assert_same_rows(encoder.transform(corpus), expected_rows)
@@ -397,7 +397,7 @@ def test_model_file_holds_all_that_was_learned(parameters, compress, corpus, tmp
     other = TfidfEncoder(**parameters).partial_fit(corpus[100:])
     assert_same_rows(other.merge(transferkit.load(path)).transform(corpus), whole.transform(corpus))
     loaded = transferkit.load(path)
-    for texts in (corpus[:1], ["zzz", "memory of parallel\ud800"], corpus):  # found by spelling, and by hash
+    for texts in (corpus[:1], ["zzz", "memory of parallel\ud800"], corpus):  # found by string, and by hash
         assert_same_rows(loaded.transform(texts), encoder.transform(texts))
     for again in (pickle.loads(pickle.dumps(loaded)), copy(loaded)):
         assert_same_rows(again.transform(corpus), encoder.transform(corpus))
@@ -437,7 +437,7 @@ def test_pickle_holds_no_caches(corpus):
     encoder = TfidfEncoder().fit(corpus)
     before = pickle.dumps(encoder)
     encoder.transform(["a text about parallel memory"])
-    encoder.vocabulary_  # noqa: B018 (made on demand, kept nowhere)
+    encoder.vocabulary_  # noqa: B018 (computed on demand, and not kept)
     assert pickle.dumps(encoder) == before
 
 

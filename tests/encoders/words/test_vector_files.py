@@ -348,7 +348,7 @@ def test_real_files_are_read(shared_data):
 
 
 class KeyedVectors:
-    """What gensim's class of that name offers."""
+    """The attributes of gensim's class of that name."""
 
     index_to_key, vectors, expandos = WORDS, VECTORS, {"count": np.array([6, 3, 2, 1])}
 
@@ -521,7 +521,7 @@ def _binary_entry(word, *numbers):
     return word + b" " + struct.pack(f"<{len(numbers)}f", *numbers)
 
 
-BAD_BYTES = {  # Each has words of 'the', 'na\xefve' and 'dog', the second of which is not UTF-8
+BAD_BYTES = {  # each has the words 'the', 'na\xefve' and 'dog'; the second is not valid UTF-8
     "text": b"3 2\nthe 1 2\nna\xefve 3 4\ndog 5 6\n",
     "headerless text": b"the 1 2\nna\xefve 3 4\ndog 5 6\n",
     "tabs": b"3 2\nthe\t1\t2\nna\xefve\t3\t4\ndog\t5\t6\n",

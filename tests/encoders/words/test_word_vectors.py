@@ -108,7 +108,7 @@ def test_trained_vectors_are_the_same_for_a_seed(corpus, trained):
 def test_counts_of_an_older_version_with_other_numbers_are_merged(corpus):
     parts = [corpus[:100], corpus[100:200], corpus[200:300]]
     mine, theirs = (WordVectorEncoder(8).partial_fit(part) for part in parts[:2])
-    for encoder in (mine, theirs):  # as if the words had been numbered in the order in which they were met
+    for encoder in (mine, theirs):  # as if the words had been numbered in the order of the texts
         counts = WordCounts.from_state(encoder._counts)
         met = np.random.RandomState(0).permutation(len(counts.ids)).astype(np.int32)
         pairs = tuple(relabel_pairs(part, met, len(met)) for part in counts.pairs)
@@ -152,7 +152,7 @@ def test_unknown_methods_and_devices_are_named(corpus):
 
 
 class Recorder:
-    """Keeps what it is told; asks to stop after so many epochs."""
+    """Records the calls, and requests a stop after `stop_after` epochs."""
 
     def __init__(self, stop_after=None):
         self.stop_after, self.events, self.rows = stop_after, [], []
