@@ -453,6 +453,31 @@ def test_description_is_shown_in_a_notebook_with_its_markup_escaped(path):
     assert "<script>" not in html
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m["summary"].update(classes=[1, 2]),
+        lambda m: m["summary"].update(n_classes=None),
+        lambda m: m["summary"].update(n_features_in="six"),
+        lambda m: m["summary"].update(changed=["unknown"]),
+        lambda m: m["summary"].update(changed=5),
+        lambda m: m["summary"].update(parameters=["C"]),
+        lambda m: m["summary"]["parameters"].update(C=1),
+        lambda m: m["estimators"][0].update({"class": 5}),
+        lambda m: m.update(created=None),
+        lambda m: m.update(versions=["numpy"]),
+        lambda m: m.update(card=["notes"]),
+        lambda m: m.update(summary=[]),
+        lambda m: m.pop("card"),
+    ],
+)
+def test_description_of_other_types_is_damaged(change, path):
+    transferkit.save(LogisticHead().fit(X, Y), path)
+    rewrite(path, lambda metadata, arrays: change(metadata))
+    with pytest.raises(ModelFileError, match="is damaged: its description"):
+        transferkit.describe(path)
+
+
 @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="POSIX")
 def test_read_only_folder_is_named_and_left_alone():
     code = (

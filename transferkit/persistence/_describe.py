@@ -128,7 +128,7 @@ def describe(path: str | os.PathLike[str]) -> ModelDescription:
     check_format(path, metadata)
     try:
         summary = metadata["summary"]
-        return ModelDescription(
+        description = ModelDescription(
             path=os.fspath(path),
             class_name=summary["class"],
             parameters=summary["parameters"],
@@ -146,7 +146,32 @@ def describe(path: str | os.PathLike[str]) -> ModelDescription:
             digest=header.hexdigests["digest"],
             signed=is_signed(header),
         )
-    except (KeyError, TypeError) as error:
+        _check_types(description)
+    except (AttributeError, KeyError, TypeError) as error:
         raise ModelFileError(
-            f"The model file {os.fspath(path)!r} is damaged: its description lacks {error}."
+            f"The model file {os.fspath(path)!r} is damaged: its description cannot be read ({error!r})."
         ) from error
+    return description
+
+
+def _check_types(description):
+    """Raise AttributeError or TypeError if values of the header, which may come from anyone, are of other types."""
+    classes, n_classes, parameters = description.classes, description.n_classes, description.parameters
+    texts = [
+        description.class_name,
+        description.created,
+        *parameters.values(),
+        *description.versions.values(),
+        *description.changed,
+        *description.estimators,
+        *(classes or ()),
+    ]
+    fits = (
+        all(type(text) is str for text in texts)
+        and all(number is None or type(number) is int for number in (n_classes, description.n_features_in))
+        and (classes is None) == (n_classes is None)
+        and parameters.keys() >= set(description.changed)
+        and type(description.card) is dict
+    )
+    if not fits:
+        raise TypeError("a value is of another type than save writes")
