@@ -530,7 +530,7 @@ MUTANTS = [
         HELD_OUT,
         "weights[weights < NEGLIGIBLE_WEIGHT] = 0",
         "pass",
-        CV + "::test_average_weighs_candidates_by_their_likelihood",
+        CV + "::test_average_weights_candidates_by_their_likelihood",
     ),
 ]
 

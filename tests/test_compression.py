@@ -1,4 +1,4 @@
-"""Pruned and quantised heads: what is gone, what it takes, what it costs."""
+"""Pruned and quantised heads: removed weights, sizes in bytes, and scores."""
 
 import copy
 import pickle
@@ -232,7 +232,7 @@ def test_one_output_of_tiny_weights_is_refused_and_a_hidden_unit_that_is_off_is_
         quantise(off)
 
 
-# What is left is trained again
+# Training of the remaining weights
 
 
 @pytest.mark.parametrize(

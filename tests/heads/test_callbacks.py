@@ -1,4 +1,4 @@
-"""Heads speak scikit-learn's callback protocol: progress, usable snapshots, and stopping."""
+"""Heads support scikit-learn's callbacks: progress, usable snapshots, and stopping."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from transferkit import LogisticHead, LogisticHeadCV
 
 
 class Recorder:
-    """Keeps what it is told; asks to stop after so many steps."""
+    """Records its calls, and requests a stop after a given number of steps."""
 
     def __init__(self, stop_after=None):
         self.stop_after, self.scores, self.events = stop_after, [], []

@@ -1,4 +1,4 @@
-"""Labels of every container and type: what classifiers take, and what they refuse in words that help."""
+"""Labels of every container and type: accepted by classifiers, or rejected with a helpful message."""
 
 import numpy as np
 import pandas as pd
@@ -45,7 +45,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 @pytest.mark.parametrize("make", CLASSIFIERS.values(), ids=CLASSIFIERS)
-def test_what_cannot_be_labels_is_refused_with_what_to_do(make, case):
+def test_invalid_labels_raise_a_helpful_error(make, case):
     y, message = REFUSED[case]
     with pytest.raises(ValueError, match=message):
         make().fit(ROWS, y)

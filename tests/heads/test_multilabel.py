@@ -1,4 +1,4 @@
-"""LogisticHead on indicator matrices: one logistic regression a label, trained together."""
+"""LogisticHead on indicator matrices: one logistic regression per label, trained together."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_agrees_with_one_versus_rest(problem, sparse, class_weight):
     assert head.multilabel_
 
 
-def test_wide_sparse_features_take_the_same_way():
+def test_wide_sparse_features_give_the_same_predictions():
     X, y = make_multilabel_classification(1300, 1400, n_classes=3, random_state=0, sparse=True)
     X = sp.csr_matrix(X).astype(np.float64)
     head = LogisticHead(C=0.01, tol=1e-6).fit(X, y)

@@ -46,7 +46,7 @@ def find_optimum(X, y):
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_an_outlier_does_not_end_training_early(n_classes, kind, size, small, monkeypatch):
     if not small:
-        monkeypatch.setattr(logistic, "SMALL_PROBLEM", 0)  # float32 stays what it is where it can
+        monkeypatch.setattr(logistic, "SMALL_PROBLEM", 0)  # float32 is kept if it suffices
     X, y = make_problem(n_classes)
     X = add_outlier(X, kind, size).astype(np.float64 if small else np.float32)
     head = LogisticHead().fit(X, y)

@@ -1,4 +1,4 @@
-"""Rows that are all alike, as texts of unknown words are: all there is to learn is how frequent the classes are."""
+"""Equal rows, such as texts of unknown words: models learn the frequencies of the classes alone."""
 
 import numpy as np
 import pytest

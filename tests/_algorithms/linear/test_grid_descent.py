@@ -1,4 +1,4 @@
-"""Which candidates of a grid are evaluated."""
+"""Descent on a grid evaluates the candidates near the smallest loss."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Scores of features against values worked out another way, in float64."""
+"""Scores of features equal values computed in another way, in float64."""
 
 import numpy as np
 import pytest

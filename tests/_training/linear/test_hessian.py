@@ -1,4 +1,4 @@
-"""The Hessian's blocks: right where all rows count, and worth their price."""
+"""The blocks of the Hessian are exact if all rows enter, and save steps."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The compact form of L-BFGS gives the direction of the two loops."""
+"""The compact form of L-BFGS gives the direction of the two-loop recursion."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def make_vector(generator):
 
 
 def run_two_loops(pairs, gradient, diagonal):
-    """Return the answer for one problem, all vectors flat (Nocedal and Wright, algorithm 7.4)."""
+    """Return the direction for one problem, with flat vectors (Nocedal and Wright, algorithm 7.4)."""
     direction, factors = gradient.clone(), []
     for step, change in reversed(pairs):
         factors.append(step @ direction / (step @ change))

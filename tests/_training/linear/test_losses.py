@@ -1,4 +1,4 @@
-"""Losses: values and residuals against finite differences and plain formulas."""
+"""Values and residuals of losses equal plain formulas and finite differences."""
 
 import numpy as np
 import pytest

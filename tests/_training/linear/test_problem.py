@@ -1,4 +1,4 @@
-"""Block scales and a prior: what the solver sees, and what comes back."""
+"""Block scales and a prior, as the solver sees them and in the weights that are returned."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""When L-BFGS ends: each clause of the rule on its own."""
+"""Each clause of the stopping rule of L-BFGS on its own."""
 
 import numpy as np
 import pytest

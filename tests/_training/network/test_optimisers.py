@@ -1,4 +1,4 @@
-"""Optimisers take the steps that torch's own take, on dense parameters and on the rows that a batch uses."""
+"""Optimisers take the same steps as those of torch, on dense parameters and on the rows that a batch uses."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The training engine with groups of parameters: frozen, slow, or held close to where they began."""
+"""Training with groups of parameters: frozen, with a small learning rate, or anchored to their initial values."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def make_layers():
 
 
 def distance(encoder, kind=np.asarray, **options):
-    """Return how far the encoder's weights went."""
+    """Return the distance of the encoder's weights from their initial values."""
     layers, groups = make_layers(), [encoder] * 3 + [ParameterGroup("head", alpha=1e-4)]
     options = TrainingOptions(max_epochs=10, batch_size=20, learning_rate_init=0.01, tol=None, **options)
     trained = train_network(layers, Examples(kind(X), LABELS), options, groups=groups)
@@ -33,7 +33,7 @@ def distance(encoder, kind=np.asarray, **options):
 
 @pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
-def test_groups_learn_at_their_own_pace(kind, solver):
+def test_groups_have_their_own_learning_rates(kind, solver):
     free = distance(ParameterGroup("encoder"), kind, solver=solver)
     assert distance(ParameterGroup("encoder", unfreeze_at=10), kind, solver=solver) == 0
     assert 0 < distance(ParameterGroup("encoder", unfreeze_at=8), kind, solver=solver) < 0.6 * free
@@ -74,7 +74,7 @@ def test_sparse_rows_need_a_linear_layer_first():
         train_network([L2Normalisation(), Linear(X[:12], None)], Examples(sp.csr_matrix(X), LABELS), TrainingOptions())
 
 
-def test_weights_that_no_row_looks_at_must_be_finite():
+def test_weights_of_unused_features_must_be_finite():
     X = sp.csr_matrix(np.eye(4, 5))
     weights = np.ones((5, 1))
     weights[4] = np.inf

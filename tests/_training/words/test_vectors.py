@@ -145,7 +145,7 @@ def test_slices_do_not_change_glove(counts, monkeypatch):
     np.testing.assert_allclose(train(counts, "glove")[0], whole, rtol=1e-4, atol=1e-5)
 
 
-def test_wish_to_stop_is_heard(counts):
+def test_stop_requests_end_training(counts):
     seen = []
     _, losses = train(counts, "sgns", on_epoch=lambda read: seen.append(read()) or len(seen) == 2)
     assert len(losses) == len(seen) == 2

@@ -1,4 +1,4 @@
-"""AutoencoderEncoder rebuilds rows, learns from noise, and can be fine-tuned."""
+"""AutoencoderEncoder reconstructs samples, is trained with noise, and can be fine-tuned."""
 
 import tracemalloc
 
@@ -98,7 +98,7 @@ def test_it_transfers(encoder, strategy):
 
 
 def run_torch(encoder, X):
-    """Return code and rebuilt rows by torch's own layers, with the encoder's weights."""
+    """Return codes and reconstructed samples by torch's own layers, with the encoder's weights."""
     relu, x = torch.relu, torch.from_numpy(X)
     coefs = [torch.tensor(coef) for coef in encoder.coefs_]
     decoder = [c.T for c in coefs[::-1]] if encoder.tied_weights else [torch.tensor(c) for c in encoder.decoder_coefs_]
@@ -212,9 +212,7 @@ def test_wrong_parameters_are_named_and_leave_the_encoder_as_it_was(parameters, 
 def test_wrong_input_is_named(encoder):
     with pytest.raises(TypeError, match=r"[Ss]parse"):
         AutoencoderEncoder(image_shape=(8, 8)).fit(sp.csr_array(DIGITS))
-    with pytest.raises(
-        ValueError, match=r"image_shape=\(8, 9\) stands for 72 values per sample, but the samples have 64"
-    ):
+    with pytest.raises(ValueError, match=r"image_shape=\(8, 9\) means 72 values per sample, but the samples have 64"):
         AutoencoderEncoder(image_shape=(8, 9)).fit(DIGITS)
     with pytest.raises(ValueError, match="n_components=8"):
         encoder.inverse_transform(DIGITS)

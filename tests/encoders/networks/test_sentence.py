@@ -1,4 +1,4 @@
-"""SentenceEncoder encodes texts by somebody's model, loads it late, and never lets a file choose one."""
+"""SentenceEncoder encodes texts by a given model, loads it at its first use, and only trusted ones from files."""
 
 import json
 import pickle
@@ -29,7 +29,7 @@ LABELS = ["pet", "pet", "pet", "money", "money", "money"]
 
 
 class Counts:
-    """Counts words; remembers how it was called."""
+    """Counts words, and records its calls."""
 
     def __init__(self):
         self.calls = []
@@ -40,7 +40,7 @@ class Counts:
 
 
 class FakeSentenceTransformer(Counts):
-    """What SentenceEncoder uses of a SentenceTransformer."""
+    """The part of SentenceTransformer that SentenceEncoder uses."""
 
     n_loaded = 0
 
@@ -69,7 +69,7 @@ FakeStaticModel.__module__ = "model2vec.fake"
 
 @pytest.fixture
 def fake_packages(monkeypatch):
-    """Put fakes in the place of both packages; return a set from which one can be removed."""
+    """Replace both packages by fakes; return the set of installed ones, from which either can be removed."""
     monkeypatch.setattr(_sentence, "_loaded", type(_sentence._loaded)())
     FakeSentenceTransformer.n_loaded = 0
     for name, cls in {"sentence_transformers": FakeSentenceTransformer, "model2vec": FakeStaticModel}.items():

@@ -1,4 +1,4 @@
-"""TorchEncoder gives the features of any torch module, leaves it alone, and can be fine-tuned."""
+"""TorchEncoder returns the features of any torch module without changing it, and can be fine-tuned."""
 
 import copy
 import pickle
@@ -30,7 +30,7 @@ LABELS = load_digits().target[:400]
 
 
 class Block(nn.Module):
-    """Used twice, with weights of its own, one of them shared with the block around it."""
+    """A residual block with a class and a function among its attributes."""
 
     def __init__(self, n_channels, activation=nn.functional.relu):
         super().__init__()
@@ -528,7 +528,7 @@ def test_small_modules_are_fine_tuned_by_auto(pretrained):
         (
             lambda: TorchEncoder(make_net(), input_shape=(1, 8, 9)),
             ValueError,
-            r"input_shape=\(1, 8, 9\) stands for 72 values per sample, but the samples have 64",
+            r"input_shape=\(1, 8, 9\) means 72 values per sample, but the samples have 64",
         ),
         (lambda: TorchEncoder(make_net(), input_shape=(1, 8, 8.0)), ValueError, "'input_shape' parameter of TorchEnc"),
         (lambda: TorchEncoder(make_net()), ValueError, r"cannot be run on rows of shape \(64,\): .* Set input_shape"),

@@ -1,4 +1,4 @@
-"""Weights of classes that are no weights, or that leave nothing to tell apart."""
+"""Class weights that are invalid, or leave fewer than two classes."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ LABELS = np.array(["a", "b", "c"])[np.arange(30) % 3]
 
 @pytest.mark.parametrize("weight", [np.nan, -5, np.inf, "heavy", None])
 @pytest.mark.parametrize("make", CLASSIFIERS.values(), ids=CLASSIFIERS)
-def test_what_is_no_weight_is_refused(make, weight):
+def test_invalid_class_weights_raise_an_error(make, weight):
     with pytest.raises(ValueError, match=r"class_weight must be finite and not negative\. Got .* for the class 'b'"):
         make(class_weight={"a": 1, "b": weight}).fit(X, LABELS)
 

@@ -1,4 +1,4 @@
-"""FeatureBlocks: the model of the stacked matrix, without the stacking."""
+"""FeatureBlocks give the model of the stacked matrix without stacking."""
 
 import pickle
 
@@ -19,7 +19,7 @@ SHAPES = {"few": (150, 400, 10), "tall": (900, 100, 20), "large": (560, 500, 10)
 
 @pytest.fixture(autouse=True)
 def small_decompositions(monkeypatch):
-    """Let the large problem, and no other, be larger than what is decomposed."""
+    """Set limits so that only the large problem is too large to be decomposed."""
     monkeypatch.setattr("transferkit._training.linear.decomposition.MAX_DECOMPOSED", 400)
 
 

@@ -1,4 +1,4 @@
-"""LogisticHead: scikit-learn's optimum, its contract, and its manners."""
+"""LogisticHead: scikit-learn's optimum, its API, warnings and errors."""
 
 import pickle
 import subprocess
@@ -64,7 +64,7 @@ SHAPES = {"tall": (400, 20), "wide": (150, 300), "wide, many rows": (220, 260)}
 
 @pytest.fixture(autouse=True)
 def many_rows_are_few(monkeypatch):
-    """Let 220 rows count as many, so that their way of training is tested in little time."""
+    """Lower limits so that 220 rows are trained as many are, which takes little time."""
     monkeypatch.setattr(decomposition, "MAX_SPAN_ROWS", 200)
 
 

@@ -1,4 +1,4 @@
-"""LogisticHeadCV: GridSearchCV's answer from one batched fit."""
+"""LogisticHeadCV gives the results of GridSearchCV in one batched fit."""
 
 import numpy as np
 import pytest
@@ -248,7 +248,7 @@ def test_rows_that_no_fold_or_several_hold_out():
     assert np.isfinite(search.oof_log_likelihood_).all()
 
 
-def test_average_weighs_candidates_by_their_likelihood():
+def test_average_weights_candidates_by_their_likelihood():
     X, y = load_iris(return_X_y=True)
     Cs = [0.1, 1.0, 10.0, 100.0]
     search = LogisticHeadCV(Cs, refit="average", tol=1e-8).fit(X, y)

@@ -73,7 +73,7 @@ def test_one_column_of_large_or_small_numbers_costs_the_others_nothing(column, s
     np.testing.assert_allclose(head.loo_errors_[0], leave_one_out(X, y, 0.3, fit_intercept), rtol=1e-5)
 
 
-def test_ridge_of_scikit_learn_says_the_same():
+def test_predictions_equal_those_of_scikit_learn():
     X, y = make_problem("tall")
     X = with_column(X, "numbers of customers")
     head, reference = RidgeHead().fit(X, y), Ridge(solver="svd").fit(X, y)
@@ -110,7 +110,7 @@ def test_sparse_column_with_zeros_and_rows_of_weight_zero():
 def test_entries_of_a_sparse_matrix_that_stand_twice_are_added():
     X, y = make_problem("tall")
     indices, indptr = np.tile(np.arange(4), len(X)), np.arange(0, 4 * len(X) + 1, 4)
-    indices[4 * 5] = 1  # row 5 has the first column nowhere, and the second twice
+    indices[4 * 5] = 1  # row 5 has no entry in the first column, and two in the second
     indices[4 * 6 + 1] = 0
     twice = sp.csr_array((X.ravel(), indices, indptr), shape=X.shape)
     np.testing.assert_allclose(RidgeHead().fit(twice, y).coef_, RidgeHead().fit(twice.toarray(), y).coef_)

@@ -1,4 +1,4 @@
-"""Network heads: they agree with what is trusted, and each parameter does what its docstring says."""
+"""Network heads agree with reference implementations, and each parameter does what its docstring says."""
 
 import pickle
 
@@ -38,7 +38,7 @@ def make_multilabel():
     return X, (X @ np.random.RandomState(1).normal(size=(8, 4)) > 0.5).astype(int)
 
 
-# Agreement with something trusted
+# Agreement with reference implementations
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -330,7 +330,7 @@ def test_range_test_finds_a_rate_that_learns(digits, solver):
         assert curve["learning_rate"].shape == curve["loss"].shape
         assert curve["learning_rate"].min() < head.learning_rate_init_ < curve["learning_rate"].max()
         assert head.history_["learning_rate"][0] == head.learning_rate_init_
-    iris, kinds = load_iris(return_X_y=True)  # the loss creeps on downwards far beyond the best rate
+    iris, kinds = load_iris(return_X_y=True)  # the loss goes on decreasing slowly far beyond the best rate
     regressor = MLPHeadRegressor(16, solver=solver, learning_rate_init="auto", max_iter=40, tol=None, random_state=0)
     assert regressor.fit(iris, kinds.astype(float)).score(iris, kinds) > 0.7
     fixed = MLPHeadClassifier((), max_iter=2, learning_rate_init=0.1).fit(X, y)
@@ -348,7 +348,7 @@ def test_range_test_leaves_no_trace(digits, kind, parameters):
     np.testing.assert_array_equal(found.coefs_[0], given.coefs_[0])
 
 
-# First weights
+# Initial weights
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def test_range_test_leaves_no_trace(digits, kind, parameters):
         ({"weight_init": "zeros"}, 0, 0),
     ],
 )
-def test_first_weights_are_as_drawn(digits, parameters, mean, deviation):
+def test_initial_weights_are_as_drawn(digits, parameters, mean, deviation):
     X, y, _, _ = digits
     gain = np.sqrt(2) if parameters["weight_init"] == "xavier" else 1
     still = MLPHeadClassifier((200,), solver="sgd", learning_rate_init=1e-12, max_iter=1, alpha=0, random_state=0)
@@ -439,7 +439,7 @@ def test_regressor_starts_from_a_fitted_head(diabetes):
         (([np.zeros((64, 8)), np.full((8, 10), np.nan)], [np.zeros(8), np.zeros(10)]), "NaN or infinity in layer 1"),
     ],
 )
-def test_bad_first_weights_are_named(digits, start, message):
+def test_bad_initial_weights_are_named(digits, start, message):
     X, y, _, _ = digits
     with pytest.raises(ValueError, match=message):
         MLPHeadClassifier((8,), weight_init=start).fit(X, y)

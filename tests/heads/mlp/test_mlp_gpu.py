@@ -1,4 +1,4 @@
-"""Network heads on a GPU: captured steps do what single operations do, the same seed gives the same weights."""
+"""Network heads on a GPU: captured steps equal single operations, and the same seed gives the same weights."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_captured_steps_are_those_of_single_operations(digits, monkeypatch):
     np.testing.assert_allclose(captured, single, rtol=0.1)  # dropout draws other masks in a graph
 
 
-def test_out_of_memory_says_what_to_do(digits):
+def test_out_of_memory_error_gives_advice(digits):
     import torch
 
     X, y = digits

@@ -29,7 +29,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def noisy():
-    """Few rows with wrong labels among them: what is learned to the end is learned by heart."""
+    """Few rows, some with wrong labels: training to the end overfits."""
     X, y = make_classification(1200, 30, n_informative=8, flip_y=0.3, random_state=0)
     return X[:200], y[:200], X[200:], y[200:]
 
@@ -291,7 +291,9 @@ def test_left_over_row_is_trained_on_with_the_batch_before_it(digits):
     alone = clone(head).set_params(batch_size=51).fit(X[:51], y[:51])
     np.testing.assert_array_equal(head.fit(X[:51], y[:51]).coefs_[0], alone.coefs_[0])
     assert head.n_steps_ == 1
-    assert head.set_params(batch_norm=False).fit(X[:51], y[:51]).n_steps_ == 2  # no other network minds one row
+    assert (
+        head.set_params(batch_norm=False).fit(X[:51], y[:51]).n_steps_ == 2
+    )  # without batch normalisation one row is no problem
 
 
 def test_regressor_and_held_out_rows_leave_a_single_row_over(digits):
@@ -484,7 +486,7 @@ def test_labels_unseen_in_partial_fit_are_named(digits):
         {"prune_schedule": {"amount": 0.5}},
     ],
 )
-def test_partial_fit_refuses_what_needs_all_data(digits, parameters):
+def test_partial_fit_raises_for_parameters_that_need_all_data(digits, parameters):
     X, y, _, _ = digits
     with pytest.raises(ValueError, match="partial_fit sees one part of the data at a time"):
         MLPHeadClassifier(**parameters).partial_fit(X, y, classes=range(10))
@@ -618,7 +620,7 @@ def test_regression_that_learned_nothing_of_unscaled_features_warns():
     head.fit(X, np.zeros(300))  # zeros are no worse than zeros
 
 
-def test_out_of_memory_says_how_much_and_what_to_try(digits, monkeypatch):
+def test_out_of_memory_error_gives_sizes_and_advice(digits, monkeypatch):
     import torch
 
     from transferkit._training.network.loop import Objective
