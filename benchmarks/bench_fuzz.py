@@ -43,7 +43,7 @@ def work(seed, first, last, folder):
     corpus, counts, failures = mutations.make_corpus(folder), {"loaded": 0, "refused": 0}, []
     slowest = 0.0
     for case in corpus:
-        mutations.read_broken_file(folder / "broken.tk", case, case.content, False, "full")  # imports what it needs
+        mutations.read_broken_file(folder / "broken.tk", case, case.content, False, "full")  # imports modules
     mutations.limit_memory()
     with open(folder / "current", "wb", buffering=0) as current:
         for number in range(first, last):

@@ -169,8 +169,9 @@ def compare_objective(data, device, repeats):
 def compare_sparse(data_home, device, batch, repeats):
     """Time a network of 128 hidden units on TF-IDF rows, and the memory of a fit in a separate process.
 
-    Ours moves the weights of a word only in steps that see it, so that an epoch teaches it less than skorch's on dense
-    batches: it gets as many epochs as take its accuracy, a mean over the turns, to that of one epoch of skorch.
+    Ours updates the weights of a word only in steps whose batch contains it, so that an epoch gains less than one of
+    skorch on dense batches. It gets as many epochs as it needs for the accuracy, a mean over the turns, of one epoch of
+    skorch.
     """
     X, T, y, truth = load_sparse(data_home)
     seconds, accuracy = {}, {}

@@ -64,7 +64,7 @@ def test_unknown_encoding_and_handler_are_named(command, tmp_path, run):
     ],
 )
 @pytest.mark.parametrize("name", ["t.txt", "-"])
-def test_texts_are_decoded_as_told(name, options, expected, tmp_path, saved_model, run):
+def test_texts_are_decoded_as_requested(name, options, expected, tmp_path, saved_model, run):
     content = "naïve\n".encode("latin-1")
     (tmp_path / "t.txt").write_bytes(content)
     code, out, _ = run("predict", saved_model, "-" if name == "-" else tmp_path / name, *options, stdin=content)

@@ -124,7 +124,7 @@ def test_body_without_a_length_is_limited_too(client):
 )
 @pytest.mark.parametrize("content_type", ["application/json", "image/png", "application/json; charset=\xff"])
 @pytest.mark.parametrize("route", ["/predict", "/explain"])
-def test_what_cannot_be_answered_in_json_is_refused(client, route, body, content_type):
+def test_requests_that_cannot_be_answered_in_json_are_rejected(client, route, body, content_type):
     answer = client.post(route, content=body, headers={"content-type": content_type.encode("latin-1")})
     assert 400 <= answer.status_code < 500
     assert "detail" in answer.json()
@@ -164,7 +164,7 @@ def test_limits_of_the_command_are_those_of_the_server(path, run, monkeypatch):
 @pytest.mark.parametrize(
     "options", [("--max-body", 0), ("--max-body", -1), ("--max-texts", 0), ("--port", 65536), ("--port", -1)]
 )
-def test_limits_and_ports_that_cannot_be_are_refused(options, path, run):
+def test_impossible_limits_and_ports_are_rejected(options, path, run):
     code, out, error = run("serve", path, *options)
     assert (code, out) == (2, "")
     assert error.startswith(f"Error: Invalid value for '{options[0]}': {options[1]} is not in the range")
@@ -189,7 +189,7 @@ bodies = st.one_of(
     body=bodies,
     content_type=st.just(b"application/json") | st.binary(max_size=20),
 )
-def test_whatever_is_sent_gets_an_answer_in_json(client, route, body, content_type):
+def test_any_request_gets_a_response_in_json(client, route, body, content_type):
     answer = client.post(route, content=body, headers={"content-type": content_type})
     assert answer.status_code in (200, 400, 413, 422)
     assert isinstance(json.loads(answer.content), dict)
@@ -398,7 +398,7 @@ def test_model_that_predicts_nan_is_refused_by_name(head, tmp_path):
         make_app(tmp_path / "m.tk")
 
 
-def test_answers_that_are_no_numbers_are_a_named_error(path):
+def test_predictions_that_are_not_numbers_are_a_named_error(path):
     app = make_app(path)
     head = app.state.model_file.current().head_
     head.intercept_ = head.intercept_ * np.nan  # as a text with a term of infinite weight would

@@ -86,7 +86,7 @@ def test_unfitted_encoder_of_default_parameters_is_the_default_of_scratch():
         ),
     ],
 )  # fmt: skip
-def test_options_that_cannot_be_are_refused(args, message, chinese, run, tmp_path):
+def test_impossible_options_are_rejected(args, message, chinese, run, tmp_path):
     code, out, error = run(*args, "-o", "out.tk")
     assert (code, out) == (2, "")
     assert error.startswith("Error: ")

@@ -42,7 +42,7 @@ def test_labels_of_json_that_are_no_strings_are_found_again(labels, classes, tmp
     assert list(report["classes"]) == classes
 
 
-def test_kept_columns_are_in_the_order_asked_for_and_as_written(saved_model, tmp_path, run):
+def test_kept_columns_are_in_the_requested_order_and_as_written(saved_model, tmp_path, run):
     content = 'id,text,note\n007,the cat,"a, ""b""\nc"\n008,,\n'
     (tmp_path / "t.csv").write_text(content, newline="")
     code, out, _ = run("predict", saved_model, tmp_path / "t.csv", "--keep", "note", "--keep", "id")

@@ -233,14 +233,14 @@ def test_blanks_around_labels_are_dropped_and_variants_warned_of(tmp_path):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
 @pytest.mark.parametrize("asked", ["utf-8", "utf-16", "latin-1"])
-def test_byte_order_mark_says_the_encoding(encoding, asked, tmp_path):
+def test_byte_order_mark_determines_the_encoding(encoding, asked, tmp_path):
     (tmp_path / "a.csv").write_bytes("\ufefftext,label\nnaïve Ω,ä\n".encode(encoding))
     bunch = load_labelled_csv(tmp_path / "a.csv", encoding=asked)
     assert (bunch.data, bunch.target_names) == (["naïve Ω"], ["ä"])
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "gbk", "shift-jis", "utf-7"])
-def test_encoding_that_is_asked_for(encoding, tmp_path):
+def test_requested_encoding(encoding, tmp_path):
     text = "字" if encoding in ("gbk", "shift-jis") else "café"
     (tmp_path / "a.txt").write_bytes(f"{text}\n{text}\n".encode(encoding))
     assert load_corpus(tmp_path / "a.txt", encoding=encoding) == [text, text]
@@ -344,7 +344,7 @@ def test_threads_read_long_fields_and_leave_the_limit_as_it_was(tmp_path):
     assert csv.field_size_limit() == limit
 
 
-def test_limit_that_somebody_sets_meanwhile_stays(tmp_path, monkeypatch):
+def test_limit_that_other_code_sets_meanwhile_stays(tmp_path, monkeypatch):
     from transferkit.datasets._tables import _unlimited_fields
 
     before = csv.field_size_limit()

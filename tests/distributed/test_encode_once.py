@@ -53,7 +53,7 @@ def encoded(client):
 
 
 @pytest.mark.parametrize("backend", ["dask", "threading"])
-def test_search_encodes_each_text_once_a_process(backend, texts, task, encoded):
+def test_search_encodes_each_text_once_per_process(backend, texts, task, encoded):
     model = make_pipeline(PretrainedEncoder(LSAEncoder(8).fit(texts)), LogisticHead())
     with joblib.parallel_config(backend=backend, n_jobs=2):
         search = GridSearchCV(model, {"logistichead__C": [0.1, 1.0, 10.0]}, cv=3, refit=False).fit(*task)

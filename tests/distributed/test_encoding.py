@@ -67,7 +67,7 @@ def test_sparse_rows_and_predictions(shards, texts, tmp_path):
     np.testing.assert_allclose(shares, model.predict_proba(shards[1]), atol=1e-6)
 
 
-def test_whole_parts_are_skipped_and_others_are_made(model_file, encoder, shards, texts, tmp_path):
+def test_complete_parts_are_skipped_and_others_are_made(model_file, encoder, shards, texts, tmp_path):
     paths = encode_sharded(model_file, shards, out=tmp_path)
     before, expected = times(paths), read_rows(paths)
     assert encode_sharded(model_file, shards, out=tmp_path) == paths
@@ -151,7 +151,7 @@ def test_parts_behind_a_url(encoder, shards):
     assert len(memory.ls("/rows/here")) == 2
 
 
-def test_file_is_loaded_once_a_process(client, model_file, shards, tmp_path):
+def test_file_is_loaded_once_per_process(client, model_file, shards, tmp_path):
     def watch_loads():
         from transferkit.persistence import _shared
 

@@ -114,7 +114,7 @@ def test_k_means_fills_clusters_without_rows_from_any_shard():
     assert encoder.inertia_ == 0
 
 
-def test_k_means_refuses_what_has_nothing_to_share_out():
+def test_k_means_rejects_patches_and_shards_that_do_not_fit():
     with pytest.raises(ValueError, match="patches"):
         fit_sharded(KMeansEncoder(4, patches=(3, 1), image_shape=(8, 8)), [np.ones((9, 64))])
     with pytest.raises(ValueError, match="n_samples=6"):

@@ -123,7 +123,7 @@ def test_partition_holds_its_own_part_of_the_graph_only():
     assert max(len(shard.read.args[0]) for shard in shards) <= 3
 
 
-def test_what_is_no_shard_is_named(tmp_path):
+def test_items_that_are_not_shards_are_named(tmp_path):
     with pytest.raises(ValueError, match="shard 0 is one bare str"):
         fit_sharded(TfidfEncoder(), ["a text", "another"])
     with pytest.raises(TypeError, match=r"shard 1 is 3\.5"):
@@ -149,7 +149,7 @@ def test_missing_extra_is_named_with_the_command(monkeypatch):
         find_shards("s3://bucket/*.txt", "text")
 
 
-def test_room_does_not_import_dask(run_without_torch):
+def test_package_does_not_import_dask(run_without_torch):
     code = "import sys, transferkit.distributed; print({'dask', 'distributed'} & set(sys.modules))"
     assert run_without_torch(code).strip() == "set()"
 

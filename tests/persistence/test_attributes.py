@@ -171,7 +171,7 @@ def test_fitted_attributes_are_the_declared_ones(name):
 
 @pytest.mark.parametrize("name", sorted(FITS))
 @pytest.mark.filterwarnings("ignore")
-def test_attributes_are_declared_whatever_a_parameter_chooses(name):
+def test_attributes_are_declared_for_every_value_of_a_parameter(name):
     cls, n_fitted = OWN[name], 0
     fast = {parameter: value for parameter, value in FAST.items() if parameter in signature(cls).parameters}
     for parameter, value in choices_of(cls):

@@ -206,7 +206,7 @@ def test_signature_that_is_no_hexadecimal_number_is_refused(valid, tmp_path):
             transferkit.load(odd, verify_key=key)
 
 
-def test_what_would_be_refused_is_not_saved(tmp_path):
+def test_values_that_load_would_reject_are_not_saved(tmp_path):
     encoder = TfidfEncoder().fit(["one text", "another text"])
     encoder.stop_words = [{} for _ in range(200_000)]
     with pytest.raises(ModelFileError, match="too many lists and objects"):

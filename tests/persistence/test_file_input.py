@@ -55,7 +55,7 @@ def test_model_that_opens_files_is_loaded_only_where_that_is_allowed(reader, pat
     "value", ["filename", "file", *({"strings": [kind, shape, "text", "ends"]} for kind in "UO" for shape in ([], [1]))]
 )
 @pytest.mark.parametrize("make", [TfidfEncoder, lambda: LSAEncoder(1), lambda: make_union(TfidfEncoder())])
-def test_no_spelling_of_it_gets_through(make, value, tmp_path):
+def test_no_spelling_of_the_parameter_gets_through(make, value, tmp_path):
     transferkit.save(PretrainedEncoder(make().fit([*TEXTS, "beta gamma"])), tmp_path / "model.tk")
     set_input(tmp_path / "model.tk", value)
     with pytest.raises(ModelFileError, match="its input names files"):

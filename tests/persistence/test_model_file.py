@@ -232,7 +232,7 @@ class Unlisted(BaseEstimator):
         (lambda: {"not": "an estimator"}, "Only estimators can be saved"),
     ],
 )
-def test_what_is_not_plain_data_is_refused_by_place(make_model, message, tmp_path):
+def test_state_that_is_not_plain_data_is_rejected_by_place(make_model, message, tmp_path):
     model = make_model()
     with pytest.raises(ModelFileError, match=message):
         transferkit.save(model, tmp_path / "model.tk")
@@ -490,7 +490,7 @@ def test_probe_holds_no_text_of_the_user(tmp_path):
     assert all(text not in " ".join(_model_file.make_probe(model)["X"]) for text in secret)
 
 
-def test_loading_imports_only_what_the_model_is_made_of(tmp_path):
+def test_loading_imports_only_modules_of_the_model(tmp_path):
     model = make_pipeline(transferkit.TfidfEncoder(), transferkit.LogisticHead()).fit(["a text", "two words"], [0, 1])
     transferkit.save(model, tmp_path / "model.tk")
     needless = ["torch", "safetensors", "sklearn.linear_model", "sklearn.metrics", "sklearn.model_selection"]

@@ -167,7 +167,7 @@ def test_path_in_a_file_is_not_opened(path, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["shared-0.pkl", "../shared-0.tk", "/tmp/shared-0.tk", "..\\shared-0.tk", "", 1])
-def test_task_refers_to_no_file_but_a_model_file_beside_it(name, path):
+def test_task_refers_to_no_file_but_a_model_file_in_its_folder(name, path):
     transferkit.save(EncoderReference("shared-0.tk", "0" * 64), path)
     assert transferkit.load(path).name == "shared-0.tk"
     rewrite(path, lambda m, a: m["estimators"][0]["state"].update(name=name))
@@ -277,7 +277,7 @@ def test_strings_that_need_far_more_memory_than_the_file_are_refused(path):
         (KMeans(3, n_init=1), X, "cluster_centers_", lambda a: a[:, :3].copy()),
     ],
 )
-def test_arrays_that_would_send_compiled_code_astray_are_refused(model, data, attribute, change, path):
+def test_arrays_that_would_mislead_compiled_code_are_rejected(model, data, attribute, change, path):
     transferkit.save(clone(model).fit(data), path)
 
     def break_array(metadata, arrays):
@@ -498,7 +498,7 @@ def test_read_only_folder_is_named_and_left_alone():
     assert left == ["model.tk"]
 
 
-def test_two_processes_that_save_to_one_name_leave_one_whole_file(path):
+def test_two_processes_that_save_to_one_name_leave_one_intact_file(path):
     code = (
         "import sys, numpy as np, transferkit; from sklearn.decomposition import PCA\n"
         "model = PCA(int(sys.argv[2])).fit(np.random.RandomState(0).rand(60, 3000))\n"

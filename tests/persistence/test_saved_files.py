@@ -23,7 +23,7 @@ def predict():
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_saved_file_answers_as_it_did(path, predict):
+def test_saved_file_gives_the_same_results(path, predict):
     answers = json.loads(path.with_suffix(".json").read_text())
     model = transferkit.load(path, verify="full")
     np.testing.assert_allclose(predict(model, answers["rows"]), answers["output"], atol=1e-5)

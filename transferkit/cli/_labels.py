@@ -11,7 +11,7 @@ def match_labels(labels, model, path):
     """Return the labels of a file as the model writes its classes.
 
     A label matches the class with the same text, or else the class of the same value, such as 1.0 for "1" and True for
-    "true" or "1". Other labels are unchanged: the model does not know their class.
+    "true" or "1". Other labels are unchanged, since the model has no class for them.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ def show_progress(description, total, *, quiet=False):
     Parameters
     ----------
     description : str
-        Text beside the bar.
+        Text to the left of the bar.
     total : int
         Number of steps.
     quiet : bool, default=False

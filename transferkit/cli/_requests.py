@@ -10,7 +10,7 @@ _MOST_PROBLEMS = 10  # problems listed in one response
 
 
 async def answer_invalid_request(request, error):
-    """Respond to an invalid request: what is wrong and where, without the values that were sent.
+    """Respond to an invalid request with the problems and their places, without the values that were sent.
 
     These values may be large, and some cannot be written as JSON (NaN, half of an emoji, bytes that are not UTF-8), so
     that a response that repeated them would fail.

@@ -145,7 +145,7 @@ def predict_sharded(
 
     See Also
     --------
-    encode_sharded : Encode a corpus in shards; its notes say how files are written, and when they are kept.
+    encode_sharded : Encode a corpus in shards; its notes describe how files are written, and when they are kept.
     """
     if method not in _METHODS:
         raise ValueError(

@@ -98,10 +98,10 @@ def fit_sharded(
     TF-IDF and word vectors take one pass over the shards. LSA takes ``n_iter + 2``: one for the vocabulary, then one
     for each product of the TF-IDF rows and their transpose with a matrix of `n_components` (and a few more) columns, in
     the subspace iteration that `fit` does. k-means takes three, and one per iteration; its result depends on the order
-    of the shards, as that of `fit` depends on the order of the rows.
+    of the shards, as that of `fit` depends on the order of the samples.
 
     Counting uses one thread per task. By default Dask's workers spend half of their time on returning memory to the
-    system; docs/scale.md says how to change this, and what was measured. With joblib, statistics are sent to this
+    system; docs/scale.md describes how to change this, with measurements. With joblib, statistics are sent to this
     process, which merges them.
 
     Examples

@@ -4,8 +4,8 @@
 
 - Container (`_container`): a safetensors file, that is a JSON header and the arrays as they are in memory, with the
   digest and the signature (HMAC) of the content. It is replaced atomically (`_atomic`) and memory-mapped for reading.
-- State: the parameters and fitted attributes of an estimator. `protocols` says how an estimator may change what is
-  written and check what was read.
+- State: the parameters and fitted attributes of an estimator. `protocols` defines how an estimator may change the
+  written state and check the one that was read.
 - Node: a value as JSON. `_pack` turns values into nodes and named arrays, `_unpack` turns them back into values and
   checks each estimator before compiled code uses it.
 - Allowed (`_allowed`): the classes that any file may hold, and the attributes that it may set. Other classes and

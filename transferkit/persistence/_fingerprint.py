@@ -44,7 +44,7 @@ def forget_fingerprint(estimator):
 def _name(estimator):
     try:
         return joblib.hash(estimator)
-    except (pickle.PicklingError, AttributeError, TypeError):  # which one depends on its attributes
+    except (pickle.PicklingError, AttributeError, TypeError):  # depending on its attributes
         return uuid4().hex
 
 

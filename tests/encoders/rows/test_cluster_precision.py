@@ -209,7 +209,7 @@ def test_map_of_float32_rows_far_from_zero(rows):
     assert encoder.transform(X).dtype == np.float32
 
 
-def test_map_beside_a_column_of_seconds(rows):
+def test_map_with_a_column_of_seconds(rows):
     seconds = 1.7e9 + 10 * np.random.default_rng(1).random(400)
     encoder = SOMEncoder((2, 4), output="onehot").fit(np.column_stack([rows, seconds]))
     units = encoder.transform(np.column_stack([rows, seconds])).indices

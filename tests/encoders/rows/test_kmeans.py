@@ -95,7 +95,7 @@ def test_partial_fit_comes_close_to_fit(blobs):
     assert adjusted_rand_score(labels, encoder.transform(X).toarray().argmax(axis=1)) == 1
 
 
-def test_merge_joins_what_two_have_seen(blobs):
+def test_merge_joins_the_clusters_of_both(blobs):
     X, labels = blobs
     order = np.argsort(labels)  # each half contains half of the clusters
     first, second = (KMeansEncoder(12, random_state=1).fit(X[half]) for half in np.array_split(order, 2))
@@ -119,7 +119,7 @@ def test_whitening_is_its_formula(noise):
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 8, 1)])
-def test_patches_of_images_tell_digits_apart(shape):
+def test_patches_of_images_distinguish_digits(shape):
     X = load_digits().data
     encoder = KMeansEncoder(16, patches=(3, 1), image_shape=shape, whiten=True).fit(X[:500])
     rows = encoder.transform(X[:200])
@@ -202,7 +202,7 @@ def test_grid_too_small_for_quadrants_is_named():
         KMeansEncoder(2, patches=(3, 1), image_shape=(3, 4)).fit(np.ones((5, 12)))
 
 
-def test_merge_refuses_what_does_not_agree(noise):
+def test_merge_rejects_encoders_that_differ(noise):
     encoder = KMeansEncoder(3).fit(noise)
     with pytest.raises(TypeError, match="Got TfidfEncoder"):
         encoder.merge(TfidfEncoder())
