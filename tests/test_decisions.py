@@ -1,4 +1,4 @@
-"""The page of constants that decide says what the code says, and leaves none of the transfer package out."""
+"""The page of constants has the values of the code, and lists every number of the transfer package."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""What the guide shows is true: its sessions run, and what they print is what is printed there."""
+"""The sessions in the guide run, and print the output that it shows."""
 
 import doctest
 import re

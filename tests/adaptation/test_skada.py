@@ -1,4 +1,4 @@
-"""Agreement with skada where it is installed, in a process of its own: importing it changes scikit-learn everywhere."""
+"""Agreement with skada if it is installed, in a separate process: importing it changes scikit-learn everywhere."""
 
 import importlib.util
 import subprocess

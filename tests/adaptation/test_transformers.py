@@ -1,4 +1,4 @@
-"""What all adaptations owe: domains are read, order is kept, state survives, bad input is named."""
+"""Contract of all adaptations: they read domains, keep the order of rows and their state, and name bad input."""
 
 import pickle
 

@@ -125,12 +125,12 @@ def test_cross_validation_is_that_of_the_features(encoder):
 
 def test_clone_keeps_a_fitted_encoder_and_forgets_the_rest(encoder):
     model = TransferClassifier(encoder, LogisticHead(C=3)).fit(TEXTS, LABELS)
-    twin = clone(model)
-    assert twin.encoder is encoder
-    assert twin.head is not model.head
-    assert twin.head.C == 3
+    cloned = clone(model)
+    assert cloned.encoder is encoder
+    assert cloned.head is not model.head
+    assert cloned.head.C == 3
     with pytest.raises(NotFittedError, match="not fitted"):
-        twin.predict(TEXTS)
+        cloned.predict(TEXTS)
     unfitted = TransferClassifier(TfidfEncoder(min_df=2))
     assert clone(unfitted).encoder is not unfitted.encoder
     assert clone(unfitted).encoder.min_df == 2

@@ -45,7 +45,7 @@ from transferkit.transfer.domains._selection import density_ratio, estimate_erro
 
 RNG = np.random.default_rng(0)
 DIGITS, LABELS = load_digits(n_class=5, return_X_y=True)
-ORDER = RNG.permutation(len(LABELS))[:360]  # the digits come writer by writer, which is a shift of its own
+ORDER = RNG.permutation(len(LABELS))[:360]  # the digits come writer by writer, which is itself a shift
 DIGITS, LABELS = DIGITS[ORDER] / 16, LABELS[ORDER]
 SOURCE, Y, TARGET, Y_TARGET = DIGITS[:180], LABELS[:180], DIGITS[180:], LABELS[180:]
 GOOD = ["great {}", "a great and fine {}", "fine {} indeed", "this {} is great"]
@@ -524,7 +524,7 @@ def test_criteria_that_only_one_has_are_not_compared():
 
 @pytest.fixture
 def evaluated():
-    """Return what a candidate is evaluated by: half of the source is sure and right, a quarter unsure and wrong."""
+    """Return a candidate with its predictions: half of the source is sure and right, a quarter unsure and wrong."""
     truth = np.zeros(400, int)
     held_out = np.repeat([[0.95, 0.05], [0.6, 0.4], [0.4, 0.6]], [200, 100, 100], axis=0)
     target = np.repeat([[0.95, 0.05], [0.6, 0.4], [0.4, 0.6]], [20, 90, 90], axis=0)

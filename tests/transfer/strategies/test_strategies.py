@@ -1,4 +1,4 @@
-"""Strategies of transfer: what they compute, and which one is taken."""
+"""Strategies of transfer: their results, and the selection among them."""
 
 import pickle
 import warnings
@@ -388,9 +388,9 @@ def test_prior_is_explained_in_two_parts(encoder):
 
 
 def test_works_in_clone_and_union(encoder):
-    twin = clone(TransferClassifier(encoder, strategy="term_vectors"))
-    assert twin.encoder is encoder
-    assert twin.fit(TEXTS, LABELS).strategy_ == "term_vectors"
+    copy = clone(TransferClassifier(encoder, strategy="term_vectors"))
+    assert copy.encoder is encoder
+    assert copy.fit(TEXTS, LABELS).strategy_ == "term_vectors"
     from sklearn.pipeline import make_union
 
     union = make_union(TfidfEncoder().fit(UNLABELLED), encoder)
