@@ -1,8 +1,8 @@
 """Unsupervised domain adaptation: labels from a source domain, used for data from a target domain.
 
 Every adaptation is a transformer of features that also takes ``sample_domain``: one number per row, positive for the
-source and negative for the target, as in skada. It stands between the encoder and the head. `fit_transform` maps rows
-of both domains for training; `transform` maps rows of the target, unless told otherwise, for prediction.
+source and negative for the target, as in skada. It is applied between the encoder and the head. `fit_transform` maps
+rows of both domains for training; for prediction, `transform` maps rows of the target, unless `sample_domain` is given.
 
 Moment matching maps source rows to the mean and covariance of the target and leaves target rows unchanged: `CORAL`
 whitens and re-colours, `LinearTransport` is the optimal-transport map between Gaussians. `SubspaceAlignment` projects
@@ -17,7 +17,7 @@ features of one domain resemble features of the other: for term counts and TF-ID
 `FeatureAugmentation` is the only supervised one: it needs a few labelled rows of the target.
 
 Modules: `_base` has the base class, `_moment_matching` the base class of the first two; `domains` handles samples of
-two domains in any container; `protocols` declares what other packages may ask of an adaptation. The mathematics lies in
+two domains in any container; `protocols` declares the interfaces that other packages use. The mathematics is in
 ``_algorithms.domains``.
 """
 

@@ -12,7 +12,7 @@ __all__ = ["FeatureAugmentation"]
 
 
 class FeatureAugmentation(LinearOnTargetMixin, DomainTransformer):
-    """Give each domain its own copy of the features beside a shared one, to use a few target labels [1]_.
+    """Give each domain its own copy of the features in addition to a shared one, to use a few target labels [1]_.
 
     A source row x becomes [s x, x, 0], a target row [s x, 0, x], with s the scale of the shared copy. A linear head on
     these features splits each weight into a shared part and one per domain. It needs labelled rows of both domains:

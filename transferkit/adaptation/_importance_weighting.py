@@ -196,7 +196,7 @@ class ImportanceWeighting(OneToOneFeatureMixin, LinearOnTargetMixin, DomainTrans
         return self
 
     def compute_weights(self, X):
-        """Return the weights of source rows, seen in `fit` or not.
+        """Return the weights of any source rows.
 
         Parameters
         ----------

@@ -24,7 +24,7 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, LinearOnTargetMixin, Do
     ----------
     n_components : int, default=50
         Number of axes. Reduced to the number of features, and to one less than the number of rows of the smaller
-        domain, where it exceeds these.
+        domain, if it exceeds these.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, LinearOnTargetMixin, Do
     Sparse rows are centred implicitly, in matrix products, and never made dense; the mapped rows are dense.
 
     Agrees with skada's SubspaceAlignmentAdapter up to the signs of the axes. Its default uses all axes, which rotates
-    target rows and leaves source rows unaligned; hence the default of 50 here.
+    target rows and leaves source rows unaligned, so the default here is 50.
 
     References
     ----------
@@ -74,8 +74,7 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, LinearOnTargetMixin, Do
     def _learn(self, source, target, y):
         fewest = min(source.shape[0], target.shape[0])
         n_components = min(self.n_components, source.shape[1], max(1, fewest - 1))
-        axes = principal_axes(source, target, n_components)
-        (source_mean, source_axes), (target_mean, target_axes) = axes
+        (source_mean, source_axes), (target_mean, target_axes) = principal_axes(source, target, n_components)
         return {
             "source_mean_": source_mean,
             "source_axes_": source_axes,

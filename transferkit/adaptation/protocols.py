@@ -1,4 +1,4 @@
-"""What the adaptations offer to other packages."""
+"""Contracts between adaptations and the packages that use them."""
 
 from typing import Any, Protocol, runtime_checkable
 

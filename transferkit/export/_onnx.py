@@ -144,10 +144,10 @@ def _check_agreement(model, onnxruntime, content, make_inputs):
     probe = make_probe(model)
     if probe is None:
         return
-    name = {"predict_proba": "probabilities", "decision_function": "scores", "transform": "features"}
+    names = {"predict_proba": "probabilities", "decision_function": "scores", "transform": "features"}
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     known = [output.name for output in session.get_outputs()]
-    wanted = name.get(probe["method"], "predictions" if "predictions" in known else "labels")
+    wanted = names.get(probe["method"], "predictions" if "predictions" in known else "labels")
     [output] = session.run([wanted], make_inputs(probe["X"]))
     if not outputs_agree(output, probe["output"], rtol=1e-5, atol=1e-5):
         raise ExportError(

@@ -6,10 +6,10 @@ from transferkit._algorithms.networks.layers import LEAK
 from transferkit.exceptions import ExportError
 from transferkit.export._sklearn_networks import dense_weights
 
-__all__ = ["append_autoencoder", "append_clusters", "append_layers", "append_network_scores"]
+__all__ = ["append_autoencoder", "append_clusters", "append_network_scores"]
 
 
-def append_layers(graph, coefs, intercepts, activation, value, output=None):
+def _append_layers(graph, coefs, intercepts, activation, value, output=None):
     """Append the layers of a network, without any link function."""
     for position, (coef, intercept) in enumerate(zip(coefs, intercepts, strict=True)):
         is_last = position == len(coefs) - 1
@@ -23,13 +23,13 @@ def append_autoencoder(graph, encoder, value):
     """Append the layers of the encoder, up to the code."""
     if encoder.image_shape is not None:
         raise ExportError("to_onnx does not write the convolutions of an AutoencoderEncoder with image_shape.")
-    return append_layers(graph, encoder.coefs_, encoder.intercepts_, encoder.activation, value)
+    return _append_layers(graph, encoder.coefs_, encoder.intercepts_, encoder.activation, value)
 
 
 def append_network_scores(graph, head, value, output):
     """Append the layers of a network head and return the name of its outputs."""
     weights = dense_weights(head)
-    value = append_layers(graph, weights, head.intercepts_, head.activation, value, output=output)
+    value = _append_layers(graph, weights, head.intercepts_, head.activation, value, output=output)
     graph.outputs.append((output, graph.dtype, weights[-1].shape[1]))
     return value
 

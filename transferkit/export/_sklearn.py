@@ -18,7 +18,7 @@ from transferkit.export._sklearn_networks import convert_clusters, convert_netwo
 from transferkit.heads import LogisticHead, LogisticHeadCV, MLPHeadClassifier, MLPHeadRegressor, RidgeHead
 from transferkit.persistence import make_probe
 
-__all__ = ["check_same", "convert", "list_steps", "outputs_agree", "to_sklearn"]
+__all__ = ["convert", "list_steps", "outputs_agree", "to_sklearn"]
 
 
 def to_sklearn(model: BaseEstimator) -> BaseEstimator:
@@ -67,7 +67,7 @@ def to_sklearn(model: BaseEstimator) -> BaseEstimator:
     check_is_fitted(model)
     model = getattr(model, "best_estimator_", model)
     exported = convert(model)
-    check_same(model, exported)
+    _check_agreement(model, exported)
     return exported
 
 
@@ -226,7 +226,7 @@ def list_steps(estimator):
     return [inner for _, step in estimator.steps if step not in (None, "passthrough") for inner in list_steps(step)]
 
 
-def check_same(model, exported):
+def _check_agreement(model, exported):
     """Raise ExportError unless the exported model and the model agree on the rows of its probe."""
     probe = make_probe(model)
     if probe is None or not hasattr(exported, probe["method"]):

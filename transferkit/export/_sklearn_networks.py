@@ -28,7 +28,7 @@ def convert_network(head):
             f"have {', '.join(map(repr, _ACTIVATIONS))}."
         )
     if classifies and head.loss == "hinge":
-        raise ExportError("MLPHeadClassifier after loss='hinge' has no probabilities, and MLPClassifier always has.")
+        raise ExportError("MLPHeadClassifier after loss='hinge' has no probabilities, which MLPClassifier always has.")
     network = (MLPClassifier if classifies else MLPRegressor)(
         hidden_layer_sizes=tuple(coef.shape[1] for coef in weights[:-1]),
         activation=_ACTIVATIONS.get(head.activation, "identity"),

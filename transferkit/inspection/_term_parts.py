@@ -21,7 +21,7 @@ __all__ = ["pull_back", "split_features", "text_encoder"]
 
 
 class TermParts(NamedTuple):
-    """What each term adds to the features of one text: their sum and the offset are the features."""
+    """Contributions of terms to the features of one text, which are the sum of these and the offset."""
 
     terms: np.ndarray  # (n_terms,) of str objects
     rows: np.ndarray  # or CSR matrix, (n_terms, n_features)
@@ -63,21 +63,21 @@ def split_features(encoder, text):
 
 
 def pull_back(encoder, coef):
-    """Return the terms an encoder knows and their weights, from the weights of its features.
+    """Return the terms of an encoder and their weights, computed from the weights of its features.
 
     Parameters
     ----------
     encoder : fitted transformer
-        What :func:`split_features` takes. Where it brings rows to unit length, that is left out.
+        An encoder that :func:`split_features` accepts; normalisation of rows is left out.
     coef : ndarray of shape (n_features, n_outputs)
         Weights of the features.
 
     Returns
     -------
     terms : ndarray of str objects, shape (n_terms,)
-        Terms; one that several encoders of a union know occurs several times.
+        Terms; one that several encoders of a union have occurs several times.
     weights : ndarray of shape (n_terms, n_outputs)
-        Weight of one unit of each.
+        Weight of one unit of each term.
     """
     encoder, steps = _unwrap(encoder)
     for step in reversed(steps):
@@ -99,7 +99,7 @@ def pull_back(encoder, coef):
 
 
 def text_encoder(encoder):
-    """Return the estimator inside an encoder that turns text into terms: of a union, the first."""
+    """Return the vectorizer inside a text encoder; of a union, the first."""
     encoder, _ = _unwrap(encoder)
     if isinstance(encoder, FeatureUnion):
         return text_encoder(_union_parts(encoder)[0])
@@ -134,7 +134,7 @@ def _linear_form(encoder):
 
 
 def _split_linear(form, text, steps):
-    """Split the features of a linear encoder, and of steps after it that leave each term an entry of its own."""
+    """Split the features of a linear encoder, and of steps after it that keep one entry per term."""
     parts = _split_row(form, text, steps)
     if form.projection is not None:
         parts = _apply(parts, form.projection)

@@ -52,7 +52,7 @@ def _make_word_analyzer(vectorizer):
 
 
 def _find_characters(text, term, index):
-    """Yield the positions of a character n-gram; a space at its ends stands for the edge of a word."""
+    """Yield the positions of a character n-gram; a space at its ends matches the edge of a word."""
     left, right = ("(?<!\\S)" if term.startswith(" ") else ""), ("(?!\\S)" if term.endswith(" ") else "")
     core = r"\s+".join(map(re.escape, term.split()))
     if core:

@@ -28,7 +28,7 @@ class TransferCurveDisplay:
     n_labels : array-like of int of shape (n_sizes,)
         Number of labels per class.
     scores : dict of str to array-like of shape (n_sizes, n_draws)
-        Scores on held-out rows by name of the model; the first has transfer, the last has not.
+        Scores on held-out rows by name of the model; the first with transfer, the last without.
     score_name : str, default="accuracy"
         Name of the score; label of the axis.
 

@@ -190,7 +190,7 @@ def _check_input(X, y, metric, task):
             )
         y = np.asarray(y, np.float64)
         if not np.isfinite(y).all():
-            raise ValueError("The targets in y must be finite. Drop the rows that are not.")
+            raise ValueError("The targets in y must be finite. Drop the rows with NaN or infinity.")
         targets = _Targets(y.reshape(len(y), -1), "numbers")
     else:
         y = check_labels(y)

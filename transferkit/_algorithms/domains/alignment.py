@@ -44,7 +44,7 @@ def coral_map(source: Moments, target: Moments, basis: np.ndarray | None) -> Row
     size = len(source.covariance)
     roots = run_both(size, symmetric_power, (source.covariance, -0.5), (target.covariance, 0.5))
     matrix = roots[0] @ roots[1]
-    return RowMap(matrix, basis, float(np.sqrt(target.outside / source.outside)) if basis is not None else 1.0)
+    return RowMap(matrix, basis, _outer_scale(source, target, basis))
 
 
 def monge_map(source: Moments, target: Moments, basis: np.ndarray | None) -> RowMap:
@@ -67,7 +67,12 @@ def monge_map(source: Moments, target: Moments, basis: np.ndarray | None) -> Row
     half = linalg.solve_triangular(factor, root, trans="T", lower=True, check_finite=False)
     matrix = linalg.solve_triangular(factor, half.T, trans="T", lower=True, check_finite=False)
     matrix = (matrix + matrix.T) / 2
-    return RowMap(matrix, basis, float(np.sqrt(target.outside / source.outside)) if basis is not None else 1.0)
+    return RowMap(matrix, basis, _outer_scale(source, target, basis))
+
+
+def _outer_scale(source: Moments, target: Moments, basis: np.ndarray | None) -> float:
+    """Return the ratio of standard deviations, target to source, of directions orthogonal to the basis."""
+    return 1.0 if basis is None else float(np.sqrt(target.outside / source.outside))
 
 
 def feature_scales(source: Any, target: Any, *, shrinkage: float, ridge: float, centre: bool) -> np.ndarray:

@@ -133,10 +133,10 @@ def _measure_odds(
     rows: np.ndarray, sign: float, weights: np.ndarray, intercept: float
 ) -> tuple[float, np.ndarray, float]:
     """Return the loss of rows of one domain, and its gradient over weights and intercept."""
-    loss, slope, total, narrow = 0.0, np.zeros(len(weights)), 0.0, weights.astype(np.float32)
+    loss, slope, total, rounded = 0.0, np.zeros(len(weights)), 0.0, weights.astype(np.float32)
     for begin in range(0, len(rows), _BLOCK_ROWS):  # the block is read twice, the second time from the cache
         block = rows[begin : begin + _BLOCK_ROWS]
-        margins = sign * ((block @ narrow).astype(np.float64) + intercept)
+        margins = sign * ((block @ rounded).astype(np.float64) + intercept)
         residuals = -sign * special.expit(-margins)
         loss += float(np.logaddexp(0, -margins).sum())
         slope += residuals.astype(np.float32) @ block

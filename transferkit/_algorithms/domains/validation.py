@@ -72,11 +72,11 @@ def confidence_risk(held_out: np.ndarray, is_wrong: np.ndarray, target: np.ndarr
     .. [1] S. Garg, S. Balakrishnan, Z. Lipton, B. Neyshabur, H. Sedghi, "Leveraging unlabeled data to predict
        out-of-distribution performance", ICLR (2022).
     """
-    certain, asked = (entropy(rows).round(12) for rows in (held_out, target))  # rounding errors must not break ties
-    threshold = np.quantile(certain, 1 - is_wrong.mean(), method="inverted_cdf")
-    beyond, at = (certain > threshold).mean(), (certain == threshold).mean()
+    of_source, of_target = (entropy(rows).round(12) for rows in (held_out, target))  # rounding must not break ties
+    threshold = np.quantile(of_source, 1 - is_wrong.mean(), method="inverted_cdf")
+    beyond, at = (of_source > threshold).mean(), (of_source == threshold).mean()
     share = np.clip((is_wrong.mean() - beyond) / at, 0, 1)
-    terms = (asked > threshold) + share * (asked == threshold)
+    terms = (of_target > threshold) + share * (of_target == threshold)
     return Estimate(float(terms.mean()), terms)
 
 

@@ -17,9 +17,9 @@ def conjugate_gradients(
     multiply : callable
         Returns A @ V for V of shape (n, n_columns); A is symmetric and positive definite.
     right : ndarray of shape (n, n_columns)
-        B; overwritten with the residual B - A X. Each column is a system of its own.
+        B; overwritten with the residual B - A X. Each column is a separate system.
     n_steps : int
-        Largest number of steps.
+        Maximum number of steps.
     tol : float, default=0.0
         Stop when the residual of every column is at most this share of its length at the start.
 
@@ -28,7 +28,7 @@ def conjugate_gradients(
     solution : ndarray of shape (n, n_columns)
         X.
     converged : bool
-        Whether every column met `tol`.
+        Whether every column reached `tol`.
 
     References
     ----------

@@ -6,7 +6,7 @@ from scipy import linalg, sparse
 from transferkit._algorithms.linalg.normalisation import fix_signs
 from transferkit._algorithms.linalg.sparse_products import Map, TallProducts, multiply_slices, slice_rows
 
-__all__ = ["BLOCK_SHARE", "N_STEPS", "leading_eigenvectors"]
+__all__ = ["BLOCK_SHARE", "N_STEPS", "SMALL", "leading_eigenvectors"]
 
 SMALL = 1024  # up to this many rows, the dense decomposition is faster
 N_STEPS = 12
@@ -92,9 +92,9 @@ def _next_block(
 ) -> np.ndarray:
     """Return the next Krylov block: the image of the last one (overwritten), orthonormalised against known columns."""
     scale = float(np.linalg.norm(block, axis=0).max())
-    tall.orthogonalise(block, known[:, -2 * width :])  # without rounding, it lies in these and the next
+    tall.orthogonalise(block, known[:, -2 * width :])  # without rounding errors, it has no part along earlier blocks
     block = _orthonormal(block, scale, random_state, tall)
-    tall.orthogonalise(block, known)  # rounding errors left components along all earlier ones
+    tall.orthogonalise(block, known)  # rounding errors leave components along all of them
     if np.linalg.norm(block, axis=0).min() < _KEPT:
         block = _orthonormal(block, 1.0, random_state, tall)
         tall.orthogonalise(block, known)

@@ -49,7 +49,7 @@ def mean_and_variance(X: Any) -> tuple[np.ndarray, np.ndarray]:
 class PartialMoments(NamedTuple):
     """Moments of a part of the rows, which add up: number, mean, and sums of squared differences to it, in float64.
 
-    Sums over the rows as they are would lose all digits of the variances where rows lie far from zero [1]_.
+    Sums over the rows as they are would lose all digits of the variances if rows are far from zero [1]_.
 
     References
     ----------

@@ -12,9 +12,7 @@ __all__ = [
     "RightVectors",
     "RowProducts",
     "SubspaceIteration",
-    "best_rotation",
     "draw_start",
-    "inner_products",
     "leading_vectors",
 ]
 
@@ -85,7 +83,7 @@ def leading_vectors(
 
 
 class SubspaceIteration(NamedTuple):
-    """State of the iteration B <- orth(X' X B), for rows X that may lie in parts on several machines."""
+    """State of the iteration B <- orth(X' X B), for rows X that may be divided among several machines."""
 
     basis: np.ndarray  # B, (n_columns, n_vectors)
     n_left: int  # steps before the vectors are computed
@@ -158,7 +156,7 @@ def _to_vectors(vectors: np.ndarray, values: np.ndarray) -> RightVectors:
 class RowProducts:
     """Products with sparse rows X, preceded by a summary of earlier rows.
 
-    The summary stands for the rows ``values[:, None] * vectors.T``.
+    The summary represents the rows ``values[:, None] * vectors.T``.
     """
 
     def __init__(self, rows: sparse.csr_matrix, before: RightVectors | None = None) -> None:
