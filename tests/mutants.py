@@ -145,8 +145,8 @@ MUTANTS = [
     Mutant(
         "entropy: ties are shared",
         VALIDATION,
-        "terms = (asked > threshold) + share",
-        "terms = (asked > threshold) + 1",
+        "terms = (of_target > threshold) + share",
+        "terms = (of_target > threshold) + 1",
         OF_VALIDATION,
     ),
     Mutant(
