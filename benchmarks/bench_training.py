@@ -6,7 +6,7 @@ alternate, each turn with its own seed; times are medians in seconds of whole fi
 the device; accuracies are means over the turns. In the sparse case epochs are added until ours has the accuracy of the
 rival. Rivals: skorch, a bare torch loop (data on the device, fused Adam, nothing else), scikit-learn (which draws its
 own first weights). Peak memory of the sparse case is measured in separate processes: ours over a whole fit, skorch's
-over two batches. Results go to benchmarks/results/bench_training-DEVICE.json.
+over two batches. Results go to benchmarks/results/bench_training.json or FILE.
 """
 
 import argparse
@@ -257,7 +257,7 @@ def main():
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--cases", nargs="+", choices=names, default=names)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--output", type=Path, default=RESULTS / "bench_training.json")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     parser.add_argument("--batch", type=int, default=64, help="batch size of the sparse case")
     arguments = parser.parse_args()
@@ -266,8 +266,7 @@ def main():
     if arguments.memory_of:
         print_memory(arguments.memory_of, arguments.data, device, arguments.batch)
         return
-    output = arguments.output or RESULTS / f"bench_training-{device.partition(':')[0]}.json"
-    results = read_results(output)
+    results = read_results(arguments.output)
     results["machine"] = describe_machine(device) | {"threads": torch.get_num_threads()}
     dense = load_numbered() if set(arguments.cases) - {"sparse"} else None
     for case in arguments.cases:
@@ -279,7 +278,7 @@ def main():
             network, batch = case.split("-")
             results[case] = compare_dense(dense, network, int(batch), device, arguments.repeats)
         print(case, json.dumps(results[case]), flush=True)
-        write_results(output, results)
+        write_results(arguments.output, results)
 
 
 if __name__ == "__main__":
