@@ -15,7 +15,7 @@ from transferkit.cli._labels import match_labels, write_labels
 from transferkit.cli._progress import show_progress
 from transferkit.cli._text_models import load_text_model, predict_texts
 from transferkit.datasets import read_texts
-from transferkit.persistence import load_with_outcome, write_atomically
+from transferkit.persistence import is_pickle, load_with_outcome, write_atomically
 
 __all__ = ["commands"]
 
@@ -278,8 +278,8 @@ def convert(source, output, trust_code, trusted):
     import joblib
 
     _check_writable(output)
-    reads, writes = (Path(path).suffix in (".joblib", ".pkl", ".pickle") for path in (source, output))
-    if reads == writes:
+    writes = is_pickle(output)
+    if is_pickle(source) == writes:
         raise ValueError(f"One of {source!r} and {output!r} must end in .joblib or .pkl, the other is the model file.")
     if writes:
         model = transferkit.load(source, verify="full", mmap=False, trusted=trusted)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
     from transferkit.persistence._fingerprint import fingerprint, forget_fingerprint
     from transferkit.persistence._model_file import load, load_with_outcome, save
     from transferkit.persistence._probe import make_probe
-    from transferkit.persistence._shared import load_shared
+    from transferkit.persistence._shared import is_pickle, load_shared
 
 __getattr__, __dir__ = import_when_asked(
     __name__,
@@ -38,6 +38,7 @@ __getattr__, __dir__ = import_when_asked(
         "describe": "._describe",
         "fingerprint": "._fingerprint",
         "forget_fingerprint": "._fingerprint",
+        "is_pickle": "._shared",
         "load": "._model_file",
         "load_shared": "._shared",
         "load_with_outcome": "._model_file",
@@ -53,6 +54,7 @@ __all__ = [
     "describe",
     "fingerprint",
     "forget_fingerprint",
+    "is_pickle",
     "load",
     "load_shared",
     "load_with_outcome",

@@ -11,7 +11,7 @@ from transferkit.exceptions import ModelFileError
 from transferkit.persistence._allowed import Trusted
 from transferkit.persistence._model_file import load
 
-__all__ = ["load_shared"]
+__all__ = ["is_pickle", "load_shared"]
 
 _MOST_FILES = 16
 _loaded: OrderedDict = OrderedDict()
@@ -48,12 +48,16 @@ def load_shared(path, trusted=None):
     key = (path.resolve(), status.st_ino, status.st_mtime_ns, status.st_size, names)
     with _lock:  # two threads must not load the same file twice
         if key not in _loaded:
-            is_pickle = path.suffix in (".joblib", ".pkl", ".pickle")
-            _loaded[key] = _load_pickled(path) if is_pickle else load(path, trusted=trusted)
+            _loaded[key] = _load_pickled(path) if is_pickle(path) else load(path, trusted=trusted)
         _loaded.move_to_end(key)
         while len(_loaded) > _MOST_FILES:
             _loaded.popitem(last=False)
         return _loaded[key]
+
+
+def is_pickle(path):
+    """Return whether the name of a file is that of a joblib or pickle file."""
+    return Path(path).suffix in (".joblib", ".pkl", ".pickle")
 
 
 def _load_pickled(path):
