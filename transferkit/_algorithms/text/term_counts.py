@@ -48,6 +48,13 @@ class TermCounts(NamedTuple):
         counts = self.counts[bounds[0] : bounds[-1]]
         return np.diff(bounds), np.add.reduceat(counts, bounds[:-1] - bounds[0], dtype=np.int64)
 
+    def to_matrix(self, dtype: type) -> sparse.csr_array:
+        """Return the counts as a matrix of shape (n_terms, n_rows)."""
+        return sparse.csr_array(
+            (self.counts.astype(dtype), self.rows.astype(np.int32), self.indptr),
+            shape=(len(self.indptr) - 1, self.n_rows),
+        )
+
 
 def group_equal(hashes: np.ndarray, checks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Bring equal pairs together.
@@ -137,15 +144,7 @@ def _downcast(values: np.ndarray, bound: int | None = None) -> np.ndarray:
 
 def count_through_words(words: TermCounts, ngrams: TermCounts) -> TermCounts:
     """Count n-grams in documents, given words in documents and n-grams in (distinct) words."""
-    by_word = sparse.csr_array(
-        (words.counts.astype(np.int32), words.rows.astype(np.int32), words.indptr),
-        shape=(len(words.hashes), words.n_rows),
-    )
-    by_ngram = sparse.csr_array(
-        (ngrams.counts.astype(np.int32), ngrams.rows.astype(np.int32), ngrams.indptr),
-        shape=(len(ngrams.hashes), len(words.hashes)),
-    )
-    product = by_ngram @ by_word
+    product = ngrams.to_matrix(np.int32) @ words.to_matrix(np.int32)
     return ngrams._replace(
         indptr=product.indptr,
         rows=_downcast(product.indices, words.n_rows),

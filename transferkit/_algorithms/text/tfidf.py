@@ -44,11 +44,8 @@ def counts_by_row(counts: TermCounts, columns: np.ndarray, dtype: type) -> Rows:
     """Return the counts of a block by row, with the columns given for its terms (-1: left out)."""
     kept = np.flatnonzero(columns >= 0)
     by_column = kept[np.argsort(columns[kept])]
-    by_term = sparse.csr_array(
-        (counts.counts.astype(dtype), counts.rows.astype(np.int32), counts.indptr), shape=(len(columns), counts.n_rows)
-    )
     # The conversion keeps the order of terms, which is that of columns, so each row comes out sorted.
-    rows = by_term[by_column].tocsc()
+    rows = counts.to_matrix(dtype)[by_column].tocsc()
     return Rows(rows.data, columns[by_column].take(rows.indices), rows.indptr)
 
 

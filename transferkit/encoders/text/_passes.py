@@ -6,7 +6,6 @@ from typing import Any
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.linalg.truncated_svd import N_SPARE, RightVectors, SubspaceIteration, draw_start
-from transferkit._algorithms.text.term_statistics import TermStatistics
 
 __all__ = ["TermPass", "VocabularyPass"]
 
@@ -25,11 +24,11 @@ class TermPass:
 
     def merge(self, left, right):
         """Return the term statistics of both."""
-        return TermStatistics(*left).merge(TermStatistics(*right), self.encoder.max_vocabulary)
+        return left.merge(right, self.encoder.max_vocabulary)
 
     def finish(self, total):
         """Return the encoder with the columns and weights that follow from the statistics."""
-        return self.encoder.set_terms(TermStatistics(*total), keeps_excluded=self.keep_statistics)
+        return self.encoder.set_terms(total, keeps_excluded=self.keep_statistics)
 
 
 @dataclass(frozen=True)

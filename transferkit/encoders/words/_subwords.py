@@ -43,8 +43,8 @@ def count_unseen_words(analyzer, known, documents, n_jobs):
     def find(block):
         terms = analyzer.count(block)
         new = np.flatnonzero(known.columns_of(terms.hashes, terms.checks) < 0)
-        by_term = sparse.csr_array((terms.counts, terms.rows, terms.indptr), shape=(len(terms.hashes), terms.n_rows))
-        return decode_terms(terms.text, terms.starts[new], terms.lengths[new]), by_term[new].T
+        names = decode_terms(terms.text, terms.starts[new], terms.lengths[new])
+        return names, terms.to_matrix(np.float32)[new].T
 
     columns: dict[str, int] = {}
     blocks = []
@@ -52,7 +52,7 @@ def count_unseen_words(analyzer, known, documents, n_jobs):
         places = np.array([columns.setdefault(name, len(columns)) for name in names], np.int32)
         blocks.append((places, sparse.coo_array(counts)))
     n_rows = np.cumsum([0, *(counts.shape[0] for _, counts in blocks)])
-    entries = np.concatenate([counts.data for _, counts in blocks]).astype(np.float32)
+    entries = np.concatenate([counts.data for _, counts in blocks])
     rows = np.concatenate([counts.row + first for first, (_, counts) in zip(n_rows, blocks, strict=False)])
     where = np.concatenate([places[counts.col] for places, counts in blocks])
     return list(columns), sparse.csr_array((entries, (rows, where)), shape=(n_rows[-1], len(columns)))
