@@ -182,17 +182,17 @@ class Outcome:
     @property
     def mean(self):
         """Mean score of the folds that have one."""
-        return summarise(self.fold_scores)[0]
+        return _summarise(self.fold_scores)[0]
 
 
 def make_row(strategy, fold_scores, **values):
     """Return one row of the table of candidates; missing values are NaN, or "" for text."""
-    mean, error = summarise(fold_scores)
+    mean, error = _summarise(fold_scores)
     row = dict.fromkeys(COLUMNS, np.nan) | dict.fromkeys(_TEXTS, "")
     return row | {"strategy": strategy, "mean": mean, "standard_error": error} | values
 
 
-def summarise(fold_scores):
+def _summarise(fold_scores):
     """Return the mean of the folds that have a score, and its standard error; NaN if there are too few folds."""
     fold_scores = np.asarray(fold_scores, dtype=np.float64)
     fold_scores = fold_scores[~np.isnan(fold_scores)]

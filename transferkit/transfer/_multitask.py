@@ -97,7 +97,7 @@ class MultiTaskTransfer(VersionedEstimator):
             raise ValueError("MultiTaskTransfer needs an estimator: a TransferClassifier with its encoder.")
         estimator = self.estimator
         check_parameters(estimator)
-        rows = check_tasks(X, y)
+        rows = _check_tasks(X, y)
         terms = None
         everything = [text for task in rows.values() for text in task] if all(map(holds_texts, rows.values())) else None
         uses_terms = estimator.source is None and estimator.strategy in ("auto", "term_vectors", "prior")
@@ -105,7 +105,7 @@ class MultiTaskTransfer(VersionedEstimator):
             projection = find_projection(make_encoder(estimator.encoder))
             terms = None if projection is None else join_terms(projection, everything)
         models = {task: fit_classifier(clone(estimator), rows[task], y[task], terms=terms) for task in rows}
-        share_encoders(models)
+        _share_encoders(models)
         self.models_ = models
         return self
 
@@ -280,7 +280,7 @@ class EncoderReference(TransformerMixin, VersionedEstimator):
         return True
 
 
-def check_tasks(X, y):
+def _check_tasks(X, y):
     """Return the labelled rows of each task."""
     if not isinstance(y, dict) or not y:
         raise ValueError(
@@ -297,7 +297,7 @@ def check_tasks(X, y):
     return {task: check_texts(part) if holds_texts(part) else part for task, part in rows.items()}
 
 
-def share_encoders(models):
+def _share_encoders(models):
     """Let models whose encoders are equal hold the same object."""
     known = {}
     for model in models.values():

@@ -43,7 +43,7 @@ def mutual_information(X: Any, labels: np.ndarray) -> np.ndarray:
     """Return the mutual information, in nats, between the presence of each feature and the labels (n_features,)."""
     n_rows, n_classes = X.shape[0], int(labels.max()) + 1
     members = sparse.csr_array((np.ones(n_rows), (labels, np.arange(n_rows))), shape=(n_classes, n_rows))
-    present = members @ to_presence(X)
+    present = members @ _to_presence(X)
     present = present.toarray() / n_rows
     of_class = np.bincount(labels, minlength=n_classes)[:, None] / n_rows
     total = present.sum(0)
@@ -58,10 +58,10 @@ def mutual_information(X: Any, labels: np.ndarray) -> np.ndarray:
 
 def document_frequency(X: Any) -> np.ndarray:
     """Return the number of rows in which each feature is not zero (n_features,)."""
-    return np.bincount(to_presence(X).indices, minlength=X.shape[1])
+    return np.bincount(_to_presence(X).indices, minlength=X.shape[1])
 
 
-def to_presence(X: Any) -> sparse.csr_array:
+def _to_presence(X: Any) -> sparse.csr_array:
     """Return a matrix of ones where X is not zero."""
     rows = sparse.csr_array(X, copy=True)
     rows.eliminate_zeros()
@@ -95,7 +95,7 @@ def find_correspondences(rows: Any, pivots: np.ndarray, n_components: int, alpha
        (2006).
     """
     n_features = rows.shape[1]
-    present = to_presence(rows[:, pivots])
+    present = _to_presence(rows[:, pivots])
     wanted = present.toarray() - np.asarray(present.mean(axis=0)).ravel()
     others = np.setdiff1d(np.arange(n_features), pivots)
     weights = np.zeros((n_features, len(pivots)))
