@@ -110,7 +110,7 @@ def prune(
     if (X is None) != (y is None) or (budget is not None and X is None):
         raise ValueError("X and y go together, and a budget needs them, to select by score.")
     if budget is not None:
-        return _fit_into(network, read_bytes(budget), method, X, y, random_state)
+        return _fit_into(network, parse_bytes(budget), method, X, y, random_state)
     highest = np.inf if method == "threshold" else 1
     if not isinstance(amount, Real) or isinstance(amount, bool) or not 0 <= amount < highest:
         raise ValueError(f"amount must be a number in [0, {highest}) with method={method!r}. Got {amount!r} instead.")
@@ -164,7 +164,7 @@ def quantise(
     return _report(_quantise(network, dtype), network, dtype, None, None, X, y)
 
 
-def read_bytes(budget):
+def parse_bytes(budget):
     """Return a number of bytes given as an int or as a string such as "200 KB"."""
     if isinstance(budget, Integral) and not isinstance(budget, bool) and budget > 0:
         return int(budget)

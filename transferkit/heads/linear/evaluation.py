@@ -19,16 +19,12 @@ from transferkit.heads.linear._linear_classifier import ScoringClassifierMixin, 
 from transferkit.heads.linear._logistic import LogisticHead
 
 __all__ = [
-    "DecidedRows",
     "HeldOut",
     "average_folds",
     "average_models",
     "compute_candidate_weights",
     "compute_fold_weights",
     "count_scores",
-    "resolve_scorer",
-    "score_fold",
-    "takes_weights",
 ]
 
 NEGLIGIBLE_WEIGHT = 1e-3  # of a candidate in an average, as a share of the largest
@@ -74,15 +70,15 @@ class HeldOut:
             totals = [np.bincount(targets, weights, len(classes)) for weights in fold_weights.T]
             self.trained = np.reshape(totals, self.trained.shape) > 0
         self.is_held = np.zeros(len(targets), bool)
-        self.counts = np.zeros(len(targets), bool)  # whether some model that did not see the row knows its class
+        self.is_scored = np.zeros(len(targets), bool)  # whether some model that did not see the row knows its class
         for fold, (_, test) in enumerate(folds):
             self.is_held[test] = True
-            self.counts[test] |= True if self.multilabel else self.trained[fold, targets[test]]
+            self.is_scored[test] |= True if self.multilabel else self.trained[fold, targets[test]]
 
     @property
     def weight(self):
         """Total weight of the rows that count in the likelihood."""
-        return float(self.sample_weight[self.counts].sum(dtype=np.float64))
+        return float(self.sample_weight[self.is_scored].sum(dtype=np.float64))
 
     def score(self, scores):
         """Return the score of each fold, (n_folds,), from decision values; NaN if it is undefined."""
@@ -95,10 +91,24 @@ class HeldOut:
         return np.array(results, dtype=np.float64)
 
     def score_head(self, head, X, fold):
-        """Return the score of the held-out rows X of a fold, as a fitted classifier predicts them."""
+        """Return the score of a fitted classifier on the held-out rows X of a fold, NaN if it is undefined.
+
+        Errors of the scorer are raised with the number of the fold and the classes that its rows lack.
+        """
         test = self.folds[fold][1]
         weights = {"sample_weight": self.sample_weight[test]} if self.weights_scores else {}
-        return score_fold(self.scorer, head, X, self.y[test], fold, **weights)
+        with warnings.catch_warnings():  # `report_undefined` warns once for all folds
+            warnings.filterwarnings("ignore", message="Only one class is present", category=UndefinedMetricWarning)
+            try:
+                return self.scorer(head, X, self.y[test], **weights)
+            except ValueError as error:
+                missing = name_missing(head.classes_, self.y[test])
+                if not missing:
+                    raise
+                raise ValueError(
+                    f"The scorer failed in fold {fold} of cv, whose held-out rows have no label {', '.join(missing)}: "
+                    f"{error} Use fewer folds, a stratified splitter or another scoring."
+                ) from error
 
     def decide(self, scores):
         """Return one decision per row, (n_samples, n_scores): the mean over the folds that hold the row out.
@@ -132,14 +142,14 @@ class HeldOut:
         log_likelihood : float
             The sum.
         """
-        decision, targets = decision[self.counts].astype(np.float64), self.targets[self.counts]
+        decision, targets = decision[self.is_scored].astype(np.float64), self.targets[self.is_scored]
         if self.multilabel:
             signed = np.where(targets > 0, decision, -decision)
             logs = np.maximum(-np.logaddexp(0, -signed), LOWEST_LOG_PROBABILITY).sum(1)
         else:
             logs = to_log_probabilities(decision[:, 0] if decision.shape[1] == 1 else decision)
             logs = np.maximum(logs[np.arange(len(logs)), targets], LOWEST_LOG_PROBABILITY)
-        return float(logs @ self.sample_weight[self.counts])
+        return float(logs @ self.sample_weight[self.is_scored])
 
     def report_undefined(self, scores):
         """Warn of folds in which no candidate has a score, (n_candidates, n_folds); raise ValueError if all are so."""
@@ -206,25 +216,6 @@ def takes_weights(scorer):
     if hasattr(scorer, "_accept_sample_weight"):
         return scorer._accept_sample_weight()
     return "sample_weight" in signature(scorer).parameters
-
-
-def score_fold(scorer, head, X, y, fold, **weights):
-    """Return the score of a fold's held-out rows, NaN if it is undefined.
-
-    Errors of the scorer are raised with the number of the fold and the classes that its rows lack.
-    """
-    with warnings.catch_warnings():  # `report_undefined` warns once for all folds
-        warnings.filterwarnings("ignore", message="Only one class is present", category=UndefinedMetricWarning)
-        try:
-            return scorer(head, X, y, **weights)
-        except ValueError as error:
-            missing = name_missing(head.classes_, y)
-            if not missing:
-                raise
-            raise ValueError(
-                f"The scorer failed in fold {fold} of cv, whose held-out rows have no label {', '.join(missing)}: "
-                f"{error} Use fewer folds, a stratified splitter or another scoring."
-            ) from error
 
 
 def average_folds(scores):
