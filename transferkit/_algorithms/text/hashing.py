@@ -43,7 +43,7 @@ def hash_spans(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> tup
     text : ndarray of uint8
         Bytes, with `PADDING` spare ones at the end.
     starts, lengths : ndarray of int of shape (n_spans,)
-        Where the spans lie.
+        Start and length of each span in bytes.
 
     Returns
     -------

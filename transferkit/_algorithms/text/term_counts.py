@@ -92,9 +92,9 @@ def group_equal(hashes: np.ndarray, checks: np.ndarray) -> tuple[np.ndarray, np.
         run = np.concatenate([np.zeros(1, np.intp), np.cumsum(new_run)])
         is_mixed = np.zeros(int(run[-1]) + 1, bool)
         is_mixed[run[mixed + 1]] = True
-        slots = np.flatnonzero(is_mixed[run])
-        places = order[slots]
-        order[slots] = places[np.lexsort((places, checks[places], hashes[places]))]
+        positions = np.flatnonzero(is_mixed[run])
+        places = order[positions]
+        order[positions] = places[np.lexsort((places, checks[places], hashes[places]))]
         is_first = _differs_from_last(hashes.take(order), checks.take(order))
     return order, is_first
 

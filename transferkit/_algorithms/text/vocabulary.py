@@ -117,16 +117,16 @@ def find_terms(
     """
     places = np.searchsorted(hashes, wanted_hashes)
     result = np.full(len(places), -1, np.intp)
-    open_ = np.arange(len(places))
-    while len(open_):
-        open_ = open_[places[open_] < len(hashes)]
-        at = places[open_]
-        same_hash = hashes[at] == wanted_hashes[open_]
-        open_, at = open_[same_hash], at[same_hash]
-        found = checks[at] == wanted_checks[open_]
-        result[open_[found]] = at[found]
-        open_ = open_[~found]
-        places[open_] += 1
+    pending = np.arange(len(places))
+    while len(pending):
+        pending = pending[places[pending] < len(hashes)]
+        at = places[pending]
+        same_hash = hashes[at] == wanted_hashes[pending]
+        pending, at = pending[same_hash], at[same_hash]
+        found = checks[at] == wanted_checks[pending]
+        result[pending[found]] = at[found]
+        pending = pending[~found]
+        places[pending] += 1
     return result
 
 
@@ -138,7 +138,7 @@ def sort_terms(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.
     text : ndarray of uint8
         Bytes of the terms, each from a multiple of eight on and filled up with zeros.
     starts, lengths : ndarray of int of shape (n_terms,)
-        Where the (distinct) terms lie.
+        Start and length of each (distinct) term in bytes.
 
     Returns
     -------
@@ -155,25 +155,25 @@ def sort_terms(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.
     keys = _take_words(words, at, n_words)
     order = np.argsort(keys)
     keys = keys[order]
-    slots = np.arange(len(order))  # places in `order` that are not settled yet
-    run = np.cumsum(np.concatenate([[False], keys[1:] != keys[:-1]])) if len(keys) else slots
+    positions = np.arange(len(order))  # in `order`, of terms that still tie
+    run = np.cumsum(np.concatenate([[False], keys[1:] != keys[:-1]])) if len(keys) else positions
     done = 1
     while True:
         tied = np.zeros(len(run), bool)
         tied[1:] = run[1:] == run[:-1]
         tied[:-1] |= tied[1:]
-        slots, run = slots[tied], run[tied]
-        if len(slots) == 0:
+        positions, run = positions[tied], run[tied]
+        if len(positions) == 0:
             return order
-        terms = order[slots]
+        terms = order[positions]
         rest = n_words[terms] - done
         if rest.max() <= 0:  # equal but for zero bytes at the end
-            order[slots] = terms[np.lexsort((lengths[terms], run))]
+            order[positions] = terms[np.lexsort((lengths[terms], run))]
             return order
         keys = _take_words(words, at[terms] + done, rest)
         by_key = np.argsort(keys)
         within = by_key[np.argsort(run[by_key], kind="stable")]
-        order[slots] = terms[within]
+        order[positions] = terms[within]
         keys, run = keys[within], run[within]
         new_run = np.zeros(len(run), bool)
         new_run[1:] = (keys[1:] != keys[:-1]) | (run[1:] != run[:-1])

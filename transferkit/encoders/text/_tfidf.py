@@ -296,7 +296,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
-        """Learn from more texts, as if they had been there from the start.
+        """Learn from more texts, as if they had been part of the first fit.
 
         Parameters
         ----------
