@@ -30,7 +30,7 @@ class DomainTransformer(TransformerMixin, VersionedEstimator):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows of the source and of the target domain, in any order.
         y : array-like of shape (n_samples,), default=None
-            Labels. Only labels of source rows are used, and only by methods whose documentation says so.
+            Labels. Only labels of source rows are used, and only by methods that document it.
         sample_domain : array-like of shape (n_samples,)
             Domain of each row: larger than 0 for the source, less than 0 for the target.
 

@@ -11,8 +11,8 @@ __all__ = ["Adaptation", "LinearOnTarget"]
 class Adaptation(Protocol):
     """A transformer of features that distinguishes source and target samples.
 
-    `transfer.domains` fits one between the encoder and the head. `is_symmetric` says whether exchanging the domains
-    gives the same features, so that reverse validation need not fit it a second time.
+    `transfer.domains` fits one between the encoder and the head. `is_symmetric` tells whether exchanging the domains
+    gives the same features, so that reverse validation does not have to fit it a second time.
     """
 
     is_symmetric: bool

@@ -23,11 +23,11 @@ class Explanation:
     text : str
         The text.
     terms : ndarray of str objects, shape (n_terms,)
-        Terms of the text that the model knows.
+        Terms of the text that are in the model's vocabulary.
     contributions : ndarray of shape (n_terms, n_outputs)
         Contribution of each term to each decision value.
     intercept : ndarray of shape (n_outputs,)
-        The decision values of a text without known terms.
+        The decision values of a text without terms of the vocabulary.
     labels : ndarray of shape (n_outputs,)
         Class of each column; for two classes there is one column, that of ``classes_[1]``.
     from_pretraining : ndarray of shape (n_terms, n_outputs) or None

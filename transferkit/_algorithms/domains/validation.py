@@ -63,7 +63,7 @@ def confidence_risk(held_out: np.ndarray, is_wrong: np.ndarray, target: np.ndarr
     held_out : array of shape (n_source, n_classes)
         Held-out predicted probabilities of source rows.
     is_wrong : array of shape (n_source,)
-        Ones where these predictions are wrong.
+        1 for each wrong prediction, else 0.
     target : array of shape (n_target, n_classes)
         Predicted probabilities of target rows.
 

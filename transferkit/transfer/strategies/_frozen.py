@@ -117,7 +117,7 @@ class FoldFeatures(NamedTuple):
 
 
 def encode_folds(encoder, X, y, folds):
-    """Yield the features of each fold: labels of held-out rows must not reach an encoder that uses labels.
+    """Yield the features of each fold, by an encoder that was fitted without the held-out rows and their labels.
 
     Parameters
     ----------
