@@ -88,7 +88,8 @@ def test_runs_on_ray(shards, whole, texts):
 
 
 @pytest.mark.parametrize(
-    ("kind", "with_cluster"), [("dense", False), ("dense", True), ("whitened", False), ("sparse", False)]
+    ("kind", "with_cluster"),
+    [("dense", False), ("dense", True), ("whitened", False), ("sparse", False), ("lists", False)],
 )
 def test_k_means_takes_the_steps_of_one_machine(kind, with_cluster, request):
     random = np.random.RandomState(0)
@@ -96,6 +97,8 @@ def test_k_means_takes_the_steps_of_one_machine(kind, with_cluster, request):
     if kind == "sparse":
         rows = sparse.csr_matrix(rows * (rows > 4))
     shards = [rows[begin : begin + 300] for begin in range(0, 2500, 300)]
+    if kind == "lists":
+        shards = [shard.tolist() for shard in shards]
     client = request.getfixturevalue("client") if with_cluster else None
     found = fit_sharded(KMeansEncoder(12, whiten=kind == "whitened", max_iter=8), shards, client=client)
     expected = KMeansEncoder(12, whiten=kind == "whitened", max_iter=8).fit(rows)

@@ -72,9 +72,8 @@ class _SamplePass:
 
     def add(self, total, X, shard_number):
         """Return the places in the sample and the rows, with those of one more shard."""
-        begin = self.first_rows[shard_number]
-        places = np.flatnonzero((self.sample >= begin) & (self.sample < begin + X.shape[0]))
-        rows = X.tocsr() if sp.issparse(X) else np.asarray(X)
+        rows, begin = self.encoder.check_samples(X, reset=True), self.first_rows[shard_number]
+        places = np.flatnonzero((self.sample >= begin) & (self.sample < begin + rows.shape[0]))
         found = places, rows[self.sample[places] - begin]
         return found if total is None else self.merge(total, found)
 
@@ -90,7 +89,7 @@ class _SamplePass:
         encoder, (places, rows) = self.encoder, total
         rows = rows.tocsr() if sp.issparse(rows) else rows
         centres = start_centres(
-            self.preparation.apply(encoder.check_samples(rows[np.argsort(places)], reset=True)),
+            self.preparation.apply(rows[np.argsort(places)]),
             self.n_rows,
             encoder.n_clusters,
             init=encoder.init,
