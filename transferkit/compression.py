@@ -75,7 +75,7 @@ def prune(
     Returns
     -------
     pruned : MLPHeadClassifier or MLPHeadRegressor
-        The copy; weights are stored as sparse arrays where that takes fewer bytes. Its `compression_` is a dict with
+        The copy; weights are stored as sparse arrays if that takes fewer bytes. Its `compression_` is a dict with
         "n_bytes" and "n_bytes_before" (of weights and intercepts), "sparsity" (the share of zeros), "dtype" (None if
         unchanged), "scope", "amount", and, if X and y are given, "score" and "score_before".
 

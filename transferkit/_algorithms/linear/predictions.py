@@ -37,7 +37,7 @@ def to_probabilities(scores: np.ndarray) -> np.ndarray:
 
 
 def to_log_probabilities(scores: np.ndarray) -> np.ndarray:
-    """Return the logarithms of `to_probabilities`, exact where those would round to zero."""
+    """Return the logarithms of `to_probabilities`, exact also if those would round to zero."""
     if scores.ndim == 1:
         return np.stack([log_expit(-scores), log_expit(scores)], axis=1)
     return log_softmax(scores, axis=1)

@@ -197,7 +197,7 @@ def predict(layers: Sequence[Layer], X: Any) -> Any:
 
 
 def apply_activation(x: np.ndarray, activation: str) -> np.ndarray:
-    """Return the activation of x, in the memory of x where that is possible."""
+    """Return the activation of x, in the memory of x if possible."""
     if activation == "relu":
         return np.maximum(x, 0, out=x)
     if activation == "leaky_relu":

@@ -84,7 +84,7 @@ class EigenDecomposition:
         return cls(matrix, basis.to(weights.dtype), spectrum.clamp_min(0), total, fit_intercept)
 
     def precondition(self, loss: Loss, C: Tensor) -> EigenMap:
-        totals = loss.weights.sum(0, dtype=torch.float64)  # (n_problems,), smaller where a fold is left out
+        totals = loss.weights.sum(0, dtype=torch.float64)  # (n_problems,), smaller if a fold is left out
         hessian = self.spectrum[:, None] * (loss.curvature * totals / self.total) + 1 / C.double()
         if self.fit_intercept:
             hessian = torch.cat([hessian, loss.curvature * totals[None]])

@@ -21,17 +21,17 @@ SUFFICIENT_DECREASE = (
 )
 MAX_TRIALS = 25  # step lengths tried by a line search
 NEGLIGIBLE_LOSS = 1e-6  # per row: smaller objectives count as this one, or a perfect fit would never end
-STEPS_BETWEEN_CHECKS = 4  # on a GPU, where asking which problems have converged waits for the device
+STEPS_BETWEEN_CHECKS = 4  # on a GPU, since reading which problems have converged waits for the device
 SHARE_TO_REMOVE = 0.25  # of converged problems; fewer are kept, since removal copies the history of the others
 STEPS_WITHOUT_SCALE = 3  # at first the inverse Hessian is a guess, and the size of the gain it predicts means nothing
-GAINS_KEPT = 5  # predicted gains of the last steps, of which the largest counts
+GAINS_KEPT = 5  # last steps over which the largest predicted gain is taken
 STEPS_TO_STALL = 10  # steps that together gain no more than rounding end the training
 LARGE_SCORE_CHANGE = 0.5  # beyond which the curvature of a row's loss changes
 
 
 @dataclass
 class Solution:
-    """Where each problem ended."""
+    """The last point of each problem."""
 
     u: Vector
     scores: Tensor  # (n_rows, n_problems, n_outputs), with the offset
@@ -65,8 +65,8 @@ def minimise(
     start : Vector
         First point of each problem.
     loose : bool
-        Whether the geometric mean of the objective and that of weights of zero stands for the objective: a looser
-        tolerance for nearly separable classes, where only scores are needed.
+        Whether the tolerance is relative to the geometric mean of the objective and that of weights of zero: looser
+        for nearly separable classes, if only scores are needed.
     trust_hessian : bool
         Whether the Hessian is known near the start, so that slopes predict the gain of a Newton step. A problem then
         continues while that step would change scores so much that the Hessian changes.
@@ -105,7 +105,7 @@ def _iterate(running: "LBFGSState", max_iter: int, on_iteration: Callable[["LBFG
 
 
 class LBFGSState:
-    """The state of the problems that have not converged yet: where they are, and the L-BFGS history."""
+    """The state of the problems that have not converged yet: their points and the L-BFGS history."""
 
     def __init__(self, problem: LinearProblem, start: Vector, tol: float, loose: bool, trust_hessian: bool) -> None:
         self.problem, self.u, self.tol, self.loose, self.trust_hessian = problem, start, tol, loose, trust_hessian

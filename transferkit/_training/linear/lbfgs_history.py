@@ -72,7 +72,7 @@ class LBFGSHistory:
         return first.plus(torch.ones_like(scale), combine(steps, q, shape))
 
     def forget(self, problems: Tensor) -> None:
-        """Leave out the steps of the problems where the mask (n_problems,) is true."""
+        """Leave out the steps of the problems for which the mask (n_problems,) is true."""
         if self.count:
             self.usable &= ~problems[:, None]
 

@@ -140,7 +140,7 @@ def upcast_if_lopsided(X: Any) -> tuple[Any, bool]:
 def minimise_with_restarts(
     problem: LinearProblem, u: Vector, *, tol: float, max_iter: int, on_step: OnStep | None = None
 ) -> tuple[Vector, int, bool]:
-    """Return where the problems end, after how many steps, and whether all have converged.
+    """Return the solution of the problems, the number of steps, and whether all have converged.
 
     The Hessian at the point that was reached replaces the upper bound on it after every `STEPS_BEFORE_HESSIAN` steps,
     and if L-BFGS ends without a sure bound on the optimality gap.

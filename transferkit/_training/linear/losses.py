@@ -1,7 +1,7 @@
 """Losses of many classification problems that share their rows: values and gradients in the scores ("residuals").
 
 Scores have the shape (n_rows, n_problems, n_outputs) everywhere; row weights (n_rows, n_problems) are sample weights,
-and zero where a problem leaves a row out (its held-out fold).
+and zero for rows that a problem leaves out (its held-out fold).
 
 The losses of networks (`_training/network/losses.py`) take a target probability for each score. Those here gather the
 scores of the labels instead, so that no array of targets is needed for each problem, and the logistic loss of a

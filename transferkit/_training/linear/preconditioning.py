@@ -121,7 +121,7 @@ class Preconditioner(ABC):
         """Return an upper bound on the optimality gap of each problem: C / 2 times the squared gradient in the weights.
 
         The penalty alone has the curvature 1 / C. The intercept has no penalty and enters with the mean curvature
-        (n_problems,) of the loss, which makes this an estimate where an outlier couples intercept and weights.
+        (n_problems,) of the loss, so this is only an estimate if an outlier couples intercept and weights.
         """
 
     def approximate_hessian(self, curvature: Tensor) -> Hessian | None:
@@ -151,7 +151,7 @@ class EigenMap(Preconditioner):
 
     The columns of the basis are the eigenvectors of the Gram matrix, and scale = 1 / sqrt(curvature * eigenvalue +
     1 / C), so that one decomposition serves every C and every fold. A basis of None is the identity: then this is the
-    diagonal (Jacobi) preconditioner. `span` is given where the matrix holds the rows in a basis of their span.
+    diagonal (Jacobi) preconditioner. `span` is given if the matrix holds the rows in a basis of their span.
     """
 
     matrix: CentredMatrix
@@ -424,7 +424,7 @@ class BlockDiagonal:
 
 
 def multiply(matrix: Tensor | BlockDiagonal, stack: Tensor) -> Tensor:
-    """Return matrix @ stack, where the stack has two trailing dimensions."""
+    """Return matrix @ stack, for a stack with two trailing dimensions."""
     if isinstance(matrix, BlockDiagonal):
         parts = zip(matrix.blocks, torch.split(stack, matrix.sizes), strict=True)
         return torch.cat([part if block is None else multiply(block, part) for block, part in parts])

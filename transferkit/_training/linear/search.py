@@ -58,7 +58,7 @@ class LogisticSearch:
     targets : array of shape (n_rows,) or (n_rows, n_labels)
         Class numbers; or zeros and ones, for a logistic regression of each label.
     fold_weights : array of shape (n_rows, n_folds) or (n_rows, n_folds, n_labels)
-        Weights of the rows in the training part of each fold, zero where a row is held out.
+        Weights of the rows in the training part of each fold, zero for held-out rows.
     n_outputs : int
         Number of classes, or 1 for two classes and for labels.
     prior : array of shape (n_outputs or n_labels, n_features), optional
@@ -105,7 +105,7 @@ class LogisticSearch:
             raise ValueError(TOO_LARGE) from error
 
     def run(self, Cs: Sequence[float]) -> Iterator[CandidateFit]:
-        """Yield the fits at each scale and C, from the smallest C, each batch starting where the last one ended."""
+        """Yield the fits at each scale and C, C ascending; each batch starts from the solutions of the last one."""
         n_rows, n_problems = self.fold_weights.shape
         limit = BATCH_SCORES if self.device.type == "cpu" else BATCH_SCORES_GPU
         size = 1 if self.is_lopsided else max(1, limit // (n_rows * n_problems * self.n_outputs))

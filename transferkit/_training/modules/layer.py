@@ -23,7 +23,7 @@ class ModuleLayer:
     input_shape : tuple of int
         Shape of one sample in the module.
     batch_size : int
-        Number of samples per forward pass where nothing is trained.
+        Number of samples per forward pass if nothing is trained.
     device : str, default="auto"
         Where `predict` computes.
     """

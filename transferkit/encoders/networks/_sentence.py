@@ -61,7 +61,7 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
     `fit` learns nothing and is optional. ``set_callbacks(ProgressBar())`` shows the progress of ``fit_transform``.
 
     Pickles and model files hold the name of the model instead of the model. They are small, and the model must be
-    available under that name where they are loaded. ``transferkit.load`` opens it only if the caller names it, too:
+    available under that name when they are loaded. ``transferkit.load`` opens it only if the caller names it, too:
     ``load(path, trusted=["sentence-transformers/all-MiniLM-L6-v2"])``. A model given as an object is pickled by the
     rules of its class. :func:`transferkit.save` raises an error for it: save the model to a folder, and pass its path.
 

@@ -337,7 +337,7 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
             check_row_width("input_shape", shape, np.prod(shape_of_row))
         if len(shape_of_row) > 1:  # images as they are
             X = np.reshape(X, (len(X), -1))
-        if not reset and "_n_features_in" not in vars(self) and hasattr(X, "columns"):  # no fit has seen any names
+        if not reset and "_n_features_in" not in vars(self) and hasattr(X, "columns"):  # no names from a fit to compare
             X = np.asarray(X)
         X = validate_data(self, X, dtype=np.float32, order="C", reset=reset)
         if shape is None:

@@ -13,7 +13,7 @@ labels         class numbers, or indicators of several labels per sample, each o
 
 _logistic, _ridge      the estimators, which encode labels, weight samples and call `_training.linear`
 _logistic_cv           the search; _search_table: its candidates as the table of a GridSearchCV
-evaluation             scores of held-out samples, where a fold may lack a class; weights of averaged candidates
+evaluation             scores of held-out samples, of folds that may lack a class; weights of averaged candidates
 _linear_classifier     predictions of linear classifiers, labels, weights of samples, checks of parameters
 _prior                 matching of a source model; parameters that hold pretrained estimators and are shared with clones
 """

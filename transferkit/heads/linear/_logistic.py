@@ -53,7 +53,7 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
         an indicator matrix only "balanced" is allowed: ones and zeros of each label get the same total weight.
     prior : fitted linear classifier, str or path-like, default=None
         Source model whose `coef_` the penalty pulls to: any model with `coef_` and `classes_`, or the path of a
-        saved one. Features are matched by name where both models saw names, else by position; classes by label.
+        saved one. Features are matched by name if both models saw names, else by position; classes by label.
         Weights of features and classes that the source does not have are pulled to zero, and those that the task does
         not have are ignored. The source is never refitted, and is shared with clones.
     block_scales : sequence of float, default=None

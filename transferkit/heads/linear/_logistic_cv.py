@@ -135,7 +135,7 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
 
     Notes
     -----
-    `sample_weight` weights rows in training, and in scoring where the scorer takes weights, as in GridSearchCV. A row
+    `sample_weight` weights rows in training, and in scoring if the scorer takes weights, as in GridSearchCV. A row
     that a fold's training part repeats, as bootstrap samples do, counts as often.
 
     A class that is missing from the training part of a fold is never predicted there. Scorers of probabilities are

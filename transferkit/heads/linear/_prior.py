@@ -55,8 +55,8 @@ class FrozenParametersMixin:
             if is_inner and parameter in frozen:
                 raise ValueError(
                     f"{name!r} cannot be set: the {parameter} is pretrained, and changing its parameters would not "
-                    f"change what it has learned. Set or search over `{parameter}` itself (an encoder as a path or in "
-                    "a PretrainedEncoder), or give one that is not fitted yet where that is allowed."
+                    f"change its fitted attributes. Set or search over `{parameter}` itself (an encoder as a path or "
+                    "in a PretrainedEncoder), or give one that is not fitted yet if that is allowed."
                 )
         return super().set_params(**params)
 

@@ -1,4 +1,4 @@
-"""Parameters of the network heads: constraints, checks of combinations, and the options of training they stand for."""
+"""Parameters of the network heads: constraints, checks of combinations, and conversion to the options of training."""
 
 import os
 import warnings
@@ -114,7 +114,7 @@ def _pruning(head):
 
 
 def make_options(head, n_samples, seed, **others):
-    """Return the options of training: the parameters of the head, and `others` instead of or beside them."""
+    """Return the options of training: the parameters of the head, overridden and completed by `others`."""
     from transferkit._training.network.data import Augmentation
     from transferkit._training.network.training import TrainingOptions
 
