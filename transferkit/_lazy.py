@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from operator import is_
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -52,13 +53,9 @@ class DerivedValues(Generic[T]):
     def get(self, owner: Any, sources: Sequence[Any], compute: Callable[[], T]) -> T:
         """Return the value of an object; call `compute` unless the sources are those of the last call."""
         known = self._known.get(owner)
-        if (
-            known is None
-            or len(known[0]) != len(sources)
-            or any(a is not b for a, b in zip(known[0], sources, strict=True))
-        ):
-            return self.set(owner, sources, compute())
-        return known[1]
+        if known is not None and len(known[0]) == len(sources) and all(map(is_, known[0], sources)):
+            return known[1]
+        return self.set(owner, sources, compute())
 
     def set(self, owner: Any, sources: Sequence[Any], value: T) -> T:
         """Store and return the value of an object."""
