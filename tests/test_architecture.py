@@ -1,4 +1,4 @@
-"""What packages may know of each other, and the order in which files are written."""
+"""Dependencies between packages, and the order in which files are written."""
 
 import ast
 import importlib
@@ -139,6 +139,14 @@ def test_every_module_says_what_others_may_take(path):
     holds_code = any(not isinstance(node, ast.Expr) for node in TREES[path].body)
     assert hasattr(module, "__all__") or not holds_code
     assert [name for name in getattr(module, "__all__", []) if not hasattr(module, name)] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_warnings_refer_to_the_line_of_the_user(path):
+    calls = [node for node in ast.walk(TREES[path]) if isinstance(node, ast.Call)]
+    warned = [call for call in calls if ast.unparse(call.func) == "warnings.warn"]
+    levels = [ast.unparse(next(k.value for k in call.keywords if k.arg == "stacklevel")) for call in warned]
+    assert set(levels) <= {"count_inner_frames()"}
 
 
 # Methods of estimators come in this order; those that are not listed stand where they belong. Constructors from other

@@ -1,6 +1,5 @@
 """Input checks, and wrappers of scikit-learn's private helpers."""
 
-import sys
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -48,7 +47,6 @@ __all__ = [
     "check_sizes",
     "check_targets",
     "check_texts",
-    "count_inner_frames",
     "count_rows",
     "fit_context",
     "forget_shards",
@@ -379,17 +377,6 @@ def validate_rows(estimator, X):
         X = check_blocks(estimator, X)
         return validate_data(estimator, X, skip_check_array=True, reset=False)
     return validate_data(estimator, to_numpy(X), accept_sparse="csr", dtype=FLOATS, reset=False)
-
-
-def count_inner_frames() -> int:
-    """Return the `stacklevel` with which a warning of the caller refers to the user's line.
-
-    The number of scikit-learn's wrappers in between differs from method to method.
-    """
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("transferkit", "sklearn"):
-        level, frame = level + 1, frame.f_back
-    return level
 
 
 def check_is_fitted(estimator, attribute=None):

@@ -6,6 +6,7 @@ from inspect import signature
 from sklearn.base import BaseEstimator
 
 from transferkit import __version__
+from transferkit._warnings import count_inner_frames
 from transferkit.exceptions import ModelVersionWarning
 
 __all__ = ["VersionedEstimator", "default_parameters"]
@@ -30,7 +31,7 @@ class VersionedEstimator(BaseEstimator):
                 f"This {type(self).__name__} was pickled with transferkit {written}, and {__version__} is installed: "
                 "it may fail or give other results. Model files (transferkit.save) stay readable.",
                 ModelVersionWarning,
-                stacklevel=2,
+                stacklevel=count_inner_frames(),
             )
         state = {name: value for name, value in state.items() if name != "_transferkit_version"}
         super().__setstate__(default_parameters(type(self)) | state)  # the pickle may be older than a parameter

@@ -20,7 +20,8 @@ from transferkit._algorithms.domains.importance_weights import (
 )
 from transferkit._algorithms.linalg.blas_threads import one_blas_thread
 from transferkit._algorithms.linear.predictions import compute_scores
-from transferkit._validation import Interval, StrOptions, check_is_fitted, count_inner_frames
+from transferkit._validation import Interval, StrOptions, check_is_fitted
+from transferkit._warnings import count_inner_frames
 from transferkit.adaptation._base import DomainTransformer, LinearOnTargetMixin
 from transferkit.adaptation.domains import stack_rows
 

@@ -13,7 +13,8 @@ from transferkit._algorithms.domains.alignment import RowMap, feature_scales
 from transferkit._algorithms.linalg.blas_threads import run_both
 from transferkit._algorithms.linalg.covariances import estimate_moments, find_joint_basis
 from transferkit._algorithms.linalg.moments import column_means
-from transferkit._validation import Interval, StrOptions, count_inner_frames
+from transferkit._validation import Interval, StrOptions
+from transferkit._warnings import count_inner_frames
 from transferkit.adaptation._base import DomainTransformer, LinearOnTargetMixin
 
 __all__ = ["MOMENT_CONSTRAINTS", "MomentMatcher"]

@@ -11,6 +11,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from sklearn.utils import Bunch
 
+from transferkit._warnings import count_inner_frames
 from transferkit.datasets._lines import read_lines
 from transferkit.datasets._tables import JSON_KINDS, TAB_KINDS, read_table
 from transferkit.datasets.files import kind_of, name_of
@@ -105,7 +106,7 @@ def _warn_of_variants(names, path):
             f"Labels of {os.fspath(path)!r} differ only in case, whitespace or Unicode form, but are different "
             f"classes: {', '.join(map(str, pairs[:5]))}. Unify them if they are meant to be one class.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=count_inner_frames(),
         )
 
 
@@ -122,7 +123,7 @@ def _warn_of_swallowed_rows(table, labels, path):
                 "which look like rows of the table. Is a quote missing? If quotes are part of the texts, set "
                 "quoting=False (on the command line --no-quoting).",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=count_inner_frames(),
             )
             return
 

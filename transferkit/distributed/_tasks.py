@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from transferkit._warnings import count_inner_frames
 from transferkit.distributed._shards import Shard
 from transferkit.exceptions import ShardError
 
@@ -99,7 +100,7 @@ def warn_of_skipped(outcome: Outcome) -> None:
     if outcome.skipped:
         n_shards, (name, reason) = len(outcome.used) + len(outcome.skipped), outcome.skipped[0]
         message = f"{len(outcome.skipped)} of {n_shards} shards were left out, the first of them {name!r}: {reason}"
-        warnings.warn(message, stacklevel=4)
+        warnings.warn(message, stacklevel=count_inner_frames())
 
 
 def reduce_group(task: Task, shards: Sequence[Shard], computed: Sequence[dict], skips: bool) -> Partial:

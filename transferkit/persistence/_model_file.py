@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
+from transferkit._warnings import count_inner_frames
 from transferkit.exceptions import ModelFileError, ModelVersionWarning
 from transferkit.persistence._allowed import Trusted, full_name, is_function
 from transferkit.persistence._bounds import Budget
@@ -121,7 +122,7 @@ def save(
         warnings.warn(
             f"This {type(estimator).__name__} returns NaN for ordinary input. It is saved as it is; its weights or its "
             "training data probably contain NaN.",
-            stacklevel=2,
+            stacklevel=count_inner_frames(),
         )
     metadata = {
         "format": FORMAT,
@@ -192,20 +193,16 @@ def load(
     save : Write the file.
     """
     options = {"trusted": trusted, "mmap": mmap, "verify": verify, "verify_key": verify_key}
-    return load_with_outcome(path, **options, allow_file_input=allow_file_input, stacklevel=4)[0]
+    return load_with_outcome(path, **options, allow_file_input=allow_file_input)[0]
 
 
-def load_with_outcome(
-    path, *, trusted=None, mmap=True, verify="probe", verify_key=None, allow_file_input=False, stacklevel=3
-):
+def load_with_outcome(path, *, trusted=None, mmap=True, verify="probe", verify_key=None, allow_file_input=False):
     """Load a model as `load` does, and return whether the self-test ran.
 
     Parameters
     ----------
     path, trusted, mmap, verify, verify_key, allow_file_input
         As in :func:`load`.
-    stacklevel : int, default=3
-        Stack level of the warnings; by default they refer to the line that calls this function.
 
     Returns
     -------
@@ -222,7 +219,7 @@ def load_with_outcome(
         header = read_header(file)
         metadata = header.metadata
         check_format(path, metadata)
-        _warn_if_newer(path, metadata, stacklevel)
+        _warn_if_newer(path, metadata)
         if verify == "full" or verify_key is not None:
             check_hexdigests(file, header, digest=verify == "full", key=verify_key)
         arrays = read_arrays(file, header, mmap=mmap)
@@ -265,7 +262,7 @@ def check_format(path, metadata):
         )
 
 
-def _warn_if_newer(path, metadata, stacklevel):
+def _warn_if_newer(path, metadata):
     """Warn if the file was written with a newer scikit-learn, whose models the installed one may misread."""
     versions = metadata.get("versions")
     written = str(versions.get("scikit-learn")).partition(".")[0] if isinstance(versions, dict) else ""
@@ -275,7 +272,7 @@ def _warn_if_newer(path, metadata, stacklevel):
             f"and {sklearn.__version__} is installed, which may misread it. Upgrade: "
             "pip install --upgrade scikit-learn.",
             ModelVersionWarning,
-            stacklevel=stacklevel,
+            stacklevel=count_inner_frames(),
         )
 
 

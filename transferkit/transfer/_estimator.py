@@ -13,11 +13,11 @@ from sklearn.utils.metaestimators import available_if
 from transferkit._validation import (
     check_feature_names,
     check_is_fitted,
-    count_inner_frames,
     is_fitted,
     take_rows,
     with_plain_outputs,
 )
+from transferkit._warnings import count_inner_frames
 from transferkit.encoders import PretrainedEncoder
 from transferkit.heads.linear import FrozenParametersMixin
 from transferkit.transfer.pretrained import is_frozen

@@ -18,6 +18,7 @@ from scipy.linalg import LinAlgWarning, qr, solve_triangular
 
 from transferkit._algorithms.linalg.conjugate_gradients import conjugate_gradients
 from transferkit._algorithms.linear.centred_rows import CentredRows
+from transferkit._warnings import count_inner_frames
 
 __all__ = ["MAX_DECOMPOSED", "Ridge", "decompose", "solve_by_conjugate_gradients"]
 
@@ -297,7 +298,7 @@ def _warn_of_scales(rows: CentredRows, least_alpha: float) -> None:
             "Ill-conditioned: columns of X differ so much in scale that the small ones are lost in rounding. Scale "
             "the columns, for example with MaxAbsScaler.",
             LinAlgWarning,
-            stacklevel=6,
+            stacklevel=count_inner_frames(),
         )
 
 

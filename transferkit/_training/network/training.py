@@ -22,6 +22,7 @@ from transferkit._training.network.optimisers import Optimiser
 from transferkit._training.network.parameters import ParameterGroup
 from transferkit._training.network.schedules import BatchSizes, LearningRates, RangeTest
 from transferkit._training.network.update_steps import GraphStep, LineSearchStep
+from transferkit._warnings import count_inner_frames
 from transferkit.exceptions import DivergenceError
 
 __all__ = ["TrainedNetwork", "TrainingOptions", "make_objective", "train_network"]
@@ -270,7 +271,7 @@ def _check_end(objective: Objective, history: History, options: TrainingOptions,
             "returns zeros: nothing useful was learned. Bring the features to unit scale (StandardScaler), or train "
             "longer.",
             ConvergenceWarning,
-            stacklevel=2,
+            stacklevel=count_inner_frames(),
         )
 
 
@@ -282,7 +283,7 @@ def _take_average(objective: Objective, average: WeightAverage, options: Trainin
             f"{average.first_epoch + 1} of {options.max_epochs} (swa, and the end of prune_schedule if there is one). "
             "Set tol=None, so that training takes all epochs, or a smaller swa.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=count_inner_frames(),
         )
         return
     score, before = objective.validate(), objective.network.snapshot()

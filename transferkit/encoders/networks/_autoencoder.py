@@ -25,6 +25,7 @@ from transferkit._validation import (
     validate_data,
 )
 from transferkit._versioning import VersionedEstimator
+from transferkit._warnings import count_inner_frames
 from transferkit.encoders.networks._autoencoder_layers import (
     Architecture,
     decoder_layers,
@@ -412,5 +413,5 @@ def _warn_of_scales(X):
         f"{problem}, so that AutoencoderEncoder learns little about the rest. Scale the features first, for example "
         "with StandardScaler.",
         UserWarning,
-        stacklevel=4,
+        stacklevel=count_inner_frames(),
     )

@@ -15,7 +15,7 @@ from transferkit._algorithms.text.text_bytes import TextBytes, encode_documents,
 from transferkit._algorithms.text.tokens import NGrams, Tokens, character_ngrams, find_words, pad, word_ngrams
 from transferkit._algorithms.text.vocabulary import Vocabulary, decode_terms, find_terms
 from transferkit._lazy import DerivedValues
-from transferkit._validation import count_inner_frames
+from transferkit._warnings import count_inner_frames
 from transferkit.encoders.text._parameters import DEFAULT_TOKEN_PATTERN, make_vectorizer
 from transferkit.exceptions import MissingExtraError
 

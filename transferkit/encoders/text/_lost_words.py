@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from transferkit._validation import count_inner_frames
+from transferkit._warnings import count_inner_frames
 from transferkit.encoders.text._analyzer import TextSample
 from transferkit.encoders.text._parameters import DEFAULT_TOKEN_PATTERN, make_vectorizer
 

@@ -11,10 +11,10 @@ from transferkit._validation import (
     HasMethods,
     Interval,
     StrOptions,
-    count_inner_frames,
     skip_check_of_stop_words,
     warn_for_unused_text_parameters,
 )
+from transferkit._warnings import count_inner_frames
 
 __all__ = [
     "DEFAULT_TOKEN_PATTERN",

@@ -22,12 +22,12 @@ from transferkit._validation import (
     StrOptions,
     check_can_merge,
     check_is_fitted,
-    count_inner_frames,
     fit_context,
     forget_shards,
     is_fitted,
 )
 from transferkit._versioning import VersionedEstimator
+from transferkit._warnings import count_inner_frames
 from transferkit.encoders.protocols import LinearForm
 from transferkit.encoders.text._analyzer import choose_unit, find_analyzer, index_given_vocabulary
 from transferkit.encoders.text._counting import (

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from transferkit._validation import count_inner_frames
+from transferkit._warnings import count_inner_frames
 from transferkit.encoders.words.vector_files import read_vectors
 from transferkit.exceptions import ModelFileError
 

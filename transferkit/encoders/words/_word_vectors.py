@@ -36,13 +36,13 @@ from transferkit._validation import (
     check_can_merge,
     check_count,
     check_is_fitted,
-    count_inner_frames,
     fit_context,
     forget_shards,
     is_fitted,
     unchanged_on_error,
 )
 from transferkit._versioning import VersionedEstimator
+from transferkit._warnings import count_inner_frames
 from transferkit.encoders.protocols import LinearForm, TermProjection
 from transferkit.encoders.text._analyzer import TextSample, find_analyzer, index_given_vocabulary, make_analyzer
 from transferkit.encoders.text._counting import check_documents, count_given_terms

@@ -5,6 +5,8 @@ import warnings
 
 import numpy as np
 
+from transferkit._warnings import count_inner_frames
+
 __all__ = ["FrozenParametersMixin", "KeepsSourceMixin", "load_prior", "match_classes", "match_prior"]
 
 
@@ -117,7 +119,7 @@ def match_prior(prior, classes, n_features, feature_names=None):
             f"prior has no effect: its {what}, such as {_first(theirs)}, and those of the task, such as {_first(ours)}"
             ", have none in common.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=count_inner_frames(),
         )
     weights = np.zeros((len(coef) if classes is None else len(classes), n_features))
     weights[np.ix_(rows, here)] = coef[np.ix_(source_rows, there)]

@@ -24,6 +24,7 @@ from transferkit._validation import (
     validate_rows,
 )
 from transferkit._versioning import VersionedEstimator
+from transferkit._warnings import count_inner_frames
 from transferkit.heads.linear._prior import KeepsSourceMixin, match_prior
 
 __all__ = ["RidgeHead"]
@@ -283,7 +284,7 @@ def choose_weights(head, rows, targets, alphas, folds):
             warnings.warn(
                 f"RidgeHead did not converge in {MAX_STEPS} steps of conjugate gradients. Increase tol or alpha.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=count_inner_frames(),
             )
         return weights, head.alpha, None
     least_alpha = head.alpha if alphas is None else alphas.min()

@@ -15,6 +15,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import check_scoring
 
 from transferkit._algorithms.linear.predictions import UNTRAINED, to_log_probabilities
+from transferkit._warnings import count_inner_frames
 from transferkit.heads.linear._linear_classifier import ScoringClassifierMixin, compute_sample_weights
 from transferkit.heads.linear._logistic import LogisticHead
 
@@ -168,7 +169,7 @@ class HeldOut:
         warnings.warn(
             f"The score is undefined (NaN) in folds {undefined.tolist()} of cv{reason}. Means are those of the others.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=count_inner_frames(),
         )
 
     def _accuracy(self, decided, test):

@@ -19,13 +19,13 @@ from transferkit._progress import FitProgress
 from transferkit._validation import (
     FLOATS,
     check_is_fitted,
-    count_inner_frames,
     to_numpy,
     unchanged_on_error,
     validate_data,
     validate_rows,
 )
 from transferkit._versioning import VersionedEstimator
+from transferkit._warnings import count_inner_frames
 from transferkit.heads.linear._prior import KeepsSourceMixin
 from transferkit.heads.mlp._initial_weights import build_layers, continues, initial_layers, is_dense
 from transferkit.heads.mlp._parameters import FULL_BATCH_SOLVERS, RANDOM_REGULARISERS, check_together, make_options

@@ -13,7 +13,7 @@ from transferkit._algorithms.domains.validation import (
     deep_embedded_risk,
     weighted_risk,
 )
-from transferkit._validation import count_inner_frames
+from transferkit._warnings import count_inner_frames
 from transferkit.adaptation.domains import stack_rows
 from transferkit.heads import LogisticHeadCV
 from transferkit.transfer.domains._candidates import BLENDS, N_FOLDS

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from transferkit._validation import count_inner_frames
+from transferkit._warnings import count_inner_frames
 from transferkit.exceptions import ModelFileError
 
 __all__ = ["VectorTable"]

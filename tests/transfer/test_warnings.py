@@ -1,0 +1,26 @@
+"""Warnings of what an estimator fits inside refer to the line of the user."""
+
+import warnings
+
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+
+from transferkit import LogisticHead, LogisticHeadCV, MLPHeadClassifier, TransferClassifier
+
+X, Y = load_digits(n_class=3, return_X_y=True)
+FITS = {
+    "head": lambda: LogisticHead(max_iter=1).fit(X, Y),
+    "head within": lambda: TransferClassifier(PCA(5), LogisticHead(max_iter=1), strategy="frozen").fit(X, Y),
+    "candidates": lambda: TransferClassifier(PCA(5), LogisticHeadCV([1.0, 10.0], max_iter=1)).fit(X, Y),
+    "prior": lambda: LogisticHead(prior=LogisticHead().fit(X, Y + 10)).fit(X, Y),
+    "network": lambda: MLPHeadClassifier((8,), swa=0.75, tol=10.0, n_iter_no_change=2, random_state=0).fit(X / 16, Y),
+}
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_warnings_name_the_line_that_fits(name):
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        FITS[name]()
+    assert {warning.filename for warning in seen} == {__file__}
