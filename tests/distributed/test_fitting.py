@@ -277,3 +277,11 @@ def test_bad_parameters_are_named_before_anything_runs(shards):
         fit_sharded(LSAEncoder(ngram_range=(2, 1)), shards)
     with pytest.raises(TypeError, match=r"client must be a distributed.Client or None. Got str"):
         fit_sharded(TfidfEncoder(), shards, client="tcp://scheduler")
+
+
+@pytest.mark.parametrize("make", [TfidfEncoder, LSAEncoder])
+def test_deprecated_device_is_warned_of(make):
+    parameters = {} if make is TfidfEncoder else {"n_components": 2}
+    with pytest.warns(FutureWarning, match=f"'device' parameter of {make.__name__} has no effect") as seen:
+        fit_sharded(make(device="cuda", **parameters), [["a cat sat", "a dog sat"], ["the cat ran", "a dog ran"]])
+    assert {warning.filename for warning in seen} == {__file__}

@@ -16,7 +16,7 @@ TOL = 1e-3
 
 
 def make_state(monkeypatch, *, bound, gains, n_steps=9, hessian=True, trust_hessian=False):
-    """Return a state at its start, direction and slope, given the bound on the gap and the last predicted gains.
+    """Return a state at its start and its direction, given the bound on the gap and the last predicted gains.
 
     Both are fractions of the tolerance, times an objective of which training has gained more than is left.
     """
@@ -28,12 +28,12 @@ def make_state(monkeypatch, *, bound, gains, n_steps=9, hessian=True, trust_hess
     state = LBFGSState(problem, problem.zeros(), TOL, False, trust_hessian)
     state.at_zero = 3 * state.objectives
     state.past_objectives = [state.objectives * (1 + step) for step in range(n_steps, 0, -1)]
-    direction, slope = state.find_direction()
+    direction, _ = state.find_direction()
     size = state.objectives * TOL
     state.past_gains = [size * gain for gain in gains]
     state.hessian = state.hessian if hessian else None
     monkeypatch.setattr(type(problem.preconditioner), "bound_gap", lambda *args: size * bound)
-    return state, direction, slope
+    return state, direction
 
 
 CASES = {
@@ -56,38 +56,38 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_each_clause_of_the_rule(case, monkeypatch):
     options, expected = CASES[case]
-    state, direction, slope = make_state(monkeypatch, **options)
+    state, direction = make_state(monkeypatch, **options)
     monkeypatch.setattr(state, "_changes_curvature", lambda direction: torch.zeros(1, dtype=torch.bool))
-    done, _ = state.check_convergence(direction, slope)
+    done, _ = state.check_convergence(direction)
     assert bool(done) == expected
 
 
 def test_the_last_five_gains_count(monkeypatch):
-    state, _, _ = make_state(monkeypatch, bound=29, gains=[0.11, 0.01, 0.01, 0.01])
+    state, _ = make_state(monkeypatch, bound=29, gains=[0.11, 0.01, 0.01, 0.01])
     for expected in (False, True):
-        direction, slope = state.find_direction()
+        direction, _ = state.find_direction()
         state.past_gains[-1] = state.past_gains[-2]
-        assert bool(state.check_convergence(direction, slope)[0]) == expected
+        assert bool(state.check_convergence(direction)[0]) == expected
 
 
 def test_what_training_has_gained_counts_where_it_is_less_than_the_objective(monkeypatch):
-    state, direction, slope = make_state(monkeypatch, bound=0.9, gains=[9.0])
+    state, direction = make_state(monkeypatch, bound=0.9, gains=[9.0])
     state.at_zero = 1.5 * state.objectives
-    assert not bool(state.check_convergence(direction, slope)[0])
+    assert not bool(state.check_convergence(direction)[0])
 
 
 def test_a_step_that_changes_scores_much_is_taken_although_the_hessian_expects_little(monkeypatch):
-    state, direction, slope = make_state(monkeypatch, bound=31, gains=[0.01], trust_hessian=True)
-    assert bool(state.check_convergence(direction.scaled(torch.full((1,), 0.1).double()), slope)[0])
-    assert not bool(state.check_convergence(direction.scaled(torch.full((1,), 10.0).double()), slope)[0])
+    state, direction = make_state(monkeypatch, bound=31, gains=[0.01], trust_hessian=True)
+    assert bool(state.check_convergence(direction.scaled(torch.full((1,), 0.1).double()))[0])
+    assert not bool(state.check_convergence(direction.scaled(torch.full((1,), 10.0).double()))[0])
 
 
 def test_steps_that_gain_no_more_than_rounding_are_the_last(monkeypatch):
-    state, direction, slope = make_state(monkeypatch, bound=31, gains=[9.0])
+    state, direction = make_state(monkeypatch, bound=31, gains=[9.0])
     state.past_objectives = [state.objectives] * STEPS_TO_STALL
-    assert not bool(state.check_convergence(direction, slope)[0])
+    assert not bool(state.check_convergence(direction)[0])
     state.past_objectives = [state.objectives] * (STEPS_TO_STALL + 1)
-    done, gaps = state.check_convergence(direction, slope)
+    done, gaps = state.check_convergence(direction)
     assert bool(done)
     assert not bool(state.is_near_optimum(done, gaps))  # as the slopes say
     assert bool(state.is_near_optimum(done, gaps / 100))

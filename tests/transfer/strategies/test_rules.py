@@ -26,7 +26,7 @@ def test_one_hopeless_row_does_not_decide_on_a_loss():
 
 @pytest.mark.parametrize(("n_rows", "n_held"), [(199, 0), (200, 30), (1000, 150)])
 def test_fine_tuning_holds_rows_out_where_they_are_many(n_rows, n_held):
-    kept, held = _hold_out(np.arange(n_rows), None, 0)
+    kept, held = _hold_out(np.arange(n_rows), 0)
     assert len(held) == n_held
     np.testing.assert_array_equal(np.sort(np.concatenate([kept, held])), np.arange(n_rows))
 

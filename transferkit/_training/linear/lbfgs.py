@@ -87,7 +87,7 @@ def _iterate(running: "LBFGSState", max_iter: int, on_iteration: Callable[["LBFG
         if n_iter % check_every and n_iter < max_iter:
             running.step(direction, slope)
             continue
-        done, gaps = running.check_convergence(direction, slope)
+        done, gaps = running.check_convergence(direction)
         stopped = n_iter > 0 and on_iteration is not None and on_iteration(running)
         if n_iter == max_iter or stopped or bool(done.all()):
             running.record(solution, torch.ones_like(done), n_iter, running.is_near_optimum(done, gaps) | stopped)
@@ -136,7 +136,7 @@ class LBFGSState:
         self.past_gains = [*self.past_gains, slope / 2][-GAINS_KEPT:]
         return direction, slope
 
-    def check_convergence(self, direction: Vector, slope: Tensor) -> tuple[Tensor, Tensor]:
+    def check_convergence(self, direction: Vector) -> tuple[Tensor, Tensor]:
         """Return which problems stop here, and estimates of their optimality gaps."""
         goal = (self.objectives * self.at_zero).sqrt() if self.loose else self.objectives
         size = torch.minimum(goal, self.at_zero - self.objectives)

@@ -353,6 +353,7 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         first : ShardPass
             What :func:`transferkit.distributed.fit_sharded` runs.
         """
+        warn_for_device(self)
         return VocabularyPass(self, self._make_tfidf().first_pass(keep_statistics))
 
     def as_linear(self):

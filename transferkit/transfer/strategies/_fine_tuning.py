@@ -138,7 +138,7 @@ def _train(rows, layers, start, task, weights, pace, settings, seed):
 
     chosen = np.flatnonzero(weights > 0)
     targets = task.targets if task.n_outputs > 1 else task.targets.reshape(len(task.targets), -1).astype(np.float32)
-    kept, held = _hold_out(chosen, task, seed)
+    kept, held = _hold_out(chosen, seed)
     alpha = 1 / (start.C * max(float(weights[chosen].sum()), 1e-12))
     encoder_group = ParameterGroup(
         "encoder", pace.encoder_learning_rate, pace.unfreeze_at, anchor_strength=pace.anchor_strength
@@ -167,7 +167,7 @@ def _train(rows, layers, start, task, weights, pace, settings, seed):
     return tuned, np.ascontiguousarray(last.weights).T, shift
 
 
-def _hold_out(chosen, task, seed):
+def _hold_out(chosen, seed):
     """Return the rows to train on and, if there are enough, those held out for early stopping."""
     if len(chosen) < FEWEST_TO_HOLD_OUT:
         return chosen, chosen[:0]
