@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 
 from tests.heads.linear.test_logistic import measure_objective
 from transferkit import LogisticHead, LogisticHeadCV
-from transferkit._training.linear import hessian, lbfgs, logistic
+from transferkit._training.linear import lbfgs, logistic
 
 N_ROWS = 300
 
@@ -145,7 +145,7 @@ def test_no_hessian_is_formed_where_the_penalty_proves_that_training_is_done(mon
     def refuse(*args):
         raise AssertionError("a Hessian was formed")
 
-    monkeypatch.setattr(hessian, "invert_whole", refuse)
+    monkeypatch.setattr(logistic, "invert_whole", refuse)
     LogisticHead().fit(X, y)
 
 
@@ -156,5 +156,5 @@ def test_an_indefinite_hessian_leaves_the_fit_as_it_is(monkeypatch):
     def fail(*args):
         raise torch.linalg.LinAlgError
 
-    monkeypatch.setattr(hessian, "invert_whole", fail)
+    monkeypatch.setattr(logistic, "invert_whole", fail)
     assert np.isfinite(LogisticHead().fit(X, y).coef_).all()

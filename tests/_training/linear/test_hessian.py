@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from transferkit._training.linear import hessian as hessians
-from transferkit._training.linear import search
-from transferkit._training.linear.decomposition import decompose
-from transferkit._training.linear.hessian import can_form_hessian, with_hessian
+from transferkit._training.linear import logistic, search
+from transferkit._training.linear.logistic import can_form_hessian, with_hessian
 from transferkit._training.linear.losses import make_loss
 from transferkit._training.linear.preconditioning import Vector
+from transferkit._training.linear.problem import decompose
 from transferkit._training.linear.search import LogisticSearch
 
 CPU = torch.device("cpu")
@@ -92,10 +91,10 @@ def test_a_mean_without_curvature_behind_it_is_left():
         [torch.randn(20, 3, generator=torch.Generator().manual_seed(0)), torch.full((20, 1), 0.5)], 1
     ).double()
     weights, steps = torch.arange(20.0).double(), torch.randn(4, 1, dtype=torch.float64)
-    centred, shear = hessians.centre(rows, weights, has_intercept=True)
+    centred, shear = logistic.centre(rows, weights, has_intercept=True)
     torch.testing.assert_close(weights @ centred, torch.tensor([0, 0, 0, 0.5]).double() * weights.sum())
     torch.testing.assert_close(rows @ (shear @ steps), centred @ steps)
-    same, identity = hessians.centre(rows, weights, has_intercept=False)
+    same, identity = logistic.centre(rows, weights, has_intercept=False)
     torch.testing.assert_close((same, identity), (rows, torch.eye(4).double()))
 
 
@@ -105,7 +104,7 @@ def test_rows_beyond_those_of_the_largest_curvature_enter_the_diagonal(monkeypat
     eigen_map = decompose(X, weights.mean(1), True, CPU).precondition(loss, torch.full((2,), 3.0, dtype=torch.float64))
     scores = eigen_map.scores(eigen_map.zeros(3))
     full = with_hessian(eigen_map, loss, scores).hessian.inverses
-    monkeypatch.setattr(hessians, "MAX_ROWS", 200)
+    monkeypatch.setattr(logistic, "MAX_HESSIAN_ROWS", 200)
     half = with_hessian(eigen_map, loss, scores).hessian.inverses
     assert 0 < (full - half).norm() / full.norm() < 0.3
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from transferkit._training.linear.lbfgs_history import LBFGSHistory, multiply_batches
+from transferkit._training.linear.lbfgs import LBFGSHistory, multiply_batches
 from transferkit._training.linear.preconditioning import Vector
 
 N_PROBLEMS, SHAPE = 3, (7, 3, 2)

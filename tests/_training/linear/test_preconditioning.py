@@ -7,13 +7,11 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from transferkit._training.linear import decomposition
-from transferkit._training.linear.decomposition import EigenDecomposition, RowScaling, decompose
+from transferkit._training.linear import problem as problems
 from transferkit._training.linear.lbfgs import minimise
 from transferkit._training.linear.losses import SoftmaxLoss
-from transferkit._training.linear.matrices import DenseMatrix, KernelMatrix, SparseMatrix
-from transferkit._training.linear.problem import Design
-from transferkit._training.linear.row_span import RowSpan
+from transferkit._training.linear.matrices import DenseMatrix, KernelMatrix, RowSpan, SparseMatrix
+from transferkit._training.linear.problem import Design, EigenDecomposition, RowScaling, decompose
 
 CPU = torch.device("cpu")
 
@@ -97,7 +95,7 @@ def test_the_shape_decides():
 
 
 def test_many_rows_of_still_more_sparse_features_are_solved_by_the_rows(monkeypatch):
-    monkeypatch.setattr(decomposition, "MAX_SPAN_SPARSE_ROWS", 10)
+    monkeypatch.setattr(problems, "MAX_SPAN_SPARSE_ROWS", 10)
     X, _, weights = make_problem()
     assert isinstance(decompose(X, weights, True, CPU), RowScaling)
 

@@ -19,7 +19,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from transferkit import LogisticHead
-from transferkit._training.linear import decomposition
+from transferkit._training.linear import problem
 from transferkit._validation import validate_rows
 
 
@@ -65,7 +65,7 @@ SHAPES = {"tall": (400, 20), "wide": (150, 300), "wide, many rows": (220, 260)}
 @pytest.fixture(autouse=True)
 def many_rows_are_few(monkeypatch):
     """Lower limits so that 220 rows are trained as many are, which takes little time."""
-    monkeypatch.setattr(decomposition, "MAX_SPAN_ROWS", 200)
+    monkeypatch.setattr(problem, "MAX_SPAN_ROWS", 200)
 
 
 @pytest.mark.parametrize("C", [1e-3, 1.0, 1e3])

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from transferkit._training.linear.losses import Loss
-from transferkit._training.linear.matrices import CentredMatrix, KernelMatrix
-from transferkit._training.linear.row_span import RowSpan
+from transferkit._training.linear.matrices import CentredMatrix, KernelMatrix, RowSpan
 
 __all__ = [
     "BlockDiagonal",

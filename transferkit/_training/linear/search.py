@@ -11,9 +11,15 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from transferkit._algorithms.linear.predictions import UNTRAINED
 from transferkit._training.device import choose_device, with_own_modes
-from transferkit._training.linear.hessian import can_form_hessian, with_hessian
 from transferkit._training.linear.lbfgs import minimise
-from transferkit._training.linear.logistic import TOO_LARGE, LinearModel, minimise_with_restarts, upcast_if_lopsided
+from transferkit._training.linear.logistic import (
+    TOO_LARGE,
+    LinearModel,
+    can_form_hessian,
+    minimise_with_restarts,
+    upcast_if_lopsided,
+    with_hessian,
+)
 from transferkit._training.linear.losses import Loss, make_loss
 from transferkit._training.linear.preconditioning import EigenMap, Vector
 from transferkit._training.linear.problem import Design, LinearProblem, Prior
