@@ -6,8 +6,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import FeatureUnion
 
-from transferkit._algorithms.text.term_statistics import TermStatistics, to_vocabulary
-from transferkit._algorithms.text.vocabulary import find_terms
+from transferkit._algorithms.text.vocabulary import TermStatistics, find_terms, to_vocabulary
 from transferkit._validation import is_fitted
 from transferkit.encoders._pretrained import PretrainedEncoder
 from transferkit.encoders.protocols import ProjectsTerms, TermProjection

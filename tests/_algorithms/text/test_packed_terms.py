@@ -5,7 +5,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from transferkit._algorithms.text.hashing import hash_strings, hash_terms
 from transferkit._algorithms.text.packed_terms import (
     StringIndex,
     pack_integers,
@@ -13,7 +12,7 @@ from transferkit._algorithms.text.packed_terms import (
     unpack_integers,
     unpack_terms,
 )
-from transferkit._algorithms.text.tokens import copy_spans, pad
+from transferkit._algorithms.text.tokens import copy_spans, hash_strings, hash_terms, pad
 from transferkit._algorithms.text.vocabulary import Vocabulary
 
 TERMS = st.lists(st.text(st.sampled_from("abAß 中\ud800\0"), max_size=20), min_size=1, max_size=30, unique=True)

@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 
 import transferkit
 from transferkit import LSAEncoder, TfidfEncoder, WordVectorEncoder
-from transferkit._algorithms.text import hashing
+from transferkit._algorithms.text import tokens
 from transferkit.datasets import load_docstrings
 from transferkit.encoders.text import _analyzer, _fitted_terms
 
@@ -285,7 +285,7 @@ def test_threads_change_nothing(parameters, corpus, monkeypatch):
 def test_terms_that_share_a_hash_stay_apart(parameters, n_bits, corpus, monkeypatch):
     expected = TfidfEncoder(**parameters).fit(corpus)
     expected_rows = expected.transform(corpus)
-    strong = hashing.mix
+    strong = tokens.mix
 
     def mix(hashes):
         hashes = strong(hashes)
@@ -293,7 +293,7 @@ def test_terms_that_share_a_hash_stay_apart(parameters, n_bits, corpus, monkeypa
         hashes &= np.uint64((1 << n_bits) - 1)
         return hashes
 
-    monkeypatch.setattr(hashing, "mix", mix)
+    monkeypatch.setattr(tokens, "mix", mix)
     encoder = TfidfEncoder(**parameters)
     rows = encoder.fit_transform(corpus)
     hashes = encoder.terms_.vocabulary.hashes

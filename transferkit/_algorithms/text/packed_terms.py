@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from transferkit._algorithms.text.hashing import hash_terms
-from transferkit._algorithms.text.tokens import copy_spans, pad, take_spans
+from transferkit._algorithms.text.tokens import copy_spans, hash_terms, pad, take_spans
 from transferkit._algorithms.text.vocabulary import Vocabulary, sort_terms
 
 __all__ = [

@@ -39,20 +39,9 @@ class TextBytes(NamedTuple):
 def encode_documents(documents: Sequence[str], unit: str, lowercase: bool) -> TextBytes:
     r"""Return the documents as bytes, normalised for one kind of term.
 
-    Parameters
-    ----------
-    documents : sequence of str
-        Texts.
-    unit : {'word', 'char_wb', 'char'}
-        'word' replaces each character that is not a word character (``\w``) by a space, 'char_wb' each white-space
-        character. 'char' replaces each run of two or more white-space characters by one space.
-    lowercase : bool
-        Lowercase as ``str.lower`` does on each document.
-
-    Returns
-    -------
-    text : TextBytes
-        The bytes, and the bounds of each document.
+    The unit 'word' replaces each character that is not a word character (``\w``) by a space, 'char_wb' each white-space
+    character. 'char' replaces each run of two or more white-space characters by one space. `lowercase` does what
+    ``str.lower`` does on each document.
     """
     text, needs_str = _normalise(_encode(documents), unit, lowercase)
     if needs_str:
@@ -66,19 +55,9 @@ def encode_documents(documents: Sequence[str], unit: str, lowercase: bool) -> Te
 def strip_accents(documents: Sequence[str], form: str, lowercase: bool) -> list[str]:
     """Return the documents without accents.
 
-    Parameters
-    ----------
-    documents : sequence of str
-        Texts.
-    form : {'unicode', 'ascii'}
-        After compatibility decomposition (NFKD), drop combining marks, or all characters that are not ASCII.
-    lowercase : bool
-        Lowercase before the decomposition, not after it: it can produce capitals, which scikit-learn keeps.
-
-    Returns
-    -------
-    documents : list of str
-        Stripped texts.
+    After compatibility decomposition (NFKD), the form 'unicode' drops combining marks, 'ascii' all characters that are
+    not ASCII. `lowercase` lowercases before the decomposition, not after it, which can produce capitals that
+    scikit-learn keeps.
     """
     lowered = [document.lower() for document in documents] if lowercase else documents
     return [document if document.isascii() else _strip(document, form) for document in lowered]

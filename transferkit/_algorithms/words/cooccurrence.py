@@ -3,9 +3,8 @@
 import numpy as np
 from scipy import sparse
 
-from transferkit._algorithms.text.hashing import mix
 from transferkit._algorithms.text.term_counts import group_equal
-from transferkit._algorithms.text.tokens import Tokens, copy_spans, pad
+from transferkit._algorithms.text.tokens import Tokens, copy_spans, mix, pad
 from transferkit._algorithms.text.vocabulary import Vocabulary
 
 __all__ = [

@@ -9,10 +9,18 @@ from threading import Lock
 import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
 
-from transferkit._algorithms.text.hashing import hash_spans, hash_strings
 from transferkit._algorithms.text.term_counts import TermCounts, count_terms, count_through_words
 from transferkit._algorithms.text.text_bytes import TextBytes, encode_documents, strip_accents
-from transferkit._algorithms.text.tokens import NGrams, Tokens, character_ngrams, find_words, pad, word_ngrams
+from transferkit._algorithms.text.tokens import (
+    NGrams,
+    Tokens,
+    character_ngrams,
+    find_words,
+    hash_spans,
+    hash_strings,
+    pad,
+    word_ngrams,
+)
 from transferkit._algorithms.text.vocabulary import Vocabulary, decode_terms, find_terms
 from transferkit._lazy import DerivedValues
 from transferkit._warnings import count_inner_frames

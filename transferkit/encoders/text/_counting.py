@@ -11,10 +11,14 @@ import numpy as np
 from joblib import effective_n_jobs
 
 from transferkit._algorithms.linalg.sparse_products import Map
-from transferkit._algorithms.text.term_counts import TermCounts
-from transferkit._algorithms.text.term_statistics import TermAccumulator, TermStatistics, to_vocabulary
-from transferkit._algorithms.text.tfidf import Rows
-from transferkit._algorithms.text.vocabulary import Vocabulary, find_terms
+from transferkit._algorithms.text.term_counts import Rows, TermCounts
+from transferkit._algorithms.text.vocabulary import (
+    TermAccumulator,
+    TermStatistics,
+    Vocabulary,
+    find_terms,
+    to_vocabulary,
+)
 from transferkit._validation import check_texts
 from transferkit.encoders.text._analyzer import Analyzer
 

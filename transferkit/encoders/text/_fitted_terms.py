@@ -4,7 +4,6 @@ from functools import cached_property
 
 import numpy as np
 
-from transferkit._algorithms.text.hashing import hash_strings
 from transferkit._algorithms.text.packed_terms import (
     PackedTerms,
     StringIndex,
@@ -12,8 +11,8 @@ from transferkit._algorithms.text.packed_terms import (
     unpack_integers,
     unpack_terms,
 )
-from transferkit._algorithms.text.term_statistics import TermStatistics
-from transferkit._algorithms.text.vocabulary import Vocabulary, decode_terms, find_terms
+from transferkit._algorithms.text.tokens import hash_strings
+from transferkit._algorithms.text.vocabulary import TermStatistics, Vocabulary, decode_terms, find_terms
 
 __all__ = ["STATE", "FittedTerms", "to_state", "to_statistics"]
 

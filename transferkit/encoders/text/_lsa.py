@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from transferkit._algorithms.linalg.normalisation import unit_rows
 from transferkit._algorithms.linalg.truncated_svd import N_SPARE, RightVectors, RowProducts, leading_vectors
 from transferkit._algorithms.networks.layers import L2Normalisation, Linear
-from transferkit._algorithms.text.term_statistics import TermStatistics, to_vocabulary
+from transferkit._algorithms.text.vocabulary import TermStatistics, to_vocabulary
 from transferkit._algorithms.words.pooling import drop_rounding
 from transferkit._validation import (
     Interval,

@@ -7,8 +7,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import TransformerMixin
 
-from transferkit._algorithms.text.term_statistics import TermAccumulator, TermStatistics, merge_parts, to_vocabulary
-from transferkit._algorithms.text.tfidf import (
+from transferkit._algorithms.text.term_counts import (
     Weighting,
     column_weights,
     counts_by_row,
@@ -17,7 +16,13 @@ from transferkit._algorithms.text.tfidf import (
     weight_counts,
     within_bounds,
 )
-from transferkit._algorithms.text.vocabulary import choose_columns
+from transferkit._algorithms.text.vocabulary import (
+    TermAccumulator,
+    TermStatistics,
+    choose_columns,
+    merge_parts,
+    to_vocabulary,
+)
 from transferkit._validation import (
     StrOptions,
     check_can_merge,

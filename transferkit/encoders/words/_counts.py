@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from transferkit._algorithms.text.term_statistics import merge_parts, most_frequent, to_vocabulary
-from transferkit._algorithms.text.vocabulary import Vocabulary, sort_terms
+from transferkit._algorithms.text.vocabulary import Vocabulary, merge_parts, most_frequent, sort_terms, to_vocabulary
 from transferkit._algorithms.words.cooccurrence import (
     add_pairs,
     count_pairs,

@@ -14,8 +14,8 @@ from sklearn.callback import CallbackSupportMixin
 
 from transferkit._algorithms.linalg.normalisation import unit_rows
 from transferkit._algorithms.networks.layers import L2Normalisation, Linear
-from transferkit._algorithms.text.term_statistics import TermStatistics
-from transferkit._algorithms.text.tfidf import inverse_document_frequency
+from transferkit._algorithms.text.term_counts import inverse_document_frequency
+from transferkit._algorithms.text.vocabulary import TermStatistics
 from transferkit._algorithms.words.cooccurrence import MAX_WINDOW, both_directions
 from transferkit._algorithms.words.neighbours import nearest_rows
 from transferkit._algorithms.words.pooling import (

@@ -9,7 +9,7 @@ import numpy as np
 from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
 from transferkit._algorithms.linear.grid_descent import descend_grid
 from transferkit._algorithms.linear.term_prior import block_factors, make_blocks, merge_blocks
-from transferkit._algorithms.text.tfidf import inverse_document_frequency
+from transferkit._algorithms.text.term_counts import inverse_document_frequency
 from transferkit.encoders.protocols import ProjectsTerms
 from transferkit.encoders.term_projection import find_projection, join_terms, may_pair
 from transferkit.heads.linear import warn_not_converged

@@ -1,4 +1,4 @@
-"""TF-IDF weights are those of scikit-learn, block by block."""
+"""Terms are grouped as Python sorts them, and TF-IDF weights are those of scikit-learn, block by block."""
 
 import numpy as np
 import pytest
@@ -8,23 +8,36 @@ from hypothesis.extra.numpy import arrays
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
-from transferkit._algorithms.text.term_counts import count_terms
-from transferkit._algorithms.text.text_bytes import encode_documents
-from transferkit._algorithms.text.tfidf import (
+from transferkit._algorithms.text.term_counts import (
     Rows,
     Weighting,
     column_weights,
+    count_terms,
     counts_by_row,
+    group_equal,
     inverse_document_frequency,
     stack_rows,
     to_matrix,
     weight_counts,
     within_bounds,
 )
+from transferkit._algorithms.text.text_bytes import encode_documents
 from transferkit._algorithms.text.tokens import find_words, word_ngrams
 from transferkit._algorithms.text.vocabulary import decode_terms
 
 COUNTS = arrays(np.int64, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=st.integers(0, 4))
+SMALL_HASHES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=60)
+
+
+@settings(deadline=None)
+@given(SMALL_HASHES, st.sampled_from([0, 40, 58]))
+def test_groups_are_in_order_even_where_upper_bits_agree(pairs, shift):
+    hashes = np.array([pair[0] for pair in pairs], np.uint64) << np.uint64(shift)
+    checks = np.array([pair[1] for pair in pairs], np.uint64)
+    order, is_first = group_equal(hashes, checks)
+    keys = list(zip(hashes.tolist(), checks.tolist(), range(len(pairs)), strict=True))
+    assert [keys[place] for place in order] == sorted(keys)
+    assert int(is_first.sum()) == len(set(pairs))
 
 
 def to_rows(matrix):
