@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 
 import transferkit
 from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, RidgeHead, TfidfEncoder, TransferClassifier
-from transferkit.cli import _requests, _serve, main, make_app
+from transferkit.cli import _serve, main, make_app
 from transferkit.exceptions import MissingExtraError, ModelFileError
 
 pytest.importorskip("fastapi", reason="FastAPI is not installed: pip install 'transferkit[serve]'")
@@ -340,7 +340,7 @@ def test_command_serves_on_loopback_until_it_is_interrupted(path):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="stops the server with POSIX signals")
 def test_request_that_never_ends_does_not_keep_the_server_from_stopping(path):
     pytest.importorskip("uvicorn")
-    code = "from transferkit.cli import _requests, _serve, main; _serve._SECONDS_TO_FINISH_REQUESTS = 1; main()"
+    code = "from transferkit.cli import _serve, main; _serve._SECONDS_TO_FINISH_REQUESTS = 1; main()"
     command = [sys.executable, "-u", "-c", code, "serve", str(path), "--port", "0"]
     for signals in ([signal.SIGTERM], [signal.SIGINT, signal.SIGINT]):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -361,7 +361,7 @@ def test_request_that_never_ends_does_not_keep_the_server_from_stopping(path):
 
 
 def test_request_that_does_not_arrive_in_time_is_answered_408(monkeypatch):
-    monkeypatch.setattr(_requests, "_SECONDS_FOR_BODY", 0.01)
+    monkeypatch.setattr(_serve, "_SECONDS_FOR_BODY", 0.01)
     sent = []
 
     async def never():
@@ -370,7 +370,7 @@ def test_request_that_does_not_arrive_in_time_is_answered_408(monkeypatch):
     async def send(message):
         sent.append(message)
 
-    asyncio.run(_requests.BodyLimit(None, 10)({"type": "http", "headers": []}, never, send))
+    asyncio.run(_serve.BodyLimit(None, 10)({"type": "http", "headers": []}, never, send))
     assert sent[0]["status"] == 408
     assert "did not arrive" in json.loads(sent[1]["body"])["detail"]
 

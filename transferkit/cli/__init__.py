@@ -1,13 +1,14 @@
 """The command line and the HTTP server.
 
-- Commands (`_commands`): one function per command of ``transferkit``; shared options are in `_options`.
+- Commands (`_commands`): one function per command of ``transferkit``; shared options and the progress bar are in
+  `_options`.
 - Encoder by name (`_encoders`): the unfitted encoder that options describe, and how it splits texts into terms.
 - Text model (`_text_models`): a model that passed a trial prediction of texts; commands and server predict with it.
-- Labels (`_labels`): the labels of a file matched to the classes of a model. Folds (`_folds`): the accuracy that
-  ``finetune --cv`` reports.
-- Server (`_serve`): a FastAPI application around a model file that is reloaded when it is replaced; `_requests` rejects
-  invalid requests before the model sees them.
-- Demo (`_demo`) and progress bars (`_progress`).
+- Evaluation (`_evaluation`): the labels of a file matched to the classes of a model, the report of ``evaluate``, and
+  the folds of ``finetune --cv``.
+- Server (`_serve`): a FastAPI application around a model file that is reloaded when it is replaced; invalid requests
+  are rejected before the model sees them.
+- Demo (`_demo`).
 
 Errors that the user can fix are printed as one line, with exit code 2.
 """

@@ -11,8 +11,16 @@ import numpy as np
 import transferkit
 from transferkit.cli import _options
 from transferkit.cli._encoders import make_encoder, make_scratch_encoder
-from transferkit.cli._labels import match_labels, write_labels
-from transferkit.cli._progress import show_progress
+from transferkit.cli._evaluation import (
+    check_folds,
+    check_number_of_folds,
+    evaluate_predictions,
+    format_report,
+    match_labels,
+    score_folds,
+    write_labels,
+)
+from transferkit.cli._options import show_progress
 from transferkit.cli._text_models import load_text_model, predict_texts
 from transferkit.datasets import read_texts
 from transferkit.persistence import is_pickle, load_with_outcome, write_atomically
@@ -83,8 +91,6 @@ def finetune(
     labelled, encoder, output, strategy, C, class_weight, cv, splitting, reading, label_column, quiet, trusted
 ):
     """Train a head on labelled texts (.csv, .tsv or .jsonl) and save encoder and head as one model."""
-    from transferkit.cli._folds import check_folds, check_number_of_folds, score_folds
-
     check_number_of_folds(cv)
     _check_writable(output)
     head = None
@@ -139,49 +145,8 @@ def evaluate(model, labelled, reading, label_column, as_json, trusted):
         )
     if unknown:
         click.echo(f"Labels of {labelled!r} that are not classes of the model: {write_labels(unknown)}.", err=True)
-    report = _evaluate(truth, np.array([str(label) for label in predicted]))
-    click.echo(json.dumps(report, indent=2) if as_json else _format_report(report))
-
-
-def _evaluate(truth, predicted):
-    from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
-
-    classes = sorted({*truth.tolist(), *predicted.tolist()})
-    columns = precision_recall_fscore_support(truth, predicted, labels=classes, zero_division=0.0)
-    present = columns[3] > 0  # a class without texts has no recall, and must not lower the mean
-    return {
-        "n_texts": len(truth),
-        "accuracy": float(accuracy_score(truth, predicted)),
-        "macro_f1": float(columns[2][present].mean()),
-        "classes": {
-            name: {"precision": float(p), "recall": float(r), "f1": float(f), "n_texts": int(n)}
-            for name, p, r, f, n in zip(classes, *columns, strict=True)
-        },
-        "confusion_matrix": {
-            "labels": classes,
-            "counts": confusion_matrix(truth, predicted, labels=classes).tolist(),
-        },
-    }
-
-
-def _format_report(report):
-    width = max(len(name) for name in [*report["classes"], "class"])
-    lines = [
-        f"texts     {report['n_texts']}",
-        f"accuracy  {report['accuracy']:.4f}",
-        f"macro F1  {report['macro_f1']:.4f}",
-        "",
-        f"{'class':<{width}}  precision  recall      F1  texts",
-    ]
-    for name, row in report["classes"].items():
-        numbers = f"{row['precision']:9.3f}  {row['recall']:6.3f}  {row['f1']:6.3f}  {row['n_texts']:5}"
-        lines.append(f"{name:<{width}}  {numbers}")
-    counts = report["confusion_matrix"]["counts"]
-    cell = max(len(str(count)) for row in counts for count in row) + 2
-    lines += ["", "confusion matrix (rows: true, columns: predicted, in the order above)"]
-    for name, row in zip(report["classes"], counts, strict=True):
-        lines.append(f"{name:<{width}}" + "".join(f"{count:>{cell}}" for count in row))
-    return "\n".join(lines)
+    report = evaluate_predictions(truth, np.array([str(label) for label in predicted]))
+    click.echo(json.dumps(report, indent=2) if as_json else format_report(report))
 
 
 @commands.command()

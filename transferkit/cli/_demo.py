@@ -12,7 +12,7 @@ import numpy as np
 
 import transferkit
 from transferkit.cli._encoders import make_encoder
-from transferkit.cli._progress import show_progress
+from transferkit.cli._options import show_progress
 from transferkit.exceptions import MissingExtraError
 
 __all__ = ["run_demo"]

@@ -10,33 +10,12 @@ _LONGEST_CHARACTER_NGRAM = 3
 
 
 def make_encoder(name="vectors", n_components=256, min_df=2, max_ngram=None, analyzer="word", token_pattern=None):
-    """Return the unfitted encoder with the given name.
+    """Return the unfitted encoder with the given name: word vectors, TF-IDF, LSA, or TF-IDF and LSA concatenated.
 
-    Parameters
-    ----------
-    name : {"vectors", "tfidf+lsa", "lsa", "tfidf"}, default="vectors"
-        Word vectors ("vectors"), TF-IDF, LSA, or TF-IDF and LSA features concatenated.
-    n_components : int, default=256
-        Number of dense features.
-    min_df : int, default=2
-        Ignore terms that occur in fewer texts; for "vectors", words that occur less often.
-    max_ngram : int, default=None
-        Longest n-gram; by default 1 for words and 3 for characters.
-    analyzer : {"word", "char", "char_wb"}, default="word"
-        Unit of the terms; "vectors" takes words only.
-    token_pattern : str, default=None
-        Regular expression of a word; by default that of the encoders.
-
-    Returns
-    -------
-    encoder : transformer
-        Unfitted.
-
-    Raises
-    ------
-    ValueError
-        If word vectors are requested for anything other than single words, or if the pattern is not a regular
-        expression, matches the empty text, or is combined with character n-grams.
+    For word vectors `min_df` is the minimum number of occurrences. `max_ngram` is by default 1 for words and 3 for
+    characters, `token_pattern` that of the encoders. ValueError is raised if word vectors are requested for anything
+    other than single words, and for a pattern that is not a regular expression, matches the empty text, or is combined
+    with character n-grams.
     """
     from sklearn.pipeline import make_union
 
@@ -62,25 +41,9 @@ def make_encoder(name="vectors", n_components=256, min_df=2, max_ngram=None, ana
 def make_scratch_encoder(encoder, strategy, analyzer="word", token_pattern=None):
     """Return the encoder for `TransferClassifier`: the given one, or for "scratch" one that splits texts as requested.
 
-    Parameters
-    ----------
-    encoder : PretrainedEncoder or None
-        The pretrained encoder.
-    strategy : str
-        Strategy of the classifier.
-    analyzer, token_pattern : str
-        As in `make_encoder`.
-
-    Returns
-    -------
-    encoder : transformer or None
-        An unfitted TfidfEncoder if `analyzer` or `token_pattern` differs from the default, which "scratch" fits.
-
-    Raises
-    ------
-    ValueError
-        If the options would split texts differently than a pretrained encoder, or if the pattern is not valid, as in
-        `make_encoder`.
+    The latter is an unfitted TfidfEncoder if `analyzer` or `token_pattern` differs from the default, otherwise None.
+    ValueError is raised if the options would split texts differently than a pretrained encoder, or if the pattern is
+    not valid.
     """
     if analyzer == "word" and token_pattern is None:
         return encoder

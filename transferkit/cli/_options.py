@@ -1,10 +1,11 @@
-"""Options shared by several commands."""
+"""What several commands share: their options, and the progress bar."""
 
 import functools
+from contextlib import contextmanager
 
 import click
 
-__all__ = ["as_json", "label_column", "quiet", "reading", "splitting", "trusted"]
+__all__ = ["as_json", "label_column", "quiet", "reading", "show_progress", "splitting", "trusted"]
 
 quiet = click.option("--quiet", "-q", is_flag=True, help="Do not print progress or a summary.")
 label_column = click.option("--label-column", default="label", show_default=True, help="Column or key of the labels.")
@@ -20,16 +21,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def reading(command):
     """Add the options for reading a table or corpus, which the command receives as one dict named `reading`.
 
-    Parameters
-    ----------
-    command : callable
-        Function of a command. `reading` contains the parameters common to `load_corpus`, `load_labelled_csv` and
-        `read_texts`.
-
-    Returns
-    -------
-    command : callable
-        The function with the options.
+    It contains the parameters common to `load_corpus`, `load_labelled_csv` and `read_texts`.
     """
 
     @click.option("--text-column", default="text", show_default=True, help="Column or key of the texts.")
@@ -59,15 +51,7 @@ def reading(command):
 def splitting(command):
     """Add the options for splitting texts into terms, which the command receives as one dict named `splitting`.
 
-    Parameters
-    ----------
-    command : callable
-        Function of a command. `splitting` contains parameters of `make_encoder`.
-
-    Returns
-    -------
-    command : callable
-        The function with the options.
+    It contains parameters of `make_encoder`.
     """
 
     @click.option(
@@ -87,3 +71,19 @@ def splitting(command):
         return command(*args, splitting={"analyzer": analyzer, "token_pattern": token_pattern}, **kwargs)
 
     return wrapped
+
+
+@contextmanager
+def show_progress(description, total, *, quiet=False):
+    """Return a context manager with a function that advances the bar by one of `total` steps and may change its text.
+
+    Nothing is shown if stderr is no terminal, or if `quiet`.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
+        task = progress.add_task(description, total=total)
+        yield lambda text=None: progress.update(task, advance=1, description=text or description)

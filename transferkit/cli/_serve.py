@@ -1,4 +1,4 @@
-"""A model behind HTTP: the application of `transferkit serve` and of examples/13_serving.py."""
+"""A model behind HTTP: the application of `transferkit serve` and of examples/13_serving.py, and its limits."""
 
 import os
 import threading
@@ -7,18 +7,21 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from transferkit.cli._requests import BodyLimit, answer_invalid_request
 from transferkit.cli._text_models import NotANumberError, load_text_model, predict_texts
 from transferkit.exceptions import MissingExtraError
 from transferkit.persistence import describe
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+import asyncio
+import json
 
-__all__ = ["ModelFile", "make_app", "run_server"]
+__all__ = ["BodyLimit", "ModelFile", "answer_invalid_request", "make_app", "run_server"]
 
 _SECONDS_BETWEEN_CHECKS = 1.0
 _SECONDS_TO_FINISH_REQUESTS = 5  # on shutdown; less than orchestrators wait before they kill a process
+_SECONDS_FOR_BODY = 30.0  # the connection is closed if the request is not complete by then
+_MOST_PROBLEMS = 10  # problems listed in one response
 
 
 def make_app(
@@ -136,19 +139,7 @@ def _write_explanation(explanation, n):
 
 
 class ModelFile:
-    """The model of a file, reloaded when the file is replaced.
-
-    Parameters
-    ----------
-    path : str or path
-        A model file.
-    mmap : bool
-        Memory-map its arrays.
-    verify_key : bytes, default=None
-        Secret key that it must be signed with.
-    trusted : list of str or class, default=None
-        Other classes that it may hold.
-    """
+    """The model of a file, reloaded when the file is replaced; the arguments are those of `make_app`."""
 
     def __init__(self, path, mmap, verify_key=None, trusted=None):
         self._path, self._mmap, self._verify_key = Path(path), mmap, verify_key
@@ -211,17 +202,7 @@ def _switch_caches_off(value):
 
 
 def run_server(app, host, port, say):
-    """Serve until interrupted.
-
-    Parameters
-    ----------
-    app : FastAPI
-        The application.
-    host, port : str, int
-        Address to listen on; port 0 selects a free one.
-    say : callable
-        Called with a message that contains the address.
-    """
+    """Serve until interrupted; `say` is called with a message that contains the address. Port 0 selects a free one."""
     import socket
 
     try:
@@ -238,3 +219,80 @@ def run_server(app, host, port, say):
             app, log_level="warning", lifespan="off", timeout_graceful_shutdown=_SECONDS_TO_FINISH_REQUESTS
         )
         uvicorn.Server(config).run(sockets=[listener])
+
+
+async def answer_invalid_request(request, error):
+    """Respond with status 422 and the type, place and description of the first problems that pydantic found.
+
+    The values that were sent are left out: they may be large, and some cannot be written as JSON (NaN, half of an
+    emoji, bytes that are not UTF-8), so that the response itself would fail.
+    """
+    from starlette.responses import Response
+
+    problems = [{key: problem[key] for key in ("type", "loc", "msg")} for problem in error.errors()[:_MOST_PROBLEMS]]
+    return Response(json.dumps({"detail": problems}), status_code=422, media_type="application/json")
+
+
+class BodyLimit:
+    """ASGI middleware that rejects requests of more than `max_body` bytes, and bodies that do not arrive in time.
+
+    A request that announces too large a size is rejected at once, any other as soon as it is too large.
+    """
+
+    def __init__(self, app, max_body):
+        self.app, self.max_body = app, max_body
+
+    async def __call__(self, scope, receive, send):
+        """Read the body, and pass the request on if it is within the limit."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        if not announced.isdigit():
+            return await _reject(send, 400, "The content-length of a request must be a number of bytes.")
+        if self._is_more_than_allowed(announced):
+            return await self._reject_size(send)
+        try:
+            async with asyncio.timeout(_SECONDS_FOR_BODY):
+                messages = await self._read(receive)
+        except TimeoutError:
+            return await _reject(send, 408, f"The request did not arrive within {_SECONDS_FOR_BODY:g} seconds.")
+        except asyncio.CancelledError:  # re-raising it would print a traceback for each open request
+            return await _reject(send, 503, "The server is stopping.")
+        if messages is None:
+            return await self._reject_size(send)
+        messages.reverse()
+
+        async def replay():
+            return messages.pop() if messages else await receive()
+
+        return await self.app(scope, replay, send)
+
+    async def _read(self, receive):
+        """Return the messages of a body, or None as soon as they have too many bytes."""
+        messages, n_bytes = [], 0
+        while True:
+            message = await receive()
+            messages.append(message)
+            n_bytes += len(message.get("body", b""))
+            if n_bytes > self.max_body:
+                return None
+            if message["type"] != "http.request" or not message.get("more_body"):
+                return messages
+
+    def _is_more_than_allowed(self, digits):
+        digits = digits.lstrip(b"0") or b"0"  # Python does not convert thousands of digits, whatever their value
+        return len(digits) > len(str(self.max_body)) or int(digits) > self.max_body
+
+    async def _reject_size(self, send):
+        await _reject(send, 413, f"A request may have at most {self.max_body} bytes.")
+
+
+async def _reject(send, status, detail):
+    body = json.dumps({"detail": detail}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

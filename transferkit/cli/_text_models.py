@@ -29,28 +29,11 @@ class Predictions(NamedTuple):
 
 
 def load_text_model(path, *, classes=False, **options):
-    """Load a model and check by a trial prediction that it takes texts.
+    """Load a model with the options of `load`, and check by a trial prediction that it takes texts.
 
-    The tags of an estimator are no substitute: those of a Pipeline do not describe its first step.
-
-    Parameters
-    ----------
-    path : str or path
-        A model file.
-    classes : bool, default=False
-        Raise an error for a model that does not predict classes.
-    **options : dict
-        Parameters of `load`.
-
-    Returns
-    -------
-    model : estimator
-        A model with `predict`.
-
-    Raises
-    ------
-    ModelFileError
-        If `load` raises it, or if the model has no `predict`, does not take texts, or predicts several tasks at once.
+    The tags of an estimator are no substitute: those of a Pipeline do not describe its first step. ModelFileError is
+    raised if the model has no `predict`, does not take texts, predicts several tasks at once, or with ``classes=True``
+    does not predict classes.
     """
     model = load(path, **options)
     subject = f"The model in {os.fspath(path)!r} is a {type(model).__name__}, which"
@@ -71,24 +54,9 @@ def load_text_model(path, *, classes=False, **options):
 
 
 def predict_texts(model, texts):
-    """Return the predictions for texts and, if the model has them, the probabilities of its classes.
+    """Return the predictions for at least one text and, if the model has them, the probabilities of its classes.
 
-    Parameters
-    ----------
-    model : estimator
-        A model that predicts texts.
-    texts : list of str
-        At least one.
-
-    Returns
-    -------
-    predictions : Predictions
-        Results of `model.predict` and `model.predict_proba`; pipelines and transfer estimators encode the texts once.
-
-    Raises
-    ------
-    NotANumberError
-        If a prediction or a probability is NaN or infinite.
+    Pipelines and transfer estimators encode the texts once. NotANumberError is raised if a number is NaN or infinite.
     """
     classes = _classes_of(model)
     model, rows = _encode(model, texts)
