@@ -1,9 +1,9 @@
 """Export of fitted models for use without transferkit.
 
 - `to_sklearn` converts a model to scikit-learn's own classes, by a table of converters from each class of transferkit
-  (`_sklearn`, `_sklearn_networks`).
+  (`_sklearn`).
 - `to_onnx` writes an ONNX graph: the model is converted to scikit-learn's classes first, except networks and k-means,
-  and each step is appended as nodes (`_onnx`, `_onnx_steps`, `_onnx_networks`).
+  and each step is appended as nodes (`_onnx`, `_onnx_steps`).
 
 Both are exact: a part without an exact counterpart raises ExportError, which names it, and the exported model is
 compared with the original on a few rows generated from the model (its *probe*) before it is returned or written.

@@ -11,7 +11,7 @@ from transferkit import __version__
 from transferkit._algorithms.networks.compression import dequantise
 from transferkit._validation import check_is_fitted
 from transferkit.exceptions import ExportError, MissingExtraError
-from transferkit.export._onnx_steps import NATIVE, Graph, append_step, make_tokeniser
+from transferkit.export._onnx_steps import NATIVE, append_step, make_tokeniser
 from transferkit.export._sklearn import convert, list_steps, outputs_agree
 from transferkit.persistence import make_probe, write_atomically
 
@@ -77,7 +77,7 @@ def to_onnx(model: BaseEstimator, path: str | os.PathLike[str]) -> Callable[[Any
     steps = list_steps(_convert(model))
     dtype = _dtype_of(steps[-1])
     tokenise = make_tokeniser(steps[0])
-    graph = Graph(dtype)
+    graph = _Graph(dtype)
     if tokenise is not None:
         inputs = [onnx.helper.make_tensor_value_info("tokens", onnx.TensorProto.STRING, ["n_texts", "n_tokens"])]
         value = "tokens"
@@ -105,6 +105,58 @@ def to_onnx(model: BaseEstimator, path: str | os.PathLike[str]) -> Callable[[Any
     with write_atomically(path, "ONNX file") as temporary:
         temporary.write_bytes(text)
     return make_inputs
+
+
+class _Graph:
+    """Nodes and constants of a graph under construction, whose numbers have one dtype."""
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+        self.nodes, self.initializers = [], []
+        self.outputs = []  # (name, dtype, number of columns or None for a vector)
+
+    def add(self, operator, *inputs, output=None, **attributes):
+        """Append a node and return the name of its output."""
+        from onnx import helper
+
+        output = output or f"v{len(self.nodes)}"
+        names = [value if isinstance(value, str) else self.constant(value) for value in inputs]
+        self.nodes.append(helper.make_node(operator, names, [output], **attributes))
+        return output
+
+    def constant(self, array):
+        """Add a constant and return its name; floats are converted to the dtype of the graph."""
+        from onnx import TensorProto, helper, numpy_helper
+
+        array, name = np.asarray(array), f"c{len(self.initializers)}"
+        if array.dtype.kind == "f":
+            array = np.ascontiguousarray(array, self.dtype)
+        if array.dtype.kind in "UO":
+            texts = [str(text).encode() for text in array.ravel()]
+            tensor = helper.make_tensor(name, TensorProto.STRING, array.shape, texts)
+        else:
+            tensor = numpy_helper.from_array(array, name)
+        self.initializers.append(tensor)
+        return name
+
+    def cast(self, value, dtype, output=None):
+        """Append a conversion to another dtype."""
+        from onnx import helper
+
+        return self.add("Cast", value, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), output=output)
+
+    def finish(self, value):
+        """Return descriptions of the outputs; without a head, the last value becomes the output "features"."""
+        from onnx import TensorProto, helper
+
+        if not self.outputs:
+            self.outputs = [(self.add("Identity", value, output="features"), self.dtype, "n_features")]
+        infos = []
+        for name, dtype, columns in self.outputs:
+            is_text = np.dtype(dtype).kind in "UO"
+            kind = TensorProto.STRING if is_text else helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+            infos.append(helper.make_tensor_value_info(name, kind, ["n"] if columns is None else ["n", columns]))
+        return infos
 
 
 def _convert(model):

@@ -17,77 +17,19 @@ from sklearn.preprocessing import (
 )
 from sklearn.svm import LinearSVC, LinearSVR
 
+from transferkit._algorithms.networks.layers import LEAK
 from transferkit.encoders import AutoencoderEncoder, KMeansEncoder
 from transferkit.encoders.text import DEFAULT_TOKEN_PATTERN
 from transferkit.exceptions import ExportError
-from transferkit.export._onnx_networks import append_autoencoder, append_clusters, append_network_scores
-from transferkit.export._sklearn import list_steps
+from transferkit.export._sklearn import dense_weights, list_steps
 from transferkit.heads import MLPHeadClassifier, MLPHeadRegressor
 
-__all__ = ["NATIVE", "Graph", "append_step", "make_tokeniser"]
+__all__ = ["NATIVE", "append_step", "make_tokeniser"]
 
 _SPLITTING = (
     "input", "encoding", "strip_accents", "lowercase", "preprocessor", "tokenizer", "stop_words", "token_pattern"
 )  # fmt: skip
 _PADDING = ""  # pads rows of tokens, so it cannot be a term
-
-
-class Graph:
-    """Nodes and constants of a graph under construction.
-
-    Parameters
-    ----------
-    dtype : dtype
-        Dtype of the numbers.
-    """
-
-    def __init__(self, dtype):
-        self.dtype = dtype
-        self.nodes, self.initializers = [], []
-        self.outputs = []  # (name, dtype, number of columns or None for a vector)
-
-    def add(self, operator, *inputs, output=None, **attributes):
-        """Append a node and return the name of its output."""
-        from onnx import helper
-
-        output = output or f"v{len(self.nodes)}"
-        names = [value if isinstance(value, str) else self.constant(value) for value in inputs]
-        self.nodes.append(helper.make_node(operator, names, [output], **attributes))
-        return output
-
-    def constant(self, array):
-        """Add a constant and return its name; floats are converted to the dtype of the graph."""
-        from onnx import TensorProto, helper, numpy_helper
-
-        array, name = np.asarray(array), f"c{len(self.initializers)}"
-        if array.dtype.kind == "f":
-            array = np.ascontiguousarray(array, self.dtype)
-        if array.dtype.kind in "UO":
-            texts = [str(text).encode() for text in array.ravel()]
-            tensor = helper.make_tensor(name, TensorProto.STRING, array.shape, texts)
-        else:
-            tensor = numpy_helper.from_array(array, name)
-        self.initializers.append(tensor)
-        return name
-
-    def cast(self, value, dtype, output=None):
-        """Append a conversion to another dtype."""
-        from onnx import helper
-
-        return self.add("Cast", value, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), output=output)
-
-    def finish(self, value):
-        """Return descriptions of the outputs; without a head, the last value becomes the output "features"."""
-        from onnx import TensorProto, helper
-
-        if not self.outputs:
-            self.outputs = [(self.add("Identity", value, output="features"), self.dtype, "n_features")]
-        infos = []
-        for name, dtype, columns in self.outputs:
-            is_text = np.dtype(dtype).kind in "UO"
-            kind = TensorProto.STRING if is_text else helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-            infos.append(helper.make_tensor_value_info(name, kind, ["n"] if columns is None else ["n", columns]))
-        return infos
 
 
 def append_step(graph, step, value):
@@ -244,7 +186,7 @@ def _append_classifier(graph, head, value):
 
 
 def _append_network_classifier(graph, head, value):
-    scores = append_network_scores(graph, head, value, "scores")
+    scores = _append_network_scores(graph, head, value, "scores")
     has_probabilities = hasattr(head, "predict_proba")
     if head.multilabel_:
         return _append_indicators(graph, scores, len(head.classes_), has_probabilities)
@@ -302,15 +244,81 @@ def _append_regressor(graph, head, value):
     return "predictions"
 
 
+def _append_layers(graph, coefs, intercepts, activation, value, output=None):
+    """Append the layers of a network, without any link function."""
+    for position, (coef, intercept) in enumerate(zip(coefs, intercepts, strict=True)):
+        is_last = position == len(coefs) - 1
+        value = graph.add("MatMul", value, np.asarray(coef, np.float64))
+        value = graph.add("Add", value, np.asarray(intercept, np.float64), output=output if is_last else None)
+        value = value if is_last else _activate(graph, activation, value)
+    return value
+
+
+def _append_autoencoder(graph, encoder, value):
+    """Append the layers of the encoder, up to the code."""
+    if encoder.image_shape is not None:
+        raise ExportError("to_onnx does not write the convolutions of an AutoencoderEncoder with image_shape.")
+    return _append_layers(graph, encoder.coefs_, encoder.intercepts_, encoder.activation, value)
+
+
+def _append_network_scores(graph, head, value, output):
+    """Append the layers of a network head and return the name of its outputs."""
+    weights = dense_weights(head)
+    value = _append_layers(graph, weights, head.intercepts_, head.activation, value, output=output)
+    graph.outputs.append((output, graph.dtype, weights[-1].shape[1]))
+    return value
+
+
+def _append_clusters(graph, encoder, value):
+    """Append the activations of a KMeansEncoder."""
+    if encoder.patches is not None:
+        raise ExportError("to_onnx has no exact counterpart of a KMeansEncoder with patches.")
+    if encoder.whitening_matrix_ is not None:
+        value = graph.add("MatMul", graph.add("Sub", value, encoder.whitening_mean_), encoder.whitening_matrix_)
+    # distances far from zero would lose their digits
+    middle = encoder.cluster_centers_.mean(axis=0, dtype=np.float64)
+    centres, value = encoder.cluster_centers_ - middle, graph.add("Sub", value, middle)
+    squares = graph.add("ReduceSumSquare", value, axes=[1], keepdims=1)
+    products = graph.add("Mul", graph.add("MatMul", value, np.ascontiguousarray(centres.T)), np.float64(-2))
+    squared = graph.add("Add", graph.add("Add", products, squares), np.einsum("ij,ij->i", centres, centres))
+    squared = graph.add("Max", squared, np.float64(0))
+    if encoder.activation == "onehot":
+        nearest = graph.add("ArgMin", squared, axis=1, keepdims=1)
+        return graph.cast(graph.add("Equal", nearest, np.arange(len(centres))), graph.dtype)
+    if encoder.activation == "soft":
+        scale = max(float(encoder.inertia_ / max(encoder.counts_.sum(), 1e-300)), 1e-30)
+        return graph.add("Softmax", graph.add("Div", squared, np.float64(-2 * scale)), axis=1)
+    distances = graph.add("Sqrt", squared)
+    if encoder.activation == "distance":
+        return distances
+    nearer = graph.add("Sub", graph.add("ReduceMean", distances, axes=[1], keepdims=1), distances)
+    return graph.add("Max", nearer, np.float64(0))
+
+
+def _activate(graph, activation, value):
+    if activation in ("relu", "tanh", "sigmoid"):
+        return graph.add(activation.capitalize(), value)
+    if activation == "leaky_relu":
+        return graph.add("Max", value, graph.add("Mul", value, np.float64(LEAK)))
+    if activation == "elu":
+        below = graph.add("Sub", graph.add("Exp", graph.add("Min", value, np.float64(0))), np.float64(1))
+        return graph.add("Where", graph.add("Greater", value, np.float64(0)), value, below)
+    if activation == "gelu":  # runtimes have the error function for float32 only
+        scaled = graph.cast(graph.add("Mul", value, np.float64(0.5**0.5)), np.float32)
+        error = graph.cast(graph.add("Erf", scaled), graph.dtype)
+        return graph.add("Mul", value, graph.add("Mul", graph.add("Add", error, np.float64(1)), np.float64(0.5)))
+    return value
+
+
 # Estimators converted to nodes directly, not through a counterpart in scikit-learn.
 NATIVE = (KMeansEncoder, AutoencoderEncoder, MLPHeadClassifier, MLPHeadRegressor)
 
 _STEPS = [
     (CountVectorizer, _append_tfidf),
-    (KMeansEncoder, append_clusters),
-    (AutoencoderEncoder, append_autoencoder),
+    (KMeansEncoder, _append_clusters),
+    (AutoencoderEncoder, _append_autoencoder),
     (MLPHeadClassifier, _append_network_classifier),
-    (MLPHeadRegressor, lambda graph, head, value: append_network_scores(graph, head, value, "predictions")),
+    (MLPHeadRegressor, lambda graph, head, value: _append_network_scores(graph, head, value, "predictions")),
     (TruncatedSVD, _append_svd),
     (PCA, _append_pca),
     (Normalizer, _append_normalizer),

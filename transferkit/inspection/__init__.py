@@ -2,7 +2,7 @@
 
 - `explain` and `top_terms` decompose the decision value of a model that is linear in the terms of a text, exactly. The
   result is an `Explanation`, shown in notebooks as coloured text. Modules: `_explain`, `_explanation`; `_term_parts`
-  writes the features of a text as a sum over its terms, `_term_spans` locates the terms in the text.
+  writes the features of a text as a sum over its terms, and locates the terms in the text.
 - `domain_gap` is a classifier two-sample test for a shift between two domains, with the drift of each feature;
   `DomainGap` is its result, `DomainGapDisplay` its plot.
 - `TransferCurveDisplay` plots scores over the number of labels per class, with and without transfer.

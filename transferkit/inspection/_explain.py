@@ -12,8 +12,7 @@ from transferkit._algorithms.networks.compression import dequantise_layers
 from transferkit._validation import check_count, check_is_fitted, with_plain_outputs
 from transferkit.exceptions import NotLinearError
 from transferkit.inspection._explanation import Explanation
-from transferkit.inspection._term_parts import pull_back, split_features, text_encoder
-from transferkit.inspection._term_spans import find_spans
+from transferkit.inspection._term_parts import find_spans, pull_back, split_features, text_encoder
 from transferkit.persistence import load_shared
 
 __all__ = ["explain", "top_terms"]

@@ -1,10 +1,11 @@
-"""An encoded text as a sum over its terms."""
+"""An encoded text as a sum over its terms, and the positions of these in the text."""
 
+import re
 from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import OneToOneFeatureMixin
+from sklearn.base import OneToOneFeatureMixin, clone
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.feature_selection import SelectorMixin
@@ -17,7 +18,7 @@ from transferkit.encoders import PretrainedEncoder
 from transferkit.encoders.protocols import LinearForm, LinearInTerms
 from transferkit.exceptions import NotLinearError
 
-__all__ = ["pull_back", "split_features", "text_encoder"]
+__all__ = ["find_spans", "pull_back", "split_features", "text_encoder"]
 
 
 class TermParts(NamedTuple):
@@ -207,3 +208,56 @@ def _as_linear(step):
     if isinstance(step, LinearOnTarget):  # an adaptation: predictions are for rows of the target
         return step.target_map()
     raise NotLinearError(f"{type(step).__name__} is not known to be linear")
+
+
+def find_spans(vectorizer, text, terms):
+    """Locate terms in a text.
+
+    Parameters
+    ----------
+    vectorizer : TfidfEncoder or CountVectorizer
+        The vectorizer that extracted the terms.
+    text : str
+        The text.
+    terms : iterable of str
+        Terms that occur in it.
+
+    Returns
+    -------
+    spans : list of tuple (start, end, term index)
+        Sorted by position. Terms that cannot be located, because a tokenizer changed them, are missing.
+    """
+    places = {term: index for index, term in enumerate(terms)}
+    if vectorizer.analyzer == "word" and vectorizer.tokenizer is None:
+        spans = _find_words(vectorizer, text, places)
+    else:
+        spans = [span for term, index in places.items() for span in _find_characters(text, term, index)]
+    return sorted(spans)
+
+
+def _find_words(vectorizer, text, places):
+    analyze = _make_word_analyzer(vectorizer)
+    words = []
+    for match in re.finditer(vectorizer.token_pattern, text):
+        group = 1 if match.re.groups else 0
+        words += [(*match.span(group), word) for word in analyze(match.group(0))]
+    lowest, highest = vectorizer.ngram_range
+    for n in range(lowest, highest + 1):
+        for first in range(len(words) - n + 1):
+            index = places.get(" ".join(word for *_, word in words[first : first + n]))
+            if index is not None:
+                yield words[first][0], words[first + n - 1][1], index
+
+
+def _make_word_analyzer(vectorizer):
+    single = clone(vectorizer).set_params(ngram_range=(1, 1), vocabulary=None)
+    return single.build_analyzer()
+
+
+def _find_characters(text, term, index):
+    """Yield the positions of a character n-gram; a space at its ends matches the edge of a word."""
+    left, right = ("(?<!\\S)" if term.startswith(" ") else ""), ("(?!\\S)" if term.endswith(" ") else "")
+    core = r"\s+".join(map(re.escape, term.split()))
+    if core:
+        for match in re.finditer(left + core + right, text, flags=re.IGNORECASE):
+            yield match.start(), match.end(), index
