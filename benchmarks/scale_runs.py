@@ -20,7 +20,7 @@ from timing import timed
 from transferkit import LSAEncoder, TfidfEncoder, WordVectorEncoder
 from transferkit.datasets import load_corpus, load_docstrings
 from transferkit.distributed import fit_sharded
-from transferkit.distributed._runners import group_shards
+from transferkit.distributed._map_reduce import group_shards
 
 ENCODERS = {
     "tfidf": TfidfEncoder(min_df=2),

@@ -46,7 +46,7 @@ RULES, MISSING = "transfer/strategies/test_rules.py", "transfer/test_missing_cla
 LBFGS, STOP = "_training/linear/lbfgs.py", "_training/linear/test_stop_rule.py"
 LOOP, DATA, TRAINING = "_training/network/loop.py", "_training/network/data.py", "_training/network/test_training.py"
 MLP, NETWORKS = "heads/mlp/test_mlp_training.py", "_training/network/training.py"
-TASKS, FITTING = "distributed/_tasks.py", "distributed/test_fitting.py"
+TASKS, FITTING = "distributed/_map_reduce.py", "distributed/test_fitting.py"
 SEARCH, CV = "heads/linear/_search_table.py", "heads/linear/test_logistic_cv.py"
 
 MUTANTS = [

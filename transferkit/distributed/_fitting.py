@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from sklearn.base import BaseEstimator, clone
 
 from transferkit._validation import with_plain_outputs
-from transferkit.distributed._runners import make_runner
+from transferkit.distributed._map_reduce import make_runner, run_tasks, warn_of_skipped
 from transferkit.distributed._shards import find_shards, n_rows_of
-from transferkit.distributed._tasks import run_tasks, warn_of_skipped
 from transferkit.encoders.protocols import FitsInPasses, ShardPass
 from transferkit.exceptions import ShardError
 
