@@ -6,11 +6,10 @@ import scipy.sparse as sp
 import torch
 
 from transferkit._algorithms.networks.layers import Activation, Convolution, Linear, TiedLinear, Upsampling
-from transferkit._training.modules.layer import ModuleLayer
-from transferkit._training.network.data import make_samples
+from transferkit._training.modules.features import ModuleLayer
+from transferkit._training.network.data import DeviceSparseBatch, make_samples
 from transferkit._training.network.network import Network, count_outputs
 from transferkit._training.network.parameters import ParameterGroup
-from transferkit._training.network.sparse_batches import DeviceSparseBatch
 
 CPU = torch.device("cpu")
 

@@ -156,7 +156,7 @@ def test_mixed_sparse_rows_are_those_of_mixed_dense_rows():
 
 
 def test_sparse_rows_on_a_device_do_what_those_on_the_host_do():
-    from transferkit._training.network.sparse_batches import DeviceSparseBatch
+    from transferkit._training.network.data import DeviceSparseBatch
 
     X = sp.csr_matrix(draw(9, 6) * (np.random.RandomState(3).random((9, 6)) < 0.5))
     host = make_samples(X, CPU).part(2, 7)

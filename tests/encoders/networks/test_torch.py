@@ -18,7 +18,7 @@ from torch import nn
 
 from transferkit import LogisticHead, PretrainedEncoder, TorchEncoder, TransferClassifier, describe, load, save
 from transferkit._algorithms.networks.layers import Linear
-from transferkit._training.modules.layer import ModuleLayer
+from transferkit._training.modules.features import ModuleLayer
 from transferkit._training.modules.state import LAYERS
 from transferkit._training.network.data import Examples
 from transferkit._training.network.training import TrainingOptions, train_network

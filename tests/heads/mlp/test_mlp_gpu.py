@@ -45,12 +45,12 @@ def test_gpu_learns_what_the_cpu_learns(digits, options, sparse):
 
 
 def test_captured_steps_are_those_of_single_operations(digits, monkeypatch):
-    from transferkit._training.network import update_steps
+    from transferkit._training.network import loop
 
     X, y = digits
     head = MLPHeadClassifier((64, 32), dropout=0.2, max_iter=10, batch_size=64, tol=None, random_state=0, device="cuda")
     captured = head.fit(X, y).loss_curve_
-    monkeypatch.setattr(update_steps, "STEPS_BEFORE_CAPTURE", 10**9)
+    monkeypatch.setattr(loop, "STEPS_BEFORE_CAPTURE", 10**9)
     single = head.fit(X, y).loss_curve_
     np.testing.assert_allclose(captured, single, rtol=0.1)  # dropout draws other masks in a graph
 

@@ -1,6 +1,7 @@
 """Features computed by a trained torch module."""
 
 import copy
+from dataclasses import dataclass
 from threading import local
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from transferkit._training.device import choose_device, to_tensor, with_own_modes
 
-__all__ = ["ModuleFeatures", "copy_module", "is_module", "is_program"]
+__all__ = ["ModuleFeatures", "ModuleLayer", "copy_module", "is_module", "is_program"]
 
 _MAX_NAMES = 60  # of layers in an error message
 
@@ -182,3 +183,33 @@ def _describe(result: Any) -> str:
     if isinstance(result, (tuple, list)):
         return f"a {type(result).__name__} of {len(result)}"
     return f"a {type(result).__name__}"
+
+
+@dataclass(eq=False, slots=True)
+class ModuleLayer:
+    """The output of a torch module, or of one of its layers.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        It is not changed; a copy is trained.
+    output : str or None
+        Name of the layer; None is the module's own output.
+    input_shape : tuple of int
+        Shape of one sample in the module.
+    batch_size : int
+        Number of samples per forward pass if nothing is trained.
+    device : str, default="auto"
+        Where `predict` computes.
+    """
+
+    module: Any
+    output: str | None
+    input_shape: tuple[int, ...]
+    batch_size: int
+    device: str = "auto"
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return the features of samples (n_samples, n_values)."""
+        features = ModuleFeatures(self.module, self.output, self.batch_size, self.device)
+        return features.compute(X.reshape(len(X), *self.input_shape))

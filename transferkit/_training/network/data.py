@@ -1,4 +1,7 @@
-"""The training data on the device: samples, targets and weights, and the batches of each epoch."""
+"""The training data on the device: samples, targets and weights, and the batches of each epoch.
+
+A batch of sparse samples multiplies all weights, or only the rows of the weights whose features it uses.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,12 +14,20 @@ import torch
 from torch import Tensor
 
 from transferkit._training.device import to_tensor
-from transferkit._training.network.sparse_batches import SparseBatch, make_sparse_batch
 
-__all__ = ["Augmentation", "Batch", "Examples", "Samples", "Targets", "TrainingData", "make_samples", "split_samples"]
+__all__ = [
+    "Augmentation",
+    "Batch",
+    "Examples",
+    "Samples",
+    "SparseBatch",
+    "Targets",
+    "TrainingData",
+    "make_samples",
+    "split_samples",
+]
 
 CHUNK_BYTES = 2**26  # of samples that are gathered at once; batches are views of the chunk
-
 Mixing = tuple[Tensor, np.ndarray]  # indices of the partner samples, and the share (n,) of the first of each pair
 
 
@@ -24,39 +35,22 @@ Mixing = tuple[Tensor, np.ndarray]  # indices of the partner samples, and the sh
 class Examples:
     """Samples with targets, in NumPy and SciPy.
 
-    Parameters
-    ----------
-    X : array or CSR matrix of shape (n_samples, n_features), float32 or float64
-    targets : array
-        Class indices (n_samples,) for a softmax, else a matrix (n_samples, n_outputs): zeros and ones for independent
-        classes, numbers for a regression. A sparse matrix is converted to dense batch by batch.
-    weights : array of shape (n_samples,), optional
-        Sample weights.
+    Targets are class indices (n_samples,) for a softmax, else a matrix (n_samples, n_outputs): zeros and ones for
+    independent classes, numbers for a regression. A sparse matrix of targets is converted to dense batch by batch.
     """
 
-    X: Any
+    X: Any  # array or CSR matrix (n_samples, n_features), float32 or float64
     targets: Any
-    weights: np.ndarray | None = None
+    weights: np.ndarray | None = None  # (n_samples,)
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes of the samples, drawn anew in each epoch.
+    """Random changes of the samples, drawn anew in each epoch."""
 
-    Parameters
-    ----------
-    mixup : float, default=0.0
-        Parameter of the Beta distribution of the share of each sample when it is mixed with a random partner (Zhang et
-        al. 2018).
-    noise : float, default=0.0
-        Standard deviation of the noise added to each entry (each stored entry of sparse samples).
-    dropout : float, default=0.0
-        Probability with which an entry is set to zero; the others are scaled up.
-    """
-
-    mixup: float = 0.0
-    noise: float = 0.0
-    dropout: float = 0.0
+    mixup: float = 0.0  # of the Beta distribution of a sample's share when mixed with a random partner (Zhang 2018)
+    noise: float = 0.0  # standard deviation of the noise added to each entry (each stored entry of sparse samples)
+    dropout: float = 0.0  # probability with which an entry is set to zero; the others are scaled up
 
 
 class Samples(Protocol):
@@ -117,10 +111,11 @@ class SparseSamples:
     def perturb(self, noise: float, dropout: float, generator: torch.Generator) -> None:
         _perturb(self.values, noise, dropout, generator)
 
-    def part(self, begin: int, end: int) -> SparseBatch:
+    def part(self, begin: int, end: int) -> "SparseBatch":
         first, last = int(self.indptr[begin]), int(self.indptr[end])
         pointers = self.indptr[begin : end + 1] - first
-        return make_sparse_batch(self.indices[first:last], self.values[first:last], pointers, self.n_columns)
+        kind = DeviceSparseBatch if self.indices.is_cuda else HostSparseBatch
+        return kind(self.indices[first:last], self.values[first:last], pointers, self.n_columns)
 
     def _gather(self, order: np.ndarray) -> "SparseSamples":
         starts, lengths = self.indptr[order], np.diff(self.indptr)[order]
@@ -151,17 +146,10 @@ def split_samples(samples: Samples) -> Iterator[Any]:
 
 
 class Targets:
-    """Targets on the device, as rows (n, n_outputs) for the loss.
+    """Targets on the device, as rows (n, n_outputs) for the loss; `values` are those of `Examples`.
 
-    Parameters
-    ----------
-    values : array or sparse matrix
-        As in `Examples`.
-    n_outputs : int
-        Number of scores per sample.
-    smoothing : float
-        Share of each sample's probability that is spread evenly (Szegedy et al. 2016); with independent outputs 0 and 1
-        move towards one half. Not applied to sparse targets.
+    `smoothing` is the share of each sample's probability that is spread evenly (Szegedy et al. 2016); with independent
+    outputs 0 and 1 move towards one half. It is not applied to sparse targets.
     """
 
     def __init__(self, values: Any, n_outputs: int, smoothing: float, device: torch.device, dtype: torch.dtype) -> None:
@@ -199,20 +187,13 @@ class TrainingData:
 
     Parameters
     ----------
-    examples : Examples
-    n_outputs : int
-        Number of scores per sample.
-    device, dtype
-        Where the data are stored, and the type of targets and weights.
-    seed : int
+    dtype
+        Type of targets and weights.
+    seed
         Seed of the generators of order, noise and mixing; no global state is used.
-    smoothing : float, default=0.0
-        See `Targets`.
-    augmentation : Augmentation, optional
-        None by default.
-    shuffle : bool, default=True
+    shuffle
         Whether each epoch has its own order.
-    merge_single : bool, default=False
+    merge_single
         Whether a single sample that is left over joins the batch before it, because batch normalisation needs two.
     """
 
@@ -323,3 +304,80 @@ def _perturb(values: Tensor, noise: float, dropout: float, generator: torch.Gene
         values.add_(torch.empty_like(values).normal_(0, noise, generator=generator))
     if dropout > 0:
         values.mul_(torch.empty_like(values).bernoulli_(1 - dropout, generator=generator).div_(1 - dropout))
+
+
+class SparseBatch:
+    """A batch X in CSR form, `indices` and `values` on the device, `indptr` on the host."""
+
+    def __init__(self, indices: Tensor, values: Tensor, indptr: np.ndarray, n_columns: int) -> None:
+        self.indices, self.values, self.indptr, self.n_columns = indices, values, indptr, n_columns
+
+    def find_used(self, n_rows: int) -> Tensor:
+        """Return the indices of the used features, the order of the weights in `matmul_used` and `rmatmul_used`."""
+        raise NotImplementedError
+
+    def matmul(self, weights: Tensor) -> Tensor:
+        """Return X @ weights."""
+        raise NotImplementedError
+
+    def matmul_used(self, weights: Tensor) -> Tensor:
+        """Return X @ weights, given the used rows of the weights alone."""
+        raise NotImplementedError
+
+    def rmatmul_used(self, gradient: Tensor) -> Tensor:
+        """Return the used rows of X.T @ gradient."""
+        raise NotImplementedError
+
+
+class HostSparseBatch(SparseBatch):
+    """A batch on the CPU, where SciPy's products are the fastest for samples this short."""
+
+    def find_used(self, n_rows: int) -> Tensor:
+        indices = self.indices.numpy()
+        seen = np.zeros(n_rows, dtype=bool)
+        seen[indices] = True
+        rows = np.flatnonzero(seen)
+        position = np.empty(n_rows, dtype=indices.dtype)  # only the entries of `rows` are ever read
+        position[rows] = np.arange(len(rows), dtype=indices.dtype)
+        self.local = self._matrix(position[indices], len(rows))
+        return torch.from_numpy(rows)
+
+    def matmul(self, weights: Tensor) -> Tensor:
+        return torch.from_numpy(self._matrix(self.indices.numpy(), self.n_columns) @ weights.numpy())
+
+    def matmul_used(self, weights: Tensor) -> Tensor:
+        return torch.from_numpy(self.local @ weights.numpy())
+
+    def rmatmul_used(self, gradient: Tensor) -> Tensor:
+        return torch.from_numpy(self.local.T @ gradient.numpy())
+
+    def _matrix(self, indices: np.ndarray, n_columns: int) -> sp.csr_array:
+        return sp.csr_array((self.values.numpy(), indices, self.indptr), shape=(len(self.indptr) - 1, n_columns))
+
+
+class DeviceSparseBatch(SparseBatch):
+    """A batch on a GPU: the list of used features is padded to the number of entries, a length known on the host."""
+
+    def find_used(self, n_rows: int) -> Tensor:
+        ordered, order = torch.sort(self.indices, stable=True)
+        first = torch.ones_like(ordered)
+        first[1:] = (ordered[1:] != ordered[:-1]).to(first.dtype)
+        rank = torch.cumsum(first, 0) - 1
+        self.local = torch.empty_like(rank).index_copy_(0, order, rank)
+        return torch.full_like(ordered, n_rows).scatter_(0, rank, ordered)
+
+    def matmul(self, weights: Tensor) -> Tensor:
+        return self._bag(self.indices, weights)
+
+    def matmul_used(self, weights: Tensor) -> Tensor:
+        return self._bag(self.local, weights)
+
+    def rmatmul_used(self, gradient: Tensor) -> Tensor:
+        counts = torch.from_numpy(np.diff(self.indptr)).to(self.indices.device)
+        of_entry = torch.repeat_interleave(gradient, counts, dim=0, output_size=len(self.indices))
+        rows = gradient.new_zeros(len(self.indices), gradient.shape[1])
+        return rows.index_put_((self.local,), of_entry.mul_(self.values[:, None]), accumulate=True)
+
+    def _bag(self, indices: Tensor, weights: Tensor) -> Tensor:
+        offsets = torch.from_numpy(self.indptr[:-1]).to(indices.device, torch.int64)
+        return torch.nn.functional.embedding_bag(indices, weights, offsets, mode="sum", per_sample_weights=self.values)

@@ -1,6 +1,7 @@
 """A feed-forward network in training: built from layers with NumPy arrays, and read back as such."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,11 @@ from transferkit._algorithms.networks.layers import (
     TiedLinear,
     Upsampling,
 )
-from transferkit._training.modules.layer import ModuleLayer
-from transferkit._training.network.image_layers import TrainableConvolution, TrainableUpsampling
+from transferkit._training.modules.features import ModuleFeatures, ModuleLayer, copy_module
 from transferkit._training.network.layers import (
     TrainableActivation,
     TrainableBatchNorm,
+    TrainableConvolution,
     TrainableDropout,
     TrainableL2Normalisation,
     TrainableLayer,
@@ -29,29 +30,25 @@ from transferkit._training.network.layers import (
     TrainableSharedSparseLinear,
     TrainableSparseLinear,
     TrainableTiedLinear,
+    TrainableUpsampling,
 )
-from transferkit._training.network.module_layer import TrainableModule
 from transferkit._training.network.parameters import Parameter, ParameterGroup, build_buffers
 
 __all__ = ["Network", "count_operations", "count_outputs"]
 
+MAX_BLOCKS = 4  # that are unfrozen one after another
+
 
 class Network:
-    """Layers in sequence; their parameters are in `buffers`.
+    """Layers in sequence, each with a group of options of training; their parameters are in `buffers`.
 
     Parameters
     ----------
-    layers : sequence of Layer
-        The first must be linear if the input is sparse.
-    groups : sequence of ParameterGroup
-        Options of training for each layer.
-    sparse : bool
-        Whether the input is a `SparseBatch`.
-    device, dtype
-        Where the parameters are stored, and their type.
-    generator : torch.Generator
+    sparse
+        Whether the input is a `SparseBatch`; the first layer must then be linear.
+    generator
         Source of the dropout masks, on the device.
-    in_place : bool, default=False
+    in_place
         Whether large arrays of the layers may be trained in their own memory instead of a copy.
     """
 
@@ -173,3 +170,88 @@ def _make_linear(layer: Linear, sparse: bool, shared: bool) -> TrainableLinear:
     if not sparse:
         return TrainableLinear(layer, shared)
     return TrainableSharedSparseLinear(layer, shared) if shared else TrainableSparseLinear(layer)
+
+
+class TrainableModule(TrainableLayer):
+    """The features of a user's module as the first layer, with gradients by automatic differentiation.
+
+    The module is in evaluation mode: no dropout, and batch normalisation keeps its statistics. Parameters that do not
+    require gradients are not trained.
+    """
+
+    layer: ModuleLayer
+
+    def __init__(self, layer: ModuleLayer, device: torch.device, dtype: torch.dtype) -> None:
+        super().__init__(layer)
+        self.features = ModuleFeatures(layer.module, layer.output, layer.batch_size, str(device))
+        self.features.module.to(dtype)
+        self.features.dtype = dtype
+        self.parameter_of: dict[str, Parameter] = {}
+        self.shapes: dict[str, torch.Size] = {}
+        used = self._find_used()
+        for name, tensor in layer.module.named_parameters():
+            if name in used:
+                initial = tensor.detach().cpu().to(dtype).numpy().ravel()
+                self.parameter_of[name] = Parameter(np.array(initial), penalised=tensor.ndim > 1)
+                self.shapes[name] = tensor.shape
+        self.parameters = list(self.parameter_of.values())
+
+    def split_group(self, group: ParameterGroup) -> Iterator[tuple[ParameterGroup, list[Parameter]]]:
+        """Yield at most four blocks of the module's parameters from its input on, with a group for each.
+
+        The last block is unfrozen at the group's epoch, each earlier one an epoch later (gradual unfreezing, Howard and
+        Ruder 2018).
+        """
+        owners = list(dict.fromkeys(name.rpartition(".")[0] for name in self.parameter_of))
+        blocks = np.array_split(np.arange(len(owners)), min(MAX_BLOCKS, max(len(owners), 1)))
+        for number, block in enumerate(blocks):
+            unfreeze_at = group.unfreeze_at + len(blocks) - 1 - number
+            names = {owners[position] for position in block}
+            parameters = [one for name, one in self.parameter_of.items() if name.rpartition(".")[0] in names]
+            if parameters:
+                yield replace(group, name=f"{group.name} {number}", unfreeze_at=unfreeze_at), parameters
+
+    def forward(self, x: Tensor, training: bool) -> Tensor:
+        samples = x.view(len(x), *self.layer.input_shape)
+        values = {name: parameter.values.view(self.shapes[name]) for name, parameter in self.parameter_of.items()}
+        self.trained = [name for name, parameter in self.parameter_of.items() if training and not parameter.frozen]
+        if not self.trained:
+            return torch.cat([self._run(part, values) for part in torch.split(samples, self.layer.batch_size)])
+        self.tensors = [values[name].detach().requires_grad_() for name in self.trained]  # they share the memory
+        with torch.enable_grad():
+            self.output = self._run(samples, values | dict(zip(self.trained, self.tensors, strict=True)))
+        return self.output.detach()
+
+    def backward(self, gradient: Tensor, needs_input_grad: bool) -> Tensor | None:
+        found: tuple[Tensor | None, ...] = (None,) * len(self.trained)
+        if self.output.requires_grad:  # a module may branch on its input
+            found = torch.autograd.grad(self.output, self.tensors, gradient, allow_unused=True)
+        for name, part in zip(self.trained, found, strict=True):
+            parameter = self.parameter_of[name]
+            parameter.gradient.zero_() if part is None else parameter.gradient.copy_(part.reshape(-1))
+        del self.output, self.tensors  # and with them the graph
+        return None
+
+    def read(self, in_place: bool = False) -> ModuleLayer:
+        """Return the layer with a copy of the module that has its parameters as they are now."""
+        module = copy_module(self.layer.module)
+        for name, tensor in module.named_parameters():
+            if name in self.parameter_of:
+                tensor.detach().copy_(self.parameter_of[name].values.view(tensor.shape))
+        return replace(self.layer, module=module)
+
+    def _find_used(self) -> set[str]:
+        """Return the names of the parameters that require gradients and that the features depend on."""
+        trainable = {name for name, tensor in self.layer.module.named_parameters() if tensor.requires_grad}
+        named = self.features.module.named_parameters()
+        own = {name: tensor.detach().requires_grad_() for name, tensor in named if name in trainable}
+        sample = torch.zeros(1, *self.layer.input_shape, device=self.features.device, dtype=self.features.dtype)
+        with torch.enable_grad():
+            output = self._run(sample, own)
+            if not own or not output.requires_grad:
+                return set()
+            found = torch.autograd.grad(output.sum(), list(own.values()), allow_unused=True)
+        return {name for name, gradient in zip(own, found, strict=True) if gradient is not None}
+
+    def _run(self, samples: Tensor, values: dict[str, Tensor]) -> Tensor:
+        return self.features.run(lambda batch: torch.func.functional_call(self.features.module, values, batch), samples)

@@ -1,4 +1,4 @@
-"""Schedules of learning rates and batch sizes, and the patience that ends training."""
+"""Schedules of learning rates and batch sizes, the patience that ends training, weight averages and gradual pruning."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,8 +7,12 @@ from numbers import Real
 from typing import Any, Self
 
 import numpy as np
+import torch
+from torch import Tensor
 
-__all__ = ["BatchSizes", "LearningRates", "Patience", "RangeTest"]
+from transferkit._training.network.parameters import FlatBuffer
+
+__all__ = ["BatchSizes", "GradualPruning", "LearningRates", "Patience", "RangeTest", "WeightAverage"]
 
 STALLED_EPOCHS = 3  # without improvement, after which batch_epochs="stall" changes the batch size
 LOWEST_RATE, HIGHEST_RATE, N_RATES = 1e-6, 10.0, 120  # of the range test
@@ -231,3 +235,68 @@ def _check_scheduled(name: str, value: Any, least: int, when: str) -> float:
             f"The function given as {name} must return a number in the range [{least}, inf). Got {value!r} for {when}."
         )
     return float(value)
+
+
+class WeightAverage:
+    """Average the weights over the epochs from `first_epoch` on (Izmailov et al. 2018)."""
+
+    def __init__(self, buffers: Sequence[FlatBuffer], first_epoch: int) -> None:
+        self.buffers, self.first_epoch = buffers, first_epoch
+        self.means: list[Tensor] = []
+        self.n_epochs = 0
+
+    def end_epoch(self, epoch: int) -> None:
+        """Add the weights to the mean."""
+        if epoch < self.first_epoch:
+            return
+        self.n_epochs += 1
+        if self.n_epochs == 1:
+            self.means = [buffer.values.clone() for buffer in self.buffers]
+            return
+        for mean, buffer in zip(self.means, self.buffers, strict=True):
+            mean.lerp_(buffer.values, 1 / self.n_epochs)
+
+    def apply(self) -> None:
+        """Replace the weights by their mean."""
+        for mean, buffer in zip(self.means, self.buffers, strict=True):
+            buffer.values.copy_(mean)
+
+
+class GradualPruning:
+    """Set a growing share of the smallest weights of all layers together to zero, for good.
+
+    The share grows from zero after epoch `begin` to `amount` at epoch `end` as 1 - (1 - t)^3 [1]_; the epochs that
+    follow fine-tune the other weights.
+
+    References
+    ----------
+    .. [1] M. Zhu and S. Gupta, "To prune, or not to prune", ICLR workshop (2018).
+    """
+
+    def __init__(self, buffers: Sequence[FlatBuffer], amount: float, begin: int, end: int) -> None:
+        self.buffers = [buffer for buffer in buffers if buffer.n_penalised]
+        self.amount, self.begin, self.end = amount, begin, end
+
+    def share(self, epoch: int) -> float:
+        """Return the share of zeros after an epoch."""
+        time = (epoch + 1 - self.begin) / (self.end - self.begin)
+        return self.amount * (1 - (1 - min(max(time, 0.0), 1.0)) ** 3)
+
+    def end_epoch(self, epoch: int) -> None:
+        """Prune weights and mask them in the steps that follow."""
+        sizes = torch.cat([buffer.weights.abs().ravel() for buffer in self.buffers])
+        n_zeros = int(self.share(epoch) * len(sizes))
+        if n_zeros == 0:
+            return
+        kept = torch.ones(len(sizes), dtype=torch.bool, device=sizes.device)
+        kept[torch.topk(sizes, n_zeros, largest=False, sorted=False).indices] = False
+        begin = 0
+        for buffer in self.buffers:
+            weights = buffer.weights
+            mask = kept[begin : begin + weights.numel()].view_as(weights).to(weights)
+            begin += weights.numel()
+            if buffer.mask is None:
+                buffer.mask = mask
+            else:  # a captured step reads this memory
+                buffer.mask.copy_(mask)
+            weights.mul_(mask)

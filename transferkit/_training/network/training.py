@@ -14,14 +14,21 @@ from sklearn.exceptions import ConvergenceWarning
 from transferkit._algorithms.networks.layers import BatchNorm, Layer, Linear
 from transferkit._training.device import choose_device, one_thread_if_small, with_own_modes
 from transferkit._training.network.data import Augmentation, Examples, TrainingData
-from transferkit._training.network.epoch_callbacks import GradualPruning, WeightAverage
-from transferkit._training.network.loop import History, Objective, Stopping, UpdateStep, train, try_learning_rates
+from transferkit._training.network.loop import (
+    GraphStep,
+    History,
+    LineSearchStep,
+    Objective,
+    Stopping,
+    UpdateStep,
+    train,
+    try_learning_rates,
+)
 from transferkit._training.network.losses import REGRESSION_LOSSES, accuracy, make_loss, r2
 from transferkit._training.network.network import Network, count_operations, count_outputs
 from transferkit._training.network.optimisers import Optimiser
 from transferkit._training.network.parameters import ParameterGroup
-from transferkit._training.network.schedules import BatchSizes, LearningRates, RangeTest
-from transferkit._training.network.update_steps import GraphStep, LineSearchStep
+from transferkit._training.network.schedules import BatchSizes, GradualPruning, LearningRates, RangeTest, WeightAverage
 from transferkit._warnings import count_inner_frames
 from transferkit.exceptions import DivergenceError
 

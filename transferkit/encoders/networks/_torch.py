@@ -199,7 +199,7 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
         layers : list of Layer
             The module as one layer.
         """
-        from transferkit._training.modules.layer import ModuleLayer
+        from transferkit._training.modules.features import ModuleLayer
 
         X = self._validate(X, reset=False)
         layer = ModuleLayer(self.module, self.output, X.shape[1:], self.batch_size, self.device)
