@@ -30,8 +30,8 @@ class Mutant(NamedTuple):
     tests: str  # arguments of pytest, from the folder of the tests
 
 
-WORDS = "encoders/text/_lost_words.py"
-LOST = "encoders/text/test_lost_words.py"
+WORDS = "encoders/text/_parameters.py"
+LOST = "encoders/text/test_parameters.py"
 EMBEDDINGS, PRETRAINED = "encoders/_embedding_cache.py", "encoders/test_pretrained.py"
 BOUNDS, OF_BOUNDS = "persistence/_bounds.py", "persistence/test_bounds.py"
 PAIRS, OF_PAIRS = "_algorithms/words/cooccurrence.py", "_algorithms/words/test_cooccurrence.py"

@@ -16,7 +16,7 @@ keeps the state, so that folds and searches share one encoder. It remembers the 
 
 `protocols` lists what other packages ask of encoders beyond scikit-learn's API, such as a linear form, layers to
 fine-tune, or passes over shards. `term_projection` joins the terms of an encoder with those of labelled texts, for
-models that are trained on terms.
+models that are trained on terms, and finds the parameters by which an encoder splits texts.
 """
 
 from typing import TYPE_CHECKING

@@ -1,10 +1,11 @@
-"""Term vectors of an encoder, with the terms of labelled texts added, for models trained on the terms themselves."""
+"""Terms as another encoder splits texts into them, and its term vectors, joined with the terms of labelled texts."""
 
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.pipeline import FeatureUnion
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.pipeline import FeatureUnion, Pipeline
 
 from transferkit._algorithms.text.vocabulary import TermStatistics, find_terms, to_vocabulary
 from transferkit._validation import is_fitted
@@ -12,7 +13,9 @@ from transferkit.encoders._pretrained import PretrainedEncoder
 from transferkit.encoders.protocols import ProjectsTerms, TermProjection
 from transferkit.encoders.text._tfidf import TfidfEncoder
 
-__all__ = ["Terms", "find_projection", "join_terms", "may_pair"]
+__all__ = ["Terms", "find_projection", "find_text_settings", "join_terms", "may_pair"]
+
+_NORMALISATION = ("strip_accents", "lowercase", "preprocessor")
 
 
 class Terms(NamedTuple):
@@ -95,3 +98,41 @@ def _count_terms(words, texts, least=1):
     """Return the terms that occur in at least `least` texts, without the warnings that a fit gives."""
     terms = words.count_terms(texts).terms
     return terms.select(np.flatnonzero(terms.document_frequency >= least))
+
+
+def find_text_settings(encoder):
+    """Return the parameters by which an encoder normalises texts and splits them into words or characters.
+
+    Another encoder with these parameters splits texts in the same way.
+
+    Parameters
+    ----------
+    encoder : transformer or None
+        A text encoder, or a PretrainedEncoder, Pipeline or FeatureUnion that holds one; the first one counts.
+
+    Returns
+    -------
+    settings : dict
+        Parameters of :class:`TfidfEncoder`, without those that it would ignore; empty if there is no text encoder.
+    """
+    params = next(_list_text_params(encoder), None)
+    if params is None:
+        return {}
+    analyzer = params["analyzer"]
+    if callable(analyzer):
+        return {"analyzer": analyzer}
+    settings = {name: params[name] for name in _NORMALISATION}
+    if analyzer != "word":
+        return {**settings, "analyzer": analyzer, "ngram_range": params["ngram_range"]}
+    tokenizer = params["tokenizer"]
+    return {**settings, "tokenizer": tokenizer, "token_pattern": params["token_pattern"] if tokenizer is None else None}
+
+
+def _list_text_params(encoder):
+    if isinstance(encoder, PretrainedEncoder):
+        yield from _list_text_params(encoder.encoder_)
+    elif isinstance(encoder, (Pipeline, FeatureUnion)):
+        for _, part in encoder.steps if isinstance(encoder, Pipeline) else encoder.transformer_list:
+            yield from _list_text_params(part)
+    elif hasattr(encoder, "token_pattern") and hasattr(encoder, "get_params"):
+        yield {**CountVectorizer().get_params(), **encoder.get_params(deep=False)}  # others may have fewer

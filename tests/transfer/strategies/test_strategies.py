@@ -30,8 +30,7 @@ from transferkit import (
     WordVectorEncoder,
     explain,
 )
-from transferkit.encoders.term_projection import find_projection, join_terms
-from transferkit.encoders.text import find_text_settings
+from transferkit.encoders.term_projection import find_projection, find_text_settings, join_terms
 
 SUBJECTS = {
     "pet": ["cat", "dog", "fur", "paw", "tail", "cow", "milk", "barn"],

@@ -2,9 +2,9 @@
 
 A *document* is a text, or a file with one; a *term* is a word, an n-gram of words, or an n-gram of characters.
 
-An :class:`Analyzer` (`_analyzer`) turns documents into terms by the text parameters of an encoder (`_parameters`):
-decoding, case, accents, tokens, stop words, stems and n-grams. With the default rules it works on arrays of bytes, a
-block of texts at a time; if the user gives functions or a pattern, on one text at a time.
+An :class:`Analyzer` (`_analyzer`) turns documents into terms by the text parameters of an encoder: decoding, case,
+accents, tokens, stop words, stems and n-grams. With the default rules it works on arrays of bytes, a block of texts at
+a time; if the user gives functions or a pattern, on one text at a time.
 
 Counting (`_counting`) runs an analyzer over a corpus, with threads. It results in counts by document, from which
 vectors are computed, or in :class:`TermStatistics`: the vocabulary, and in how many documents each term occurs.
@@ -15,11 +15,10 @@ those that `min_df`, `max_df` or `max_features` exclude. They look terms up, and
 
 :class:`TfidfEncoder` weights counts by the inverse document frequency. :class:`LSAEncoder` projects these vectors onto
 their leading singular vectors (latent semantic analysis). Both can be fitted at once, in batches (`partial_fit`), from
-other encoders (`merge`), and by passes over a corpus in shards (`_passes`).
+other encoders (`merge`), and by passes over a corpus in shards.
 
-`_lost_words` warns if the default tokens do not suit the language of the texts. `_settings` finds the parameters by
-which an encoder splits texts, so that another one can split them in the same way. The algorithms are in
-`transferkit._algorithms.text`.
+`_parameters` declares the constraints of the text parameters, and warns if they do not suit the language of the texts.
+The algorithms are in `transferkit._algorithms.text`.
 """
 
 from typing import TYPE_CHECKING
@@ -27,22 +26,19 @@ from typing import TYPE_CHECKING
 from transferkit._lazy import import_when_asked
 
 if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
-    from transferkit.encoders.text._analyzer import Analyzer
+    from transferkit.encoders.text._analyzer import DEFAULT_TOKEN_PATTERN, Analyzer
     from transferkit.encoders.text._fitted_terms import FittedTerms
     from transferkit.encoders.text._lsa import LSAEncoder
-    from transferkit.encoders.text._parameters import DEFAULT_TOKEN_PATTERN
-    from transferkit.encoders.text._settings import find_text_settings
     from transferkit.encoders.text._tfidf import TfidfEncoder
 
 __getattr__, __dir__ = import_when_asked(
     __name__,
     {
-        "DEFAULT_TOKEN_PATTERN": "._parameters",
+        "DEFAULT_TOKEN_PATTERN": "._analyzer",
         "Analyzer": "._analyzer",
         "FittedTerms": "._fitted_terms",
         "LSAEncoder": "._lsa",
         "TfidfEncoder": "._tfidf",
-        "find_text_settings": "._settings",
     },
 )
 
@@ -52,5 +48,4 @@ __all__ = [
     "FittedTerms",
     "LSAEncoder",
     "TfidfEncoder",
-    "find_text_settings",
 ]

@@ -1,9 +1,8 @@
 """Terms of texts, found and counted by the parameters of a text encoder."""
 
-import warnings
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Lock
 
 import numpy as np
@@ -21,21 +20,23 @@ from transferkit._algorithms.text.tokens import (
     pad,
     word_ngrams,
 )
-from transferkit._algorithms.text.vocabulary import Vocabulary, decode_terms, find_terms
+from transferkit._algorithms.text.vocabulary import decode_terms, find_terms
 from transferkit._lazy import DerivedValues
-from transferkit._warnings import count_inner_frames
-from transferkit.encoders.text._parameters import DEFAULT_TOKEN_PATTERN, make_vectorizer
+from transferkit._validation import skip_check_of_stop_words
 from transferkit.exceptions import MissingExtraError
 
 __all__ = [
+    "DEFAULT_TOKEN_PATTERN",
     "Analyzer",
     "TextSample",
     "choose_unit",
     "find_analyzer",
-    "index_given_vocabulary",
+    "join_texts",
     "make_analyzer",
+    "make_vectorizer",
 ]
 
+DEFAULT_TOKEN_PATTERN = r"(?u)\b\w\w+\b"
 # The parameters that an analyzer depends on.
 _ANALYZER_PARAMETERS = (
     "input",
@@ -56,6 +57,7 @@ _BLOCK_SIZE = {"word": 1 << 18, "char": 1 << 17, "char_wb": 1 << 21, "plain": 1 
 # Bytes and n-grams of one text. Arrays number those of a block in four bytes, and other texts of it need as much again.
 _MOST_POSITIONS = 1 << 30
 _MOST_BYTES = 4  # per character
+_SHOWN = 60  # characters of a text or value that a message quotes
 _MOST_TEXTS, _TEXTS_PER_BLOCK, _MOST_CHARACTERS = 1024, 64, 500  # of a sample
 
 
@@ -176,7 +178,7 @@ class Analyzer:
     def _stemmed(self, tokens: Tokens, n_rows: int) -> Tokens:
         """Replace each token by its stem, which is computed once for each distinct word."""
         distinct = count_terms(word_ngrams(tokens, (1, 1)), n_rows)
-        text, starts, lengths = _join_texts(self.stem(decode_terms(distinct.text, distinct.starts, distinct.lengths)))
+        text, starts, lengths = join_texts(self.stem(decode_terms(distinct.text, distinct.starts, distinct.lengths)))
         hashes, checks = hash_spans(text, starts, lengths)
         word = find_terms(distinct.hashes, distinct.checks, tokens.hashes, tokens.checks)
         return Tokens(hashes[word], checks[word], tokens.rows, text, starts[word], lengths[word])
@@ -189,14 +191,14 @@ class Analyzer:
             terms = self.analyze(document)
             occurrences.extend([places.setdefault(term, len(places)) for term in terms])
             counts.append(len(occurrences))
-        text, starts, lengths = _join_texts(list(places))
+        text, starts, lengths = join_texts(list(places))
         hashes, checks = hash_spans(text, starts, lengths)
         term = np.array(occurrences, np.intp)
         rows = np.repeat(np.arange(len(counts), dtype=np.int32), np.diff(counts, prepend=0))
         return NGrams(hashes[term], checks[term], rows, text, starts, starts + lengths, term, term)
 
 
-def _join_texts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def join_texts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the UTF-8 bytes of the texts with a space after each, and their starts and lengths."""
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
     lengths = np.array([len(text) for text in encoded], np.int64)
@@ -216,18 +218,7 @@ def find_analyzer(encoder, renew: bool = False) -> Analyzer:
 
 
 def make_analyzer(encoder) -> Analyzer:
-    """Return the analyzer that an encoder's parameters describe.
-
-    Parameters
-    ----------
-    encoder : estimator
-        Anything with the text parameters of :class:`TfidfEncoder`.
-
-    Returns
-    -------
-    analyzer : Analyzer
-        The analyzer.
-    """
+    """Return the analyzer that the text parameters of an encoder describe; they are those of :class:`TfidfEncoder`."""
     vectorizer = make_vectorizer(encoder)
     unit = choose_unit(encoder)
     stem = _make_stemmer(encoder.stemmer)
@@ -251,6 +242,65 @@ def make_analyzer(encoder) -> Analyzer:
     )
 
 
+def make_vectorizer(encoder) -> CountVectorizer:
+    """Return scikit-learn's vectorizer with the encoder's parameters, whose results are checked."""
+    vectorizer = CountVectorizer()
+    names = vectorizer.get_params()
+    parameters = {name: value for name, value in encoder.get_params(deep=False).items() if name in names}
+    vectorizer.set_params(**_guard_functions(parameters))
+    skip_check_of_stop_words(vectorizer)  # `warn_for_parameters` checks them, once
+    return vectorizer
+
+
+def _guard_functions(parameters: dict) -> dict:
+    """Return the parameters with every function of the user in a wrapper that checks its results.
+
+    Analyzers and tokenizers may return any iterable of str, such as a generator: the wrapper returns a list. Wrappers
+    can be pickled where the functions can.
+    """
+    wrappers = {"analyzer": _list_terms, "tokenizer": _list_terms}
+    if parameters.get("tokenizer") is None:  # the user's tokenizer may take whatever the user's preprocessor returns
+        wrappers |= {"preprocessor": _make_text, "strip_accents": _make_text}
+    return {
+        name: partial(wrappers[name], function=value, name=name) if name in wrappers and callable(value) else value
+        for name, value in parameters.items()
+    }
+
+
+def _list_terms(text: object, *, function: Callable[[object], Iterable[str]], name: str) -> list[str]:
+    found = function(text)
+    try:
+        terms = iter(found)
+    except TypeError:
+        raise TypeError(
+            f"The {name!r} must turn a text into a list, or another iterable, of str. "
+            f"Got {_describe(found)} for the text {_quote(text)}."
+        ) from None
+    listed = list(terms)
+    for term in listed:
+        if not isinstance(term, str):
+            raise TypeError(
+                f"The {name!r} must return terms that are str. Got {_describe(term)} for the text {_quote(text)}."
+            )
+    return listed
+
+
+def _make_text(text: object, *, function: Callable[[object], str], name: str) -> str:
+    made = function(text)
+    if not isinstance(made, str):
+        raise TypeError(f"The {name!r} must turn a text into a str. Got {_describe(made)} for the text {_quote(text)}.")
+    return made
+
+
+def _describe(value: object) -> str:
+    return f"{_quote(value)} ({type(value).__name__})"
+
+
+def _quote(value: object) -> str:
+    quoted = repr(value)
+    return quoted if len(quoted) <= _SHOWN else f"{quoted[:_SHOWN]}..."
+
+
 def choose_unit(encoder) -> str:
     """Return the unit of :class:`Analyzer` for an encoder's parameters."""
     if (
@@ -268,13 +318,7 @@ def choose_unit(encoder) -> str:
 
 
 class _Stemmer:
-    """Finds the stem of each distinct word once.
-
-    Parameters
-    ----------
-    stem : callable
-        From a list of words to their stems.
-    """
+    """Finds the stem of each distinct word once; `stem` turns a list of words into their stems."""
 
     def __init__(self, stem: Callable[[Sequence[str]], Sequence[str]]) -> None:
         self._stem = stem
@@ -334,51 +378,3 @@ def _stemming_analyzer(vectorizer: CountVectorizer, stemmer: _Stemmer) -> Callab
         ]
 
     return analyze
-
-
-def index_given_vocabulary(vocabulary, analyzer: Analyzer) -> tuple[Vocabulary, np.ndarray]:
-    """Return terms given by the user, not counted yet, and their columns.
-
-    Parameters
-    ----------
-    vocabulary : mapping of str to int, or iterable of str
-        Terms, with their columns or in the order of columns; the terms of a set are sorted.
-    analyzer : Analyzer
-        Hashes the terms. If it lowercases texts, terms with capitals give a warning.
-
-    Returns
-    -------
-    terms : Vocabulary
-        The terms in ascending order of hash, then check, with frequencies of zero.
-    columns : ndarray of int32 of shape (n_terms,)
-        Column of each.
-    """
-    if isinstance(vocabulary, (set, frozenset)):
-        vocabulary = sorted(vocabulary)
-    if isinstance(vocabulary, Mapping):
-        names, columns = list(vocabulary), np.array(list(vocabulary.values()), np.int64)
-        if not np.array_equal(np.sort(columns), np.arange(len(names))):
-            raise ValueError(f"The columns in 'vocabulary' must be 0 to {len(names) - 1}, each once.")
-    else:
-        names = list(vocabulary)
-        columns = np.arange(len(names))
-        if len(set(names)) != len(names):
-            raise ValueError(f"Duplicate term in vocabulary: {Counter(names).most_common(1)[0][0]!r}")
-    if not names:
-        raise ValueError("empty vocabulary passed to fit")
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"The terms in 'vocabulary' must be str. Got {name!r} ({type(name).__name__}).")
-    if analyzer.lowercase and any(map(str.isupper, "".join(names))):
-        warnings.warn(
-            "Upper case characters found in vocabulary while 'lowercase' is True. These entries will not be "
-            "matched with any documents",
-            UserWarning,
-            stacklevel=count_inner_frames(),
-        )
-    hashes, checks = analyzer.hash_terms(names)
-    order = np.lexsort((checks, hashes))
-    text, starts, lengths = _join_texts(names)
-    zeros = np.zeros(len(names), np.int64)
-    terms = Vocabulary(hashes, checks, zeros, zeros, text, starts, lengths.astype(np.int32))
-    return terms.select(order), columns[order].astype(np.int32)

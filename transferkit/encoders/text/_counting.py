@@ -1,7 +1,8 @@
 """Counting the terms of a corpus, block by block and with threads."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import warnings
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from functools import partial
@@ -20,7 +21,8 @@ from transferkit._algorithms.text.vocabulary import (
     to_vocabulary,
 )
 from transferkit._validation import check_texts
-from transferkit.encoders.text._analyzer import Analyzer
+from transferkit._warnings import count_inner_frames
+from transferkit.encoders.text._analyzer import Analyzer, join_texts
 
 __all__ = [
     "check_documents",
@@ -28,6 +30,7 @@ __all__ = [
     "count_corpus",
     "count_given_terms",
     "count_small",
+    "index_given_vocabulary",
     "is_small",
     "map_blocks",
     "threaded_map",
@@ -124,6 +127,43 @@ def count_given_terms(analyzer: Analyzer, given: Vocabulary, documents: Iterable
     return TermStatistics(given._replace(document_frequency=document_frequency, total=total), n_documents)
 
 
+def index_given_vocabulary(vocabulary, analyzer: Analyzer) -> tuple[Vocabulary, np.ndarray]:
+    """Return terms given by the user, not counted yet and sorted by hash, then check, and their columns (int32).
+
+    The vocabulary is a mapping of terms to columns, or an iterable in the order of columns; the terms of a set are
+    sorted. Terms with capitals give a warning if the analyzer lowercases texts.
+    """
+    if isinstance(vocabulary, (set, frozenset)):
+        vocabulary = sorted(vocabulary)
+    if isinstance(vocabulary, Mapping):
+        names, columns = list(vocabulary), np.array(list(vocabulary.values()), np.int64)
+        if not np.array_equal(np.sort(columns), np.arange(len(names))):
+            raise ValueError(f"The columns in 'vocabulary' must be 0 to {len(names) - 1}, each once.")
+    else:
+        names = list(vocabulary)
+        columns = np.arange(len(names))
+        if len(set(names)) != len(names):
+            raise ValueError(f"Duplicate term in vocabulary: {Counter(names).most_common(1)[0][0]!r}")
+    if not names:
+        raise ValueError("empty vocabulary passed to fit")
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"The terms in 'vocabulary' must be str. Got {name!r} ({type(name).__name__}).")
+    if analyzer.lowercase and any(map(str.isupper, "".join(names))):
+        warnings.warn(
+            "Upper case characters found in vocabulary while 'lowercase' is True. These entries will not be "
+            "matched with any documents",
+            UserWarning,
+            stacklevel=count_inner_frames(),
+        )
+    hashes, checks = analyzer.hash_terms(names)
+    order = np.lexsort((checks, hashes))
+    text, starts, lengths = join_texts(names)
+    zeros = np.zeros(len(names), np.int64)
+    terms = Vocabulary(hashes, checks, zeros, zeros, text, starts, lengths.astype(np.int32))
+    return terms.select(order), columns[order].astype(np.int32)
+
+
 def is_small(documents: Iterable) -> bool:
     """Return whether plain Python counts the documents faster, because array operations have a fixed cost."""
     return (
@@ -134,24 +174,7 @@ def is_small(documents: Iterable) -> bool:
 
 
 def count_small(analyzer: Analyzer, documents: list, find_columns: Callable, dtype: type) -> Rows:
-    """Return the term counts of a few short documents, one text at a time.
-
-    Parameters
-    ----------
-    analyzer : Analyzer
-        Finds the terms.
-    documents : list
-        Documents.
-    find_columns : callable
-        From terms (list of str) to the column of each, -1 for unknown ones.
-    dtype : type
-        Type of the counts.
-
-    Returns
-    -------
-    rows : Rows
-        Counts by row.
-    """
+    """Return the counts of a few short documents; `find_columns` gives the column of each term, -1 if unknown."""
     data, indices, indptr = [], [], [0]
     for document in documents:
         counts: dict[int, int] = {}

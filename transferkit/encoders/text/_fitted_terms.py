@@ -60,18 +60,9 @@ class FittedTerms:
 
     @classmethod
     def from_state(cls, state, n_documents, by_word, weight):
-        """Return the terms that attributes of a pickle or a model file hold, after checking that they fit.
+        """Return the terms that the attributes `STATE` of a pickle or a model file hold, after checking that they fit.
 
-        Parameters
-        ----------
-        state : dict
-            Attributes named in `STATE`.
-        n_documents : int
-            Number of documents.
-        by_word : bool
-            Whether terms are hashed word by word.
-        weight : callable
-            From document frequencies and columns to the weights of columns, for files that do not hold them.
+        `weight` computes the weights of columns from document frequencies and columns, for files that do not hold them.
         """
         flags = {
             "by_word": by_word,
@@ -182,12 +173,8 @@ class FittedTerms:
     def get_file_state(self, by_word, weight):
         """Return the attributes that a model file holds: up to `_MOST_PACKED` terms are packed.
 
-        Parameters
-        ----------
-        by_word : bool
-            Whether the encoder, once loaded, hashes terms word by word. Parameters may have been set since the fit.
-        weight : callable
-            From document frequencies and columns to the weights of columns. Weights are stored only if they differ.
+        `by_word` says how the encoder, once loaded, hashes terms: parameters may have been set since the fit. Weights
+        are stored only if they differ from those that `weight` computes from document frequencies and columns.
         """
         state = self.get_state()
         packed = state["_packed"]

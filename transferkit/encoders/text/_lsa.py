@@ -1,9 +1,10 @@
 """Latent semantic analysis: dense features from TF-IDF vectors."""
 
 from copy import copy
+from dataclasses import dataclass, replace
 from numbers import Integral
 from threading import RLock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -11,7 +12,14 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.linalg.normalisation import unit_rows
-from transferkit._algorithms.linalg.truncated_svd import N_SPARE, RightVectors, RowProducts, leading_vectors
+from transferkit._algorithms.linalg.truncated_svd import (
+    N_SPARE,
+    RightVectors,
+    RowProducts,
+    SubspaceIteration,
+    draw_start,
+    leading_vectors,
+)
 from transferkit._algorithms.networks.layers import L2Normalisation, Linear
 from transferkit._algorithms.text.vocabulary import TermStatistics, to_vocabulary
 from transferkit._algorithms.words.pooling import drop_rounding
@@ -25,12 +33,15 @@ from transferkit._validation import (
     with_plain_outputs,
 )
 from transferkit._versioning import VersionedEstimator
-from transferkit.encoders.protocols import LinearForm, TermProjection
+from transferkit.encoders.protocols import LinearForm, ShardPass, TermProjection
 from transferkit.encoders.text._analyzer import find_analyzer
 from transferkit.encoders.text._counting import check_documents, count_blocks
-from transferkit.encoders.text._lost_words import warn_of_lost_words, warn_of_unknown_texts
-from transferkit.encoders.text._parameters import TEXT_PARAMETER_CONSTRAINTS, warn_for_device
-from transferkit.encoders.text._passes import VocabularyPass
+from transferkit.encoders.text._parameters import (
+    TEXT_PARAMETER_CONSTRAINTS,
+    warn_for_device,
+    warn_of_lost_words,
+    warn_of_unknown_texts,
+)
 from transferkit.encoders.text._tfidf import TfidfEncoder
 
 __all__ = ["LSAEncoder"]
@@ -354,7 +365,7 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
             What :func:`transferkit.distributed.fit_sharded` runs.
         """
         warn_for_device(self)
-        return VocabularyPass(self, self._make_tfidf().first_pass(keep_statistics))
+        return _VocabularyPass(self, self._make_tfidf().first_pass(keep_statistics))
 
     def as_linear(self):
         """Return the encoder as a linear map of terms.
@@ -544,3 +555,56 @@ class _Known(NamedTuple):
         vectors = np.zeros((len(tfidf.idf_), self.projection.shape[1]), np.float32)
         vectors[new[new >= 0]] = self.projection[terms.columns[is_kept][new >= 0]]
         return RightVectors(vectors, self.singular_values)
+
+
+@dataclass(frozen=True)
+class _VocabularyPass:
+    """Counts the terms of texts for an LSAEncoder."""
+
+    encoder: Any  # LSAEncoder, not fitted
+    terms: ShardPass
+
+    def add(self, total, X, shard_number):
+        """Return the term statistics plus those of more texts."""
+        return self.terms.add(total, X, shard_number)
+
+    def merge(self, left, right):
+        """Return the term statistics of both."""
+        return self.terms.merge(left, right)
+
+    def finish(self, total):
+        """Return the first pass of the singular value decomposition."""
+        encoder, tfidf = self.encoder, self.terms.finish(total)
+        n_terms = len(tfidf.idf_)
+        n_vectors = min(encoder.n_components + N_SPARE, tfidf.n_documents_, n_terms)
+        start = draw_start(n_terms, n_vectors, check_random_state(encoder.random_state))
+        return _SubspacePass(encoder, tfidf, SubspaceIteration(start, encoder.n_iter))
+
+
+@dataclass(frozen=True)
+class _SubspacePass:
+    """Computes the product X'X B of the TF-IDF rows X of all texts and the basis B of a subspace."""
+
+    encoder: Any
+    tfidf: Any  # fitted TfidfEncoder
+    iteration: SubspaceIteration
+
+    def add(self, total, X, shard_number):
+        """Return the product plus that of more texts."""
+        rows = self.tfidf.transform(X)
+        product = rows.T @ (rows @ self.iteration.basis)
+        if total is None:
+            return product
+        total += product
+        return total
+
+    def merge(self, left, right):
+        """Return the sum of two products."""
+        return left + right
+
+    def finish(self, total):
+        """Return the pass of the next step of the iteration, or the fitted encoder."""
+        following = self.iteration.advance(total)
+        if isinstance(following, RightVectors):
+            return self.encoder.set_vectors(self.tfidf, following)
+        return replace(self, iteration=following)

@@ -1,7 +1,9 @@
 """TF-IDF: term counts, weighted by the inverse document frequency of the term."""
 
 import warnings
+from dataclasses import dataclass
 from threading import RLock
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -34,26 +36,28 @@ from transferkit._validation import (
 from transferkit._versioning import VersionedEstimator
 from transferkit._warnings import count_inner_frames
 from transferkit.encoders.protocols import LinearForm
-from transferkit.encoders.text._analyzer import choose_unit, find_analyzer, index_given_vocabulary
+from transferkit.encoders.text._analyzer import choose_unit, find_analyzer
 from transferkit.encoders.text._counting import (
     check_documents,
     count_blocks,
     count_corpus,
     count_given_terms,
     count_small,
+    index_given_vocabulary,
     is_small,
     map_blocks,
     threaded_map,
 )
 from transferkit.encoders.text._fitted_terms import STATE, FittedTerms, to_state, to_statistics
-from transferkit.encoders.text._lost_words import (
+from transferkit.encoders.text._parameters import (
+    TEXT_PARAMETER_CONSTRAINTS,
     count_texts,
     describe_empty_vocabulary,
+    warn_for_device,
+    warn_for_parameters,
     warn_of_lost_words,
     warn_of_unknown_texts,
 )
-from transferkit.encoders.text._parameters import TEXT_PARAMETER_CONSTRAINTS, warn_for_device, warn_for_parameters
-from transferkit.encoders.text._passes import TermPass
 
 __all__ = ["TfidfEncoder"]
 
@@ -506,7 +510,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
             What :func:`transferkit.distributed.fit_sharded` runs.
         """
         self.prepare_fit()  # checks the parameters
-        return TermPass(self, keep_statistics)
+        return _TermPass(self, keep_statistics)
 
     def as_linear(self):
         """Return the encoder as a linear map of terms.
@@ -656,7 +660,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         state = super().__getstate__()
         if state.pop("_terms", None) is None:
             return state
-        return state | self.terms_.get_file_state(choose_unit(self) == "word", self._column_weights)
+        return state | self.terms_.get_file_state(self._by_word, self._column_weights)
 
     def finish_loading(self, trusted):
         """Check the arrays of terms, and compute those that the file leaves out.
@@ -724,8 +728,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
             columns = self._choose_columns(statistics, sample)
         if idf is None:
             idf = self._column_weights(statistics.terms.document_frequency, columns, statistics.n_documents)
-        by_word = choose_unit(self) == "word"
-        return FittedTerms(statistics, columns, idf, by_word=by_word, keeps_excluded=keeps_excluded)
+        return FittedTerms(statistics, columns, idf, by_word=self._by_word, keeps_excluded=keeps_excluded)
 
     def _choose_columns(self, statistics, sample):
         terms, n_documents, _ = statistics
@@ -796,6 +799,11 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         """The type of the features, which is `dtype` unless that is an integer type."""
         return np.float64 if np.dtype(self.dtype).kind in "iub" else self.dtype
 
+    @property
+    def _by_word(self):
+        """Whether terms are hashed word by word."""
+        return choose_unit(self) == "word"
+
     def _check_complete(self):
         if isinstance(self._terms, FittedTerms):
             self._terms.check_complete(type(self).__name__)
@@ -810,5 +818,25 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
 
     def _restore_terms(self, state):
         if state:
-            by_word = choose_unit(self) == "word"
-            self._terms = FittedTerms.from_state(state, self.n_documents_, by_word, self._column_weights)
+            self._terms = FittedTerms.from_state(state, self.n_documents_, self._by_word, self._column_weights)
+
+
+@dataclass(frozen=True)
+class _TermPass:
+    """Counts the terms of texts for a TfidfEncoder."""
+
+    encoder: Any  # TfidfEncoder, not fitted
+    keep_statistics: bool
+
+    def add(self, total, X, shard_number):
+        """Return the term statistics plus those of more texts."""
+        counted = self.encoder.count_terms(X)
+        return counted if total is None else self.merge(total, counted)
+
+    def merge(self, left, right):
+        """Return the term statistics of both."""
+        return left.merge(right, self.encoder.max_vocabulary)
+
+    def finish(self, total):
+        """Return the encoder with the columns and weights that follow from the statistics."""
+        return self.encoder.set_terms(total, keeps_excluded=self.keep_statistics)

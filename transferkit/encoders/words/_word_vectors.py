@@ -44,10 +44,15 @@ from transferkit._validation import (
 from transferkit._versioning import VersionedEstimator
 from transferkit._warnings import count_inner_frames
 from transferkit.encoders.protocols import LinearForm, TermProjection
-from transferkit.encoders.text._analyzer import TextSample, find_analyzer, index_given_vocabulary, make_analyzer
-from transferkit.encoders.text._counting import check_documents, count_given_terms
-from transferkit.encoders.text._lost_words import describe_empty_vocabulary, warn_of_lost_words, warn_of_unknown_texts
-from transferkit.encoders.text._parameters import TEXT_PARAMETER_CONSTRAINTS, warn_for_parameters
+from transferkit.encoders.text._analyzer import TextSample, find_analyzer, make_analyzer
+from transferkit.encoders.text._counting import check_documents, count_given_terms, index_given_vocabulary
+from transferkit.encoders.text._parameters import (
+    TEXT_PARAMETER_CONSTRAINTS,
+    describe_empty_vocabulary,
+    warn_for_parameters,
+    warn_of_lost_words,
+    warn_of_unknown_texts,
+)
 from transferkit.encoders.text._tfidf import TfidfEncoder
 from transferkit.encoders.words._counts import Bounds, WordCounts
 from transferkit.encoders.words._loading import read_words_of, shares_of_counts, warn_of_words_no_text_gives

@@ -7,7 +7,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from transferkit._validation import check_features
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
-from transferkit.encoders.text import find_text_settings
+from transferkit.encoders.term_projection import find_text_settings
 from transferkit.transfer._evaluation import Outcome, make_row
 
 __all__ = ["fit_scratch_if_possible", "make_baseline", "takes_raw_input"]

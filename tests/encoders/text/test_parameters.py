@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from transferkit import LSAEncoder, TfidfEncoder, WordVectorEncoder
 from transferkit.encoders.text import _analyzer
-from transferkit.encoders.text._lost_words import find_problem
+from transferkit.encoders.text._parameters import find_problem
 
 SCRIPTS = {
     "Chinese": (["我喜欢这本书，非常好看", "这部电影很好看", "今天天气很好"], "phrases"),
