@@ -253,7 +253,7 @@ MUTANTS = [
     Mutant("ranking: shared places", TRANSFERABILITY, "(nearer + tied * share[:, None])", "(nearer + tied)", RANKING),
     Mutant(
         "ranking: shrinkage",
-        "_algorithms/linalg/covariances.py",
+        "_algorithms/linalg/moments.py",
         "error = (float((squares**2).mean()) - size)",
         "error = 0 * (float((squares**2).mean()) - size)",
         RANKING,

@@ -85,8 +85,8 @@ def test_many_features_make_no_square_matrix(cls):
 
 
 def test_leading_directions_of_many_rows(monkeypatch):
-    monkeypatch.setattr("transferkit._algorithms.linalg.covariances.MOST_SPAN_ROWS", 20)
-    monkeypatch.setattr("transferkit._algorithms.linalg.covariances.N_LEADING", 10)
+    monkeypatch.setattr("transferkit._algorithms.linalg.moments.MOST_SPAN_ROWS", 20)
+    monkeypatch.setattr("transferkit._algorithms.linalg.moments.N_LEADING", 10)
     rows = (RNG.normal(size=(60, 5)) @ RNG.normal(size=(5, 100)) + 0.01 * RNG.normal(size=(60, 100))).astype(np.float32)
     domain = np.repeat([1, -1], 30)
     leading = CORAL(shrinkage=0.05).fit(rows, sample_domain=domain)

@@ -18,7 +18,7 @@ from transferkit._algorithms.domains.importance_weights import (
     mean_kernel,
     rbf_kernel,
 )
-from transferkit._algorithms.linalg.blas_threads import one_blas_thread
+from transferkit._algorithms.linalg.threads import one_blas_thread
 from transferkit._algorithms.linear.predictions import compute_scores
 from transferkit._validation import Interval, StrOptions, check_is_fitted
 from transferkit._warnings import count_inner_frames

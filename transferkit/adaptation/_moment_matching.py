@@ -10,9 +10,8 @@ from sklearn.base import OneToOneFeatureMixin
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.domains.alignment import RowMap, feature_scales
-from transferkit._algorithms.linalg.blas_threads import run_both
-from transferkit._algorithms.linalg.covariances import estimate_moments, find_joint_basis
-from transferkit._algorithms.linalg.moments import column_means
+from transferkit._algorithms.linalg.moments import column_means, estimate_moments, find_joint_basis
+from transferkit._algorithms.linalg.threads import run_both
 from transferkit._validation import Interval, StrOptions
 from transferkit._warnings import count_inner_frames
 from transferkit.adaptation._base import DomainTransformer, LinearOnTargetMixin

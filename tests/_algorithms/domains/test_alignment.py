@@ -15,7 +15,7 @@ from transferkit._algorithms.domains.alignment import (
     principal_axes,
     reflection_evidence,
 )
-from transferkit._algorithms.linalg.covariances import Moments
+from transferkit._algorithms.linalg.moments import Moments
 
 RNG = np.random.default_rng(0)
 SOURCE, TARGET = RNG.normal(size=(50, 4)) @ RNG.normal(size=(4, 4)), RNG.normal(size=(60, 4)) * [1, 2, 0.5, 3] + 1

@@ -5,8 +5,8 @@ import pytest
 import scipy.sparse as sp
 from sklearn.covariance import LedoitWolf, ShrunkCovariance, ledoit_wolf_shrinkage
 
-from transferkit._algorithms.linalg import covariances
-from transferkit._algorithms.linalg.covariances import (
+from transferkit._algorithms.linalg import moments
+from transferkit._algorithms.linalg.moments import (
     centred_scatter,
     estimate_moments,
     find_joint_basis,
@@ -30,7 +30,7 @@ def test_spherical_rows_need_no_shrinkage():
     rows = np.vstack([np.eye(4), -np.eye(4)])
     squares = np.square(rows).sum(axis=1)
     covariance = rows.T @ rows / 8
-    assert covariances.ledoit_wolf_shrinkage(squares, float(np.square(covariance).sum()), 4) == 0
+    assert moments.ledoit_wolf_shrinkage(squares, float(np.square(covariance).sum()), 4) == 0
 
 
 def test_shrinkage_does_not_exceed_one():
@@ -50,7 +50,7 @@ def test_moments_are_shrunk_by_the_formula(centre):
 
 
 def test_scatter_is_summed_over_blocks_of_rows(monkeypatch):
-    monkeypatch.setattr(covariances, "_BLOCK_ROWS", 7)
+    monkeypatch.setattr(moments, "_BLOCK_ROWS", 7)
     centred = ROWS - ROWS.mean(axis=0)
     scatter, squares = centred_scatter(ROWS, ROWS.mean(axis=0))
     np.testing.assert_allclose(scatter, centred.T @ centred, rtol=1e-10)

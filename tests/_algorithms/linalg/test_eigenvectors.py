@@ -5,8 +5,8 @@ import pytest
 from scipy import sparse
 from scipy.sparse.linalg import eigsh
 
-from transferkit._algorithms.linalg import eigenvectors
-from transferkit._algorithms.linalg.eigenvectors import leading_eigenvectors
+from transferkit._algorithms.linalg import decompositions
+from transferkit._algorithms.linalg.decompositions import leading_eigenvectors
 
 
 def make_matrix(n, seed=0):
@@ -17,7 +17,7 @@ def make_matrix(n, seed=0):
 
 @pytest.mark.parametrize("small", [1024, 1], ids=["dense", "block Lanczos"])
 def test_vectors_and_values_are_those_of_arpack(small, monkeypatch):
-    monkeypatch.setattr(eigenvectors, "SMALL", small)
+    monkeypatch.setattr(decompositions, "SMALL", small)
     matrix = make_matrix(400)
     vectors, values = leading_eigenvectors(matrix, 8, np.random.RandomState(0))
     trusted, basis = eigsh(matrix.astype(np.float64), 8, which="LM")
@@ -29,7 +29,7 @@ def test_vectors_and_values_are_those_of_arpack(small, monkeypatch):
 
 @pytest.mark.parametrize("small", [1024, 1])
 def test_signs_and_order_are_fixed(small, monkeypatch):
-    monkeypatch.setattr(eigenvectors, "SMALL", small)
+    monkeypatch.setattr(decompositions, "SMALL", small)
     vectors, values = leading_eigenvectors(make_matrix(300), 5, np.random.RandomState(1))
     np.testing.assert_array_equal(vectors.max(axis=0), np.abs(vectors).max(axis=0))
     assert (np.diff(np.abs(values)) <= 0).all()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from sklearn.preprocessing import normalize
 
-from transferkit._algorithms.linalg.normalisation import fix_signs, orthonormal, unit_rows
+from transferkit._algorithms.linalg.decompositions import fix_signs, orthonormal, unit_rows
 
 ENTRIES = st.floats(-100, 100).filter(lambda x: x == 0 or abs(x) > 1e-3)
 MATRICES = arrays(np.float64, array_shapes(min_dims=2, max_dims=2, max_side=8), elements=ENTRIES)

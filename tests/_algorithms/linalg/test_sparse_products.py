@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from transferkit._algorithms.linalg.sparse_products import TallProducts, multiply_slices, slice_rows
+from transferkit._algorithms.linalg.threads import TallProducts, multiply_slices, slice_rows
 
 RNG = np.random.default_rng(0)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from transferkit._algorithms.linalg.truncated_svd import RightVectors, RowProducts, leading_vectors
+from transferkit._algorithms.linalg.decompositions import RightVectors, RowProducts, leading_vectors
 
 
 def decaying_rows(n_rows, n_columns, seed=0):

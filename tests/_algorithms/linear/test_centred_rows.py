@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from transferkit._algorithms.linear import centred_rows
-from transferkit._algorithms.linear.centred_rows import centre_rows
-from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
+from transferkit._algorithms.linear import feature_blocks
+from transferkit._algorithms.linear.feature_blocks import FeatureBlocks, centre_rows
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.normal(size=(20, 3)) + 4
@@ -44,7 +43,7 @@ def test_products_are_those_of_the_dense_matrix(kind, weights, has_intercept):
 
 
 def test_blocks_of_rows_are_all_rows(kind, monkeypatch):
-    monkeypatch.setattr(centred_rows, "CHUNK_ENTRIES", 1)
+    monkeypatch.setattr(feature_blocks, "CHUNK_ENTRIES", 1)
     found, _ = centre_rows(kind[0], np.ones(20), True)
     parts = list(found.blocks())
     assert len(parts) > 1
@@ -62,5 +61,5 @@ def test_differences_far_from_zero_keep_their_digits():
 def test_only_large_sparse_rows_must_stay_sparse(kind, monkeypatch):
     found, _ = centre_rows(kind[0], np.ones(20), True)
     assert found.can_be_dense()
-    monkeypatch.setattr(centred_rows, "MOST_SPARSE", 10)
+    monkeypatch.setattr(feature_blocks, "MOST_SPARSE", 10)
     assert found.can_be_dense() == isinstance(kind[0], np.ndarray)

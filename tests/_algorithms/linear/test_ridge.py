@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from sklearn.linear_model import Ridge as TrustedRidge
 
 from transferkit._algorithms.linear import ridge
-from transferkit._algorithms.linear.centred_rows import centre_rows
+from transferkit._algorithms.linear.feature_blocks import centre_rows
 from transferkit._algorithms.linear.ridge import decompose, solve_by_conjugate_gradients
 
 RNG = np.random.default_rng(0)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.signal import correlate2d
 
-from transferkit._algorithms.networks import convolutions
-from transferkit._algorithms.networks.convolutions import convolve, convolved_shape, upsample
+from transferkit._algorithms.networks import layers
+from transferkit._algorithms.networks.layers import convolve, convolved_shape, upsample
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(3, 6, 5, 2))
@@ -13,7 +13,7 @@ IMAGES = RNG.normal(size=(3, 6, 5, 2))
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_outputs_are_correlations_summed_over_channels(stride, monkeypatch):
-    monkeypatch.setattr(convolutions, "_BLOCK_ENTRIES", 1)  # one image at a time
+    monkeypatch.setattr(layers, "_BLOCK_ENTRIES", 1)  # one image at a time
     kernels, intercept = RNG.normal(size=(2, 3, 3, 4)), RNG.normal(size=4)
     expected = np.zeros((3, 6, 5, 4))
     for i, image in enumerate(IMAGES):

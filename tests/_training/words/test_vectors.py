@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from transferkit._algorithms.linalg.eigenvectors import leading_eigenvectors
+from transferkit._algorithms.linalg.decompositions import leading_eigenvectors
 from transferkit._training.words import pairs
 from transferkit._training.words.eigenvectors import leading_eigenvectors_on_device
 from transferkit._training.words.pairs import WordPairs

@@ -9,7 +9,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, LeaveOneOut, cross_val_predict
 
 from transferkit import FeatureBlocks, RidgeHead, TransferRegressor
-from transferkit._algorithms.linear import centred_rows
+from transferkit._algorithms.linear import feature_blocks
 from transferkit.heads.linear import _ridge
 
 COLUMNS = {
@@ -183,7 +183,7 @@ def test_blocks_of_rows_make_no_difference(monkeypatch):
     X = with_column(X, "money")
     X[3] *= 1e6
     expected = RidgeHead(alphas=[0.1, 1.0]).fit(X, y)
-    monkeypatch.setattr(centred_rows, "CHUNK_ENTRIES", 1)  # blocks of as many rows as columns
+    monkeypatch.setattr(feature_blocks, "CHUNK_ENTRIES", 1)  # blocks of as many rows as columns
     found = RidgeHead(alphas=[0.1, 1.0]).fit(X, y)
     np.testing.assert_allclose(found.coef_, expected.coef_, rtol=1e-8)
     np.testing.assert_allclose(found.loo_errors_, expected.loo_errors_, rtol=1e-6)
@@ -191,7 +191,7 @@ def test_blocks_of_rows_make_no_difference(monkeypatch):
 
 def test_sparse_rows_too_large_for_that_are_warned_of(monkeypatch):
     X, y = make_problem("tall")
-    monkeypatch.setattr(centred_rows, "MOST_SPARSE", 100)
+    monkeypatch.setattr(feature_blocks, "MOST_SPARSE", 100)
     RidgeHead().fit(sp.csr_array(X), y)
     with pytest.warns(LinAlgWarning, match="columns of X differ so much in scale"):
         RidgeHead().fit(sp.csr_array(with_column(X, "money")), y)

@@ -6,10 +6,15 @@ from typing import Any
 import numpy as np
 from scipy import linalg, sparse
 
-from transferkit._algorithms.linalg.blas_threads import one_blas_thread, run_both
-from transferkit._algorithms.linalg.covariances import Moments, centred_scatter, symmetric_power
-from transferkit._algorithms.linalg.moments import column_means, mean_and_variance
-from transferkit._algorithms.linalg.normalisation import fix_signs
+from transferkit._algorithms.linalg.decompositions import fix_signs
+from transferkit._algorithms.linalg.moments import (
+    Moments,
+    centred_scatter,
+    column_means,
+    mean_and_variance,
+    symmetric_power,
+)
+from transferkit._algorithms.linalg.threads import one_blas_thread, run_both
 from transferkit._algorithms.linear.feature_blocks import to_kernel
 
 __all__ = ["RowMap", "coral_map", "feature_scales", "monge_map", "principal_axes", "reflection_evidence"]

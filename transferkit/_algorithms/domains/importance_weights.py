@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import linalg, optimize, special
 
-from transferkit._algorithms.linalg.blas_threads import MOST_ROWS, run_both, run_pairs
+from transferkit._algorithms.linalg.threads import MOST_ROWS, run_both, run_pairs
 
 __all__ = ["effective_sample_size", "entry_variance", "fit_kliep", "fit_kmm", "fit_odds", "mean_kernel", "rbf_kernel"]
 

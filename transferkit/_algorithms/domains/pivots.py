@@ -6,7 +6,7 @@ import numpy as np
 from scipy import linalg, sparse
 
 from transferkit._algorithms.linalg.conjugate_gradients import conjugate_gradients
-from transferkit._algorithms.linalg.normalisation import fix_signs
+from transferkit._algorithms.linalg.decompositions import fix_signs
 
 __all__ = ["choose_pivots", "document_frequency", "find_correspondences", "mutual_information"]
 

@@ -1,14 +1,37 @@
-"""Mean and variance of the columns of dense and sparse matrices."""
+"""Mean and variance of columns, and shrunk covariances, of dense and sparse matrices.
 
+Covariances are computed in the span of the rows if there are more features than rows: C = Q S Q' + v (I - Q Q') with a
+matrix S in the coordinates of an orthonormal basis Q, and one variance v for all directions orthogonal to it. Without a
+basis, Q = I. With more features than rows, no matrix of size n_features x n_features is formed.
+"""
+
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
+from scipy import linalg, sparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
-__all__ = ["PartialMoments", "column_means", "mean_and_variance"]
+from transferkit._algorithms.linalg.decompositions import RowProducts, leading_vectors
+
+__all__ = [
+    "Moments",
+    "PartialMoments",
+    "centred_scatter",
+    "column_means",
+    "estimate_moments",
+    "find_joint_basis",
+    "ledoit_wolf_shrinkage",
+    "mean_and_variance",
+    "symmetric_power",
+]
 
 _BLOCK_ENTRIES = 1 << 20  # of the differences held in float64 at a time
+MOST_FEATURES = 20_000  # with more, no matrix of size n_features x n_features is formed
+MOST_SPAN_ROWS = 3_000  # with more rows, only N_LEADING directions of their span are used
+N_LEADING = 1_000
+_BLOCK_ROWS = 2_000  # centred at a time, to avoid a copy of all rows
+_LEAST_VARIANCE = 1e-9  # relative to the mean variance; smaller eigenvalues are rounding errors
 
 
 def column_means(X: Any) -> np.ndarray:
@@ -87,3 +110,135 @@ class PartialMoments(NamedTuple):
             self.squares + other.squares + weight * float(difference @ difference),
             products,
         )
+
+
+@dataclass
+class Moments:
+    """Mean and shrunk covariance of rows."""
+
+    mean: np.ndarray  # (n_features,)
+    covariance: np.ndarray  # (n_features, n_features), or (rank, rank) in a basis
+    outside: float  # variance of each direction outside of the basis
+    shrinkage: float
+    is_singular: bool  # before _LEAST_VARIANCE was added
+
+
+def find_joint_basis(source: Any, target: Any, random_state: np.random.RandomState) -> np.ndarray | None:
+    """Return an orthonormal basis (n_features, rank) of the span of the centred rows of both domains.
+
+    Parameters
+    ----------
+    source, target : array or CSR matrix of shape (n_rows, n_features)
+    random_state : RandomState
+        For the randomised search of the 1,000 leading directions, if there are more than 3,000 rows.
+
+    Returns
+    -------
+    basis : array or None
+        None if there are no more features than rows, so that a basis would not reduce the dimension.
+    """
+    n_rows, n_features = source.shape[0] + target.shape[0], source.shape[1]
+    if n_features <= min(n_rows, MOST_FEATURES):
+        return None
+    parts = [np.asarray((X if not sparse.issparse(X) else X.toarray()) - column_means(X)) for X in (source, target)]
+    rows = np.concatenate(parts)
+    if n_rows > MOST_SPAN_ROWS:
+        return leading_vectors(RowProducts(sparse.csr_matrix(rows)), N_LEADING, 2, random_state).vectors
+    squares, vectors = linalg.eigh(np.asarray(rows @ rows.T, np.float64))
+    kept = squares > 1e-7 * max(squares[-1], np.finfo(float).tiny)  # of squares: half of the digits
+    basis = rows.T @ (vectors[:, kept] / np.sqrt(squares[kept])).astype(rows.dtype)
+    return np.linalg.qr(basis)[0]
+
+
+def estimate_moments(
+    X: Any, basis: np.ndarray | None, *, shrinkage: float | str | None, ridge: float, centre: bool
+) -> Moments:
+    """Return the mean and the shrunk covariance (1 - s) C + (s trace(C) / n_features + ridge) I of rows.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_features)
+    basis : array of shape (n_features, rank) or None
+    shrinkage : float, "auto" or None
+        s, from 0 to 1; "auto" is the estimate of Ledoit and Wolf.
+    ridge : float
+        Added to all variances.
+    centre : bool
+        Whether to subtract the mean; it is taken to be zero otherwise.
+    """
+    n_rows, n_features = X.shape
+    mean = column_means(X) if centre else np.zeros(n_features, X.dtype)
+    covariance, squares = centred_scatter(X, mean, basis)
+    covariance /= n_rows
+    mean_variance = squares.mean() / n_features
+    if shrinkage == "auto":
+        s = ledoit_wolf_shrinkage(squares, float(np.einsum("ij,ij->", covariance, covariance)), n_features)
+    else:
+        s = float(shrinkage or 0.0)
+    floor = s * mean_variance + ridge
+    n_outside = n_features - len(covariance)
+    outside = 0.0 if n_outside == 0 else max(squares.mean() - np.trace(covariance), 0.0) / n_outside
+    covariance *= 1 - s
+    covariance.flat[:: len(covariance) + 1] += floor
+    least = _LEAST_VARIANCE * mean_variance if mean_variance > 0 else 1.0
+    rank = min(n_rows - centre, n_features)
+    is_singular = floor < least and (rank < n_features or _is_singular(covariance, least))
+    if is_singular:
+        covariance.flat[:: len(covariance) + 1] += least
+        floor += least
+    return Moments(mean, covariance, float((1 - s) * outside + floor), s, is_singular)
+
+
+def centred_scatter(X: np.ndarray, mean: np.ndarray, basis: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return sum_i z_i z_i' of the centred rows z_i, in the coordinates of the basis, and their squared lengths."""
+    size = X.shape[1] if basis is None else basis.shape[1]
+    scatter, squares = np.zeros((size, size)), np.empty(len(X))
+    for begin in range(0, len(X), _BLOCK_ROWS):
+        part = slice(begin, begin + _BLOCK_ROWS)
+        centred = X[part] - mean
+        squares[part] = np.einsum("ij,ij->i", centred, centred)
+        rows = centred if basis is None else centred @ basis
+        scatter += rows.T @ rows
+    return scatter, squares
+
+
+def ledoit_wolf_shrinkage(squares: np.ndarray, size: float, n_features: int) -> float:
+    """Return the shrinkage towards the scaled identity with the least expected squared error (Ledoit and Wolf [1]_).
+
+    Parameters
+    ----------
+    squares : array of shape (n_rows,)
+        Squared lengths of the centred rows x_i.
+    size : float
+        ||C||^2, the sum of the squared entries, or eigenvalues, of the covariance C = sum_i x_i x_i' / n_rows.
+    n_features : int
+        p.
+
+    Notes
+    -----
+    With m = trace(C) / p, the shrinkage is b / d. d = ||C||^2 - p m^2 is the squared distance of C from m I, and
+    b = (mean_i ||x_i||^4 - ||C||^2) / n_rows, at most d, estimates the squared error of C.
+
+    References
+    ----------
+    .. [1] O. Ledoit and M. Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", Journal of
+       Multivariate Analysis 88 (2004), 365-411.
+    """
+    distance = size - (squares.mean()) ** 2 / n_features
+    error = (float((squares**2).mean()) - size) / len(squares)
+    return 0.0 if distance <= 1e-12 * size else float(min(max(error, 0.0), distance) / distance)
+
+
+def symmetric_power(matrix: np.ndarray, exponent: float) -> np.ndarray:
+    """Return a power of a symmetric positive semi-definite matrix; eigenvalues are at least eps times the largest."""
+    values, vectors = np.linalg.eigh(matrix)
+    values = np.maximum(values, values[-1] * np.finfo(values.dtype).eps)
+    half = vectors * values ** (exponent / 2)
+    return np.asarray(half @ half.T)  # a product of this form takes half of the time
+
+
+def _is_singular(covariance: np.ndarray, least: float) -> bool:
+    try:
+        return bool(np.diag(linalg.cholesky(covariance, lower=True)).min() ** 2 < least)
+    except linalg.LinAlgError:
+        return True

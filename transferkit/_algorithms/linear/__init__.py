@@ -1,9 +1,9 @@
 """Linear models without torch: closed-form solutions, predictions, and evaluation of features.
 
 - `ridge`: ridge regression for many penalties from one decomposition, with exact held-out errors. For RidgeHead.
-- `centred_rows`: weighted, centred rows as an operator, with sparse columns centred implicitly. For ridge regression.
 - `predictions`: decision values and probabilities of linear models.
-- `feature_blocks`: dense and sparse features side by side, without a common format.
+- `feature_blocks`: dense and sparse features side by side, without a common format; weighted, centred rows of them as
+  an operator, with sparse columns centred implicitly, for ridge regression.
 - `term_prior`: features from term vectors beside those of the terms, folded into one weight per term after training.
 - `grid_descent`: search of a grid of parameters by descent along its axes.
 - `transferability`: scores of frozen features for a task (LogME, H-score, LEEP, nearest neighbours).

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.linalg import LinAlgWarning, qr, solve_triangular
 
 from transferkit._algorithms.linalg.conjugate_gradients import conjugate_gradients
-from transferkit._algorithms.linear.centred_rows import CentredRows
+from transferkit._algorithms.linear.feature_blocks import CentredRows
 from transferkit._warnings import count_inner_frames
 
 __all__ = ["MAX_DECOMPOSED", "Ridge", "decompose", "solve_by_conjugate_gradients"]

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from transferkit._algorithms.linalg.covariances import ledoit_wolf_shrinkage
+from transferkit._algorithms.linalg.moments import ledoit_wolf_shrinkage
 from transferkit._algorithms.linear.feature_blocks import to_dense
 
 __all__ = ["RowSpectrum", "find_spectrum", "h_score", "leep", "log_evidence", "neighbour_means"]

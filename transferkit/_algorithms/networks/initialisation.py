@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from transferkit._algorithms.linalg.normalisation import orthonormal
+from transferkit._algorithms.linalg.decompositions import orthonormal
 
 __all__ = ["METHODS", "activation_gain", "initialise_weights"]
 

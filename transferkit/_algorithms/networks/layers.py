@@ -1,7 +1,10 @@
-"""Layers of a network as NumPy arrays, and what they compute after training.
+"""Layers of a network as NumPy arrays, and their outputs after training.
 
 The layers here serve three purposes: estimators build them from their fitted attributes and predict with them, without
 torch; training starts from their arrays; and it returns layers of the same kinds with trained arrays.
+
+A row holds an image of shape (height, width, n_channels). With a border of zeros a 3 x 3 convolution maps h x w pixels
+to ceil(h / stride) x ceil(w / stride).
 """
 
 from collections.abc import Sequence
@@ -12,12 +15,13 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import erf, expit
 
-from transferkit._algorithms.linalg.normalisation import unit_rows
-from transferkit._algorithms.networks.convolutions import convolve, convolved_shape, upsample
+from transferkit._algorithms.linalg.decompositions import unit_rows
+from transferkit._algorithms.rows.patches import cut_patches
 
 __all__ = [
     "ACTIVATIONS",
     "BATCH_NORM_EPSILON",
+    "EDGE",
     "LEAK",
     "Activation",
     "BatchNorm",
@@ -29,13 +33,18 @@ __all__ = [
     "TiedLinear",
     "Upsampling",
     "apply_activation",
+    "convolve",
+    "convolved_shape",
     "predict",
+    "upsample",
 ]
 
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "tanh", "sigmoid", "gelu", "identity")
 LEAK = 0.01  # slope of leaky_relu below zero
 BATCH_NORM_EPSILON = 1e-5  # added to the variance
 FEW_COLUMNS = 0.5  # of low-precision weights: if fewer than this share are used, only these are converted
+EDGE = 3  # width of the kernel in pixels
+_BLOCK_ENTRIES = 1 << 23  # of the patches that are laid out at once
 
 
 class Layer(Protocol):
@@ -225,3 +234,41 @@ def _matmul(X: Any, weights: Any) -> np.ndarray:
     else:
         product = X @ weights.astype(X.dtype)
     return np.asarray(product.toarray() if sp.issparse(product) else product)
+
+
+def convolved_shape(image_shape: Sequence[int], stride: int, n_channels: int) -> tuple[int, int, int]:
+    """Return the shape of a convolved image."""
+    return -(-image_shape[0] // stride), -(-image_shape[1] // stride), n_channels
+
+
+def convolve(
+    rows: np.ndarray, weights: np.ndarray, intercept: np.ndarray, image_shape: Sequence[int], stride: int
+) -> np.ndarray:
+    """Return convolved images, one per row.
+
+    Parameters
+    ----------
+    rows : array of shape (n_rows, height * width * n_channels)
+        Images.
+    weights : array of shape (n_channels * 9, n_outputs)
+        One row for each channel, row and column of the kernel, in this order, as in torch.
+    intercept : array of shape (n_outputs,)
+    image_shape : (height, width, n_channels)
+    stride : int
+        Distance between patches in pixels.
+    """
+    down, across, n_outputs = convolved_shape(image_shape, stride, weights.shape[1])
+    output = np.empty((len(rows), down * across * n_outputs), np.result_type(rows, weights))
+    step = max(_BLOCK_ENTRIES // (down * across * len(weights)), 1)
+    for begin in range(0, len(rows), step):
+        images = rows[begin : begin + step].reshape(-1, *image_shape)
+        padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        patches = cut_patches(padded, EDGE, stride).reshape(-1, len(weights))
+        output[begin : begin + step] = (patches @ weights + intercept).reshape(len(images), -1)
+    return output
+
+
+def upsample(rows: np.ndarray, image_shape: Sequence[int], large_shape: Sequence[int]) -> np.ndarray:
+    """Return images with each pixel repeated twice in both directions, cropped to `large_shape`."""
+    images = rows.reshape(-1, *image_shape).repeat(2, axis=1).repeat(2, axis=2)
+    return images[:, : large_shape[0], : large_shape[1]].reshape(len(rows), -1)

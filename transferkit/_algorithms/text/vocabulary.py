@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from transferkit._algorithms.linalg.sparse_products import Map
+from transferkit._algorithms.linalg.threads import Map
 from transferkit._algorithms.text.term_counts import group_equal
 from transferkit._algorithms.text.text_bytes import PADDING
 from transferkit._algorithms.text.tokens import copy_spans, pad

@@ -5,7 +5,7 @@ Words that occur in similar contexts get similar vectors. The context of a word 
 - `cooccurrence` counts pairs of words within the window, as sparse upper triangular matrices of integers, and adds,
   relabels and prunes such matrices.
 - `ppmi` turns the counts into positive pointwise mutual information: how much more often two words co-occur than
-  expected by chance. Its leading eigenvectors (`transferkit._algorithms.linalg.eigenvectors`), scaled by powers of
+  expected by chance. Its leading eigenvectors (`transferkit._algorithms.linalg.decompositions`), scaled by powers of
   the eigenvalues, are the word vectors of PPMI-SVD. GloVe and skip-gram start from them
   (`transferkit._training.words`).
 - `pooling` makes one vector per text from the vectors of its words: a mean weighted by inverse document frequency

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from transferkit._algorithms.linalg.normalisation import fix_signs
+from transferkit._algorithms.linalg.decompositions import fix_signs
 
 __all__ = [
     "common_direction",

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from transferkit._algorithms.linalg.sparse_products import Map, slice_rows
+from transferkit._algorithms.linalg.threads import Map, slice_rows
 
 __all__ = ["positive_pmi"]
 

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from transferkit._algorithms.linalg.conjugate_gradients import conjugate_gradients
-from transferkit._algorithms.linalg.sparse_products import Map, multiply_slices, slice_rows
+from transferkit._algorithms.linalg.threads import Map, multiply_slices, slice_rows
 from transferkit._algorithms.text.term_counts import TermCounts
 
 __all__ = ["fit_ngram_vectors", "ngram_shares"]

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transferkit._algorithms.networks.convolutions import EDGE
 from transferkit._algorithms.networks.layers import (
     BATCH_NORM_EPSILON,
+    EDGE,
     LEAK,
     Activation,
     BatchNorm,

@@ -6,7 +6,7 @@
 - `pairs` holds the counts on a device as slices of CSR rows, with the two products that gradients consist of: inner
   products of the vectors of each counted pair, and sums of vectors over the pairs of each row.
 - `eigenvectors` finds the leading eigenvectors of the PPMI matrix on a GPU; on the CPU
-  `transferkit._algorithms.linalg.eigenvectors` does, without torch.
+  `transferkit._algorithms.linalg.decompositions` does, without torch.
 
 The counts come from `transferkit._algorithms.words`; results are NumPy arrays.
 """

@@ -7,8 +7,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from transferkit._algorithms.linalg.eigenvectors import BLOCK_SHARE, N_STEPS
-from transferkit._algorithms.linalg.normalisation import fix_signs
+from transferkit._algorithms.linalg.decompositions import BLOCK_SHARE, N_STEPS, fix_signs
 from transferkit._training.device import with_own_modes
 from transferkit._training.words.pairs import WordPairs
 
@@ -28,7 +27,7 @@ def leading_eigenvectors_on_device(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the eigenvectors with the eigenvalues of largest magnitude, by block Lanczos.
 
-    Parameters and result are those of :func:`transferkit._algorithms.linalg.eigenvectors.leading_eigenvectors`, whose
+    Parameters and result are those of :func:`transferkit._algorithms.linalg.decompositions.leading_eigenvectors`, whose
     notes describe the method. The matrix must have more than ``4.2 * n_vectors`` rows.
     """
     operator = _Matrix(WordPairs(matrix, device))

@@ -5,9 +5,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from transferkit._algorithms.networks.convolutions import EDGE, convolved_shape
 from transferkit._algorithms.networks.initialisation import activation_gain, initialise_weights
-from transferkit._algorithms.networks.layers import Activation, Convolution, Linear, TiedLinear, Upsampling
+from transferkit._algorithms.networks.layers import (
+    EDGE,
+    Activation,
+    Convolution,
+    Linear,
+    TiedLinear,
+    Upsampling,
+    convolved_shape,
+)
 
 __all__ = ["Architecture", "decoder_layers", "encoder_layers", "initial_layers", "read_arrays"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
 
-from transferkit._algorithms.linalg.normalisation import unit_rows
+from transferkit._algorithms.linalg.decompositions import unit_rows
 from transferkit._progress import FitProgress
 from transferkit._validation import HasMethods, Interval, check_texts, fit_context, validate_parameter_constraints
 from transferkit._versioning import VersionedEstimator

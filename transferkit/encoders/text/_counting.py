@@ -11,7 +11,7 @@ from itertools import islice
 import numpy as np
 from joblib import effective_n_jobs
 
-from transferkit._algorithms.linalg.sparse_products import Map
+from transferkit._algorithms.linalg.threads import Map
 from transferkit._algorithms.text.term_counts import Rows, TermCounts
 from transferkit._algorithms.text.vocabulary import (
     TermAccumulator,

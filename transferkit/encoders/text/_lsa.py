@@ -11,14 +11,14 @@ from scipy import sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 
-from transferkit._algorithms.linalg.normalisation import unit_rows
-from transferkit._algorithms.linalg.truncated_svd import (
+from transferkit._algorithms.linalg.decompositions import (
     N_SPARE,
     RightVectors,
     RowProducts,
     SubspaceIteration,
     draw_start,
     leading_vectors,
+    unit_rows,
 )
 from transferkit._algorithms.networks.layers import L2Normalisation, Linear
 from transferkit._algorithms.text.vocabulary import TermStatistics, to_vocabulary

@@ -9,8 +9,7 @@ from scipy import sparse
 from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
-from transferkit._algorithms.linalg.eigenvectors import SMALL, leading_eigenvectors
-from transferkit._algorithms.linalg.normalisation import unit_rows
+from transferkit._algorithms.linalg.decompositions import SMALL, leading_eigenvectors, unit_rows
 from transferkit._algorithms.words.pooling import drop_rounding
 from transferkit._algorithms.words.ppmi import positive_pmi
 from transferkit.encoders.text._counting import threaded_map

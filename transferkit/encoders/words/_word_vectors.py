@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
 
-from transferkit._algorithms.linalg.normalisation import unit_rows
+from transferkit._algorithms.linalg.decompositions import unit_rows
 from transferkit._algorithms.networks.layers import L2Normalisation, Linear
 from transferkit._algorithms.text.term_counts import inverse_document_frequency
 from transferkit._algorithms.text.vocabulary import TermStatistics

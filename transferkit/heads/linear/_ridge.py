@@ -9,7 +9,7 @@ from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import check_cv
 
-from transferkit._algorithms.linear.centred_rows import centre_rows
+from transferkit._algorithms.linear.feature_blocks import centre_rows
 from transferkit._algorithms.linear.predictions import compute_scores
 from transferkit._algorithms.linear.ridge import MAX_DECOMPOSED, decompose, solve_by_conjugate_gradients
 from transferkit._validation import (

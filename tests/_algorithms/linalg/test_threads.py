@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from transferkit._algorithms.linalg.blas_threads import MOST_ROWS, one_blas_thread, run_both, run_pairs
-from transferkit._algorithms.linalg.covariances import symmetric_power
+from transferkit._algorithms.linalg.moments import symmetric_power
+from transferkit._algorithms.linalg.threads import MOST_ROWS, one_blas_thread, run_both, run_pairs
 
 
 @pytest.mark.parametrize("size", [10, 150, 5000])

@@ -1,0 +1,128 @@
+"""Use of threads: how many BLAS gets, and products of matrices with many rows slice by slice.
+
+A multi-threaded BLAS spends more time on synchronisation than it saves for decompositions of matrices with up to about
+2,000 rows. One thread per matrix is faster, and two matrices, such as one per domain, can then be processed in
+parallel. Products of sparse or of tall dense matrices are computed slice by slice on any number of threads.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from threadpoolctl import ThreadpoolController
+
+__all__ = [
+    "MOST_ROWS",
+    "Map",
+    "TallProducts",
+    "multiply_slices",
+    "one_blas_thread",
+    "run_both",
+    "run_pairs",
+    "slice_rows",
+]
+
+_FEWEST_ROWS = 100  # below, starting a second thread costs more than it saves
+MOST_ROWS = 2_000  # beyond, a multi-threaded BLAS is faster
+PairRunner = Callable[[Callable[..., Any], tuple[Any, ...], tuple[Any, ...]], list[Any]]
+Map = Callable[[Callable, Iterable], Iterable]  # the built-in map, or the map of a thread pool
+_N_SLICES = 16  # of rows; more than threads, for load balancing
+
+
+def run_both(n_rows: int, function: Callable[..., Any], first: tuple[Any, ...], second: tuple[Any, ...]) -> list[Any]:
+    """Return the results of a function for two tuples of arguments, computed as described in `run_pairs`."""
+    with run_pairs(n_rows) as run:
+        return run(function, first, second)
+
+
+@contextmanager
+def run_pairs(n_rows: int) -> Iterator[PairRunner]:
+    """Yield a callable that applies a function to two tuples of arguments and returns both results.
+
+    For matrices of medium size (`n_rows`), both calls run in parallel with one BLAS thread each. For smaller and larger
+    ones, they run one after the other with all BLAS threads. The function must release the interpreter lock, as
+    products and decompositions of NumPy do and those of SciPy do not.
+    """
+    if not _is_medium(n_rows) or os.cpu_count() == 1:
+        yield lambda function, first, second: [function(*first), function(*second)]
+        return
+
+    def run(function: Callable[..., Any], first: tuple[Any, ...], second: tuple[Any, ...]) -> list[Any]:
+        other = pool.submit(function, *second)
+        return [function(*first), other.result()]
+
+    with _controller().limit(limits=1, user_api="blas"), ThreadPoolExecutor(1) as pool:
+        yield run
+
+
+@contextmanager
+def one_blas_thread(n_rows: int = MOST_ROWS) -> Iterator[None]:
+    """Run a block with one BLAS thread if its matrices are of medium size (`n_rows`)."""
+    if not _is_medium(n_rows):
+        yield
+        return
+    with _controller().limit(limits=1, user_api="blas"):
+        yield
+
+
+def _is_medium(n_rows: int) -> bool:
+    return _FEWEST_ROWS <= n_rows <= MOST_ROWS
+
+
+@cache
+def _controller() -> Any:
+    """Return the controller of the loaded BLAS libraries; finding these takes longer than a small fit."""
+    return ThreadpoolController()
+
+
+def slice_rows(matrix: sparse.csr_array) -> list[sparse.csr_array]:
+    """Cut the rows into slices with about equal numbers of entries."""
+    cuts = np.searchsorted(matrix.indptr, np.linspace(0, matrix.nnz, _N_SLICES + 1)[1:-1])
+    bounds = np.unique([0, *cuts.tolist(), matrix.shape[0]]).tolist()
+    return [matrix[a:b] for a, b in pairwise(bounds)]
+
+
+def multiply_slices(slices: list[sparse.csr_array], right: np.ndarray, run: Map = map) -> np.ndarray:
+    """Return the product of the concatenated slices with a dense matrix."""
+    return np.concatenate(list(run(lambda part: part @ right, slices)))
+
+
+class TallProducts:
+    """Products of tall dense matrices, summed over slices of rows.
+
+    The slices, and so the rounding errors, do not depend on the number of threads. A multi-threaded BLAS waits for its
+    slowest thread in every product, which is slow on shared cores; here idle threads take the next slice.
+    """
+
+    def __init__(self, n_rows: int, run: Map = map) -> None:
+        bounds = np.linspace(0, n_rows, _N_SLICES + 1).astype(int)
+        self.spans = [slice(a, b) for a, b in pairwise(bounds.tolist())]
+        self.run = run
+
+    def inner(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Return left.T @ right."""
+        parts = list(self.run(lambda span: left[span].T @ right[span], self.spans))
+        total = parts[0]
+        for part in parts[1:]:
+            total += part
+        return total
+
+    def matmul(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Return left @ right."""
+        return np.concatenate(list(self.run(lambda span: left[span] @ right, self.spans)))
+
+    def orthogonalise(self, columns: np.ndarray, basis: np.ndarray) -> None:
+        """Make the columns orthogonal to those of an orthonormal basis, in place."""
+        projections = self.inner(basis, columns)
+
+        def subtract(span: slice) -> None:
+            columns[span] -= basis[span] @ projections
+
+        for _ in self.run(subtract, self.spans):
+            pass
