@@ -153,20 +153,20 @@ def test_parts_behind_a_url(encoder, shards):
 
 def test_file_is_loaded_once_per_process(client, model_file, shards, tmp_path):
     def watch_loads():
-        from transferkit.persistence import _shared
+        from transferkit.persistence import _model_file
 
-        _shared._loaded.clear()
-        _shared.loads, load = [], getattr(_shared, "plain_load", _shared.load)
-        _shared.plain_load, _shared.load = (
+        _model_file._loaded.clear()
+        _model_file.loads, load = [], getattr(_model_file, "plain_load", _model_file.load)
+        _model_file.plain_load, _model_file.load = (
             load,
-            lambda *args, **options: _shared.loads.append(args) or load(*args, **options),
+            lambda *args, **options: _model_file.loads.append(args) or load(*args, **options),
         )
 
     def count_loads():
-        from transferkit.persistence import _shared
+        from transferkit.persistence import _model_file
 
-        [model] = _shared._loaded.values()
-        return len(_shared.loads), model._projection.flags.owndata
+        [model] = _model_file._loaded.values()
+        return len(_model_file.loads), model._projection.flags.owndata
 
     client.run(watch_loads)
     encode_sharded(model_file, shards, out=tmp_path, client=client)

@@ -26,7 +26,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 import transferkit
 from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, TfidfEncoder, TransferClassifier
 from transferkit.exceptions import ModelFileError, ModelVersionWarning
-from transferkit.persistence import _container, _model_file
+from transferkit.persistence import _container, _probe
 from transferkit.transfer import EncoderReference
 
 TEXTS = ["a matrix has rows", "rows of a matrix", "a vector has entries", "entries of a vector", "naïve Ω"] * 4
@@ -519,9 +519,7 @@ def test_probe_runs_in_this_process(path, monkeypatch):
     transferkit.save(make_union(StandardScaler(), StandardScaler()).fit(X), path)
     rewrite(path, lambda m, a: state_of(m, "FeatureUnion").update(n_jobs=64))
     backends = []
-    real = _model_file.agrees_with_probe
-    monkeypatch.setattr(
-        _model_file, "agrees_with_probe", lambda *a: backends.append(joblib.effective_n_jobs(64)) or real(*a)
-    )
+    real = _probe._agrees
+    monkeypatch.setattr(_probe, "_agrees", lambda *a: backends.append(joblib.effective_n_jobs(64)) or real(*a))
     assert transferkit.load(path).n_jobs == 64
     assert backends == [1]

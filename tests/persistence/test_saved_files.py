@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import transferkit
-from transferkit.persistence._model_file import FORMAT
+from transferkit.persistence._container import FORMAT
 
 FOLDER = Path(__file__).parents[1] / "saved"
 PATHS = sorted(FOLDER.glob("*.tk"))

@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
 
 import transferkit as tk
-from transferkit.persistence._model_file import FORMAT
+from transferkit.persistence._container import FORMAT
 
 FOLDER = Path(__file__).parent
 TEXTS = [

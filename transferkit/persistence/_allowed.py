@@ -172,22 +172,12 @@ def class_of_name(name):
 
 
 def is_attribute_of(cls, name):
-    """Return whether a model file may set an attribute of a class.
+    """Return whether a model file may set an attribute of an estimator's class.
 
-    Parameters
-    ----------
-    cls : type
-        Class of an estimator.
-    name : str
-        Name of the attribute.
-
-    Returns
-    -------
-    is_allowed : bool
-        True for parameters and for the fitted attributes of a class: those that a class of this package declares
-        (`fitted_attributes`), and those that scikit-learn's convention and the table above name. The state of any other
-        class, which the caller of `load` trusts, may have any name. False for names that the class itself defines, such
-        as methods and properties, which a file must not hide.
+    True for parameters and for the fitted attributes of a class: those that a class of this package declares
+    (`fitted_attributes`), and those that scikit-learn's convention and the table above name. The state of any other
+    class, which the caller of `load` trusts, may have any name. False for names that the class itself defines, such
+    as methods and properties, which a file must not hide.
     """
     if not name.isidentifier() or name.startswith("__") or hasattr(cls, name):
         return False
@@ -206,17 +196,8 @@ def _listed_attributes(cls):
 class Trusted:
     """The classes and functions that a caller trusts in addition to the allowed classes.
 
-    Parameters
-    ----------
-    names : iterable of str, class or function, or None
-        Full names, such as "my_package.MyTransformer" or "my_package.cut", or the classes and functions themselves.
-    function : str
-        Name of the function they were given to, for error messages.
-
-    Attributes
-    ----------
-    names : frozenset of str
-        The full names.
+    They are given by full names, such as "my_package.MyTransformer" or "my_package.cut", or themselves; the attribute
+    `names` is the set of full names. `function` is the one they were given to, for error messages.
     """
 
     def __init__(self, names, function):

@@ -30,13 +30,7 @@ _FEW_KEYS = 1000  # up to this number, keys may all have the same hash
 
 
 class Budget:
-    """Count the memory that the values of a file take beyond the file itself.
-
-    Parameters
-    ----------
-    n_bytes : int
-        Size of the file.
-    """
+    """Count the memory that the values of a file of `n_bytes` bytes take beyond the file itself."""
 
     def __init__(self, n_bytes):
         self.n_bytes = n_bytes

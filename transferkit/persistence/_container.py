@@ -18,6 +18,7 @@ from transferkit.persistence._atomic import write_atomically
 from transferkit.persistence._bounds import check_json, is_shape
 
 __all__ = [
+    "FORMAT",
     "STORABLE_DTYPES",
     "Header",
     "check_hexdigests",
@@ -30,6 +31,7 @@ __all__ = [
     "write_container",
 ]
 
+FORMAT = 2
 _DTYPES = {
     "BOOL": np.bool_,
     "I8": np.int8,
@@ -103,7 +105,7 @@ def open_container(path):
 
 
 def read_header(file):
-    """Return the header of an open model file, after comparing its table with the size of the file."""
+    """Return the header of an open model file, after checking its format and comparing its table with its size."""
     n_bytes = os.fstat(file.fileno()).st_size
     head = file.read(8)
     length = int.from_bytes(head, "little")
@@ -124,8 +126,21 @@ def read_header(file):
         raise ModelFileError(f"{error} (file {os.fspath(file.name)!r})") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _unrecognised(file.name) from error
+    _check_format(file.name, metadata)
     _check_table(file.name, table, 8 + length, n_bytes)
     return Header(metadata, table, 8 + length, hexdigests, offsets, n_bytes, cost)
+
+
+def _check_format(path, metadata):
+    """Raise ModelFileError unless this version of transferkit reads the file's format."""
+    number = metadata.get("format") if isinstance(metadata, dict) else None
+    if type(number) is not int or number < 1:
+        raise ModelFileError(f"The model file {os.fspath(path)!r} is damaged: it has no format number.")
+    if number > FORMAT:
+        raise ModelFileError(
+            f"The model file {os.fspath(path)!r} has format {number}, and this transferkit reads formats up to "
+            f"{FORMAT}. Upgrade it: pip install --upgrade transferkit."
+        )
 
 
 def _check_table(path, table, start, n_bytes):
@@ -191,42 +206,19 @@ def is_signed(header):
 
 
 def find_hexdigests(header, hexdigests):
-    """Return the offsets of the digest and the signature in a file.
+    """Return the offsets in a file of its digest and signature.
 
-    Parameters
-    ----------
-    header : bytes
-        The first part of the file, its length field included.
-    hexdigests : dict of str to str
-        "digest" and "signature" as the header has them.
-
-    Returns
-    -------
-    offsets : dict of str to int
-        Offset of each value from the start of the file.
+    `header` is the first part of the file, its length field included, and `hexdigests` holds "digest" and "signature"
+    as the header has them.
     """
     return {name: header.index(f'"{name}":"{value}"'.encode()) + len(name) + 4 for name, value in hexdigests.items()}
 
 
 def compute_hexdigests(file, offsets, *, key=None, signature=None):
-    """Return the digest of an open file and, with a key, its signature, counting their own bytes in the file as zeros.
+    """Return the digest of an open file and, with a key, its signature; their own bytes (at `offsets`) count as zeros.
 
-    Parameters
-    ----------
-    file : binary file
-        The model file, readable.
-    offsets : dict of str to int
-        Offsets of the digest and the signature.
-    key : bytes, default=None
-        Secret of the signature.
-    signature : str, default=None
-        The signature that the digest covers; by default the computed one.
-
-    Returns
-    -------
-    hexdigests : dict of str to str
-        HMAC-SHA256 of the content (or zeros without a key) under "signature"; SHA-256 of the content's SHA-256 and the
-        signature under "digest".
+    "signature" is the HMAC-SHA256 of the content (zeros without a key), "digest" the SHA-256 of the content's SHA-256
+    and `signature`, by default the computed one.
     """
     content = hashlib.sha256()
     signing = hmac.new(key, digestmod="sha256") if key is not None else None

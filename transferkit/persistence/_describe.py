@@ -7,7 +7,6 @@ from typing import Any
 
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence._container import is_signed, open_container, read_header
-from transferkit.persistence._model_file import check_format
 
 __all__ = ["ModelDescription", "describe"]
 
@@ -125,7 +124,6 @@ def describe(path: str | os.PathLike[str]) -> ModelDescription:
     with open_container(path) as file:
         header = read_header(file)
     metadata = header.metadata
-    check_format(path, metadata)
     try:
         summary = metadata["summary"]
         description = ModelDescription(

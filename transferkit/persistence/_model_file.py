@@ -1,4 +1,4 @@
-"""Save and load: an estimator as a file that holds no code."""
+"""Save and load: an estimator as a file that holds no code; files that are loaded once per process."""
 
 import datetime
 import inspect
@@ -7,7 +7,10 @@ import os
 import platform
 import reprlib
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Collection
+from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import joblib
@@ -21,6 +24,7 @@ from transferkit.exceptions import ModelFileError, ModelVersionWarning
 from transferkit.persistence._allowed import Trusted, full_name, is_function
 from transferkit.persistence._bounds import Budget
 from transferkit.persistence._container import (
+    FORMAT,
     check_hexdigests,
     open_container,
     read_arrays,
@@ -29,15 +33,17 @@ from transferkit.persistence._container import (
 )
 from transferkit.persistence._fingerprint import remember_fingerprint
 from transferkit.persistence._pack import Packer, get_state
-from transferkit.persistence._probe import agrees_with_probe, find_reason_not_to_run, gives_nan, make_probe
+from transferkit.persistence._probe import find_reason_not_to_run, gives_nan, make_probe, passes_probe
 from transferkit.persistence._unpack import Unpacker
 from transferkit.persistence.protocols import DescribesParameters
 
-__all__ = ["FORMAT", "check_format", "load", "load_with_outcome", "save"]
+__all__ = ["is_pickle", "load", "load_shared", "load_with_outcome", "save"]
 
-FORMAT = 2
 _PACKAGES = ("transferkit", "scikit-learn", "numpy", "scipy")
 _MOST_LISTED = 200  # classes listed in the summary; the others are only counted
+_MOST_FILES = 16
+_loaded: OrderedDict = OrderedDict()
+_lock = Lock()
 
 
 def save(
@@ -197,20 +203,7 @@ def load(
 
 
 def load_with_outcome(path, *, trusted=None, mmap=True, verify="probe", verify_key=None, allow_file_input=False):
-    """Load a model as `load` does, and return whether the self-test ran.
-
-    Parameters
-    ----------
-    path, trusted, mmap, verify, verify_key, allow_file_input
-        As in :func:`load`.
-
-    Returns
-    -------
-    estimator : estimator
-        The fitted estimator.
-    not_compared : str or None
-        The reason why the self-test was not run; None if it was run and passed.
-    """
+    """Return the estimator, as `load` does, and why the self-test was not run; None if it was run and passed."""
     if verify not in ("probe", "full", None):
         raise ValueError(f"The 'verify' parameter of load must be 'probe', 'full' or None. Got {verify!r} instead.")
     _check_key(verify_key, "verify_key of load")
@@ -218,7 +211,6 @@ def load_with_outcome(path, *, trusted=None, mmap=True, verify="probe", verify_k
     with open_container(path) as file:  # once: a file that is replaced meanwhile must not be mixed with its replacement
         header = read_header(file)
         metadata = header.metadata
-        check_format(path, metadata)
         _warn_if_newer(path, metadata)
         if verify == "full" or verify_key is not None:
             check_hexdigests(file, header, digest=verify == "full", key=verify_key)
@@ -240,8 +232,11 @@ def load_with_outcome(path, *, trusted=None, mmap=True, verify="probe", verify_k
         raise ModelFileError(f"{error} (file {os.fspath(path)!r})") from None
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
         raise ModelFileError(f"The model file {os.fspath(path)!r} is damaged: {error!r}.") from error
-    not_compared = _find_reason_not_to_compare(verify, probe, unpacker.estimators)
-    if not_compared is None and not _passes(estimator, probe):
+    is_skipped = verify is None
+    not_compared = (
+        "verify=None skips the self-test" if is_skipped else find_reason_not_to_run(probe, unpacker.estimators)
+    )
+    if not_compared is None and not passes_probe(estimator, probe):
         raise ModelFileError(
             f"The model in {os.fspath(path)!r} fails its self-test: it gives other results than when it was saved. The "
             f"file is damaged, or the installed versions differ too much from {metadata.get('versions')}. "
@@ -250,16 +245,31 @@ def load_with_outcome(path, *, trusted=None, mmap=True, verify="probe", verify_k
     return estimator, not_compared
 
 
-def check_format(path, metadata):
-    """Raise ModelFileError unless this version of transferkit reads the file's format."""
-    number = metadata.get("format") if isinstance(metadata, dict) else None
-    if type(number) is not int or number < 1:
-        raise ModelFileError(f"The model file {os.fspath(path)!r} is damaged: it has no format number.")
-    if number > FORMAT:
-        raise ModelFileError(
-            f"The model file {os.fspath(path)!r} has format {number}, and this transferkit reads formats up to "
-            f"{FORMAT}. Upgrade it: pip install --upgrade transferkit."
-        )
+def load_shared(path, trusted=None):
+    """Return the estimator in a file, the same object for all callers as long as the file does not change.
+
+    Files ending in ``.joblib``, ``.pkl`` or ``.pickle`` are loaded by joblib, which runs their code. `trusted` is as in
+    :func:`transferkit.load`; a file is loaded once per such list: the trust of one caller does not extend to another.
+    """
+    path = Path(path)
+    names = Trusted(trusted, "load").names
+    try:
+        status = path.stat()
+    except OSError:
+        raise ModelFileError(f"There is no model file {os.fspath(path)!r}.") from None
+    key = (path.resolve(), status.st_ino, status.st_mtime_ns, status.st_size, names)
+    with _lock:  # two threads must not load the same file twice
+        if key not in _loaded:
+            _loaded[key] = _load_pickled(path) if is_pickle(path) else load(path, trusted=trusted)
+        _loaded.move_to_end(key)
+        while len(_loaded) > _MOST_FILES:
+            _loaded.popitem(last=False)
+        return _loaded[key]
+
+
+def is_pickle(path):
+    """Return whether the name of a file is that of a joblib or pickle file."""
+    return Path(path).suffix in (".joblib", ".pkl", ".pickle")
 
 
 def _warn_if_newer(path, metadata):
@@ -276,6 +286,13 @@ def _warn_if_newer(path, metadata):
         )
 
 
+def _load_pickled(path):
+    try:
+        return joblib.load(path)
+    except Exception as error:  # unpickling damaged bytes can raise anything
+        raise ModelFileError(f"The file {os.fspath(path)!r} could not be loaded by joblib: {error!r}.") from error
+
+
 def _check_card(card):
     try:
         if not isinstance(card, (dict, type(None))):
@@ -288,22 +305,6 @@ def _check_card(card):
 def _check_key(key, name):
     if key is not None and (not isinstance(key, bytes) or not key):
         raise ValueError(f"The {name} must be non-empty bytes. Got {type(key).__name__} instead.")
-
-
-def _find_reason_not_to_compare(verify, probe, estimators):
-    if verify is None:
-        return "verify=None skips the self-test"
-    if probe is None:
-        return "the file holds no self-test, because no samples could be generated for the model when it was saved"
-    return next(filter(None, map(find_reason_not_to_run, estimators)), None)
-
-
-def _passes(estimator, probe):
-    try:
-        with joblib.parallel_config("sequential"):  # a file must not choose how many processes are started
-            return agrees_with_probe(estimator, probe)
-    except Exception:  # a damaged model may raise anything
-        return False
 
 
 def _summarise(estimator):

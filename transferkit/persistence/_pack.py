@@ -37,19 +37,9 @@ _MOST_INFLATED = 32  # arrays that shrink more are stored as they are, so that t
 class Packer:
     """Turns values into nodes; collects arrays and estimators, each once however often it occurs.
 
-    Parameters
-    ----------
-    trusted : Trusted, default=None
-        Classes and functions that may be stored in addition to the allowed ones.
-    compress : bool, default=False
-        Compress large arrays of integers.
-
-    Attributes
-    ----------
-    arrays : dict of str to ndarray
-        Arrays by name.
-    estimators : list of dict
-        Class and state of each estimator; an estimator follows those inside it.
+    `trusted` are the classes and functions that may be stored in addition to the allowed ones; `compress` compresses
+    large arrays of integers. The attribute `arrays` holds arrays by name, `estimators` the class and state of each
+    estimator, where an estimator follows those inside it.
     """
 
     def __init__(self, trusted=None, *, compress=False):
@@ -206,16 +196,12 @@ def get_state(estimator):
     if isinstance(state.get("memory"), (str, os.PathLike)):
         state["memory"] = None  # a folder of this machine
     if type(estimator).__module__.startswith("transferkit."):
+        from transferkit.persistence._model_file import load_shared  # here, because it imports this module
+
         for name, value in state.items():
             if isinstance(value, os.PathLike) or (name in PATH_PARAMETERS and isinstance(value, str)):
-                state[name] = _load_shared(value)
+                state[name] = load_shared(value)
     return state
-
-
-def _load_shared(path):
-    from transferkit.persistence._shared import load_shared  # imported here, because it reads model files
-
-    return load_shared(path)
 
 
 def _cannot_store(value, where, reason):

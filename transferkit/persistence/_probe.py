@@ -3,13 +3,14 @@
 import contextlib
 import re
 
+import joblib
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import get_tags
 
 from transferkit.persistence._allowed import is_function
 
-__all__ = ["agrees_with_probe", "find_reason_not_to_run", "gives_nan", "make_probe"]
+__all__ = ["find_reason_not_to_run", "gives_nan", "make_probe", "passes_probe"]
 
 _METHODS = ("predict_proba", "decision_function", "transform", "predict")
 _N_SAMPLES = 3
@@ -35,8 +36,15 @@ def make_probe(estimator):
     return None
 
 
-def find_reason_not_to_run(estimator):
-    """Return the reason why a self-test that uses the estimator must not run, or None.
+def find_reason_not_to_run(probe, estimators):
+    """Return the reason why the self-test of a file with these estimators is not run, or None."""
+    if probe is None:
+        return "the file holds no self-test, because no samples could be generated for the model when it was saved"
+    return next(filter(None, map(_find_reason_of, estimators)), None)
+
+
+def _find_reason_of(estimator):
+    """Return the reason why a self-test that uses an estimator must not run, or None.
 
     A file must not choose how long loading takes, or which files it opens. It could with regular expressions (some take
     forever on short texts), solvers that iterate in `transform`, names of files as input, and networks.
@@ -56,8 +64,16 @@ def find_reason_not_to_run(estimator):
     return None
 
 
-def agrees_with_probe(estimator, probe):
-    """Return whether the estimator's output is the one that was stored with it."""
+def passes_probe(estimator, probe):
+    """Return whether an estimator gives the output that was stored with it."""
+    try:
+        with joblib.parallel_config("sequential"):  # a file must not choose how many processes are started
+            return _agrees(estimator, probe)
+    except Exception:  # a damaged model may raise anything
+        return False
+
+
+def _agrees(estimator, probe):
     output, expected = getattr(estimator, probe["method"])(probe["X"]), probe["output"]
     if getattr(output, "shape", None) != getattr(expected, "shape", None):
         return False

@@ -1,7 +1,9 @@
 """Nodes back to values: builds allowed classes only, runs no code of the file, and checks each estimator."""
 
+import functools
 import zlib
 from itertools import pairwise
+from types import MethodType, ModuleType
 
 import numpy as np
 from scipy import sparse
@@ -21,7 +23,7 @@ from transferkit.persistence._bounds import check_ends, check_keys, count_entrie
 from transferkit.persistence._container import STORABLE_DTYPES
 from transferkit.persistence.protocols import FinishesLoading
 
-__all__ = ["Unpacker", "has_file_input"]
+__all__ = ["Unpacker", "reads_files"]
 
 _DEEPEST = 100  # levels of nested values, and of nested estimators
 # Shared ones count as often as they occur, because code that walks a model visits them as often.
@@ -38,23 +40,9 @@ _SPARSE_FORMATS = {
 class Unpacker:
     """Turns nodes back into values; builds allowed classes only, and runs no code of the file.
 
-    Parameters
-    ----------
-    arrays : dict of str to ndarray
-        The arrays of the file by name.
-    estimators : list of dict
-        Class and state of each estimator; an estimator follows those inside it.
-    budget : Budget
-        Bound on the memory of the values.
-    trusted : Trusted, default=None
-        Classes and functions that may be used in addition to the allowed ones.
-    allow_file_input : bool, default=False
-        Whether the caller allows models that open the files named by their input.
-
-    Attributes
-    ----------
-    estimators : list of estimator
-        The estimators of the file.
+    `arrays` are those of the file by name, `estimators` the class and state of each estimator, where an estimator
+    follows those inside it. `trusted` are the classes and functions that may be used in addition to the allowed ones.
+    The attribute `estimators` lists the estimators of the file.
     """
 
     def __init__(self, arrays, estimators, budget, trusted=None, *, allow_file_input=False):
@@ -243,7 +231,7 @@ def _storable_dtype(name):
 def _check_estimator(estimator, name, allow_file_input):
     """Raise ModelFileError (or ValueError) unless an estimator whose state was just set is safe to use."""
     state = vars(estimator)
-    if has_file_input(state) and not allow_file_input:
+    if _has_file_input(state) and not allow_file_input:
         raise ModelFileError(
             f"The model file holds a {name} with input={state['input']!r}: its input names files, so whoever sends "
             "texts to the model chooses which files of this machine are read. If all input is your own, call "
@@ -259,21 +247,53 @@ def _check_estimator(estimator, name, allow_file_input):
         _CHECKS[name](estimator)
 
 
-def has_file_input(state):
-    """Return whether an estimator of these attributes reads the files named by its input.
+def _has_file_input(state):
+    """Return whether an estimator of these attributes (a dict) reads the files named by its input."""
+    kind = state.get("input")  # an array compares equal to its entries
+    return isinstance(kind, np.ndarray) or (isinstance(kind, str) and kind in ("filename", "file"))
+
+
+def reads_files(model) -> bool:
+    """Return whether predicting with a model reads files named by its input.
 
     Parameters
     ----------
-    state : dict of str to object
-        Parameters and fitted attributes.
+    model : estimator
+        A model of any class and origin; estimators and other objects inside it are examined as well.
 
     Returns
     -------
-    has : bool
-        Also True if `input` is an array, which compares equal to its entries.
+    reads : bool
+        True if a part has ``input="filename"`` or ``input="file"``, parameters of TfidfEncoder and scikit-learn's text
+        vectorizers.
     """
-    kind = state.get("input")
-    return isinstance(kind, np.ndarray) or (isinstance(kind, str) and kind in ("filename", "file"))
+    seen, waiting = set(), [model]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, (str, bytes, int, float, type, ModuleType, type(None))) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if _has_file_input(_attributes_of(value)):
+            return True
+        waiting += _parts_of(value)
+    return False
+
+
+def _attributes_of(value):
+    attributes = getattr(value, "__dict__", None)
+    return attributes if isinstance(attributes, dict) else {}
+
+
+def _parts_of(value):
+    if isinstance(value, dict):
+        return value.values()
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return value
+    if isinstance(value, np.ndarray):
+        return list(value.flat) if value.dtype.kind == "O" else ()
+    if isinstance(value, functools.partial):
+        return [value.func, *value.args, *value.keywords.values()]
+    return [value.__self__] if isinstance(value, MethodType) else _attributes_of(value).values()
 
 
 def _check_k_means(estimator):
