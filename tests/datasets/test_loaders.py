@@ -175,7 +175,7 @@ def test_only_newlines_end_lines_of_text(tmp_path):
 
 
 def test_lines_longer_than_what_is_read_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("transferkit.datasets._lines._CHUNK", 3)
+    monkeypatch.setattr("transferkit.datasets.files._CHUNK", 3)
     content = "abcdefghij\r\nklm\nn\r\n\r\nöäü€𝄞\n"
     assert load_corpus(write(tmp_path / "a.txt", content)) == ["abcdefghij", "klm", "n", "öäü€𝄞"]
     path = write(tmp_path / "a.csv", 'text\r\n"one\r\ntwo"\r\nthree\rfour\r\n')
@@ -257,7 +257,7 @@ def test_requested_encoding(encoding, tmp_path):
     ],
 )
 def test_byte_of_another_encoding_is_found(content, encoding, place, chunk, tmp_path, monkeypatch):
-    monkeypatch.setattr("transferkit.datasets._lines._CHUNK", chunk)
+    monkeypatch.setattr("transferkit.datasets.files._CHUNK", chunk)
     (tmp_path / "a.txt").write_bytes(content)
     with pytest.raises(ValueError, match=f"The file .*a.txt' {place}.* --encoding latin-1"):
         load_corpus(tmp_path / "a.txt", encoding=encoding)

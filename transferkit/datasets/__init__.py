@@ -2,8 +2,8 @@
 
 - `load_corpus` reads unlabelled texts, `load_labelled_csv` texts and labels, and `read_texts`, which both the first and
   the command line use, texts and other columns of a file or stream.
-- `files` determines the kind of a file by its extension and opens paths and URLs.
-- Lines (`_lines`): bytes decoded in chunks and split into lines; errors give the position of an invalid byte.
+- `files` determines the kind of a file by its extension, opens paths and URLs, and splits texts into lines: bytes are
+  decoded in chunks, and errors give the position of an invalid byte.
 - Table (`_tables`): CSV, TSV and JSON lines as rows with their line numbers.
 - `load_docstrings` returns the docstrings of installed packages.
 """

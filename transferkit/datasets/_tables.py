@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple
 
-from transferkit.datasets._lines import read_lines
-from transferkit.datasets.files import kind_of, name_of
+from transferkit.datasets.files import kind_of, name_of, read_lines
 
 __all__ = ["JSON_KINDS", "TAB_KINDS", "Table", "read_table"]
 
@@ -37,35 +36,16 @@ def read_table(
     kind: str | None = None,
     keep_blank: bool = False,
 ) -> Table:
-    """Read columns of a table.
+    """Read columns of a table, in the order of `columns`; the first one holds the texts.
 
-    Parameters
-    ----------
-    source : str, path or binary file
-        A table: ``.jsonl`` with one object per line, ``.tsv`` separated by tabs, or any other separated by commas; the
-        last two with a header line of column names.
-    columns : sequence of str
-        Names of the columns, or keys. The first one holds the texts.
-    encoding, errors : str
-        As in `read_lines`.
-    quoting : bool, default=None
-        Whether double quotes enclose fields that contain separators, quotes or line breaks; by default in all tables
-        except those with tabs, where a quote is an ordinary character.
-    kind : str, default=None
-        File extension that determines the format; by default that of the file.
-    keep_blank : bool, default=False
-        Whether a blank line below a header of one column is a row with an empty field.
+    A table is ``.jsonl`` with one object per line, ``.tsv`` separated by tabs, or any other separated by commas; the
+    last two have a header line of column names. `kind` is the file extension that determines the format, by default
+    that of the file. With `quoting`, double quotes enclose fields that contain separators, quotes or line breaks; by
+    default in all tables except those with tabs, where a quote is an ordinary character. With `keep_blank`, a blank
+    line below a header of one column is a row with an empty field.
 
-    Returns
-    -------
-    table : Table
-        The columns in the order of `columns`.
-
-    Raises
-    ------
-    ValueError
-        If a column is missing or duplicated, if the number of fields of a row differs from that of the columns, or if a
-        line is not CSV or JSON. The message gives the line number.
+    ValueError with the line number is raised if a column is missing or duplicated, if the number of fields of a row
+    differs from that of the columns, or if a line is not CSV or JSON.
     """
     kind, name = kind_of(name_of(source)) if kind is None else kind, name_of(source)
     if kind in JSON_KINDS:
