@@ -236,7 +236,7 @@ MUTANTS = [
     ),
     Mutant(
         "mirror: evidence",
-        "adaptation/_linear_transport.py",
+        "adaptation/_moment_matching.py",
         "> LEAST_EVIDENCE",
         "> -LEAST_EVIDENCE",
         "adaptation/test_moment_matching.py::test_nothing_is_reflected_without_evidence",

@@ -16,8 +16,8 @@ features of one domain resemble features of the other: for term counts and TF-ID
 
 `FeatureAugmentation` is the only supervised one: it needs a few labelled rows of the target.
 
-Modules: `_base` has the base class, `_moment_matching` the base class of the first two; `domains` handles samples of
-two domains in any container; `protocols` declares the interfaces that other packages use. The mathematics is in
+Modules: `_base` has the base class, `_moment_matching` the first two; `domains` handles samples of two domains in any
+container; `protocols` declares the interfaces that other packages use. The mathematics is in
 ``_algorithms.domains``.
 """
 
@@ -26,21 +26,20 @@ from typing import TYPE_CHECKING
 from transferkit._lazy import import_when_asked
 
 if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
-    from transferkit.adaptation._coral import CORAL
     from transferkit.adaptation._feature_augmentation import FeatureAugmentation
     from transferkit.adaptation._importance_weighting import ImportanceWeighting
-    from transferkit.adaptation._linear_transport import LinearTransport
     from transferkit.adaptation._marginalized_denoising import MarginalizedDenoising
+    from transferkit.adaptation._moment_matching import CORAL, LinearTransport
     from transferkit.adaptation._structural_correspondence import StructuralCorrespondence
     from transferkit.adaptation._subspace_alignment import SubspaceAlignment
 
 __getattr__, __dir__ = import_when_asked(
     __name__,
     {
-        "CORAL": "._coral",
+        "CORAL": "._moment_matching",
         "FeatureAugmentation": "._feature_augmentation",
         "ImportanceWeighting": "._importance_weighting",
-        "LinearTransport": "._linear_transport",
+        "LinearTransport": "._moment_matching",
         "MarginalizedDenoising": "._marginalized_denoising",
         "StructuralCorrespondence": "._structural_correspondence",
         "SubspaceAlignment": "._subspace_alignment",

@@ -6,8 +6,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin
 
-from transferkit._algorithms.domains.marginalized_denoising import encode, fit_layer
-from transferkit._algorithms.domains.pivots import document_frequency
+from transferkit._algorithms.domains.feature_prediction import document_frequency, encode, fit_layer
 from transferkit._validation import Interval
 from transferkit.adaptation._base import DomainTransformer
 from transferkit.adaptation.domains import stack_rows

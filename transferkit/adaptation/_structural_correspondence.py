@@ -5,7 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 from scipy import sparse
 
-from transferkit._algorithms.domains.pivots import choose_pivots, find_correspondences
+from transferkit._algorithms.domains.feature_prediction import choose_pivots, find_correspondences
 from transferkit._validation import Interval, check_feature_names_in, check_is_fitted
 from transferkit.adaptation._base import DomainTransformer, LinearOnTargetMixin
 from transferkit.adaptation.domains import stack_rows

@@ -65,31 +65,12 @@ def entry_variance(parts: tuple[np.ndarray, ...]) -> float:
 def fit_odds(
     source: np.ndarray, target: np.ndarray, C: float, *, tol: float, max_iter: int
 ) -> tuple[np.ndarray, float, bool]:
-    """Fit a logistic regression that distinguishes two domains.
+    """Return weights (n_features,), intercept and convergence of a logistic regression that distinguishes two domains.
 
     The objective is sum_i log(1 + exp(-s_i (x_i' w + b))) + ||w||^2 / (2 C), with s = 1 for rows of the target and -1
-    for those of the source. The intercept b is not penalised.
-
-    Parameters
-    ----------
-    source, target : array of shape (n_rows, n_features)
-    C : float
-        Inverse regularisation strength.
-    tol : float
-        Stop when a step reduces the objective by less than this relative amount.
-    max_iter : int
-        Maximum number of steps.
-
-    Returns
-    -------
-    weights : ndarray of shape (n_features,)
-    intercept : float
-    converged : bool
-
-    Notes
-    -----
-    L-BFGS on centred float32 rows, preconditioned by the Cholesky factor of the Hessian at the start, which is
-    estimated from a part of the rows.
+    for those of the source; the intercept b is not penalised. It is minimised by L-BFGS, until a step reduces it by
+    less than the relative amount `tol`, on centred float32 rows, preconditioned by the Cholesky factor of the Hessian
+    at the start, which is estimated from a part of the rows.
     """
     n_rows = len(source) + len(target)
     mean = (source.sum(axis=0, dtype=np.float64) + target.sum(axis=0, dtype=np.float64)) / n_rows
@@ -152,24 +133,9 @@ def fit_kmm(
     They minimise w' K w / 2 - kappa' w subject to 0 <= w <= bound and |mean(w) - 1| <= slack, so that the weighted mean
     of the source rows in feature space is close to the mean of the target rows.
 
-    Parameters
-    ----------
-    kernel : array of shape (n_source, n_source)
-        K, the kernel matrix of the source rows.
-    kappa : array of shape (n_source,)
-        n_source times the mean of the kernel between each source row and all target rows.
-    bound : float
-        Largest weight.
-    slack : float
-        Maximum deviation of the mean weight from 1.
-    tol : float
-        Stop when a step changes the weights by less than this, relative to their length.
-    max_iter : int
-        Maximum number of steps.
-
-    Notes
-    -----
-    Projected gradient descent with Nesterov's momentum and adaptive restarts [2]_.
+    K (n_source, n_source) is the kernel matrix of the source rows, kappa (n_source,) is n_source times the mean of the
+    kernel between each source row and all target rows. The method is projected gradient descent with Nesterov's
+    momentum and adaptive restarts [2]_, until a step changes the weights by less than `tol`, relative to their length.
 
     References
     ----------
@@ -206,19 +172,9 @@ def fit_kliep(
     The weight of a row is w(x) = sum_k a_k k(x, c_k). The coefficients maximise the mean of log w(x) over target rows,
     subject to a >= 0 and a mean weight of 1 over source rows.
 
-    Parameters
-    ----------
-    target_kernel : array of shape (n_target, n_centres)
-        k(x_j, c_k) of the target rows.
-    source_means : array of shape (n_centres,)
-        Mean of k(x_i, c_k) over the source rows.
-    tol : float
-        Stop when the duality gap of the mean log weight is below this.
-    max_iter : int
-        Maximum number of steps.
+    `target_kernel` (n_target, n_centres) holds k(x_j, c_k) of the target rows, `source_means` (n_centres,) the means of
+    k(x_i, c_k) over the source rows. Steps end when the duality gap of the mean log weight is below `tol`.
 
-    Notes
-    -----
     With p_k = a_k source_means_k, this is the maximum-likelihood problem of a mixture of known densities
     k(x, c_k) / source_means_k. The optimum of mean(log w) - sum(p) satisfies the constraint sum(p) = 1, so that only
     p >= 0 remains. Each step minimises the quadratic model of this objective by non-negative least squares (sequential

@@ -16,25 +16,10 @@ def auc_with_interval(
     """Return the area under the ROC curve of scores for the target, and its confidence interval.
 
     The area is the probability that a random target row scores higher than a random source row; ties count one half.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_rows,)
-        One score per row.
-    is_target : ndarray of bool of shape (n_rows,)
-        Whether each row belongs to the target.
-    level : float
-        Confidence level of the interval.
-    n_folds : int, default=None
-        Number of folds of the cross-validation that computed the scores; None if they come from one classifier that was
-        trained on other rows.
-
-    Notes
-    -----
     The variance is that of DeLong [1]_, from the rank of each row among those of the other domain. The interval is
     normal on the logit scale, so that it stays within 0 and 1. At an area of 0 or 1, where the variance is zero, half a
     pair is assumed to be misordered. The classifiers of a cross-validation share training rows, so their errors are
-    correlated: the variance is multiplied by 1 + n_folds / (n_folds - 1) [2]_.
+    correlated: the variance is multiplied by 1 + n_folds / (n_folds - 1) [2]_, unless `n_folds` is None.
 
     References
     ----------

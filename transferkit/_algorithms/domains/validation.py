@@ -29,15 +29,9 @@ def weighted_risk(losses: np.ndarray, weights: np.ndarray) -> Estimate:
 def deep_embedded_risk(losses: np.ndarray, weights: np.ndarray) -> Estimate:
     """Return the importance-weighted risk with a control variate (deep embedded validation [1]_).
 
-    mean(w l) + eta (mean(w) - 1) with eta = -cov(w l, w) / var(w). The expectation of the weights is known to be 1, so
-    the deviation of their mean from 1 corrects a part of the error of the risk.
-
-    Parameters
-    ----------
-    losses : array of shape (n_rows,)
-        Losses of held-out source rows.
-    weights : array of shape (n_rows,)
-        Density ratios of these rows in the space of the adapted features, not normalised.
+    mean(w l) + eta (mean(w) - 1) with eta = -cov(w l, w) / var(w), for losses of held-out source rows and their density
+    ratios in the space of the adapted features. The expectation of the weights is known to be 1, so the deviation of
+    their mean from 1 corrects a part of the error of the risk.
 
     References
     ----------
@@ -56,16 +50,8 @@ def confidence_risk(held_out: np.ndarray, is_wrong: np.ndarray, target: np.ndarr
 
     Average thresholded confidence: the threshold is chosen so that the share of held-out source predictions beyond it
     equals their error rate, so overconfident classifiers are not favoured. Among predictions exactly at the threshold,
-    the same share counts as wrong as among the held-out source predictions there.
-
-    Parameters
-    ----------
-    held_out : array of shape (n_source, n_classes)
-        Held-out predicted probabilities of source rows.
-    is_wrong : array of shape (n_source,)
-        1 for each wrong prediction, else 0.
-    target : array of shape (n_target, n_classes)
-        Predicted probabilities of target rows.
+    the same share counts as wrong as among the held-out source predictions there. Predictions are probabilities
+    (n_rows, n_classes).
 
     References
     ----------
@@ -92,15 +78,8 @@ def agreed_gain(
     """Return the median reduction in risk over all criteria, its standard error, and the number of positive ones.
 
     The median is robust to a single misleading criterion. The standard error is that of the middle criterion, or of the
-    mean of the two middle ones.
-
-    Parameters
-    ----------
-    before, after : dict of str to Estimate
-        Estimates by the same criteria, all as error rates.
-    source_criteria : tuple of str
-        Criteria whose terms belong to source rows, in the same order; terms of the others belong to target rows.
-        Estimates from different sets of rows are independent, those from the same rows are not.
+    mean of the two middle ones. Terms of `source_criteria` belong to source rows, in the same order, those of the
+    others to target rows: estimates from different sets of rows are independent, those from the same rows are not.
     """
     differences = {name: before[name].terms - after[name].terms for name in before}
     gains = {name: float(before[name].value - after[name].value) for name in before}

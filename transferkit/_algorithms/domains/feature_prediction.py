@@ -1,4 +1,4 @@
-"""Structural correspondence learning: pivot features, and the predictors of these from all other features."""
+"""Features predicted from all others: structural correspondence learning, marginalized denoising autoencoders."""
 
 from typing import Any
 
@@ -8,24 +8,18 @@ from scipy import linalg, sparse
 from transferkit._algorithms.linalg.conjugate_gradients import conjugate_gradients
 from transferkit._algorithms.linalg.decompositions import fix_signs
 
-__all__ = ["choose_pivots", "document_frequency", "find_correspondences", "mutual_information"]
+__all__ = ["choose_pivots", "document_frequency", "encode", "find_correspondences", "fit_layer", "mutual_information"]
 
 MOST_UNKNOWNS = 6_000  # larger systems are solved by conjugate gradients instead of a factorisation
 _N_STEPS = 50
+_RIDGE = 1e-3  # relative to the mean diagonal, for linearly dependent features
 
 
 def choose_pivots(source: Any, target: Any, labels: np.ndarray | None, n_pivots: int, min_count: int) -> np.ndarray:
-    """Return the columns of the pivots, ascending.
+    """Return the columns of the pivots, ascending: features that occur in at least `min_count` rows of each domain.
 
-    Parameters
-    ----------
-    source, target : array or CSR matrix of shape (n_rows, n_features)
-    labels : array of shape (n_source_rows,) or None
-        Class numbers of the source rows. With labels, pivots are the features of largest mutual information with them
-        [1]_; without, the most frequent ones.
-    n_pivots : int
-    min_count : int
-        Minimum number of rows per domain in which a pivot occurs.
+    With class numbers of the source rows, they are the features of largest mutual information with these [1]_; without,
+    the most frequent ones.
 
     References
     ----------
@@ -72,22 +66,10 @@ def _to_presence(X: Any) -> sparse.csr_array:
 def find_correspondences(rows: Any, pivots: np.ndarray, n_components: int, alpha: float) -> np.ndarray:
     """Return the leading directions in which the other features predict the pivots, (n_features, n_components).
 
-    Parameters
-    ----------
-    rows : array or CSR matrix of shape (n_rows, n_features)
-        Rows of both domains.
-    pivots : array of shape (n_pivots,)
-        Columns.
-    n_components : int
-        At most n_pivots.
-    alpha : float
-        Penalty of the predictors, relative to the mean squared length of the rows without pivots.
-
-    Notes
-    -----
-    The centred presence of each pivot is predicted by ridge regression from all other features,
-    W = (X'X + a I)^-1 X' P. The directions are the left singular vectors of W [1]_; their entries for pivots are zero.
-    Blitzer et al. use the modified Huber loss; the squared loss has a closed form for all pivots at once.
+    The centred presence of each pivot in the rows of both domains is predicted by ridge regression from all other
+    features, W = (X'X + a I)^-1 X' P. The directions are the left singular vectors of W [1]_; their entries for pivots
+    are zero. The penalty a is `alpha` times the mean squared length of the rows without pivots. Blitzer et al. use the
+    modified Huber loss; the squared loss has a closed form for all pivots at once.
 
     References
     ----------
@@ -123,3 +105,41 @@ def _ridge(X: Any, targets: np.ndarray, alpha: float) -> np.ndarray:
     if is_dual:
         return np.asarray(X.T @ linalg.cho_solve(factor, targets))
     return linalg.cho_solve(factor, np.asarray(X.T @ targets))
+
+
+def fit_layer(X: Any, columns: np.ndarray, corruption: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights (n_features, n_columns) and intercepts (n_columns,) that best reconstruct lost features [1]_.
+
+    Each entry is set to zero with probability c = `corruption`, independently. The expected squared error over all
+    corruptions is minimised by W = Q^-1 P. With S = X'X, where X has a column of ones that is never set to zero, and
+    the probabilities of survival q (1 - c, and 1 for the ones), Q_ij = S_ij q_i q_j, Q_ii = S_ii q_i and
+    P_ij = S_ij q_i.
+
+    References
+    ----------
+    .. [1] M. Chen, Z. Xu, K. Weinberger, F. Sha, "Marginalized denoising autoencoders for domain adaptation", ICML
+       (2012).
+    """
+    n_rows, n_features = X.shape
+    scatter = np.empty((n_features + 1, n_features + 1), X.dtype)
+    products = X.T @ X
+    scatter[:-1, :-1] = products.toarray() if sparse.issparse(products) else products
+    scatter[-1, :-1] = scatter[:-1, -1] = np.asarray(X.sum(axis=0)).ravel()
+    scatter[-1, -1] = n_rows
+    survival = np.full(n_features + 1, 1 - corruption, X.dtype)
+    survival[-1] = 1
+    right = scatter[:, columns] * survival[:, None]
+    diagonal = np.diag(scatter).copy()
+    scatter *= survival[:, None]
+    scatter *= survival
+    scatter.flat[:: n_features + 2] = survival * diagonal + _RIDGE * (diagonal[:-1].mean() or 1.0)  # 1 if all are zero
+    factor = linalg.cho_factor(scatter, lower=True, overwrite_a=True, check_finite=False)
+    solution = linalg.cho_solve(factor, right, overwrite_b=True, check_finite=False)
+    return np.ascontiguousarray(solution[:-1]), np.ascontiguousarray(solution[-1])
+
+
+def encode(X: Any, weights: np.ndarray, intercept: np.ndarray) -> np.ndarray:
+    """Return tanh(X W + b), (n_rows, n_columns)."""
+    hidden = np.asarray(X @ weights)
+    hidden += intercept
+    return np.tanh(hidden, out=hidden)

@@ -1,14 +1,16 @@
-"""Pivots are chosen by mutual information, and predicted by ridge regressions."""
+"""Pivots are predicted by ridge regressions; a denoising layer is the mean over all corruptions."""
 
 import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.linear_model import Ridge
 
-from transferkit._algorithms.domains.pivots import (
+from transferkit._algorithms.domains.feature_prediction import (
     choose_pivots,
     document_frequency,
+    encode,
     find_correspondences,
+    fit_layer,
     mutual_information,
 )
 
@@ -50,7 +52,7 @@ def test_correspondences_are_singular_vectors_of_ridge_predictors(n_rows):
 def test_conjugate_gradients_agree_with_the_factorisation(monkeypatch):
     rows = RNG.random((40, 12)) * (RNG.random((40, 12)) < 0.6)
     exact = find_correspondences(rows, np.arange(4), 3, 0.5)
-    monkeypatch.setattr("transferkit._algorithms.domains.pivots.MOST_UNKNOWNS", 1)
+    monkeypatch.setattr("transferkit._algorithms.domains.feature_prediction.MOST_UNKNOWNS", 1)
     np.testing.assert_allclose(find_correspondences(rows, np.arange(4), 3, 0.5), exact, atol=1e-5)
 
 
@@ -65,3 +67,25 @@ def test_stored_zeros_do_not_count():
     np.testing.assert_array_equal(document_frequency(rows), [1, 1])
     np.testing.assert_array_equal(document_frequency(rows.toarray()), [1, 1])
     assert rows.nnz == 3
+
+
+def test_denoising_layer_is_the_mean_over_many_corruptions():
+    rows = RNG.random((12, 4))
+    weights, intercept = fit_layer(rows, np.arange(4), 0.3)
+    copies = np.tile(rows, (20_000, 1))
+    lost = copies * (RNG.random(copies.shape) < 0.7)
+    design = np.c_[lost, np.ones(len(lost))]
+    gram = design.T @ design / 20_000
+    gram.flat[::6] += 1e-3 * np.square(rows).sum(0).mean()
+    expected = np.linalg.solve(gram, design.T @ copies / 20_000)
+    np.testing.assert_allclose(np.vstack([weights, intercept]), expected, atol=0.02)
+
+
+@pytest.mark.parametrize("convert", [np.asarray, sparse.csr_matrix])
+def test_chosen_columns_have_the_weights_that_all_columns_have(convert):
+    rows = RNG.random((12, 5)) * (RNG.random((12, 5)) < 0.7)
+    everything = fit_layer(rows, np.arange(5), 0.5)
+    weights, intercept = fit_layer(convert(rows), np.array([3, 1]), 0.5)
+    np.testing.assert_allclose(weights, everything[0][:, [3, 1]], rtol=1e-8)
+    np.testing.assert_allclose(intercept, everything[1][[3, 1]], rtol=1e-8)
+    np.testing.assert_allclose(encode(convert(rows), weights, intercept), np.tanh(rows @ weights + intercept))
