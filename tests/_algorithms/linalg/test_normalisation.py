@@ -1,4 +1,4 @@
-"""Unit rows, fixed signs and orthonormal columns have the properties that name them."""
+"""Unit rows, fixed signs, orthonormal columns and dropped rounding errors have the properties that name them."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from sklearn.preprocessing import normalize
 
-from transferkit._algorithms.linalg.decompositions import fix_signs, orthonormal, unit_rows
+from transferkit._algorithms.linalg.decompositions import drop_rounding, fix_signs, orthonormal, unit_rows
 
 ENTRIES = st.floats(-100, 100).filter(lambda x: x == 0 or abs(x) > 1e-3)
 MATRICES = arrays(np.float64, array_shapes(min_dims=2, max_dims=2, max_side=8), elements=ENTRIES)
@@ -45,3 +45,9 @@ def test_orthonormal_columns_are_those_of_gram_and_schmidt(dtype):
     basis = orthonormal(columns.copy())
     assert basis.dtype == dtype
     np.testing.assert_allclose(basis, np.transpose(expected), atol=1e-5 if dtype == np.float32 else 1e-13)
+
+
+def test_rounding_is_relative_to_the_scale():
+    rows = np.array([[1, 0], [1e-9, 0]], np.float32)
+    np.testing.assert_array_equal(drop_rounding(rows), [[1, 0], [0, 0]])
+    assert drop_rounding(rows, np.array([1, 1e-9])) is rows

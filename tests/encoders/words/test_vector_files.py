@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 
 import transferkit
 from transferkit import WordVectorEncoder
-from transferkit.encoders.words.vector_files import _binary as _vector_binary
-from transferkit.encoders.words.vector_files import read_vectors
+from transferkit.encoders.words import _vector_formats, read_vectors
 from transferkit.exceptions import ModelFileError
 
 WORDS = ["the", "naïve", "cat", "dog"]
@@ -130,7 +129,7 @@ def test_malformed_files_are_refused_with_the_line(tmp_path, content, message, z
 
 
 def test_long_binary_files_are_read_across_chunks(tmp_path, monkeypatch):
-    monkeypatch.setattr(_vector_binary, "_CHUNK", 100)
+    monkeypatch.setattr(_vector_formats, "_CHUNK", 100)
     vectors = np.random.default_rng(0).standard_normal((300, 7)).astype("<f4")
     words = ["x" * (k % 50) + str(k) for k in range(300)]
     entries = [word.encode() + b" " + row.tobytes() + b"\n" for word, row in zip(words, vectors, strict=True)]

@@ -20,6 +20,7 @@ __all__ = [
     "RowProducts",
     "SubspaceIteration",
     "draw_start",
+    "drop_rounding",
     "fix_signs",
     "leading_eigenvectors",
     "leading_vectors",
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 _BLOCK_ROWS = 8192  # converted to float64 at a time
+_ROUNDING = 10 * np.finfo(np.float32).eps  # relative length of a row
 N_SPARE = 10  # oversampling: additional vectors, for the accuracy of the last ones requested
 SMALL = 1024  # rows of a symmetric matrix, up to which the dense decomposition is faster
 N_STEPS = 12  # of block Lanczos
@@ -327,3 +329,14 @@ def orthonormal(columns: np.ndarray) -> np.ndarray:
     basis, triangle = linalg.qr(columns, mode="economic", overwrite_a=True, check_finite=False)
     basis *= np.where(np.diag(triangle) < 0, -1, 1).astype(basis.dtype)
     return basis
+
+
+def drop_rounding(rows: np.ndarray, scale: np.ndarray | float | None = None) -> np.ndarray:
+    """Return the rows (float32) with zeros in place of those that consist of rounding errors only.
+
+    `scale` is the length of the vectors that each row was computed from; None for the length of the longest row. The
+    result is the array itself if there is no such row.
+    """
+    lengths = np.linalg.norm(rows, axis=1)
+    is_rounding = lengths <= _ROUNDING * (lengths.max(initial=0) if scale is None else scale)
+    return np.where(is_rounding[:, None], np.float32(0), rows) if is_rounding.any() else rows

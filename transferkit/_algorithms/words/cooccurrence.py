@@ -1,8 +1,9 @@
-"""Counts of co-occurrences of words within a context window."""
+"""Counts of co-occurrences of words within a context window, and their pointwise mutual information."""
 
 import numpy as np
 from scipy import sparse
 
+from transferkit._algorithms.linalg.threads import Map, slice_rows
 from transferkit._algorithms.text.term_counts import group_equal
 from transferkit._algorithms.text.tokens import Tokens, copy_spans, mix, pad
 from transferkit._algorithms.text.vocabulary import Vocabulary
@@ -14,6 +15,7 @@ __all__ = [
     "count_pairs",
     "drop_rare_pairs",
     "index_words",
+    "positive_pmi",
     "relabel_pairs",
 ]
 
@@ -43,24 +45,10 @@ def index_words(tokens: Tokens) -> tuple[Vocabulary, np.ndarray]:
 def count_pairs(words: np.ndarray, rows: np.ndarray, window: int, n_words: int) -> sparse.csr_array:
     """Count co-occurrences of words: pairs at most `window` tokens apart in the same document.
 
-    Parameters
-    ----------
-    words : ndarray of int of shape (n_tokens,)
-        Word of each token, from 0 to n_words - 1, at most 2**28 - 1.
-    rows : ndarray of int of shape (n_tokens,)
-        Document of each token, ascending.
-    window : int
-        Largest distance. Adjacent words count `window`, words at the largest distance 1.
-    n_words : int
-        Number of words.
+    `words` are the words of the tokens, from 0 to n_words - 1, at most 2**28 - 1, and `rows` their documents,
+    ascending. The result holds unordered pairs as int64: entry (i, j) with i <= j. Adjacent words count `window`, words
+    at the largest distance 1.
 
-    Returns
-    -------
-    pairs : CSR array of int64 of shape (n_words, n_words)
-        Weighted counts of unordered pairs: entry (i, j) with i <= j.
-
-    Notes
-    -----
     Weights decrease linearly with the distance, as they do on average with word2vec's windows of random size. They are
     integers, so that sums of counts are exact in any order. A pair and its weight are packed into one integer, because
     sorting integers is faster than sorting pairs.
@@ -124,24 +112,10 @@ def relabel_pairs(pairs: sparse.csr_array, new: np.ndarray, n_words: int) -> spa
 
 
 def drop_rare_pairs(pairs: sparse.csr_array, n_most: int, hashes: np.ndarray) -> tuple[sparse.csr_array, int]:
-    """Drop the pairs with the lowest counts, so that at most `n_most` remain.
+    """Drop the pairs with the lowest counts beyond `n_most`, and also return the highest count dropped, or 0.
 
-    Parameters
-    ----------
-    pairs : CSR array of int64 of shape (n_words, n_words)
-        Counts of unordered pairs.
-    n_most : int
-        Largest number of pairs to keep.
-    hashes : ndarray of uint64 of shape (n_words,)
-        Hash of each word. Of pairs with equal counts, those with the lowest hashes are kept, so that the choice does
-        not depend on the order or the numbers of the words.
-
-    Returns
-    -------
-    kept : CSR array of int64 of shape (n_words, n_words)
-        The remaining pairs.
-    error : int
-        The highest count that was dropped; 0 if none was.
+    `hashes` are those of the words. Of pairs with equal counts, those with the lowest hashes are kept, so that the
+    choice does not depend on the order or the numbers of the words.
     """
     n_dropped = pairs.nnz - n_most
     if n_dropped <= 0:
@@ -160,3 +134,43 @@ def drop_rare_pairs(pairs: sparse.csr_array, n_most: int, hashes: np.ndarray) ->
 def both_directions(pairs: sparse.csr_array) -> sparse.csr_array:
     """Return the symmetric matrix of counts from its upper triangle (the diagonal is doubled)."""
     return sparse.csr_array(pairs + pairs.T)
+
+
+def positive_pmi(counts: sparse.csr_array, smoothing: float, run: Map = map) -> sparse.csr_array:
+    """Return the positive pointwise mutual information (PPMI) of pairs of words, in nats: symmetric, float32.
+
+    Its entries are max(0, log(p(i, j) / (q(i) q(j)))), where q(i) is proportional to p(i) ** smoothing, with p from the
+    symmetric counts. PMI is biased towards rare words, whose counts are the least certain. Context-distribution
+    smoothing with an exponent of 0.75 raises the co-occurrences of rare words that are expected by chance, and so
+    reduces that bias [1]_. There only contexts are smoothed; smoothing both words keeps the matrix symmetric, so that
+    an eigendecomposition gives its singular value decomposition.
+
+    References
+    ----------
+    .. [1] O. Levy, Y. Goldberg, I. Dagan (2015). Improving distributional similarity with lessons
+       learned from word embeddings. TACL 3, 211-225.
+    """
+    totals = np.asarray(counts.sum(axis=1), np.float64).ravel()
+    powers = totals**smoothing
+    with np.errstate(divide="ignore"):  # words without co-occurrences have no entries
+        log_shares = np.log(powers) - np.log(powers.sum() or 1.0)
+        log_expected = log_shares + np.log(max(totals.sum(), 1))
+
+    def compute(rows: tuple[sparse.csr_array, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        part, expected_of_row = rows
+        information = np.log(part.data)
+        information -= np.repeat(expected_of_row, np.diff(part.indptr))
+        information -= log_shares.take(part.indices)
+        kept = np.flatnonzero(information > 0)
+        n_kept = np.diff(np.searchsorted(kept, part.indptr))
+        return information.take(kept).astype(np.float32), part.indices.take(kept).astype(np.int32), n_kept
+
+    parts = slice_rows(counts)
+    bounds = np.cumsum([0] + [part.shape[0] for part in parts])
+    data, indices, n_kept = zip(
+        *run(compute, zip(parts, np.split(log_expected, bounds[1:-1]), strict=True)), strict=True
+    )
+    indptr = np.concatenate([[0], np.cumsum(np.concatenate(n_kept))])
+    if indptr[-1] < 2**31:
+        indptr = indptr.astype(np.int32)  # 64-bit indices would take a third more memory
+    return sparse.csr_array((np.concatenate(data), np.concatenate(indices), indptr), shape=counts.shape)

@@ -17,12 +17,12 @@ from transferkit._algorithms.linalg.decompositions import (
     RowProducts,
     SubspaceIteration,
     draw_start,
+    drop_rounding,
     leading_vectors,
     unit_rows,
 )
 from transferkit._algorithms.networks.layers import L2Normalisation, Linear
 from transferkit._algorithms.text.vocabulary import TermStatistics, to_vocabulary
-from transferkit._algorithms.words.pooling import drop_rounding
 from transferkit._validation import (
     Interval,
     check_can_merge,

@@ -1,13 +1,21 @@
 """Counts of words and of their co-occurrences in a stream of texts."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
-from transferkit._algorithms.text.vocabulary import Vocabulary, merge_parts, most_frequent, sort_terms, to_vocabulary
+from transferkit._algorithms.text.vocabulary import (
+    Vocabulary,
+    decode_terms,
+    merge_parts,
+    most_frequent,
+    sort_terms,
+    to_vocabulary,
+)
 from transferkit._algorithms.words.cooccurrence import (
     add_pairs,
     count_pairs,
@@ -17,7 +25,7 @@ from transferkit._algorithms.words.cooccurrence import (
 )
 from transferkit.encoders.text._counting import map_blocks, threaded_map
 
-__all__ = ["Bounds", "WordCounts"]
+__all__ = ["Bounds", "WordCounts", "WordPass", "count_unseen_words"]
 
 _BATCH_TOKENS = 1 << 21  # tokens that are counted at a time
 _N_PARTS = 8  # of a batch, for threads; a fixed number, so that pruning does not depend on the number of threads
@@ -178,3 +186,44 @@ def _new_ids(ids, places):
 def _index_block(analyzer, block):
     tokens = analyzer.tokens(block)
     return *index_words(tokens), tokens.rows.astype(np.int64), len(block)
+
+
+@dataclass(frozen=True)
+class WordPass:
+    """Counts words and their co-occurrences for a WordVectorEncoder."""
+
+    count: Callable[[WordCounts, Any], WordCounts]  # returns the counts with those of texts added
+    bounds: Bounds
+    finish: Callable[[WordCounts], Any]  # returns the encoder with the vectors that follow from the counts
+
+    def add(self, total, X, shard_number):
+        """Return the counts plus those of more texts."""
+        return self.count(WordCounts() if total is None else total, X)
+
+    def merge(self, left, right):
+        """Return the counts of both."""
+        return left.merge(right, self.bounds)
+
+
+def count_unseen_words(analyzer, known, documents, n_jobs):
+    """Return the words of the documents that are not among the fitted terms `known`, and their counts per document.
+
+    The counts are a CSR array of float32 of shape (n_documents, n_names).
+    """
+
+    def find(block):
+        terms = analyzer.count(block)
+        new = np.flatnonzero(known.columns_of(terms.hashes, terms.checks) < 0)
+        names = decode_terms(terms.text, terms.starts[new], terms.lengths[new])
+        return names, terms.to_matrix(np.float32)[new].T
+
+    columns: dict[str, int] = {}
+    blocks = []
+    for names, counts in map_blocks(find, analyzer.split(documents), n_jobs):
+        places = np.array([columns.setdefault(name, len(columns)) for name in names], np.int32)
+        blocks.append((places, sparse.coo_array(counts)))
+    n_rows = np.cumsum([0, *(counts.shape[0] for _, counts in blocks)])
+    entries = np.concatenate([counts.data for _, counts in blocks])
+    rows = np.concatenate([counts.row + first for first, (_, counts) in zip(n_rows, blocks, strict=False)])
+    where = np.concatenate([places[counts.col] for places, counts in blocks])
+    return list(columns), sparse.csr_array((entries, (rows, where)), shape=(n_rows[-1], len(columns)))

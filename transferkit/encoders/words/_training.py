@@ -1,4 +1,4 @@
-"""Word vectors from co-occurrence counts: PPMI-SVD, GloVe, and skip-gram with negative sampling."""
+"""Vectors of words from co-occurrence counts, and of character n-grams from the vectors of words."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,14 +9,17 @@ from scipy import sparse
 from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
-from transferkit._algorithms.linalg.decompositions import SMALL, leading_eigenvectors, unit_rows
-from transferkit._algorithms.words.pooling import drop_rounding
-from transferkit._algorithms.words.ppmi import positive_pmi
+from transferkit._algorithms.linalg.decompositions import SMALL, drop_rounding, leading_eigenvectors, unit_rows
+from transferkit._algorithms.words.cooccurrence import positive_pmi
+from transferkit._algorithms.words.vectors import fit_ngram_vectors, ngram_shares
+from transferkit.encoders.text._analyzer import make_analyzer
 from transferkit.encoders.text._counting import threaded_map
+from transferkit.encoders.text._tfidf import TfidfEncoder
 
-__all__ = ["METHODS", "TrainingSettings", "train_vectors"]
+__all__ = ["METHODS", "TrainingSettings", "learn_subwords", "spell_vectors", "train_vectors"]
 
 METHODS = ("ppmi-svd", "glove", "sgns")
+_ALPHA, _N_STEPS = 0.05, 10  # of the ridge regression of n-grams
 
 
 class TrainingSettings(NamedTuple):
@@ -39,24 +42,12 @@ class TrainingSettings(NamedTuple):
 def train_vectors(
     pairs: sparse.csr_array, settings: TrainingSettings, on_epoch: Callable[[Callable[[], np.ndarray]], bool]
 ) -> tuple[np.ndarray, list[float]]:
-    """Return word vectors of unit length, and the objective in each epoch (none for 'ppmi-svd').
+    """Return word vectors of unit length (float32), and the objective in each epoch (none for 'ppmi-svd').
 
-    Parameters
-    ----------
-    pairs : CSR array of int64 of shape (n_words, n_words)
-        Symmetric co-occurrence counts.
-    settings : TrainingSettings
-        Method and its parameters.
-    on_epoch : callable
-        Called after each epoch with a function that returns the vectors so far; a true result stops the training.
-
-    Returns
-    -------
-    vectors : ndarray of float32 of shape (n_words, n_components)
-        Word vectors; zeros for words without co-occurrences and, with 'ppmi-svd', for words that co-occur with none
-        more often than expected by chance or have no share in the leading components.
-    losses : list of float
-        The objective.
+    `pairs` are symmetric co-occurrence counts. `on_epoch` is called after each epoch with a function that returns the
+    vectors so far; a true result stops the training. Vectors are zero for words without co-occurrences and, with
+    'ppmi-svd', for words that co-occur with none more often than expected by chance or have no share in the leading
+    components.
     """
     random_state = check_random_state(settings.random_state)
     ppmi = positive_pmi(pairs, settings.smoothing, threaded_map(settings.n_jobs))
@@ -105,3 +96,23 @@ def _decompose(
     # The products are divided among our own threads, with which threads of BLAS would compete for the cores.
     with threadpool_limits(1 if effective_n_jobs(n_jobs) > 1 else None, user_api="blas"):
         return leading_eigenvectors(ppmi, n_components, random_state, threaded_map(n_jobs))
+
+
+def learn_subwords(names, vectors, ngram_range, n_buckets, n_jobs):
+    """Return the hash buckets of the n-grams that occur in the words, ascending, and a vector for each bucket."""
+    shares = _share_buckets(names, ngram_range, n_buckets)
+    buckets = np.unique(shares.indices)
+    known = sparse.csr_array(shares[:, buckets])
+    return buckets, fit_ngram_vectors(known, vectors, _ALPHA, _N_STEPS, threaded_map(n_jobs))
+
+
+def spell_vectors(names, buckets, ngram_vectors, ngram_range, n_buckets):
+    """Return vectors of words from their n-grams, shape (n_names, n_components); zeros where no n-gram is known."""
+    if not names:
+        return np.zeros((0, ngram_vectors.shape[1]), np.float32)
+    return _share_buckets(names, ngram_range, n_buckets)[:, buckets] @ ngram_vectors
+
+
+def _share_buckets(names, ngram_range, n_buckets):
+    spelling = TfidfEncoder(analyzer="char_wb", ngram_range=ngram_range, lowercase=False)
+    return ngram_shares(make_analyzer(spelling).count(names), n_buckets)

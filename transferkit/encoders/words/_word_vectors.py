@@ -17,12 +17,12 @@ from transferkit._algorithms.networks.layers import L2Normalisation, Linear
 from transferkit._algorithms.text.term_counts import inverse_document_frequency
 from transferkit._algorithms.text.vocabulary import TermStatistics
 from transferkit._algorithms.words.cooccurrence import MAX_WINDOW, both_directions
-from transferkit._algorithms.words.neighbours import nearest_rows
-from transferkit._algorithms.words.pooling import (
+from transferkit._algorithms.words.vectors import (
     common_direction,
     max_rows,
     mean_rows,
     mean_weights,
+    nearest_rows,
     remove_direction,
     rotation_onto,
     row_lengths,
@@ -54,12 +54,14 @@ from transferkit.encoders.text._parameters import (
     warn_of_unknown_texts,
 )
 from transferkit.encoders.text._tfidf import TfidfEncoder
-from transferkit.encoders.words._counts import Bounds, WordCounts
-from transferkit.encoders.words._loading import read_words_of, shares_of_counts, warn_of_words_no_text_gives
-from transferkit.encoders.words._passes import WordPass
-from transferkit.encoders.words._subwords import count_unseen_words, learn_subwords, spell_vectors
-from transferkit.encoders.words._training import METHODS, TrainingSettings, train_vectors
-from transferkit.encoders.words.vector_files import read_vectors
+from transferkit.encoders.words._counts import Bounds, WordCounts, WordPass, count_unseen_words
+from transferkit.encoders.words._training import METHODS, TrainingSettings, learn_subwords, spell_vectors, train_vectors
+from transferkit.encoders.words._vector_files import (
+    read_vectors,
+    read_words_of,
+    shares_of_counts,
+    warn_of_words_no_text_gives,
+)
 from transferkit.exceptions import NotLinearError
 
 __all__ = ["WordVectorEncoder"]
