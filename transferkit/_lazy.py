@@ -1,4 +1,4 @@
-"""Lazy module attributes, and values that are computed from objects when they are first needed."""
+"""Imports and values on first use: attributes of packages, matplotlib, and values computed from objects."""
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
@@ -6,7 +6,9 @@ from operator import is_
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-__all__ = ["DerivedValues", "import_when_asked"]
+from transferkit.exceptions import MissingExtraError
+
+__all__ = ["DerivedValues", "import_pyplot", "import_when_asked"]
 
 T = TypeVar("T")
 
@@ -38,6 +40,15 @@ def import_when_asked(package: str, files: Mapping[str, str]) -> tuple[Callable[
         return value
 
     return get_attribute, lambda: sorted(files)
+
+
+def import_pyplot(feature: str) -> Any:
+    """Return matplotlib's pyplot; raise MissingExtraError with the command to install it."""
+    try:
+        from matplotlib import pyplot
+    except ImportError:
+        raise MissingExtraError(feature, "plot") from None
+    return pyplot
 
 
 class DerivedValues(Generic[T]):

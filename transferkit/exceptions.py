@@ -1,5 +1,7 @@
 """Errors and warnings of transferkit."""
 
+import sys
+
 __all__ = [
     "DivergenceError",
     "ExportError",
@@ -11,6 +13,8 @@ __all__ = [
     "TransferkitError",
     "WorkerLostError",
 ]
+
+_INNER = ("transferkit", "sklearn", "contextlib")  # the last for functions decorated with a context
 
 
 class TransferkitError(Exception):
@@ -128,3 +132,14 @@ class WorkerLostError(TransferkitError, RuntimeError):
 
     def __reduce__(self) -> tuple[type, tuple[tuple[str, ...]]]:
         return type(self), (self.shards,)
+
+
+def count_inner_frames() -> int:
+    """Return the `stacklevel` with which a warning of the caller refers to the user's line.
+
+    The number of scikit-learn's wrappers in between differs from method to method.
+    """
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in _INNER:
+        level, frame = level + 1, frame.f_back
+    return level

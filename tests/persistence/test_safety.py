@@ -392,7 +392,7 @@ def test_pickle_names_the_version_that_wrote_it(monkeypatch):
     loaded = pickle.loads(content)[0]
     assert "_transferkit_version" not in vars(loaded)
     np.testing.assert_array_equal(loaded.coef_, head.coef_)
-    monkeypatch.setattr("transferkit._versioning.__version__", "99.0")
+    monkeypatch.setattr("transferkit._estimator.__version__", "99.0")
     with pytest.warns(ModelVersionWarning, match=r"LogisticHead was pickled with .*, and 99\.0 is installed"):
         pickle.loads(content)
 

@@ -4,8 +4,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import TransformerMixin
 
+from transferkit._estimator import VersionedEstimator
 from transferkit._validation import FLOATS, check_is_fitted, fit_context, unchanged_on_error, validate_data
-from transferkit._versioning import VersionedEstimator
 from transferkit.adaptation.domains import check_labels_of_rows, read_domains, split_rows
 
 __all__ = ["DomainTransformer", "LinearOnTargetMixin"]

@@ -21,9 +21,9 @@ from transferkit._algorithms.domains.importance_weights import (
 from transferkit._algorithms.linalg.threads import one_blas_thread
 from transferkit._algorithms.linear.predictions import compute_scores
 from transferkit._validation import Interval, StrOptions, check_is_fitted
-from transferkit._warnings import count_inner_frames
 from transferkit.adaptation._base import DomainTransformer, LinearOnTargetMixin
 from transferkit.adaptation.domains import stack_rows
+from transferkit.exceptions import count_inner_frames
 
 __all__ = ["ImportanceWeighting"]
 

@@ -13,8 +13,8 @@ from transferkit._algorithms.domains.alignment import RowMap, coral_map, feature
 from transferkit._algorithms.linalg.moments import column_means, estimate_moments, find_joint_basis
 from transferkit._algorithms.linalg.threads import run_both
 from transferkit._validation import Interval, StrOptions
-from transferkit._warnings import count_inner_frames
 from transferkit.adaptation._base import DomainTransformer, LinearOnTargetMixin
+from transferkit.exceptions import count_inner_frames
 
 __all__ = ["CORAL", "LinearTransport"]
 

@@ -11,9 +11,9 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from sklearn.utils import Bunch
 
-from transferkit._warnings import count_inner_frames
 from transferkit.datasets._tables import JSON_KINDS, TAB_KINDS, read_table
 from transferkit.datasets.files import kind_of, name_of, read_lines
+from transferkit.exceptions import count_inner_frames
 
 __all__ = ["Texts", "load_corpus", "load_labelled_csv", "read_texts"]
 

@@ -9,9 +9,8 @@ from joblib import Parallel, delayed, effective_n_jobs
 from joblib.parallel import get_active_backend
 from threadpoolctl import threadpool_limits
 
-from transferkit._warnings import count_inner_frames
 from transferkit.distributed._shards import Shard
-from transferkit.exceptions import ShardError, WorkerLostError
+from transferkit.exceptions import ShardError, WorkerLostError, count_inner_frames
 
 __all__ = [
     "DaskRunner",

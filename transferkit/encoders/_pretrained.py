@@ -9,6 +9,7 @@ from sklearn.base import TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import InputTags, get_tags
 
+from transferkit._estimator import VersionedEstimator
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -19,7 +20,6 @@ from transferkit._validation import (
     validate_parameter_constraints,
     with_plain_outputs,
 )
-from transferkit._versioning import VersionedEstimator
 from transferkit.encoders._embedding_cache import encode_once
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import fingerprint, forget_fingerprint, load_shared

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.model_selection import StratifiedKFold
 
 from transferkit._algorithms.domains.shift import auc_with_interval, feature_drift
-from transferkit._pictures import import_pyplot
+from transferkit._lazy import import_pyplot
 from transferkit._validation import (
     Interval,
     check_count,

@@ -6,7 +6,7 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.manifold import TSNE
 
-from transferkit._pictures import import_pyplot
+from transferkit._lazy import import_pyplot
 from transferkit._validation import check_labels, check_same_length, check_texts, holds_texts, with_plain_outputs
 from transferkit.encoders import PretrainedEncoder
 

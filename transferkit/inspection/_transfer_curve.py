@@ -8,7 +8,7 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
-from transferkit._pictures import import_pyplot
+from transferkit._lazy import import_pyplot
 from transferkit._validation import check_labels, check_same_length, check_texts, holds_texts, take_rows
 from transferkit.transfer.strategies import takes_raw_input
 

@@ -19,8 +19,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from transferkit._warnings import count_inner_frames
-from transferkit.exceptions import ModelFileError, ModelVersionWarning
+from transferkit.exceptions import ModelFileError, ModelVersionWarning, count_inner_frames
 from transferkit.persistence._allowed import Trusted, full_name, is_function
 from transferkit.persistence._bounds import Budget
 from transferkit.persistence._container import (

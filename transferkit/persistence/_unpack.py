@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 
-from transferkit._versioning import default_parameters
+from transferkit._estimator import default_parameters
 from transferkit.exceptions import ModelFileError, how_to_trust
 from transferkit.persistence._allowed import (
     PATH_PARAMETERS,

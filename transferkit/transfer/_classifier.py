@@ -8,6 +8,7 @@ from scipy.sparse import issparse
 from sklearn.base import is_regressor
 from sklearn.metrics import get_scorer_names
 
+from transferkit._estimator import VersionedEstimator
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -21,7 +22,6 @@ from transferkit._validation import (
     read_feature_names,
     with_plain_outputs,
 )
-from transferkit._versioning import VersionedEstimator
 from transferkit.heads import LogisticHead
 from transferkit.transfer._estimator import (
     RENAMED_STRATEGIES,

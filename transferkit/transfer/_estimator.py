@@ -17,8 +17,8 @@ from transferkit._validation import (
     take_rows,
     with_plain_outputs,
 )
-from transferkit._warnings import count_inner_frames
 from transferkit.encoders import PretrainedEncoder
+from transferkit.exceptions import count_inner_frames
 from transferkit.heads.linear import FrozenParametersMixin
 from transferkit.transfer.pretrained import is_frozen
 

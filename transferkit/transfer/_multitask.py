@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sklearn.base import TransformerMixin, clone
 
+from transferkit._estimator import VersionedEstimator
 from transferkit._validation import (
     check_is_fitted,
     check_parameters,
@@ -13,7 +14,6 @@ from transferkit._validation import (
     holds_texts,
     with_plain_outputs,
 )
-from transferkit._versioning import VersionedEstimator
 from transferkit.encoders.term_projection import find_projection, join_terms
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import describe, fingerprint, load, load_shared, save

@@ -12,6 +12,7 @@ from sklearn.model_selection import KFold, check_cv
 from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
 from transferkit._algorithms.linear.ridge import MAX_DECOMPOSED
 from transferkit._algorithms.linear.term_prior import block_factors, make_blocks, merge_blocks
+from transferkit._estimator import VersionedEstimator
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -24,7 +25,6 @@ from transferkit._validation import (
     read_feature_names,
     with_plain_outputs,
 )
-from transferkit._versioning import VersionedEstimator
 from transferkit.encoders.term_projection import find_projection, join_terms
 from transferkit.heads import RidgeHead
 from transferkit.heads.linear.evaluation import compute_candidate_weights

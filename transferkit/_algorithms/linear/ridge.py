@@ -18,7 +18,7 @@ from scipy.linalg import LinAlgWarning, qr, solve_triangular
 
 from transferkit._algorithms.linalg.conjugate_gradients import conjugate_gradients
 from transferkit._algorithms.linear.feature_blocks import CentredRows
-from transferkit._warnings import count_inner_frames
+from transferkit.exceptions import count_inner_frames
 
 __all__ = ["MAX_DECOMPOSED", "Ridge", "decompose", "solve_by_conjugate_gradients"]
 

@@ -29,8 +29,7 @@ from transferkit._training.network.network import Network, count_operations, cou
 from transferkit._training.network.optimisers import Optimiser
 from transferkit._training.network.parameters import ParameterGroup
 from transferkit._training.network.schedules import BatchSizes, GradualPruning, LearningRates, RangeTest, WeightAverage
-from transferkit._warnings import count_inner_frames
-from transferkit.exceptions import DivergenceError
+from transferkit.exceptions import DivergenceError, count_inner_frames
 
 __all__ = ["TrainedNetwork", "TrainingOptions", "make_objective", "train_network"]
 

@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 
 from transferkit._algorithms.linalg.moments import column_means, mean_and_variance
 from transferkit._algorithms.networks.layers import ACTIVATIONS, predict
-from transferkit._progress import FitProgress
+from transferkit._estimator import FitProgress, VersionedEstimator
 from transferkit._validation import (
     FLOATS,
     Interval,
@@ -24,8 +24,6 @@ from transferkit._validation import (
     unchanged_on_error,
     validate_data,
 )
-from transferkit._versioning import VersionedEstimator
-from transferkit._warnings import count_inner_frames
 from transferkit.encoders.networks._autoencoder_layers import (
     Architecture,
     decoder_layers,
@@ -33,6 +31,7 @@ from transferkit.encoders.networks._autoencoder_layers import (
     initial_layers,
     read_arrays,
 )
+from transferkit.exceptions import count_inner_frames
 
 __all__ = ["AutoencoderEncoder"]
 

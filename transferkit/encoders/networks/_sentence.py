@@ -11,9 +11,8 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
 
 from transferkit._algorithms.linalg.decompositions import unit_rows
-from transferkit._progress import FitProgress
+from transferkit._estimator import FitProgress, VersionedEstimator
 from transferkit._validation import HasMethods, Interval, check_texts, fit_context, validate_parameter_constraints
-from transferkit._versioning import VersionedEstimator
 from transferkit.encoders.networks._sentence_loading import load_sentence_model
 from transferkit.exceptions import ModelFileError, how_to_trust
 

@@ -6,8 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from transferkit._warnings import count_inner_frames
-from transferkit.exceptions import MissingExtraError
+from transferkit.exceptions import MissingExtraError, count_inner_frames
 
 __all__ = ["load_sentence_model"]
 

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
 
+from transferkit._estimator import VersionedEstimator
 from transferkit._lazy import DerivedValues
 from transferkit._validation import (
     HasMethods,
@@ -19,7 +20,6 @@ from transferkit._validation import (
     validate_data,
     validate_parameter_constraints,
 )
-from transferkit._versioning import VersionedEstimator
 
 __all__ = ["TorchEncoder"]
 

@@ -9,6 +9,7 @@ from sklearn.utils import check_random_state
 
 from transferkit._algorithms.rows.cluster_activations import activate, check_squares, squared_distances
 from transferkit._algorithms.rows.patches import pool_quadrants
+from transferkit._estimator import VersionedEstimator
 from transferkit._validation import (
     FLOATS,
     Interval,
@@ -22,7 +23,6 @@ from transferkit._validation import (
     to_numpy,
     validate_data,
 )
-from transferkit._versioning import VersionedEstimator
 from transferkit.encoders.rows._passes import MomentsPass
 from transferkit.encoders.rows._preparation import PatchGrid, Preparation, check_n_clusters
 

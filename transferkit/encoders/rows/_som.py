@@ -17,7 +17,8 @@ from transferkit._algorithms.rows.self_organising_map import (
     move_towards,
     update_batch,
 )
-from transferkit._pictures import import_pyplot
+from transferkit._estimator import VersionedEstimator
+from transferkit._lazy import import_pyplot
 from transferkit._validation import (
     FLOATS,
     Interval,
@@ -28,7 +29,6 @@ from transferkit._validation import (
     to_numpy,
     validate_data,
 )
-from transferkit._versioning import VersionedEstimator
 
 __all__ = ["SOMEncoder"]
 

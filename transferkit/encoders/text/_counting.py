@@ -21,8 +21,8 @@ from transferkit._algorithms.text.vocabulary import (
     to_vocabulary,
 )
 from transferkit._validation import check_texts
-from transferkit._warnings import count_inner_frames
 from transferkit.encoders.text._analyzer import Analyzer, join_texts
+from transferkit.exceptions import count_inner_frames
 
 __all__ = [
     "check_documents",

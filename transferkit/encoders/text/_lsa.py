@@ -23,6 +23,7 @@ from transferkit._algorithms.linalg.decompositions import (
 )
 from transferkit._algorithms.networks.layers import L2Normalisation, Linear
 from transferkit._algorithms.text.vocabulary import TermStatistics, to_vocabulary
+from transferkit._estimator import VersionedEstimator
 from transferkit._validation import (
     Interval,
     check_can_merge,
@@ -32,7 +33,6 @@ from transferkit._validation import (
     is_fitted,
     with_plain_outputs,
 )
-from transferkit._versioning import VersionedEstimator
 from transferkit.encoders.protocols import LinearForm, ShardPass, TermProjection
 from transferkit.encoders.text._analyzer import find_analyzer
 from transferkit.encoders.text._counting import check_documents, count_blocks

@@ -15,8 +15,8 @@ from transferkit._validation import (
     StrOptions,
     warn_for_unused_text_parameters,
 )
-from transferkit._warnings import count_inner_frames
 from transferkit.encoders.text._analyzer import DEFAULT_TOKEN_PATTERN, TextSample, make_vectorizer
+from transferkit.exceptions import count_inner_frames
 
 __all__ = [
     "TEXT_PARAMETER_CONSTRAINTS",

@@ -25,6 +25,7 @@ from transferkit._algorithms.text.vocabulary import (
     merge_parts,
     to_vocabulary,
 )
+from transferkit._estimator import VersionedEstimator
 from transferkit._validation import (
     StrOptions,
     check_can_merge,
@@ -33,8 +34,6 @@ from transferkit._validation import (
     forget_shards,
     is_fitted,
 )
-from transferkit._versioning import VersionedEstimator
-from transferkit._warnings import count_inner_frames
 from transferkit.encoders.protocols import LinearForm
 from transferkit.encoders.text._analyzer import choose_unit, find_analyzer
 from transferkit.encoders.text._counting import (
@@ -58,6 +57,7 @@ from transferkit.encoders.text._parameters import (
     warn_of_lost_words,
     warn_of_unknown_texts,
 )
+from transferkit.exceptions import count_inner_frames
 
 __all__ = ["TfidfEncoder"]
 

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from transferkit._warnings import count_inner_frames
 from transferkit.encoders.words._vector_formats import VectorTable, count_numbers, read_binary, read_text
-from transferkit.exceptions import ModelFileError
+from transferkit.exceptions import ModelFileError, count_inner_frames
 
 __all__ = [
     "read_vectors",

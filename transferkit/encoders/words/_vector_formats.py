@@ -4,8 +4,7 @@ import warnings
 
 import numpy as np
 
-from transferkit._warnings import count_inner_frames
-from transferkit.exceptions import ModelFileError
+from transferkit.exceptions import ModelFileError, count_inner_frames
 
 __all__ = [
     "VectorTable",

@@ -29,7 +29,7 @@ from transferkit._algorithms.words.vectors import (
     smooth_inverse_frequency,
     sum_of_rows,
 )
-from transferkit._progress import FitProgress
+from transferkit._estimator import FitProgress, VersionedEstimator
 from transferkit._validation import (
     Interval,
     StrOptions,
@@ -41,8 +41,6 @@ from transferkit._validation import (
     is_fitted,
     unchanged_on_error,
 )
-from transferkit._versioning import VersionedEstimator
-from transferkit._warnings import count_inner_frames
 from transferkit.encoders.protocols import LinearForm, TermProjection
 from transferkit.encoders.text._analyzer import TextSample, find_analyzer, make_analyzer
 from transferkit.encoders.text._counting import check_documents, count_given_terms, index_given_vocabulary
@@ -62,7 +60,7 @@ from transferkit.encoders.words._vector_files import (
     shares_of_counts,
     warn_of_words_no_text_gives,
 )
-from transferkit.exceptions import NotLinearError
+from transferkit.exceptions import NotLinearError, count_inner_frames
 
 __all__ = ["WordVectorEncoder"]
 

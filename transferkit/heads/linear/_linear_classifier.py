@@ -12,7 +12,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
 from transferkit._algorithms.linear.predictions import compute_scores, to_log_probabilities, to_probabilities
 from transferkit._validation import check_has_classes, check_is_fitted, check_sample_weight, to_numpy, validate_rows
-from transferkit._warnings import count_inner_frames
+from transferkit.exceptions import count_inner_frames
 
 __all__ = [
     "LinearClassifierMixin",

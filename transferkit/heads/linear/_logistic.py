@@ -6,7 +6,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.callback import CallbackSupportMixin
 
-from transferkit._progress import FitProgress
+from transferkit._estimator import FitProgress, VersionedEstimator
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -17,7 +17,6 @@ from transferkit._validation import (
     unchanged_on_error,
     validate_features,
 )
-from transferkit._versioning import VersionedEstimator
 from transferkit.heads.linear._linear_classifier import (
     LinearClassifierMixin,
     check_block_scales,

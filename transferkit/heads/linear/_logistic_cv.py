@@ -9,7 +9,7 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import check_cv
 
-from transferkit._progress import FitProgress
+from transferkit._estimator import FitProgress, VersionedEstimator
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -21,7 +21,6 @@ from transferkit._validation import (
     unchanged_on_error,
     validate_features,
 )
-from transferkit._versioning import VersionedEstimator
 from transferkit.heads.linear._linear_classifier import (
     LinearClassifierMixin,
     check_scale_candidates,

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from transferkit._warnings import count_inner_frames
+from transferkit.exceptions import count_inner_frames
 
 __all__ = ["FrozenParametersMixin", "KeepsSourceMixin", "load_prior", "match_classes", "match_prior"]
 

@@ -15,7 +15,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import check_scoring
 
 from transferkit._algorithms.linear.predictions import UNTRAINED, to_log_probabilities
-from transferkit._warnings import count_inner_frames
+from transferkit.exceptions import count_inner_frames
 from transferkit.heads.linear._linear_classifier import ScoringClassifierMixin, compute_sample_weights
 from transferkit.heads.linear._logistic import LogisticHead
 

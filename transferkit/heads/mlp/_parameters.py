@@ -10,7 +10,7 @@ import numpy as np
 from transferkit._algorithms.networks.initialisation import METHODS
 from transferkit._algorithms.networks.layers import ACTIVATIONS
 from transferkit._validation import HasMethods, Interval, StrOptions
-from transferkit._warnings import count_inner_frames
+from transferkit.exceptions import count_inner_frames
 
 __all__ = ["CONSTRAINTS", "FULL_BATCH_SOLVERS", "RANDOM_REGULARISERS", "check_together", "hidden_sizes", "make_options"]
 

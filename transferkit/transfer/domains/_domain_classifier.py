@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 
+from transferkit._estimator import VersionedEstimator
 from transferkit._validation import (
     FLOATS,
     HasMethods,
@@ -23,7 +24,6 @@ from transferkit._validation import (
     validate_rows,
     with_plain_outputs,
 )
-from transferkit._versioning import VersionedEstimator
 from transferkit.adaptation import (
     CORAL,
     ImportanceWeighting,

@@ -13,8 +13,8 @@ from transferkit._algorithms.domains.validation import (
     deep_embedded_risk,
     weighted_risk,
 )
-from transferkit._warnings import count_inner_frames
 from transferkit.adaptation.domains import stack_rows
+from transferkit.exceptions import count_inner_frames
 from transferkit.heads import LogisticHeadCV
 from transferkit.transfer.domains._candidates import BLENDS, N_FOLDS
 

@@ -7,8 +7,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from transferkit._warnings import count_inner_frames
 from transferkit.encoders.term_projection import find_projection
+from transferkit.exceptions import count_inner_frames
 from transferkit.transfer._evaluation import ClassificationTask, Outcome, choose, make_row, report_undefined
 from transferkit.transfer.pretrained import check_has_encoder, is_frozen, make_encoder
 from transferkit.transfer.strategies._candidates import read_settings
