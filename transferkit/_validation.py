@@ -33,6 +33,7 @@ __all__ = [
     "Interval",
     "StrOptions",
     "check_can_merge",
+    "check_candidates",
     "check_count",
     "check_feature_names",
     "check_feature_names_in",
@@ -289,6 +290,14 @@ def check_count(name, value, function, least=0):
         raise ValueError(
             f"The {name!r} argument of {function} must be an int in the range [{least}, inf). Got {value!r} instead."
         )
+
+
+def check_candidates(name, values, expected="a list"):
+    """Return candidates for a parameter as a 1-D array of positive float64 numbers."""
+    candidates = np.asarray(values, dtype=np.float64)
+    if candidates.ndim != 1 or len(candidates) == 0 or not (np.isfinite(candidates) & (candidates > 0)).all():
+        raise ValueError(f"{name} must be {expected} of finite numbers larger than 0. Got {values!r} instead.")
+    return candidates
 
 
 def check_row_width(name, shape, width):

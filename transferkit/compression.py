@@ -109,15 +109,16 @@ def prune(
         raise ValueError("Give either amount, the share of weights to prune, or budget, the largest size in bytes.")
     if (X is None) != (y is None) or (budget is not None and X is None):
         raise ValueError("X and y go together, and a budget needs them, to select by score.")
+    before = _describe_before(head, network, X, y)
     if budget is not None:
-        return _fit_into(network, parse_bytes(budget), method, X, y, random_state)
+        return _fit_into(network, parse_bytes(budget), method, X, y, random_state, before)
     highest = np.inf if method == "threshold" else 1
     if not isinstance(amount, Real) or isinstance(amount, bool) or not 0 <= amount < highest:
         raise ValueError(f"amount must be a number in [0, {highest}) with method={method!r}. Got {amount!r} instead.")
     pruned = _remove(network, amount, method, scope, random_state)
     if X is not None:
         pruned = _refit(head, pruned, X, y, random_state)
-    return _report(pruned, network, None, amount, scope, X, y)
+    return _report(pruned, before, None, amount, scope, X, y)
 
 
 def quantise(
@@ -161,7 +162,7 @@ def quantise(
     if (X is None) != (y is None):
         raise ValueError("X and y go together: give both or neither.")
     network = _to_mlp_head(head)
-    return _report(_quantise(network, dtype), network, dtype, None, None, X, y)
+    return _report(_quantise(network, dtype), _describe_before(head, network, X, y), dtype, None, None, X, y)
 
 
 def parse_bytes(budget):
@@ -200,9 +201,13 @@ def _to_mlp_head(head):
     else:
         raise ValueError(f"prune and quantise need a fitted head of transferkit. Got {head!r} instead.")
     network.scales_, network.batch_norms_, network.optimiser_state_ = None, None, None
-    stored = [*getattr(head, "coefs_", network.coefs_), *network.intercepts_, *(getattr(head, "scales_", None) or [])]
-    network.original_bytes_ = count_bytes(stored)
     return network
+
+
+def _describe_before(head, network, X, y):
+    """Return the entries of a report on the head that is compressed, given as a network head with dense weights."""
+    before = {"n_bytes_before": int(_measure(head if hasattr(head, "coefs_") else network))}
+    return before if X is None else before | {"score_before": float(network.score(X, y))}
 
 
 def _remove(network, amount, method, scope, random_state):
@@ -260,25 +265,23 @@ def _measure(network):
     return count_bytes([*network.coefs_, *network.intercepts_, *(network.scales_ or [])])
 
 
-def _report(compressed, network, dtype, amount, scope, X, y):
+def _report(compressed, before, dtype, amount, scope, X, y):
+    """Set and return the copy's report, given that on the head before."""
     n_weights = sum(np.prod(coef.shape) for coef in compressed.coefs_)
     n_left = sum(coef.nnz if hasattr(coef, "nnz") else np.count_nonzero(coef) for coef in compressed.coefs_)
     compressed.compression_ = {
         "n_bytes": int(_measure(compressed)),
-        "n_bytes_before": int(network.original_bytes_),
         "sparsity": float(1 - n_left / n_weights),
         "dtype": dtype,
         "scope": scope,
         "amount": amount,
-    }
+    } | before
     if X is not None:
-        scores = {"score": float(compressed.score(X, y)), "score_before": float(network.score(X, y))}
-        compressed.compression_ |= scores
-    del compressed.original_bytes_
+        compressed.compression_["score"] = float(compressed.score(X, y))
     return compressed
 
 
-def _fit_into(network, n_bytes, method, X, y, random_state):
+def _fit_into(network, n_bytes, method, X, y, random_state, before):
     """Return the candidate with the best score: for each type and scope the one with most weights that fits."""
     if method == "threshold":
         raise ValueError("A budget needs a method that prunes a share of the weights: method='threshold' does not.")
@@ -299,7 +302,7 @@ def _fit_into(network, n_bytes, method, X, y, random_state):
             if _measure(candidate) > n_bytes:
                 continue
             amount, candidate = _remove_least(compress, candidate, n_bytes)
-        found.append(_report(candidate, network, dtype, amount, scope, X, y))
+        found.append(_report(candidate, before, dtype, amount, scope, X, y))
     if not found:
         raise ValueError(f"Nothing fits into {n_bytes} bytes: even without any weight the head takes {smallest:.0f}.")
     return max(found, key=lambda candidate: (candidate.compression_["score"], -candidate.compression_["n_bytes"]))

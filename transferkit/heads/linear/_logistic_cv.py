@@ -14,6 +14,7 @@ from transferkit._validation import (
     HasMethods,
     Interval,
     StrOptions,
+    check_candidates,
     check_labels,
     check_sample_weight,
     fit_context,
@@ -314,13 +315,8 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
 
 
 def read_candidates(Cs):
-    """Return the candidates as a 1-D array of positive numbers."""
-    if isinstance(Cs, Integral):
-        return np.logspace(-4, 4, Cs)
-    candidates = np.asarray(Cs, dtype=np.float64)
-    if candidates.ndim != 1 or len(candidates) == 0 or not (np.isfinite(candidates) & (candidates > 0)).all():
-        raise ValueError(f"Cs must be an int or a list of finite numbers larger than 0. Got {Cs!r} instead.")
-    return candidates
+    """Return the values of C, given or evenly spaced on a logarithmic scale, as a 1-D array."""
+    return np.logspace(-4, 4, Cs) if isinstance(Cs, Integral) else check_candidates("Cs", Cs, "an int or a list")
 
 
 def check_fold_classes(held_out):

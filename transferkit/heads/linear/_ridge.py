@@ -16,6 +16,7 @@ from transferkit._estimator import VersionedEstimator
 from transferkit._validation import (
     HasMethods,
     Interval,
+    check_candidates,
     check_is_fitted,
     check_sample_weight,
     fit_context,
@@ -158,7 +159,7 @@ class RidgeHead(KeepsSourceMixin, MultiOutputMixin, RegressorMixin, VersionedEst
         with unchanged_on_error(self):
             X, y = validate_features(self, X, y, multi_output=True, y_numeric=True)
             weights = check_sample_weight(to_numpy(sample_weight), X, dtype=np.float64, ensure_non_negative=True)
-            alphas = check_alphas(self)
+            alphas = None if self.alphas is None else check_candidates("alphas", self.alphas)
             targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
             prior, coverage = resolve_prior(self, X, targets)
             folds = make_folds(self, X, y, groups)
@@ -199,16 +200,6 @@ class RidgeHead(KeepsSourceMixin, MultiOutputMixin, RegressorMixin, VersionedEst
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def check_alphas(head):
-    """Return the candidates (n_alphas,) after checking them, or None without `alphas`."""
-    if head.alphas is None:
-        return None
-    alphas = np.asarray(head.alphas, dtype=np.float64)
-    if alphas.ndim != 1 or len(alphas) == 0 or not (np.isfinite(alphas) & (alphas > 0)).all():
-        raise ValueError(f"alphas must be a list of finite numbers larger than 0. Got {head.alphas!r} instead.")
-    return alphas
 
 
 def make_folds(head, X, y, groups):

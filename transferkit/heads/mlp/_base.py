@@ -156,27 +156,8 @@ class MLPHead(KeepsSourceMixin, CallbackSupportMixin, VersionedEstimator):
         head : MLPHead
             The copy, with new `coefs_` and `intercepts_`.
         """
-        from transferkit._training.network.parameters import ParameterGroup
-
         whole = len(self.coefs_) == 1 or self.solver in FULL_BATCH_SOLVERS
-        trainer = _make_refitter(self, whole, random_state)
-        X, y = trainer._validate(X, y, reset=False)
-        data = trainer._encode(X, y, None, vars(trainer))
-        n_samples = data.X.shape[0]
-        strength = trainer.alpha if penalty is None else penalty / n_samples
-        options = trainer._options(data, check_random_state(random_state), max_epochs=MOST_ITERATIONS, keep_zeros=True)
-        if not whole:
-            n_epochs = max(LEAST_EPOCHS, math.ceil(LEAST_STEPS * options.batch_size / n_samples))
-            options = replace(options, max_epochs=n_epochs)
-        [first, *others], mean = self.intercepts_, np.zeros(data.X.shape[1])
-        if whole and not issparse(data.X):  # so L-BFGS takes no more steps for features far from zero
-            mean = data.X.mean(axis=0, dtype=np.float64)
-            data = replace(data, X=(data.X - mean).astype(data.X.dtype))
-        layers = build_layers(trainer, self.coefs_, [first + mean @ self.coefs_[0], *others], data.X.dtype)
-        group = ParameterGroup(alpha=0 if keep_near else strength, anchor_strength=strength if keep_near else 0.0)
-        trained = trainer._train(layers, data, options, group=group, in_place=False)
-        found = _read_attributes(trained.layers, trained.history)
-        found["intercepts_"][0] = found["intercepts_"][0] - mean @ found["coefs_"][0]
+        found = _make_refitter(self, whole, random_state)._train_nonzero(X, y, whole, penalty, keep_near)
         refitted = copy(self)
         for name in ("coefs_", "intercepts_"):
             arrays = zip(found[name], getattr(self, name), strict=True)
@@ -257,6 +238,30 @@ class MLPHead(KeepsSourceMixin, CallbackSupportMixin, VersionedEstimator):
             fitted |= {"init_coverage_": coverage} | _read_range_test(None, self.learning_rate_init)
         vars(self).update(fitted)
         return self
+
+    def _train_nonzero(self, X, y, whole, penalty, keep_near):
+        """Return attributes after training the non-zero weights of this copy of a head; see `refit_nonzero`."""
+        from transferkit._training.network.parameters import ParameterGroup
+
+        X, y = self._validate(X, y, reset=False)
+        data = self._encode(X, y, None, vars(self))
+        n_samples = data.X.shape[0]
+        strength = self.alpha if penalty is None else penalty / n_samples
+        rng = check_random_state(self.random_state)
+        options = self._options(data, rng, max_epochs=MOST_ITERATIONS, keep_zeros=True)
+        if not whole:
+            n_epochs = max(LEAST_EPOCHS, math.ceil(LEAST_STEPS * options.batch_size / n_samples))
+            options = replace(options, max_epochs=n_epochs)
+        [first, *others], mean = self.intercepts_, np.zeros(data.X.shape[1])
+        if whole and not issparse(data.X):  # so L-BFGS takes no more steps for features far from zero
+            mean = data.X.mean(axis=0, dtype=np.float64)
+            data = replace(data, X=(data.X - mean).astype(data.X.dtype))
+        layers = build_layers(self, self.coefs_, [first + mean @ self.coefs_[0], *others], data.X.dtype)
+        group = ParameterGroup(alpha=0 if keep_near else strength, anchor_strength=strength if keep_near else 0.0)
+        trained = self._train(layers, data, options, group=group, in_place=False)
+        found = _read_attributes(trained.layers, trained.history)
+        found["intercepts_"][0] = found["intercepts_"][0] - mean @ found["coefs_"][0]
+        return found
 
     def _validate(self, X, y, reset=True):
         X = X.to_sparse() if isinstance(X, FeatureBlocks) else X
