@@ -109,16 +109,15 @@ def prune(
         raise ValueError("Give either amount, the share of weights to prune, or budget, the largest size in bytes.")
     if (X is None) != (y is None) or (budget is not None and X is None):
         raise ValueError("X and y go together, and a budget needs them, to select by score.")
-    before = _describe_before(head, network, X, y)
     if budget is not None:
-        return _fit_into(network, parse_bytes(budget), method, X, y, random_state, before)
+        return _fit_into(head, network, parse_bytes(budget), method, X, y, random_state)
     highest = np.inf if method == "threshold" else 1
     if not isinstance(amount, Real) or isinstance(amount, bool) or not 0 <= amount < highest:
         raise ValueError(f"amount must be a number in [0, {highest}) with method={method!r}. Got {amount!r} instead.")
     pruned = _remove(network, amount, method, scope, random_state)
     if X is not None:
         pruned = _refit(head, pruned, X, y, random_state)
-    return _report(pruned, before, None, amount, scope, X, y)
+    return _report(pruned, _describe_before(head, network, X, y), None, amount, scope, X, y)
 
 
 def quantise(
@@ -281,13 +280,13 @@ def _report(compressed, before, dtype, amount, scope, X, y):
     return compressed
 
 
-def _fit_into(network, n_bytes, method, X, y, random_state, before):
+def _fit_into(head, network, n_bytes, method, X, y, random_state):
     """Return the candidate with the best score: for each type and scope the one with most weights that fits."""
     if method == "threshold":
         raise ValueError("A budget needs a method that prunes a share of the weights: method='threshold' does not.")
     # one seed for all shares, so that a larger share prunes the same weights and more
     seed = check_random_state(random_state).randint(2**31 - 1)
-    found, smallest = [], np.inf
+    before, found, smallest = _describe_before(head, network, X, y), [], np.inf
     dtypes = [None, "int8"] if _find_float16_problem(network.coefs_) else [None, *DTYPES]
     for dtype, scope in product(dtypes, SCOPES):
 
