@@ -35,8 +35,7 @@ LOST = "encoders/text/test_parameters.py"
 EMBEDDINGS, PRETRAINED = "encoders/_embedding_cache.py", "encoders/test_pretrained.py"
 BOUNDS, OF_BOUNDS = "persistence/_bounds.py", "persistence/test_bounds.py"
 PAIRS, OF_PAIRS = "_algorithms/words/cooccurrence.py", "_algorithms/words/test_cooccurrence.py"
-SHIFT, VALIDATION = "_algorithms/domains/shift.py", "_algorithms/domains/validation.py"
-OF_SHIFT, OF_VALIDATION = "_algorithms/domains/test_shift.py", "_algorithms/domains/test_validation.py"
+DIAGNOSTICS, OF_DIAGNOSTICS = "_algorithms/domains/diagnostics.py", "_algorithms/domains/test_diagnostics.py"
 TRANSFERABILITY, RANKING = "_algorithms/linear/transferability.py", "_algorithms/linear/test_transferability.py"
 SELECTION = "transfer/domains/_selection.py"
 DOMAIN = "transfer/domains/test_domain_classifier.py"
@@ -138,25 +137,31 @@ MUTANTS = [
     Mutant("pairs: ties by hash", PAIRS, "np.argpartition(keys, n_more)", "np.arange(len(keys))", OF_PAIRS),
     Mutant("pairs: error bound", PAIRS, "int(bound)", "0", OF_PAIRS),
     # Whether domains differ.
-    Mutant("gap: folds widen", SHIFT, "variance *= 1 + n_folds / (n_folds - 1)", "pass", OF_SHIFT),
-    Mutant("gap: half a pair", SHIFT, "error = max(float(np.sqrt(variance)), half)", "error = variance**0.5", OF_SHIFT),
-    Mutant("gap: constants", SHIFT, "spread <= 1e-7", "spread < 0", OF_SHIFT),
+    Mutant("gap: folds widen", DIAGNOSTICS, "variance *= 1 + n_folds / (n_folds - 1)", "pass", OF_DIAGNOSTICS),
+    Mutant(
+        "gap: half a pair",
+        DIAGNOSTICS,
+        "error = max(float(np.sqrt(variance)), half)",
+        "error = variance**0.5",
+        OF_DIAGNOSTICS,
+    ),
+    Mutant("gap: constants", DIAGNOSTICS, "spread <= 1e-7", "spread < 0", OF_DIAGNOSTICS),
     # How well an adapted model may do, and which adaptation is taken.
     Mutant(
         "entropy: ties are shared",
-        VALIDATION,
+        DIAGNOSTICS,
         "terms = (of_target > threshold) + share",
         "terms = (of_target > threshold) + 1",
-        OF_VALIDATION,
+        OF_DIAGNOSTICS,
     ),
     Mutant(
         "gain: error of the middle",
-        VALIDATION,
+        DIAGNOSTICS,
         "in_order[(len(gains) - 1) // 2 : len(gains) // 2 + 1]",
         "in_order",
-        OF_VALIDATION,
+        OF_DIAGNOSTICS,
     ),
-    Mutant("dev: control variate", VALIDATION, "weighted + eta * (weights - 1)", "weighted", OF_VALIDATION),
+    Mutant("dev: control variate", DIAGNOSTICS, "weighted + eta * (weights - 1)", "weighted", OF_DIAGNOSTICS),
     Mutant(
         "domain: support of weights",
         SELECTION,
@@ -260,10 +265,10 @@ MUTANTS = [
     ),
     Mutant(
         "ranking: kind of target",
-        "selection/_rank_encoders.py",
+        "selection.py",
         '(task == "auto" and type_of',
         '(task == "none" and type_of',
-        "selection/test_rank_encoders.py::test_regression",
+        "test_selection.py::test_regression",
     ),
     # How much to transfer.
     Mutant(

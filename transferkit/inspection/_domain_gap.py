@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import StratifiedKFold
 
-from transferkit._algorithms.domains.shift import auc_with_interval, feature_drift
+from transferkit._algorithms.domains.diagnostics import auc_with_interval, feature_drift
 from transferkit._lazy import import_pyplot
 from transferkit._validation import (
     Interval,

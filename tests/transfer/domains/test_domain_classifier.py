@@ -38,7 +38,7 @@ from transferkit import (
     save,
     top_terms,
 )
-from transferkit._algorithms.domains.validation import Estimate
+from transferkit._algorithms.domains.diagnostics import Estimate
 from transferkit.transfer.domains._candidates import FittedCandidate, fit_candidate
 from transferkit.transfer.domains._features import Domains, make_folds, uses_labels
 from transferkit.transfer.domains._selection import density_ratio, estimate_error_rates, select_candidate

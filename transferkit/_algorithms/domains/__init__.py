@@ -6,6 +6,6 @@ There are rows of a source domain, with labels, and rows of a target domain, wit
 - `importance_weights`: density ratios p_target / p_source (logistic odds, KLIEP, kernel mean matching).
 - `feature_prediction`: features predicted from the others, by structural correspondence learning and by layers of
   marginalized stacked denoising autoencoders.
-- `shift`: is there a shift, and in which features (AUC of a domain classifier, Cohen's d).
-- `validation`: estimates of the error rate in the target without target labels, and comparison of models by these.
+- `diagnostics`: the AUC of a domain classifier, the drift of each feature (Cohen's d), and estimates of the error rate
+  in the target without target labels.
 """

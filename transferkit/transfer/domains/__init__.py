@@ -13,5 +13,5 @@ in the target is estimated by several *criteria* that need no target labels; the
 - `_selection`: the criteria (importance-weighted validation, deep embedded validation, circular validation, average
   thresholded confidence) and the rule of selection.
 
-The adaptations are in ``transferkit.adaptation``, the formulas of the criteria in ``_algorithms.domains.validation``.
+The adaptations are in ``transferkit.adaptation``, the formulas of the criteria in ``_algorithms.domains.diagnostics``.
 """

@@ -6,13 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
-from transferkit._algorithms.domains.importance_weights import effective_sample_size
-from transferkit._algorithms.domains.validation import (
+from transferkit._algorithms.domains.diagnostics import (
     agreed_gain,
     confidence_risk,
     deep_embedded_risk,
     weighted_risk,
 )
+from transferkit._algorithms.domains.importance_weights import effective_sample_size
 from transferkit.adaptation.domains import stack_rows
 from transferkit.exceptions import count_inner_frames
 from transferkit.heads import LogisticHeadCV

@@ -1,4 +1,9 @@
-"""Ranking of pretrained encoders by the labels of a task."""
+"""Selection of a pretrained encoder for a task.
+
+`rank_encoders` encodes a sample of the labelled rows by each candidate and scores the features: by LogME (the evidence
+of a Bayesian linear model), H-score, LEEP or nearest neighbours, all without training a model, or by cross-validation
+of a linear head. The scores are computed by ``_algorithms.linear.transferability``.
+"""
 
 import os
 import time
