@@ -19,12 +19,7 @@ if hasattr(os, "register_at_fork"):  # a forked child does not have the threads 
 
 
 def choose_device(device: str) -> torch.device:
-    """Return the torch device that a `device` parameter names.
-
-    Parameters
-    ----------
-    device : str
-        "auto" (CUDA if available, else the CPU), "cpu", "cuda" or "cuda:1".
+    """Return the torch device that a `device` parameter names: "auto" (CUDA if available), "cpu", "cuda" or "cuda:1".
 
     Raises
     ------

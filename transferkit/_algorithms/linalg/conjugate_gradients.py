@@ -10,25 +10,11 @@ __all__ = ["conjugate_gradients"]
 def conjugate_gradients(
     multiply: Callable[[np.ndarray], np.ndarray], right: np.ndarray, n_steps: int, *, tol: float = 0.0
 ) -> tuple[np.ndarray, bool]:
-    """Solve A X = B by the method of conjugate gradients [1]_.
+    """Solve A X = B by the method of conjugate gradients [1]_; return X, and whether every column reached `tol`.
 
-    Parameters
-    ----------
-    multiply : callable
-        Returns A @ V for V of shape (n, n_columns); A is symmetric and positive definite.
-    right : ndarray of shape (n, n_columns)
-        B; overwritten with the residual B - A X. Each column is a separate system.
-    n_steps : int
-        Maximum number of steps.
-    tol : float, default=0.0
-        Stop when the residual of every column is at most this share of its length at the start.
-
-    Returns
-    -------
-    solution : ndarray of shape (n, n_columns)
-        X.
-    converged : bool
-        Whether every column reached `tol`.
+    `multiply` returns A @ V for V of shape (n, n_columns), where A is symmetric and positive definite. `right` is B,
+    each column of which is a separate system; it is overwritten with the residual B - A X. The iteration stops when the
+    residual of every column is at most the share `tol` of its length at the start.
 
     References
     ----------

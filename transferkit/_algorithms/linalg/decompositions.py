@@ -48,32 +48,16 @@ class RightVectors(NamedTuple):
 def leading_vectors(
     rows: "RowProducts", n_vectors: int, n_iter: int, random_state: np.random.RandomState
 ) -> RightVectors:
-    """Find the leading right singular vectors of the rows by subspace iteration.
+    """Find the leading right singular vectors of the rows by subspace iteration [1]_, float32, signed by `fix_signs`.
 
-    Parameters
-    ----------
-    rows : RowProducts
-        Rows.
-    n_vectors : int
-        Number of vectors, at most the number of rows and of columns.
-    n_iter : int
-        Number of power iterations before the last pass over the rows. Each reduces the error by the squared ratio of
-        the first singular value left out to the last one included.
-    random_state : RandomState
-        Draws the initial vectors.
+    There can be at most as many as rows and as columns. Each of `n_iter` power iterations before the last pass over the
+    rows reduces the error by the squared ratio of the first singular value left out to the last one included.
 
-    Returns
-    -------
-    found : RightVectors
-        Vectors in float32; the entry of largest magnitude of each is positive.
-
-    Notes
-    -----
-    Subspace iteration [1]_. With at most as many rows as columns, Q <- orth(X X' Q) iterates on vectors of length
-    n_rows, otherwise B <- orth(X' X B) on vectors of length n_columns, where every step is a sum over rows. Both start
-    from the same random numbers per column, take the same number of products, and find the best approximation in the
-    span of (X' X)^(n_iter + 1) times the initial vectors. Up to rounding, the result therefore depends neither on this
-    choice nor on the order of the rows. Vectors of singular values that are zero are zero.
+    With at most as many rows as columns, Q <- orth(X X' Q) iterates on vectors of length n_rows, otherwise B <- orth(X'
+    X B) on vectors of length n_columns, where every step is a sum over rows. Both start from the same random numbers
+    per column, take the same number of products, and find the best approximation in the span of (X' X)^(n_iter + 1)
+    times the initial vectors. Up to rounding, the result therefore depends neither on this choice nor on the order of
+    the rows. Vectors of singular values that are zero are zero.
 
     References
     ----------
@@ -129,24 +113,11 @@ def inner_products(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def best_rotation(basis_image: np.ndarray, image_image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find the singular vectors in the span of an image Z = X' X B.
+    """Find the singular vectors in the span of an image Z = X' X B, given B' Z and Z' Z in float64.
 
-    Parameters
-    ----------
-    basis_image : ndarray of float64 of shape (n_vectors, n_vectors)
-        B' Z.
-    image_image : ndarray of float64 of shape (n_vectors, n_vectors)
-        Z' Z.
+    Return a float32 matrix R such that Z @ R are right singular vectors (zero for singular values of zero), and the
+    singular values, largest first.
 
-    Returns
-    -------
-    rotation : ndarray of float32 of shape (n_vectors, n_vectors)
-        Z @ rotation are right singular vectors; its columns are zero for singular values of zero.
-    values : ndarray of float64 of shape (n_vectors,)
-        Singular values, largest first.
-
-    Notes
-    -----
     Q = X B (B' Z)^(-1/2) is orthonormal and X' Q = Z (B' Z)^(-1/2), so the Gram matrix of X' Q, whose eigenvalues are
     the squared singular values, follows from the two products. B' Z is first scaled to a unit diagonal: the errors of
     its columns are proportional to their lengths, and small columns can then be distinguished from rounding errors.
@@ -201,28 +172,11 @@ class RowProducts:
 def leading_eigenvectors(
     matrix: sparse.csr_array, n_vectors: int, random_state: np.random.RandomState, run: Map = map
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the eigenvectors whose eigenvalues are largest in magnitude.
+    """Find the eigenvectors of a symmetric float32 matrix whose eigenvalues are largest in magnitude.
 
-    Parameters
-    ----------
-    matrix : CSR array of float32 of shape (n, n)
-        Symmetric.
-    n_vectors : int
-        Number of eigenvectors; n are returned if n is smaller.
-    random_state : RandomState
-        Draws the initial block.
-    run : callable, default=map
-        Maps a function over slices of the rows.
+    Return orthonormal columns (n, n_vectors), or n of them if n is smaller, signed by `fix_signs`, and their
+    eigenvalues, largest magnitude first, both float32. `run` maps a function over slices of the rows.
 
-    Returns
-    -------
-    vectors : ndarray of float32 of shape (n, n_vectors)
-        Orthonormal columns; the entry of largest magnitude of each is positive.
-    values : ndarray of float32 of shape (n_vectors,)
-        Eigenvalues, largest magnitude first.
-
-    Notes
-    -----
     Block Lanczos [1]_: the Krylov blocks X, M X, M^2 X and so on are orthonormalised one after the other, and the
     matrix is diagonalised in the space they span. A few wide blocks suffice, because all products contribute, unlike in
     subspace iteration, which only keeps the last one. Columns are orthonormalised by Cholesky factors of their Gram

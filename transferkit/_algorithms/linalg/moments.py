@@ -43,17 +43,8 @@ def column_means(X: Any) -> np.ndarray:
 def mean_and_variance(X: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean and the variance of each column in float64, from differences to the mean.
 
-    Squares of numbers far from zero would leave no digits of the variance. A variance within the rounding error of
-    the mean is zero, so that constant columns have none.
-
-    Parameters
-    ----------
-    X : array or CSR matrix of shape (n_rows, n_columns)
-
-    Returns
-    -------
-    mean, variance : arrays of shape (n_columns,)
-        The variance is divided by n_rows.
+    Squares of numbers far from zero would leave no digits of the variance. A variance within the rounding error of the
+    mean is zero, so that constant columns have none.
     """
     if sparse.issparse(X):
         mean, variance = mean_variance_axis(X.tocsr().astype(np.float64, copy=False), axis=0)
@@ -126,16 +117,8 @@ class Moments:
 def find_joint_basis(source: Any, target: Any, random_state: np.random.RandomState) -> np.ndarray | None:
     """Return an orthonormal basis (n_features, rank) of the span of the centred rows of both domains.
 
-    Parameters
-    ----------
-    source, target : array or CSR matrix of shape (n_rows, n_features)
-    random_state : RandomState
-        For the randomised search of the 1,000 leading directions, if there are more than 3,000 rows.
-
-    Returns
-    -------
-    basis : array or None
-        None if there are no more features than rows, so that a basis would not reduce the dimension.
+    It is None if there are no more features than rows, so that a basis would not reduce the dimension. With more than
+    3,000 rows it holds the 1,000 leading directions, from a randomised search.
     """
     n_rows, n_features = source.shape[0] + target.shape[0], source.shape[1]
     if n_features <= min(n_rows, MOST_FEATURES):
@@ -155,16 +138,8 @@ def estimate_moments(
 ) -> Moments:
     """Return the mean and the shrunk covariance (1 - s) C + (s trace(C) / n_features + ridge) I of rows.
 
-    Parameters
-    ----------
-    X : array of shape (n_rows, n_features)
-    basis : array of shape (n_features, rank) or None
-    shrinkage : float, "auto" or None
-        s, from 0 to 1; "auto" is the estimate of Ledoit and Wolf.
-    ridge : float
-        Added to all variances.
-    centre : bool
-        Whether to subtract the mean; it is taken to be zero otherwise.
+    `shrinkage` is s, from 0 to 1; "auto" is the estimate of Ledoit and Wolf. Without `centre` the mean is taken to be
+    zero.
     """
     n_rows, n_features = X.shape
     mean = column_means(X) if centre else np.zeros(n_features, X.dtype)
@@ -205,19 +180,11 @@ def centred_scatter(X: np.ndarray, mean: np.ndarray, basis: np.ndarray | None = 
 def ledoit_wolf_shrinkage(squares: np.ndarray, size: float, n_features: int) -> float:
     """Return the shrinkage towards the scaled identity with the least expected squared error (Ledoit and Wolf [1]_).
 
-    Parameters
-    ----------
-    squares : array of shape (n_rows,)
-        Squared lengths of the centred rows x_i.
-    size : float
-        ||C||^2, the sum of the squared entries, or eigenvalues, of the covariance C = sum_i x_i x_i' / n_rows.
-    n_features : int
-        p.
+    `squares` (n_rows,) are the squared lengths of the centred rows x_i, and `size` is ||C||^2, the sum of the squared
+    entries, or eigenvalues, of the covariance C = sum_i x_i x_i' / n_rows.
 
-    Notes
-    -----
-    With m = trace(C) / p, the shrinkage is b / d. d = ||C||^2 - p m^2 is the squared distance of C from m I, and
-    b = (mean_i ||x_i||^4 - ||C||^2) / n_rows, at most d, estimates the squared error of C.
+    With m = trace(C) / p for p features, the shrinkage is b / d. d = ||C||^2 - p m^2 is the squared distance of C from
+    m I, and b = (mean_i ||x_i||^4 - ||C||^2) / n_rows, at most d, estimates the squared error of C.
 
     References
     ----------

@@ -275,13 +275,6 @@ def centre_rows(X: Any, weights: np.ndarray, has_intercept: bool) -> tuple[Centr
     The mean is subtracted before any product, because products of columns far from zero lose the digits of differences.
     The mean of a sparse column that contains zeros is not large relative to its standard deviation, so such a column
     can be centred in the products. A sparse column without zeros is centred in its entries.
-
-    Parameters
-    ----------
-    X : array, CSR matrix or FeatureBlocks of shape (n_rows, n_columns)
-    weights : array of shape (n_rows,)
-    has_intercept : bool
-        Whether to subtract the means.
     """
     share = weights / weights.sum() if has_intercept else np.zeros(len(weights))
     blocks = X.blocks if isinstance(X, FeatureBlocks) else [X]

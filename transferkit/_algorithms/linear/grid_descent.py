@@ -10,27 +10,11 @@ Point = tuple[int, int]
 def descend_grid(
     shape: Point, starts: Iterable[Point], evaluate: Callable[[Point], float], margin: float
 ) -> dict[Point, float]:
-    """Return the losses of the points that were evaluated, going downhill from the best start.
+    """Return the losses of the points that were evaluated, going downhill from the best start, in their order.
 
     The neighbours of the smallest loss, and of every loss within `margin` of it, are evaluated until none is left. If
     losses rise in every direction from the smallest one, all points within the margin are found, unless the margin is
-    so small that some of these are neighbours along a diagonal only.
-
-    Parameters
-    ----------
-    shape : tuple of two int
-        Numbers of rows and columns of the grid.
-    starts : iterable of points
-        Points that are always evaluated.
-    evaluate : callable
-        Returns the loss of a point; called once for each.
-    margin : float
-        Largest difference to the smallest loss of points whose neighbours are evaluated.
-
-    Returns
-    -------
-    losses : dict of tuple of two int to float
-        The losses, in the order in which they were evaluated.
+    so small that some of these are neighbours along a diagonal only. All starts are evaluated, and each point once.
     """
     losses = {start: evaluate(start) for start in dict.fromkeys(starts)}
     while True:

@@ -9,18 +9,9 @@ UNTRAINED = -1e30  # score of a class that a model was not trained on; finite, s
 
 
 def compute_scores(X: np.ndarray, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
-    """Return X @ coef.T + intercept.
+    """Return X @ coef.T + intercept, (n_rows, n_outputs), of an array or sparse matrix X.
 
-    Parameters
-    ----------
-    X : array or sparse matrix of shape (n_rows, n_features)
-    coef : array of shape (n_outputs, n_features)
-        Laid out so that `coef.T` is C-contiguous: SciPy copies any other layout on every call.
-    intercept : array of shape (n_outputs,)
-
-    Returns
-    -------
-    scores : array of shape (n_rows, n_outputs)
+    `coef` is laid out so that `coef.T` is C-contiguous: SciPy copies any other layout on every call.
     """
     scores = X @ coef.T
     scores += intercept

@@ -264,15 +264,7 @@ class WideTriangleRidge(ComplementRidge):
 def decompose(rows: CentredRows, targets: np.ndarray, least_alpha: float, has_intercept: bool) -> Ridge:
     """Decompose the ridge problem of rows B and targets T, by the method that suits its shape and condition.
 
-    Parameters
-    ----------
-    rows : CentredRows
-    targets : array of shape (n_rows, n_outputs)
-        Centred and multiplied by the roots of the weights.
-    least_alpha : float
-        The smallest penalty to be used.
-    has_intercept : bool
-        Whether rows and targets were centred.
+    Targets are centred and multiplied by the roots of the weights; `least_alpha` is the smallest penalty to be used.
     """
     n_rows, n_columns = rows.X.shape
     is_wide = n_rows <= n_columns + has_intercept  # else some rows have a leverage of one

@@ -39,21 +39,10 @@ class TermWeights(NamedTuple):
 
 
 def make_blocks(rows: sparse.csr_matrix, column_scales: np.ndarray, vectors: np.ndarray) -> TermBlocks:
-    """Return both blocks of features.
+    """Return both blocks of features of rows (n_rows, n_terms), float32.
 
-    Parameters
-    ----------
-    rows : CSR matrix of float32 of shape (n_rows, n_terms)
-        Rows of terms.
-    column_scales : ndarray of shape (n_terms,)
-        Weights of the terms, on top of those in the rows.
-    vectors : ndarray of float32 of shape (n_known, n_components)
-        Vectors of the first terms; the others have none.
-
-    Returns
-    -------
-    blocks : TermBlocks
-        The blocks.
+    `column_scales` (n_terms,) are weights of the terms, on top of those in the rows. `vectors` (n_known, n_components),
+    float32, are those of the first terms; the others have none.
     """
     n_rows = rows.shape[0]
     seen = np.unique(rows.indices)
@@ -88,23 +77,10 @@ def block_factors(alpha: float) -> tuple[float, float]:
 def merge_blocks(
     blocks: TermBlocks, of_terms: np.ndarray, of_vectors: np.ndarray, intercept: np.ndarray
 ) -> TermWeights:
-    """Return one weight per term from the weights of both blocks.
+    """Return one weight per term, for the rows that the blocks were made from, from the weights of both blocks.
 
-    Parameters
-    ----------
-    blocks : TermBlocks
-        The blocks that the model was trained on.
-    of_terms : ndarray of shape (n_outputs, n_seen)
-        Weights of the columns of `blocks.rows`.
-    of_vectors : ndarray of shape (n_outputs, n_components)
-        Weights of the columns of `blocks.dense`.
-    intercept : ndarray of shape (n_outputs,)
-        Intercepts.
-
-    Returns
-    -------
-    weights : TermWeights
-        The same model for the rows that the blocks were made from.
+    `of_terms` (n_outputs, n_seen) are the weights of the columns of `blocks.rows`, `of_vectors` (n_outputs,
+    n_components) those of `blocks.dense`.
     """
     n_terms, n_known = len(blocks.column_scales), len(blocks.vectors)
     passed_on = of_vectors * blocks.dense_scale

@@ -25,12 +25,7 @@ class RowSpectrum(NamedTuple):
 def find_spectrum(rows: Any, centre: bool = False) -> RowSpectrum:
     """Return the singular value decomposition of rows from their smaller Gram matrix, in float64.
 
-    Parameters
-    ----------
-    rows : ndarray or sparse matrix of shape (n_samples, n_features)
-        Features.
-    centre : bool, default=False
-        Whether to subtract the mean row first; implicitly, in products, if the rows are sparse.
+    With `centre` the mean row is subtracted first; implicitly, in products, if the rows are sparse.
     """
     n_samples, n_features = rows.shape
     rows = rows.astype(np.float64)
@@ -57,28 +52,15 @@ def _noise(values: np.ndarray, shape: tuple[int, int]) -> float:
 
 
 def log_evidence(spectrum: RowSpectrum, targets: np.ndarray, tol: float = 1e-6, max_iter: int = 1000) -> np.ndarray:
-    """Return LogME, the maximum log evidence of a Bayesian linear model per sample, for each target [1]_.
+    """Return LogME, the maximum log evidence of a Bayesian linear model per sample, for each target [1]_, (n_targets,).
 
     The model is y = F w + e with w ~ N(0, I / alpha) and e ~ N(0, I / beta). With t = alpha / beta, singular values s,
-    the posterior mean m and gamma = sum(s^2 / (t + s^2)), the fixed-point iteration [2]_ is
-    t <- gamma ||y - F m||^2 / ((n - gamma) ||m||^2). At its limit the log evidence is
-    -n/2 (log(2 pi v) + 1) - sum(log(1 + s^2 / t)) / 2 with v = y'(I + F F'/t)^-1 y / n.
+    the posterior mean m and gamma = sum(s^2 / (t + s^2)), the fixed-point iteration [2]_ is t <- gamma ||y - F m||^2 /
+    ((n - gamma) ||m||^2). At its limit the log evidence is -n/2 (log(2 pi v) + 1) - sum(log(1 + s^2 / t)) / 2 with v =
+    y'(I + F F'/t)^-1 y / n.
 
-    Parameters
-    ----------
-    spectrum : RowSpectrum
-        Decomposition of the features, not centred.
-    targets : ndarray of shape (n_samples, n_targets)
-        Numbers, or indicators of classes.
-    tol : float, default=1e-6
-        Relative change of t at which the iteration stops.
-    max_iter : int, default=1000
-        Maximum number of iterations.
-
-    Returns
-    -------
-    evidence : ndarray of shape (n_targets,)
-        Log evidence divided by the number of samples.
+    The spectrum is that of the features, not centred; targets (n_samples, n_targets) are numbers or indicators of
+    classes. The iteration stops when t changes by less than the share `tol`.
 
     References
     ----------
@@ -114,16 +96,8 @@ def log_evidence(spectrum: RowSpectrum, targets: np.ndarray, tol: float = 1e-6, 
 def h_score(spectrum: RowSpectrum, rows: Any, classes: np.ndarray) -> float:
     """Return the H-score with a shrunk covariance: (1 - a) tr(S_a^-1 S_between), S_a = (1 - a) S + a tr(S)/D I.
 
-    The H-score [1]_ with shrinkage [2]_; a is the estimate of Ledoit and Wolf [3]_. Only the spectrum is needed.
-
-    Parameters
-    ----------
-    spectrum : RowSpectrum
-        Decomposition of the centred rows.
-    rows : ndarray or sparse matrix of shape (n_samples, n_features)
-        The rows, not centred.
-    classes : ndarray of int of shape (n_samples,)
-        Index of the class of each row.
+    The H-score [1]_ with shrinkage [2]_; a is the estimate of Ledoit and Wolf [3]_. The spectrum is that of the centred
+    rows; `classes` (n_samples,) are the indices of their classes.
 
     References
     ----------
@@ -148,12 +122,8 @@ def h_score(spectrum: RowSpectrum, rows: Any, classes: np.ndarray) -> float:
 def leep(probabilities: np.ndarray, classes: np.ndarray) -> float:
     """Return LEEP, the mean log-likelihood of labels predicted from the classes of a source model [1]_.
 
-    Parameters
-    ----------
-    probabilities : ndarray of shape (n_samples, n_source_classes)
-        Predictions of the source model for the target rows.
-    classes : ndarray of int of shape (n_samples,)
-        Index of the target class of each row.
+    `probabilities` (n_samples, n_source_classes) are predictions of the source model, `classes` (n_samples,) the
+    indices of the target classes.
 
     References
     ----------
@@ -169,23 +139,11 @@ def leep(probabilities: np.ndarray, classes: np.ndarray) -> float:
 
 
 def neighbour_means(rows: Any, targets: np.ndarray, n_neighbours: int) -> np.ndarray:
-    """Return, for each row, the mean target of its nearest other rows by cosine similarity.
+    """Return, for each row, the mean target of its nearest other rows by cosine similarity, in float64.
 
-    Rows tied for the last places share them equally, so that the means do not depend on the order of rows.
-
-    Parameters
-    ----------
-    rows : ndarray or sparse matrix of shape (n_samples, n_features)
-        Features; a row of zeros has similarity 0 to all others.
-    targets : ndarray of shape (n_samples, n_targets)
-        Numbers, or indicators of classes.
-    n_neighbours : int
-        Number of neighbours, less than the number of rows.
-
-    Returns
-    -------
-    means : ndarray of shape (n_samples, n_targets), float64
-        Means, rounded to 12 digits, so that means differing only by rounding errors compare equal.
+    Rows tied for the last places share them equally, so that the means do not depend on the order of rows. A row of
+    zeros has similarity 0 to all others. Means are rounded to 12 digits, so that those differing only by rounding
+    errors compare equal.
     """
     n_samples = rows.shape[0]
     squares = rows.multiply(rows) if sp.issparse(rows) else np.square(rows)

@@ -17,17 +17,9 @@ def choose_zeros(
 ) -> list[np.ndarray]:
     """Return masks of the weights to prune, one per layer.
 
-    Parameters
-    ----------
-    weights : sequence of arrays
-    amount : float
-        Share of the weights to prune; with method "threshold" the magnitude below which weights are pruned.
-    method : str
-        See `METHODS`: smallest magnitude, random, smallest (most negative), largest, or all below a magnitude.
-    scope : str
-        "global" for the share of all layers together, "layer" for that of each layer.
-    rng : RandomState
-        For "random".
+    `amount` is the share of the weights, of all layers together (scope "global") or of each ("layer"); with method
+    "threshold" the magnitude below which weights are pruned. The other methods take those of smallest magnitude, random
+    ones, the smallest (most negative), or the largest.
     """
     if method == "threshold":
         return [np.abs(array) < amount for array in weights]

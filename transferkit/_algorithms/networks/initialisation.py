@@ -29,23 +29,13 @@ def initialise_weights(
     scale: float | None = None,
     dtype: np.dtype | type = np.float64,
 ) -> np.ndarray:
-    """Return initial weights of shape (n_inputs, n_outputs).
+    """Return initial weights of shape (n_inputs, n_outputs), drawn in float64.
 
-    Parameters
-    ----------
-    shape : (n_inputs, n_outputs)
-    method : str
-        "random": standard normal times `scale` (0.01 by default); "normal": normal around `mean` with standard
-        deviation `scale` (0.05); "uniform": between `mean - scale` and `mean + scale` (0.05); "xavier": uniform with
-        variance 2 / (n_inputs + n_outputs) [1]_; "kaiming": uniform with variance 1 / n_inputs [2]_; "orthogonal": the
-        columns, or the rows if there are fewer, are orthonormal [3]_; "zeros".
-    rng : RandomState
-    gain : float, default=1.0
-        Factor of the standard deviation in the last three random methods.
-    mean, scale : float
-        See `method`.
-    dtype : dtype, default=float64
-        Type of the weights; they are drawn in float64.
+    The method is "random": standard normal times `scale` (0.01 by default); "normal": normal around `mean` with
+    standard deviation `scale` (0.05); "uniform": between `mean - scale` and `mean + scale` (0.05); "xavier": uniform
+    with variance 2 / (n_inputs + n_outputs) [1]_; "kaiming": uniform with variance 1 / n_inputs [2]_; "orthogonal": the
+    columns, or the rows if there are fewer, are orthonormal [3]_; or "zeros". `gain` is a factor of the standard
+    deviation of "xavier", "kaiming" and "orthogonal".
 
     References
     ----------

@@ -56,16 +56,10 @@ class Layer(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Linear:
-    """X @ weights + intercept.
+    """X @ weights + intercept; there may be no intercept.
 
-    Parameters
-    ----------
-    weights : array or sparse array of shape (n_inputs, n_outputs)
-        Weights; float16 and int8 are converted when they are used.
-    intercept : array of shape (n_outputs,), optional
-        No intercept if None.
-    scales : array of shape (n_outputs,), optional
-        Factors of the columns of int8 weights.
+    The weights (n_inputs, n_outputs) may be sparse; float16 and int8 are converted when they are used, and int8 columns
+    have the factors `scales` (n_outputs,).
     """
 
     weights: Any
@@ -118,12 +112,8 @@ class Dropout:
 class BatchNorm:
     """Batch normalisation (Ioffe and Szegedy 2015); each array has the shape (n_outputs,).
 
-    Parameters
-    ----------
-    scale, shift : array
-        Learned standard deviation and mean of the outputs.
-    mean, variance : array
-        Running statistics of the inputs.
+    `scale` and `shift` are the learned standard deviation and mean of the outputs, `mean` and `variance` running
+    statistics of the inputs.
     """
 
     scale: np.ndarray
@@ -244,18 +234,10 @@ def convolved_shape(image_shape: Sequence[int], stride: int, n_channels: int) ->
 def convolve(
     rows: np.ndarray, weights: np.ndarray, intercept: np.ndarray, image_shape: Sequence[int], stride: int
 ) -> np.ndarray:
-    """Return convolved images, one per row.
+    """Return convolved images, one per row, of rows (n_rows, height * width * n_channels).
 
-    Parameters
-    ----------
-    rows : array of shape (n_rows, height * width * n_channels)
-        Images.
-    weights : array of shape (n_channels * 9, n_outputs)
-        One row for each channel, row and column of the kernel, in this order, as in torch.
-    intercept : array of shape (n_outputs,)
-    image_shape : (height, width, n_channels)
-    stride : int
-        Distance between patches in pixels.
+    The weights (n_channels * 9, n_outputs) have one row for each channel, row and column of the kernel, in this order,
+    as in torch; `stride` is the distance between patches in pixels.
     """
     down, across, n_outputs = convolved_shape(image_shape, stride, weights.shape[1])
     output = np.empty((len(rows), down * across * n_outputs), np.result_type(rows, weights))

@@ -57,31 +57,11 @@ def find_clusters(
 ) -> Clusters:
     """Cluster points so that the sum of squared distances to the nearest centre is (locally) minimal [1]_.
 
-    Seeds are chosen on a sample [2]_; the best of `n_init` initialisations, after a few iterations on the sample,
-    continues on all points.
+    Seeds are chosen on a sample [2]_, by "k-means++" or "random"; the best of `n_init` initialisations, after a few
+    iterations on the sample, continues on all points. Iterations end after `max_iter`, or when the centres move by less
+    than the share `tol` of the mean variance of the features. `batch_size` is the number of points per matrix product.
 
-    Parameters
-    ----------
-    X : ndarray or CSR matrix of shape (n_samples, n_features)
-        Points. Dense ones are centred and clustered in float32 or, where clusters are too tight for that, in float64.
-    n_clusters : int
-        Number of clusters, at most n_samples.
-    weights : ndarray of shape (n_samples,) or None
-        Weights of the points.
-    init : {"k-means++", "random"}
-        How seeds are drawn.
-    n_init : int
-        Number of initialisations on the sample.
-    max_iter : int
-        Maximum number of iterations over all points.
-    tol : float
-        Iterations end when the centres move by less than this share of the mean variance of the features.
-    batch_size : int
-        Points per matrix product.
-    device : str
-        "auto", "cpu" or "cuda".
-    seed : int
-        Seed of the sample and of the initialisation.
+    Dense points are centred and clustered in float32 or, where clusters are too tight for that, in float64.
 
     References
     ----------

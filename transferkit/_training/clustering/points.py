@@ -191,19 +191,10 @@ def make_points(
     shift: np.ndarray | None = None,
     dtype: Any = np.float32,
 ) -> Points:
-    """Return points on a device, each of weight one if no weights are given.
+    """Return points (n_points, n_features) on a device, each of weight one if no weights are given.
 
-    Parameters
-    ----------
-    X : ndarray or CSR matrix of shape (n_points, n_features)
-    weights : ndarray of shape (n_points,) or None
-    device : torch.device
-    batch_size : int
-        Points per matrix product.
-    shift : ndarray of shape (n_features,) or None
-        Subtracted from dense points before they are converted to `dtype`.
-    dtype : dtype
-        Type of dense points; sparse ones are float32.
+    `batch_size` is the number of points per matrix product. `shift` is subtracted from dense points before they are
+    converted to `dtype`; sparse ones are float32.
     """
     is_sparse = sp.issparse(X)
     given = np.ones(X.shape[0]) if weights is None else weights

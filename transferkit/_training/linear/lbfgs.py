@@ -63,20 +63,10 @@ def minimise(
     all progress, because no lower point is found or because ten steps together gain no more than rounding; then it has
     converged only if the estimated gap is small.
 
-    Parameters
-    ----------
-    problem : LinearProblem
-        Shrinks as single problems converge.
-    start : Vector
-        First point of each problem.
-    loose : bool
-        Whether the tolerance is relative to the geometric mean of the objective and that of weights of zero: looser
-        for nearly separable classes, if only scores are needed.
-    trust_hessian : bool
-        Whether the Hessian is known near the start, so that slopes predict the gain of a Newton step. A problem then
-        continues while that step would change scores so much that the Hessian changes.
-    on_iteration : callable, optional
-        Called after each iteration; a true answer stops all problems.
+    With `loose` the tolerance is relative to the geometric mean of the objective and that of weights of zero: looser
+    for nearly separable classes, if only scores are needed. With `trust_hessian` the Hessian is known near the start,
+    so that slopes predict the gain of a Newton step; a problem then continues while that step would change scores so
+    much that the Hessian changes. A true answer of `on_iteration`, called after each iteration, stops all problems.
     """
     state = LBFGSState(problem, start, tol, loose, trust_hessian)
     with one_thread_if_small(start.coords.device, 2 * len(problem.loss.weights) * start.coords.numel()):

@@ -199,16 +199,9 @@ class Design:
     """The features of linear problems, prepared once for every C, fold and label.
 
     Weights are sought for blocks times their scales, as differences from the prior, in the variables of a
-    preconditioner; they are returned for the features as they were given.
-
-    Parameters
-    ----------
-    X : array, CSR matrix or FeatureBlocks of shape (n_rows, n_features)
-    row_weights : array of shape (n_rows,)
-        Positive, such as the mean of the row weights of all problems.
-    prior : Prior, optional
-    block_scales : sequence of float, optional
-        The penalty of each block of X is divided by its scale squared; zero leaves a block out.
+    preconditioner; they are returned for the features as they were given. The penalty of each block is divided by its
+    scale squared; a scale of zero leaves a block out. Row weights (n_rows,) are positive, such as the mean of those of
+    all problems.
     """
 
     def __init__(

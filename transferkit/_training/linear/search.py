@@ -60,7 +60,6 @@ class LogisticSearch:
 
     Parameters
     ----------
-    X : array, CSR matrix or FeatureBlocks of shape (n_rows, n_features)
     targets : array of shape (n_rows,) or (n_rows, n_labels)
         Class numbers; or zeros and ones, for a logistic regression of each label.
     fold_weights : array of shape (n_rows, n_folds) or (n_rows, n_folds, n_labels)

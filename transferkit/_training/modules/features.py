@@ -187,20 +187,10 @@ def _describe(result: Any) -> str:
 
 @dataclass(eq=False, slots=True)
 class ModuleLayer:
-    """The output of a torch module, or of one of its layers.
+    """The output of a torch module, or of its layer `output`, for samples of shape `input_shape`.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        It is not changed; a copy is trained.
-    output : str or None
-        Name of the layer; None is the module's own output.
-    input_shape : tuple of int
-        Shape of one sample in the module.
-    batch_size : int
-        Number of samples per forward pass if nothing is trained.
-    device : str, default="auto"
-        Where `predict` computes.
+    The module is not changed; a copy is trained. `batch_size` is the number of samples per forward pass if nothing is
+    trained, and `device` where `predict` computes.
     """
 
     module: Any

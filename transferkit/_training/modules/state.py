@@ -59,18 +59,11 @@ def to_picklable(module: Any) -> Any:
 
 
 def describe_module(module: Any) -> dict[str, Any]:
-    """Return a module as plain data.
+    """Return a module, or an exported program, as plain data.
 
-    Parameters
-    ----------
-    module : torch.nn.Module or torch.export.ExportedProgram
-
-    Returns
-    -------
-    description : dict
-        For a program its archive. Else "tensors", each (array, name of its type), and "modules", inner ones first: name
-        of the class, plain attributes, names of classes and functions among the attributes, indices of tensors and
-        submodules. The last entry is the module itself.
+    For a program this is its archive. Else "tensors", each (array, name of its type), and "modules", inner ones first:
+    name of the class, plain attributes, names of classes and functions among the attributes, indices of tensors and
+    submodules. The last entry is the module itself.
 
     Raises
     ------
@@ -90,14 +83,9 @@ def list_classes(module: Any) -> list[str]:
 
 
 def rebuild_module(description: dict[str, Any], class_of: Callable[[str], type | None]) -> Any:
-    """Return the module of a description, without running its code.
+    """Return the module of an untrusted description, without running its code.
 
-    Parameters
-    ----------
-    description : dict
-        From `describe_module`, but untrusted.
-    class_of : callable
-        Returns the class of a name if the caller trusts it, else None.
+    `class_of` returns the class of a name if the caller trusts it, else None.
 
     Raises
     ------

@@ -21,21 +21,12 @@ REGRESSION_LOSSES = ("squared_error", "absolute_error", "huber")
 
 
 def make_loss(name: str, *, exclusive: bool, focal_gamma: float = 2.0, huber_delta: float = 1.0) -> Loss:
-    """Return a loss by its name.
+    """Return a loss by its name; `exclusive` if each sample has exactly one class.
 
-    Parameters
-    ----------
-    name : str
-        "cross_entropy": of the softmax of the scores if classes are exclusive, else of the sigmoid of each; "hinge":
-        max(0, 1 -+ score) of each output, as in a linear support vector machine; "focal": cross-entropy times
-        (1 - probability of the label) ** focal_gamma [1]_; "squared_error": half the square; "absolute_error"; "huber":
-        half the square up to `huber_delta`, linear beyond.
-    exclusive : bool
-        Whether each sample has exactly one class.
-
-    References
-    ----------
-    .. [1] T.-Y. Lin et al., "Focal loss for dense object detection", ICCV (2017).
+    "cross_entropy" is that of the softmax of the scores if classes are exclusive, else of the sigmoid of each; "hinge"
+    is max(0, 1 -+ score) of each output, as in a linear support vector machine; "focal" is cross-entropy times (1 -
+    probability of the label) ** focal_gamma (Lin et al., "Focal loss for dense object detection", ICCV 2017);
+    "squared_error" is half the square; "absolute_error"; "huber" is half the square up to `huber_delta`, linear beyond.
     """
     if name == "cross_entropy":
         return softmax_cross_entropy if exclusive else binary_cross_entropy

@@ -100,23 +100,9 @@ class Optimiser:
     """One update step per call: penalties and clipping on the gradients, then the update rule, group by group.
 
     In a `RowParameter` the rows that a step does not use keep their values and their moments; penalties do not act on
-    them either (lazy updates).
-
-    Parameters
-    ----------
-    buffers : sequence of FlatBuffer
-    solver : str
-        "gd", "sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam" or "adamw". With "adamw" the L2 penalty is
-        decoupled from the gradient [1]_, as the penalty towards an anchor is with all solvers.
-    momentum : float
-    clip_norm : float or None
-        Largest Euclidean norm of all gradients together.
-    clip_value : float or None
-        Largest absolute value of an entry of a gradient.
-
-    References
-    ----------
-    .. [1] I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR (2019).
+    them either (lazy updates). With "adamw" the L2 penalty is decoupled from the gradient (Loshchilov and Hutter, ICLR
+    2019), as the penalty towards an anchor is with all solvers. `clip_norm` bounds the Euclidean norm of all gradients
+    together, `clip_value` the magnitude of their entries.
     """
 
     def __init__(

@@ -25,18 +25,9 @@ CYCLE_RISE, CYCLE_START, CYCLE_END = 0.3, 1 / 25, 1e-4  # shape of the one-cycle
 class LearningRates:
     """The learning rate of each step.
 
-    Parameters
-    ----------
-    initial : float
-    schedule : str or callable
-        "constant", "step", "exponential", "inverse", "cosine", "one_cycle" or "plateau"; a callable takes the index of
-        the step and returns a factor of `initial`.
-    max_epochs : int
-        Length of "cosine" and "one_cycle".
-    decay, decay_epochs : float, int
-        "step", "exponential", "inverse" and "plateau" multiply the rate by `decay` in `decay_epochs`.
-    warmup : float
-        Number of epochs in which the rate increases from zero.
+    The schedule is "constant", "step", "exponential", "inverse", "cosine", "one_cycle" or "plateau"; a callable takes
+    the index of the step and returns a factor of `initial`. "cosine" and "one_cycle" last `max_epochs`; the others
+    multiply the rate by `decay` in `decay_epochs`. In the first `warmup` epochs the rate increases from zero.
     """
 
     def __init__(
@@ -113,16 +104,9 @@ def _between(start: float, end: float, share: float) -> float:
 class BatchSizes:
     """The batch size of each epoch (S. Smith et al., "Don't decay the learning rate, increase the batch size", 2018).
 
-    Parameters
-    ----------
-    initial, n_samples : int
-    schedule : str or callable
-        "constant"; "grow" doubles and "decay" halves the size at the given epochs; a callable takes the index of the
-        epoch and returns the size. Sizes are clipped to `smallest` and `n_samples`.
-    epochs : int, sequence of int or "stall"
-        An interval in epochs, the epochs themselves, or whenever the loss has not decreased for 3 epochs.
-    smallest : int, default=1
-        Smallest batch size.
+    With "grow" it doubles and with "decay" it halves at `epochs`: an interval in epochs, the epochs themselves, or
+    "stall", whenever the loss has not decreased for 3 epochs. A callable takes the index of the epoch and returns the
+    size. Sizes are clipped to `smallest` and `n_samples`.
     """
 
     def __init__(

@@ -95,27 +95,22 @@ def train_network(
     in_place: bool = False,
     on_epoch: Callable[[Callable[[], list[Any]], History], bool] | None = None,
 ) -> TrainedNetwork:
-    """Train a network.
+    """Train a network of layers with their initial arrays; the first layer must be linear if X is sparse.
 
     Parameters
     ----------
-    layers : sequence of Layer
-        The network with its initial arrays; the first layer must be linear if X is sparse.
-    examples : Examples
-        Training data.
-    options : TrainingOptions
-    groups : sequence of ParameterGroup, optional
+    groups
         Options of training for each layer; by default all are trained, without penalties.
-    validation : Examples, optional
+    validation
         Held-out data, scored after each epoch; with `options.early_stopping` the weights with the best score are
         restored.
-    optimiser_state : sequence of arrays, optional
+    optimiser_state
         State of the optimiser after an earlier training of the same layers, to continue from.
-    is_partial : bool, default=False
+    is_partial
         Whether this is one call of several, each with a part of the data.
-    in_place : bool, default=False
+    in_place
         Whether large arrays of the layers may be overwritten, which saves the memory of a copy.
-    on_epoch : callable, optional
+    on_epoch
         Called after each epoch with a function that returns the current layers, and with the history; training ends if
         it returns true.
 

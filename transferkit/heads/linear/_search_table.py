@@ -57,22 +57,8 @@ def score_candidates(search, candidates, held_out, X, progress, *, likelihoods, 
     """Run a search and return its results; equally good candidates are ranked by the smallest C, then the first scales.
 
     Candidates without a score (NaN) in a fold in which others have one are not selected. Candidates that are left out
-    because a callback requested a stop have scores of NaN and the last rank.
-
-    Parameters
-    ----------
-    search : LogisticSearch
-        The search.
-    candidates : Candidates
-        Its candidates.
-    held_out : HeldOut
-        Evaluates the folds.
-    X : array, CSR matrix or FeatureBlocks of shape (n_samples, n_features)
-        Features, for scorers that are given models.
-    progress : FitProgress
-        Counts the candidates.
-    likelihoods, decisions : bool
-        Whether to keep the log likelihoods, and the decision values, of held-out rows.
+    because a callback requested a stop have scores of NaN and the last rank. X is read by scorers that are given
+    models; `likelihoods` and `decisions` are whether to keep log likelihoods and decision values of held-out rows.
     """
     params, n_folds = candidates.params, len(held_out.folds)
     scores = np.full((len(params), n_folds), np.nan)

@@ -276,17 +276,8 @@ def compute_fold_weights(head, classes, targets, folds, sample_weight):
 def compute_candidate_weights(log_likelihoods, sharpness=1.0):
     """Return the weight of each candidate in their average, in proportion to exp(sharpness * log likelihood).
 
-    Parameters
-    ----------
-    log_likelihoods : ndarray of shape (n_candidates,)
-        Log likelihoods of held-out labels.
-    sharpness : float, default=1.0
-        1 for the posterior of candidates that are equally likely beforehand; less for a tempered one.
-
-    Returns
-    -------
-    weights : ndarray of shape (n_candidates,)
-        They sum to one. Candidates below the share `NEGLIGIBLE_WEIGHT` of the largest weight get none.
+    The weights sum to one; candidates below the share `NEGLIGIBLE_WEIGHT` of the largest get none. A sharpness of 1
+    gives the posterior of candidates that are equally likely beforehand, less a tempered one.
     """
     weights = np.exp(sharpness * (log_likelihoods - log_likelihoods.max()))
     weights[weights < NEGLIGIBLE_WEIGHT] = 0
@@ -294,19 +285,9 @@ def compute_candidate_weights(log_likelihoods, sharpness=1.0):
 
 
 def average_models(models, weights):
-    """Return the weighted mean of models of the same shape.
+    """Return the mean of linear models of the same shape, with weights that sum to one.
 
-    Parameters
-    ----------
-    models : list of LinearModel
-        Models.
-    weights : sequence of float
-        Their weights, which sum to one.
-
-    Returns
-    -------
-    model : LinearModel
-        Its number of steps is the largest one, and it has converged if all have.
+    Its number of steps is the largest one, and it has converged if all have.
     """
     first = models[0]
     coef = np.zeros(first.coef.T.shape)

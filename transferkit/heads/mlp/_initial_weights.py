@@ -17,16 +17,7 @@ __all__ = ["build_layers", "continues", "initial_layers", "is_dense"]
 def initial_layers(head, last, data, rng):
     """Return the layers at the start of training, and how a source model covers the classes (None without one).
 
-    Parameters
-    ----------
-    head : MLPHead
-        Parameters.
-    last : dict
-        Attributes of the last fit, to start from if they have the same classes, features and layers.
-    data : TrainingSet
-        Training data.
-    rng : RandomState
-        Generator of the weights.
+    Layers start from the attributes `last` of the last fit if these have the same classes, features and layers.
     """
     sizes = layer_sizes(head, data)
     if not continues(head, last, data):
