@@ -7,8 +7,7 @@ from scipy import sparse
 
 from transferkit._algorithms.linalg.decompositions import leading_eigenvectors
 from transferkit._training.words import pairs
-from transferkit._training.words.eigenvectors import leading_eigenvectors_on_device
-from transferkit._training.words.pairs import WordPairs
+from transferkit._training.words.pairs import WordPairs, leading_eigenvectors_on_device
 from transferkit._training.words.vectors import GloVe, Side, SkipGram, train_word_vectors
 
 N_WORDS, N_COMPONENTS = 30, 4

@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from transferkit import LogisticHead, PretrainedEncoder, SentenceEncoder, TransferClassifier, load, save
-from transferkit.encoders.networks import _sentence, _sentence_loading
+from transferkit.encoders.networks import _sentence
 from transferkit.exceptions import MissingExtraError, ModelFileError
 
 WORDS = ["the", "a", "cat", "dog", "sat", "ran", "on", "mat", "stock", "bond", "rose", "fell", "in", "market"]
@@ -77,7 +77,7 @@ def fake_packages(monkeypatch):
         setattr(module, {"model2vec": "StaticModel"}.get(name, "SentenceTransformer"), cls)
         monkeypatch.setitem(sys.modules, name, module)
     installed = {"sentence_transformers", "model2vec"}
-    monkeypatch.setattr(_sentence_loading, "_is_installed", installed.__contains__)
+    monkeypatch.setattr(_sentence, "_is_installed", installed.__contains__)
     return installed
 
 

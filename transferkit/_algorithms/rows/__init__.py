@@ -7,6 +7,7 @@ them into features: "triangle", "distance", "soft" or "onehot". It serves k-mean
 *coordinates*; the *best unit* of a sample is the one with the nearest weights; the *neighbourhood* of two units, from
 their distance on the grid, determines how strongly one follows if the other is best.
 
-`patches` cuts square windows from images that are given as rows of pixels, normalises their contrast, computes
-ZCA whitening, and pools activations over the four quadrants of an image.
+`patches` holds the steps before clustering: square windows cut from images that are given as rows of pixels
+(:class:`PatchGrid`), normalisation of their contrast, and ZCA whitening, that is decorrelation of the features
+(:class:`Preparation`). It also pools activations over the four quadrants of an image.
 """

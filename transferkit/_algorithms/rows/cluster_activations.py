@@ -22,13 +22,6 @@ def squared_distances(rows: Any, centres: np.ndarray) -> np.ndarray:
     where samples lie far from zero. Distances that are still much smaller than the distance to this mean are computed
     again in float64 or from differences. The result is float32; float64 if samples lie far from all centres, and then
     features computed from it are float64, too.
-
-    Parameters
-    ----------
-    rows : ndarray or CSR matrix of shape (n_samples, n_features)
-        Samples.
-    centres : ndarray of shape (n_centres, n_features)
-        Centres.
     """
     if sp.issparse(rows):
         squares = np.asarray(rows.multiply(rows).sum(axis=1)).ravel()
@@ -78,17 +71,11 @@ def check_squares(rows: Any, name: str) -> None:
 
 
 def activate(squared: np.ndarray, kind: str, scale: float) -> Any:
-    """Turn squared distances to centres into features.
+    """Turn squared distances to centres, which may be overwritten, into features.
 
-    Parameters
-    ----------
-    squared : ndarray of shape (n_samples, n_centres)
-        Squared distances; may be overwritten.
-    kind : {"onehot", "distance", "soft", "triangle"}
-        "onehot": one for the nearest centre (a CSR matrix). "distance": the distances. "soft": proportional to
-        exp(-d^2 / (2 scale)), with sum one. "triangle": max(0, mean distance - distance) [1]_.
-    scale : float
-        Mean squared distance of the training samples to their nearest centre.
+    "onehot": one for the nearest centre (a CSR matrix). "distance": the distances. "soft": proportional to exp(-d^2 /
+    (2 scale)), with sum one, where `scale` is the mean squared distance of the training samples to their nearest
+    centre. "triangle": max(0, mean distance - distance) [1]_.
 
     References
     ----------

@@ -16,14 +16,7 @@ _BLOCK_ENTRIES = 1 << 23
 def grid_coordinates(n_rows: int, n_columns: int, topology: str) -> np.ndarray:
     """Return the coordinates of the units, (n_rows * n_columns, 2), with neighbours at distance one.
 
-    Parameters
-    ----------
-    n_rows : int
-        Rows of the grid.
-    n_columns : int
-        Columns of the grid.
-    topology : {"rectangular", "hexagonal"}
-        In a hexagonal grid every second row is shifted by half a unit, and rows are closer.
+    In a hexagonal grid every second row is shifted by half a unit, and rows are closer than in a rectangular one.
     """
     row, column = np.divmod(np.arange(n_rows * n_columns), n_columns)
     if topology == "rectangular":
@@ -32,15 +25,7 @@ def grid_coordinates(n_rows: int, n_columns: int, topology: str) -> np.ndarray:
 
 
 def find_best_units(rows: Any, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the two nearest units of each sample, (n_samples, 2), and the squared distances to them.
-
-    Parameters
-    ----------
-    rows : ndarray or CSR matrix of shape (n_samples, n_features)
-        Samples.
-    weights : ndarray of shape (n_units, n_features)
-        Weights of at least two units.
-    """
+    """Return the two nearest units of each sample, (n_samples, 2), and the squared distances to them."""
     units = np.empty((rows.shape[0], 2), np.intp)
     squares = np.empty((rows.shape[0], 2), np.float64)
     step = max(_BLOCK_ENTRIES // len(weights), 1)
@@ -58,17 +43,8 @@ def find_best_units(rows: Any, weights: np.ndarray) -> tuple[np.ndarray, np.ndar
 def update_batch(rows: Any, weights: np.ndarray, neighbourhood: np.ndarray) -> np.ndarray:
     """Return the weights after one epoch of the batch algorithm.
 
-    Each unit becomes the mean of all samples, weighted by the neighbourhood of the unit and the sample's best unit
-    [1]_.
-
-    Parameters
-    ----------
-    rows : ndarray or CSR matrix of shape (n_samples, n_features)
-        Samples.
-    weights : ndarray of shape (n_units, n_features)
-        Current weights.
-    neighbourhood : ndarray of shape (n_units, n_units)
-        Neighbourhood function of each pair of units.
+    Each unit becomes the mean of all samples, weighted by the neighbourhood (n_units, n_units) of the unit and the
+    sample's best unit [1]_.
 
     References
     ----------
@@ -87,16 +63,7 @@ def update_batch(rows: Any, weights: np.ndarray, neighbourhood: np.ndarray) -> n
 def move_towards(rows: Any, weights: np.ndarray, neighbourhood: np.ndarray, rate: float) -> np.ndarray:
     """Return the weights after an epoch of the online algorithm: each sample pulls its best unit and the neighbours.
 
-    Parameters
-    ----------
-    rows : ndarray or CSR matrix of shape (n_samples, n_features)
-        Samples, in the order of presentation.
-    weights : ndarray of shape (n_units, n_features)
-        Current weights.
-    neighbourhood : ndarray of shape (n_units, n_units)
-        Neighbourhood function of each pair of units.
-    rate : float
-        Learning rate: share of the distance to the sample by which its best unit moves.
+    Samples are presented in the given order; the best unit moves by the share `rate` of its distance to the sample.
     """
     weights = weights.copy()
     for index in range(rows.shape[0]):
@@ -109,15 +76,7 @@ def move_towards(rows: Any, weights: np.ndarray, neighbourhood: np.ndarray, rate
 
 
 def mean_neighbour_distances(weights: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
-    """Return the mean distance of the weights of each unit to those of its neighbours on the grid.
-
-    Parameters
-    ----------
-    weights : ndarray of shape (n_units, n_features)
-        Weights.
-    coordinates : ndarray of shape (n_units, 2)
-        Coordinates on the grid.
-    """
+    """Return the mean distance of the weights of each unit to those of its neighbours on the grid."""
     apart = cdist(coordinates, coordinates)
     units, neighbours = np.nonzero((apart > 0.1) & (apart < 1.1))
     distances = np.linalg.norm(weights[units] - weights[neighbours], axis=1)

@@ -49,19 +49,8 @@ class GloVe:
 
     The objective is ``sum_ij f(x_ij) (w_i c_j + a_i + b_j - log x_ij) ** 2 + zero_weight sum_ij (w_i c_j) ** 2``, with
     f(x) = min(1, x / x_max) ** exponent. The first sum, over the pairs that were counted, is that of [1]_. The second,
-    over all pairs, costs one product with a small matrix. Without it a small corpus is overfitted, because nothing
-    else keeps words that never co-occur from getting similar vectors.
-
-    Parameters
-    ----------
-    totals : Tensor of shape (n_words,)
-        Sums of the counts of each word.
-    x_max : float
-        Count from which on all pairs have the same weight.
-    exponent : float, default=0.75
-        Exponent of the weights of smaller counts.
-    zero_weight : float, default=0.1
-        Weight of the second sum.
+    over all pairs, costs one product with a small matrix. Without it a small corpus is overfitted, because nothing else
+    keeps words that never co-occur from getting similar vectors. `totals` are the sums of the counts of each word.
 
     References
     ----------
@@ -92,20 +81,10 @@ class SkipGram:
     """The expected loss of skip-gram with negative sampling [1]_ over all pairs that were counted.
 
     The objective is ``-sum_ij x_ij log s(w_i c_j) - n_negative sum_i x_i sum_j q_j log s(-w_i c_j)``, with s the
-    logistic function, x_i the sum of the counts of word i, and q_j proportional to x_j ** smoothing. The first sum is
-    computed in full. The second is estimated from contexts drawn from q and shared by a group of words, so that it is
-    a product of dense matrices. With vectors of unlimited dimension the optimum is PMI - log n_negative [2]_.
-
-    Parameters
-    ----------
-    totals : Tensor of shape (n_words,)
-        Sums of the counts of each word.
-    n_negative : float
-        Number of negative contexts per counted one.
-    smoothing : float
-        Exponent of the counts in the distribution of negative contexts.
-    generator : torch.Generator
-        Random generator for negative contexts.
+    logistic function, x_i the sum of the counts of word i (`totals`), and q_j proportional to x_j ** smoothing. The
+    first sum is computed in full. The second is estimated from contexts drawn from q and shared by a group of words, so
+    that it is a product of dense matrices. With vectors of unlimited dimension the optimum is PMI - log n_negative
+    [2]_.
 
     References
     ----------
@@ -156,45 +135,14 @@ def train_word_vectors(
     seed: int,
     on_epoch: Callable[[Callable[[], np.ndarray]], bool],
 ) -> tuple[np.ndarray, list[float]]:
-    """Train the vectors of words as words and as contexts by AdaGrad.
+    """Train the vectors of words in both roles by AdaGrad; return their sum, and the objective in each epoch.
 
-    Parameters
-    ----------
-    counts : CSR array of shape (n_words, n_words)
-        Symmetric co-occurrence counts.
-    start : ndarray of float32 of shape (n_words, n_components)
-        Initial vectors of words.
-    signs : ndarray of float32 of shape (n_components,)
-        1 or -1: the initial vectors of contexts are start * signs.
-    make_objective : callable
-        Takes the sums of counts per word and a random generator, and returns the objective.
-    unit : float
-        Divisor of the counts.
-    max_iter : int
-        Number of epochs. In each, every word and every context takes one step.
-    learning_rate : float
-        Size of the first step of each entry.
-    device : str
-        Device to train on.
-    seed : int
-        Seed of the random generator.
-    on_epoch : callable
-        Called after each epoch with a function that returns the vectors so far; a true result stops the training.
+    `counts` are symmetric and divided by `unit`. Words start from `start` (n_words, n_components), contexts from start
+    * signs, with signs of 1 or -1, by which they are also added to the words in the end. `make_objective` takes the
+    sums of counts per word and a random generator. `on_epoch` is called after each epoch with a function that returns
+    the vectors so far; a true result stops the training. A DivergenceError is raised if the objective or a vector is no
+    longer finite.
 
-    Returns
-    -------
-    vectors : ndarray of float32 of shape (n_words, n_components)
-        Sum of the vectors as word and as context (times `signs`).
-    losses : list of float
-        The objective during the update of the words in each epoch.
-
-    Raises
-    ------
-    DivergenceError
-        If the objective or a vector is no longer finite.
-
-    Notes
-    -----
     Given the contexts, words do not depend on each other. An epoch updates all words by their full gradients, and then
     all contexts, so neither slices nor threads change the result. Rows are CSR slices, so that gradients are products
     of sparse and dense matrices rather than scattered additions.

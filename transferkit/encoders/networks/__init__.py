@@ -5,8 +5,7 @@
 - `_autoencoder_layers`: The layers of its encoder and decoder for given sizes: linear ones, and convolutions for
   images.
 - `_torch`: `TorchEncoder`, the features of a trained torch module.
-- `_sentence`, `_sentence_loading`: `SentenceEncoder`, embeddings of texts by a sentence-transformers or model2vec
-  model, and how such a model is loaded.
+- `_sentence`: `SentenceEncoder`, embeddings of texts by a sentence-transformers or model2vec model.
 
 `AutoencoderEncoder` and `TorchEncoder` offer their layers for fine-tuning, as `encoders.protocols.FineTunable`
 describes. `TorchEncoder` and `SentenceEncoder` need torch to transform.

@@ -1,10 +1,15 @@
-"""Pretrained sentence embedding models as frozen encoders of texts."""
+"""Pretrained sentence embedding models as frozen encoders of texts, loaded by the package that suits them."""
 
+import json
 import os
+import warnings
 from collections import OrderedDict
 from contextlib import suppress
+from importlib.util import find_spec
 from numbers import Integral
+from pathlib import Path
 from threading import RLock
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -13,10 +18,11 @@ from sklearn.callback import CallbackSupportMixin
 from transferkit._algorithms.linalg.decompositions import unit_rows
 from transferkit._estimator import FitProgress, VersionedEstimator
 from transferkit._validation import HasMethods, Interval, check_texts, fit_context, validate_parameter_constraints
-from transferkit.encoders.networks._sentence_loading import load_sentence_model
-from transferkit.exceptions import ModelFileError, how_to_trust
+from transferkit.exceptions import MissingExtraError, ModelFileError, count_inner_frames, how_to_trust
 
-__all__ = ["SentenceEncoder"]
+__all__ = [
+    "SentenceEncoder",
+]
 
 _MOST_MODELS = 4  # kept loaded per process
 _BATCHES_PER_STEP = 4  # of the progress reported to callbacks
@@ -231,7 +237,7 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
             return self.model
         key = (os.fspath(self.model), self.device)
         if key not in _loaded:
-            _loaded[key] = load_sentence_model(*key)
+            _loaded[key] = _load_sentence_model(*key)
         _loaded.move_to_end(key)
         while len(_loaded) > _MOST_MODELS:
             _loaded.popitem(last=False)
@@ -268,3 +274,95 @@ def _truncate(model, max_length):
         raise ValueError(
             "The model of SentenceEncoder cannot truncate texts to max_length: set it to None, or truncate them before."
         )
+
+
+def _load_sentence_model(name, device):
+    """Load a model by its name on the Hugging Face hub, or its folder, for "auto" or a device of sentence-transformers.
+
+    A static model is loaded by model2vec, if that is installed.
+    """
+    is_folder = Path(name).is_dir()
+    if not is_folder and (name.startswith((".", "~", "/")) or name.count("/") > 1):
+        raise ValueError(f"There is no folder {name!r} with a sentence model.")
+    has_model2vec, has_other = _is_installed("model2vec"), _is_installed("sentence_transformers")
+    found = _inspect_files(name) if is_folder or has_other else _Found(is_static=has_model2vec)
+    if found.is_static and has_model2vec:
+        from model2vec import StaticModel
+
+        return StaticModel.from_pretrained(name, **({"normalize": True} if found.is_normalized else {}))
+    if not has_other or found.is_for_model2vec_alone:
+        raise MissingExtraError(f"Loading the sentence model {name!r}", "sentence")
+    if found.is_static:
+        warnings.warn(
+            f"The static model {name!r} is loaded by sentence-transformers, which includes unknown tokens: "
+            "embeddings of texts with such tokens differ from those of model2vec. Install it: "
+            "pip install 'transferkit[sentence]'.",
+            UserWarning,
+            stacklevel=count_inner_frames(),
+        )
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(name, device=None if device == "auto" else device)
+
+
+class _Found(NamedTuple):
+    """Properties of a model that its files declare."""
+
+    is_static: bool = False
+    is_normalized: bool = False
+    is_for_model2vec_alone: bool = False  # no modules.json, or vectors in a format of model2vec
+
+
+def _inspect_files(name):
+    modules = _read_json(name, "modules.json", list)
+    kinds = [str(module.get("type")).rpartition(".")[2] for module in modules]
+    if kinds and kinds not in (["StaticEmbedding"], ["StaticEmbedding", "Normalize"]):
+        return _Found()
+    config = _read_json(name, "config.json", dict)
+    if not kinds:
+        return _Found(is_static := _is_static(name, config), False, is_static)
+    is_compressed = "vocabulary_quantization" in config or "int" in str(config.get("embedding_dtype"))
+    return _Found(_has_readable_vectors(name, modules[0].get("path")), len(kinds) == 2, is_compressed)
+
+
+def _is_static(name, config):
+    """Return whether a model without modules.json is one of model2vec."""
+    if "model_type" in config or "architectures" in config:
+        return config.get("model_type") == "model2vec"
+    return all((Path(name) / file).is_file() for file in ("config.json", "model.safetensors", "tokenizer.json"))
+
+
+def _has_readable_vectors(name, path):
+    """Return whether model2vec finds the vectors of a StaticEmbedding, which it looks for in two places."""
+    is_known = path in ("", ".", "0_StaticEmbedding")
+    return is_known and (not Path(name).is_dir() or (Path(name) / path / "model.safetensors").is_file())
+
+
+def _read_json(name, file, kind):
+    """Return a JSON file of a model, or an empty list or dict if it has none."""
+    path = Path(name) / file if Path(name).is_dir() else _find_on_hub(name, file)
+    if path is None or not path.is_file():
+        return kind()
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"The file {str(path)!r} of a sentence model is damaged: {error}.") from error
+    if not isinstance(content, kind) or (kind is list and not all(isinstance(part, dict) for part in content)):
+        raise ValueError(f"The file {str(path)!r} of a sentence model is damaged: it holds {str(content)[:60]!r}.")
+    return content
+
+
+def _find_on_hub(name, file):
+    """Return the path of one file of a model on the hub, downloaded if necessary; None if there is none."""
+    if not _is_installed("huggingface_hub"):
+        return None
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(name, file))
+    except Exception:  # of many classes; if the model does not exist, the package that loads it raises
+        return None
+
+
+def _is_installed(package):
+    return find_spec(package) is not None

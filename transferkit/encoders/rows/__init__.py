@@ -10,10 +10,7 @@ the distances of a sample to the centres: "triangle", "distance", "soft" or "one
 :class:`SOMEncoder` (`_som`) fits a self-organising map, whose centres lie on a grid where neighbours are similar. Use
 it to look at data, or where features should be two coordinates.
 
-`_preparation` holds the steps before clustering: square patches cut from images (:class:`PatchGrid`), normalisation of
-their contrast, and whitening, that is decorrelation of the features (:class:`Preparation`).
-
-k-means runs on torch (`transferkit._training.clustering`); distances, activations, patches and maps on NumPy
+k-means runs on torch (`transferkit._training.clustering`); distances, activations, patches, whitening and maps on NumPy
 (`transferkit._algorithms.rows`), so that `transform` needs no torch.
 """
 

@@ -8,7 +8,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.rows.cluster_activations import activate, check_squares, squared_distances
-from transferkit._algorithms.rows.patches import pool_quadrants
+from transferkit._algorithms.rows.patches import PatchGrid, Preparation, pool_quadrants
 from transferkit._estimator import VersionedEstimator
 from transferkit._validation import (
     FLOATS,
@@ -16,6 +16,7 @@ from transferkit._validation import (
     StrOptions,
     check_can_merge,
     check_is_fitted,
+    check_row_width,
     check_sizes,
     fit_context,
     forget_shards,
@@ -23,8 +24,7 @@ from transferkit._validation import (
     to_numpy,
     validate_data,
 )
-from transferkit.encoders.rows._passes import MomentsPass
-from transferkit.encoders.rows._preparation import PatchGrid, Preparation, check_n_clusters
+from transferkit.encoders.rows._passes import MomentsPass, check_n_clusters
 
 __all__ = ["KMeansEncoder"]
 
@@ -343,7 +343,7 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         dtype = np.float32 if sp.issparse(X) else FLOATS  # dense samples are converted to float32 once they are centred
         X = validate_data(self, to_numpy(X), accept_sparse=accept, dtype=dtype, order="C", reset=reset)
         if self.patches is not None:
-            self._grid().check(X.shape[1])
+            self._check_grid(X.shape[1])
         return X
 
     def set_clusters(self, found, preparation):
@@ -384,6 +384,18 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         check_sizes(self, "image_shape", (2, 3))
         if self.patches is not None and self.image_shape is None:
             raise ValueError("KMeansEncoder with 'patches' needs 'image_shape', such as (8, 8). Got None instead.")
+
+    def _check_grid(self, width):
+        """Raise ValueError unless samples of this width are images that are large enough for two by two patches."""
+        grid = self._grid()
+        check_row_width("image_shape", self.image_shape, width)
+        if grid.size > min(self.image_shape[:2]):
+            raise ValueError(f"Patches of {grid.size} pixels do not fit into images of {self.image_shape!r}.")
+        if min(grid.shape) < 2:
+            raise ValueError(
+                f"patches={(grid.size, grid.stride)!r} gives a grid of {grid.shape} patches: four quadrants need at "
+                "least 2 x 2. Use smaller patches or a smaller stride."
+            )
 
     def _grid(self):
         return None if self.patches is None else PatchGrid(*self.patches, self.image_shape)

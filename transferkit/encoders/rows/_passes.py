@@ -11,9 +11,9 @@ import scipy.sparse as sp
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.linalg.moments import PartialMoments
-from transferkit.encoders.rows._preparation import Preparation, check_n_clusters
+from transferkit._algorithms.rows.patches import Preparation
 
-__all__ = ["MomentsPass"]
+__all__ = ["MomentsPass", "check_n_clusters"]
 
 
 @dataclass(frozen=True)
@@ -138,3 +138,12 @@ class _LloydPass:
         n_iter = self.n_iter + 1
         is_last = step <= self.limit or n_iter == encoder.max_iter
         return replace(self, centres=centres, n_iter=n_iter, is_last=is_last)
+
+
+def check_n_clusters(n_clusters, n_samples, kind):
+    """Raise ValueError if there are fewer samples, or patches, than clusters."""
+    if n_samples < n_clusters:
+        raise ValueError(
+            f"n_clusters={n_clusters} needs at least as many {kind}. Got n_samples={n_samples}: give more {kind} or a "
+            "smaller n_clusters."
+        )

@@ -88,7 +88,7 @@ def _decompose(
     is_large = ppmi.shape[0] > max(SMALL, 5 * n_components)
     if is_large and (settings.method != "ppmi-svd" or settings.device not in ("auto", "cpu")):
         from transferkit._training.device import choose_device
-        from transferkit._training.words.eigenvectors import leading_eigenvectors_on_device
+        from transferkit._training.words.pairs import leading_eigenvectors_on_device
 
         device = choose_device(settings.device)
         if device.type != "cpu":
