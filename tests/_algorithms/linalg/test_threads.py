@@ -1,11 +1,20 @@
-"""Two computations at once give the results, and the errors, of one after the other."""
+"""Two computations at once, and products slice by slice, give the results of one after the other."""
 
 import numpy as np
 import pytest
+from scipy import sparse
 from threadpoolctl import threadpool_info
 
 from transferkit._algorithms.linalg.moments import symmetric_power
-from transferkit._algorithms.linalg.threads import MOST_ROWS, one_blas_thread, run_both, run_pairs
+from transferkit._algorithms.linalg.threads import (
+    MOST_ROWS,
+    TallProducts,
+    multiply_slices,
+    one_blas_thread,
+    run_both,
+    run_pairs,
+    slice_rows,
+)
 
 
 @pytest.mark.parametrize("size", [10, 150, 5000])
@@ -38,3 +47,37 @@ def test_matrices_of_medium_size_get_one_thread(n_rows, is_limited):
     with one_blas_thread(n_rows):
         assert count_threads() == ([1] * len(before) if is_limited else before)
     assert count_threads() == before
+
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("n_rows", [1, 15, 200])
+def test_slices_are_all_rows_in_order(n_rows):
+    matrix = sparse.csr_array(RNG.normal(size=(n_rows, 7)) * (RNG.random((n_rows, 7)) < 0.3))
+    slices = slice_rows(matrix)
+    np.testing.assert_array_equal(sparse.vstack(slices).toarray(), matrix.toarray())
+    right = RNG.normal(size=(7, 3))
+    np.testing.assert_allclose(multiply_slices(slices, right), matrix @ right)
+
+
+def test_slices_have_about_as_many_entries_each():
+    counts = RNG.integers(0, 50, 2000)
+    matrix = sparse.csr_array(
+        (np.ones(counts.sum()), np.zeros(counts.sum(), int), np.r_[0, counts.cumsum()]), shape=(2000, 1)
+    )
+    sizes = [part.nnz for part in slice_rows(matrix)]
+    assert len(sizes) == 16
+    assert max(sizes) - min(sizes) <= 100
+
+
+@pytest.mark.parametrize("n_rows", [3, 100])
+def test_tall_products_are_those_of_whole_matrices(n_rows):
+    tall = TallProducts(n_rows)
+    left, right, small = RNG.normal(size=(n_rows, 3)), RNG.normal(size=(n_rows, 2)), RNG.normal(size=(3, 4))
+    np.testing.assert_allclose(tall.inner(left, right), left.T @ right)
+    np.testing.assert_allclose(tall.matmul(left, small), left @ small)
+    basis = np.linalg.qr(left)[0]
+    columns = right.copy()
+    tall.orthogonalise(columns, basis)
+    np.testing.assert_allclose(columns, right - basis @ (basis.T @ right), atol=1e-12)

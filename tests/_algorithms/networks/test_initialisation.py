@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from transferkit._algorithms.networks import initialisation
-from transferkit._algorithms.networks.initialisation import METHODS, activation_gain, initialise_weights
+from transferkit._algorithms.networks import layers
+from transferkit._algorithms.networks.layers import INITIALISATIONS, activation_gain, initialise_weights
 
 SHAPE = (120, 80)
 
@@ -44,10 +44,10 @@ def test_random_rotations_are_uniform():
     assert stats.kstest(angles, stats.uniform(-np.pi, 2 * np.pi).cdf).pvalue > 0.01
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", INITIALISATIONS)
 def test_float32_weights_are_the_same_numbers(method, monkeypatch):
     expected = draw(method)
-    monkeypatch.setattr(initialisation, "BLOCK_ROWS", 7)  # drawn in blocks, in the same order
+    monkeypatch.setattr(layers, "BLOCK_ROWS", 7)  # drawn in blocks, in the same order
     found = draw(method, dtype=np.float32)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, expected.astype(np.float32))

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.signal import correlate2d
 from scipy.special import erf, expit
 
+from transferkit._algorithms.networks import layers
 from transferkit._algorithms.networks.compression import quantise_array
 from transferkit._algorithms.networks.layers import (
     ACTIVATIONS,
@@ -17,7 +19,10 @@ from transferkit._algorithms.networks.layers import (
     Linear,
     TiedLinear,
     Upsampling,
+    convolve,
+    convolved_shape,
     predict,
+    upsample,
 )
 
 FORMULAS = {
@@ -133,3 +138,31 @@ def test_a_network_predicts_layer_by_layer_and_leaves_its_input():
     found = predict([first, Activation("tanh"), last], X)
     np.testing.assert_allclose(found, np.tanh(X @ first.weights + first.intercept) @ last.weights + last.intercept)
     np.testing.assert_array_equal(X, before)
+
+
+RNG = np.random.default_rng(0)
+
+
+IMAGES = RNG.normal(size=(3, 6, 5, 2))
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_outputs_are_correlations_summed_over_channels(stride, monkeypatch):
+    monkeypatch.setattr(layers, "_BLOCK_ENTRIES", 1)  # one image at a time
+    kernels, intercept = RNG.normal(size=(2, 3, 3, 4)), RNG.normal(size=4)
+    expected = np.zeros((3, 6, 5, 4))
+    for i, image in enumerate(IMAGES):
+        for output in range(4):
+            parts = [correlate2d(image[..., c], kernels[c, ..., output], mode="same") for c in range(2)]
+            expected[i, ..., output] = sum(parts) + intercept[output]
+    expected = expected[:, ::stride, ::stride]
+    found = convolve(IMAGES.reshape(3, -1), kernels.reshape(18, 4), intercept, (6, 5, 2), stride)
+    assert expected.shape[1:] == convolved_shape((6, 5, 2), stride, 4)
+    np.testing.assert_allclose(found, expected.reshape(3, -1), atol=1e-12)
+
+
+def test_upsampled_images_repeat_each_pixel_and_are_cropped():
+    found = upsample(IMAGES.reshape(3, -1), (6, 5, 2), (11, 10, 2)).reshape(3, 11, 10, 2)
+    for row in range(11):
+        for column in range(10):
+            np.testing.assert_array_equal(found[:, row, column], IMAGES[:, row // 2, column // 2])

@@ -1,4 +1,4 @@
-"""Layers of a network as NumPy arrays, and their outputs after training.
+"""Layers of a network as NumPy arrays: their initial weights, and their outputs after training.
 
 The layers here serve three purposes: estimators build them from their fitted attributes and predict with them, without
 torch; training starts from their arrays; and it returns layers of the same kinds with trained arrays.
@@ -7,7 +7,8 @@ A row holds an image of shape (height, width, n_channels). With a border of zero
 to ceil(h / stride) x ceil(w / stride).
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -15,13 +16,14 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import erf, expit
 
-from transferkit._algorithms.linalg.decompositions import unit_rows
+from transferkit._algorithms.linalg.decompositions import orthonormal, unit_rows
 from transferkit._algorithms.rows.patches import cut_patches
 
 __all__ = [
     "ACTIVATIONS",
     "BATCH_NORM_EPSILON",
     "EDGE",
+    "INITIALISATIONS",
     "LEAK",
     "Activation",
     "BatchNorm",
@@ -32,9 +34,11 @@ __all__ = [
     "Linear",
     "TiedLinear",
     "Upsampling",
+    "activation_gain",
     "apply_activation",
     "convolve",
     "convolved_shape",
+    "initialise_weights",
     "predict",
     "upsample",
 ]
@@ -45,6 +49,9 @@ BATCH_NORM_EPSILON = 1e-5  # added to the variance
 FEW_COLUMNS = 0.5  # of low-precision weights: if fewer than this share are used, only these are converted
 EDGE = 3  # width of the kernel in pixels
 _BLOCK_ENTRIES = 1 << 23  # of the patches that are laid out at once
+INITIALISATIONS = ("random", "normal", "uniform", "xavier", "kaiming", "orthogonal", "zeros")
+BLOCK_ROWS = 4096  # of initial weights that are drawn at once
+_GAINS = {"relu": math.sqrt(2), "leaky_relu": math.sqrt(2 / (1 + 0.01**2)), "tanh": 5 / 3, "gelu": math.sqrt(2)}
 
 
 class Layer(Protocol):
@@ -254,3 +261,73 @@ def upsample(rows: np.ndarray, image_shape: Sequence[int], large_shape: Sequence
     """Return images with each pixel repeated twice in both directions, cropped to `large_shape`."""
     images = rows.reshape(-1, *image_shape).repeat(2, axis=1).repeat(2, axis=2)
     return images[:, : large_shape[0], : large_shape[1]].reshape(len(rows), -1)
+
+
+def activation_gain(activation: str) -> float:
+    """Return the factor of the weights with which the activation preserves the variance of its inputs."""
+    return _GAINS.get(activation, 1.0)
+
+
+def initialise_weights(
+    shape: tuple[int, int],
+    method: str,
+    rng: np.random.RandomState,
+    *,
+    gain: float = 1.0,
+    mean: float = 0.0,
+    scale: float | None = None,
+    dtype: np.dtype | type = np.float64,
+) -> np.ndarray:
+    """Return initial weights of shape (n_inputs, n_outputs), drawn in float64.
+
+    The method is "random": standard normal times `scale` (0.01 by default); "normal": normal around `mean` with
+    standard deviation `scale` (0.05); "uniform": between `mean - scale` and `mean + scale` (0.05); "xavier": uniform
+    with variance 2 / (n_inputs + n_outputs) [1]_; "kaiming": uniform with variance 1 / n_inputs [2]_; "orthogonal": the
+    columns, or the rows if there are fewer, are orthonormal [3]_; or "zeros". `gain` is a factor of the standard
+    deviation of "xavier", "kaiming" and "orthogonal".
+
+    References
+    ----------
+    .. [1] X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks",
+       AISTATS (2010).
+    .. [2] K. He et al., "Delving deep into rectifiers", ICCV (2015).
+    .. [3] A. Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks",
+       ICLR (2014).
+    """
+    if method == "zeros":
+        return np.zeros(shape, dtype)
+    if method == "orthogonal":
+        return (gain * _random_basis(shape, rng)).astype(dtype)
+    draw = _find_draw(shape, method, rng, gain, mean, scale)
+    weights = np.empty(shape, dtype)
+    for begin in range(0, shape[0], BLOCK_ROWS):  # in blocks, because float64 numbers take twice the memory of float32
+        block = weights[begin : begin + BLOCK_ROWS]
+        block[...] = draw(block.shape)
+    return weights
+
+
+def _find_draw(
+    shape: tuple[int, int],
+    method: str,
+    rng: np.random.RandomState,
+    gain: float,
+    mean: float,
+    scale: float | None,
+) -> Callable[[tuple[int, ...]], np.ndarray]:
+    if method == "random":
+        return lambda size: rng.standard_normal(size) * (0.01 if scale is None else scale)
+    if method == "normal":
+        return lambda size: rng.normal(mean, 0.05 if scale is None else scale, size)
+    if method == "uniform":
+        width = 0.05 if scale is None else scale
+        return lambda size: rng.uniform(mean - width, mean + width, size)
+    n_inputs, n_outputs = shape
+    variance = 2 / (n_inputs + n_outputs) if method == "xavier" else 1 / n_inputs
+    bound = gain * math.sqrt(3 * variance)
+    return lambda size: rng.uniform(-bound, bound, size)
+
+
+def _random_basis(shape: tuple[int, int], rng: np.random.RandomState) -> np.ndarray:
+    tall = (max(shape), min(shape))
+    basis = orthonormal(rng.standard_normal(tall))  # whose fixed signs make it uniformly distributed
+    return basis if shape == tall else basis.T

@@ -15,6 +15,7 @@ from transferkit._algorithms.linear.feature_blocks import FeatureBlocks, to_kern
 from transferkit._training.device import to_tensor
 
 __all__ = [
+    "BlockDiagonal",
     "BlockMatrix",
     "CentredMatrix",
     "DenseMatrix",
@@ -23,6 +24,7 @@ __all__ = [
     "SparseMatrix",
     "has_sparse_part",
     "make_matrix",
+    "multiply_stack",
 ]
 
 CPU_COLUMNS = 16  # columns that a product with sparse rows takes at a time
@@ -309,3 +311,23 @@ def decompose_kernel(kernel: np.ndarray, share: np.ndarray, device: torch.device
     roots = spectrum[kept].clamp_min(0).sqrt()
     inverse = torch.where(roots > 0, 1 / roots, 0.0)
     return (vectors[:, kept] * roots).cpu().numpy(), (vectors[:, kept] * inverse).cpu().numpy()
+
+
+class BlockDiagonal:
+    """A square block-diagonal matrix; a block of None is an identity matrix."""
+
+    def __init__(self, blocks: list[Tensor | None], sizes: list[int]) -> None:
+        self.blocks, self.sizes = blocks, sizes
+
+    @property
+    def T(self) -> "BlockDiagonal":
+        """The transpose."""
+        return BlockDiagonal([None if block is None else block.T for block in self.blocks], self.sizes)
+
+
+def multiply_stack(matrix: Tensor | BlockDiagonal, stack: Tensor) -> Tensor:
+    """Return matrix @ stack, for a stack with two trailing dimensions."""
+    if isinstance(matrix, BlockDiagonal):
+        parts = zip(matrix.blocks, torch.split(stack, matrix.sizes), strict=True)
+        return torch.cat([part if block is None else multiply_stack(block, part) for block, part in parts])
+    return (matrix @ stack.flatten(1)).view(-1, *stack.shape[1:])

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from transferkit._training.linear.losses import Loss
-from transferkit._training.linear.matrices import CentredMatrix, KernelMatrix, RowSpan
+from transferkit._training.linear.matrices import BlockDiagonal, CentredMatrix, KernelMatrix, RowSpan, multiply_stack
 
 __all__ = [
-    "BlockDiagonal",
     "BlockHessian",
     "ConcatenatedMap",
     "EigenMap",
@@ -154,7 +153,7 @@ class EigenMap(Preconditioner):
     """
 
     matrix: CentredMatrix
-    basis: "Tensor | BlockDiagonal | None"
+    basis: Tensor | BlockDiagonal | None
     scale: Tensor  # (n_variables, n_problems, 1)
     C: Tensor
     loss_curvature: float  # upper bound, from which `scale` was computed
@@ -178,11 +177,11 @@ class EigenMap(Preconditioner):
         coords = self.scale * u.coords
         weights = coords[self.inner]
         intercepts = coords[-1] if self.has_intercept else torch.zeros_like(coords[0])
-        return weights if self.basis is None else multiply(self.basis, weights), intercepts
+        return weights if self.basis is None else multiply_stack(self.basis, weights), intercepts
 
     def adjoint(self, weights: Tensor) -> Tensor:
         """Return basis.T @ weights, (n_variables without the intercept, n_problems, n_outputs)."""
-        return weights if self.basis is None else multiply(self.basis.T, weights)
+        return weights if self.basis is None else multiply_stack(self.basis.T, weights)
 
     def scores(self, u: Vector) -> Tensor:
         weights, intercepts = self.forward(u)
@@ -408,23 +407,3 @@ class ConcatenatedMap(Preconditioner):
 def concatenate(dense: Vector, sparse: Vector) -> Vector:
     """Return the vector of both parts."""
     return Vector(*(torch.cat(parts) for parts in zip(dense, sparse, strict=True)))
-
-
-class BlockDiagonal:
-    """A square block-diagonal matrix; a block of None is an identity matrix."""
-
-    def __init__(self, blocks: list[Tensor | None], sizes: list[int]) -> None:
-        self.blocks, self.sizes = blocks, sizes
-
-    @property
-    def T(self) -> "BlockDiagonal":
-        """The transpose."""
-        return BlockDiagonal([None if block is None else block.T for block in self.blocks], self.sizes)
-
-
-def multiply(matrix: Tensor | BlockDiagonal, stack: Tensor) -> Tensor:
-    """Return matrix @ stack, for a stack with two trailing dimensions."""
-    if isinstance(matrix, BlockDiagonal):
-        parts = zip(matrix.blocks, torch.split(stack, matrix.sizes), strict=True)
-        return torch.cat([part if block is None else multiply(block, part) for block, part in parts])
-    return (matrix @ stack.flatten(1)).view(-1, *stack.shape[1:])

@@ -15,6 +15,7 @@ from torch import Tensor
 from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
 from transferkit._training.linear.losses import Loss
 from transferkit._training.linear.matrices import (
+    BlockDiagonal,
     BlockMatrix,
     CentredMatrix,
     DenseMatrix,
@@ -24,7 +25,6 @@ from transferkit._training.linear.matrices import (
     make_matrix,
 )
 from transferkit._training.linear.preconditioning import (
-    BlockDiagonal,
     ConcatenatedMap,
     EigenMap,
     Preconditioner,

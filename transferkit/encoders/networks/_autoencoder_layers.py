@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from transferkit._algorithms.networks.initialisation import activation_gain, initialise_weights
 from transferkit._algorithms.networks.layers import (
     EDGE,
     Activation,
@@ -13,7 +12,9 @@ from transferkit._algorithms.networks.layers import (
     Linear,
     TiedLinear,
     Upsampling,
+    activation_gain,
     convolved_shape,
+    initialise_weights,
 )
 
 __all__ = ["Architecture", "decoder_layers", "encoder_layers", "initial_layers", "read_arrays"]

@@ -6,8 +6,14 @@ from itertools import pairwise
 import numpy as np
 
 from transferkit._algorithms.networks.compression import dequantise_layers
-from transferkit._algorithms.networks.initialisation import activation_gain, initialise_weights
-from transferkit._algorithms.networks.layers import Activation, BatchNorm, Dropout, Linear
+from transferkit._algorithms.networks.layers import (
+    Activation,
+    BatchNorm,
+    Dropout,
+    Linear,
+    activation_gain,
+    initialise_weights,
+)
 from transferkit.heads.linear._prior import load_prior, match_classes
 from transferkit.heads.mlp._parameters import hidden_sizes
 

@@ -7,8 +7,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from transferkit._algorithms.networks.initialisation import METHODS
-from transferkit._algorithms.networks.layers import ACTIVATIONS
+from transferkit._algorithms.networks.layers import ACTIVATIONS, INITIALISATIONS
 from transferkit._validation import HasMethods, Interval, StrOptions
 from transferkit.exceptions import count_inner_frames
 
@@ -43,7 +42,7 @@ CONSTRAINTS = {
     "batch_size": [_COUNT, StrOptions({"auto"})],
     "batch_schedule": [StrOptions({"constant", "grow", "decay"}), callable],
     "batch_epochs": [_COUNT, StrOptions({"stall"}), "array-like"],
-    "weight_init": [StrOptions(set(METHODS)), list, tuple, HasMethods(["predict"]), os.PathLike],
+    "weight_init": [StrOptions(set(INITIALISATIONS)), list, tuple, HasMethods(["predict"]), os.PathLike],
     "init_mean": [Real],
     "init_scale": [_POSITIVE, None],
     "max_iter": [_COUNT],
