@@ -42,8 +42,8 @@ from pathlib import Path
 
 import numpy as np
 from data import read_newsgroups
-from machine import describe_machine, is_installed
-from results import RESULTS, choose_output, read_results, write_results
+from results import RESULTS, choose_output, describe_machine, read_results, write_results
+from rivals import is_installed
 from scipy.ndimage import rotate
 from scipy.optimize import minimize, minimize_scalar
 from sklearn.datasets import load_digits, load_svmlight_file

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-from machine import describe_machine
-from results import RESULTS, write_results
+from results import RESULTS, describe_machine, write_results
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline

@@ -23,8 +23,7 @@ import traceback
 from pathlib import Path
 
 import numpy as np
-from machine import describe_machine
-from results import RESULTS, read_results, write_results
+from results import RESULTS, describe_machine, read_results, write_results
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 import torch
-from machine import describe_machine
-from results import RESULTS, read_results, write_results
+from results import RESULTS, describe_machine, read_results, write_results
 from scipy.special import log_expit, log_softmax
 from sklearn.datasets import fetch_20newsgroups, load_digits
 from sklearn.feature_extraction.text import TfidfVectorizer

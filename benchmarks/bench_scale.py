@@ -20,8 +20,7 @@ from pathlib import Path
 
 import dask
 from distributed.utils import get_mp_context
-from machine import describe_machine
-from results import RESULTS, read_results, write_results
+from results import RESULTS, describe_machine, read_results, write_results
 from scale_runs import (
     ENCODERS,
     MALLOC,

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from data import draw_per_class, read_labelled, read_wiki, split_docstrings
-from machine import describe_machine
-from results import RESULTS, choose_output, write_results
+from results import RESULTS, choose_output, describe_machine, write_results
 from scipy.stats import weightedtau
 from timing import timed
 

@@ -22,8 +22,8 @@ from pathlib import Path
 import joblib
 import numpy as np
 from data import read_newsgroups
-from machine import describe_machine, is_installed
-from results import RESULTS, choose_output, read_results, write_results
+from results import RESULTS, choose_output, describe_machine, read_results, write_results
+from rivals import is_installed
 from sklearn.pipeline import Pipeline
 from timing import median_milliseconds
 

@@ -19,12 +19,11 @@ from pathlib import Path
 
 import numpy as np
 from data import read_newsgroups
-from machine import describe_machine, forget_peak, peak_mb
-from results import RESULTS, read_results, write_results
+from results import RESULTS, describe_machine, read_results, write_results
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
-from timing import alternate, time_alternating
+from timing import alternate, forget_peak, peak_mb, time_alternating
 
 from transferkit import LSAEncoder, TfidfEncoder
 from transferkit.datasets import load_corpus, load_docstrings

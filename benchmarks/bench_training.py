@@ -24,12 +24,12 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from bench_heads import load_dense, load_sparse
-from machine import describe_machine, forget_peak, is_installed, peak_mb
-from results import RESULTS, read_results, write_results
+from results import RESULTS, describe_machine, read_results, write_results
+from rivals import is_installed
 from scipy.special import expit
 from sklearn.linear_model import SGDClassifier
 from sklearn.neural_network import MLPClassifier
-from timing import time_alternating
+from timing import forget_peak, peak_mb, time_alternating
 
 from transferkit import MLPHeadClassifier
 

@@ -40,9 +40,8 @@ from pathlib import Path
 
 import numpy as np
 from data import draw_per_class, read_labelled, read_newsgroups, read_wiki, split_docstrings
-from machine import describe_machine, is_installed
-from results import RESULTS, choose_output, read_results, write_results
-from rivals import train_word2vec
+from results import RESULTS, choose_output, describe_machine, read_results, write_results
+from rivals import is_installed, train_word2vec
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.model_selection import StratifiedKFold, train_test_split

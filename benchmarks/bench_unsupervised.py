@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from data import draw_per_class
-from machine import describe_machine, is_installed
-from results import RESULTS, read_results, write_results
+from results import RESULTS, describe_machine, read_results, write_results
+from rivals import is_installed
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.datasets import load_digits, load_sample_images
 from sklearn.decomposition import PCA

@@ -28,9 +28,8 @@ from pathlib import Path
 
 import numpy as np
 from data import draw_per_class, read_labelled, read_wiki
-from machine import describe_machine, is_installed
-from results import RESULTS, choose_output, write_results
-from rivals import train_word2vec
+from results import RESULTS, choose_output, describe_machine, write_results
+from rivals import is_installed, train_word2vec
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV

@@ -6,80 +6,31 @@ its cells are empty; if a figure of transferkit is missing, an error names the f
 """
 
 import argparse
-import json
 import re
-import statistics
 import sys
 from pathlib import Path
 
-import scale_tables
+import tables
+from tables import (
+    TASK_NAMES,
+    Results,
+    write_adaptation,
+    write_choices,
+    write_files,
+    write_grid,
+    write_load,
+    write_machine,
+    write_machines,
+    write_scale,
+    write_speeds,
+    write_transfer,
+)
 
 ROOT = Path(__file__).parents[1]
-RESULTS = Path(__file__).parent / "results"
 PAGES = ("README.md", "docs/figures.md", "docs/scale.md")
 MARKED = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 NEWS = "11,314 x 130,107 sparse rows, 20 classes"
 DOCSTRINGS = "6,443 x 256 dense rows, 40 classes"
-
-
-class MissingFigureError(KeyError):
-    """A file of results lacks a figure of transferkit."""
-
-    def __str__(self):
-        return str(self.args[0])
-
-
-class Results:
-    """Files of results, each read on first access."""
-
-    def __init__(self, folder=RESULTS):
-        self.folder, self.read = folder, {}
-
-    def get(self, file, *keys, optional=False):
-        """Return a value; with `optional`, None if it is missing."""
-        path = self.folder / f"bench_{file}.json"
-        if file not in self.read:
-            self.read[file] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        value = self.read[file]
-        for depth, key in enumerate(keys):
-            try:
-                value = value[key]
-            except (KeyError, IndexError, TypeError):
-                if optional:
-                    return None
-                place = " -> ".join(map(str, keys[: depth + 1]))
-                raise MissingFigureError(f"{path.name} has no figure at {place}") from None
-        return value
-
-
-def write_speeds(results, rows):
-    """Return a table of tasks with our time, the rival's time and their ratio."""
-    lines = ["| task | time | rival | rival's time | speed-up | results: ours / rival's |", "|---|--:|---|--:|--:|---|"]
-    for what, rival, ours, theirs, quality in rows:
-        seconds, its_seconds = results.get(*ours), results.get(*theirs, optional=True)
-        seconds, its_seconds = (statistics.median(s) if isinstance(s, list) else s for s in (seconds, its_seconds))
-        scale = SCALES.get(ours[-2] if len(ours) > 1 else "", SCALES.get(ours[1], 1.0))
-        cells = [what, duration(seconds * scale), rival]
-        cells += ["", ""] if its_seconds is None else [duration(its_seconds * scale), factor(its_seconds / seconds)]
-        lines.append("| " + " | ".join([*cells, quality(results)]) + " |")
-    return "\n".join(lines)
-
-
-SCALES = {"one_short_text_microseconds": 1e-6, "load_ms": 1e-3, "one_text_ms": 1e-3, "process_ms": 1e-3}
-
-
-def duration(seconds):
-    """Return seconds with a unit and at most three digits."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size or unit == "µs":
-            value = seconds / size
-            return f"{value:.0f}\N{NO-BREAK SPACE}{unit}" if value >= 100 else f"{value:.1f}\N{NO-BREAK SPACE}{unit}"
-    raise AssertionError
-
-
-def factor(value):
-    """Return a ratio with two significant digits."""
-    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
 
 
 def flag(file, *keys, word):
@@ -251,162 +202,6 @@ GPU = [
     training_row("network (256, 128), batches of 1,024", "mlp-1024", file="training_h100"),
     training_row("the same, batches of 64", "mlp-64", file="training_h100"),
 ]
-TASK_NAMES = {
-    "ag_news_subset": "AG News subset",
-    "sst2": "SST-2",
-    "20newsgroups": "20 Newsgroups",
-    "docstrings": "docstrings",
-}
-COLUMNS = ("scratch", "frozen", "term_vectors", "finetune", "auto", "fastText", "gensim", "scikit-learn")
-
-
-def write_transfer(size):
-    """Return a function that writes the accuracies of all strategies for a number of labels per class."""
-
-    def write(results):
-        table = results.get("transfer", "accuracy", size, optional=True)
-        if not table:
-            return "Not measured yet."
-        draws = results.get("transfer", "draws", size)
-        columns = [column for column in COLUMNS if any(column in row for row in table.values())]
-        lines = ["| task | draws | " + " | ".join(columns) + " |", "|---|--:|" + "--:|" * len(columns)]
-        for task, row in table.items():
-            best = max(row.values())
-            cells = [
-                "" if c not in row else f"**{row[c]:.1f}**" if row[c] == best else f"{row[c]:.1f}" for c in columns
-            ]
-            lines.append(f"| {TASK_NAMES.get(task, task.upper())} | {draws[task]} | " + " | ".join(cells) + " |")
-        return "\n".join(lines)
-
-    return write
-
-
-def write_grid(file, *keys, first, form="{:.1f}"):
-    """Return a function that writes a dict of dicts of numbers as a table."""
-
-    def write(results):
-        table = results.get(file, *keys, optional=True)
-        if not table:
-            return "Not measured yet."
-        rows = {name: row for name, row in table.items() if isinstance(row, dict)}
-        columns = list(dict.fromkeys(c for row in rows.values() for c, v in row.items() if isinstance(v, int | float)))
-        lines = [
-            f"| {first} | " + " | ".join(c.replace("_", " ").replace(" a class", " per class") for c in columns) + " |"
-        ]
-        lines.append("|---|" + "--:|" * len(columns))
-        for name, row in rows.items():
-            cells = [form.format(row[c]) if isinstance(row.get(c), int | float) else "" for c in columns]
-            lines.append(f"| {name} | " + " | ".join(cells) + " |")
-        return "\n".join(lines)
-
-    return write
-
-
-def write_adaptation(*parts):
-    """Return a function that writes accuracies without adaptation, with each method, and with target labels."""
-
-    def write(results):
-        summary = results.get("adaptation", "summary", optional=True) or {}
-        summary = {name: values for name, values in summary.items() if name.partition(",")[0] in parts}
-        columns = list(dict.fromkeys(method for values in summary.values() for method in values["mean"]))
-        lines = ["| pairs of domains | n | " + " | ".join(columns) + " | gain of auto | worst |"]
-        lines.append("|---|--:|" + "--:|" * (len(columns) + 2))
-        for name, values in summary.items():
-            cells = [f"{values['mean'][c]:.1f}" if c in values["mean"] else "" for c in columns]
-            cells += [f"{values['gain']:+.1f}", f"{values['worst']:+.1f}"]
-            lines.append(f"| {name} | {values['n_pairs']} | " + " | ".join(cells) + " |")
-        return "\n".join(lines) if summary else "Not measured yet."
-
-    return write
-
-
-def write_choices(results):
-    """Return the mean accuracy on shifted digits of the methods that skada's scorers and ours select."""
-    found = {"transferkit, auto": [], "no adaptation": []}
-    for shift in results.get("adaptation", "digits", optional=True) or {}:
-        for name, method in (("transferkit, auto", "auto"), ("no adaptation", "none")):
-            found[name].append(results.get("adaptation", "digits", shift, method, "accuracy"))
-    for methods in (results.get("adaptation", "skada", optional=True) or {}).values():
-        for method, values in methods.items():
-            found.setdefault(f"skada, {method}", []).append(values["accuracy"])
-    lines = [f"| {name} | {sum(values) / len(values):.1f} |" for name, values in found.items() if values]
-    return "\n".join(["| digits, all shifts | accuracy |", "|---|--:|", *lines])
-
-
-def write_files(results):
-    """Return sizes of the files of one model."""
-    sizes = dict(results.get("serving", "table", "file_mb"))
-    for name, size in (results.get("serving", "smaller_files", "file_mb", optional=True) or {}).items():
-        sizes[f"transferkit, {name}"] = size
-    rows = "\n".join(f"| {name} | {size:.1f} |" for name, size in sizes.items())
-    return f"| file of the model | MB |\n|---|--:|\n{rows}"
-
-
-def write_load(results):
-    """Return a table of the load test of the server."""
-    load = results.get("serving", "load_test")
-    memory, latency = load["memory_mb"], load["latency_ms"]
-    lines = {
-        "clients": load["clients"],
-        "seconds": f"{load['seconds']:.0f}",
-        "requests": f"{load['requests']:,}",
-        "errors": load["errors"],
-        "latency, median / 95 % / 99 %": " / ".join(f"{latency[q]:.1f} ms" for q in ("p50", "p95", "p99")),
-        "memory at the start / end": f"{memory[0]:.0f} / {memory[-1]:.0f} MB",
-    }
-    return "| `transferkit serve` | |\n|---|--:|\n" + "\n".join(
-        f"| {name} | {value} |" for name, value in lines.items()
-    )
-
-
-def write_scale(make):
-    """Return a function that writes a table of docs/scale.md."""
-    return lambda results: make(results.get("scale")) if results.get("scale") else "Not measured yet."
-
-
-def write_machines(*files):
-    """Return a function that lists the machines and commits at which result files were measured."""
-
-    def write(results):
-        scripts = {}
-        for file in files:
-            words, commit = describe(results, file)
-            script = f"`bench_{file.removesuffix('_h100')}.py`"
-            scripts.setdefault(", ".join(words), []).append(f"{script} at {commit}" if commit else script)
-        return "\n".join(f"- {machine}: {', '.join(found)}." for machine, found in scripts.items())
-
-    return write
-
-
-def describe(results, file, versions_of=None):
-    """Return the machine, versions and commit that a file was measured with; older files have fewer of them.
-
-    `versions_of` are the packages to name, by default all.
-    """
-    machine = results.get(file, "run", optional=True) or results.get(file, optional=True) or {}
-    if isinstance(machine.get("machine"), dict):
-        machine = machine["machine"]
-    versions = machine.get("versions") or results.get(file, "versions", optional=True) or {}
-    versions = versions or {
-        k: v for k, v in machine.items() if k in ("numpy", "scipy", "scikit-learn", "torch", "dask")
-    }
-    device = machine.get("gpu") or machine.get("device")
-    words = [str(machine["processor"])] if machine.get("processor") else []
-    words += [f"{machine['cores']} cores"] if machine.get("cores") else []
-    words += [str(device)] if device and device not in ("cpu", machine.get("processor"), "x86_64") else []
-    words += [f"Python {machine['python']}"] if machine.get("python") else []
-    words += [f"{name} {version}" for name, version in versions.items() if versions_of is None or name in versions_of]
-    return words or ["not measured yet"], machine.get("commit")
-
-
-def write_machine(start, file, versions_of=None):
-    """Return a function that writes a line on one machine."""
-
-    def write(results):
-        words, _ = describe(results, file, versions_of)
-        return f"{start} {', '.join(words)}."
-
-    return write
 
 
 ADAPTATION = [
@@ -438,10 +233,10 @@ TABLES = {
     "adaptation-speed": lambda results: write_speeds(results, ADAPTATION),
     "files": write_files,
     "load": write_load,
-    "scale": write_scale(scale_tables.table_of_speeds),
-    "scale-runs": write_scale(scale_tables.table_of_runs),
-    "scale-time": write_scale(scale_tables.table_of_time),
-    "scale-allocator": write_scale(scale_tables.table_of_allocators),
+    "scale": write_scale(tables.table_of_speeds),
+    "scale-runs": write_scale(tables.table_of_runs),
+    "scale-time": write_scale(tables.table_of_time),
+    "scale-allocator": write_scale(tables.table_of_allocators),
     "scale-machine": write_machine("Measured on", "scale", ("numpy", "scipy", "dask")),
     "machine": write_machine(
         "Measured with `make bench DATA=folder` on", "heads", ("numpy", "scikit-learn", "torch", "gensim")

@@ -13,8 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from machine import describe_machine
-from results import RESULTS, read_results, write_results
+from results import RESULTS, describe_machine, read_results, write_results
 
 HERE = Path(__file__).parent
 NEWS, WIKI = "20newsgroups", "wiki_en_sample"

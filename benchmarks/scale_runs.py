@@ -14,8 +14,7 @@ import joblib
 import numpy as np
 from data import read_wiki
 from distributed.diagnostics.plugin import SchedulerPlugin
-from machine import peak_mb
-from timing import timed
+from timing import peak_mb, timed
 
 from transferkit import LSAEncoder, TfidfEncoder, WordVectorEncoder
 from transferkit.datasets import load_corpus, load_docstrings

@@ -1,7 +1,9 @@
-"""Timing of calls, and of rivals in turns, so that a change of the machine's speed affects all of them alike."""
+"""Time and memory of calls; rivals in turns, so that a change of the machine's speed affects all of them alike."""
 
+import gc
 import statistics
 import time
+from pathlib import Path
 
 
 def timed(function):
@@ -45,3 +47,15 @@ def median_milliseconds(makers, repeats, calls=1):
     for name, taken, _ in alternate({name: repeated(make) for name, make in makers.items()}, repeats):
         milliseconds[name].append(1000 * taken)
     return {name: round(statistics.median(values), 3) for name, values in milliseconds.items()}
+
+
+def forget_peak():
+    """Reset the peak of `peak_mb`, to which reading the input and the parent process may have contributed."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_mb():
+    """Return the largest resident size of this process so far, in MiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024

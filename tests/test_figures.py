@@ -10,30 +10,29 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import make_tables  # noqa: E402
 import run_all  # noqa: E402
+import tables  # noqa: E402
 
 
 @pytest.mark.parametrize("page", make_tables.PAGES)
 def test_tables_are_what_the_results_say(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     assert make_tables.MARKED.search(text)
-    assert make_tables.fill(text, make_tables.Results()) == text, "run: make tables"
+    assert make_tables.fill(text, tables.Results()) == text, "run: make tables"
 
 
 def test_a_missing_figure_is_named_with_its_file(tmp_path):
     (tmp_path / "bench_heads.json").write_text('{"dense": {"seconds": {}}}')
-    with pytest.raises(
-        make_tables.MissingFigureError, match=r"^bench_heads.json has no figure at dense -> seconds -> X$"
-    ):
-        make_tables.Results(tmp_path).get("heads", "dense", "seconds", "X")
+    with pytest.raises(tables.MissingFigureError, match=r"^bench_heads.json has no figure at dense -> seconds -> X$"):
+        tables.Results(tmp_path).get("heads", "dense", "seconds", "X")
 
 
 def test_a_missing_rival_leaves_cells_empty(tmp_path):
     results = {"som": {"ours": {"seconds": 0.25, "error": 1.5}}}
     (tmp_path / "bench_unsupervised.json").write_text(json.dumps(results))
     row = make_tables.unsupervised_row("a map", "som", "ours", "MiniSom", "error", "error")
-    table = make_tables.write_speeds(make_tables.Results(tmp_path), [row])
+    text = tables.write_speeds(tables.Results(tmp_path), [row])
     assert (
-        table.splitlines()[-1].replace("\N{NO-BREAK SPACE}", " ") == "| a map | 250 ms | MiniSom |  |  | error 1.5 /  |"
+        text.splitlines()[-1].replace("\N{NO-BREAK SPACE}", " ") == "| a map | 250 ms | MiniSom |  |  | error 1.5 /  |"
     )
 
 
@@ -42,7 +41,7 @@ def test_a_missing_rival_leaves_cells_empty(tmp_path):
     [(195.42, "195 s"), (12.34, "12.3 s"), (0.2512, "251 ms"), (0.0016, "1.6 ms"), (7e-5, "70.0 µs")],
 )
 def test_durations_have_units(seconds, words):
-    assert make_tables.duration(seconds).replace("\N{NO-BREAK SPACE}", " ") == words
+    assert tables.duration(seconds).replace("\N{NO-BREAK SPACE}", " ") == words
 
 
 def test_every_benchmark_is_run():

@@ -1,0 +1,304 @@
+"""Tables in Markdown from files of results; make_tables.py places them in the pages."""
+
+import statistics
+
+from results import RESULTS, read_results
+
+NOT_MEASURED = "Not measured yet."
+SCALES = {"one_short_text_microseconds": 1e-6, "load_ms": 1e-3, "one_text_ms": 1e-3, "process_ms": 1e-3}
+TASK_NAMES = {
+    "ag_news_subset": "AG News subset",
+    "sst2": "SST-2",
+    "20newsgroups": "20 Newsgroups",
+    "docstrings": "docstrings",
+}
+COLUMNS = ("scratch", "frozen", "term_vectors", "finetune", "auto", "fastText", "gensim", "scikit-learn")
+SCALE_NAMES = {
+    "tfidf": "TF-IDF",
+    "lsa": "LSA, 100 components of 50,000 terms, `n_iter=1`",
+    "words": "word vectors, 100 components of 30,000 words",
+}
+
+
+class MissingFigureError(KeyError):
+    """A file of results lacks a figure of transferkit."""
+
+    def __str__(self):
+        return str(self.args[0])
+
+
+class Results:
+    """Files of results, each read on first access."""
+
+    def __init__(self, folder=RESULTS):
+        self.folder, self.read = folder, {}
+
+    def get(self, file, *keys, optional=False):
+        """Return a value; with `optional`, None if it is missing."""
+        path = self.folder / f"bench_{file}.json"
+        if file not in self.read:
+            self.read[file] = read_results(path)
+        value = self.read[file]
+        for depth, key in enumerate(keys):
+            try:
+                value = value[key]
+            except (KeyError, IndexError, TypeError):
+                if optional:
+                    return None
+                place = " -> ".join(map(str, keys[: depth + 1]))
+                raise MissingFigureError(f"{path.name} has no figure at {place}") from None
+        return value
+
+
+def to_markdown(names, rows, align=None):
+    """Return a table; `align` has "l" or "r" for each column, by default "l" for the first and "r" for the others."""
+    align = align or "l" + "r" * (len(names) - 1)
+    marks = "|" + "".join("---|" if side == "l" else "--:|" for side in align)
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in [names, *rows]]
+    return "\n".join([lines[0], marks, *lines[1:]])
+
+
+def write_speeds(results, rows):
+    """Return a table of tasks with our time, the rival's time and their ratio."""
+    lines = []
+    for what, rival, ours, theirs, quality in rows:
+        seconds, its_seconds = results.get(*ours), results.get(*theirs, optional=True)
+        seconds, its_seconds = (statistics.median(s) if isinstance(s, list) else s for s in (seconds, its_seconds))
+        scale = SCALES.get(ours[-2] if len(ours) > 1 else "", SCALES.get(ours[1], 1.0))
+        times = ["", ""]
+        if its_seconds is not None:
+            times = [duration(its_seconds * scale), factor(its_seconds / seconds)]
+        lines.append([what, duration(seconds * scale), rival, *times, quality(results)])
+    names = ["task", "time", "rival", "rival's time", "speed-up", "results: ours / rival's"]
+    return to_markdown(names, lines, "lrlrrl")
+
+
+def duration(seconds):
+    """Return seconds with a unit and at most three digits."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size or unit == "µs":
+            value = seconds / size
+            return f"{value:.0f}\N{NO-BREAK SPACE}{unit}" if value >= 100 else f"{value:.1f}\N{NO-BREAK SPACE}{unit}"
+    raise AssertionError
+
+
+def factor(value):
+    """Return a ratio with two significant digits."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def write_transfer(size):
+    """Return a function that writes the accuracies of all strategies for a number of labels per class."""
+
+    def write(results):
+        table = results.get("transfer", "accuracy", size, optional=True)
+        if not table:
+            return NOT_MEASURED
+        draws = results.get("transfer", "draws", size)
+        columns = [column for column in COLUMNS if any(column in row for row in table.values())]
+        lines = []
+        for task, row in table.items():
+            best = max(row.values())
+            cells = [
+                "" if c not in row else f"**{row[c]:.1f}**" if row[c] == best else f"{row[c]:.1f}" for c in columns
+            ]
+            lines.append([TASK_NAMES.get(task, task.upper()), draws[task], *cells])
+        return to_markdown(["task", "draws", *columns], lines)
+
+    return write
+
+
+def write_grid(file, *keys, first, form="{:.1f}"):
+    """Return a function that writes a dict of dicts of numbers as a table."""
+
+    def write(results):
+        table = results.get(file, *keys, optional=True)
+        if not table:
+            return NOT_MEASURED
+        rows = {name: row for name, row in table.items() if isinstance(row, dict)}
+        columns = list(dict.fromkeys(c for row in rows.values() for c, v in row.items() if isinstance(v, int | float)))
+        names = [c.replace("_", " ").replace(" a class", " per class") for c in columns]
+        cells = [
+            [name, *(form.format(row[c]) if isinstance(row.get(c), int | float) else "" for c in columns)]
+            for name, row in rows.items()
+        ]
+        return to_markdown([first, *names], cells)
+
+    return write
+
+
+def write_adaptation(*parts):
+    """Return a function that writes accuracies without adaptation, with each method, and with target labels."""
+
+    def write(results):
+        summary = results.get("adaptation", "summary", optional=True) or {}
+        summary = {name: values for name, values in summary.items() if name.partition(",")[0] in parts}
+        if not summary:
+            return NOT_MEASURED
+        columns = list(dict.fromkeys(method for values in summary.values() for method in values["mean"]))
+        lines = []
+        for name, values in summary.items():
+            cells = [f"{values['mean'][c]:.1f}" if c in values["mean"] else "" for c in columns]
+            lines.append([name, values["n_pairs"], *cells, f"{values['gain']:+.1f}", f"{values['worst']:+.1f}"])
+        return to_markdown(["pairs of domains", "n", *columns, "gain of auto", "worst"], lines)
+
+    return write
+
+
+def write_choices(results):
+    """Return the mean accuracy on shifted digits of the methods that skada's scorers and ours select."""
+    found = {"transferkit, auto": [], "no adaptation": []}
+    for shift in results.get("adaptation", "digits", optional=True) or {}:
+        for name, method in (("transferkit, auto", "auto"), ("no adaptation", "none")):
+            found[name].append(results.get("adaptation", "digits", shift, method, "accuracy"))
+    for methods in (results.get("adaptation", "skada", optional=True) or {}).values():
+        for method, values in methods.items():
+            found.setdefault(f"skada, {method}", []).append(values["accuracy"])
+    lines = [[name, f"{sum(values) / len(values):.1f}"] for name, values in found.items() if values]
+    return to_markdown(["digits, all shifts", "accuracy"], lines)
+
+
+def write_files(results):
+    """Return sizes of the files of one model."""
+    sizes = dict(results.get("serving", "table", "file_mb"))
+    for name, size in (results.get("serving", "smaller_files", "file_mb", optional=True) or {}).items():
+        sizes[f"transferkit, {name}"] = size
+    return to_markdown(["file of the model", "MB"], [[name, f"{size:.1f}"] for name, size in sizes.items()])
+
+
+def write_load(results):
+    """Return a table of the load test of the server."""
+    load = results.get("serving", "load_test")
+    memory, latency = load["memory_mb"], load["latency_ms"]
+    lines = {
+        "clients": load["clients"],
+        "seconds": f"{load['seconds']:.0f}",
+        "requests": f"{load['requests']:,}",
+        "errors": load["errors"],
+        "latency, median / 95 % / 99 %": " / ".join(f"{latency[q]:.1f} ms" for q in ("p50", "p95", "p99")),
+        "memory at the start / end": f"{memory[0]:.0f} / {memory[-1]:.0f} MB",
+    }
+    return to_markdown(["`transferkit serve`", ""], lines.items())
+
+
+def write_scale(make):
+    """Return a function that writes a table of docs/scale.md, made from the results of bench_scale.py."""
+    return lambda results: make(results.get("scale")) if results.get("scale") else NOT_MEASURED
+
+
+def write_machines(*files):
+    """Return a function that lists the machines and commits at which result files were measured."""
+
+    def write(results):
+        scripts = {}
+        for file in files:
+            words, commit = describe(results, file)
+            script = f"`bench_{file.removesuffix('_h100')}.py`"
+            scripts.setdefault(", ".join(words), []).append(f"{script} at {commit}" if commit else script)
+        return "\n".join(f"- {machine}: {', '.join(found)}." for machine, found in scripts.items())
+
+    return write
+
+
+def describe(results, file, versions_of=None):
+    """Return the machine, versions and commit that a file was measured with; older files have fewer of them.
+
+    `versions_of` are the packages to name, by default all.
+    """
+    machine = results.get(file, "run", optional=True) or results.get(file, optional=True) or {}
+    if isinstance(machine.get("machine"), dict):
+        machine = machine["machine"]
+    versions = machine.get("versions") or results.get(file, "versions", optional=True) or {}
+    versions = versions or {
+        k: v for k, v in machine.items() if k in ("numpy", "scipy", "scikit-learn", "torch", "dask")
+    }
+    device = machine.get("gpu") or machine.get("device")
+    words = [str(machine["processor"])] if machine.get("processor") else []
+    words += [f"{machine['cores']} cores"] if machine.get("cores") else []
+    words += [str(device)] if device and device not in ("cpu", machine.get("processor"), "x86_64") else []
+    words += [f"Python {machine['python']}"] if machine.get("python") else []
+    words += [f"{name} {version}" for name, version in versions.items() if versions_of is None or name in versions_of]
+    return words or ["not measured yet"], machine.get("commit")
+
+
+def write_machine(start, file, versions_of=None):
+    """Return a function that writes a line on one machine."""
+
+    def write(results):
+        words, _ = describe(results, file, versions_of)
+        return f"{start} {', '.join(words)}."
+
+    return write
+
+
+def table_of_speeds(report):
+    """Return a short table: one machine, one and two workers."""
+    rows = []
+    for label, piece in measured(report):
+        one, two = (f"{median_seconds(piece, n):.0f} s" for n in (1, 2))
+        rows.append([label, size_of(piece), f"{piece['one machine']['seconds']:.0f} s", one, two, speed_up(piece)])
+    return to_markdown(["", "corpus", "`fit`", "1 worker", "2 workers", "times faster"], rows)
+
+
+def table_of_runs(report):
+    """Return times, the largest difference from the fit on one machine, and memory."""
+    rows = []
+    for label, piece in measured(report):
+        few, killed = piece["few shards"], piece["worker killed"]
+        two = [run for run in piece["runs"] if run["workers"] == 2][-1]
+        rows.append(
+            [
+                label,
+                size_of(piece),
+                f"{piece['one machine']['seconds']:.0f} s",
+                *(f"{median_seconds(piece, n):.0f} s" for n in (1, 2)),
+                speed_up(piece),
+                f"{killed['seconds']:.0f} s",
+                f"{max(run['difference'] for run in [*piece['runs'], killed] if 'difference' in run):.1g}",
+                *(f"{few[key]:.0f} / {two[key]:.0f} MB" for key in ("worker_mb", "client_mb")),
+            ]
+        )
+    names = ["", "corpus", "`fit`", "1 worker", "2 workers", "times faster"]
+    names += ["2 workers, one killed halfway", "largest difference from `fit`"]
+    shards = f"{few['shards']} / {two['shards']} shards"
+    return to_markdown([*names, f"peak of a worker, {shards}", f"peak of the client, {shards}"], rows)
+
+
+def table_of_time(report):
+    """Return the seconds of the workers by kind of task."""
+    kinds = ("learning", "joining", "fetching", "other tasks")
+    rows = []
+    for label, piece in measured(report):
+        for n_workers in (1, 2):
+            run = [run for run in piece["runs"] if run["workers"] == n_workers][-1]
+            seconds = [run["seconds_of_workers"].get(kind, 0.0) for kind in kinds]
+            seconds.append(n_workers * run["seconds"] - sum(seconds))
+            rows.append([label, n_workers, *(f"{value:.1f} s" for value in seconds)])
+    return to_markdown(["", "workers", "counting and products", "merging", "fetching", "other tasks", "waiting"], rows)
+
+
+def measured(report):
+    """Return the name and the results of each encoder that has been measured."""
+    return [(label, report[name]) for name, label in SCALE_NAMES.items() if name in report]
+
+
+def median_seconds(piece, n_workers):
+    return statistics.median(run["seconds"] for run in piece["runs"] if run["workers"] == n_workers)
+
+
+def speed_up(piece):
+    return f"{median_seconds(piece, 1) / median_seconds(piece, 2):.2f}"
+
+
+def size_of(piece):
+    return f"{piece['megabytes']} MB"
+
+
+def table_of_allocators(report):
+    """Return the cost of counting a shard with Dask's settings of malloc, and with the recommended ones."""
+    measured = report.get("allocator") or report["model"]["allocator"]  # its place in older files
+    rows = [
+        [f"{name} settings", f"{1000 * found['seconds']:.0f} ms", f"{found['page_faults']:,.0f}"]
+        for name, found in measured.items()
+    ]
+    return to_markdown(["", "counting a shard", "page faults"], rows)
