@@ -76,26 +76,10 @@ FLOATS = [np.float64, np.float32]  # features of these dtypes are not converted,
 
 
 def check_texts(X, *, accept=(str,)):
-    """Return X, any 1-D collection of texts, as a list.
+    """Return X, any 1-D collection of texts (list, NumPy array, pandas or polars Series, Arrow array), as a list.
 
-    Parameters
-    ----------
-    X : iterable of str
-        List, tuple, generator, 1-D NumPy array, pandas or polars Series, or Arrow array.
-    accept : tuple of types, default=(str,)
-        Accepted types of a single text.
-
-    Returns
-    -------
-    texts : list
-        The same texts in the same order.
-
-    Raises
-    ------
-    ValueError
-        If X is a single string, has more than one dimension, is empty, or contains a missing text.
-    TypeError
-        If X is not a collection, or one of its items is not a text.
+    `accept` are the types of a single text. ValueError is raised if X is a single string, has more than one dimension,
+    is empty, or contains a missing text; TypeError if it is not a collection, or an item is not a text.
     """
     if isinstance(X, (str, bytes)):
         raise ValueError(f"Expected a collection of texts, got one bare {type(X).__name__}. Wrap it: [text].")
@@ -149,23 +133,11 @@ def check_parameters(estimator: Any) -> None:
 
 
 def check_labels(y):
-    """Return checked labels as a 1-D array, or as a 2-D array if there are several labels per sample.
+    """Return checked labels as a 1-D array, or as a 2-D array or matrix if there are several labels per sample.
 
-    Parameters
-    ----------
-    y : array-like of shape (n_samples,) or indicator matrix of shape (n_samples, n_labels)
-        Labels.
-
-    Returns
-    -------
-    y : ndarray or sparse matrix
-        Labels; numbers in object arrays, as from data frames of nullable types, are converted to numeric dtypes.
-
-    Raises
-    ------
-    ValueError
-        If a label is missing (the message gives its position), labels are of several types, there are several per
-        sample, a matrix contains values other than zeros and ones, or y contains continuous numbers.
+    Numbers in object arrays, as from data frames of nullable types, are converted to numeric dtypes. ValueError is
+    raised if a label is missing (the message gives its position), labels are of several types, there are several per
+    sample, a matrix contains values other than zeros and ones, or y contains continuous numbers.
     """
     if y is None:
         raise ValueError(
@@ -260,17 +232,7 @@ def check_features(X):
 
 
 def check_sizes(estimator, name, lengths=None):
-    """Raise ValueError unless a parameter is None or a tuple of positive integers of an allowed length.
-
-    Parameters
-    ----------
-    estimator : estimator
-        The estimator.
-    name : str
-        Name of the parameter.
-    lengths : tuple of int, default=None
-        Allowed lengths of the tuple; by default any.
-    """
+    """Raise ValueError unless a parameter is None or a tuple of positive integers, of an allowed length if given."""
     value = getattr(estimator, name)
     if value is None:  # the declared constraints determine whether that is allowed
         return
@@ -307,17 +269,7 @@ def check_row_width(name, shape, width):
 
 
 def check_can_merge(encoder, other, names):
-    """Raise TypeError or ValueError unless both encoders are fitted, of the same class, and equal in some attributes.
-
-    Parameters
-    ----------
-    encoder : estimator
-        A fitted encoder.
-    other : estimator
-        The encoder to merge into it.
-    names : iterable of str
-        Parameters and attributes that must be equal.
-    """
+    """Raise TypeError or ValueError unless two encoders are fitted, of the same class, and equal in some attributes."""
     check_is_fitted(encoder)
     if not isinstance(other, type(encoder)):
         raise TypeError(f"Only another {type(encoder).__name__} can be merged. Got {type(other).__name__}.")

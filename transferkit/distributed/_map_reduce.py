@@ -12,21 +12,7 @@ from threadpoolctl import threadpool_limits
 from transferkit.distributed._shards import Shard
 from transferkit.exceptions import ShardError, WorkerLostError, count_inner_frames
 
-__all__ = [
-    "DaskRunner",
-    "JoblibRunner",
-    "Outcome",
-    "Partial",
-    "Report",
-    "Task",
-    "finish",
-    "group_shards",
-    "make_runner",
-    "reduce_group",
-    "report",
-    "run_tasks",
-    "warn_of_skipped",
-]
+__all__ = ["Task", "group_shards", "make_runner", "run_tasks", "warn_of_skipped"]
 
 _GROUPS_PER_WORKER = 4  # at least, so that no worker waits long for the last one
 
@@ -91,28 +77,18 @@ class Outcome(NamedTuple):
 def run_tasks(task: Task, shards: Sequence[Shard], runner: Any, *, skips: bool) -> Outcome:
     """Run a task over all shards, and then those that follow from it.
 
-    Parameters
-    ----------
-    task : Task
-        The first one.
-    shards : sequence of Shard
-        All shards.
-    runner : JoblibRunner or DaskRunner
-        Where tasks run.
-    skips : bool
-        Whether shards that fail in the first task are left out. One that fails later raises in any case.
+    With `skips`, shards that fail in the first task are left out. One that fails later raises in any case.
     """
-    known = runner.run(task, shards, skips, None)
-    skipped, n_rows = known.report.skipped, known.report.n_rows
-    names = {name for name, _ in skipped}
+    following, first = runner.run(task, shards, skips, None)
+    names = {name for name, _ in first.skipped}
     used = [shard for shard in shards if shard.name not in names]
+    current = first
     while True:
-        if known.report.n_shards != len(used):
-            raise RuntimeError(f"Expected statistics of {len(used)} shards, got those of {known.report.n_shards}.")
-        if known.report.is_last:
-            break
-        known = runner.run(known.following, used, False, n_rows)
-    return Outcome(runner.fetch(known.following), [shard.name for shard in used], skipped)
+        if current.n_shards != len(used):
+            raise RuntimeError(f"Expected statistics of {len(used)} shards, got those of {current.n_shards}.")
+        if current.is_last:
+            return Outcome(runner.fetch(following), [shard.name for shard in used], first.skipped)
+        following, current = runner.run(following, used, False, first.n_rows)
 
 
 def warn_of_skipped(outcome: Outcome) -> None:
@@ -164,13 +140,6 @@ def make_runner(client, merge_every):
     return DaskRunner(client, merge_every)
 
 
-class Completed(NamedTuple):
-    """The next task or the result, as the runner holds it, and the report of the completed task."""
-
-    following: Any
-    report: Report
-
-
 class JoblibRunner:
     """Runs on this machine, or wherever :func:`joblib.parallel_config` says."""
 
@@ -178,7 +147,10 @@ class JoblibRunner:
         self.merge_every = merge_every
 
     def run(self, task, shards, skips, n_rows):
-        """Run a task over all shards, of `n_rows` rows if that is known."""
+        """Run a task over all shards, of `n_rows` rows if that is known.
+
+        Returns the next task or the result, as the runner holds it, and the report.
+        """
         if any(shard.futures for shard in shards):
             raise ValueError("A persisted Dask collection lives on its cluster: pass the client of that cluster.")
         n_jobs = effective_n_jobs(None)
@@ -192,7 +164,7 @@ class JoblibRunner:
                 tree.add(partial)
         partial = tree.total()
         following = finish(task, partial, n_rows)
-        return Completed(following, report(partial, following))
+        return following, report(partial, following)
 
     def fetch(self, result):
         """Return a result."""
@@ -219,7 +191,7 @@ class DaskRunner:
             tree.add(leaf)  # merges are submitted as soon as both halves are, so that few partial results wait
         partial = tree.total()
         following = self._submit(finish, task, partial, n_rows)
-        return Completed(following, self.fetch(self._submit(report, partial, following)))
+        return following, self.fetch(self._submit(report, partial, following))
 
     def fetch(self, result):
         """Return a result, here on the client."""

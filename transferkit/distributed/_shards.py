@@ -39,20 +39,7 @@ class Shard:
 
 
 def find_shards(shards, column):
-    """Return the shards of a corpus.
-
-    Parameters
-    ----------
-    shards : Dask collection, str, path, or iterable
-        As in :func:`transferkit.distributed.fit_sharded`.
-    column : str
-        Column or key of the texts in files.
-
-    Returns
-    -------
-    found : list of Shard
-        At least one.
-    """
+    """Return the shards of a corpus, at least one; `shards` and `column` are those of `fit_sharded`."""
     if hasattr(shards, "__dask_graph__"):
         found = _partitions(shards)
     elif isinstance(shards, (str, os.PathLike)):

@@ -22,19 +22,7 @@ def write_atomically(path, what="file"):
     The new file takes over the mode of the one it replaces, and its owner where the system allows it; without one it
     gets the default mode of the umask. A symbolic link remains a link: its target is replaced or created. Content for
     devices and pipes, such as ``/dev/null`` and ``/dev/stdout``, is copied into them when it is complete. After an
-    error the old file is unchanged, and the temporary one is removed.
-
-    Parameters
-    ----------
-    path : str or path
-        The file to write.
-    what : str, default="file"
-        The kind of file, for error messages.
-
-    Yields
-    ------
-    temporary : Path
-        An empty file, which the block may fill or replace.
+    error the old file is unchanged, and the temporary one is removed. `what` names the kind of file in messages.
 
     Raises
     ------

@@ -14,19 +14,11 @@ _fingerprints: DerivedValues[str] = DerivedValues()
 
 
 def fingerprint(estimator):
-    """Return a name that identifies an estimator's parameters and fitted state.
+    """Return a name that identifies an estimator's parameters and fitted state, equal for equal state.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Any fitted estimator. One that cannot be pickled (because it holds a lambda, for example) gets a unique name,
-        which no copy of it shares.
-
-    Returns
-    -------
-    name : str
-        Equal for equal state; recomputed only if an attribute of the estimator, or of one inside it, was set since.
-        (Arrays changed in place go unnoticed: fit and partial_fit must set new ones.)
+    It is recomputed only if an attribute of the estimator, or of one inside it, was set since. (Arrays changed in place
+    go unnoticed: fit and partial_fit must set new ones.) An estimator that cannot be pickled, because it holds a lambda
+    for example, gets a unique name, which no copy of it shares.
     """
     return _fingerprints.get(estimator, list(_leaves(estimator)), lambda: _name(estimator))
 

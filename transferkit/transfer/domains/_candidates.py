@@ -45,27 +45,13 @@ class FittedCandidate:
 def fit_candidate(name, encoder, adaptation, head, domains, *, device, evaluate=False, known=()):
     """Fit a candidate: an encoder, an adaptation of its features or None, and a head.
 
-    Parameters
-    ----------
-    name : str
-        Name of the candidate. "term_vectors" uses word vectors pretrained on both domains,
-        "term_vectors+denoising" for the mean of that model and one on denoised features, and "none+denoising" for the
-        mean of the model without adaptation and one on denoised features.
-    encoder : transformer
-        Fitted if it is pretrained. Any other one is fitted to samples of both domains, or without adaptation to the
-        labelled samples. If it may use labels, it is fitted to the labelled samples, separately in each fold.
-    adaptation : transformer or None
-        Unfitted.
-    head : classifier or None
-        None is logistic regression with C selected by cross-validation.
-    domains : Domains
-        Samples.
-    device : str
-        Device on which the default head is trained.
-    evaluate : bool, default=False
-        Whether to compute the predictions that the evaluation needs.
-    known : list of FittedCandidate
-        Candidates that are already fitted.
+    "term_vectors" uses word vectors pretrained on both domains, "term_vectors+denoising" the mean of that model and one
+    on denoised features, and "none+denoising" the mean of the model without adaptation and one on denoised features.
+
+    A pretrained encoder is fitted already. Any other one is fitted to samples of both domains, or without adaptation to
+    the labelled samples; if it may use labels, to the labelled samples, separately in each fold. A head of None is
+    logistic regression with C selected by cross-validation. `evaluate` computes the predictions that the evaluation
+    needs; `known` are candidates that are already fitted.
     """
     began = time.perf_counter()
     fit_head = HeadFitter(head, domains, device, evaluate)

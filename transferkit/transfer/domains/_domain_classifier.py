@@ -42,7 +42,7 @@ from transferkit.transfer.domains._candidates import (
     fit_candidate,
     is_logistic,
 )
-from transferkit.transfer.domains._features import Domains, encode, make_folds, select_rows, transform
+from transferkit.transfer.domains._features import Domains, encode, make_folds, transform
 from transferkit.transfer.domains._selection import (
     density_ratio,
     estimate_error_rates,
@@ -327,7 +327,7 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
             return self._fit_named(None, domains)
         shared = encode(self._make_encoder(domains), domains, needs_both=True)
         n_labelled = len(domains.y)
-        weights = density_ratio(select_rows(shared[:n_labelled], domains.is_source), shared[n_labelled:])
+        weights = density_ratio(shared[:n_labelled][domains.is_source], shared[n_labelled:])
         candidates = []
         for name, adaptation in self._list_candidates(domains, shared):
             candidates.append(self._fit_candidate(name, adaptation, domains, evaluate=True, known=candidates))
@@ -342,11 +342,8 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
         elif not is_logistic(self.head):
             found = [MarginalizedDenoising()]
         else:
-            names = (
-                [TERM_VECTORS, "term_vectors+denoising"]
-                if domains.is_text and self.encoder is None
-                else ["none+denoising"]
-            )
+            uses_vectors = domains.is_text and self.encoder is None
+            names = [TERM_VECTORS, "term_vectors+denoising"] if uses_vectors else ["none+denoising"]
             return [(name, None) for name in ("none", *names)]
         return [("none", None), *((_name(adaptation), adaptation) for adaptation in found)]
 

@@ -23,7 +23,6 @@ __all__ = [
     "encode",
     "make_features",
     "make_folds",
-    "select_rows",
     "transform",
     "uses_labels",
 ]
@@ -128,11 +127,6 @@ def uses_labels(encoder):
         return False
     inside = encoder.get_params().values() if hasattr(encoder, "get_params") else ()
     return any(_may_use_labels(part) for part in (encoder, *inside) if hasattr(part, "fit"))
-
-
-def select_rows(X, mask):
-    """Return the samples selected by a mask."""
-    return take_rows(X, np.flatnonzero(mask))
 
 
 def _encode_with(encoder, domains, train):

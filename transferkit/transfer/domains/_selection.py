@@ -38,14 +38,8 @@ _MOST_LOG_RATIO = 20.0
 def estimate_error_rates(fitted, domains, shared_weights):
     """Return estimates of a candidate's error rate in the target, by criterion; inapplicable criteria are missing.
 
-    Parameters
-    ----------
-    fitted : FittedCandidate
-        A candidate with the predictions for its evaluation.
-    domains : Domains
-        Samples.
-    shared_weights : array of shape (n_source,)
-        Density ratios of source samples from features without adaptation, shared by all candidates.
+    `shared_weights` (n_source,) are density ratios of source samples from features without adaptation, shared by all
+    candidates.
     """
     classes, truth = fitted.head.classes_, domains.y[domains.is_source]
     held_out = fitted.held_out[domains.is_source]
