@@ -60,8 +60,8 @@ MUTANTS = [
     Mutant(
         "shards: skipped in the first pass only",
         TASKS,
-        "used, False, n_rows",
-        "used, skips, n_rows",
+        "used, False, first.n_rows",
+        "used, skips, first.n_rows",
         f"{FITTING}::test_shard_lost_in_a_later_pass_is_an_error",
     ),
     Mutant(
