@@ -11,7 +11,6 @@ token. The modules, in the order in which a block of documents passes through th
 - `vocabulary`: distinct terms, sorted by hash, with their text, document frequency and total frequency
   (:class:`Vocabulary`): lookup, alphabetical order, choice of columns. Vocabularies of blocks, batches or shards are
   merged into one, optionally in bounded memory (:class:`TermAccumulator`).
-- `packed_terms`: a vocabulary in a third of the bytes, for model files.
 
 Block: some documents that are processed at once, so that the arrays fit into the cache. Part: anything with distinct
 terms (counts of a block, or a vocabulary). Span: start and length of bytes in an array. Place: index into an array.

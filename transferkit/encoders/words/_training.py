@@ -1,7 +1,7 @@
 """Vectors of words from co-occurrence counts, and of character n-grams from the vectors of words."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -16,64 +16,47 @@ from transferkit.encoders.text._analyzer import make_analyzer
 from transferkit.encoders.text._counting import threaded_map
 from transferkit.encoders.text._tfidf import TfidfEncoder
 
-__all__ = ["METHODS", "TrainingSettings", "learn_subwords", "spell_vectors", "train_vectors"]
+__all__ = ["METHODS", "learn_subwords", "spell_vectors", "train_vectors"]
 
 METHODS = ("ppmi-svd", "glove", "sgns")
 _ALPHA, _N_STEPS = 0.05, 10  # of the ridge regression of n-grams
 
 
-class TrainingSettings(NamedTuple):
-    """The parameters of WordVectorEncoder that training depends on; its docstring describes them."""
-
-    n_components: int
-    method: str
-    window: int
-    smoothing: float
-    eigenvalue_weight: float
-    max_iter: int
-    learning_rate: float
-    x_max: float
-    n_negative: float
-    n_jobs: int | None
-    device: str
-    random_state: Any
-
-
 def train_vectors(
-    pairs: sparse.csr_array, settings: TrainingSettings, on_epoch: Callable[[Callable[[], np.ndarray]], bool]
+    pairs: sparse.csr_array, encoder: Any, on_epoch: Callable[[Callable[[], np.ndarray]], bool]
 ) -> tuple[np.ndarray, list[float]]:
     """Return word vectors of unit length (float32), and the objective in each epoch (none for 'ppmi-svd').
 
-    `pairs` are symmetric co-occurrence counts. `on_epoch` is called after each epoch with a function that returns the
-    vectors so far; a true result stops the training. Vectors are zero for words without co-occurrences and, with
-    'ppmi-svd', for words that co-occur with none more often than expected by chance or have no share in the leading
-    components.
+    `pairs` are symmetric co-occurrence counts; `encoder` is the WordVectorEncoder with the method and its parameters.
+    `on_epoch` is called after each epoch with a function that returns the vectors so far; a true result stops the
+    training. Vectors are zero for words without co-occurrences and, with 'ppmi-svd', for words that co-occur with none
+    more often than expected by chance or have no share in the leading components.
     """
-    random_state = check_random_state(settings.random_state)
-    ppmi = positive_pmi(pairs, settings.smoothing, threaded_map(settings.n_jobs))
-    vectors, values = _decompose(ppmi, settings, random_state)
+    random_state = check_random_state(encoder.random_state)
+    ppmi = positive_pmi(pairs, encoder.smoothing, threaded_map(encoder.n_jobs))
+    vectors, values = _decompose(ppmi, encoder, random_state)
     sizes = np.abs(values)
     sizes[sizes <= np.finfo(np.float32).eps * len(sizes) * sizes.max(initial=0)] = 0
-    if settings.method == "ppmi-svd":
-        scales = np.where(sizes > 0, sizes**settings.eigenvalue_weight, 0)
+    if encoder.method == "ppmi-svd":
+        scales = np.where(sizes > 0, sizes**encoder.eigenvalue_weight, 0)
         vectors[np.diff(ppmi.indptr) == 0] = 0
         return unit_rows(drop_rounding(vectors * scales.astype(np.float32))), []
     vectors[np.diff(pairs.indptr) == 0] = 0  # training leaves these as they are
     from transferkit._training.words.vectors import GloVe, SkipGram, train_word_vectors
 
     make_objective = {
-        "glove": lambda totals, generator: GloVe(totals, settings.x_max),
-        "sgns": lambda totals, generator: SkipGram(totals, settings.n_negative, settings.smoothing, generator),
-    }[settings.method]
+        "glove": lambda totals, generator: GloVe(totals, encoder.x_max),
+        "sgns": lambda totals, generator: SkipGram(totals, encoder.n_negative, encoder.smoothing, generator),
+    }[encoder.method]
     trained, losses = train_word_vectors(
         pairs,
         vectors * np.sqrt(sizes),
         np.where(values < 0, np.float32(-1), np.float32(1)),
         make_objective,
-        unit=settings.window,
-        max_iter=settings.max_iter,
-        learning_rate=settings.learning_rate,
-        device=settings.device,
+        unit=encoder.window,
+        max_iter=encoder.max_iter,
+        learning_rate=encoder.learning_rate,
+        device=encoder.device,
         seed=int(random_state.randint(2**31)),
         on_epoch=lambda read: on_epoch(lambda: unit_rows(read())),
     )
@@ -81,16 +64,16 @@ def train_vectors(
 
 
 def _decompose(
-    ppmi: sparse.csr_array, settings: TrainingSettings, random_state: np.random.RandomState
+    ppmi: sparse.csr_array, encoder: Any, random_state: np.random.RandomState
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the leading eigenvectors and eigenvalues, computed on a GPU if the settings ask for one."""
-    n_components, n_jobs = settings.n_components, settings.n_jobs
+    """Return the leading eigenvectors and eigenvalues, computed on a GPU if the encoder's device is one."""
+    n_components, n_jobs = encoder.n_components, encoder.n_jobs
     is_large = ppmi.shape[0] > max(SMALL, 5 * n_components)
-    if is_large and (settings.method != "ppmi-svd" or settings.device not in ("auto", "cpu")):
+    if is_large and (encoder.method != "ppmi-svd" or encoder.device not in ("auto", "cpu")):
         from transferkit._training.device import choose_device
         from transferkit._training.words.pairs import leading_eigenvectors_on_device
 
-        device = choose_device(settings.device)
+        device = choose_device(encoder.device)
         if device.type != "cpu":
             return leading_eigenvectors_on_device(ppmi, n_components, random_state, device)
     # The products are divided among our own threads, with which threads of BLAS would compete for the cores.

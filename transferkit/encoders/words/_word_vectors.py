@@ -53,7 +53,7 @@ from transferkit.encoders.text._parameters import (
 )
 from transferkit.encoders.text._tfidf import TfidfEncoder
 from transferkit.encoders.words._counts import Bounds, WordCounts, WordPass, count_unseen_words
-from transferkit.encoders.words._training import METHODS, TrainingSettings, learn_subwords, spell_vectors, train_vectors
+from transferkit.encoders.words._training import METHODS, learn_subwords, spell_vectors, train_vectors
 from transferkit.encoders.words._vector_files import (
     read_vectors,
     read_words_of,
@@ -956,9 +956,8 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
                 "_pair_error": counts.pair_error,
             }
 
-        settings = TrainingSettings(*(getattr(self, name) for name in TrainingSettings._fields))
         pairs = both_directions(counts.pairs_of(chosen))
-        vectors, losses = train_vectors(pairs, settings, lambda read: on_epoch(lambda: attributes(read())))
+        vectors, losses = train_vectors(pairs, self, lambda read: on_epoch(lambda: attributes(read())))
         _warn_of_zero_vectors(vectors, self.n_components)
         return attributes(vectors, losses)
 

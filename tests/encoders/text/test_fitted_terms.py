@@ -5,15 +5,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from transferkit._algorithms.text.packed_terms import (
+from transferkit._algorithms.text.tokens import copy_spans, hash_strings, hash_terms, pad
+from transferkit._algorithms.text.vocabulary import Vocabulary
+from transferkit.encoders.text._fitted_terms import (
     StringIndex,
     pack_integers,
     pack_terms,
     unpack_integers,
     unpack_terms,
 )
-from transferkit._algorithms.text.tokens import copy_spans, hash_strings, hash_terms, pad
-from transferkit._algorithms.text.vocabulary import Vocabulary
 
 TERMS = st.lists(st.text(st.sampled_from("abAß 中\ud800\0"), max_size=20), min_size=1, max_size=30, unique=True)
 
