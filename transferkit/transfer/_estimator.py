@@ -10,6 +10,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 
+from transferkit._estimator import FrozenParametersMixin
 from transferkit._validation import (
     check_feature_names,
     check_is_fitted,
@@ -19,7 +20,6 @@ from transferkit._validation import (
 )
 from transferkit.encoders import PretrainedEncoder
 from transferkit.exceptions import count_inner_frames
-from transferkit.heads.linear import FrozenParametersMixin
 from transferkit.transfer.pretrained import is_frozen
 
 __all__ = [

@@ -15,7 +15,7 @@ _logistic, _ridge      the estimators, which encode labels, weight samples and c
 _logistic_cv           the search; _search_table: its candidates as the table of a GridSearchCV
 evaluation             scores of held-out samples, of folds that may lack a class; weights of averaged candidates
 _linear_classifier     predictions of linear classifiers, labels, weights of samples, checks of parameters
-_prior                 matching of a source model; parameters that hold pretrained estimators and are shared with clones
+_prior                 matching of a source model by the names of features and classes
 """
 
 from typing import TYPE_CHECKING
@@ -25,12 +25,11 @@ from transferkit._lazy import import_when_asked
 if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
     from transferkit.heads.linear._linear_classifier import compute_sample_weights, encode_labels, warn_not_converged
     from transferkit.heads.linear._logistic_cv import read_candidates
-    from transferkit.heads.linear._prior import FrozenParametersMixin, match_prior
+    from transferkit.heads.linear._prior import match_prior
 
 __getattr__, __dir__ = import_when_asked(
     __name__,
     {
-        "FrozenParametersMixin": "._prior",
         "compute_sample_weights": "._linear_classifier",
         "encode_labels": "._linear_classifier",
         "match_prior": "._prior",
@@ -40,7 +39,6 @@ __getattr__, __dir__ = import_when_asked(
 )
 
 __all__ = [
-    "FrozenParametersMixin",
     "compute_sample_weights",
     "encode_labels",
     "match_prior",

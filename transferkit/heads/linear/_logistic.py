@@ -6,7 +6,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.callback import CallbackSupportMixin
 
-from transferkit._estimator import FitProgress, VersionedEstimator
+from transferkit._estimator import FitProgress, KeepsSourceMixin, VersionedEstimator
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -25,7 +25,7 @@ from transferkit.heads.linear._linear_classifier import (
     encode_labels,
     warn_not_converged,
 )
-from transferkit.heads.linear._prior import KeepsSourceMixin, match_prior
+from transferkit.heads.linear._prior import match_prior
 
 __all__ = ["LogisticHead", "resolve_prior", "to_fitted_attributes"]
 

@@ -9,7 +9,7 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import check_cv
 
-from transferkit._estimator import FitProgress, VersionedEstimator
+from transferkit._estimator import FitProgress, KeepsSourceMixin, VersionedEstimator
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -31,7 +31,6 @@ from transferkit.heads.linear._linear_classifier import (
     warn_not_converged,
 )
 from transferkit.heads.linear._logistic import resolve_prior, to_fitted_attributes
-from transferkit.heads.linear._prior import KeepsSourceMixin
 from transferkit.heads.linear._search_table import Candidates, score_candidates
 from transferkit.heads.linear.evaluation import HeldOut, average_models, compute_fold_weights
 

@@ -7,75 +7,7 @@ import numpy as np
 
 from transferkit.exceptions import count_inner_frames
 
-__all__ = ["FrozenParametersMixin", "KeepsSourceMixin", "load_prior", "match_classes", "match_prior"]
-
-
-class FrozenParametersMixin:
-    """Base of estimators with pretrained estimators as parameters, whose own parameters are frozen.
-
-    Subclasses define `_find_frozen(params)`, which returns the names of these parameters, given the values of all.
-    """
-
-    def get_params(self, deep=True):
-        """Return the parameters, without those inside pretrained estimators, which are frozen.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to include the parameters of estimators that are still to be fitted.
-
-        Returns
-        -------
-        params : dict
-            Parameter names and values.
-        """
-        params = super().get_params(deep)
-        frozen = self._find_frozen(params) if deep else ()
-        return {name: value for name, value in params.items() if name.split("__")[0] not in frozen or name in frozen}
-
-    def set_params(self, **params):
-        """Set parameters.
-
-        Parameters
-        ----------
-        **params : dict
-            Parameter names and values.
-
-        Returns
-        -------
-        self : estimator
-            The estimator.
-
-        Raises
-        ------
-        ValueError
-            If a parameter of a pretrained estimator is given, since these are frozen.
-        """
-        frozen = self._find_frozen(vars(self) | params)
-        for name in params:
-            parameter, is_inner, _ = name.partition("__")
-            if is_inner and parameter in frozen:
-                raise ValueError(
-                    f"{name!r} cannot be set: the {parameter} is pretrained, and changing its parameters would not "
-                    f"change its fitted attributes. Set or search over `{parameter}` itself (an encoder as a path or "
-                    "in a PretrainedEncoder), or give one that is not fitted yet if that is allowed."
-                )
-        return super().set_params(**params)
-
-
-class KeepsSourceMixin(FrozenParametersMixin):
-    """Base of estimators with a source model as a parameter, which clones share: a clone of it would be unfitted."""
-
-    _source_parameter = "prior"
-
-    def _find_frozen(self, params):
-        is_model = hasattr(params.get(self._source_parameter), "get_params")
-        return {self._source_parameter} if is_model else set()
-
-    def __sklearn_clone__(self):
-        copy = super().__sklearn_clone__()
-        setattr(copy, self._source_parameter, getattr(self, self._source_parameter))
-        return copy
+__all__ = ["load_prior", "match_classes", "match_prior"]
 
 
 def match_prior(prior, classes, n_features, feature_names=None):

@@ -12,7 +12,7 @@ from sklearn.model_selection import check_cv
 from transferkit._algorithms.linear.feature_blocks import centre_rows
 from transferkit._algorithms.linear.predictions import compute_scores
 from transferkit._algorithms.linear.ridge import MAX_DECOMPOSED, decompose, solve_by_conjugate_gradients
-from transferkit._estimator import VersionedEstimator
+from transferkit._estimator import KeepsSourceMixin, VersionedEstimator
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -26,7 +26,7 @@ from transferkit._validation import (
     validate_rows,
 )
 from transferkit.exceptions import count_inner_frames
-from transferkit.heads.linear._prior import KeepsSourceMixin, match_prior
+from transferkit.heads.linear._prior import match_prior
 
 __all__ = ["RidgeHead"]
 

@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 
 from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
 from transferkit._algorithms.networks.layers import BatchNorm, Linear, apply_activation
-from transferkit._estimator import FitProgress, VersionedEstimator
+from transferkit._estimator import FitProgress, KeepsSourceMixin, VersionedEstimator
 from transferkit._lazy import import_pyplot
 from transferkit._validation import (
     FLOATS,
@@ -25,7 +25,6 @@ from transferkit._validation import (
     validate_rows,
 )
 from transferkit.exceptions import count_inner_frames
-from transferkit.heads.linear._prior import KeepsSourceMixin
 from transferkit.heads.mlp._initial_weights import build_layers, continues, initial_layers, is_dense
 from transferkit.heads.mlp._parameters import FULL_BATCH_SOLVERS, RANDOM_REGULARISERS, check_together, make_options
 
