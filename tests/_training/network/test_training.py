@@ -66,7 +66,7 @@ def test_epochs_can_be_watched_and_ended():
 
     trained = train_network(make_layers(), Examples(X, LABELS), TrainingOptions(max_epochs=9), on_epoch=watch)
     assert trained.history.loss == losses
-    assert trained.history.stopped_by == "callback"
+    assert len(losses) == 3
 
 
 def test_sparse_rows_need_a_linear_layer_first():

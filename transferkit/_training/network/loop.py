@@ -270,7 +270,6 @@ class History:
     batch_size: list[int] = field(default_factory=list)
     validation_score: list[float] = field(default_factory=list)
     n_steps: int = 0
-    stopped_by: str = "max_iter"
 
 
 def train(
@@ -313,11 +312,7 @@ def train(
             history.validation_score.append(score)
         if epoch >= stopping.first_epoch and patience.observe(watched if stopping.on_validation else loss):
             best = objective.network.snapshot() if stopping.on_validation else None
-        if on_epoch is not None and on_epoch(history):
-            history.stopped_by = "callback"
-            break
-        if patience.is_over:
-            history.stopped_by = "tol"
+        if (on_epoch is not None and on_epoch(history)) or patience.is_over:
             break
     if best is not None:
         objective.network.restore(best)

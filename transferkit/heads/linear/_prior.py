@@ -11,27 +11,13 @@ __all__ = ["load_prior", "match_classes", "match_prior"]
 
 
 def match_prior(prior, classes, n_features, feature_names=None):
-    """Return the prior weights of each class or output, and their overlap with the task.
+    """Return the prior weights of each class or output, float64, and their overlap with the task.
 
-    Parameters
-    ----------
-    prior : fitted linear model, str or path
-        A model with `coef_`, and `classes_` if it is a classifier; or the path of a file with such a model.
-    classes : ndarray of shape (n_classes,) or None
-        Labels of the task; None for a regression.
-    n_features : int
-        Number of features of the task.
-    feature_names : ndarray of str, optional
-        Names of the task's features.
-
-    Returns
-    -------
-    weights : ndarray of shape (n_classes, n_features), float64
-        Zero for classes and features that the prior does not have. The one row of a binary model gives the weights
-        of two classes: minus and plus half of it.
-    coverage : dict
-        Counts "features_matched", "features_new", "features_dropped", and lists "classes_matched",
-        "classes_new", "classes_dropped".
+    `prior` is a fitted model with `coef_`, and `classes_` if it is a classifier, or the path of a file with one;
+    `classes` are the labels of the task, None for a regression. Weights are zero for classes and features that the
+    prior does not have. The one row of a binary model gives the weights of two classes: minus and plus half of it. The
+    overlap has the counts "features_matched", "features_new", "features_dropped", and the lists "classes_matched",
+    "classes_new", "classes_dropped".
     """
     source = load_prior(prior)
     if classes is not None and not hasattr(source, "classes_"):

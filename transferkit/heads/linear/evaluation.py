@@ -42,15 +42,13 @@ class HeldOut:
     ----------
     scoring : str, callable or None
         Scorer; accuracy if None.
-    classes : ndarray of shape (n_classes,)
-        Labels, sorted.
     y : ndarray of shape (n_samples,) or (n_samples, n_labels)
         Labels as given.
     targets : ndarray of the same shape
         Class numbers or indicators.
     folds : list of (train, test) indices
         Positions of the rows.
-    fold_weights : ndarray of shape (n_samples, n_folds) or (n_samples, n_folds, n_labels)
+    fold_weights : ndarray
         Weights in the training part of each fold, see `compute_fold_weights`.
     sample_weight : ndarray of shape (n_samples,)
         Weights of the rows in the likelihood.
@@ -128,20 +126,10 @@ class HeldOut:
         return decision.astype(scores.dtype)
 
     def log_likelihood(self, decision):
-        """Return the weighted sum of the log probabilities of the labels of held-out rows.
+        """Return the weighted sum of the log probabilities of the labels of held-out rows, given what `decide` returns.
 
         Rows of a class that no training part has do not count, and no label counts for less than
         `LOWEST_LOG_PROBABILITY`.
-
-        Parameters
-        ----------
-        decision : ndarray of shape (n_samples, n_scores)
-            As `decide` returns it.
-
-        Returns
-        -------
-        log_likelihood : float
-            The sum.
         """
         decision, targets = decision[self.is_scored].astype(np.float64), self.targets[self.is_scored]
         if self.multilabel:
@@ -245,23 +233,9 @@ def name_missing(classes, y):
 def compute_fold_weights(head, classes, targets, folds, sample_weight):
     """Return the training weights of each fold, zero for the rows that are held out.
 
-    Parameters
-    ----------
-    head : estimator
-        Its `class_weight` is applied within each fold.
-    classes : ndarray of shape (n_classes,)
-        Labels, sorted.
-    targets : ndarray of shape (n_samples,) or (n_samples, n_labels)
-        Class numbers or indicators.
-    folds : list of (train, test) indices
-        A row that a training part repeats, as bootstrap samples do, counts as often.
-    sample_weight : ndarray of shape (n_samples,)
-        Weights of the rows.
-
-    Returns
-    -------
-    weights : ndarray of shape (n_samples, n_folds) or (n_samples, n_folds, n_labels)
-        The latter if the labels of an indicator matrix have weights of their own.
+    They are (n_samples, n_folds), or (n_samples, n_folds, n_labels) if the labels of an indicator matrix have weights
+    of their own. The head's `class_weight` is applied within each fold. A row that a training part repeats, as
+    bootstrap samples do, counts as often.
     """
     multilabel = targets.ndim == 2
     n_weights = targets.shape[1] if multilabel and head.class_weight is not None else 1

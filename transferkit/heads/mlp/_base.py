@@ -41,16 +41,9 @@ MOST_ITERATIONS = 200  # of L-BFGS
 class TrainingSet:
     """Samples and targets in the form that training takes.
 
-    Parameters
-    ----------
-    X : array or CSR matrix of shape (n_samples, n_features)
-        Features of the samples with positive weight.
-    targets : ndarray
-        Class indices (n_samples,) for a softmax, else (n_samples, n_outputs).
-    weights : ndarray of shape (n_samples,) or None
-        Sample weights; None if all are equal.
-    attributes : dict
-        Fitted attributes that are known before training: `classes_` and `multilabel_` of a classifier.
+    `X` holds the features of the samples with positive weight. `targets` are class indices (n_samples,) for a softmax,
+    else (n_samples, n_outputs). `attributes` are fitted attributes that are known before training: `classes_` and
+    `multilabel_` of a classifier.
     """
 
     X: Any
