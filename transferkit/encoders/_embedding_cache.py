@@ -27,25 +27,11 @@ _SECONDS_TO_KEEP = 1e-5  # per sample, about: to compute its digest, to store it
 def encode_once(transform, fingerprint, X, max_bytes):
     """Return ``transform(X)``, calling it only with samples that this process has not encoded before.
 
+    `transform` returns an array or sparse matrix with one row per sample, which depends on that sample alone. Equal
+    fingerprints identify encoders of equal fitted state. `max_bytes` bounds the memory of all embeddings kept.
+
     Embeddings of many numeric samples are not kept if encoding them again takes less time. That depends on the clock;
     the type of the result does not, and its values do only up to rounding.
-
-    Parameters
-    ----------
-    transform : callable
-        Returns an array or sparse matrix with one row per sample, which depends on that sample alone. The number of
-        rows must be that of the samples.
-    fingerprint : str
-        Identifies the encoder: equal for equal fitted state.
-    X : list of str, array or sparse matrix of shape (n_samples, n_features), or data frame
-        Samples to encode.
-    max_bytes : float
-        Bound on the memory of all embeddings kept.
-
-    Returns
-    -------
-    embeddings : ndarray or CSR matrix
-        Embeddings in the order of X.
     """
     X = X.tocsr() if sparse.issparse(X) else X
     digests = None if _costs_less_than_keeping(transform, fingerprint, X) else _digest_samples(X)

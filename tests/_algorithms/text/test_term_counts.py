@@ -10,7 +10,6 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
 from transferkit._algorithms.text.term_counts import (
     Rows,
-    Weighting,
     column_weights,
     count_terms,
     counts_by_row,
@@ -59,7 +58,7 @@ def test_weights_are_those_of_scikit_learn(counts, binary, sublinear, use_idf, s
     expected = trusted.fit(counts).transform(shown)
     idf = inverse_document_frequency(frequency, len(counts), smooth, np.float64) if use_idf else None
     rows = to_rows(counts)
-    weight_counts(rows, idf, Weighting(binary, sublinear, norm))
+    weight_counts(rows, idf, binary=binary, sublinear_tf=sublinear, norm=norm)
     np.testing.assert_allclose(to_matrix(rows, counts.shape[1]).toarray(), expected.toarray(), rtol=1e-12)
 
 

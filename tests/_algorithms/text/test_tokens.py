@@ -6,10 +6,19 @@ from hypothesis import strategies as st
 
 from transferkit._algorithms.text.term_counts import count_terms
 from transferkit._algorithms.text.text_bytes import encode_documents
-from transferkit._algorithms.text.tokens import expand_ranges, find_words, hash_spans, hash_strings, pad, word_ngrams
+from transferkit._algorithms.text.tokens import (
+    expand_ranges,
+    find_words,
+    hash_spans,
+    hash_strings,
+    hash_terms,
+    pad,
+    word_ngrams,
+)
 from transferkit._algorithms.text.vocabulary import decode_terms
 
 TEXTS = st.lists(st.text(max_size=30), min_size=1, max_size=20)
+UNUSUAL_TEXTS = st.lists(st.text(st.sampled_from("abAß 中\ud800\0"), max_size=20), min_size=1, max_size=30)
 
 
 def spans_of(strings):
@@ -33,6 +42,16 @@ def test_hashes_of_long_spans_depend_on_every_byte():
     changed = [base[:k] + "?" + base[k + 1 :] for k in range(len(base))] + [base[:k] for k in range(len(base))]
     hashes, checks = hash_spans(*spans_of([base, *changed]))
     assert len(set(hashes.tolist())) == len(set(checks.tolist())) == 1 + len(changed)
+
+
+@settings(deadline=None)
+@given(UNUSUAL_TEXTS)
+def test_hashes_of_spans_are_those_of_strings(strings):
+    encoded = [string.encode("utf-8", "surrogatepass") for string in strings]
+    lengths = np.array([len(text) for text in encoded], np.int64)
+    text, starts = pad(np.frombuffer(b"".join(encoded), np.uint8)), np.cumsum(lengths) - lengths
+    for term, hashes in zip(strings, np.transpose(hash_terms(text, starts, lengths, by_word=True)), strict=True):
+        np.testing.assert_array_equal(np.ravel(hash_strings([term], by_word=True)), hashes)
 
 
 def test_hash_of_a_word_ngram_is_found_from_its_words():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from transferkit._algorithms.text.tokens import copy_spans, hash_strings, hash_terms, pad
+from transferkit._algorithms.text.tokens import copy_spans, hash_strings, pad
 from transferkit._algorithms.text.vocabulary import Vocabulary
 from transferkit.encoders.text._fitted_terms import (
     StringIndex,
@@ -44,16 +44,6 @@ def test_unpacked_terms_are_those_that_were_packed(strings, by_word):
     for array, expected in zip((*again, columns_again), (*terms, columns), strict=True):
         np.testing.assert_array_equal(array, expected)
         assert array.dtype == expected.dtype
-
-
-@settings(deadline=None)
-@given(TERMS)
-def test_hashes_of_spans_are_those_of_strings(strings):
-    encoded = [string.encode("utf-8", "surrogatepass") for string in strings]
-    lengths = np.array([len(text) for text in encoded], np.int64)
-    text, starts = pad(np.frombuffer(b"".join(encoded), np.uint8)), np.cumsum(lengths) - lengths
-    for term, hashes in zip(strings, np.transpose(hash_terms(text, starts, lengths, by_word=True)), strict=True):
-        np.testing.assert_array_equal(np.ravel(hash_strings([term], by_word=True)), hashes)
 
 
 @settings(deadline=None)

@@ -14,7 +14,6 @@ from transferkit._algorithms.text.tokens import NGrams, copy_spans, pad
 __all__ = [
     "Rows",
     "TermCounts",
-    "Weighting",
     "column_weights",
     "count_terms",
     "count_through_words",
@@ -162,14 +161,6 @@ class Rows(NamedTuple):
     indptr: np.ndarray
 
 
-class Weighting(NamedTuple):
-    """How counts become weights: scikit-learn's parameters of the same names."""
-
-    binary: bool
-    sublinear_tf: bool
-    norm: str | None
-
-
 def counts_by_row(counts: TermCounts, columns: np.ndarray, dtype: type) -> Rows:
     """Return the counts of a block by row, with the columns given for its terms (-1: left out)."""
     kept = np.flatnonzero(columns >= 0)
@@ -179,26 +170,26 @@ def counts_by_row(counts: TermCounts, columns: np.ndarray, dtype: type) -> Rows:
     return Rows(rows.data, columns[by_column].take(rows.indices), rows.indptr)
 
 
-def weight_counts(rows: Rows, idf: np.ndarray | None, weighting: Weighting) -> None:
-    """Turn counts into TF-IDF weights, in place."""
+def weight_counts(rows: Rows, idf: np.ndarray | None, *, binary: bool, sublinear_tf: bool, norm: str | None) -> None:
+    """Turn counts into TF-IDF weights, in place, by scikit-learn's parameters of the same names."""
     data = rows.data
-    if weighting.binary:
+    if binary:
         data.fill(1)
-    if weighting.sublinear_tf:
+    if sublinear_tf:
         np.log(data, out=data)
         data += 1
     if idf is not None:
         data *= idf.take(rows.indices)
-    if weighting.norm is not None and len(data):
-        powers = data * data if weighting.norm == "l2" else np.abs(data)
+    if norm is not None and len(data):
+        powers = data * data if norm == "l2" else np.abs(data)
         if len(rows.indptr) == 2:
-            norm = powers.sum(dtype=np.float64)
-            data /= data.dtype.type(sqrt(norm) if weighting.norm == "l2" else norm)
+            total = powers.sum(dtype=np.float64)
+            data /= data.dtype.type(sqrt(total) if norm == "l2" else total)
             return
         sizes = np.diff(rows.indptr)
         begins = rows.indptr[:-1][sizes > 0]
         norms = np.add.reduceat(powers, begins, dtype=np.float64)
-        if weighting.norm == "l2":
+        if norm == "l2":
             np.sqrt(norms, out=norms)
         data /= np.repeat(norms.astype(data.dtype), sizes[sizes > 0])
 

@@ -57,11 +57,10 @@ def find_clusters(
 ) -> Clusters:
     """Cluster points so that the sum of squared distances to the nearest centre is (locally) minimal [1]_.
 
-    Seeds are chosen on a sample [2]_, by "k-means++" or "random"; the best of `n_init` initialisations, after a few
-    iterations on the sample, continues on all points. Iterations end after `max_iter`, or when the centres move by less
-    than the share `tol` of the mean variance of the features. `batch_size` is the number of points per matrix product.
-
-    Dense points are centred and clustered in float32 or, where clusters are too tight for that, in float64.
+    Dense points are centred and clustered in float32 or, where clusters are too tight for that, in float64. Seeds are
+    chosen on a sample [2]_, by "k-means++" or at "random"; the best of `n_init` initialisations, after a few iterations
+    on the sample, continues on all points. Iterations end when the centres move by less than the share `tol` of the
+    mean variance of the features. `batch_size` is the number of points per matrix product.
 
     References
     ----------

@@ -10,7 +10,6 @@ from scipy import sparse
 from sklearn.base import TransformerMixin
 
 from transferkit._algorithms.text.term_counts import (
-    Weighting,
     column_weights,
     counts_by_row,
     stack_rows,
@@ -791,7 +790,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
     def _weight(self, rows):
         """Turn counts into weights, in place."""
         idf = self._terms.idf if self.use_idf else None
-        weight_counts(rows, idf, Weighting(self.binary, self.sublinear_tf, self.norm))
+        weight_counts(rows, idf, binary=self.binary, sublinear_tf=self.sublinear_tf, norm=self.norm)
         return rows
 
     @property
