@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import transferkit
-from transferkit.cli._encoders import make_encoder
+from transferkit.cli._options import make_encoder
 
 CHINESE = [
     ("小猫在家里睡觉", "宠物"),

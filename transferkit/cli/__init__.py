@@ -1,8 +1,7 @@
 """The command line and the HTTP server.
 
-- Commands (`_commands`): one function per command of ``transferkit``; shared options and the progress bar are in
-  `_options`.
-- Encoder by name (`_encoders`): the unfitted encoder that options describe, and how it splits texts into terms.
+- Commands (`_commands`): one function per command of ``transferkit``. `_options` has what they share: options, the
+  unfitted encoder that these describe, and the progress bar.
 - Text model (`_text_models`): a model that passed a trial prediction of texts; commands and server predict with it.
 - Evaluation (`_evaluation`): the labels of a file matched to the classes of a model, the report of ``evaluate``, and
   the folds of ``finetune --cv``.

@@ -10,7 +10,6 @@ import numpy as np
 
 import transferkit
 from transferkit.cli import _options
-from transferkit.cli._encoders import make_encoder, make_scratch_encoder
 from transferkit.cli._evaluation import (
     check_folds,
     check_number_of_folds,
@@ -20,7 +19,7 @@ from transferkit.cli._evaluation import (
     score_folds,
     write_labels,
 )
-from transferkit.cli._options import show_progress
+from transferkit.cli._options import make_encoder, make_scratch_encoder, show_progress
 from transferkit.cli._text_models import load_text_model, predict_texts
 from transferkit.datasets import read_texts
 from transferkit.persistence import is_pickle, load_with_outcome, write_atomically

@@ -1,11 +1,24 @@
-"""What several commands share: their options, and the progress bar."""
+"""What several commands share: their options, the encoders that these describe, and the progress bar."""
 
 import functools
+import re
 from contextlib import contextmanager
 
 import click
 
-__all__ = ["as_json", "label_column", "quiet", "reading", "show_progress", "splitting", "trusted"]
+import transferkit
+
+__all__ = [
+    "as_json",
+    "label_column",
+    "make_encoder",
+    "make_scratch_encoder",
+    "quiet",
+    "reading",
+    "show_progress",
+    "splitting",
+    "trusted",
+]
 
 quiet = click.option("--quiet", "-q", is_flag=True, help="Do not print progress or a summary.")
 label_column = click.option("--label-column", default="label", show_default=True, help="Column or key of the labels.")
@@ -16,6 +29,7 @@ trusted = click.option(
     help="Class, function or sentence model that the model file may use; repeatable.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_LONGEST_CHARACTER_NGRAM = 3
 
 
 def reading(command):
@@ -73,6 +87,52 @@ def splitting(command):
     return wrapped
 
 
+def make_encoder(name="vectors", n_components=256, min_df=2, max_ngram=None, analyzer="word", token_pattern=None):
+    """Return the unfitted encoder with the given name: word vectors, TF-IDF, LSA, or TF-IDF and LSA concatenated.
+
+    For word vectors `min_df` is the minimum number of occurrences. `max_ngram` is by default 1 for words and 3 for
+    characters, `token_pattern` that of the encoders. ValueError is raised if word vectors are requested for anything
+    other than single words, and for a pattern that is not a regular expression, matches the empty text, or is combined
+    with character n-grams.
+    """
+    from sklearn.pipeline import make_union
+
+    splitting = _make_text_parameters(analyzer, token_pattern, max_ngram)
+    if name == "vectors":
+        if analyzer != "word":
+            raise ValueError(
+                f"Word vectors need words: --analyzer {analyzer} needs --encoder lsa, tfidf or tfidf+lsa. For one "
+                r"word per character use --token-pattern '\w'."
+            )
+        if splitting.pop("ngram_range")[1] != 1:
+            raise ValueError("Word vectors need single words: --max-ngram needs --encoder lsa or tfidf.")
+        return transferkit.WordVectorEncoder(n_components, min_count=min_df, **splitting)
+    terms = {"min_df": min_df, "sublinear_tf": True, **splitting}
+    encoders = {
+        "tfidf": transferkit.TfidfEncoder(**terms),
+        "lsa": transferkit.LSAEncoder(n_components, **terms),
+    }
+    parts = [encoders[part] for part in name.split("+")]
+    return make_union(*parts) if len(parts) > 1 else parts[0]
+
+
+def make_scratch_encoder(encoder, strategy, analyzer="word", token_pattern=None):
+    """Return the encoder for `TransferClassifier`: the given one, or for "scratch" one that splits texts as requested.
+
+    The latter is an unfitted TfidfEncoder if `analyzer` or `token_pattern` differs from the default, otherwise None.
+    ValueError is raised if the options would split texts differently than a pretrained encoder, or if the pattern is
+    not valid.
+    """
+    if analyzer == "word" and token_pattern is None:
+        return encoder
+    if encoder is not None or strategy != "scratch":
+        raise ValueError(
+            "--analyzer and --token-pattern are for --strategy scratch without --encoder: a pretrained encoder splits "
+            "texts as in pretraining. Pass them to transferkit pretrain."
+        )
+    return transferkit.TfidfEncoder(**_make_text_parameters(analyzer, token_pattern))
+
+
 @contextmanager
 def show_progress(description, total, *, quiet=False):
     """Return a context manager with a function that advances the bar by one of `total` steps and may change its text.
@@ -87,3 +147,27 @@ def show_progress(description, total, *, quiet=False):
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
         task = progress.add_task(description, total=total)
         yield lambda text=None: progress.update(task, advance=1, description=text or description)
+
+
+def _make_text_parameters(analyzer="word", token_pattern=None, max_ngram=None):
+    """Return the parameters that determine how an encoder splits texts into terms."""
+    if analyzer != "word":
+        if token_pattern is not None:
+            raise ValueError(
+                f"--token-pattern defines words, but --analyzer {analyzer} uses character n-grams: omit one of them."
+            )
+        return {"analyzer": analyzer, "ngram_range": (1, _LONGEST_CHARACTER_NGRAM if max_ngram is None else max_ngram)}
+    ngrams = {"ngram_range": (1, 1 if max_ngram is None else max_ngram)}
+    return ngrams if token_pattern is None else {"token_pattern": _check_pattern(token_pattern), **ngrams}
+
+
+def _check_pattern(pattern):
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"--token-pattern {pattern!r} is not a regular expression: {error}.") from None
+    if compiled.groups > 1:
+        raise ValueError(f"--token-pattern {pattern!r} has {compiled.groups} groups; it may have one: use (?:...).")
+    if compiled.fullmatch(""):
+        raise ValueError(f"--token-pattern {pattern!r} matches the empty text: a word needs at least one character.")
+    return pattern
