@@ -94,14 +94,12 @@ def fit_sharded(
     When a worker dies, its statistics are lost; Dask computes them again from the shards on other workers, so that none
     is missing or counted twice. The numbers of shards and of texts are checked after every pass.
 
-    TF-IDF and word vectors take one pass over the shards. LSA takes ``n_iter + 2``: one for the vocabulary, then one
-    for each product of the TF-IDF rows and their transpose with a matrix of `n_components` (and a few more) columns, in
-    the subspace iteration that `fit` does. k-means takes three, and one per iteration; its result depends on the order
-    of the shards, as that of `fit` depends on the order of the samples.
+    TF-IDF and word vectors take one pass over the shards, LSA ``n_iter + 2``, k-means three and one per iteration. The
+    result of k-means depends on the order of the shards, as that of `fit` depends on the order of the samples.
 
-    Counting uses one thread per task. By default Dask's workers spend half of their time on returning memory to the
-    system; docs/scale.md describes how to change this, with measurements. With joblib, statistics are sent to this
-    process, which merges them.
+    Counting uses one thread per task. With joblib, statistics are sent to this process, which merges them. By default
+    Dask's workers spend half of their time on returning memory to the system; docs/scale.md describes how to change
+    this, with measurements.
 
     Examples
     --------

@@ -121,25 +121,12 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
 
     Notes
     -----
-    The candidates of "auto" are no adaptation and: for texts, "term_vectors" and "term_vectors+denoising"; for sparse
-    features, "none+denoising"; for dense features, :class:`CORAL`, :class:`LinearTransport` (with
-    ``reflection="auto"``), :class:`SubspaceAlignment` and :class:`ImportanceWeighting`. Target labels are not used. The
-    error rate of each candidate in the target is estimated by four criteria:
-
-    - "iwv": error on held-out source samples, weighted by density ratios [1]_ from a classifier of the domains that was
-      trained on other samples;
-    - "dev": the same with density ratios from the candidate's own scores, and a control variate [2]_;
-    - "circular": error on the source of a reverse model, trained on predictions for the target [3]_;
-    - "entropy": the share of target predictions whose entropy exceeds a threshold, which is set so that the share of
-      held-out source predictions beyond it equals their error rate [4]_.
-
-    A weighted criterion is ignored if the effective sample size of its weights is below 20 % of the source samples. An
-    adaptation is selected if the median of the criteria is lower than without it by more than 0.75 percentage points
-    and more than one standard error, that is if at least half of the criteria agree; of several such adaptations, the
-    one with the largest reduction. An average with denoised features is preferred to the selected candidate unless it
-    increases the median by more than these thresholds: it leaves half of the model unchanged, and denoising treats both
-    domains alike. All criteria can be wrong at the same time, or miss an improvement. If some target labels are
-    available, compare models on those.
+    "auto" estimates the error rate of each candidate in the target by four criteria: "iwv" (importance-weighted
+    validation [1]_), "dev" (deep embedded validation [2]_), "circular" (circular validation [3]_) and "entropy"
+    (average thresholded confidence [4]_). An adaptation is selected if the median of these is lower than without it
+    by more than 0.75 percentage points and more than one standard error. docs/how-it-works.md lists the candidates,
+    and describes the criteria and the rule of selection. All criteria can be wrong at the same time, or miss an
+    improvement. If some target labels are available, compare models on those.
 
     An adaptation given by the user that uses labels, such as :class:`StructuralCorrespondence`, is fitted to all
     labelled samples before C is selected on held-out ones.
