@@ -53,11 +53,11 @@ def leading_vectors(
     There can be at most as many as rows and as columns. Each of `n_iter` power iterations before the last pass over the
     rows reduces the error by the squared ratio of the first singular value left out to the last one included.
 
-    With at most as many rows as columns, Q <- orth(X X' Q) iterates on vectors of length n_rows, otherwise B <- orth(X'
-    X B) on vectors of length n_columns, where every step is a sum over rows. Both start from the same random numbers
-    per column, take the same number of products, and find the best approximation in the span of (X' X)^(n_iter + 1)
-    times the initial vectors. Up to rounding, the result therefore depends neither on this choice nor on the order of
-    the rows. Vectors of singular values that are zero are zero.
+    With at most as many rows as columns, Q <- orth(X X' Q) iterates on vectors of length n_rows, otherwise
+    B <- orth(X' X B) on vectors of length n_columns, where every step is a sum over rows. Both start from the same
+    random numbers per column, take the same number of products, and find the best approximation in the span of
+    (X' X)^(n_iter + 1) times the initial vectors. Up to rounding, the result therefore depends neither on this choice
+    nor on the order of the rows. Vectors of singular values that are zero are zero.
 
     References
     ----------

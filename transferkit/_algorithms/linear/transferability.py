@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from transferkit._algorithms.linalg.moments import ledoit_wolf_shrinkage
-from transferkit._algorithms.linear.feature_blocks import to_dense
+from transferkit._algorithms.linear.feature_blocks import centre_rows, to_dense
 
 __all__ = ["RowSpectrum", "find_spectrum", "h_score", "leep", "log_evidence", "neighbour_means"]
 
@@ -28,36 +28,21 @@ def find_spectrum(rows: Any, centre: bool = False) -> RowSpectrum:
     With `centre` the mean row is subtracted first; implicitly, in products, if the rows are sparse.
     """
     n_samples, n_features = rows.shape
-    rows = rows.astype(np.float64)
-    mean = np.asarray(rows.mean(axis=0)).ravel() if centre else np.zeros(n_features)
-    if centre and not sp.issparse(rows):  # products of rows far from zero lose the digits of differences
-        rows, mean = rows - mean, np.zeros(n_features)
-    if n_features <= n_samples:
-        gram = to_dense(rows.T @ rows) - n_samples * np.outer(mean, mean)
-        values, right = np.linalg.eigh(gram)
-        keep = values > _noise(values, rows.shape)
-        values, right = values[keep], right[:, keep]
-        return RowSpectrum((np.asarray(rows @ right) - mean @ right) / np.sqrt(values), values, n_features)
-    gram = to_dense(rows @ rows.T)
-    if centre:
-        gram = gram - gram.mean(axis=0)
-        gram = gram - gram.mean(axis=1, keepdims=True)
-    values, left = np.linalg.eigh(gram)
-    keep = values > _noise(values, rows.shape)
-    return RowSpectrum(left[:, keep], values[keep], n_features)
-
-
-def _noise(values: np.ndarray, shape: tuple[int, int]) -> float:
-    return float(np.finfo(np.float64).eps * max(shape) * max(values.max(initial=0), 0))
+    centred, _ = centre_rows(rows, np.ones(n_samples), centre)
+    is_tall = n_features <= n_samples
+    values, vectors = np.linalg.eigh(centred.gram() if is_tall else centred.kernel())
+    kept = values > np.finfo(np.float64).eps * max(rows.shape) * max(values.max(initial=0), 0)
+    values, vectors = values[kept], vectors[:, kept]
+    return RowSpectrum(centred.matmul(vectors) / np.sqrt(values) if is_tall else vectors, values, n_features)
 
 
 def log_evidence(spectrum: RowSpectrum, targets: np.ndarray, tol: float = 1e-6, max_iter: int = 1000) -> np.ndarray:
     """Return LogME, the maximum log evidence of a Bayesian linear model per sample, for each target [1]_, (n_targets,).
 
     The model is y = F w + e with w ~ N(0, I / alpha) and e ~ N(0, I / beta). With t = alpha / beta, singular values s,
-    the posterior mean m and gamma = sum(s^2 / (t + s^2)), the fixed-point iteration [2]_ is t <- gamma ||y - F m||^2 /
-    ((n - gamma) ||m||^2). At its limit the log evidence is -n/2 (log(2 pi v) + 1) - sum(log(1 + s^2 / t)) / 2 with v =
-    y'(I + F F'/t)^-1 y / n.
+    the posterior mean m and gamma = sum(s^2 / (t + s^2)), the fixed-point iteration [2]_ is
+    t <- gamma ||y - F m||^2 / ((n - gamma) ||m||^2). At its limit the log evidence is
+    -n/2 (log(2 pi v) + 1) - sum(log(1 + s^2 / t)) / 2 with v = y'(I + F F'/t)^-1 y / n.
 
     The spectrum is that of the features, not centred; targets (n_samples, n_targets) are numbers or indicators of
     classes. The iteration stops when t changes by less than the share `tol`.
