@@ -10,7 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from transferkit import KMeansEncoder, SOMEncoder
 from transferkit._algorithms.linalg.moments import PartialMoments
-from transferkit._algorithms.rows.cluster_activations import squared_distances
+from transferkit._algorithms.rows.clusters import squared_distances
 from transferkit._training.clustering.points import make_points
 from transferkit.distributed import fit_sharded
 

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits, make_blobs
 from sklearn.metrics import adjusted_rand_score
 
 from transferkit import KMeansEncoder, TfidfEncoder, load, save
-from transferkit._algorithms.rows.cluster_activations import squared_distances
+from transferkit._algorithms.rows.clusters import squared_distances
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist, pdist
 from sklearn.datasets import load_digits, make_blobs
 
 from transferkit import SOMEncoder, load, save
-from transferkit._algorithms.rows.self_organising_map import grid_coordinates, move_towards, update_batch
+from transferkit._algorithms.rows.clusters import grid_coordinates, move_towards, update_batch
 
 mpl.use("Agg")
 

@@ -1,11 +1,10 @@
 """Algorithms on feature vectors and images, in NumPy.
 
-`cluster_activations` computes squared distances of samples to centres, with care for the digits of float32, and turns
-them into features: "triangle", "distance", "soft" or "onehot". It serves k-means and self-organising maps.
-
-`self_organising_map` holds the steps of Kohonen's map. A *unit* has a weight vector and a place on a grid, its
-*coordinates*; the *best unit* of a sample is the one with the nearest weights; the *neighbourhood* of two units, from
-their distance on the grid, determines how strongly one follows if the other is best.
+`clusters` computes squared distances of samples to centres, with care for the digits of float32, and turns them into
+features: "triangle", "distance", "soft" or "onehot". It serves k-means and self-organising maps, and holds the steps of
+Kohonen's map. A *unit* has a weight vector and a place on a grid, its *coordinates*; the *best unit* of a sample is the
+one with the nearest weights; the *neighbourhood* of two units, from their distance on the grid, determines how strongly
+one follows if the other is best.
 
 `patches` holds the steps before clustering: square windows cut from images that are given as rows of pixels
 (:class:`PatchGrid`), normalisation of their contrast, and ZCA whitening, that is decorrelation of the features

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from transferkit._algorithms.rows.cluster_activations import fits_float32
+from transferkit._algorithms.rows.clusters import fits_float32
 from transferkit._training.device import as_writable, csr_tensor, to_tensor
 
 __all__ = ["Nearest", "Points", "make_points"]

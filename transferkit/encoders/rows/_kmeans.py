@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 
-from transferkit._algorithms.rows.cluster_activations import activate, check_squares, squared_distances
+from transferkit._algorithms.rows.clusters import activate, check_squares, squared_distances
 from transferkit._algorithms.rows.patches import PatchGrid, Preparation, pool_quadrants
 from transferkit._estimator import VersionedEstimator
 from transferkit._validation import (

@@ -9,12 +9,14 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.extmath import randomized_svd
 
-from transferkit._algorithms.rows.cluster_activations import activate, check_squares, squared_distances
-from transferkit._algorithms.rows.self_organising_map import (
+from transferkit._algorithms.rows.clusters import (
+    activate,
+    check_squares,
     find_best_units,
     grid_coordinates,
     mean_neighbour_distances,
     move_towards,
+    squared_distances,
     update_batch,
 )
 from transferkit._estimator import VersionedEstimator

@@ -42,7 +42,7 @@ def train_vectors(
         vectors[np.diff(ppmi.indptr) == 0] = 0
         return unit_rows(drop_rounding(vectors * scales.astype(np.float32))), []
     vectors[np.diff(pairs.indptr) == 0] = 0  # training leaves these as they are
-    from transferkit._training.words.vectors import GloVe, SkipGram, train_word_vectors
+    from transferkit._training.words import GloVe, SkipGram, train_word_vectors
 
     make_objective = {
         "glove": lambda totals, generator: GloVe(totals, encoder.x_max),
@@ -71,7 +71,7 @@ def _decompose(
     is_large = ppmi.shape[0] > max(SMALL, 5 * n_components)
     if is_large and (encoder.method != "ppmi-svd" or encoder.device not in ("auto", "cpu")):
         from transferkit._training.device import choose_device
-        from transferkit._training.words.pairs import leading_eigenvectors_on_device
+        from transferkit._training.words import leading_eigenvectors_on_device
 
         device = choose_device(encoder.device)
         if device.type != "cpu":

@@ -6,9 +6,15 @@ import torch
 from scipy import sparse
 
 from transferkit._algorithms.linalg.decompositions import leading_eigenvectors
-from transferkit._training.words import pairs
-from transferkit._training.words.pairs import WordPairs, leading_eigenvectors_on_device
-from transferkit._training.words.vectors import GloVe, Side, SkipGram, train_word_vectors
+from transferkit._training import words
+from transferkit._training.words import (
+    GloVe,
+    Side,
+    SkipGram,
+    WordPairs,
+    leading_eigenvectors_on_device,
+    train_word_vectors,
+)
 
 N_WORDS, N_COMPONENTS = 30, 4
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
@@ -28,8 +34,8 @@ def counts():
 
 @pytest.fixture
 def cut_into_slices(monkeypatch):
-    monkeypatch.setattr(pairs, "_ENTRIES", {"cpu": 50, "cuda": 50})
-    monkeypatch.setattr(pairs, "_LONGEST", 3)
+    monkeypatch.setattr(words, "_ENTRIES", {"cpu": 50, "cuda": 50})
+    monkeypatch.setattr(words, "_LONGEST", 3)
 
 
 def make_sides(device):
@@ -139,8 +145,8 @@ def test_training_lowers_the_objective_the_same_way_each_time(counts, device, na
 
 def test_slices_do_not_change_glove(counts, monkeypatch):
     whole, _ = train(counts, "glove")
-    monkeypatch.setattr(pairs, "_ENTRIES", {"cpu": 20})
-    monkeypatch.setattr(pairs, "_LONGEST", 2)
+    monkeypatch.setattr(words, "_ENTRIES", {"cpu": 20})
+    monkeypatch.setattr(words, "_LONGEST", 2)
     np.testing.assert_allclose(train(counts, "glove")[0], whole, rtol=1e-4, atol=1e-5)
 
 
