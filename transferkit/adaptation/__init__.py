@@ -16,9 +16,9 @@ features of one domain resemble features of the other: for term counts and TF-ID
 
 `FeatureAugmentation` is the only supervised one: it needs a few labelled rows of the target.
 
-Modules: `_base` has the base class, `_moment_matching` the first two; `domains` handles samples of two domains in any
-container; `protocols` declares the interfaces that other packages use. The mathematics is in
-``_algorithms.domains``.
+Modules: `_base` has the base class, `_moment_matching` CORAL and LinearTransport, `_feature_prediction` the two that
+learn from co-occurrences; `domains` handles samples of two domains in any container; `protocols`
+declares the interfaces that other packages use. The mathematics is in ``_algorithms.domains``.
 """
 
 from typing import TYPE_CHECKING
@@ -27,10 +27,9 @@ from transferkit._lazy import import_when_asked
 
 if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
     from transferkit.adaptation._feature_augmentation import FeatureAugmentation
+    from transferkit.adaptation._feature_prediction import MarginalizedDenoising, StructuralCorrespondence
     from transferkit.adaptation._importance_weighting import ImportanceWeighting
-    from transferkit.adaptation._marginalized_denoising import MarginalizedDenoising
     from transferkit.adaptation._moment_matching import CORAL, LinearTransport
-    from transferkit.adaptation._structural_correspondence import StructuralCorrespondence
     from transferkit.adaptation._subspace_alignment import SubspaceAlignment
 
 __getattr__, __dir__ = import_when_asked(
@@ -40,8 +39,8 @@ __getattr__, __dir__ = import_when_asked(
         "FeatureAugmentation": "._feature_augmentation",
         "ImportanceWeighting": "._importance_weighting",
         "LinearTransport": "._moment_matching",
-        "MarginalizedDenoising": "._marginalized_denoising",
-        "StructuralCorrespondence": "._structural_correspondence",
+        "MarginalizedDenoising": "._feature_prediction",
+        "StructuralCorrespondence": "._feature_prediction",
         "SubspaceAlignment": "._subspace_alignment",
     },
 )

@@ -30,24 +30,10 @@ class TermParts(NamedTuple):
 
 
 def split_features(encoder, text):
-    """Return the features of a text as a sum over its terms.
+    """Return the features of a text as a sum over its terms; raise NotLinearError that names a step that is not linear.
 
-    Parameters
-    ----------
-    encoder : fitted transformer
-        A text encoder, scikit-learn's vectorizers, Pipelines and FeatureUnions of these with linear steps.
-    text : str
-        One text.
-
-    Returns
-    -------
-    parts : TermParts
-        The sum.
-
-    Raises
-    ------
-    NotLinearError
-        If a step is not linear in terms; it is named.
+    The encoder is a text encoder, one of scikit-learn's vectorizers, or a Pipeline or FeatureUnion of these with linear
+    steps.
     """
     encoder, steps = _unwrap(encoder)
     if isinstance(encoder, FeatureUnion):
@@ -64,21 +50,10 @@ def split_features(encoder, text):
 
 
 def pull_back(encoder, coef):
-    """Return the terms of an encoder and their weights, computed from the weights of its features.
+    """Return the terms of an encoder, and the weight of one unit of each (n_terms, n_outputs) given those of features.
 
-    Parameters
-    ----------
-    encoder : fitted transformer
-        An encoder that :func:`split_features` accepts; normalisation of rows is left out.
-    coef : ndarray of shape (n_features, n_outputs)
-        Weights of the features.
-
-    Returns
-    -------
-    terms : ndarray of str objects, shape (n_terms,)
-        Terms; one that several encoders of a union have occurs several times.
-    weights : ndarray of shape (n_terms, n_outputs)
-        Weight of one unit of each term.
+    The encoder is one that `split_features` accepts; normalisation of rows is left out. A term that several encoders of
+    a union have occurs several times.
     """
     encoder, steps = _unwrap(encoder)
     for step in reversed(steps):
@@ -105,6 +80,19 @@ def text_encoder(encoder):
     if isinstance(encoder, FeatureUnion):
         return text_encoder(_union_parts(encoder)[0])
     return _linear_form(encoder).vectorizer
+
+
+def find_spans(vectorizer, text, terms):
+    """Return (start, end, index of the term) of each term that can be located in a text, sorted by position.
+
+    `vectorizer` is the one that extracted the terms. A term that its tokenizer changed cannot be located.
+    """
+    places = {term: index for index, term in enumerate(terms)}
+    if vectorizer.analyzer == "word" and vectorizer.tokenizer is None:
+        spans = _find_words(vectorizer, text, places)
+    else:
+        spans = [span for term, index in places.items() for span in _find_characters(text, term, index)]
+    return sorted(spans)
 
 
 def _unwrap(encoder):
@@ -208,31 +196,6 @@ def _as_linear(step):
     if isinstance(step, LinearOnTarget):  # an adaptation: predictions are for rows of the target
         return step.target_map()
     raise NotLinearError(f"{type(step).__name__} is not known to be linear")
-
-
-def find_spans(vectorizer, text, terms):
-    """Locate terms in a text.
-
-    Parameters
-    ----------
-    vectorizer : TfidfEncoder or CountVectorizer
-        The vectorizer that extracted the terms.
-    text : str
-        The text.
-    terms : iterable of str
-        Terms that occur in it.
-
-    Returns
-    -------
-    spans : list of tuple (start, end, term index)
-        Sorted by position. Terms that cannot be located, because a tokenizer changed them, are missing.
-    """
-    places = {term: index for index, term in enumerate(terms)}
-    if vectorizer.analyzer == "word" and vectorizer.tokenizer is None:
-        spans = _find_words(vectorizer, text, places)
-    else:
-        spans = [span for term, index in places.items() for span in _find_characters(text, term, index)]
-    return sorted(spans)
 
 
 def _find_words(vectorizer, text, places):
