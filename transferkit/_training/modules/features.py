@@ -55,16 +55,8 @@ def copy_module(module: Any) -> nn.Module:
 class ModuleFeatures:
     """The features that a copy of a module, or one of its layers, computes in evaluation mode.
 
-    Parameters
-    ----------
-    module : torch.nn.Module or torch.export.ExportedProgram
-        It is not changed.
-    output : str or None
-        Name of the layer; None for the output of the module.
-    batch_size : int
-        Number of samples per forward pass.
-    device : str
-        As for `choose_device`.
+    The module, or exported program, is not changed. `output` is the name of the layer, or None for the output of the
+    module; `batch_size` is the number of samples per forward pass.
 
     Raises
     ------

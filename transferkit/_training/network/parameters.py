@@ -14,18 +14,8 @@ __all__ = ["FlatBuffer", "Parameter", "ParameterGroup", "RowParameter", "build_b
 class ParameterGroup:
     """Options of training for a group of parameters.
 
-    Parameters
-    ----------
-    name : str
-    learning_rate_scale : float, default=1.0
-        Factor of the learning rate (discriminative learning rates [1]_).
-    unfreeze_at : int, default=0
-        Epoch from which on the group is trained (gradual unfreezing [1]_).
-    anchor_strength : float, default=0.0
-        Strength of the penalty anchor_strength / 2 * ||weights - initial weights||^2 (L2-SP [2]_). First-order solvers
-        apply it as an implicit step of its own, which is stable at any strength.
-    alpha : float, default=0.0
-        Strength of the penalty alpha / 2 * ||weights||^2; intercepts are not penalised.
+    The anchor is the initial weights (L2-SP [2]_). First-order solvers apply its penalty as an implicit step of its
+    own, which is stable at any strength.
 
     References
     ----------
@@ -35,10 +25,10 @@ class ParameterGroup:
     """
 
     name: str = "all"
-    learning_rate_scale: float = 1.0
-    unfreeze_at: int = 0
-    anchor_strength: float = 0.0
-    alpha: float = 0.0
+    learning_rate_scale: float = 1.0  # discriminative learning rates [1]_
+    unfreeze_at: int = 0  # epoch from which on the group is trained: gradual unfreezing [1]_
+    anchor_strength: float = 0.0  # of the penalty anchor_strength / 2 * ||weights - anchor||^2
+    alpha: float = 0.0  # of the penalty alpha / 2 * ||weights||^2; intercepts are not penalised
 
 
 class Parameter:
