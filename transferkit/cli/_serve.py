@@ -1,5 +1,7 @@
 """A model behind HTTP: the application of `transferkit serve` and of examples/13_serving.py, and its limits."""
 
+import asyncio
+import json
 import os
 import threading
 import time
@@ -13,10 +15,8 @@ from transferkit.persistence import describe
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-import asyncio
-import json
 
-__all__ = ["BodyLimit", "ModelFile", "answer_invalid_request", "make_app", "run_server"]
+__all__ = ["BodyLimit", "ModelFile", "make_app", "run_server"]
 
 _SECONDS_BETWEEN_CHECKS = 1.0
 _SECONDS_TO_FINISH_REQUESTS = 5  # on shutdown; less than orchestrators wait before they kill a process
@@ -84,7 +84,7 @@ def make_app(
     app = FastAPI(title="transferkit", summary=f"Predictions of {Path(path).name}")
     app.state.model_file = model_file
     app.add_middleware(BodyLimit, max_body=max_body)
-    app.add_exception_handler(RequestValidationError, answer_invalid_request)
+    app.add_exception_handler(RequestValidationError, _answer_invalid_request)
     text_type = Annotated[str, StringConstraints(max_length=max_characters)]
 
     class Texts(BaseModel):
@@ -221,7 +221,7 @@ def run_server(app, host, port, say):
         uvicorn.Server(config).run(sockets=[listener])
 
 
-async def answer_invalid_request(request, error):
+async def _answer_invalid_request(request, error):
     """Respond with status 422 and the type, place and description of the first problems that pydantic found.
 
     The values that were sent are left out: they may be large, and some cannot be written as JSON (NaN, half of an

@@ -55,19 +55,6 @@ def open_binary(path: str, *, decompress: bool = False) -> BinaryIO:
     return cast(BinaryIO, open_local(path, "rb"))
 
 
-def _is_gzipped(name: str) -> bool:
-    return name.lower().endswith(".gz")
-
-
-def _import_fsspec(url: str) -> ModuleType:
-    try:
-        import fsspec.core
-    except ImportError as error:
-        raise MissingExtraError(f"Opening {url!r}", "dask") from error
-    module: ModuleType = fsspec.core
-    return module
-
-
 def read_lines(
     source: str | os.PathLike[str] | BinaryIO, encoding: str, errors: str, *, any_end: bool = False
 ) -> Iterator[str]:
@@ -87,6 +74,19 @@ def read_lines(
             parts = [last]  # even a complete line: a newline may follow its carriage return
             yield from lines
     yield from io.StringIO("".join(parts), newline)
+
+
+def _is_gzipped(name: str) -> bool:
+    return name.lower().endswith(".gz")
+
+
+def _import_fsspec(url: str) -> ModuleType:
+    try:
+        import fsspec.core
+    except ImportError as error:
+        raise MissingExtraError(f"Opening {url!r}", "dask") from error
+    module: ModuleType = fsspec.core
+    return module
 
 
 def _read_chunks(source):

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator
 
 from transferkit._validation import check_is_fitted, with_plain_outputs
+from transferkit.datasets.files import is_url, open_binary, split_url
 from transferkit.distributed._map_reduce import make_runner, run_tasks, warn_of_skipped
 from transferkit.distributed._shards import as_sequence, find_shards, import_parquet, n_rows_of
-from transferkit.persistence import fingerprint, load_shared
+from transferkit.persistence import fingerprint, load_shared, write_atomically
 
 if TYPE_CHECKING:
     from distributed import Client
-import json
-import secrets
-from contextlib import contextmanager
-
-import numpy as np
-from scipy import sparse
-
-from transferkit.datasets.files import is_url, open_binary, split_url
-from transferkit.persistence import write_atomically
 
 __all__ = ["encode_sharded", "predict_sharded"]
 
