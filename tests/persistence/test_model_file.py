@@ -2,12 +2,14 @@
 
 import contextlib
 import functools
+import importlib.util
 import json
 import os
 import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -494,10 +496,19 @@ def test_loading_imports_only_modules_of_the_model(tmp_path):
     model = make_pipeline(transferkit.TfidfEncoder(), transferkit.LogisticHead()).fit(["a text", "two words"], [0, 1])
     transferkit.save(model, tmp_path / "model.tk")
     needless = ["torch", "safetensors", "sklearn.linear_model", "sklearn.metrics", "sklearn.model_selection"]
-    needless += [f"transferkit.{name}" for name in ("transfer", "encoders._autoencoder", "heads._logistic_cv")]
+    others = ("transfer", "encoders.networks._autoencoder", "heads.linear._logistic_cv")
+    needless += [f"transferkit.{name}" for name in others]
+    assert all(map(importlib.util.find_spec, needless))
     code = (
         "import sys, transferkit; transferkit.load(sys.argv[1]).predict_proba(['some words'])\n"
         f"print([name for name in {needless} if name in sys.modules])"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "model.tk")]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_describing_a_file_does_not_import_scikit_learn():
+    path = Path(__file__).parents[1] / "saved" / "format2-text.tk"
+    code = "import sys, transferkit; transferkit.describe(sys.argv[1]); print('sklearn' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"
