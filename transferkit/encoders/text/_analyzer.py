@@ -1,7 +1,7 @@
 """Terms of texts, found and counted by the parameters of a text encoder."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 
@@ -96,15 +96,6 @@ class Analyzer:
     holds_text: bool
     sample: TextSample | None = None
 
-    @property
-    def by_word(self) -> bool:
-        """Whether a term is hashed word by word."""
-        return self.unit == "word"
-
-    def hash_terms(self, terms: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the hashes under which :meth:`count` finds the terms."""
-        return hash_strings(terms, self.by_word)
-
     def split(self, documents: Iterable[object]) -> Iterator[list[str]]:
         """Decode the documents and yield them in blocks."""
         block: list[str] = []
@@ -130,14 +121,6 @@ class Analyzer:
     def _take_sample(self, block: Sequence[str]) -> None:
         if self.sample is not None:
             self.sample.add(block)
-
-    def with_sample(self) -> "Analyzer":
-        """Return the same analyzer, which collects a sample of the texts that it splits."""
-        return replace(self, sample=TextSample())
-
-    def for_texts(self) -> "Analyzer":
-        """Return the same analyzer for documents that have been read, decoded and sampled."""
-        return replace(self, holds_text=True, sample=None)
 
     def count(self, documents: Sequence[str]) -> TermCounts:
         """Count the terms of a block of documents."""

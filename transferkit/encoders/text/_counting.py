@@ -13,6 +13,7 @@ from joblib import effective_n_jobs
 
 from transferkit._algorithms.linalg.threads import Map
 from transferkit._algorithms.text.term_counts import Rows, TermCounts
+from transferkit._algorithms.text.tokens import hash_strings
 from transferkit._algorithms.text.vocabulary import (
     TermAccumulator,
     TermStatistics,
@@ -156,7 +157,7 @@ def index_given_vocabulary(vocabulary, analyzer: Analyzer) -> tuple[Vocabulary, 
             UserWarning,
             stacklevel=count_inner_frames(),
         )
-    hashes, checks = analyzer.hash_terms(names)
+    hashes, checks = hash_strings(names, by_word=analyzer.unit == "word")
     order = np.lexsort((checks, hashes))
     text, starts, lengths = join_texts(names)
     zeros = np.zeros(len(names), np.int64)

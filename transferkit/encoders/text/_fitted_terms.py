@@ -99,9 +99,8 @@ class FittedTerms:
     def _unpacked(self):
         return unpack_terms(self._packed, self._by_word)
 
-    @property
     def statistics(self):
-        """The terms and their frequencies."""
+        """Return the terms and their frequencies, including those without a column."""
         return TermStatistics(self.vocabulary, self.n_documents, self.error)
 
     @property
@@ -173,7 +172,9 @@ class FittedTerms:
             "_is_complete": terms.is_complete,
             "_vocabulary_error": terms.error,
         }
-        return state if terms._packed is not None else state | to_state(terms.statistics) | {"_columns": terms.columns}
+        if terms._packed is not None:
+            return state
+        return state | to_state(terms.statistics()) | {"_columns": terms.columns}
 
     def get_file_state(self, by_word, weight):
         """Return the attributes that a model file holds: up to `_MOST_PACKED` terms are packed.

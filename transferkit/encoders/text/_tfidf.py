@@ -1,7 +1,7 @@
 """TF-IDF: term counts, weighted by the inverse document frequency of the term."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import RLock
 from typing import Any
 
@@ -34,7 +34,7 @@ from transferkit._validation import (
     is_fitted,
 )
 from transferkit.encoders.protocols import LinearForm
-from transferkit.encoders.text._analyzer import choose_unit, find_analyzer
+from transferkit.encoders.text._analyzer import TextSample, choose_unit, find_analyzer
 from transferkit.encoders.text._counting import (
     check_documents,
     count_blocks,
@@ -295,7 +295,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
             rows = self._fit_to_blocks(count_blocks(analyzer, documents, self.n_jobs), analyzer.sample)
         else:  # the columns are known only after all terms are counted
             texts = [text for block in analyzer.split(documents) for text in block]  # files and streams are read once
-            again = analyzer.for_texts()
+            again = replace(analyzer, holds_text=True, sample=None)  # they are decoded and sampled by now
             self._become_fitted(self._count_documents(again, texts), analyzer.sample)
             rows, _ = self._encode_blocks(again, texts)
         forget_shards(self)
@@ -355,7 +355,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         check_can_merge(self, other, [name for name in self.get_params() if name not in ("n_jobs", "device")])
         self._check_complete()
         other._check_complete()
-        return self.add_terms(other._get_statistics())
+        return self.add_terms(other._terms.statistics())
 
     def transform(self, X):
         """Return the TF-IDF vectors of the texts.
@@ -551,7 +551,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
             The encoder.
         """
         if not is_fitted(self) or isinstance(self._terms, FittedTerms):
-            self._terms = self._make_accumulator(self._terms.statistics if is_fitted(self) else None)
+            self._terms = self._make_accumulator(self._terms.statistics() if is_fitted(self) else None)
         self._terms.add(statistics)
         self.n_documents_ = self._terms.n_documents
         return self
@@ -644,7 +644,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
                 "The 'ngram_range' parameter of TfidfEncoder must be (min_n, max_n) with min_n <= max_n. "
                 f"Got {self.ngram_range!r} instead."
             )
-        analyzer = find_analyzer(self, renew=True).with_sample()
+        analyzer = replace(find_analyzer(self, renew=True), sample=TextSample())
         warn_for_parameters(analyzer.vectorizer)
         return analyzer
 
@@ -806,10 +806,6 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
     def _check_complete(self):
         if isinstance(self._terms, FittedTerms):
             self._terms.check_complete(type(self).__name__)
-
-    def _get_statistics(self):
-        """Return the statistics of all terms, including those without a column."""
-        return self._terms.statistics if isinstance(self._terms, FittedTerms) else self._terms.statistics()
 
     def _take_state(self):
         """Remove and return the attributes that hold terms in a pickle or model file."""
