@@ -142,10 +142,7 @@ class StructuralCorrespondence(LinearOnTargetMixin, DomainTransformer):
         }
 
     def _map_source(self, X):
-        added = np.asarray(X @ self.correspondences_, X.dtype) - self.mean_.astype(X.dtype)
-        if sparse.issparse(X):
-            return sparse.hstack([X, sparse.csr_matrix(added)], format="csr")
-        return np.hstack([X, added])
+        return _append(X, np.asarray(X @ self.correspondences_, X.dtype) - self.mean_.astype(X.dtype))
 
     def _map_target(self, X):
         return self._map_source(X)
@@ -265,11 +262,7 @@ class MarginalizedDenoising(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
             hidden = encode(hidden, weights.astype(X.dtype, copy=False), intercept.astype(X.dtype, copy=False))
             outputs.append((hidden - mean) * scale)
         encoded = np.hstack(outputs).astype(X.dtype, copy=False)
-        if not self.keep_input:
-            return encoded
-        if sparse.issparse(X):
-            return sparse.hstack([X, sparse.csr_matrix(encoded)], format="csr")
-        return np.hstack([X, encoded])
+        return _append(X, encoded) if self.keep_input else encoded
 
     def _map_target(self, X):
         return self._map_source(X)
@@ -277,3 +270,10 @@ class MarginalizedDenoising(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
     @property
     def _n_features_out(self):
         return sum(weights.shape[1] for weights in self.weights_) + self.keep_input * self.n_features_in_
+
+
+def _append(X, features):
+    """Return features beside those of X, sparse if X is."""
+    if sparse.issparse(X):
+        return sparse.hstack([X, sparse.csr_matrix(features)], format="csr")
+    return np.hstack([X, features])
