@@ -10,10 +10,13 @@ import re
 import sys
 from pathlib import Path
 
-import tables
 from tables import (
     TASK_NAMES,
     Results,
+    table_of_allocators,
+    table_of_runs,
+    table_of_speeds,
+    table_of_time,
     write_adaptation,
     write_choices,
     write_files,
@@ -233,10 +236,10 @@ TABLES = {
     "adaptation-speed": lambda results: write_speeds(results, ADAPTATION),
     "files": write_files,
     "load": write_load,
-    "scale": write_scale(tables.table_of_speeds),
-    "scale-runs": write_scale(tables.table_of_runs),
-    "scale-time": write_scale(tables.table_of_time),
-    "scale-allocator": write_scale(tables.table_of_allocators),
+    "scale": write_scale(table_of_speeds),
+    "scale-runs": write_scale(table_of_runs),
+    "scale-time": write_scale(table_of_time),
+    "scale-allocator": write_scale(table_of_allocators),
     "scale-machine": write_machine("Measured on", "scale", ("numpy", "scipy", "dask")),
     "machine": write_machine(
         "Measured with `make bench DATA=folder` on", "heads", ("numpy", "scikit-learn", "torch", "gensim")
