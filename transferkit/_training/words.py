@@ -28,7 +28,6 @@ from transferkit.exceptions import DivergenceError
 
 __all__ = [
     "GloVe",
-    "PairRows",
     "SkipGram",
     "WordPairs",
     "leading_eigenvectors_on_device",

@@ -12,14 +12,12 @@ __all__ = [
     "NGrams",
     "Tokens",
     "character_ngrams",
-    "combine_hashes",
     "copy_spans",
     "expand_ranges",
     "find_words",
     "hash_spans",
     "hash_strings",
     "hash_terms",
-    "load_words",
     "mix",
     "pad",
     "take_spans",
@@ -36,7 +34,7 @@ _HALF = np.uint64(32)
 _KEEP = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
 
 
-def load_words(text: np.ndarray, positions: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def _load_words(text: np.ndarray, positions: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Return the (up to) eight bytes at each position as little-endian integers, zeros beyond the length."""
     eight = np.ndarray((len(text) - PADDING + 1,), "<u8", buffer=text, strides=(1,))
     # `take` is faster at each position but first copies the (overlapping) words of the whole text.
@@ -52,12 +50,12 @@ def hash_spans(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> tup
     with a probability of about n_distinct**2 / 2**129. Eight bytes are taken at a time, so the cost is per token and
     not per character.
     """
-    checks = load_words(text, starts, lengths)
+    checks = _load_words(text, starts, lengths)
     hashes = checks + lengths.astype(np.uint64) * _ROOT
     longer = np.flatnonzero(lengths > 8)
     done = 8
     while len(longer) and done < _LONG:
-        words = load_words(text, starts[longer] + done, lengths[longer] - done)
+        words = _load_words(text, starts[longer] + done, lengths[longer] - done)
         hashes[longer] = mix(hashes[longer]) + words * _PI
         checks[longer] = checks[longer] * _E + words
         done += 8
@@ -85,7 +83,7 @@ def mix(hashes: np.ndarray) -> np.ndarray:
     return hashes
 
 
-def combine_hashes(
+def _combine_hashes(
     left: tuple[np.ndarray, np.ndarray], right: tuple[np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the hashes of n-grams from those of their first n - 1 words (`left`) and of their last word (`right`)."""
@@ -122,7 +120,7 @@ def hash_terms(
     for position in range(1, n_words.max(initial=1)):
         more = np.flatnonzero(n_words > position)
         right = first[more] + position
-        term_hashes[more], term_checks[more] = combine_hashes(
+        term_hashes[more], term_checks[more] = _combine_hashes(
             (term_hashes[more], term_checks[more]), (hashes[right], checks[right])
         )
     return term_hashes, term_checks
@@ -217,7 +215,7 @@ def word_ngrams(tokens: Tokens, ngram_range: tuple[int, int]) -> NGrams:
             stay = np.flatnonzero(tokens.rows[ahead] == tokens.rows[ahead + (n - 1)])
             first, pair = first[stay], (pair[0][stay], pair[1][stay])
             last = first + (n - 1)
-            pair = combine_hashes(pair, (tokens.hashes[last], tokens.checks[last]))
+            pair = _combine_hashes(pair, (tokens.hashes[last], tokens.checks[last]))
         if n >= lowest:
             hashes.append(pair[0])
             checks.append(pair[1])
@@ -314,7 +312,7 @@ def copy_spans(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> tup
     n_words = (lengths.astype(np.int64) + 7) >> 3
     word_ends = np.cumsum(n_words)
     offset = 8 * expand_ranges(np.zeros(len(n_words), np.int64), n_words)
-    words = load_words(text, np.repeat(starts, n_words) + offset, np.repeat(lengths, n_words) - offset)
+    words = _load_words(text, np.repeat(starts, n_words) + offset, np.repeat(lengths, n_words) - offset)
     return words.view(np.uint8), 8 * (word_ends - n_words)
 
 

@@ -12,7 +12,6 @@ from transferkit._algorithms.text.tokens import copy_spans, pad
 
 __all__ = [
     "Counted",
-    "MergedTerms",
     "TermAccumulator",
     "TermStatistics",
     "Vocabulary",
