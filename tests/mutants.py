@@ -42,6 +42,8 @@ DOMAIN = "transfer/domains/test_domain_classifier.py"
 EVALUATION, HELD_OUT = "transfer/_evaluation.py", "heads/linear/evaluation.py"
 FINETUNE = "transfer/strategies/_fine_tuning.py"
 RULES, MISSING = "transfer/strategies/test_rules.py", "transfer/test_missing_classes.py"
+CHARACTERS, OF_CHARACTERS = "encoders/term_union.py", "transfer/strategies/test_characters.py"
+SCRATCH = "transfer/strategies/_scratch.py"
 LBFGS, STOP = "_training/linear/lbfgs.py", "_training/linear/test_lbfgs.py"
 LOOP, DATA, TRAINING = "_training/network/loop.py", "_training/network/data.py", "_training/network/test_training.py"
 MLP, NETWORKS = "heads/mlp/test_mlp_training.py", "_training/network/training.py"
@@ -70,6 +72,42 @@ MUTANTS = [
         "vars(encoder).keys() - parameters.keys()",
         "()",
         f"{FITTING}::test_fit_forgets_what_an_earlier_partial_fit_left",
+    ),
+    # When n-grams of characters are tried beside words.
+    Mutant(
+        "characters: long texts",
+        CHARACTERS,
+        "> MOST_CHARACTERS",
+        "> 2 * MOST_CHARACTERS",
+        "encoders/test_term_union.py::test_characters_are_tried_beside_words_in_short_texts_only",
+    ),
+    Mutant(
+        "characters: without held-out labels",
+        SCRATCH,
+        "if task.has_folds else None",
+        "",
+        f"{OF_CHARACTERS}::test_without_held_out_labels_characters_are_not_tried",
+    ),
+    Mutant(
+        "characters: near the best C of words",
+        SCRATCH,
+        'settings.Cs.index(average.best.row["C"])',
+        "0",
+        f"{OF_CHARACTERS}::test_characters_at_the_best_C_of_words_and_near_it_are_tried",
+    ),
+    Mutant(
+        "characters: without a weight",
+        SCRATCH,
+        'if all(candidate.row["terms"] != describe_terms(union) for candidate in average.kept)',
+        "if False",
+        f"{OF_CHARACTERS}::test_words_are_kept_alone_where_characters_do_harm",
+    ),
+    Mutant(
+        "characters: warning of unknown texts",
+        CHARACTERS,
+        "min(n_unknown for",
+        "max(n_unknown for",
+        "encoders/test_term_union.py::test_a_warning_is_given_only_if_both_kinds_of_terms_are_unknown",
     ),
     # What a text encoder says of texts whose words it does not find.
     Mutant("words: length of a phrase", WORDS, "_PHRASE_LENGTH = 3.0", "_PHRASE_LENGTH = 30.0", LOST),

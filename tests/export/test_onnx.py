@@ -101,6 +101,11 @@ def classifiers():
         lambda: make_pipeline(TfidfEncoder(dtype=np.float64, norm="l1"), LogisticHead()).fit(TEXTS, LABELS),
         NEW,
     )
+    for analyzer in ("char", "char_wb"):
+        characters = TfidfEncoder(analyzer=analyzer, ngram_range=(1, 3), sublinear_tf=True)
+        yield analyzer, partial(make_pipeline(characters, LogisticHead()).fit, TEXTS, LABELS), NEW
+        both = make_union(TfidfEncoder(ngram_range=(1, 2)), characters, TfidfEncoder(analyzer="char"))
+        yield f"words and {analyzer}", partial(make_pipeline(both, LogisticHead()).fit, TEXTS, LABELS), NEW
     yield "lsa", lambda: TransferClassifier(fit_lsa()).fit(TEXTS, LABELS), NEW
     for pooling, norm in (("mean", "l2"), ("tfidf", None), ("sif", "l2")):
         yield f"word vectors, {pooling}", partial(fit_on_word_vectors, pooling=pooling, norm=norm), NEW
@@ -203,7 +208,7 @@ def test_one_text_and_many_are_the_same(tmp_path):
     [
         (lambda: RandomForestClassifier(2).fit(X, Y), "no exact counterpart of RandomForestClassifier"),
         (lambda: make_pipeline(FunctionTransformer(np.log1p), LogisticHead()).fit(X, Y), "FunctionTransformer with a"),
-        (lambda: TfidfEncoder(analyzer="char").fit(TEXTS), "needs analyzer='word'. Got analyzer='char'"),
+        (lambda: TfidfEncoder(analyzer=str.split).fit(TEXTS), "analyzer that is a name. Got analyzer=<method 'split'"),
         (lambda: TfidfEncoder(token_pattern=r"\S.\S+", ngram_range=(1, 2)).fit(TEXTS), "the default token_pattern"),
         (lambda: TfidfEncoder(stemmer=str.upper).fit(TEXTS), "no stemmer"),
         (lambda: KMeansEncoder(4, patches=(1, 1), image_shape=(2, 3)).fit(X), "a KMeansEncoder with patches"),

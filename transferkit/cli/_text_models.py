@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from transferkit.encoders.term_union import encode_terms
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import load
 from transferkit.transfer import TransferClassifier, TransferRegressor
@@ -78,7 +79,7 @@ def _encode(model, texts):
     if isinstance(model, Pipeline) and len(model) > 1:
         return model[-1], model[:-1].transform(texts)
     if isinstance(model, (TransferClassifier, TransferRegressor)):
-        return model.head_, model.encoder_.transform(texts)
+        return model.head_, encode_terms(model.encoder_, texts)
     return model, texts
 
 

@@ -22,18 +22,19 @@ _IR_VERSION = 9  # supported by onnxruntime since 2023
 
 
 def to_onnx(model: BaseEstimator, path: str | os.PathLike[str]) -> Callable[[Any], dict[str, np.ndarray]]:
-    """Write a fitted model as an ONNX graph, for other languages and runtimes.
+    r"""Write a fitted model as an ONNX graph, for other languages and runtimes.
 
     ONNX has no operators for Python's regular expressions. The graph of a text model therefore takes tokens, and the
     application splits texts as the encoder does: lower case, then matches of its `token_pattern`, without its stop
-    words. N-grams are counted in the graph.
+    words. N-grams of words are counted in the graph. Those of characters are tokens, too, marked by their kind, as in
+    ``"\x01char_wb 2 4\x01the"`` after a "".
 
     Parameters
     ----------
     model : fitted estimator
         A head, or a Pipeline, FeatureUnion or :class:`TransferClassifier` of: linear and network classifiers and
         regressors, scalers, Normalizer, PCA and TruncatedSVD, KMeansEncoder of rows, AutoencoderEncoder, and text
-        encoders with the word analyzer that are linear up to the length of rows (TfidfEncoder, LSAEncoder,
+        encoders of words or characters that are linear up to the length of rows (TfidfEncoder, LSAEncoder,
         WordVectorEncoder with mean, tfidf or sif pooling).
     path : str or path
         Name of the file, by convention ending in ``.onnx``. An existing file is replaced atomically, as by `save`.

@@ -26,10 +26,11 @@ from transferkit.heads import MLPHeadClassifier, MLPHeadRegressor
 
 __all__ = ["NATIVE", "append_step", "make_tokeniser"]
 
-_SPLITTING = (
-    "input", "encoding", "strip_accents", "lowercase", "preprocessor", "tokenizer", "stop_words", "token_pattern"
-)  # fmt: skip
+_NORMALISING = ("input", "encoding", "strip_accents", "lowercase", "preprocessor")
+_SPLITTING = (*_NORMALISING, "tokenizer", "stop_words", "token_pattern")
 _PADDING = ""  # pads rows of tokens, so it cannot be a term
+_CHARACTERS = ("char", "char_wb")
+_MARK = "\x01"  # around the kind of n-grams of characters, which begins such tokens: a word might equal one
 
 
 def append_step(graph, step, value):
@@ -45,18 +46,32 @@ def make_tokeniser(first):
     vectorizers = list(_vectorizers(first))
     if not vectorizers:
         return None
-    if any([getattr(v, name) for name in _SPLITTING] != [getattr(vectorizers[0], name) for name in _SPLITTING]
-           for v in vectorizers):  # fmt: skip
-        raise ExportError("to_onnx needs text encoders with the same tokenisation.")
-    words = clone(vectorizers[0]).set_params(ngram_range=(1, 1), vocabulary=None)
-    analyze = words.build_analyzer()
+    words = [v for v in vectorizers if v.analyzer not in _CHARACTERS]
+    for names, alike in ((_NORMALISING, vectorizers), (_SPLITTING, words)):
+        if any([getattr(v, name) for name in names] != [getattr(alike[0], name) for name in names] for v in alike):
+            raise ExportError("to_onnx needs text encoders with the same tokenisation.")
+    analyzers = [clone(v).set_params(ngram_range=(1, 1), vocabulary=None).build_analyzer() for v in words[:1]]
+    of_characters = {_mark(v): v.build_analyzer() for v in vectorizers if v.analyzer in _CHARACTERS}
 
     def tokenise(texts):
-        rows = [list(analyze(text)) for text in texts]  # a tokenizer may return a generator
+        rows = []
+        for text in texts:
+            row = [token for analyze in analyzers for token in analyze(text)]  # a tokenizer may return a generator
+            for mark, analyze in of_characters.items():
+                row += [_PADDING, *(mark + token for token in analyze(text))]  # padding parts n-grams of words
+            rows.append(row)
         width = max([1, *map(len, rows)])
         return np.array([row + [_PADDING] * (width - len(row)) for row in rows], dtype=object)
 
     return tokenise
+
+
+def _mark(vectorizer):
+    """Return the beginning of the tokens of a vectorizer; "" for words."""
+    if vectorizer.analyzer not in _CHARACTERS:
+        return ""
+    lowest, highest = vectorizer.ngram_range
+    return f"{_MARK}{vectorizer.analyzer} {lowest} {highest}{_MARK}"
 
 
 def _vectorizers(step):
@@ -71,15 +86,16 @@ def _vectorizers(step):
 
 def _append_tfidf(graph, vectorizer, tokens):
     weights = vectorizer if isinstance(vectorizer, TfidfVectorizer) else None
-    lowest, highest = vectorizer.ngram_range
-    if vectorizer.analyzer != "word":
-        raise ExportError(f"to_onnx needs analyzer='word'. Got analyzer={vectorizer.analyzer!r}.")
+    mark = _mark(vectorizer)
+    lowest, highest = (1, 1) if mark else vectorizer.ngram_range  # n-grams of characters are tokens
+    if not mark and vectorizer.analyzer != "word":
+        raise ExportError(f"to_onnx needs an analyzer that is a name. Got analyzer={vectorizer.analyzer!r}.")
     if highest > 1 and (vectorizer.token_pattern != DEFAULT_TOKEN_PATTERN or vectorizer.tokenizer is not None):
         raise ExportError("to_onnx can only count n-grams of words without spaces: it needs the default token_pattern.")
     _check_terms(vectorizer.vocabulary_, highest)
     terms = sorted(vectorizer.vocabulary_.items(), key=lambda item: (item[0].count(" "), item[1]))
     sizes = np.array([term.count(" ") if highest > 1 else 0 for term, _ in terms])
-    pool = [word for term, _ in terms for word in (term.split(" ") if highest > 1 else [term])]
+    pool = [mark + word for term, _ in terms for word in (term.split(" ") if highest > 1 else [term])]
     starts, begin = [], 0
     for size in range(highest):
         starts.append(begin)

@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from transferkit._algorithms.networks.compression import dequantise_layers
 from transferkit._validation import check_count, check_is_fitted, with_plain_outputs
 from transferkit.exceptions import NotLinearError
-from transferkit.inspection._term_parts import find_spans, pull_back, split_features, text_encoder
+from transferkit.inspection._term_parts import find_spans, pull_back, split_features, text_encoders
 from transferkit.persistence import load_shared
 
 __all__ = ["Explanation", "explain", "top_terms"]
@@ -216,7 +216,7 @@ def explain(model: BaseEstimator | str | os.PathLike[str], text: str) -> Explana
         np.add.at(from_labels, index, np.asarray(parts.rows @ label_coef.toarray().T, np.float64))
         from_pretraining = merged - from_labels
     terms = terms.astype(object)
-    spans = find_spans(text_encoder(encoder), text, terms)
+    spans = sorted({span for one in text_encoders(encoder) for span in find_spans(one, text, terms)})
     return Explanation(text, terms, merged, intercept, labels, from_pretraining, spans)
 
 

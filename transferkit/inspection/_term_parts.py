@@ -18,7 +18,7 @@ from transferkit.encoders import PretrainedEncoder
 from transferkit.encoders.protocols import LinearForm, LinearInTerms
 from transferkit.exceptions import NotLinearError
 
-__all__ = ["find_spans", "pull_back", "split_features", "text_encoder"]
+__all__ = ["find_spans", "pull_back", "split_features", "text_encoders"]
 
 
 class TermParts(NamedTuple):
@@ -74,23 +74,25 @@ def pull_back(encoder, coef):
     return _name_columns(form.vectorizer), coef if form.weights is None else form.weights[:, None] * coef
 
 
-def text_encoder(encoder):
-    """Return the vectorizer inside a text encoder; of a union, the first."""
+def text_encoders(encoder):
+    """Return the vectorizers inside a text encoder: one, or as many as a union has parts."""
     encoder, _ = _unwrap(encoder)
     if isinstance(encoder, FeatureUnion):
-        return text_encoder(_union_parts(encoder)[0])
-    return _linear_form(encoder).vectorizer
+        return [vectorizer for part in _union_parts(encoder) for vectorizer in text_encoders(part)]
+    return [_linear_form(encoder).vectorizer]
 
 
 def find_spans(vectorizer, text, terms):
     """Return (start, end, index of the term) of each term that can be located in a text, sorted by position.
 
-    `vectorizer` is the one that extracted the terms. A term that its tokenizer changed cannot be located.
+    `vectorizer` extracted the terms, or some of them: others are not located. Neither are terms that its tokenizer
+    changed.
     """
     places = {term: index for index, term in enumerate(terms)}
     if vectorizer.analyzer == "word" and vectorizer.tokenizer is None:
         spans = _find_words(vectorizer, text, places)
     else:
+        places = {term: places[term] for term in sorted(set(vectorizer.build_analyzer()(text)) & places.keys())}
         spans = [span for term, index in places.items() for span in _find_characters(text, term, index)]
     return sorted(spans)
 

@@ -55,8 +55,8 @@ class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
         position; classes by label. Only with ``strategy="auto"``.
     strategy : {"auto", "term_vectors", "frozen", "finetune", "scratch"}, default="auto"
         "term_vectors" is a linear model of terms with pretrained vectors as prior [1]_. "frozen" trains the head on the
-        encoder's features, "finetune" also a copy of the encoder. "scratch" is the head without transfer. "auto"
-        selects one by cross-validation.
+        encoder's features, "finetune" also a copy of the encoder. "scratch" is the head without transfer, on TF-IDF of
+        words and, with the default head, n-grams of characters. "auto" selects one by cross-validation.
     cv : int, splitter or iterable of (train, test) indices, default=5
         If int, the number of stratified, shuffled folds.
     scoring : str or callable, default=None
@@ -76,7 +76,8 @@ class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
     Attributes
     ----------
     encoder_ : transformer
-        Encoder in use; with "term_vectors" TF-IDF.
+        Encoder in use; with "term_vectors" and "scratch" on texts TF-IDF: a FeatureUnion of "words" and "characters" if
+        both have weights.
     head_ : classifier
         Fitted head. An average of candidates has the `C` of the one with the largest weight.
     classes_ : ndarray of shape (n_classes,)

@@ -19,6 +19,7 @@ from transferkit._validation import (
     with_plain_outputs,
 )
 from transferkit.encoders import PretrainedEncoder
+from transferkit.encoders.term_union import encode_terms
 from transferkit.exceptions import count_inner_frames
 from transferkit.transfer.pretrained import is_frozen
 
@@ -110,7 +111,7 @@ class EncoderHeadMixin(FrozenParametersMixin):
         """Return the features of raw input, after checking the order of its columns."""
         if "feature_names_in_" in vars(self) and not hasattr(self.encoder_, "feature_names_in_"):
             check_feature_names(self, X, reset=False)  # an encoder with feature names checks them itself
-        return self.encoder_.transform(X)
+        return encode_terms(self.encoder_, X)
 
 
 class HeadScoresMixin(ClassifierMixin):

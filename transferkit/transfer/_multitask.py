@@ -15,6 +15,7 @@ from transferkit._validation import (
     with_plain_outputs,
 )
 from transferkit.encoders.term_projection import find_projection, join_terms
+from transferkit.encoders.term_union import encode_terms
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import describe, fingerprint, load, load_shared, save
 from transferkit.transfer._classifier import TransferClassifier, fit_classifier
@@ -222,7 +223,7 @@ class MultiTaskTransfer(VersionedEstimator):
         encoded, results = {}, {}
         for task, model in self.models_.items():
             if id(model.encoder_) not in encoded:
-                encoded[id(model.encoder_)] = model.encoder_.transform(X)
+                encoded[id(model.encoder_)] = encode_terms(model.encoder_, X)
             results[task] = getattr(model.head_, method)(encoded[id(model.encoder_)])
         return results
 

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold
-from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 
@@ -221,10 +221,12 @@ def test_strategy_without_transfer_wins_with_a_warning():
 
 def test_scratch_is_the_average_of_logistic_regressions_on_tf_idf():
     model = TransferClassifier(strategy="scratch").fit(TEXTS, LABELS)
-    rows, table, expected = TfidfVectorizer(sublinear_tf=True).fit(TEXTS), model.strategy_scores_, 0
-    for C, weight in zip(table["C"], table["weight"], strict=True):
-        reference = LogisticRegression(C=C, tol=1e-9, max_iter=10_000).fit(rows.transform(TEXTS), LABELS)
-        expected = expected + weight * reference.decision_function(rows.transform(TEST_TEXTS))
+    words = TfidfVectorizer(sublinear_tf=True)
+    both = make_union(words, TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True))
+    rows, table, expected = {"words": words, "words + characters": both}, model.strategy_scores_, 0
+    for C, weight, terms in zip(table["C"], table["weight"], table["terms"], strict=True):
+        reference = make_pipeline(rows[str(terms)], LogisticRegression(C=C, tol=1e-9, max_iter=10_000))
+        expected = expected + weight * reference.fit(TEXTS, LABELS).decision_function(TEST_TEXTS)
     np.testing.assert_allclose(model.decision_function(TEST_TEXTS), expected, atol=0.05)
 
 

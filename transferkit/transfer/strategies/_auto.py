@@ -20,7 +20,7 @@ from transferkit.transfer.strategies._fine_tuning import (
     leave_out_fine_tuning,
 )
 from transferkit.transfer.strategies._frozen import encode_folds, fit_any_head, fit_logistic
-from transferkit.transfer.strategies._scratch import fit_scratch_if_possible, make_baseline
+from transferkit.transfer.strategies._scratch import fit_scratch_if_possible, fit_scratch_texts, make_baseline
 from transferkit.transfer.strategies._source import check_source, fit_from_source
 from transferkit.transfer.strategies._term_vectors import check_term_vectors, fit_term_vectors
 
@@ -144,6 +144,8 @@ def _fit_strategy(estimator, strategy, X, is_text, task, settings, terms):
         pace = Pace(estimator.encoder_learning_rate, estimator.unfreeze_at, estimator.anchor_strength)
         seed = int(check_random_state(estimator.random_state).randint(2**31 - 1))
         return fit_finetuned(find_fine_tunable(encoder), X, task, settings, pace, seed)
+    if strategy == "scratch" and is_text:
+        return fit_scratch_texts(encoder, X, task, settings)
     of_folds = None
     if strategy == "frozen" and not is_pretrained:
         of_folds = encode_folds(encoder, X, task.y, task.folds)

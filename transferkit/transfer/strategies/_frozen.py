@@ -1,6 +1,7 @@
 """Strategy "frozen": a head on the features of an encoder that is not trained on the labels."""
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from transferkit.heads.linear.evaluation import average_models
 from transferkit.transfer._evaluation import Outcome, make_row
 from transferkit.transfer.strategies._candidates import Average, SharedSearch, SplitSearch
 
-__all__ = ["FoldFeatures", "encode_folds", "fit_any_head", "fit_logistic"]
+__all__ = ["FoldFeatures", "encode_folds", "finish_average", "fit_any_head", "fit_logistic"]
 
 
 def fit_logistic(strategy, encoder, features, task, settings, of_folds=None):
@@ -52,8 +53,33 @@ def fit_logistic(strategy, encoder, features, task, settings, of_folds=None):
     average = Average(strategy, task)
     for place, (C, scores, seconds) in enumerate(search.found):
         average.add(scores, partial(search.read_model, place), C=C, seconds=seconds)
+    return finish_average(average, encoder, features, task, settings)
+
+
+def finish_average(average, encoder, features, task, settings):
+    """Return the outcome of the candidates of an average.
+
+    Parameters
+    ----------
+    average : Average
+        Candidates on the features, or on the first ones: then the weights of the others are zero.
+    encoder : transformer
+        Encoder that computed the features.
+    features : array, CSR matrix or data frame of shape (n_samples, n_features)
+        Features of all rows.
+    task : ClassificationTask
+        Labels and folds.
+    settings : LogisticSettings
+        Parameters that the candidates share.
+
+    Returns
+    -------
+    outcome : Outcome
+        Encoder and head, trained on all rows.
+    """
     kept = average.weigh()
-    model = average_models([candidate.read_model() for _, candidate in kept], [weight for weight, _ in kept])
+    models = [_widen(candidate.read_model(), features.shape[1]) for _, candidate in kept]
+    model = average_models(models, [weight for weight, _ in kept])
     head = task.make_head(model.coef, model.intercept, **settings.parameters(average.best.row["C"]))
     head.n_iter_ = np.array([model.n_iter], np.int32)
     names = read_feature_names(features)
@@ -62,7 +88,17 @@ def fit_logistic(strategy, encoder, features, task, settings, of_folds=None):
     if not model.converged:
         warn_not_converged(head, model.n_iter)
     scores = sum(weight * candidate.scores for weight, candidate in kept)
-    return Outcome(strategy, encoder, head, task.held_out.score(scores), average.rows, task.loss(scores))
+    return Outcome(average.strategy, encoder, head, task.held_out.score(scores), average.rows, task.loss(scores))
+
+
+def _widen(model, n_features):
+    """Return a linear model with weights of zero for further features."""
+    n_known = model.coef.shape[1]
+    if n_known == n_features:
+        return model
+    columns = np.zeros((n_features, len(model.coef)), model.coef.dtype)
+    columns[:n_known] = model.coef.T
+    return replace(model, coef=columns.T)
 
 
 def fit_any_head(strategy, encoder, head, X, task):

@@ -1,16 +1,22 @@
 """Strategy "scratch": the head without transfer, on TF-IDF of the labelled texts or on rows of numbers as they are."""
 
 import os
+from functools import partial
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.preprocessing import FunctionTransformer
 
+from transferkit._algorithms.linear.grid_descent import descend_grid
 from transferkit._validation import check_features
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.encoders.term_projection import find_text_settings
+from transferkit.encoders.term_union import describe_terms, fit_characters, join_characters
 from transferkit.transfer._evaluation import Outcome, make_row
+from transferkit.transfer.strategies._candidates import Average, SharedSearch, make_search
+from transferkit.transfer.strategies._frozen import finish_average, fit_logistic
 
-__all__ = ["fit_scratch_if_possible", "make_baseline", "takes_raw_input"]
+__all__ = ["fit_scratch_if_possible", "fit_scratch_texts", "make_baseline", "takes_raw_input"]
 
 
 def make_baseline(encoder, is_text):
@@ -28,6 +34,60 @@ def make_baseline(encoder, is_text):
     is_path = isinstance(encoder, (str, os.PathLike))
     settings = find_text_settings(PretrainedEncoder(encoder) if is_path else encoder)
     return TfidfEncoder(sublinear_tf=True, **settings)
+
+
+def fit_scratch_texts(encoder, texts, task, settings):
+    """Return the outcome of words, and of words and characters, as candidates of one average.
+
+    Parameters
+    ----------
+    encoder : TfidfEncoder
+        Not yet fitted, from `make_baseline`.
+    texts : list of str
+        Labelled texts.
+    task : ClassificationTask
+        Labels and folds. Without folds, nothing would show whether characters help, so they are not tried.
+    settings : LogisticSettings
+        Candidates for C.
+
+    Returns
+    -------
+    outcome : Outcome
+        TF-IDF of the terms of the candidates that have a weight, and a linear head.
+    """
+    rows = encoder.fit_transform(texts, task.y)
+    characters = fit_characters(encoder, texts) if task.has_folds else None
+    if characters is None:
+        return fit_logistic("scratch", encoder, rows, task, settings)
+    union, average = join_characters(encoder, characters), Average("scratch", task)
+    search = SharedSearch(rows, task, settings)
+    for place, (C, scores, seconds) in enumerate(search.found):
+        read_model = partial(search.read_model, place)
+        average.add(scores, read_model, terms=describe_terms(encoder), C=C, seconds=seconds)
+    wide = sp.hstack([rows, characters.transform(texts)], format="csr")
+    _search_around_best(average, wide, task, settings, describe_terms(union))
+    if all(candidate.row["terms"] != describe_terms(union) for candidate in average.kept):
+        return finish_average(average, encoder, rows, task, settings)
+    return finish_average(average, union, wide, task, settings)
+
+
+def _search_around_best(average, rows, task, settings, terms):
+    """Add the candidates on rows of more terms whose C is near the best so far."""
+    search, fits = make_search(check_features(rows), task.targets, task.fold_weights[:, :-1], task, settings), []
+    row_weights = task.row_weights.astype(rows.dtype)
+
+    def evaluate(point):
+        C = settings.Cs[point[1]]
+        fits.append(search.fit(C, fits))
+        read_model = partial(_refit, search, fits[-1], row_weights)
+        return average.add(fits[-1].scores, read_model, terms=terms, C=C, seconds=fits[-1].seconds)
+
+    start = 0, settings.Cs.index(average.best.row["C"])
+    descend_grid((1, len(settings.Cs)), [start], evaluate, average.margin)
+
+
+def _refit(search, fit, row_weights):
+    return search.refit([fit], row_weights)[0]
 
 
 def fit_scratch_if_possible(fit, encoder, X, is_text):

@@ -13,6 +13,7 @@ from transferkit._validation import check_is_fitted, read_feature_names, take_ro
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.encoders.protocols import TermProjection
 from transferkit.encoders.term_projection import join_terms
+from transferkit.encoders.term_union import join_characters, name_terms, split_terms
 from transferkit.heads import LogisticHead
 from transferkit.heads.linear import match_prior
 from transferkit.heads.linear.evaluation import average_folds
@@ -79,19 +80,18 @@ def fit_from_source(source, encoder, X, task, settings, *, is_text, is_default_h
         is_pretrained = is_frozen(encoder)
         names = _name_features(source, source_encoder, head)
         features = encoder.fit_transform(X, task.y)
-        if not set(names) & set(encoder.get_feature_names_out()):
+        if not set(names) & set(name_terms(encoder)):
             raise ValueError(
                 "The source model and the encoder have no feature in common, so there is nothing to transfer. Leave "
                 "out encoder to use the source's own."
             )
-        prior = _spread(head, names, encoder.get_feature_names_out())
+        prior = _spread(head, names, name_terms(encoder))
         if not is_pretrained:
             of_folds = list(encode_folds(encoder, X, task.y, task.folds))
     else:
-        encoder = _add_terms(source_encoder, X) if is_text else source_encoder
-        features, n_known = encoder.transform(X), head.coef_.shape[1]
-        is_wider = is_text and features.shape[1] > n_known
-        prior = _spread(head, range(n_known), range(features.shape[1])) if is_wider else head
+        encoder, places = _add_terms(source_encoder, X) if is_text else (source_encoder, None)
+        features = encoder.transform(X)
+        prior = head if places is None else _spread(head, places.tolist(), range(features.shape[1]))
     began, source_scores = time.perf_counter(), _score_source(source, X, task)
     rows = [make_row("source only", source_scores, weight=0.0, seconds=time.perf_counter() - began)]
     settings = replace(settings, Cs=_SOURCE_CS, tol=LOOSE_TOL) if is_default_head else settings
@@ -99,7 +99,7 @@ def fit_from_source(source, encoder, X, task, settings, *, is_text, is_default_h
     for strategy, start in (("transfer", prior), ("target only", None)):
         began, priors = time.perf_counter(), None
         if start is not None and of_folds is not None:
-            spread = [_spread(head, names, fold.encoder.get_feature_names_out()) for fold in of_folds]
+            spread = [_spread(head, names, name_terms(fold.encoder)) for fold in of_folds]
             priors = [_read_weights(one, fold.train, task) for one, fold in zip(spread, of_folds, strict=True)]
         trained, scores = _fit_head(features, of_folds, task, settings, start, priors)
         row = make_row(strategy, scores, C=trained.C, weight=0.0, seconds=time.perf_counter() - began)
@@ -136,7 +136,7 @@ def read_source(source):
 def _name_features(source, encoder, head):
     """Return the names of the features that the source's weights are for."""
     try:
-        return list(encoder.get_feature_names_out())
+        return list(name_terms(encoder))
     except (AttributeError, ValueError, NotFittedError):
         if hasattr(head, "feature_names_in_"):
             return list(head.feature_names_in_)
@@ -148,12 +148,24 @@ def _name_features(source, encoder, head):
 
 
 def _add_terms(encoder, texts):
-    """Return the source's TF-IDF with columns for new terms after its own, and any other encoder as it is."""
+    """Return the source's TF-IDF with columns for new terms, and the places of its own columns.
+
+    Any other encoder is returned as it is, with None.
+    """
     inner = encoder.encoder_ if isinstance(encoder, PretrainedEncoder) else encoder
-    if type(inner) is not TfidfEncoder or inner.norm != "l2" or not inner.sublinear_tf or not inner.use_idf:
-        return encoder
+    parts = split_terms(inner)
+    if not all(map(_weights_terms_alike, parts or [inner])):
+        return encoder, None
+    if parts is not None:
+        (words, of_words), (characters, of_characters) = (_add_terms(part, texts) for part in parts)
+        return join_characters(words, characters), np.concatenate([of_words, len(words.idf_) + of_characters])
     nothing = np.zeros((len(inner.idf_), 0), np.float32)
-    return join_terms(TermProjection(inner, nothing, inner.idf_), texts).encoder
+    return join_terms(TermProjection(inner, nothing, inner.idf_), texts).encoder, np.arange(len(inner.idf_))
+
+
+def _weights_terms_alike(encoder):
+    """Return whether an encoder weights terms as `join_terms` does."""
+    return type(encoder) is TfidfEncoder and encoder.norm == "l2" and encoder.sublinear_tf and encoder.use_idf
 
 
 def _spread(head, names, wanted):
