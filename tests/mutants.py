@@ -50,7 +50,66 @@ MLP, NETWORKS = "heads/mlp/test_mlp_training.py", "_training/network/training.py
 TASKS, FITTING = "distributed/_map_reduce.py", "distributed/test_fitting.py"
 SEARCH, CV = "heads/linear/_search_table.py", "heads/linear/test_logistic_cv.py"
 
+DISTILLATION, OF_DISTILLATION = "encoders/words/_distillation.py", "encoders/words/test_distillation.py"
+
 MUTANTS = [
+    # What a student learns from its teacher, and what it is evaluated on.
+    Mutant(
+        "distillation: held-out texts",
+        DISTILLATION,
+        "if text not in is_held_out]",
+        "if text]",
+        f"{OF_DISTILLATION}::test_vectors_are_those_of_a_ridge_regression",
+    ),
+    Mutant(
+        "distillation: order of texts",
+        DISTILLATION,
+        "return nsmallest(n_held_out, digests, key=digests.__getitem__)",
+        "return texts[:n_held_out]",
+        f"{OF_DISTILLATION}::test_order_copies_and_batches_do_not_matter",
+    ),
+    Mutant(
+        "distillation: most held out",
+        DISTILLATION,
+        "MOST_HELD_OUT = 1000",
+        "MOST_HELD_OUT = 10_000",
+        f"{OF_DISTILLATION}::test_held_out_texts_are_a_share_up_to_a_thousand",
+    ),
+    Mutant(
+        "distillation: fewest texts",
+        DISTILLATION,
+        "FEWEST_TEXTS = 20",
+        "FEWEST_TEXTS = 10",
+        f"{OF_DISTILLATION}::test_bad_texts_are_named",
+    ),
+    Mutant(
+        "distillation: mean of the teacher",
+        DISTILLATION,
+        "cosines_of_rows(rows @ vectors, embeddings - mean)",
+        "cosines_of_rows(rows @ vectors, embeddings)",
+        f"{OF_DISTILLATION}::test_vectors_are_those_of_a_ridge_regression",
+    ),
+    Mutant(
+        "distillation: scale beside other vectors",
+        DISTILLATION,
+        "scale *= np.sqrt(student.shape[1] / known.shape[1])",
+        "scale *= 1.0",
+        f"{OF_DISTILLATION}::test_vectors_beside_are_kept_and_the_others_have_their_mean_square",
+    ),
+    Mutant(
+        "distillation: equal embeddings",
+        DISTILLATION,
+        "if not sums[0].spread > ",
+        "if False and not sums[0].spread > ",
+        f"{OF_DISTILLATION}::test_bad_embeddings_are_named",
+    ),
+    Mutant(
+        "distillation: mean of words",
+        "_algorithms/words/distillation.py",
+        "products -= np.outer(row_sums, shift)",
+        "products -= 0",
+        "_algorithms/words/test_distillation.py",
+    ),
     # What a fit with shards checks after each pass.
     Mutant(
         "shards: rows of later passes",

@@ -5,7 +5,8 @@
 - `decompositions`: leading right singular vectors of sparse rows by subspace iteration, also from statistics of shards,
   for LSA; leading eigenvectors of a sparse symmetric matrix by block Lanczos, for word vectors; rows of unit length,
   the sign rule of eigenvectors, orthonormal columns (QR).
-- `conjugate_gradients`: symmetric positive definite systems that are too large to factorise.
+- `conjugate_gradients`: symmetric positive definite systems that are too large to factorise, such as those of
+  ridge regression on sparse rows.
 - `threads`: how many threads BLAS uses for matrices of medium size; products slice by slice, the same on any number of
   threads.
 

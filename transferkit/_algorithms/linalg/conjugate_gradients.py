@@ -3,8 +3,11 @@
 from collections.abc import Callable
 
 import numpy as np
+from scipy import sparse
 
-__all__ = ["conjugate_gradients"]
+from transferkit._algorithms.linalg.threads import Map, multiply_slices, slice_rows
+
+__all__ = ["conjugate_gradients", "ridge_by_conjugate_gradients"]
 
 
 def conjugate_gradients(
@@ -37,3 +40,21 @@ def conjugate_gradients(
         direction *= squares / np.where(before > 0, before, 1)
         direction += residual
     return solution, bool((squares <= small).all())
+
+
+def ridge_by_conjugate_gradients(
+    rows: sparse.csr_array, right: np.ndarray, ridge: float, max_iter: int, tol: float = 0.0, run: Map = map
+) -> tuple[np.ndarray, bool]:
+    """Solve (S' S + ridge I) W = B; return W, and whether every column reached `tol`.
+
+    `rows` are S, `right` is B, which is overwritten. `run` may multiply slices of the rows in threads; the result does
+    not depend on their number.
+    """
+    forward, backward = slice_rows(rows), slice_rows(sparse.csr_array(rows.T))
+
+    def multiply(direction: np.ndarray) -> np.ndarray:
+        image = multiply_slices(backward, multiply_slices(forward, direction, run), run)
+        image += np.float32(ridge) * direction
+        return image
+
+    return conjugate_gradients(multiply, right, max_iter, tol=tol)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from scipy import sparse
 
-from transferkit._algorithms.linalg.conjugate_gradients import conjugate_gradients
+from transferkit._algorithms.linalg.conjugate_gradients import ridge_by_conjugate_gradients
 from transferkit._algorithms.linalg.decompositions import drop_rounding, fix_signs
 from transferkit._algorithms.linalg.threads import Map, multiply_slices, slice_rows
 from transferkit._algorithms.text.term_counts import TermCounts
@@ -154,14 +154,8 @@ def fit_ngram_vectors(
        TACL 5, 135-146.
     .. [2] J. Zhao, S. Mudgal, Y. Liang (2018). Generalizing word embeddings using bag of subwords. EMNLP.
     """
-    forward, backward = slice_rows(shares), slice_rows(sparse.csr_array(shares.T))
-
-    def multiply(direction: np.ndarray) -> np.ndarray:
-        image = multiply_slices(backward, multiply_slices(forward, direction, run), run)
-        image += np.float32(alpha) * direction
-        return image
-
-    return conjugate_gradients(multiply, multiply_slices(backward, vectors, run), n_steps)[0]
+    slices = slice_rows(sparse.csr_array(shares.T))
+    return ridge_by_conjugate_gradients(shares, multiply_slices(slices, vectors, run), alpha, n_steps, run=run)[0]
 
 
 def nearest_rows(

@@ -40,10 +40,11 @@ from transferkit._validation import (
     forget_shards,
     is_fitted,
     unchanged_on_error,
+    validate_parameter_constraints,
 )
 from transferkit.encoders.protocols import LinearForm, TermProjection
 from transferkit.encoders.text._analyzer import TextSample, find_analyzer, make_analyzer
-from transferkit.encoders.text._counting import check_documents, count_given_terms, index_given_vocabulary
+from transferkit.encoders.text._counting import check_documents, count_corpus, count_given_terms, index_given_vocabulary
 from transferkit.encoders.text._parameters import (
     TEXT_PARAMETER_CONSTRAINTS,
     describe_empty_vocabulary,
@@ -53,6 +54,13 @@ from transferkit.encoders.text._parameters import (
 )
 from transferkit.encoders.text._tfidf import TfidfEncoder
 from transferkit.encoders.words._counts import Bounds, WordCounts, WordPass, count_unseen_words
+from transferkit.encoders.words._distillation import (
+    DISTILLATION_CONSTRAINTS,
+    append_scaled,
+    check_teacher,
+    fit_student,
+    join_words,
+)
 from transferkit.encoders.words._training import METHODS, learn_subwords, spell_vectors, train_vectors
 from transferkit.encoders.words._vector_files import (
     read_vectors,
@@ -171,6 +179,11 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
         Number of shards that the encoder was fitted to; only after :func:`transferkit.distributed.fit_sharded`.
     skipped_shards_ : list of str
         Names of the shards that were skipped; only after :func:`transferkit.distributed.fit_sharded`.
+    fidelity_ : float
+        Mean cosine of the teacher's embeddings of held-out texts, minus their mean, and the student's; only after
+        :meth:`distil`. It counts texts without a known word as 0.
+    n_held_out_ : int
+        Number of these texts; only after :meth:`distil`.
     loss_curve_ : list of float
         Objective of 'glove' or 'sgns' during each epoch, up to a constant; empty for other vectors.
 
@@ -250,6 +263,8 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
         "_vectors",
         "_vocabulary_error",
         "_words",
+        "fidelity_",
+        "n_held_out_",
     )
 
     _parameter_constraints: dict = {
@@ -430,6 +445,117 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
 
         return cls(**parameters)._load(read)
 
+    @classmethod
+    def distil(
+        cls,
+        encoder,
+        texts,
+        *,
+        beside=None,
+        ridge=1.0,
+        encode_words=False,
+        validation_fraction=0.05,
+        tol=1e-3,
+        batch_size=1024,
+        callbacks=(),
+        **parameters,
+    ):
+        """Return a linear student of another encoder: one vector per word, which needs the other encoder no more.
+
+        The vectors are fitted by ridge regression such that the TF-IDF rows of unlabelled texts times the vectors
+        approximate the embeddings of these texts by the other encoder, the teacher [1]_, minus their mean.
+
+        Parameters
+        ----------
+        encoder : transformer
+            The teacher: a :class:`SentenceEncoder`, a fitted Pipeline or any other fitted transformer whose
+            ``transform(texts)`` returns a dense array of shape (n_texts, n_components).
+        texts : iterable of str, length n_texts
+            Unlabelled texts, of the task itself if possible; at least 20 different ones. They are encoded in batches; a
+            generator is read into a list first.
+        beside : WordVectorEncoder, default=None
+            Fitted encoder whose vectors are kept as the first components, followed by those of the student, which are
+            scaled to the same mean square over the words of the texts. Its parameters are the defaults of `parameters`,
+            and texts are split into words as it splits them.
+        ridge : float, default=1.0
+            Weight of the squared lengths of the vectors in the regression, relative to that of one text.
+        encode_words : bool, default=False
+            Whether the teacher also encodes each word of the texts as a text of its own. The student's embeddings then
+            come closer to the teacher's, above all with few texts, but its vectors hold less of how words are used in
+            these texts. The embeddings of words have a mean of their own.
+        validation_fraction : float, default=0.05
+            Share of the different texts, at most 0.5, that are held out of the regression to compute `fidelity_`: at
+            least one text, and at most 1000.
+        tol : float, default=1e-3
+            The regression ends when no component has a residual larger than this share of its initial residual.
+        batch_size : int, default=1024
+            Number of texts per call of the teacher.
+        callbacks : iterable of callback, default=()
+            scikit-learn's callbacks, such as ``ProgressBar()``. Each batch is a task. If a callback requests to stop,
+            the vectors are fitted to the texts encoded so far.
+        **parameters : any
+            Parameters of the student, such as `pooling`. `min_count` is 1 unless given; `n_components` is that of the
+            teacher, and those of training from co-occurrences have no effect.
+
+        Returns
+        -------
+        student : WordVectorEncoder
+            A fitted encoder with `fidelity_` and `n_held_out_`. `frequency_` and `idf_` are those of the texts.
+            Embeddings of texts are centred, as the mean of the teacher's embeddings is not added.
+
+        Raises
+        ------
+        TypeError
+            If `encoder` is not a transformer, `beside` is not a WordVectorEncoder, or a text is not a str.
+        NotFittedError
+            If `encoder` or `beside` is not fitted.
+        ValueError
+            If there are too few different texts; if embeddings are sparse, not finite, of the wrong shape or all equal;
+            or if `parameters` contradict the way in which `beside` splits texts.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the regression does not reach `tol` in 500 steps.
+
+        Notes
+        -----
+        Texts are reduced to the right-hand side of the normal equations, batch by batch, which are then solved by
+        conjugate gradients. Memory is needed for the texts, their TF-IDF rows, and about
+        ``24 * n_words * n_components`` bytes, but not for the embeddings. Most of the time is that of the teacher.
+
+        A student knows words, not their order. It holds no counts: it is saved, loaded and used as any other
+        WordVectorEncoder, but cannot be fitted further or merged.
+
+        References
+        ----------
+        .. [1] G. Hinton, O. Vinyals, J. Dean (2015). Distilling the knowledge in a neural network. arXiv:1503.02531.
+
+        Examples
+        --------
+        >>> from transferkit import LSAEncoder, WordVectorEncoder
+        >>> from itertools import product
+        >>> words = ["cats", "dogs", "birds"], ["eat", "like", "see"], ["fish", "meat", "seeds"]
+        >>> texts = [" ".join(chosen) for chosen in product(*words)]
+        >>> student = WordVectorEncoder.distil(LSAEncoder(4).fit(texts), texts)
+        >>> student.transform(["dogs like seeds"]).shape, student.n_held_out_, student.fidelity_ > 0.9
+        ((1, 4), 1, True)
+        """
+        check_teacher(encoder)
+        options = {
+            "ridge": ridge,
+            "encode_words": encode_words,
+            "validation_fraction": validation_fraction,
+            "tol": tol,
+            "batch_size": batch_size,
+        }
+        validate_parameter_constraints(DISTILLATION_CONSTRAINTS, options, "distil")
+        if beside is not None:
+            _check_beside(beside, parameters)
+            parameters = beside.get_params() | {"min_count": 1} | parameters
+        student = cls(**{"min_count": 1} | parameters).set_callbacks(*callbacks)
+        return student._learn_from(encoder, texts, beside, options)
+
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Train word vectors on unlabelled texts.
@@ -459,6 +585,7 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
         learned.update(_counts=counts.to_state(), _keeps_counts=False)
         vars(self).update(learned)
         forget_shards(self)
+        _forget_teacher(self)
         progress.end(learned)
         warn_of_lost_words(self, sample)
         return self
@@ -797,6 +924,7 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
         other = copy(self)
         described = self._describe(self._words, layers[0].weights, self._frequency, self._idf)
         vars(other).update(described, _counts=None, _keeps_counts=False)
+        _forget_teacher(other)  # the fidelity is that of the vectors before
         return other
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -906,6 +1034,11 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
         return Bounds(self.max_pairs, self.max_vocabulary)
 
     def _known_counts(self):
+        if self._counts is None and "fidelity_" in vars(self):
+            raise ValueError(
+                "This WordVectorEncoder is the student of another encoder and holds no counts, so it cannot be fitted "
+                "further or merged. Call WordVectorEncoder.distil with all texts instead."
+            )
         if self._counts is None:
             raise ValueError(
                 "This WordVectorEncoder holds no counts, so it cannot be fitted further: its vectors were loaded, or "
@@ -938,9 +1071,7 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
         terms = counts.terms
         if len(terms.hashes) == 0:
             raise ValueError(describe_empty_vocabulary(self, sample))
-        chosen = counts.choose(self.min_count, self.max_features)
-        if len(chosen) == 0:
-            raise ValueError(f"No word occurs min_count={self.min_count} times. Use a lower min_count or more texts.")
+        chosen = self._choose_words(counts)
         places = np.sort(chosen)
         rows = np.empty(len(chosen), np.int32)
         rows[np.searchsorted(places, chosen)] = np.arange(len(chosen), dtype=np.int32)
@@ -995,6 +1126,47 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
         described = self._describe(counter.set_terms(TermStatistics(terms, 0), rows), vectors, frequency, idf)
         vars(self).update(described, _losses=[], _counts=None, _keeps_counts=False)
         return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def _learn_from(self, teacher, texts, beside, options):
+        """Become fitted as the student of a teacher."""
+        documents, sample = list(check_documents(texts, (str,))), TextSample()
+        analyzer = replace(make_analyzer(self._make_words()), sample=sample)
+        warn_for_parameters(analyzer.vectorizer)
+        statistics = count_corpus(analyzer, documents, self.n_jobs, self.max_vocabulary)
+        if len(statistics.terms.hashes) == 0:
+            raise ValueError(describe_empty_vocabulary(self, sample))
+        chosen = self._choose_words(WordCounts(statistics.terms))
+        known = None if beside is None else beside.term_projection()
+        joined, columns = join_words(statistics, chosen, None if known is None else known.words)
+        words = self._make_words().set_terms(joined, columns)
+        frequency, document_frequency = np.zeros(len(columns)), np.zeros(len(columns), np.int64)
+        frequency[columns] = joined.terms.total / joined.terms.total.sum()
+        document_frequency[columns] = joined.terms.document_frequency
+        idf = inverse_document_frequency(document_frequency, joined.n_documents, True, np.float32)
+
+        def begin(n_batches):
+            progress = FitProgress(self, n_batches, "texts")
+            progress.begin(documents, None, None)
+            return progress
+
+        student = fit_student(teacher, documents, words, **options, begin=begin)
+        vectors = student.vectors if known is None else append_scaled(known.vectors, student.vectors)
+        self.n_components = vectors.shape[1]
+        learned = self._describe(words, vectors, frequency, idf)
+        learned |= {"fidelity_": student.fidelity, "n_held_out_": student.n_held_out, "_vocabulary_error": joined.error}
+        learned |= {"_losses": [], "_counts": None, "_keeps_counts": False}
+        vars(self).update(learned)
+        student.progress.end(learned)
+        warn_of_lost_words(self, sample)
+        return self
+
+    def _choose_words(self, counts):
+        """Return the places of the words to keep in the vocabulary of counts, the most frequent ones first."""
+        chosen = counts.choose(self.min_count, self.max_features)
+        if len(chosen) == 0:
+            raise ValueError(f"No word occurs min_count={self.min_count} times. Use a lower min_count or more texts.")
+        return chosen
 
     def _vectors_of_shared_words(self, words, vectors):
         """Return the current vectors of the words that another encoder of words shares, and its vectors of them."""
@@ -1053,6 +1225,23 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
         rows, cosines = nearest_rows(self._vectors, self._lengths, target, n, excluded)
         names = self._words.get_feature_names_out()
         return [(names[row], float(cosine)) for row, cosine in zip(rows, cosines, strict=True)]
+
+
+def _check_beside(beside, parameters):
+    """Raise an error unless `beside` is a fitted encoder of words, whose way of splitting texts `parameters` keep."""
+    if not isinstance(beside, WordVectorEncoder):
+        raise TypeError(f"The 'beside' argument of distil must be a WordVectorEncoder. Got {beside!r}.")
+    check_is_fitted(beside)
+    given = [name for name in _TEXT_PARAMETERS if name in parameters and name != "n_jobs"]
+    different = [name for name in given if not np.array_equal(parameters[name], getattr(beside, name))]
+    if different:
+        raise ValueError(f"Texts are split into words as 'beside' of distil splits them. Omit {different}.")
+
+
+def _forget_teacher(encoder):
+    """Remove what `distil` recorded."""
+    for name in ("fidelity_", "n_held_out_"):
+        vars(encoder).pop(name, None)
 
 
 def _warn_of_zero_vectors(vectors, n_components):
