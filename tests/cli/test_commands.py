@@ -101,6 +101,37 @@ def test_each_kind_of_encoder(encoder, n_features, folder, run):
     assert transferkit.load(folder / "e.tk").transform(["the cat"]).shape == (1, n_features)
 
 
+def test_vectors_of_a_teacher_are_beside_those_of_the_corpus(folder, model_path, run):
+    options = ("--n-components", 3, "-o", folder / "student.tk")
+    code, out, _ = run("pretrain", folder / "corpus.txt", "--teacher", folder / "encoder.tk", *options)
+    assert code == 0
+    student, plain = transferkit.load(folder / "student.tk"), transferkit.WordVectorEncoder(3, min_count=2)
+    np.testing.assert_array_equal(student.vectors_[:, :3], plain.fit(UNLABELLED).vectors_)
+    assert student.transform(["the cat"]).shape == (1, 7)
+    assert f"fidelity to the teacher: mean cosine {student.fidelity_:.3f} on 2 held-out texts" in out
+    assert run("finetune", folder / "labelled.csv", "-e", folder / "student.tk", "-o", folder / "m.tk")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--teacher", "encoder.tk", "--encoder", "lsa"), "--teacher gives word vectors: it needs --encoder vectors"),
+        (("--teacher", "model.tk"), "the file holds a TransferClassifier, which predicts and does not encode"),
+        (("--teacher", "no.tk"), "There is no model file 'no.tk'"),
+        (("--teacher", "corpus.txt"), "is not a transferkit model file"),
+        (("--teacher", "./missing"), "There is no folder './missing' with a sentence model"),
+        (("--teacher", "some/name"), "Install it with: pip install 'transferkit[sentence]'"),
+    ],
+)
+def test_bad_teachers_are_named(options, message, folder, model_path, run, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("transferkit.encoders.networks._sentence._is_installed", lambda package: False)
+    code, _, err = run("pretrain", "corpus.txt", "-o", "e.tk", *options)
+    assert code == 2
+    assert message in err
+    assert not (folder / "e.tk").exists()
+
+
 def test_description_in_json(model_path, run):
     description = json.loads(run("describe", model_path, "--json")[1])
     assert description["classes"] == ["money", "pet"]

@@ -19,7 +19,7 @@ from transferkit.cli._evaluation import (
     score_folds,
     write_labels,
 )
-from transferkit.cli._options import make_encoder, make_scratch_encoder, show_progress
+from transferkit.cli._options import load_teacher, make_encoder, make_scratch_encoder, show_progress
 from transferkit.cli._text_models import load_text_model, predict_texts
 from transferkit.datasets import read_texts
 from transferkit.persistence import is_pickle, load_with_outcome, write_atomically
@@ -48,22 +48,39 @@ def commands():
     type=click.IntRange(min=1),
     help="Longest n-gram used as a term (not for vectors).  [default: 1, for characters 3]",
 )
+@click.option(
+    "--teacher",
+    metavar="NAME",
+    help="Model file of an encoder, or name or folder of a sentence-transformers model: it encodes the texts, and word "
+    "vectors from which its embeddings can be computed are put beside those of --encoder vectors.",
+)
 @_options.splitting
 @_options.reading
 @_options.quiet
-def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, splitting, reading, quiet):
+@_options.trusted
+def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, teacher, splitting, reading, quiet, trusted):
     """Pretrain an encoder on unlabelled texts (.txt, .csv, .tsv or .jsonl files, also with .gz)."""
     _check_writable(output)
     unfitted = make_encoder(encoder, n_components, min_df, max_ngram, **splitting)
-    with show_progress("reading", 3, quiet=quiet) as advance:
+    if teacher is not None:
+        if encoder != "vectors":
+            raise ValueError(f"--teacher gives word vectors: it needs --encoder vectors, not {encoder}.")
+        teacher = load_teacher(teacher, trusted)
+    with show_progress("reading", 3 if teacher is None else 4, quiet=quiet) as advance:
         texts = [text for path in corpora for text in transferkit.datasets.load_corpus(path, **reading)]
         advance(f"pretraining on {len(texts):,} texts")
         start = time.perf_counter()
         fitted = unfitted.fit(texts)
+        if teacher is not None:
+            advance(f"learning from the teacher on {len(texts):,} texts")
+            fitted = transferkit.WordVectorEncoder.distil(teacher, texts, beside=fitted, min_count=min_df)
         seconds = time.perf_counter() - start
         advance("saving")
         transferkit.save(fitted, output)
     _say(f"pretrained on {len(texts):,} texts in {seconds:.1f} s -> {output} ({_megabytes(output)})", quiet)
+    if teacher is not None:
+        cosine, n_texts = fitted.fidelity_, fitted.n_held_out_
+        _say(f"fidelity to the teacher: mean cosine {cosine:.3f} on {n_texts:,} held-out texts", quiet)
 
 
 @commands.command()

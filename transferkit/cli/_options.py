@@ -2,7 +2,9 @@
 
 import functools
 import re
+import warnings
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
@@ -11,6 +13,7 @@ import transferkit
 __all__ = [
     "as_json",
     "label_column",
+    "load_teacher",
     "make_encoder",
     "make_scratch_encoder",
     "quiet",
@@ -131,6 +134,26 @@ def make_scratch_encoder(encoder, strategy, analyzer="word", token_pattern=None)
             "texts as in pretraining. Pass them to transferkit pretrain."
         )
     return transferkit.TfidfEncoder(**_make_text_parameters(analyzer, token_pattern))
+
+
+def load_teacher(name, trusted=()):
+    """Return an encoder of texts: the one in a model file, or the sentence model of a name or folder.
+
+    It encodes a text, so that a missing package or model is an error before hours of work. ValueError is raised if the
+    file holds no encoder.
+    """
+    if not Path(name).is_file() and Path(name).suffix != ".tk":
+        teacher = transferkit.SentenceEncoder(name)
+    else:
+        teacher = transferkit.load(name, trusted=trusted)
+        if not hasattr(teacher, "transform"):
+            raise ValueError(
+                f"--teacher {name}: the file holds a {type(teacher).__name__}, which predicts and does not encode. "
+                "Give the file of an encoder."
+            )
+    with warnings.catch_warnings(action="ignore"):  # the words of this text may be unknown
+        teacher.transform(["a text"])
+    return teacher
 
 
 @contextmanager
