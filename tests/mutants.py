@@ -85,8 +85,8 @@ MUTANTS = [
     Mutant(
         "distillation: mean of the teacher",
         DISTILLATION,
-        "cosines_of_rows(rows @ vectors, embeddings - mean)",
-        "cosines_of_rows(rows @ vectors, embeddings)",
+        "cosines_of_rows(rows @ fitted, embeddings - mean)",
+        "cosines_of_rows(rows @ fitted, embeddings)",
         f"{OF_DISTILLATION}::test_vectors_are_those_of_a_ridge_regression",
     ),
     Mutant(

@@ -112,13 +112,16 @@ def fit_student(
     `words` is an encoder that counts words, fitted to the texts. `begin(n_batches)` returns the progress of the fit.
     """
     statistics, columns = words.terms_.statistics(), words.terms_.columns
-    weighting = clone(words).set_params(use_idf=True, sublinear_tf=True, norm="l2").set_terms(statistics, columns)
+    occurs = statistics.terms.document_frequency > 0
+    of_words = np.sort(columns[occurs])  # the other words keep vectors of zeros
+    occurring = statistics._replace(terms=statistics.terms.select(np.flatnonzero(occurs)))
+    weighting = clone(words).set_params(use_idf=True, sublinear_tf=True, norm="l2")
+    weighting.set_terms(occurring, np.searchsorted(of_words, columns[occurs]).astype(np.int32))
     held_out = _choose_held_out(texts, validation_fraction)
     is_held_out = set(held_out)
     groups = [[text for text in texts if text not in is_held_out]]
     if encode_words:
-        occurring = np.sort(columns[statistics.terms.document_frequency > 0])
-        groups.append(weighting.get_feature_names_out()[occurring].tolist())
+        groups.append(weighting.get_feature_names_out().tolist())
     progress = begin(sum(-(-len(group) // batch_size) for group in groups))
     sums = []
     for group in groups:
@@ -127,7 +130,7 @@ def fit_student(
     mean = sums[0].mean
     if not sums[0].spread > np.finfo(np.float32).eps * np.linalg.norm(mean):
         raise ValueError(f"{type(teacher).__name__} returns the same embedding for all texts: nothing can be learned.")
-    vectors, is_converged = fit_term_vectors(sums, ridge, tol, MAX_STEPS, threaded_map(words.n_jobs))
+    fitted, is_converged = fit_term_vectors(sums, ridge, tol, MAX_STEPS, threaded_map(words.n_jobs))
     if not is_converged:
         warnings.warn(
             f"The regression of distil did not reach tol={tol} in {MAX_STEPS} steps. Increase tol or ridge.",
@@ -135,9 +138,11 @@ def fit_student(
             stacklevel=count_inner_frames(),
         )
     cosines = [
-        cosines_of_rows(rows @ vectors, embeddings - mean)
+        cosines_of_rows(rows @ fitted, embeddings - mean)
         for rows, embeddings in _encode_batches(teacher, weighting, held_out, batch_size, len(mean))
     ]
+    vectors = np.zeros((len(columns), fitted.shape[1]), np.float32)
+    vectors[of_words] = fitted
     return Student(vectors, float(np.concatenate(cosines).mean()), len(held_out), progress)
 
 

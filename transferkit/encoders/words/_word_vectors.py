@@ -521,8 +521,8 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
         Notes
         -----
         Texts are reduced to the right-hand side of the normal equations, batch by batch, which are then solved by
-        conjugate gradients. Memory is needed for the texts, their TF-IDF rows, and about
-        ``24 * n_words * n_components`` bytes, but not for the embeddings. Most of the time is that of the teacher.
+        conjugate gradients. Memory is needed for the texts, their TF-IDF rows, and about 35 bytes per word of the texts
+        and component, but not for the embeddings. Most of the time is that of the teacher.
 
         A student knows words, not their order. It holds no counts: it is saved, loaded and used as any other
         WordVectorEncoder, but cannot be fitted further or merged.
