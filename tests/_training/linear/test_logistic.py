@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from transferkit._algorithms.linear.predictions import UNTRAINED
 from transferkit._training.linear import logistic, search
 from transferkit._training.linear.logistic import can_form_hessian, with_hessian
 from transferkit._training.linear.losses import make_loss
@@ -115,6 +116,31 @@ def test_only_folds_of_one_C_share_blocks():
     decomposed = decompose(X, weights.mean(1), True, CPU)
     assert can_form_hessian(decomposed.precondition(loss, torch.full((2,), 3.0, dtype=torch.float64)))
     assert not can_form_hessian(decomposed.precondition(loss, torch.tensor([1.0, 3.0], dtype=torch.float64)))
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_search_fits_probabilities_as_one_weighted_row_per_class(n_classes):
+    X, _, weights = make_problem(n_rows=300)
+    soft = np.random.default_rng(1).dirichlet(np.ones(n_classes), len(X))
+    if n_classes > 2:
+        soft[weights[:, 1] > 0, -1] = 0  # so that this class is missing from the training part of one fold
+        soft /= soft.sum(1, keepdims=True)
+    options = {"fit_intercept": True, "tol": 1e-9, "max_iter": 1000, "device": "cpu"}
+    rows, labels = np.tile(X, (n_classes, 1)), np.repeat(np.arange(n_classes), len(X))
+    weights_of_rows = np.concatenate([weights * share[:, None] for share in soft.T])
+    if n_classes == 2:
+        soft, options["n_outputs"] = soft[:, 1].copy(), 1
+    else:
+        options["n_outputs"] = n_classes
+    found = LogisticSearch(X, soft, weights, **options)
+    expected = LogisticSearch(rows, labels, weights_of_rows, **options)
+    np.testing.assert_array_equal(found.trained, expected.trained)
+    for fit, fit_of_rows in zip(found.run([0.1, 10.0]), expected.run([0.1, 10.0]), strict=True):
+        inside = fit.scores > UNTRAINED / 2
+        np.testing.assert_allclose(fit.scores[inside], fit_of_rows.scores[: len(X)][inside], atol=1e-3)
+        model = found.refit([fit], weights.mean(1, keepdims=True))[0]
+        mean_of_rows = weights_of_rows.mean(1, keepdims=True)
+        np.testing.assert_allclose(model.coef, expected.refit([fit_of_rows], mean_of_rows)[0].coef, atol=1e-3)
 
 
 @pytest.mark.parametrize("prior", [None, np.ones((3, 5))])

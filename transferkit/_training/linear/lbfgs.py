@@ -124,7 +124,7 @@ class LBFGSState:
 
     def find_direction(self) -> tuple[Vector, Tensor]:
         """Return the direction (to be subtracted) and the slope along it."""
-        self.curvature = average_curvature(self.residuals, self.problem.loss.weights)
+        self.curvature = average_curvature(self.problem.loss, self.residuals)
         self.hessian = self.problem.preconditioner.approximate_hessian(self.curvature)
         direction = self.history.find_direction(self.gradient, self.hessian)
         slope = self.gradient.dot(direction).double()

@@ -97,8 +97,9 @@ def train_linear_classifier(
     ----------
     X : array, CSR matrix or FeatureBlocks of shape (n_rows, n_features), float32 or float64
     targets : array
-        With n_outputs > 1 the class numbers (n_rows,), for the softmax loss. With n_outputs = 1 zeros and ones
-        of shape (n_rows, n_problems), for as many logistic losses.
+        With n_outputs > 1 the class numbers (n_rows,), or probabilities (n_rows, n_outputs) of a floating type, for the
+        softmax loss. With n_outputs = 1 zeros and ones, or probabilities of a floating type, of shape
+        (n_rows, n_problems), for as many logistic losses.
     row_weights : array of shape (n_rows, 1) or (n_rows, n_problems)
         Rows of weight zero in all problems are left out.
     prior : array of shape (n_outputs or n_problems, n_features), optional

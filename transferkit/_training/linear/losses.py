@@ -3,9 +3,12 @@
 Scores have the shape (n_rows, n_problems, n_outputs) everywhere; row weights (n_rows, n_problems) are sample weights,
 and zero for rows that a problem leaves out (its held-out fold).
 
+Targets are labels, or probabilities of the classes ("soft" targets). The loss of probabilities q is that of one row per
+class, weighted by q: sum_k q_k loss(k), with the same gradient and curvature.
+
 The losses of networks (`_training/network/losses.py`) take a target probability for each score. Those here gather the
-scores of the labels instead, so that no array of targets is needed for each problem, and the logistic loss of a
-confident score keeps all its digits, which the stopping rule of L-BFGS needs.
+scores of labels instead, so that no array of targets is needed for each problem, and the logistic loss of a confident
+score keeps all its digits, which the stopping rule of L-BFGS needs.
 """
 
 from dataclasses import dataclass
@@ -20,21 +23,31 @@ __all__ = ["LogisticLoss", "Loss", "SoftmaxLoss", "average_curvature", "make_los
 
 @dataclass(frozen=True)
 class SoftmaxLoss:
-    """Cross-entropy of the softmax of the scores; labels (n_rows,) are shared by all problems."""
+    """Cross-entropy of the softmax of the scores.
 
-    labels: Tensor
+    Targets, shared by all problems, are labels (n_rows,) or probabilities (n_rows, n_outputs). `label_variance`
+    (n_problems,) is needed for probabilities; see `average_curvature`.
+    """
+
+    targets: Tensor
     weights: Tensor
     n_outputs: int
+    label_variance: Tensor | None = None
     curvature = 0.5  # Böhning (1992): the Hessian is at most half the Gram matrix, whatever the weights
 
     def evaluate(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Return each problem's loss (n_problems,) in float64, and its gradient in the scores."""
         log_probabilities = torch.log_softmax(scores, 2)
-        index = self.labels[:, None, None].expand(-1, scores.shape[1], 1)
-        of_labels = log_probabilities.gather(2, index)  # (n_rows, n_problems, 1)
-        values = -(of_labels[:, :, 0] * self.weights).sum(0, dtype=torch.float64)
-        residuals = log_probabilities.exp_()
-        residuals.scatter_add_(2, index, residuals.new_full((1, 1, 1), -1.0).expand_as(index))
+        if self.targets.ndim == 2:
+            targets = self.targets[:, None]  # (n_rows, 1, n_outputs)
+            losses = (targets * log_probabilities).sum(2)
+            residuals = log_probabilities.exp_().sub_(targets)
+        else:
+            index = self.targets[:, None, None].expand(-1, scores.shape[1], 1)
+            losses = log_probabilities.gather(2, index)[:, :, 0]
+            residuals = log_probabilities.exp_()
+            residuals.scatter_add_(2, index, residuals.new_full((1, 1, 1), -1.0).expand_as(index))
+        values = -(losses * self.weights).sum(0, dtype=torch.float64)
         return values, residuals.mul_(self.weights[:, :, None])
 
     def curvatures(self, scores: Tensor) -> Tensor:
@@ -50,23 +63,32 @@ class SoftmaxLoss:
 
     def select(self, problems: Tensor) -> Self:
         """Return the loss of some of the problems."""
-        return type(self)(self.labels, self.weights[:, problems], self.n_outputs)
+        variance = None if self.label_variance is None else self.label_variance[problems]
+        return type(self)(self.targets, self.weights[:, problems], self.n_outputs, variance)
 
 
 @dataclass(frozen=True)
 class LogisticLoss:
-    """Binary cross-entropy of one score; targets, 0 or 1, are (n_rows, n_problems) or (n_rows, 1)."""
+    """Binary cross-entropy of one score; targets from 0 to 1 are (n_rows, n_problems) or (n_rows, 1).
+
+    `label_variance` (n_problems,) is needed unless all targets are 0 or 1; see `average_curvature`.
+    """
 
     targets: Tensor
     weights: Tensor
+    label_variance: Tensor | None = None
     n_outputs = 1
     curvature = 0.25
 
     def evaluate(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Return each problem's loss (n_problems,) in float64, and its gradient in the scores."""
         flat = scores[:, :, 0]
-        signed = torch.where(self.targets > 0, -flat, flat)
-        values = (torch.nn.functional.softplus(signed) * self.weights).sum(0, dtype=torch.float64)
+        signed = torch.where(self.targets > 0.5, -flat, flat)  # away from the more probable class
+        losses = torch.nn.functional.softplus(signed)
+        if self.label_variance is not None:
+            # the less probable class has the loss softplus(-signed) = softplus(signed) - signed
+            losses -= torch.minimum(self.targets, 1 - self.targets) * signed
+        values = (losses * self.weights).sum(0, dtype=torch.float64)
         residuals = (torch.sigmoid(flat) - self.targets) * self.weights
         return values, residuals[:, :, None]
 
@@ -81,7 +103,8 @@ class LogisticLoss:
     def select(self, problems: Tensor) -> Self:
         """Return the loss of some of the problems."""
         targets = self.targets if self.targets.shape[1] == 1 else self.targets[:, problems]
-        return type(self)(targets, self.weights[:, problems])
+        variance = None if self.label_variance is None else self.label_variance[problems]
+        return type(self)(targets, self.weights[:, problems], variance)
 
 
 Loss = SoftmaxLoss | LogisticLoss
@@ -90,22 +113,32 @@ Loss = SoftmaxLoss | LogisticLoss
 def make_loss(targets: np.ndarray, row_weights: np.ndarray, n_outputs: int, dtype: Any, device: torch.device) -> Loss:
     """Return the loss of NumPy arrays of targets and of row weights (n_rows, 1 or n_problems).
 
-    Targets are class numbers (n_rows,) if there are several outputs, else zeros and ones (n_rows, 1 or n_problems).
+    Targets are class numbers (n_rows,) or probabilities (n_rows, n_outputs) if there are several outputs, else numbers
+    from zero to one (n_rows, 1 or n_problems). Only targets of a floating type may be other than zero and one.
     """
     weights = torch.from_numpy(np.ascontiguousarray(row_weights, dtype=dtype)).to(device)
-    if n_outputs > 1:
+    if n_outputs > 1 and targets.ndim == 1:
         labels = torch.from_numpy(np.ascontiguousarray(targets, dtype=np.int64)).to(device)
         return SoftmaxLoss(labels, weights, n_outputs)
     columns = torch.from_numpy(np.ascontiguousarray(targets.reshape(len(targets), -1), dtype=dtype)).to(device)
-    return LogisticLoss(columns, weights.expand(-1, max(columns.shape[1], weights.shape[1])))
+    variances = columns * (1 - columns) if targets.dtype.kind == "f" else None
+    if n_outputs > 1:
+        variance = None if variances is None else (variances.mean(1, keepdim=True) * weights).sum(0)
+        return SoftmaxLoss(columns, weights, n_outputs, variance)
+    weights = weights.expand(-1, max(columns.shape[1], weights.shape[1]))
+    return LogisticLoss(columns, weights, None if variances is None else (variances * weights).sum(0))
 
 
-def average_curvature(residuals: Tensor, weights: Tensor) -> Tensor:
+def average_curvature(loss: Loss, residuals: Tensor) -> Tensor:
     """Return each problem's mean curvature over rows and outputs, (n_problems,), estimated from the residuals.
 
-    It is the weighted mean of (p - y)^2, which equals that of p * (1 - p) if probabilities are calibrated. One number
-    serves all outputs: with one per output L-BFGS needed a third more steps on real text.
+    It is the weighted mean of (p - y)^2, which equals that of p * (1 - p) if probabilities are calibrated. A target
+    probability q stands for labels y with the mean q and the variance q * (1 - q), which `label_variance` sums over the
+    weighted rows. One number serves all outputs: with one per output L-BFGS needed a third more steps on real text.
     """
+    weights = loss.weights
     tiny = torch.finfo(weights.dtype).tiny  # rows of weight zero have residuals of zero
-    squares = residuals.square().mean(2) / weights.clamp_min(tiny)
-    return (squares.sum(0) / weights.sum(0)).clamp_min(torch.finfo(weights.dtype).eps)
+    total = (residuals.square().mean(2) / weights.clamp_min(tiny)).sum(0)
+    if loss.label_variance is not None:
+        total = total + loss.label_variance
+    return (total / weights.sum(0)).clamp_min(torch.finfo(weights.dtype).eps)

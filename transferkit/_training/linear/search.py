@@ -10,6 +10,7 @@ import torch
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from transferkit._algorithms.linear.predictions import UNTRAINED
+from transferkit._algorithms.linear.targets import sum_class_weights
 from transferkit._training.device import choose_device, with_own_modes
 from transferkit._training.linear.lbfgs import minimise
 from transferkit._training.linear.logistic import (
@@ -60,8 +61,9 @@ class LogisticSearch:
 
     Parameters
     ----------
-    targets : array of shape (n_rows,) or (n_rows, n_labels)
-        Class numbers; or zeros and ones, for a logistic regression of each label.
+    targets : array of shape (n_rows,), (n_rows, n_outputs) or (n_rows, n_labels)
+        Class numbers, or probabilities of several classes; or zeros and ones, or probabilities, for a logistic
+        regression of each label. Probabilities are of a floating type.
     fold_weights : array of shape (n_rows, n_folds) or (n_rows, n_folds, n_labels)
         Weights of the rows in the training part of each fold, zero for held-out rows.
     n_outputs : int
@@ -91,14 +93,13 @@ class LogisticSearch:
         X, self.is_lopsided = upcast_if_lopsided(X)
         self.device, self.dtype, self.n_outputs = choose_device(device), X.dtype, n_outputs
         self.tol, self.max_iter = tol, max_iter
-        self.n_labels = targets.shape[1] if targets.ndim == 2 else 1
-        self.targets = targets.reshape(len(targets), -1)
+        self.n_labels = targets.shape[1] if targets.ndim == 2 and n_outputs == 1 else 1
+        self.targets = targets
         self.n_folds = fold_weights.shape[1]
         self.fold_weights = self._spread(fold_weights)
         self.trained = np.ones((self.n_folds, n_outputs), dtype=bool)
         if n_outputs > 1:
-            totals = [np.bincount(targets, weights, minlength=n_outputs) for weights in fold_weights.T]
-            self.trained = np.stack(totals) > 0
+            self.trained = np.stack([sum_class_weights(targets, weights, n_outputs) for weights in fold_weights.T]) > 0
         pull = None if prior is None else Prior.of(X, prior, fit_intercept)
         self.offset = None if pull is None else pull.make_offset(n_outputs, self.device)
         mean_weights = fold_weights.reshape(len(fold_weights), -1).mean(1)
@@ -216,9 +217,8 @@ class LogisticSearch:
         return fold_weights.reshape(len(fold_weights), -1)
 
     def _make_loss(self, weights: np.ndarray, n_copies: int) -> Loss:
-        if self.n_labels == 1:
-            return make_loss(self.targets[:, 0], weights, self.n_outputs, self.dtype, self.device)
-        return make_loss(np.tile(self.targets, (1, n_copies)), weights, 1, self.dtype, self.device)
+        targets = self.targets if self.n_labels == 1 else np.tile(self.targets, (1, n_copies))
+        return make_loss(targets, weights, self.n_outputs, self.dtype, self.device)
 
     def _offset_folds(self, n_copies: int) -> torch.Tensor | None:
         """Return the offset of the scores of all folds: that of the prior, and `UNTRAINED` for missing classes."""
