@@ -49,8 +49,9 @@ LOOP, DATA, TRAINING = "_training/network/loop.py", "_training/network/data.py",
 MLP, NETWORKS = "heads/mlp/test_mlp_training.py", "_training/network/training.py"
 TASKS, FITTING = "distributed/_map_reduce.py", "distributed/test_fitting.py"
 SEARCH, CV = "heads/linear/_search_table.py", "heads/linear/test_logistic_cv.py"
-
 DISTILLATION, OF_DISTILLATION = "encoders/words/_distillation.py", "encoders/words/test_distillation.py"
+LOSSES, OF_LOSSES = "_training/linear/losses.py", "_training/linear/test_losses.py"
+SOFT = "heads/test_soft_targets.py"
 
 MUTANTS = [
     # What a student learns from its teacher, and what it is evaluated on.
@@ -109,6 +110,49 @@ MUTANTS = [
         "products -= np.outer(row_sums, shift)",
         "products -= 0",
         "_algorithms/words/test_distillation.py",
+    ),
+    # Probabilities as targets.
+    Mutant("soft targets: curvature", LOSSES, "total + loss.label_variance", "total", OF_LOSSES),
+    Mutant("soft targets: the other class", LOSSES, "if self.label_variance is not None:", "if False:", OF_LOSSES),
+    Mutant("soft targets: tolerance of sums", "_validation.py", "SUM_TOLERANCE = 1e-3", "SUM_TOLERANCE = 1e-2", SOFT),
+    Mutant("soft targets: normalisation", "_validation.py", "[:, order] / sums[:, None]", "[:, order]", SOFT),
+    Mutant("soft targets: order of columns", "_validation.py", "[:, order] / sums", " / sums", SOFT),
+    Mutant(
+        "soft targets: class weights in the weights of samples",
+        "heads/linear/_linear_classifier.py",
+        "weights = (weights * sums).astype(weights.dtype)",
+        "weights = (weights * (sums > 0)).astype(weights.dtype)",
+        SOFT,
+    ),
+    Mutant(
+        "soft targets: classes with weight",
+        "heads/linear/_linear_classifier.py",
+        "check_total_weights(classes, sum_class_weights(probabilities",
+        "len, (classes, sum_class_weights(probabilities",
+        SOFT,
+    ),
+    Mutant(
+        "soft targets: classes missing from a fold",
+        "_algorithms/linear/targets.py",
+        "np.asarray(weights @ targets,",
+        "np.asarray(weights @ targets + 1,",
+        "_training/linear/test_logistic.py",
+    ),
+    Mutant("soft targets: smoothing", DATA, "1 / n_outputs if examples.exclusive", "1 / 2 if examples.exclusive", SOFT),
+    Mutant(
+        "soft targets: score of held-out samples",
+        "_training/network/losses.py",
+        "targets.gather(1, scores.argmax(1, keepdim=True))[:, 0]",
+        "targets.amax(1)",
+        SOFT,
+    ),
+    Mutant("soft targets: held-out samples", "heads/mlp/_base.py", "self.targets.argmax(1)", "None", SOFT),
+    Mutant(
+        "soft targets: labels for callbacks",
+        "heads/linear/_logistic.py",
+        "y if to_labels is None else to_labels(y)",
+        "y",
+        SOFT,
     ),
     # What a fit with shards checks after each pass.
     Mutant(

@@ -106,16 +106,40 @@ def make_module():
         )
 
 
+def soften(labels):
+    """Return distinct labels, and probabilities of which a tenth is spread over all of them."""
+    classes, numbers = np.unique(labels, return_inverse=True)
+    return classes, 0.9 * np.eye(len(classes))[numbers] + 0.1 / len(classes)
+
+
+class SoftLogisticHead(LogisticHead):
+    """A head that learns labels as probabilities."""
+
+    def fit(self, X, y, sample_weight=None):
+        classes, probabilities = soften(y)
+        return self.fit_soft(X, probabilities, classes=classes, sample_weight=sample_weight)
+
+
+class SoftMLPHeadClassifier(MLPHeadClassifier):
+    """A network that learns labels as probabilities."""
+
+    def fit(self, X, y, sample_weight=None):
+        classes, probabilities = soften(y)
+        return self.fit_soft(X, probabilities, classes=classes, sample_weight=sample_weight)
+
+
 def fit_pca(rows):
     return PCA(3, svd_solver="full").fit(rows.X)  # the solver for many rows has no digits left far from the origin
 
 
 MODELS = {
     "LogisticHead": lambda rows: LogisticHead(),
+    "LogisticHead soft": lambda rows: SoftLogisticHead(),
     "LogisticHeadCV": lambda rows: LogisticHeadCV(),
     "RidgeHead": lambda rows: RidgeHead(),
     "RidgeHead alphas": lambda rows: RidgeHead(alphas=[0.01, 0.1, 1.0, 10.0, 100.0]),
     "MLPHeadClassifier": lambda rows: MLPHeadClassifier(random_state=0),
+    "MLPHeadClassifier soft": lambda rows: SoftMLPHeadClassifier(random_state=0),
     "MLPHeadRegressor": lambda rows: MLPHeadRegressor(random_state=0),
     "TransferClassifier": lambda rows: TransferClassifier(fit_pca(rows)),
     "TransferClassifier unfitted": lambda rows: TransferClassifier(PCA(3, svd_solver="full")),
@@ -164,7 +188,7 @@ ZEROS = "zero means that a feature is absent, so rows cannot be moved"
 EXCEPTIONS = {
     **{
         (name, contract): GRADIENT_STEPS
-        for name in ("MLPHeadClassifier", "MLPHeadRegressor", "AutoencoderEncoder")
+        for name in ("MLPHeadClassifier", "MLPHeadClassifier soft", "MLPHeadRegressor", "AutoencoderEncoder")
         for contract in ("translation", "column of timestamps", "large column", "scale")
         if (name, contract) != ("MLPHeadClassifier", "scale")  # its loss is bounded by the margin
     },

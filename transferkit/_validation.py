@@ -42,6 +42,7 @@ __all__ = [
     "check_is_fitted",
     "check_labels",
     "check_parameters",
+    "check_probabilities",
     "check_row_width",
     "check_same_length",
     "check_sample_weight",
@@ -72,6 +73,7 @@ _SEVERAL_LABELS = (
     "y holds several labels per row: turn them into an indicator matrix of zeros and ones with scikit-learn's "
     "MultiLabelBinarizer."
 )
+SUM_TOLERANCE = 1e-3  # of the probabilities of a sample, which may have come through float16
 FLOATS = [np.float64, np.float32]  # features of these dtypes are not converted, others become the first
 
 
@@ -194,6 +196,49 @@ def _check_label_objects(labels):
 
 def _raise_missing_label(position, label):
     raise ValueError(f"The label at position {position} is missing ({label!r}). Drop such rows.")
+
+
+def check_probabilities(probabilities, classes, estimator):
+    """Return the sorted labels of the columns, and their probabilities in float64, normalised to rows that sum to one.
+
+    Labels are the column numbers if `classes` is None. ValueError is raised if an entry is missing or negative, if a
+    row does not sum to one within `SUM_TOLERANCE`, and if labels are repeated or are not one per column.
+    """
+    name = type(estimator).__name__
+    probabilities = check_array(
+        to_numpy(probabilities), dtype=np.float64, ensure_2d=False, allow_nd=True, input_name="probabilities"
+    )
+    if probabilities.ndim != 2:
+        raise ValueError(
+            f"{name} needs probabilities of shape (n_samples, n_classes), one column per class, also with two classes. "
+            f"Got the shape {probabilities.shape}."
+        )
+    columns = np.arange(probabilities.shape[1]) if classes is None else check_labels(to_numpy(classes))
+    if columns.ndim != 1 or len(columns) != probabilities.shape[1]:
+        raise ValueError(
+            f"classes must be a list of one label per column of the probabilities. Got {len(columns)} labels for "
+            f"{probabilities.shape[1]} columns."
+        )
+    labels, order = np.unique(columns, return_index=True)
+    if len(labels) < len(columns):
+        raise ValueError(f"classes must be distinct: one column per label. Got {columns.tolist()!r}.")
+    check_has_classes(labels, estimator)
+    negative = (probabilities < 0).any(1)
+    if negative.any():
+        row = negative.argmax()
+        raise ValueError(
+            f"Probabilities must not be negative. Got {probabilities[row].min():.4g} in row {row}. Scores of a model "
+            "are converted to probabilities by a softmax."
+        )
+    sums = probabilities.sum(1)
+    is_off = np.abs(sums - 1) > SUM_TOLERANCE
+    if is_off.any():
+        row = is_off.argmax()
+        raise ValueError(
+            f"The probabilities of a sample must sum to one, since it has exactly one class. Those of row {row} sum to "
+            f"{sums[row]:.4g}. Probabilities of independent labels (multilabel) are not supported."
+        )
+    return labels, probabilities[:, order] / sums[:, None]
 
 
 def _check_indicators(entries):

@@ -35,13 +35,20 @@ Mixing = tuple[Tensor, np.ndarray]  # indices of the partner samples, and the sh
 class Examples:
     """Samples with targets, in NumPy and SciPy.
 
-    Targets are class indices (n_samples,) for a softmax, else a matrix (n_samples, n_outputs): zeros and ones for
-    independent classes, numbers for a regression. A sparse matrix of targets is converted to dense batch by batch.
+    Targets are class indices (n_samples,) for a softmax, or probabilities (n_samples, n_outputs) if
+    `are_probabilities`; else a matrix (n_samples, n_outputs): zeros and ones, or probabilities, for independent
+    classes, numbers for a regression. A sparse matrix of targets is converted to dense batch by batch.
     """
 
     X: Any  # array or CSR matrix (n_samples, n_features), float32 or float64
     targets: Any
     weights: np.ndarray | None = None  # (n_samples,)
+    are_probabilities: bool = False
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether each sample has exactly one class."""
+        return self.are_probabilities or self.targets.ndim == 1
 
 
 @dataclass(frozen=True)
@@ -146,18 +153,22 @@ def split_samples(samples: Samples) -> Iterator[Any]:
 
 
 class Targets:
-    """Targets on the device, as rows (n, n_outputs) for the loss; `values` are those of `Examples`.
+    """Targets on the device, as rows (n, n_outputs) for the loss.
 
     `smoothing` is the share of each sample's probability that is spread evenly (Szegedy et al. 2016); with independent
     outputs 0 and 1 move towards one half. It is not applied to sparse targets.
     """
 
-    def __init__(self, values: Any, n_outputs: int, smoothing: float, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, examples: Examples, n_outputs: int, smoothing: float, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        values = examples.targets
         self.n_outputs, self.smoothing, self.device, self.dtype = n_outputs, smoothing, device, dtype
         self.sparse = values.tocsr() if sp.issparse(values) else None
-        self.exclusive = values.ndim == 1
+        self.are_indices = values.ndim == 1
+        self.even = 1 / n_outputs if examples.exclusive else 1 / 2
         if self.sparse is None:
-            self.values = to_tensor(values, device, torch.int64 if self.exclusive else dtype)
+            self.values = to_tensor(values, device, torch.int64 if self.are_indices else dtype)
 
     def take(self, indices: Tensor) -> Tensor:
         """Return the targets (n, n_outputs) of these samples."""
@@ -165,9 +176,9 @@ class Targets:
             dense = self.sparse[indices.cpu().numpy()].toarray()
             return torch.from_numpy(dense).to(device=self.device, dtype=self.dtype)
         chosen = self.values.index_select(0, indices.to(self.device))
-        if not self.exclusive:
-            return chosen.mul_(1 - self.smoothing).add_(self.smoothing / 2) if self.smoothing else chosen
-        low = self.smoothing / self.n_outputs
+        low = self.smoothing * self.even
+        if not self.are_indices:
+            return chosen.mul_(1 - self.smoothing).add_(low) if self.smoothing else chosen
         rows = torch.full((len(chosen), self.n_outputs), low, dtype=self.dtype, device=self.device)
         return rows.scatter_(1, chosen[:, None], 1 - self.smoothing + low)
 
@@ -211,7 +222,7 @@ class TrainingData:
         merge_single: bool = False,
     ) -> None:
         self.samples = make_samples(examples.X, device)
-        self.targets = Targets(examples.targets, n_outputs, smoothing, device, dtype)
+        self.targets = Targets(examples, n_outputs, smoothing, device, dtype)
         self.weights: Tensor | None = None  # of mean one
         if examples.weights is not None:
             self.weights = to_tensor(examples.weights / examples.weights.mean(), device, dtype)

@@ -102,10 +102,17 @@ def huber(delta: float, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor
     return (clipped * (errors - clipped / 2)).sum(1), clipped
 
 
-def accuracy(scores: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
-    """Return the share of samples with all labels predicted correctly: the largest score, or all above zero."""
-    exclusive = targets.ndim == 1
-    right = scores.argmax(1) == targets if exclusive else ((scores > 0) == (targets > 0.5)).all(1)
+def accuracy(scores: Tensor, targets: Tensor, weights: Tensor | None, *, exclusive: bool) -> Tensor:
+    """Return the share of samples with all labels predicted correctly: the largest score, or all above zero.
+
+    If targets are probabilities, this is the expected share.
+    """
+    if not exclusive:
+        right = torch.where(scores > 0, targets, 1 - targets).prod(1)
+    elif targets.ndim == 1:
+        right = scores.argmax(1) == targets
+    else:
+        right = targets.gather(1, scores.argmax(1, keepdim=True))[:, 0]
     return right.double().mean() if weights is None else (right * weights).sum() / weights.sum()
 
 

@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -162,11 +163,11 @@ def make_objective(
         generator=data.noise_generator,
         in_place=in_place,
     )
-    exclusive = examples.targets.ndim == 1
     loss = make_loss(
-        options.loss, exclusive=exclusive, focal_gamma=options.focal_gamma, huber_delta=options.huber_delta
+        options.loss, exclusive=examples.exclusive, focal_gamma=options.focal_gamma, huber_delta=options.huber_delta
     )
-    return Objective(network, data, loss, validation, r2 if options.loss in REGRESSION_LOSSES else accuracy)
+    metric = r2 if options.loss in REGRESSION_LOSSES else partial(accuracy, exclusive=examples.exclusive)
+    return Objective(network, data, loss, validation, metric)
 
 
 def _train(

@@ -11,6 +11,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
 from transferkit._algorithms.linear.predictions import compute_scores, to_log_probabilities, to_probabilities
+from transferkit._algorithms.linear.targets import sum_class_weights
 from transferkit._validation import check_has_classes, check_is_fitted, check_sample_weight, to_numpy, validate_rows
 from transferkit.exceptions import count_inner_frames
 
@@ -24,6 +25,7 @@ __all__ = [
     "compute_sample_weights",
     "encode_labels",
     "warn_not_converged",
+    "weight_probabilities",
 ]
 
 
@@ -147,14 +149,32 @@ def apply_class_weight(X, classes, labels, class_weight, sample_weight):
     weights = check_sample_weight(to_numpy(sample_weight), X, dtype=X.dtype, ensure_non_negative=True, copy=True)
     if class_weight is None:
         return weights
-    weights = weights * compute_class_weights(class_weight, classes, labels, weights)[labels].astype(weights.dtype)
-    if not (weights > 0).any():
-        raise ValueError("At least one row must have a positive weight, but class_weight makes the weights all zero.")
+    factors = compute_class_weights(class_weight, classes, sum_class_weights(labels, weights, len(classes)))
+    weights = weights * factors[labels].astype(weights.dtype)
+    check_any_weight(weights)
     return weights
 
 
-def compute_class_weights(class_weight, classes, labels, weights):
-    """Return the weight of each class; if "balanced", all classes get the same sum of weights."""
+def weight_probabilities(head, X, classes, probabilities, sample_weight):
+    """Return probabilities (n_samples, n_classes) and weights of the samples (n_samples,), both with class weights.
+
+    A sample counts as one sample per class, weighted by the class's probability, its class weight and the sample's
+    weight. That is a sample with other probabilities and another weight.
+    """
+    weights = apply_class_weight(X, classes, None, None, sample_weight)
+    if head.class_weight is not None:
+        totals = sum_class_weights(probabilities, weights, len(classes))
+        probabilities = probabilities * compute_class_weights(head.class_weight, classes, totals)
+        sums = probabilities.sum(1)
+        probabilities = probabilities / np.where(sums > 0, sums, 1)[:, None]
+        weights = (weights * sums).astype(weights.dtype)
+        check_any_weight(weights)
+    check_total_weights(classes, sum_class_weights(probabilities, weights, len(classes)), head)
+    return probabilities, weights
+
+
+def compute_class_weights(class_weight, classes, totals):
+    """Return the weight of each class, of which the samples have these total weights; "balanced" makes these equal."""
     if class_weight != "balanced":
         for label, weight in class_weight.items():
             if not isinstance(weight, Real) or not 0 <= weight < np.inf:
@@ -162,17 +182,26 @@ def compute_class_weights(class_weight, classes, labels, weights):
                     "The weights of class_weight must be finite and not negative. "
                     f"Got {weight!r} for the class {label!r}."
                 )
-        return compute_class_weight(class_weight, classes=classes, y=classes[labels])
-    totals = np.bincount(labels, weights=weights, minlength=len(classes))
+        return compute_class_weight(class_weight, classes=classes, y=classes)
     present = totals > 0
-    return np.where(present, weights.sum() / (present.sum() * np.where(present, totals, 1)), 0)
+    return np.where(present, totals.sum() / (present.sum() * np.where(present, totals, 1)), 0)
+
+
+def check_any_weight(weights):
+    """Raise ValueError if class weights left no sample a positive weight."""
+    if not (weights > 0).any():
+        raise ValueError("At least one row must have a positive weight, but class_weight makes the weights all zero.")
 
 
 def check_weighted_classes(classes, labels, weights, head):
     """Raise ValueError unless samples of two classes have positive weights; an indicator matrix always passes."""
-    if labels.ndim == 2:
-        return
-    left = classes[np.unique(labels[weights[:, 0] > 0])]
+    if labels.ndim < 2:
+        check_total_weights(classes, sum_class_weights(labels, weights[:, 0], len(classes)), head)
+
+
+def check_total_weights(classes, totals, head):
+    """Raise ValueError unless two classes have positive total weights."""
+    left = classes[totals > 0]
     if len(left) < 2:
         raise ValueError(
             f"{type(head).__name__} needs rows of at least 2 classes with positive weights. The weights leave "

@@ -12,6 +12,7 @@ from transferkit._validation import (
     Interval,
     StrOptions,
     check_labels,
+    check_probabilities,
     fit_context,
     to_numpy,
     unchanged_on_error,
@@ -24,6 +25,7 @@ from transferkit.heads.linear._linear_classifier import (
     compute_sample_weights,
     encode_labels,
     warn_not_converged,
+    weight_probabilities,
 )
 from transferkit.heads.linear._prior import match_prior
 
@@ -196,16 +198,85 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
         self : LogisticHead
             The fitted head.
         """
+
+        def encode(X, y):
+            classes, targets, multilabel = encode_labels(self, y)
+            weights = compute_sample_weights(self, X, classes, targets, multilabel, sample_weight)
+            check_weighted_classes(classes, targets, weights, self)
+            return classes, targets, weights, multilabel
+
+        return self._fit(X, check_labels(to_numpy(y)), sample_weight, encode)
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit_soft(self, X, probabilities, *, classes=None, sample_weight=None):
+        """Fit the head to features and probabilities of the classes, such as the predictions of another model.
+
+        The loss of a sample is the cross-entropy of its probabilities, -sum_k q_k log p_k, as in knowledge distillation
+        (Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network"). The optimum is that of `fit`
+        on one copy of the sample per class, weighted by the probabilities; probabilities of zero and one give that of
+        `fit`. All parameters apply as in `fit`: with `class_weight`, each probability counts as a label of that weight.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, FeatureBlocks} of shape (n_samples, n_features)
+            Features.
+        probabilities : array-like of shape (n_samples, n_classes)
+            Probabilities of the classes, one column per class, also with two classes. They are not negative, and sum to
+            one per sample up to 1e-3; they are normalised to sum to one exactly.
+        classes : array-like of shape (n_classes,), default=None
+            Distinct labels of the columns, in any order, such as the `classes_` of the model that predicted them;
+            0, ..., n_classes - 1 if None.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples, not negative; 1 each if None.
+
+        Returns
+        -------
+        self : LogisticHead
+            The fitted head.
+
+        Raises
+        ------
+        ValueError
+            If probabilities are negative, missing or do not sum to one, if there is not one distinct label per column,
+            or if fewer than two classes have a positive probability. Probabilities of independent labels (multilabel)
+            are not supported.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from transferkit import LogisticHead
+        >>> X = np.array([[0.0], [1.0], [2.0]])
+        >>> head = LogisticHead(C=1e6).fit_soft(X, [[0.9, 0.1], [0.5, 0.5], [0.1, 0.9]], classes=["no", "yes"])
+        >>> head.predict_proba([[0.0]]).round(2)
+        array([[0.9, 0.1]])
+        """
+        classes, probabilities = check_probabilities(probabilities, classes, self)
+
+        def encode(X, probabilities):
+            targets, weights = weight_probabilities(self, X, classes, probabilities, sample_weight)
+            return classes, targets if len(classes) > 2 else targets[:, 1:], weights[:, None], False
+
+        return self._fit(X, probabilities, sample_weight, encode, lambda y: classes[y.argmax(1)])
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    def _fit(self, X, y, sample_weight, encode, to_labels=None):
+        """Fit to checked labels or probabilities y.
+
+        `encode(X, y)` returns classes, targets and row weights for training, and whether y is an indicator matrix.
+        `to_labels(y)` returns labels for callbacks, which may score with them; y itself if None.
+        """
         from transferkit._training.linear.logistic import train_linear_classifier
 
         progress = FitProgress(self, self.max_iter, "step")
         with unchanged_on_error(self):
-            X, y = validate_features(self, X, check_labels(to_numpy(y)), multi_output=True)
-            progress.begin(X, y, sample_weight)
+            X, y = validate_features(self, X, y, multi_output=True)
+            progress.begin(X, y if to_labels is None else to_labels(y), sample_weight)
             scales = check_block_scales(self, X, self.block_scales)
-            classes, targets, multilabel = encode_labels(self, y)
-            weights = compute_sample_weights(self, X, classes, targets, multilabel, sample_weight)
-            check_weighted_classes(classes, targets, weights, self)
+            classes, targets, weights, multilabel = encode(X, y)
             n_outputs = len(classes) if len(classes) > 2 and not multilabel else 1
             shape = (len(classes) if multilabel else n_outputs, X.shape[1])
             prior, coverage = resolve_prior(self, X, classes, shape[0])
@@ -234,11 +305,6 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
         vars(self).update(fitted, prior_coverage_=coverage)
         progress.end(fitted)
         return self
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags
 
     def _last_solution(self, classes, shape):
         last = getattr(self, "coef_", None) if self.warm_start else None

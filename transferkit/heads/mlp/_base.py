@@ -42,14 +42,15 @@ class TrainingSet:
     """Samples and targets in the form that training takes.
 
     `X` holds the features of the samples with positive weight. `targets` are class indices (n_samples,) for a softmax,
-    else (n_samples, n_outputs). `attributes` are fitted attributes that are known before training: `classes_` and
-    `multilabel_` of a classifier.
+    or probabilities (n_samples, n_outputs) for the same if `are_probabilities`; else (n_samples, n_outputs).
+    `attributes` are fitted attributes that are known before training: `classes_` and `multilabel_` of a classifier.
     """
 
     X: Any
     targets: np.ndarray
     weights: np.ndarray | None = None
     attributes: dict = field(default_factory=dict)
+    are_probabilities: bool = False
 
     @property
     def n_outputs(self):
@@ -61,6 +62,15 @@ class TrainingSet:
         """Classes if each sample has exactly one, else None."""
         return None if self.attributes.get("multilabel_", True) else self.attributes["classes_"]
 
+    @property
+    def strata(self):
+        """Classes (n_samples,) by which samples are held out, the most probable ones of probabilities, or None."""
+        if self.output_labels is None:
+            return None
+        if self.targets.ndim == 1:
+            return self.targets
+        return self.targets.argmax(1) if self.are_probabilities else self.targets[:, 0] > 0.5
+
     def take(self, chosen):
         """Return some of the samples, by their indices."""
         weights = None if self.weights is None else self.weights[chosen]
@@ -70,8 +80,8 @@ class TrainingSet:
 class MLPHead(KeepsSourceMixin, CallbackSupportMixin, VersionedEstimator):
     """Base of both network heads.
 
-    Subclasses define `_encode(X, y, sample_weight, fitted, classes)`, which returns a `TrainingSet`, and
-    `_encode_validation(y, data)`, which returns the targets of a validation set.
+    Subclasses define `_check_targets(y)`, which checks targets; `_encode(X, y, sample_weight, fitted, classes)`, which
+    returns a `TrainingSet`; and `_encode_validation(y, data)`, which returns the targets of a validation set.
     """
 
     _source_parameter = "weight_init"
@@ -161,13 +171,17 @@ class MLPHead(KeepsSourceMixin, CallbackSupportMixin, VersionedEstimator):
         tags.input_tags.sparse = True
         return tags
 
-    def _fit(self, X, y, sample_weight, X_val, y_val):
+    def _fit(self, X, y, sample_weight, X_val=None, y_val=None, *, encode=None, to_labels=None):
+        """Fit to checked targets y, of which `encode(X, y, sample_weight)` makes a training set (`_encode` if None).
+
+        `to_labels(y)` returns targets for callbacks, which may score with them; y itself if None.
+        """
         progress = FitProgress(self, self.max_iter, "epoch")
         with unchanged_on_error(self):
             check_together(self)
             X, y = self._validate(X, y)
-            progress.begin(X, y, sample_weight)
-            data = self._encode(X, y, sample_weight)
+            progress.begin(X, y if to_labels is None else to_labels(y), sample_weight)
+            data = (encode or self._encode)(X, y, sample_weight)
             rng = check_random_state(self.random_state)
             training, validation = self._split(data, X_val, y_val, rng)
             layers, coverage = initial_layers(self, vars(self) if self.warm_start else {}, data, rng)
@@ -189,6 +203,7 @@ class MLPHead(KeepsSourceMixin, CallbackSupportMixin, VersionedEstimator):
         return self
 
     def _partial_fit(self, X, y, sample_weight, classes=None):
+        """Train for an epoch on checked targets y."""
         needs_all = self.solver == "lbfgs" or self.learning_rate_init == "auto" or self.early_stopping
         if needs_all or self.swa is not None or self.prune_schedule is not None:
             raise ValueError(
@@ -235,7 +250,7 @@ class MLPHead(KeepsSourceMixin, CallbackSupportMixin, VersionedEstimator):
         """Return attributes after training the non-zero weights of this copy of a head; see `refit_nonzero`."""
         from transferkit._training.network.parameters import ParameterGroup
 
-        X, y = self._validate(X, y, reset=False)
+        X, y = self._validate(X, self._check_targets(y), reset=False)
         data = self._encode(X, y, None, vars(self))
         n_samples = data.X.shape[0]
         strength = self.alpha if penalty is None else penalty / n_samples
@@ -267,30 +282,28 @@ class MLPHead(KeepsSourceMixin, CallbackSupportMixin, VersionedEstimator):
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val go together: give both or neither.")
         if X_val is not None:
-            X_val, y_val = self._validate(X_val, y_val, reset=False)
+            X_val, y_val = self._validate(X_val, self._check_targets(y_val), reset=False)
             if issparse(X_val) != issparse(data.X):
                 X_val = csr_array(X_val) if issparse(data.X) else X_val.toarray()
             return data, TrainingSet(X_val.astype(data.X.dtype), self._encode_validation(y_val, data))
         if not self.early_stopping:
             return data, None
-        classes = None if data.output_labels is None else data.targets
-        kept, held_out = hold_out(classes, data.X.shape[0], self.validation_fraction, rng)
+        kept, held_out = hold_out(data.strata, data.X.shape[0], self.validation_fraction, rng)
         return data.take(kept), data.take(held_out)
 
     def _options(self, data, rng, **others):
         return make_options(self, data.X.shape[0], int(rng.randint(2**31 - 2)), **others)
 
     def _train(self, layers, data, options, *, validation=None, group=None, in_place=True, **others):
-        from transferkit._training.network.data import Examples
         from transferkit._training.network.parameters import ParameterGroup
         from transferkit._training.network.training import train_network
 
         return train_network(
             layers,
-            Examples(data.X, data.targets, data.weights),
+            _to_examples(data),
             options,
             groups=[group or ParameterGroup(alpha=self.alpha)] * len(layers),
-            validation=None if validation is None else Examples(validation.X, validation.targets, validation.weights),
+            validation=None if validation is None else _to_examples(validation),
             in_place=in_place,
             **others,
         )
@@ -323,6 +336,13 @@ def hold_out(classes, n_rows, fraction, rng):
             rows, single, classes = rows[~is_single], rows[is_single], classes[~is_single]
     kept, held = train_test_split(rows, test_size=fraction, random_state=rng, stratify=classes)
     return np.concatenate([kept, single]), held
+
+
+def _to_examples(data):
+    """Return a training set in the form that training takes."""
+    from transferkit._training.network.data import Examples
+
+    return Examples(data.X, data.targets, data.weights, data.are_probabilities)
 
 
 def _read_attributes(layers, history, last=None):

@@ -8,8 +8,21 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 
-from transferkit._validation import Interval, StrOptions, check_has_classes, check_labels, fit_context, to_numpy
-from transferkit.heads.linear._linear_classifier import ScoringClassifierMixin, apply_class_weight, encode_labels
+from transferkit._validation import (
+    Interval,
+    StrOptions,
+    check_has_classes,
+    check_labels,
+    check_probabilities,
+    fit_context,
+    to_numpy,
+)
+from transferkit.heads.linear._linear_classifier import (
+    ScoringClassifierMixin,
+    apply_class_weight,
+    encode_labels,
+    weight_probabilities,
+)
 from transferkit.heads.mlp._base import MLPHead, TrainingSet
 from transferkit.heads.mlp._parameters import CONSTRAINTS
 
@@ -334,7 +347,63 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
         MemoryError
             If the device has too little memory.
         """
-        return self._fit(X, y, sample_weight, X_val, y_val)
+        return self._fit(X, self._check_targets(y), sample_weight, X_val, y_val)
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit_soft(self, X, probabilities, *, classes=None, sample_weight=None):
+        """Train on features and probabilities of the classes, such as the predictions of another model.
+
+        The loss of a sample is the mean of the losses of the classes, weighted by their probabilities; for
+        "cross_entropy" this is the loss of knowledge distillation (Hinton, Vinyals and Dean 2015, "Distilling the
+        knowledge in a neural network"). All parameters apply as in `fit`: with `class_weight`, each probability counts
+        as a label of that weight, and `early_stopping` watches the mean probability of the predicted classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        probabilities : array-like of shape (n_samples, n_classes)
+            Probabilities of the classes, one column per class, also with two classes. They are not negative, and sum to
+            one per sample up to 1e-3; they are normalised to sum to one exactly.
+        classes : array-like of shape (n_classes,), default=None
+            Distinct labels of the columns, in any order, such as the `classes_` of the model that predicted them;
+            0, ..., n_classes - 1 if None.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Sample weights, not negative; all 1 if None.
+
+        Returns
+        -------
+        self : MLPHeadClassifier
+            The fitted head.
+
+        Raises
+        ------
+        ValueError
+            If probabilities are negative, missing or do not sum to one, if there is not one distinct label per column,
+            or if fewer than two classes have a positive probability. Probabilities of independent labels (multilabel)
+            are not supported.
+        DivergenceError
+            If the loss or a weight is no longer finite, or the loss exploded in the last steps.
+        MemoryError
+            If the device has too little memory.
+        """
+        classes, probabilities = check_probabilities(probabilities, classes, self)
+
+        def encode(X, probabilities, sample_weight):
+            targets, weights = weight_probabilities(self, X, classes, probabilities, sample_weight)
+            kept = weights > 0
+            if not kept.all():
+                X, targets, weights = X[kept], targets[kept], weights[kept]
+            several = len(classes) > 2
+            return TrainingSet(
+                X,
+                np.ascontiguousarray(targets if several else targets[:, 1:], dtype=X.dtype),
+                None if sample_weight is None and self.class_weight is None else weights,
+                {"classes_": classes, "multilabel_": False},
+                are_probabilities=several,
+            )
+
+        return self._fit(X, probabilities, sample_weight, encode=encode, to_labels=lambda y: classes[y.argmax(1)])
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -363,7 +432,7 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
             raise ValueError("The first partial_fit needs classes: all labels that can occur.")
         if self.class_weight == "balanced":
             raise ValueError("partial_fit cannot balance classes of data it has not seen: give class_weight as a dict.")
-        return self._partial_fit(X, y, sample_weight, classes)
+        return self._partial_fit(X, self._check_targets(y), sample_weight, classes)
 
     @available_if(lambda self: _has_probabilities(self))
     def predict_proba(self, X):
@@ -418,8 +487,8 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
         tags.classifier_tags.multi_label = True
         return tags
 
-    def _validate(self, X, y, reset=True):
-        return super()._validate(X, check_labels(to_numpy(y)), reset)
+    def _check_targets(self, y):
+        return check_labels(to_numpy(y))
 
     def _encode(self, X, y, sample_weight, fitted=None, classes=None):
         """Return the training set, with the classes of a fitted head or given classes if there are any."""

@@ -237,6 +237,9 @@ class MLPHeadRegressor(RegressorMixin, MLPHead):
         tags.target_tags.multi_output = True
         return tags
 
+    def _check_targets(self, y):
+        return y  # `_validate` checks them
+
     def _encode(self, X, y, sample_weight, fitted=None, classes=None):
         """Return the training set."""
         targets = np.asarray(y, dtype=X.dtype).reshape(len(y), -1)
