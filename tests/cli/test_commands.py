@@ -102,11 +102,14 @@ def test_each_kind_of_encoder(encoder, n_features, folder, run):
 
 
 def test_vectors_of_a_teacher_are_beside_those_of_the_corpus(folder, model_path, run):
-    options = ("--n-components", 3, "-o", folder / "student.tk")
+    (folder / "more.txt").write_text("the zebra is here\n")
+    options = (folder / "more.txt", "--n-components", 3, "-o", folder / "student.tk")
     code, out, _ = run("pretrain", folder / "corpus.txt", "--teacher", folder / "encoder.tk", *options)
     assert code == 0
     student, plain = transferkit.load(folder / "student.tk"), transferkit.WordVectorEncoder(3, min_count=2)
-    np.testing.assert_array_equal(student.vectors_[:, :3], plain.fit(UNLABELLED).vectors_)
+    plain.fit([*UNLABELLED, "the zebra is here"])
+    assert student.vocabulary_.keys() - plain.vocabulary_.keys() == {"zebra"}
+    np.testing.assert_array_equal(student.vectors_[:-1, :3], plain.vectors_)
     assert student.transform(["the cat"]).shape == (1, 7)
     assert f"fidelity to the teacher: mean cosine {student.fidelity_:.3f} on 2 held-out texts" in out
     assert run("finetune", folder / "labelled.csv", "-e", folder / "student.tk", "-o", folder / "m.tk")[0] == 0

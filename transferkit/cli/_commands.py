@@ -51,8 +51,8 @@ def commands():
 @click.option(
     "--teacher",
     metavar="NAME",
-    help="Model file of an encoder, or name or folder of a sentence-transformers model: it encodes the texts, and word "
-    "vectors from which its embeddings can be computed are put beside those of --encoder vectors.",
+    help="Model file of an encoder, or name or folder of a sentence-transformers model: it encodes the texts, and "
+    "word vectors learned from its embeddings, rare words included, are put beside those of --encoder vectors.",
 )
 @_options.splitting
 @_options.reading
@@ -73,7 +73,7 @@ def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, teacher,
         fitted = unfitted.fit(texts)
         if teacher is not None:
             advance(f"learning from the teacher on {len(texts):,} texts")
-            fitted = transferkit.WordVectorEncoder.distil(teacher, texts, beside=fitted, min_count=min_df)
+            fitted = transferkit.WordVectorEncoder.distil(teacher, texts, beside=fitted)
         seconds = time.perf_counter() - start
         advance("saving")
         transferkit.save(fitted, output)
