@@ -48,6 +48,8 @@ LBFGS, STOP = "_training/linear/lbfgs.py", "_training/linear/test_lbfgs.py"
 LOOP, DATA, TRAINING = "_training/network/loop.py", "_training/network/data.py", "_training/network/test_training.py"
 MLP, NETWORKS = "heads/mlp/test_mlp_training.py", "_training/network/training.py"
 TASKS, FITTING = "distributed/_map_reduce.py", "distributed/test_fitting.py"
+DISCRIMINANT, OF_DISCRIMINANT = "_algorithms/linear/soft_labels.py", "_algorithms/linear/test_soft_labels.py"
+EVIDENCE, OF_EVIDENCE = "transfer/strategies/_evidence.py", "transfer/test_evidence.py"
 SEARCH, CV = "heads/linear/_search_table.py", "heads/linear/test_logistic_cv.py"
 DISTILLATION, OF_DISTILLATION = "encoders/words/_distillation.py", "encoders/words/test_distillation.py"
 LOSSES, OF_LOSSES = "_training/linear/losses.py", "_training/linear/test_losses.py"
@@ -153,6 +155,63 @@ MUTANTS = [
         "y if to_labels is None else to_labels(y)",
         "y",
         SOFT,
+    ),
+    # What is learned beside labels.
+    Mutant(
+        "evidence: the covariance is shrunk",
+        DISCRIMINANT,
+        "SHRINKAGE = 0.1",
+        "SHRINKAGE = 0.9",
+        f"{OF_DISCRIMINANT}::test_shrinkage_keeps_rows_in_few_dimensions_apart",
+    ),
+    Mutant(
+        "evidence: labels are aligned",
+        DISCRIMINANT,
+        "discriminant.fit(align_proportions(soft_labels, proportions), proportions)",
+        "discriminant.fit(soft_labels, proportions)",
+        f"{OF_DISCRIMINANT}::test_self_training_aligns_the_labels",
+    ),
+    Mutant(
+        "evidence: proportions are shrunk to the base",
+        DISCRIMINANT,
+        "(shares.mean(0) + strength * base) / (1 + strength)",
+        "shares.mean(0)",
+        f"{OF_DISCRIMINANT}::test_proportions_are_those_of_the_rows_or_of_the_base",
+    ),
+    Mutant(
+        "evidence: few labels trust estimated proportions less",
+        EVIDENCE,
+        "STRENGTH + STRENGTH_OF_FEW / max(counts.mean(), 1)",
+        "STRENGTH",
+        f"{OF_EVIDENCE}::test_few_labels_trust_estimated_proportions_less",
+    ),
+    Mutant(
+        "evidence: folds learn without their own labels",
+        EVIDENCE,
+        "search.fit(settings.nearest_C(C_OF_LABELLER)).models()",
+        "[search.fit(settings.nearest_C(C_OF_LABELLER)).models()[-1]] * n_models",
+        f"{OF_EVIDENCE}::test_folds_do_not_learn_from_their_own_labels",
+    ),
+    Mutant(
+        "evidence: none of it is a candidate",
+        "transfer/strategies/_term_vectors.py",
+        "tried = [*tried, *with_evidence] if task.has_folds else with_evidence",
+        "tried = with_evidence",
+        f"{OF_EVIDENCE}::test_the_table_shows_every_source_and_none",
+    ),
+    Mutant(
+        "evidence: unlabelled rows decide without folds",
+        "transfer/strategies/_auto.py",
+        "evidence.unlabelled is not None and not task.has_folds",
+        "False",
+        f"{OF_EVIDENCE}::test_without_folds_the_discriminant_of_unlabelled_rows_is_the_model",
+    ),
+    Mutant(
+        "evidence: progress is measured without the offset",
+        "_training/linear/problem.py",
+        "zeros if self.is_informed else self.add_offset(zeros)",
+        "self.add_offset(zeros)",
+        "_training/linear/test_search_offsets.py::test_an_offset_that_knows_the_labels_ends_training_soon",
     ),
     # What a fit with shards checks after each pass.
     Mutant(

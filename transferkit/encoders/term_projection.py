@@ -60,7 +60,7 @@ def join_terms(projection, texts, pairs=False):
     projection : TermProjection
         Term vectors of the encoder.
     texts : list of str
-        Labelled texts.
+        Labelled texts, perhaps none.
     pairs : bool, default=False
         Also add pairs of adjacent words that occur in more than one of these texts.
 
@@ -79,7 +79,7 @@ def join_terms(projection, texts, pairs=False):
     }
     blank = clone(projection.words).set_params(**settings, use_idf=True, norm="l2", sublinear_tf=True)
     known, columns = projection.words.terms_.kept
-    found = [known, _count_terms(blank, texts)]
+    found = [known, _count_terms(blank, texts)] if len(texts) else [known]
     if pairs:
         blank.set_params(ngram_range=(1, 2))
         found.append(_count_terms(blank, texts, least=2))

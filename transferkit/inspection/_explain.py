@@ -44,6 +44,9 @@ class Explanation:
         part learned from labels.
     spans : list of tuple (start, end, term index)
         Positions of terms in the text, for those that could be located.
+    from_evidence : ndarray of shape (n_terms, n_outputs), default=None
+        The part of `contributions` learned from descriptions of the classes, unlabelled texts and a teacher; None if
+        the model has no such part.
     """
 
     text: str
@@ -53,6 +56,7 @@ class Explanation:
     labels: np.ndarray
     from_pretraining: np.ndarray | None
     spans: list[tuple[int, int, int]]
+    from_evidence: np.ndarray | None = None
 
     @property
     def decision(self) -> np.ndarray:
@@ -62,7 +66,10 @@ class Explanation:
     @property
     def from_labels(self) -> np.ndarray | None:
         """The part of the contributions that was learned from labels alone (n_terms, n_outputs), or None."""
-        return None if self.from_pretraining is None else self.contributions - self.from_pretraining
+        if self.from_pretraining is None:
+            return None
+        of_labels = self.contributions - self.from_pretraining
+        return of_labels if self.from_evidence is None else of_labels - self.from_evidence
 
     def top(self, n: int = 10, label: object = None) -> list[tuple[str, float]]:
         """Return the terms with the largest contributions for one label.
@@ -145,6 +152,8 @@ class Explanation:
         shares = {"contribution": self.contributions}
         if self.from_pretraining is not None:
             shares |= {"from pretraining": self.from_pretraining, "from labels": self.from_labels}
+        if self.from_evidence is not None:
+            shares["from evidence"] = self.from_evidence
         head = "".join(f"<th {_CELL}>{name}</th>" for name in ("term", *shares))
         order = np.argsort(-np.abs(self.contributions[:, column]), kind="stable")[:n]
         rows = "".join(
@@ -208,16 +217,23 @@ def explain(model: BaseEstimator | str | os.PathLike[str], text: str) -> Explana
     intercept = intercept + parts.offset @ coef
     _check_sum(model, text, contributions.sum(axis=0) + intercept)
     terms, index = np.unique(parts.terms.astype(str), return_inverse=True)
-    merged = np.zeros((len(terms), coef.shape[1]))
-    np.add.at(merged, index, contributions)
-    from_pretraining, label_coef = None, getattr(model, "label_coef_", None)
-    if label_coef is not None:  # the weights are a sum of two parts
-        from_labels = np.zeros_like(merged)
-        np.add.at(from_labels, index, np.asarray(parts.rows @ label_coef.toarray().T, np.float64))
-        from_pretraining = merged - from_labels
+
+    def merge(values):
+        """Return the sums over the terms that are written in the same way."""
+        merged = np.zeros((len(terms), coef.shape[1]))
+        np.add.at(merged, index, values)
+        return merged
+
+    merged, from_pretraining, from_evidence = merge(contributions), None, None
+    evidence_coef, label_coef = getattr(model, "evidence_coef_", None), getattr(model, "label_coef_", None)
+    if evidence_coef is not None:
+        from_evidence = merge(np.asarray(parts.rows @ evidence_coef.T, np.float64))
+    if label_coef is not None:  # the weights are a sum of parts
+        from_labels = merge(np.asarray(parts.rows @ label_coef.toarray().T, np.float64))
+        from_pretraining = merged - from_labels - (0 if from_evidence is None else from_evidence)
     terms = terms.astype(object)
     spans = sorted({span for one in text_encoders(encoder) for span in find_spans(one, text, terms)})
-    return Explanation(text, terms, merged, intercept, labels, from_pretraining, spans)
+    return Explanation(text, terms, merged, intercept, labels, from_pretraining, spans, from_evidence)
 
 
 @with_plain_outputs

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import is_regressor
 from sklearn.metrics import get_scorer_names
+from sklearn.utils import check_random_state
 
 from transferkit._estimator import VersionedEstimator
 from transferkit._validation import (
@@ -17,6 +18,7 @@ from transferkit._validation import (
     check_labels,
     check_same_length,
     check_texts,
+    count_rows,
     fit_context,
     holds_texts,
     read_feature_names,
@@ -53,6 +55,16 @@ class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
         Linear model of another task, or its file, towards whose weights the new ones are regularised (L2-SP [3]_),
         unless this is clearly worse on held-out labels. Features are matched by name if they have names, else by
         position; classes by label. Only with ``strategy="auto"``.
+    class_descriptions : "labels", dict of {label: str or list of str} or None, default=None
+        Words or sentences that describe each class; "labels" takes the labels themselves, if these are words that the
+        encoder knows. Rows similar to a description are likely to have its label.
+    teacher : fitted classifier, str, path-like or callable, default=None
+        Classifier with `predict_proba`, or its file, or a function that returns probabilities (n_samples, n_classes) in
+        the order of the sorted labels. Its soft labels of `X_unlabelled` are evidence; the fitted model does not need
+        it.
+    class_prior : dict of {label: float} or array-like of shape (n_classes,), default=None
+        Proportions of the classes where the model is used, in the order of the sorted labels. By default those of the
+        labels, of unlabelled rows an estimate shrunk to these [4]_.
     strategy : {"auto", "term_vectors", "frozen", "finetune", "scratch"}, default="auto"
         "term_vectors" is a linear model of terms with pretrained vectors as prior [1]_. "frozen" trains the head on the
         encoder's features, "finetune" also a copy of the encoder. "scratch" is the head without transfer, on TF-IDF of
@@ -85,10 +97,12 @@ class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
     strategy_ : str
         Selected strategy.
     strategy_scores_ : dict of str to ndarray
-        Table with one row per candidate: "strategy", "alpha", "C", "idf", "terms", "weight", "log_loss", "mean" score,
-        "standard_error", "seconds"; NaN or "" if missing.
+        Table with one row per candidate: "strategy", "evidence", "evidence_factor", "alpha", "C", "idf", "terms",
+        "weight", "log_loss", "mean" score, "standard_error", "seconds"; NaN or "" if missing.
     label_coef_ : CSR matrix of shape (n_outputs, n_terms) or None
         With "term_vectors": the part of ``head_.coef_`` due to the labels alone.
+    evidence_coef_ : ndarray of shape (n_outputs, n_terms) or None
+        With "term_vectors": the part of ``head_.coef_`` due to descriptions, unlabelled texts and a teacher.
     n_features_in_ : int
         Number of input features, unless X holds texts.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -111,6 +125,8 @@ class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
     .. [2] J. Howard and S. Ruder, "Universal language model fine-tuning for text classification", ACL (2018).
     .. [3] X. Li, Y. Grandvalet and F. Davoine, "Explicit inductive bias for transfer learning with convolutional
        networks", ICML (2018).
+    .. [4] M. Saerens, P. Latinne and C. Decaestecker, "Adjusting the outputs of a classifier to new a priori
+       probabilities", Neural Computation 14 (2002), 21-41.
 
     Examples
     --------
@@ -131,6 +147,9 @@ class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
         "encoder": [str, os.PathLike, HasMethods(["fit", "transform"]), None],
         "head": [HasMethods(["fit", "predict"]), None],
         "source": [str, os.PathLike, HasMethods(["predict"]), None],
+        "class_descriptions": [StrOptions({"labels"}), dict, None],
+        "teacher": [str, os.PathLike, HasMethods(["predict_proba"]), callable, None],
+        "class_prior": [dict, "array-like", None],
         "strategy": [
             StrOptions({"auto", "term_vectors", "frozen", "finetune", "scratch", "prior"}, deprecated={"prior"})
         ],
@@ -149,6 +168,9 @@ class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
         head=None,
         *,
         source=None,
+        class_descriptions=None,
+        teacher=None,
+        class_prior=None,
         strategy="auto",
         cv=5,
         scoring=None,
@@ -161,6 +183,9 @@ class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
         self.encoder = encoder
         self.head = head
         self.source = source
+        self.class_descriptions = class_descriptions
+        self.teacher = teacher
+        self.class_prior = class_prior
         self.strategy = strategy
         self.cv = cv
         self.scoring = scoring
@@ -172,7 +197,7 @@ class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
 
     @fit_context(prefer_skip_nested_validation=False)
     @with_plain_outputs
-    def fit(self, X, y, sample_weight=None, groups=None):
+    def fit(self, X, y, sample_weight=None, groups=None, *, X_unlabelled=None):
         """Select the strategy by cross-validation, and train it on all labels.
 
         Parameters
@@ -187,23 +212,26 @@ class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
         groups : array-like of shape (n_samples,), default=None
             Groups, for splitters that use them, such as :class:`~sklearn.model_selection.GroupKFold`. With an int
             `cv` rows of one group are held out together.
+        X_unlabelled : iterable of str, array-like or sparse matrix of shape (n_unlabelled, n_features), default=None
+            Unlabelled rows of the task, of the same kind as X. With `class_descriptions` or a `teacher` X and y may be
+            empty.
 
         Returns
         -------
         self : TransferClassifier
             The fitted classifier.
         """
-        return fit_classifier(self, X, y, sample_weight, groups)
+        return fit_classifier(self, X, y, sample_weight, groups, X_unlabelled=X_unlabelled)
 
 
-def fit_classifier(classifier, X, y, sample_weight=None, groups=None, terms=None):
+def fit_classifier(classifier, X, y, sample_weight=None, groups=None, *, X_unlabelled=None, terms=None):
     """Fit a TransferClassifier whose parameters have been checked.
 
     Parameters
     ----------
     classifier : TransferClassifier
         Classifier to be fitted.
-    X, y, sample_weight, groups
+    X, y, sample_weight, groups, X_unlabelled
         As for its `fit`.
     terms : Terms, default=None
         Terms that several tasks share, for "term_vectors".
@@ -213,7 +241,9 @@ def fit_classifier(classifier, X, y, sample_weight=None, groups=None, terms=None
     classifier : TransferClassifier
         The fitted classifier.
     """
-    from transferkit.transfer.strategies._auto import fit_given_head, fit_strategies  # here: predictions do not need it
+    # here: predictions do not need them
+    from transferkit.transfer._given_evidence import read_evidence
+    from transferkit.transfer.strategies._auto import fit_given_head, fit_strategies
     from transferkit.transfer.strategies._candidates import check_head_of_candidates
 
     head = classifier.head
@@ -222,6 +252,8 @@ def fit_classifier(classifier, X, y, sample_weight=None, groups=None, terms=None
             "The 'head' parameter of TransferClassifier must be a classifier. Got the regressor "
             f"{type(head).__name__}: use TransferRegressor with it."
         )
+    if X_unlabelled is not None and count_rows(X) == count_rows(y) == 0:
+        return _fit_without_labels(classifier, X_unlabelled)
     is_text = holds_texts(X)
     names = read_feature_names(X)
     X = check_texts(X) if is_text else X
@@ -229,15 +261,60 @@ def fit_classifier(classifier, X, y, sample_weight=None, groups=None, terms=None
     check_same_length(X, y)
     y = y.toarray() if issparse(y) else y
     X, y, sample_weight, groups, cv = drop_weightless(head, X, y, sample_weight, groups, classifier.cv)
-    check_has_classes(np.unique(y), classifier)
+    classes = np.unique(y)
+    check_has_classes(classes, classifier)
     strategy = read_renamed(classifier, "strategy", RENAMED_STRATEGIES)
+    random_state = check_random_state(classifier.random_state)
+    evidence = read_evidence(classifier, classes, X_unlabelled, is_text=is_text, random_state=random_state)
+    if evidence is not None:
+        _check_takes_evidence(classifier, strategy, evidence, y)
     if strategy in ("frozen", "scratch") and head is not None and classifier.source is None:
         taken = fit_given_head(classifier, strategy, X, y, is_text, sample_weight)
         outcomes = [taken]
     else:
         check_head_of_candidates(head, classifier)
-        options = {"sample_weight": sample_weight, "groups": groups, "terms": terms, "cv": cv}
+        options = {"sample_weight": sample_weight, "groups": groups, "terms": terms, "cv": cv, "evidence": evidence}
         taken, outcomes = fit_strategies(classifier, strategy, X, y, is_text=is_text, **options)
     set_fitted(classifier, taken, outcomes, names)
     classifier.classes_ = classifier.head_.classes_
     return classifier
+
+
+def _fit_without_labels(classifier, X_unlabelled):
+    """Fit a classifier to unlabelled rows, by what is known of the classes beside labels."""
+    from transferkit.transfer._given_evidence import find_classes, read_evidence  # here: predictions do not need them
+    from transferkit.transfer.strategies._auto import fit_evidence
+
+    is_text, classes = holds_texts(X_unlabelled), find_classes(classifier)
+    names = read_feature_names(X_unlabelled)
+    strategy = read_renamed(classifier, "strategy", RENAMED_STRATEGIES)
+    random_state = check_random_state(classifier.random_state)
+    evidence = read_evidence(classifier, classes, X_unlabelled, is_text=is_text, random_state=random_state)
+    _check_takes_evidence(classifier, strategy, evidence, classes)
+    check_has_classes(classes, classifier)
+    taken = fit_evidence(classifier, strategy, classes, evidence)
+    set_fitted(classifier, taken, [taken], names)
+    classifier.classes_ = classes
+    return classifier
+
+
+def _check_takes_evidence(classifier, strategy, evidence, y):
+    """Raise ValueError if the parameters or labels exclude what was given beside labels."""
+    from transferkit.transfer.strategies._candidates import read_settings  # here: predictions do not need it
+
+    given = [name for name in ("class_descriptions", "teacher", "class_prior") if getattr(classifier, name) is not None]
+    names = " and ".join([*given, *["X_unlabelled"] * (evidence.unlabelled is not None)])
+    if y.ndim == 2:
+        raise ValueError(f"{names}: only for one label per row, but y is an indicator matrix.")
+    if classifier.source is not None:
+        raise ValueError(f"{names} cannot be combined with a source. Leave one of them out.")
+    uses_head = classifier.head is not None and strategy in ("frozen", "scratch")
+    if uses_head or read_settings(classifier.head, classifier.device) is None:
+        raise ValueError(
+            f"{names}: only for logistic regression that the strategy trains itself, but head={classifier.head!r}. "
+            "Leave the head out."
+        )
+    if evidence.has_sources and strategy in ("scratch", "finetune"):
+        raise ValueError(
+            f"{names}: strategy={strategy!r} does not use this. Choose strategy='auto', 'term_vectors' or 'frozen'."
+        )

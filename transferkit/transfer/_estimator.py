@@ -98,13 +98,15 @@ class EncoderHeadMixin(FrozenParametersMixin):
         copy = super().__sklearn_clone__()
         if is_frozen(self.encoder):
             copy.encoder = self.encoder  # pretrained models are shared; scikit-learn's clone of one is unfitted
-        if getattr(self, "source", None) is not None:
-            copy.source = self.source
+        for name in ("source", "teacher"):
+            if getattr(self, name, None) is not None:
+                setattr(copy, name, getattr(self, name))
         return copy
 
     def _find_frozen(self, params):
-        """Return which of the parameters `encoder` and `source` hold a pretrained model."""
-        frozen = {"encoder": is_frozen(params["encoder"]), "source": params.get("source") is not None}
+        """Return which of the parameters `encoder`, `source` and `teacher` hold a pretrained model."""
+        frozen = {name: params.get(name) is not None for name in ("source", "teacher")}
+        frozen["encoder"] = is_frozen(params["encoder"])
         return {name for name, is_kept in frozen.items() if is_kept}
 
     def _encode(self, X):
@@ -157,7 +159,7 @@ class HeadScoresMixin(ClassifierMixin):
 class TransferMixin(EncoderHeadMixin):
     """An encoder and a head combined by a strategy, which the parameter `strategy` names."""
 
-    fitted_attributes = ("encoder_", "head_", "label_coef_", "strategy_", "strategy_scores_")
+    fitted_attributes = ("encoder_", "head_", "label_coef_", "evidence_coef_", "strategy_", "strategy_scores_")
 
     @property
     def n_features_in_(self):
@@ -178,8 +180,9 @@ class TransferMixin(EncoderHeadMixin):
             return state | {"encoder": PretrainedEncoder(self.encoder)} if is_path else state
         keeps = not isinstance(self.encoder, (str, os.PathLike)) and self.strategy_ == "frozen"
         state = state if keeps or self.encoder is None else state | {"encoder": self.encoder_}
-        if state.get("source") is not None:  # not needed after fitting
-            state["source"] = None
+        for name in ("source", "teacher"):  # not needed after fitting
+            if state.get(name) is not None:
+                state[name] = None
         return state
 
     def __sklearn_tags__(self):
@@ -245,6 +248,7 @@ def set_fitted(estimator, outcome, outcomes, feature_names):
     estimator.encoder_, estimator.head_, estimator.strategy_ = outcome.encoder, outcome.head, outcome.strategy
     estimator.strategy_scores_ = tabulate([row for other in outcomes for row in other.rows])
     estimator.label_coef_ = outcome.attributes.get("label_coef_")
+    estimator.evidence_coef_ = outcome.attributes.get("evidence_coef_")
     vars(estimator).pop("feature_names_in_", None)  # of an earlier fit
     if feature_names is not None:
         estimator.feature_names_in_ = feature_names

@@ -19,6 +19,7 @@ __all__ = [
     "choose",
     "is_clearly_better",
     "make_folds",
+    "make_head",
     "make_row",
     "report_undefined",
     "tabulate",
@@ -27,8 +28,21 @@ __all__ = [
 FEWEST_LABELS = 4  # per class, on average; with fewer there are no folds
 MANY_ROWS, MOST_FOLDS_OF_MANY = 5000, 3  # thousands of held-out rows distinguish candidates in few folds
 LEAST_DIFFERENCE = 1e-12  # of scores; less is rounding
-COLUMNS = ("strategy", "alpha", "C", "idf", "terms", "weight", "log_loss", "mean", "standard_error", "seconds")
-_TEXTS = ("strategy", "idf", "terms")
+COLUMNS = (
+    "strategy",
+    "evidence",
+    "evidence_factor",
+    "alpha",
+    "C",
+    "idf",
+    "terms",
+    "weight",
+    "log_loss",
+    "mean",
+    "standard_error",
+    "seconds",
+)
+_TEXTS = ("strategy", "evidence", "idf", "terms")
 
 
 class ClassificationTask:
@@ -106,11 +120,7 @@ class ClassificationTask:
 
     def make_head(self, coef, intercept, **parameters):
         """Return a fitted head with these weights (n_outputs or n_labels, n_features)."""
-        head = LogisticHead(**parameters)
-        head.classes_, head.multilabel_, head.coef_, head.intercept_ = self.classes, self.multilabel, coef, intercept
-        head.n_iter_, head.prior_coverage_ = np.zeros(1, np.int32), None
-        head.n_features_in_ = coef.shape[1]
-        return head
+        return make_head(self.classes, coef, intercept, multilabel=self.multilabel, **parameters)
 
     def spread_classes(self, head):
         """Return a head with weights for every class of the task, zero for those that it was not trained on."""
@@ -124,6 +134,15 @@ class ClassificationTask:
         intercept = np.full(len(self.classes), shift.min() - 5, shift.dtype)
         weights[here], intercept[here] = coef, shift
         return self.make_head(weights, intercept, **head.get_params())
+
+
+def make_head(classes, coef, intercept, *, multilabel=False, **parameters):
+    """Return a fitted LogisticHead with these weights (n_outputs or n_labels, n_features)."""
+    head = LogisticHead(**parameters)
+    head.classes_, head.multilabel_, head.coef_, head.intercept_ = classes, multilabel, coef, intercept
+    head.n_iter_, head.prior_coverage_ = np.zeros(1, np.int32), None
+    head.n_features_in_ = coef.shape[1]
+    return head
 
 
 def make_folds(y, targets, cv, groups=None, random_state=None):

@@ -20,14 +20,14 @@ def test_blocks_are_rows_and_their_projections():
     mean = projected.mean(axis=0)
     common = mean / np.linalg.norm(mean)
     expected = (projected - mean) @ (np.eye(3) - np.outer(common, common))
-    np.testing.assert_allclose(blocks.dense, blocks.dense_scale * expected, atol=1e-5)
+    np.testing.assert_allclose(blocks.dense, blocks.centring.scale * expected, atol=1e-5)
     for block in (blocks.rows.toarray(), blocks.dense):
         assert np.square(block).sum(axis=1).mean() == pytest.approx(1, rel=1e-5)
 
 
 def test_rows_that_are_all_alike_have_no_projection():
     blocks = make_blocks(sparse.csr_matrix(np.ones((4, 9), np.float32)), SCALES, VECTORS)
-    assert blocks.dense_scale == 0
+    assert blocks.centring.scale == 0
     np.testing.assert_array_equal(blocks.dense, 0)
 
 

@@ -11,9 +11,38 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-__all__ = ["TermBlocks", "TermWeights", "block_factors", "make_blocks", "merge_blocks"]
+__all__ = ["Centring", "TermBlocks", "TermWeights", "block_factors", "make_blocks", "merge_blocks"]
 
 ROUNDING = 16 * float(np.finfo(np.float32).eps)  # share of the norm of rows below which a rest is rounding error
+
+
+class Centring(NamedTuple):
+    """A map of dense rows: subtract their mean, remove the direction of the mean, and scale to a mean square of one."""
+
+    mean: np.ndarray  # (n_features,)
+    common: np.ndarray  # (n_features,), unit vector of the mean
+    scale: float  # zero if all rows are equal
+
+    @classmethod
+    def of(cls, rows: np.ndarray) -> "Centring":
+        """Return the map that has these properties on some rows (n_rows, n_features)."""
+        mean = rows.mean(0)
+        unscaled = cls(mean, mean / max(np.linalg.norm(mean), 1e-12), 1.0)
+        spread = _mean_norm(unscaled.apply(rows))
+        return unscaled._replace(scale=1 / spread if spread > ROUNDING * _mean_norm(rows) else 0.0)
+
+    def apply(self, rows: np.ndarray) -> np.ndarray:
+        """Return the mapped rows."""
+        rows = rows - self.mean
+        rows -= np.outer(rows @ self.common, self.common)
+        rows *= np.float32(self.scale)
+        return rows
+
+    def pull_back(self, weights: np.ndarray, intercept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return weights (n_outputs, n_features) and intercepts for rows as they were, from those for mapped rows."""
+        weights = weights * self.scale
+        weights = (weights - np.outer(weights @ self.common, self.common)).astype(np.float32)
+        return weights, intercept - weights @ self.mean
 
 
 class TermBlocks(NamedTuple):
@@ -25,9 +54,7 @@ class TermBlocks(NamedTuple):
     column_scales: np.ndarray  # (n_terms,), factors of the columns of the given rows
     vectors: np.ndarray  # (n_known, n_components), of the first terms
     term_scale: float
-    dense_scale: float
-    mean: np.ndarray  # (n_components,), of the projected rows before they were scaled
-    common: np.ndarray  # (n_components,), the unit vector that was removed from them
+    centring: Centring  # of the projected rows
 
 
 class TermWeights(NamedTuple):
@@ -51,17 +78,10 @@ def make_blocks(rows: sparse.csr_matrix, column_scales: np.ndarray, vectors: np.
     scaled = sparse.csr_matrix(parts, shape=(n_rows, len(seen)))
     n_known = int(np.searchsorted(seen, len(vectors)))
     dense = np.asarray(scaled[:, :n_known] @ vectors[seen[:n_known]])
-    mean = dense.mean(0)
-    common = mean / max(np.linalg.norm(mean), 1e-12)
-    before = _mean_norm(dense)
-    dense -= mean
-    dense -= np.outer(dense @ common, common)
+    centring = Centring.of(dense)
     term_scale = 1 / max(np.sqrt(np.square(scaled.data, dtype=np.float64).sum() / n_rows), 1e-12)
-    spread = _mean_norm(dense)
-    dense_scale = 1 / spread if spread > ROUNDING * before else 0.0
     scaled.data *= np.float32(term_scale)
-    dense *= np.float32(dense_scale)
-    return TermBlocks(scaled, dense, seen, column_scales, vectors, float(term_scale), float(dense_scale), mean, common)
+    return TermBlocks(scaled, centring.apply(dense), seen, column_scales, vectors, float(term_scale), centring)
 
 
 def _mean_norm(rows: np.ndarray) -> float:
@@ -83,12 +103,11 @@ def merge_blocks(
     n_components) those of `blocks.dense`.
     """
     n_terms, n_known = len(blocks.column_scales), len(blocks.vectors)
-    passed_on = of_vectors * blocks.dense_scale
-    passed_on = (passed_on - np.outer(passed_on @ blocks.common, blocks.common)).astype(np.float32)
+    passed_on, intercept = blocks.centring.pull_back(of_vectors, intercept)
     pretraining = np.zeros((len(of_terms), n_terms), np.float32)
     pretraining[:, :n_known] = (passed_on @ blocks.vectors.T) * blocks.column_scales[:n_known]
     data = of_terms * (blocks.column_scales[blocks.seen] * blocks.term_scale)
     indptr = np.arange(len(of_terms) + 1) * len(blocks.seen)
     parts = (data.astype(np.float32).ravel(), np.tile(blocks.seen, len(of_terms)), indptr)
     labels = sparse.csr_matrix(parts, shape=pretraining.shape)
-    return TermWeights(labels, pretraining, intercept - passed_on @ blocks.mean)
+    return TermWeights(labels, pretraining, intercept)

@@ -105,7 +105,7 @@ class LBFGSState:
     def __init__(self, problem: LinearProblem, start: Vector, tol: float, loose: bool, trust_hessian: bool) -> None:
         self.problem, self.u, self.tol, self.loose, self.trust_hessian = problem, start, tol, loose, trust_hessian
         self.scores = problem.add_offset(problem.preconditioner.scores(start))
-        self.at_zero, _ = problem.loss.evaluate(problem.add_offset(torch.zeros_like(self.scores)))  # objectives
+        self.at_zero = problem.start_losses(self.scores)
         losses, self.residuals = problem.loss.evaluate(self.scores)
         self.penalty = problem.preconditioner.penalty(start, start)  # ||weights||^2 / C, half of which counts
         self.objectives = losses + self.penalty / 2

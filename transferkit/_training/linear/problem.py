@@ -222,9 +222,11 @@ class Design:
             X = scale_blocks(X, block_scales)
         self.decomposition = decompose(X, row_weights, fit_intercept, device)
 
-    def make_problem(self, loss: Loss, C: Tensor, offset: Tensor | None) -> "LinearProblem":
+    def make_problem(
+        self, loss: Loss, C: Tensor, offset: Tensor | None, *, is_informed: bool = False
+    ) -> "LinearProblem":
         """Return the problems of these losses, with one C each; the offset includes the scores of the prior."""
-        return LinearProblem(self, loss, self.decomposition.precondition(loss, C), offset)
+        return LinearProblem(self, loss, self.decomposition.precondition(loss, C), offset, is_informed)
 
     def restore(self, weights: np.ndarray, intercepts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return coef (n_problems * n_outputs, n_features) and intercept of weights (..., n_problems, n_outputs)."""
@@ -267,6 +269,15 @@ class LinearProblem:
     loss: Loss
     preconditioner: Preconditioner
     offset: Tensor | None  # (n_rows or 1, n_problems or 1, n_outputs)
+    is_informed: bool = False  # whether the offset may already be near the labels, see `start_losses`
+
+    def start_losses(self, scores: Tensor) -> Tensor:
+        """Return each problem's loss at weights of zero, given scores of the same shape; a scale for tolerances.
+
+        If the offset is informed, it is the loss without it: nearly nothing may be left for the weights to gain.
+        """
+        zeros = torch.zeros_like(scores)
+        return self.loss.evaluate(zeros if self.is_informed else self.add_offset(zeros))[0]
 
     def zeros(self) -> Vector:
         """Return the variables of weights that are all zero, or those of the prior."""

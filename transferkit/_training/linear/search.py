@@ -72,6 +72,8 @@ class LogisticSearch:
         Weights that the penalty pulls to.
     block_scales : list of sequences of float, optional
         Candidates for the scales of X's blocks, each tried with every C; see `Design`.
+    offsets : array of shape (n_rows, n_folds, n_outputs), optional
+        Added to the scores of each fold's model, and to those that fits return. Not for several labels.
     """
 
     @with_own_modes()
@@ -88,6 +90,7 @@ class LogisticSearch:
         device: str,
         prior: np.ndarray | None = None,
         block_scales: Sequence[Sequence[float]] | None = None,
+        offsets: np.ndarray | None = None,
     ) -> None:
         self.given_dtype = X.dtype
         X, self.is_lopsided = upcast_if_lopsided(X)
@@ -102,6 +105,7 @@ class LogisticSearch:
             self.trained = np.stack([sum_class_weights(targets, weights, n_outputs) for weights in fold_weights.T]) > 0
         pull = None if prior is None else Prior.of(X, prior, fit_intercept)
         self.offset = None if pull is None else pull.make_offset(n_outputs, self.device)
+        self.offsets = offsets
         mean_weights = fold_weights.reshape(len(fold_weights), -1).mean(1)
         options: dict[str, Any] = {"fit_intercept": fit_intercept, "device": self.device, "prior": pull}
         candidates: Sequence[Sequence[float] | None] = block_scales or [None]
@@ -128,18 +132,24 @@ class LogisticSearch:
         return self._fit_batch(0, [C], nearest)[0]
 
     @with_own_modes()
-    def refit(self, fits: Sequence[CandidateFit], row_weights: np.ndarray) -> list[LinearModel]:
+    def refit(
+        self, fits: Sequence[CandidateFit], row_weights: np.ndarray, offset: np.ndarray | None = None
+    ) -> list[LinearModel]:
         """Return the models of all rows for some candidates, each starting from the mean of its folds' models.
 
-        The row weights are (n_rows, 1) or (n_rows, n_labels).
+        The row weights are (n_rows, 1) or (n_rows, n_labels), the offset of the scores (n_rows, n_outputs).
         """
-        return [self._refit_one(fit, row_weights) for fit in fits]
+        return [self._refit_one(fit, row_weights, offset) for fit in fits]
 
-    def _refit_one(self, fit: CandidateFit, row_weights: np.ndarray) -> LinearModel:
+    def _refit_one(self, fit: CandidateFit, row_weights: np.ndarray, offset: np.ndarray | None) -> LinearModel:
         labels = torch.arange(self.n_labels, device=self.device)
         loss = self._make_loss(np.repeat(row_weights, self.n_labels // row_weights.shape[1], axis=1), 1)
         design = self.designs[fit.scale_index]
-        problem = design.make_problem(loss, self._tensor([fit.C] * self.n_labels), self._tile_offset(1))
+        of_rows = None if offset is None else self._tensor(offset[:, None])
+        offsets = add_offsets(self._tile_offset(1), of_rows)
+        problem = design.make_problem(
+            loss, self._tensor([fit.C] * self.n_labels), offsets, is_informed=offset is not None
+        )
         folds = (self.n_folds, self.n_labels, self.n_outputs)
         mean = fit.u.map(lambda part: part.view(-1, *folds).mean(1))
         start = problem.preconditioner.convert(mean, fit.problem.preconditioner.select(labels))
@@ -152,7 +162,8 @@ class LogisticSearch:
         n_problems = self.n_folds * self.n_labels  # of one C
         loss = self._make_loss(np.tile(self.fold_weights, (1, len(Cs))), len(Cs) * self.n_folds)
         C_of_problems = self._tensor(np.repeat(Cs, n_problems))  # problem = (C, fold, label)
-        problem = self.designs[scale_index].make_problem(loss, C_of_problems, self._offset_folds(len(Cs)))
+        offset, is_informed = self._offset_folds(len(Cs)), self.offsets is not None
+        problem = self.designs[scale_index].make_problem(loss, C_of_problems, offset, is_informed=is_informed)
         start = self._follow_path(problem, Cs, done) if done else problem.zeros()
         if done and self.n_outputs > 1 and needed_hessian(done[-1]) and can_form_hessian(problem.preconditioner):
             scores = problem.add_offset(problem.preconditioner.scores(start))
@@ -221,18 +232,24 @@ class LogisticSearch:
         return make_loss(targets, weights, self.n_outputs, self.dtype, self.device)
 
     def _offset_folds(self, n_copies: int) -> torch.Tensor | None:
-        """Return the offset of the scores of all folds: that of the prior, and `UNTRAINED` for missing classes."""
+        """Return the offset of the scores of all folds: of the prior, as given, and `UNTRAINED` for missing classes."""
         offset = self._tile_offset(n_copies * self.n_folds)
+        if self.offsets is not None:
+            offset = add_offsets(offset, self._tensor(self.offsets).repeat(1, n_copies, 1))
         if self.trained.all():
             return offset
-        missing = self._tensor(np.where(self.trained, 0.0, UNTRAINED)).repeat(n_copies, 1)[None]
-        return missing if offset is None else offset + missing
+        return add_offsets(offset, self._tensor(np.where(self.trained, 0.0, UNTRAINED)).repeat(n_copies, 1)[None])
 
     def _tile_offset(self, n_copies: int) -> torch.Tensor | None:
         return self.offset if self.offset is None or self.n_labels == 1 else self.offset.repeat(1, n_copies, 1)
 
     def _tensor(self, values: Any) -> torch.Tensor:
         return torch.from_numpy(np.array(values, dtype=self.dtype)).to(self.device)
+
+
+def add_offsets(first: torch.Tensor | None, second: torch.Tensor | None) -> torch.Tensor | None:
+    """Return the sum of two offsets, None being zero."""
+    return first if second is None else second if first is None else first + second
 
 
 def needed_hessian(fit: CandidateFit) -> bool:

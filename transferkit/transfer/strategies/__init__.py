@@ -9,6 +9,9 @@
 - `_source`: the weights of a linear model of another task are the mean of the prior over the new ones (L2-SP; Li,
   Grandvalet and Davoine, 2018).
 
+`_evidence` makes linear models of the encoder's features from descriptions of the classes, unlabelled rows and a
+teacher. Their scores are the offset of candidates of `_term_vectors` and `_frozen`.
+
 `_candidates` is shared by all: it trains logistic regressions for several values of C on all folds, and averages them
 by the likelihood of held-out labels. `_auto` lists the strategies that apply, fits each, and selects one.
 

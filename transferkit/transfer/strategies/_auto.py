@@ -7,11 +7,19 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from transferkit.encoders.term_projection import find_projection
+from transferkit.encoders.term_projection import find_projection, join_terms
 from transferkit.exceptions import count_inner_frames
-from transferkit.transfer._evaluation import ClassificationTask, Outcome, choose, make_row, report_undefined
+from transferkit.transfer._evaluation import (
+    ClassificationTask,
+    Outcome,
+    choose,
+    make_head,
+    make_row,
+    report_undefined,
+)
 from transferkit.transfer.pretrained import check_has_encoder, is_frozen, make_encoder
 from transferkit.transfer.strategies._candidates import read_settings
+from transferkit.transfer.strategies._evidence import make_evidence, make_unsupervised_model, to_scores
 from transferkit.transfer.strategies._fine_tuning import (
     Pace,
     check_fine_tuning,
@@ -22,9 +30,14 @@ from transferkit.transfer.strategies._fine_tuning import (
 from transferkit.transfer.strategies._frozen import encode_folds, fit_any_head, fit_logistic
 from transferkit.transfer.strategies._scratch import fit_scratch_if_possible, fit_scratch_texts, make_baseline
 from transferkit.transfer.strategies._source import check_source, fit_from_source
-from transferkit.transfer.strategies._term_vectors import check_term_vectors, fit_term_vectors
+from transferkit.transfer.strategies._term_vectors import (
+    check_term_vectors,
+    encode_terms,
+    fit_term_vectors,
+    project,
+)
 
-__all__ = ["fit_given_head", "fit_strategies"]
+__all__ = ["fit_evidence", "fit_given_head", "fit_strategies"]
 
 
 def fit_given_head(estimator, strategy, X, y, is_text, sample_weight):
@@ -35,7 +48,9 @@ def fit_given_head(estimator, strategy, X, y, is_text, sample_weight):
     return Outcome(strategy, encoder, head, np.zeros(0), [make_row(strategy, [], weight=1.0)])
 
 
-def fit_strategies(estimator, strategy, X, y, *, is_text, sample_weight=None, groups=None, terms=None, cv=None):
+def fit_strategies(
+    estimator, strategy, X, y, *, is_text, sample_weight=None, groups=None, terms=None, cv=None, evidence=None
+):
     """Return the outcome of the selected strategy, trained on all rows, and those of all that were compared.
 
     Parameters
@@ -56,6 +71,9 @@ def fit_strategies(estimator, strategy, X, y, *, is_text, sample_weight=None, gr
         Those of "term_vectors"; made from the encoder and the texts if None.
     cv : int, splitter or iterable of (train, test) indices, default=None
         Folds of these rows; those of the estimator if None.
+
+    evidence : Evidence, default=None
+        What is known beside labels.
 
     Returns
     -------
@@ -85,12 +103,17 @@ def fit_strategies(estimator, strategy, X, y, *, is_text, sample_weight=None, gr
         options = {"is_text": is_text, "is_default_head": estimator.head is None}
         taken = fit_from_source(estimator.source, encoder, X, task, settings, **options)
         return taken, [taken]
+    if evidence is not None and evidence.unlabelled is not None and not task.has_folds:
+        taken = fit_evidence(estimator, strategy, task.classes, evidence, X, task)
+        return taken, [taken]
+    sources = evidence if evidence is not None and evidence.has_sources else None
+    options = {"terms": terms, "evidence": {"term_vectors" if "term_vectors" in names else "frozen": sources}}
     is_auto = strategy == "auto"
     if is_auto and not task.has_folds:
         names = [name for name in names if name != "finetune"]  # nothing would show whether it helps
     if "finetune" in names and task.n_weights > 1:
         names = leave_out_fine_tuning(names)
-    fit = partial(_fit_strategy, estimator, X=X, is_text=is_text, task=task, settings=settings, terms=terms)
+    fit = partial(_fit_strategy, estimator, X=X, is_text=is_text, task=task, settings=settings, **options)
     outcomes = [
         fit_scratch_if_possible(fit, estimator.encoder, X, is_text) if is_auto and name == "scratch" else fit(name)
         for name in names
@@ -99,7 +122,58 @@ def fit_strategies(estimator, strategy, X, y, *, is_text, sample_weight=None, gr
     taken = choose([outcome for outcome in outcomes if outcome.head is not None])
     if is_auto:
         _warn_without_transfer(taken)
+    if evidence is not None and evidence.class_prior is not None:
+        _apply_class_prior(taken.head, task, evidence.class_prior)
     return taken, outcomes
+
+
+def fit_evidence(estimator, strategy, classes, evidence, X=(), task=None):
+    """Return the outcome of all evidence together, with no or too few labels for folds.
+
+    Parameters
+    ----------
+    estimator : TransferClassifier
+        Estimator whose other parameters are used.
+    strategy : str
+        "auto", "term_vectors" or "frozen".
+    classes : ndarray of shape (n_classes,)
+        Labels, sorted.
+    evidence : Evidence
+        What is known beside labels, with unlabelled rows.
+    X : list of str, array or sparse matrix, default=()
+        Labelled rows.
+    task : ClassificationTask, default=None
+        Their labels, None without any.
+
+    Returns
+    -------
+    outcome : Outcome
+        Encoder and head.
+    """
+    encoder, settings = make_encoder(estimator.encoder), read_settings(estimator.head, estimator.device)
+    projection = find_projection(encoder) if evidence.is_text and strategy != "frozen" else None
+    strategy = "frozen" if projection is None else "term_vectors"
+    attributes, encode = {}, encoder.transform
+    if projection is not None:
+        terms = join_terms(projection, X)
+        encoder, encode = terms.encoder, partial(encode_terms, terms)
+    if task is None:
+        coef, intercept = make_unsupervised_model(evidence, encode).final
+    else:
+        coef, intercept = make_evidence(evidence, encode, encode(X), task, settings)[-1].final
+    if projection is not None:
+        coef = attributes["evidence_coef_"] = project(coef, terms)
+    coef = np.ascontiguousarray(coef.T).T
+    head = make_head(classes, coef, intercept.astype(np.float32), **settings.parameters(settings.few_labels_C()))
+    row = make_row(strategy, [], evidence=evidence.name, evidence_factor=1.0, weight=1.0)
+    return Outcome(strategy, encoder, head, np.zeros(0), [row], attributes=attributes)
+
+
+def _apply_class_prior(head, task, class_prior):
+    """Move the intercepts from the shares of the labels, under which they were trained, to given ones."""
+    shares = np.bincount(task.targets, task.row_weights[:, 0], len(class_prior))
+    shift = to_scores(np.log(class_prior) - np.log(shares / shares.sum()))
+    head.intercept_ = head.intercept_ + shift.astype(head.intercept_.dtype)
 
 
 def _make_encoder(estimator, strategy, is_text):
@@ -130,7 +204,7 @@ def _list_strategies(estimator, strategy, is_text, settings):
     return [*["finetune"] * can_tune, "frozen", "scratch"]
 
 
-def _fit_strategy(estimator, strategy, X, is_text, task, settings, terms):
+def _fit_strategy(estimator, strategy, X, is_text, task, settings, terms, evidence):
     """Return the outcome of one strategy, trained on all rows and evaluated on the folds of the task."""
     encoder = _make_encoder(estimator, strategy, is_text)
     is_pretrained = is_frozen(estimator.encoder)
@@ -139,7 +213,8 @@ def _fit_strategy(estimator, strategy, X, is_text, task, settings, terms):
     if strategy in ("term_vectors", "finetune") and not is_pretrained:
         encoder.fit(X, task.y)
     if strategy == "term_vectors":
-        return fit_term_vectors(encoder, X, task, settings, is_default_head=estimator.head is None, terms=terms)
+        options = {"terms": terms, "evidence": evidence.get(strategy)}
+        return fit_term_vectors(encoder, X, task, settings, is_default_head=estimator.head is None, **options)
     if strategy == "finetune":
         pace = Pace(estimator.encoder_learning_rate, estimator.unfreeze_at, estimator.anchor_strength)
         seed = int(check_random_state(estimator.random_state).randint(2**31 - 1))
@@ -149,12 +224,17 @@ def _fit_strategy(estimator, strategy, X, is_text, task, settings, terms):
     of_folds = None
     if strategy == "frozen" and not is_pretrained:
         of_folds = encode_folds(encoder, X, task.y, task.folds)
-    return fit_logistic(strategy, encoder, encoder.fit_transform(X, task.y), task, settings, of_folds)
+    features = encoder.fit_transform(X, task.y)
+    return fit_logistic(strategy, encoder, features, task, settings, of_folds, evidence.get(strategy))
 
 
 def _warn_without_transfer(outcome):
     """Warn if pretraining did not help."""
-    share = sum(row["weight"] for row in outcome.rows if row["strategy"] == "term_vectors" and row["alpha"] == 0)
+    share = sum(
+        row["weight"]
+        for row in outcome.rows
+        if row["strategy"] == "term_vectors" and row["alpha"] == 0 and not row["evidence"]
+    )
     if outcome.strategy != "scratch" and not share > 0.5:
         return
     how = (

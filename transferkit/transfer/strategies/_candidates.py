@@ -45,9 +45,13 @@ class LogisticSettings:
     max_iter: int
     device: str
 
-    def middle_C(self):
+    def nearest_C(self, C):
+        """Return the candidate nearest to some C."""
+        return min(self.Cs, key=lambda candidate: abs(np.log(candidate / C)))
+
+    def few_labels_C(self):
         """Return the candidate to use if labels are too few to select one."""
-        return min(self.Cs, key=lambda C: abs(np.log(C / FEW_LABELS_C)))
+        return self.nearest_C(FEW_LABELS_C)
 
     def parameters(self, C):
         """Return the parameters of a head with that C."""
@@ -181,18 +185,22 @@ class SharedSearch:
         Candidates for C.
     prior : ndarray of shape (n_scores, n_features), default=None
         Mean of the Gaussian prior over the weights.
+    offsets : ndarray of shape (n_samples, n_folds + 1, n_scores), default=None
+        Added to the scores of the models of the folds and of all rows.
     """
 
-    def __init__(self, features, task, settings, prior=None):
+    def __init__(self, features, task, settings, prior=None, offsets=None):
         X = check_features(features)
         self.row_weights = task.row_weights.astype(X.dtype)
-        self.search = make_search(X, task.targets, task.fold_weights[:, :-1], task, settings, prior=prior)
+        self.offset = None if offsets is None else offsets[:, -1]
+        options = {"prior": prior, "offsets": None if offsets is None else offsets[:, :-1]}
+        self.search = make_search(X, task.targets, task.fold_weights[:, :-1], task, settings, **options)
         self.fits = list(self.search.run(settings.Cs))
         self.found = [FoldScores(fit.C, fit.scores, fit.seconds) for fit in self.fits]
 
     def read_model(self, place):
         """Return the model of all rows at one of the Cs."""
-        return self.search.refit([self.fits[place]], self.row_weights)[0]
+        return self.search.refit([self.fits[place]], self.row_weights, self.offset)[0]
 
 
 class SplitSearch:
@@ -234,7 +242,7 @@ class SplitSearch:
 
 
 def make_search(X, targets, fold_weights, task, settings, **options):
-    """Return a LogisticSearch on features X; options are `prior` and `block_scales`."""
+    """Return a LogisticSearch on features X; options are `prior`, `block_scales` and `offsets`."""
     from transferkit._training.linear.search import LogisticSearch  # here: predictions do not need torch
 
     if fold_weights.shape[2:] == (1,):

@@ -8,18 +8,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 
-from transferkit._validation import count_rows, read_feature_names, take_rows
+from transferkit._validation import check_features, count_rows, read_feature_names, take_rows
 from transferkit.adaptation.domains import stack_rows
 from transferkit.heads import LogisticHead
 from transferkit.heads.linear import warn_not_converged
 from transferkit.heads.linear.evaluation import average_models
 from transferkit.transfer._evaluation import Outcome, make_row
-from transferkit.transfer.strategies._candidates import Average, SharedSearch, SplitSearch
+from transferkit.transfer.strategies._candidates import Average, SharedSearch, SplitSearch, make_search
+from transferkit.transfer.strategies._evidence import EVIDENCE_FACTORS, make_evidence, sum_evidence
 
 __all__ = ["FoldFeatures", "encode_folds", "finish_average", "fit_any_head", "fit_logistic"]
 
 
-def fit_logistic(strategy, encoder, features, task, settings, of_folds=None):
+def fit_logistic(strategy, encoder, features, task, settings, of_folds=None, evidence=None):
     """Return the outcome of a logistic regression on features, averaged over C.
 
     Parameters
@@ -36,14 +37,18 @@ def fit_logistic(strategy, encoder, features, task, settings, of_folds=None):
         Candidates for C. Without folds a middle one is used.
     of_folds : iterable of FoldFeatures, default=None
         Features on which candidates are evaluated, if the encoder is fitted in each fold; `features` if None.
+    evidence : Evidence, default=None
+        What is known beside labels, for a pretrained encoder.
 
     Returns
     -------
     outcome : Outcome
         Encoder and head, trained on all rows.
     """
+    if evidence is not None:
+        return _fit_with_evidence(strategy, encoder, features, task, settings, evidence)
     if not task.has_folds:
-        C = settings.middle_C()
+        C = settings.few_labels_C()
         head = LogisticHead(**settings.parameters(C)).fit(features, task.y, **task.fit_weights)
         return Outcome(strategy, encoder, head, np.zeros(0), [make_row(strategy, [], C=C, weight=1.0)])
     if of_folds is None:
@@ -56,7 +61,26 @@ def fit_logistic(strategy, encoder, features, task, settings, of_folds=None):
     return finish_average(average, encoder, features, task, settings)
 
 
-def finish_average(average, encoder, features, task, settings):
+def _fit_with_evidence(strategy, encoder, features, task, settings, evidence):
+    """Return the outcome with candidates for each source of evidence; without folds with all sources and one C."""
+    found = make_evidence(evidence, encoder.transform, features, task, settings)
+    average = Average(strategy, task)
+    if not task.has_folds:
+        X, offsets = check_features(features), found[-1].offsets(features, 1.0)
+        search = make_search(X, task.targets, task.fold_weights, task, settings, offsets=offsets)
+        fit = search.fit(settings.few_labels_C())
+        average.add(fit.scores, lambda: fit.models()[-1], C=fit.C, evidence=found[-1].name, evidence_factor=1.0)
+        return finish_average(average, encoder, features, task, settings, found)
+    tried = [(source.name, factor, source.offsets(features, factor)) for source in found for factor in EVIDENCE_FACTORS]
+    for name, factor, offsets in [("", np.nan, None), *tried]:
+        search = SharedSearch(features, task, settings, offsets=offsets)
+        for place, (C, scores, seconds) in enumerate(search.found):
+            values = {"C": C, "seconds": seconds, "evidence": name, "evidence_factor": factor}
+            average.add(scores, partial(search.read_model, place), **values)
+    return finish_average(average, encoder, features, task, settings, found)
+
+
+def finish_average(average, encoder, features, task, settings, evidence=()):
     """Return the outcome of the candidates of an average.
 
     Parameters
@@ -71,6 +95,8 @@ def finish_average(average, encoder, features, task, settings):
         Labels and folds.
     settings : LogisticSettings
         Parameters that the candidates share.
+    evidence : sequence of LinearEvidence, default=()
+        Models of the features whose scores are in those of the candidates.
 
     Returns
     -------
@@ -80,7 +106,8 @@ def finish_average(average, encoder, features, task, settings):
     kept = average.weigh()
     models = [_widen(candidate.read_model(), features.shape[1]) for _, candidate in kept]
     model = average_models(models, [weight for weight, _ in kept])
-    head = task.make_head(model.coef, model.intercept, **settings.parameters(average.best.row["C"]))
+    coef, shift = sum_evidence(kept, evidence)
+    head = task.make_head(model.coef + coef, model.intercept + shift, **settings.parameters(average.best.row["C"]))
     head.n_iter_ = np.array([model.n_iter], np.int32)
     names = read_feature_names(features)
     if names is not None:

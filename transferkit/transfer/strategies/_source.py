@@ -197,7 +197,7 @@ def _fit_head(features, of_folds, task, settings, prior, priors):
 
     Of equally good values of C the smallest is used.
     """
-    C, scores = settings.middle_C(), np.zeros(0)
+    C, scores = settings.few_labels_C(), np.zeros(0)
     if task.has_folds:
         if of_folds is None:
             search = SharedSearch(features, task, settings, _read_weights(prior, features, task))

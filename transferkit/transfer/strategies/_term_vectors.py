@@ -15,11 +15,13 @@ from transferkit.encoders.term_projection import find_projection, join_terms, ma
 from transferkit.heads.linear import warn_not_converged
 from transferkit.transfer._evaluation import Outcome
 from transferkit.transfer.strategies._candidates import LOOSE_TOL, Average, make_search
+from transferkit.transfer.strategies._evidence import EVIDENCE_FACTORS, make_evidence, sum_evidence
 
-__all__ = ["ALPHAS", "check_term_vectors", "fit_term_vectors", "idf_ratios"]
+__all__ = ["ALPHAS", "check_term_vectors", "encode_terms", "fit_term_vectors", "idf_ratios", "project"]
 
 ALPHAS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, np.inf)
 FEW_LABELS_ALPHAS = (0.5, 1.0, 2.0)
+EVIDENCE_ALPHAS = (0.5, 1.0, 2.0, np.inf)  # beside evidence, which comes from the vectors itself
 MOST_JOINT_ROWS = 600  # beyond, few candidates are near the best, and the others need not be fitted
 
 
@@ -52,7 +54,7 @@ def check_term_vectors(encoder, head, settings, is_text):
         )
 
 
-def fit_term_vectors(encoder, texts, task, settings, *, is_default_head, terms=None):
+def fit_term_vectors(encoder, texts, task, settings, *, is_default_head, terms=None, evidence=None):
     """Return the outcome of the strategy.
 
     Parameters
@@ -70,6 +72,8 @@ def fit_term_vectors(encoder, texts, task, settings, *, is_default_head, terms=N
     terms : Terms, default=None
         Columns, vectors and weights of terms that several tasks share; by default those of the encoder and the texts;
         with many texts, pairs of adjacent words are tried as well.
+    evidence : Evidence, default=None
+        What is known beside labels.
 
     Returns
     -------
@@ -83,7 +87,7 @@ def fit_term_vectors(encoder, texts, task, settings, *, is_default_head, terms=N
         projection = find_projection(encoder)
         terms = join_terms(projection, texts)
         tries_pairs = task.has_folds and len(texts) > MOST_JOINT_ROWS and may_pair(projection)
-    found = _search(terms, ("unlabelled", "labelled"), texts, task, settings)
+    found = _search(terms, ("unlabelled", "labelled"), texts, task, settings, evidence=evidence)
     table = found.average.rows
     if tries_pairs:
         with_pairs = _search(join_terms(projection, texts, pairs=True), ("labelled",), texts, task, settings, found)
@@ -92,12 +96,16 @@ def fit_term_vectors(encoder, texts, task, settings, *, is_default_head, terms=N
             found = with_pairs
     kept = found.average.weigh()
     coef, labels, intercept, is_converged = _merge_candidates(found.blocks, kept)
+    attributes = {"label_coef_": labels}
+    if found.evidence:
+        of_vectors, shift = sum_evidence(kept, found.evidence)
+        attributes["evidence_coef_"] = project(of_vectors, found.terms)
+        coef, intercept = coef + attributes["evidence_coef_"], intercept + shift.astype(np.float32)
     head = task.make_head(coef, intercept, **settings.parameters(found.average.best.row["C"]))
     if not is_converged:
         warn_not_converged(head)
     scores = sum(weight * candidate.scores for weight, candidate in kept)
     fold_scores, loss = task.held_out.score(scores), task.loss(scores)
-    attributes = {"label_coef_": labels}
     return Outcome("term_vectors", found.terms.encoder, head, fold_scores, table, loss, attributes, scores)
 
 
@@ -115,6 +123,7 @@ class _Found:
     terms: Any
     blocks: dict  # of each idf
     average: Average
+    evidence: list  # of LinearEvidence
 
     @property
     def loss(self):
@@ -122,20 +131,55 @@ class _Found:
         return self.average.best.row["log_loss"]
 
 
-def _search(terms, idfs, texts, task, settings, before=None):
+def _search(terms, idfs, texts, task, settings, before=None, evidence=None):
     """Return the candidates on some terms; the search begins near the best of those that were found before."""
     rows = terms.encoder.transform(texts)
     ratios = idf_ratios(terms.encoder, rows)
     blocks_of_idf = {idf: make_blocks(rows, ratios[idf], terms.vectors) for idf in idfs}
-    found = _Found(terms, blocks_of_idf, Average("term_vectors", task))
-    for idf, blocks in found.blocks.items():
-        values = {"idf": idf, "terms": _kind(terms.encoder)}
+    found = _Found(terms, blocks_of_idf, Average("term_vectors", task), [])
+    tried = [({"idf": idf}, None) for idf in idfs]
+    if evidence is not None:
+        features = sum_vectors(rows, terms.vectors)
+        found.evidence = make_evidence(evidence, partial(encode_terms, terms), features, task, settings)
+        with_evidence = _list_evidence(found.evidence, features, task)
+        tried = [*tried, *with_evidence] if task.has_folds else with_evidence
+    for values, offsets in tried:
+        blocks, values = found.blocks[values["idf"]], values | {"terms": _kind(terms.encoder)}
         if len(texts) <= MOST_JOINT_ROWS or not task.has_folds:
-            _search_grid(found.average, blocks, task, settings, values)
+            _search_grid(found.average, blocks, task, settings, values, offsets)
         else:
             start = found if found.average.rows else before
-            _search_around_best(found.average, blocks, task, settings, values, start)
+            _search_around_best(found.average, blocks, task, settings, values, start, offsets)
     return found
+
+
+def _list_evidence(found, features, task):
+    """Return the columns of the table and the offsets (n_rows, n_folds + 1, n_scores) of candidates with evidence."""
+    if not task.has_folds:  # nothing would show which source helps
+        found = found[-1:]
+    factors = EVIDENCE_FACTORS if task.has_folds else (1.0,)
+    return [
+        ({"idf": "unlabelled", "evidence": source.name, "evidence_factor": factor}, source.offsets(features, factor))
+        for source in found
+        for factor in factors
+    ]
+
+
+def encode_terms(terms, texts):
+    """Return the features (n_texts, n_components) of texts, the sums of the vectors of their weighted terms."""
+    return sum_vectors(terms.encoder.transform(texts), terms.vectors)
+
+
+def sum_vectors(rows, vectors):
+    """Return the sums of the vectors of the terms of rows (n_rows, n_terms); the first terms have vectors."""
+    return np.asarray(rows[:, : len(vectors)] @ vectors)
+
+
+def project(weights, terms):
+    """Return the weights of all terms (n_scores, n_terms) of a model of features (n_scores, n_components)."""
+    projected = np.zeros((len(weights), len(terms.encoder.idf_)), np.float32)
+    projected[:, : len(terms.vectors)] = weights @ terms.vectors.T
+    return projected
 
 
 def _kind(encoder):
@@ -144,12 +188,12 @@ def _kind(encoder):
     return "words" if tuple(encoder.ngram_range) == (1, 1) else "n-grams"
 
 
-def _search_grid(average, blocks, task, settings, values):
+def _search_grid(average, blocks, task, settings, values, offsets):
     """Fit every alpha at every C; the model of all rows is trained together with those of the folds."""
-    Cs, alphas = settings.Cs, ALPHAS
+    Cs, alphas = settings.Cs, ALPHAS if offsets is None else EVIDENCE_ALPHAS
     if not task.has_folds:
-        Cs, alphas = (settings.middle_C(),), FEW_LABELS_ALPHAS
-    for fit in _make_search(blocks, alphas, task.fold_weights, task, settings).run(Cs):
+        Cs, alphas = (settings.few_labels_C(),), FEW_LABELS_ALPHAS
+    for fit in _make_search(blocks, alphas, task.fold_weights, task, settings, offsets).run(Cs):
         values = values | {"alpha": alphas[fit.scale_index], "C": fit.C, "seconds": fit.seconds}
         average.add(fit.scores, partial(_last_model, fit), **values)
 
@@ -158,36 +202,38 @@ def _last_model(fit):
     return fit.models()[-1]
 
 
-def _search_around_best(average, blocks, task, settings, values, before):
+def _search_around_best(average, blocks, task, settings, values, before, offsets):
     """Fit the candidates near the best one, for many rows: these distinguish good candidates from bad ones clearly.
 
     A candidate without transfer is always among them.
     """
     searches, Cs = {}, settings.Cs
+    of_folds, of_rows = (None, None) if offsets is None else (offsets[:, :-1], offsets[:, -1])
 
     def evaluate(point):
         alpha, C = ALPHAS[point[0]], Cs[point[1]]
         if alpha not in searches:
-            searches[alpha] = _make_search(blocks, [alpha], task.fold_weights[:, :-1], task, settings), []
+            searches[alpha] = _make_search(blocks, [alpha], task.fold_weights[:, :-1], task, settings, of_folds), []
         search, fits = searches[alpha]
         fits.append(search.fit(C, fits))
-        read_model = partial(_refit, search, fits[-1], task.row_weights)
+        read_model = partial(_refit, search, fits[-1], task.row_weights, of_rows)
         return average.add(fits[-1].scores, read_model, alpha=alpha, C=C, seconds=fits[-1].seconds, **values)
 
     start = len(ALPHAS) // 2, len(Cs) // 2
     if before is not None:
         best = before.average.best.row
         start = ALPHAS.index(best["alpha"]), Cs.index(best["C"])
-    descend_grid((len(ALPHAS), len(Cs)), [start, (0, start[1])], evaluate, average.margin)
+    starts = [start, (0, start[1])] if offsets is None else [start]
+    descend_grid((len(ALPHAS), len(Cs)), starts, evaluate, average.margin)
 
 
-def _refit(search, fit, row_weights):
-    return search.refit([fit], row_weights)[0]
+def _refit(search, fit, row_weights, offset):
+    return search.refit([fit], row_weights, offset)[0]
 
 
-def _make_search(blocks, alphas, weights, task, settings):
+def _make_search(blocks, alphas, weights, task, settings, offsets):
     X, scales = FeatureBlocks(blocks.rows, blocks.dense), [block_factors(alpha) for alpha in alphas]
-    return make_search(X, task.targets, weights, task, settings, block_scales=scales)
+    return make_search(X, task.targets, weights, task, settings, block_scales=scales, offsets=offsets)
 
 
 def _merge_candidates(blocks, kept):

@@ -1,0 +1,42 @@
+"""Offsets of the scores in a search over C."""
+
+import numpy as np
+import pytest
+
+from transferkit._training.linear.search import LogisticSearch
+
+
+def centred(scores):
+    """Return scores without the part that classes share, which changes no probability."""
+    return scores if scores.shape[2] == 1 else scores - scores.mean(2, keepdims=True)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_offsets_that_are_linear_are_a_prior(n_classes):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 5)), np.arange(60) % n_classes
+    n_outputs = 1 if n_classes == 2 else n_classes
+    prior = rng.normal(size=(n_outputs, 5))
+    fold_weights = (rng.random((60, 3)) < 0.7).astype(float)
+    targets = y[:, None] if n_classes == 2 else y
+    options = {"n_outputs": n_outputs, "fit_intercept": True, "tol": 1e-9, "max_iter": 1000, "device": "cpu"}
+    offsets = np.repeat((X @ prior.T)[:, None], 3, axis=1)
+    with_prior = LogisticSearch(X, targets, fold_weights, prior=prior, **options)
+    with_offsets = LogisticSearch(X, targets, fold_weights, offsets=offsets, **options)
+    for expected, found in zip(with_prior.run([0.1, 1.0]), with_offsets.run([0.1, 1.0]), strict=True):
+        np.testing.assert_allclose(centred(found.scores), centred(expected.scores), atol=1e-3)
+        for of_prior, of_offsets in zip(expected.models(), found.models(), strict=True):
+            np.testing.assert_allclose(of_offsets.coef + prior, of_prior.coef, atol=1e-3)
+    ones = np.ones((60, 1))
+    refitted = with_offsets.refit([found], ones, offsets[:, 0])[0]
+    np.testing.assert_allclose(refitted.coef + prior, with_prior.refit([expected], ones)[0].coef, atol=1e-3)
+
+
+def test_an_offset_that_knows_the_labels_ends_training_soon():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 40)).astype(np.float32), np.arange(60) % 3
+    offsets = np.repeat((12.0 * np.eye(3)[y])[:, None], 2, axis=1).astype(np.float32)
+    options = {"n_outputs": 3, "fit_intercept": True, "tol": 1e-4, "max_iter": 1000, "device": "cpu"}
+    fits = list(LogisticSearch(X, y, np.ones((60, 2), np.float32), offsets=offsets, **options).run([1.0, 1000.0]))
+    assert all(fit.converged for fit in fits)
+    assert max(fit.n_iter.max() for fit in fits) < 10

@@ -1,0 +1,170 @@
+"""Evidence beside labels as given to a TransferClassifier: read, checked, and brought to the order of the classes."""
+
+import os
+
+import numpy as np
+
+from transferkit._validation import check_features, check_texts, count_rows, holds_texts
+from transferkit.persistence import load
+from transferkit.transfer.pretrained import is_frozen
+from transferkit.transfer.strategies._evidence import Evidence
+
+__all__ = ["find_classes", "read_evidence"]
+
+TOLERANCE = 1e-3  # of sums of probabilities, which may be float16 or rounded
+
+
+def find_classes(classifier):
+    """Return the classes, sorted, that are known without any label: those of the descriptions or of the teacher."""
+    if isinstance(classifier.class_descriptions, dict):
+        return np.unique(list(classifier.class_descriptions))
+    teacher = _load_teacher(classifier.teacher)
+    if hasattr(teacher, "classes_"):
+        return np.unique(teacher.classes_)
+    raise ValueError(
+        "Without labelled rows the classes must be known from class_descriptions={label: text}, or from a teacher with "
+        f"classes_. Got class_descriptions={classifier.class_descriptions!r} and teacher={classifier.teacher!r}."
+    )
+
+
+def read_evidence(classifier, classes, X_unlabelled, *, is_text, random_state):
+    """Return what a TransferClassifier was given beside labels.
+
+    Parameters
+    ----------
+    classifier : TransferClassifier
+        With the parameters `class_descriptions`, `teacher` and `class_prior`.
+    classes : ndarray of shape (n_classes,)
+        Labels, sorted.
+    X_unlabelled : iterable of str, array-like, sparse matrix or None
+        Unlabelled rows.
+    is_text : bool
+        Whether the labelled rows are texts.
+    random_state : RandomState
+        Draws some rows if there are very many.
+
+    Returns
+    -------
+    evidence : Evidence or None
+        None if nothing was given.
+    """
+    if all(
+        value is None
+        for value in (X_unlabelled, classifier.class_descriptions, classifier.teacher, classifier.class_prior)
+    ):
+        return None
+    descriptions = _read_descriptions(classifier.class_descriptions, classes)
+    if descriptions is not None and not is_text:
+        raise ValueError("class_descriptions describe texts, but X holds numbers.")
+    if X_unlabelled is not None or descriptions is not None:
+        _check_encoder(classifier)
+    if X_unlabelled is None and classifier.teacher is not None:
+        raise ValueError("A teacher labels unlabelled rows: give fit(X, y, X_unlabelled=...). Got None.")
+    unlabelled = None if X_unlabelled is None else _read_rows(X_unlabelled, is_text)
+    prior = _read_prior(classifier.class_prior, classes)
+    evidence = Evidence(classes, descriptions, unlabelled, None, prior, is_text)
+    evidence = evidence.sample(random_state)
+    if classifier.teacher is None:
+        return evidence
+    return evidence.with_teacher(_ask_teacher(_load_teacher(classifier.teacher), evidence.unlabelled, classes))
+
+
+def _check_encoder(classifier):
+    """Raise ValueError unless the encoder is pretrained: features of evidence and of labels must be the same."""
+    if classifier.encoder is None or not is_frozen(classifier.encoder):
+        raise ValueError(
+            "class_descriptions, a teacher and X_unlabelled need a pretrained encoder: a model file, or a transformer "
+            f"such as WordVectorEncoder().fit(unlabelled_texts). Got encoder={classifier.encoder!r}."
+        )
+
+
+def _read_rows(X_unlabelled, is_text):
+    if holds_texts(X_unlabelled) != is_text:
+        kinds = ("texts", "numbers") if is_text else ("numbers", "texts")
+        raise ValueError(f"X and X_unlabelled must be of one kind. X holds {kinds[0]}, and X_unlabelled {kinds[1]}.")
+    rows = check_texts(X_unlabelled) if is_text else X_unlabelled
+    if count_rows(rows) < 2:
+        raise ValueError(f"X_unlabelled must have at least 2 rows. Got {count_rows(rows)}.")
+    return rows
+
+
+def _read_descriptions(given, classes):
+    """Return the texts that describe each class, in the order of the classes."""
+    if given is None:
+        return None
+    labels = classes.tolist()
+    if isinstance(given, str):  # "labels"
+        wrong = [label for label in labels if not isinstance(label, str)]
+        if wrong:
+            raise ValueError(
+                f"class_descriptions='labels' needs labels that are words. Got the label {wrong[0]!r}: describe each "
+                "class by class_descriptions={label: text}."
+            )
+        return [[label.replace("_", " ").replace("-", " ")] for label in labels]
+    unknown = [label for label in given if label not in labels]
+    missing = [label for label in labels if label not in given]
+    if unknown or missing:
+        raise ValueError(
+            "class_descriptions must have one entry per label. "
+            + (f"Not among the labels: {', '.join(map(repr, unknown))}. " if unknown else "")
+            + (f"Not described: {', '.join(map(repr, missing))}. " if missing else "")
+            + f"The labels are {', '.join(map(repr, labels))}."
+        )
+    found = [[given[label]] if isinstance(given[label], str) else list(given[label]) for label in labels]
+    for label, texts in zip(labels, found, strict=True):
+        if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+            raise ValueError(
+                f"class_descriptions[{label!r}] must be a text or a list of texts that are not empty. Got "
+                f"{given[label]!r}."
+            )
+    return found
+
+
+def _read_prior(given, classes):
+    """Return the proportions of the classes as an array in the order of the classes."""
+    if given is None:
+        return None
+    labels = classes.tolist()
+    if isinstance(given, dict):
+        if set(given) != set(labels):
+            raise ValueError(f"class_prior must have one entry per label. Got {given!r}; the labels are {labels}.")
+        given = [given[label] for label in labels]
+    prior = np.asarray(given, dtype=np.float64)
+    if prior.shape != (len(labels),) or not (prior > 0).all() or abs(prior.sum() - 1) > TOLERANCE:
+        raise ValueError(
+            f"class_prior must hold one positive share for each of the {len(labels)} labels, and they must sum to one. "
+            f"Got {np.array2string(prior, threshold=20)}, with the sum {prior.sum():.6g}."
+        )
+    return prior / prior.sum()
+
+
+def _load_teacher(teacher):
+    return load(teacher) if isinstance(teacher, (str, os.PathLike)) else teacher
+
+
+def _ask_teacher(teacher, unlabelled, classes):
+    """Return the teacher's probabilities of unlabelled rows, with columns in the order of the classes."""
+    if hasattr(teacher, "predict_proba"):
+        known = np.asarray(teacher.classes_)
+        if len(known) != len(classes) or set(known.tolist()) != set(classes.tolist()):
+            raise ValueError(
+                f"The teacher has other classes than the labels: {known.tolist()} instead of {classes.tolist()}."
+            )
+        order = [known.tolist().index(label) for label in classes.tolist()]
+        found = np.asarray(teacher.predict_proba(unlabelled), dtype=np.float64)[:, order]
+    elif callable(teacher):
+        found = np.asarray(teacher(unlabelled), dtype=np.float64)
+    else:
+        raise ValueError(
+            "teacher must be a fitted classifier with predict_proba, the path of one, or a callable that returns "
+            f"probabilities. Got {teacher!r}."
+        )
+    shape = count_rows(unlabelled), len(classes)
+    if found.shape != shape:
+        raise ValueError(
+            f"The teacher must return probabilities of shape {shape}, one column per label, sorted. Got {found.shape}."
+        )
+    check_features(found)  # finite
+    if (found < 0).any() or (abs(found.sum(1) - 1) > TOLERANCE).any():
+        raise ValueError("The teacher's probabilities must not be negative, and those of a row must sum to one.")
+    return found
