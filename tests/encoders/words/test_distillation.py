@@ -6,6 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.callback import ProgressBar
 from sklearn.decomposition import TruncatedSVD
@@ -308,6 +309,24 @@ def test_bad_teachers_are_named(teacher, error, message):
 def test_bad_texts_are_named(texts, error, message):
     with pytest.raises(error, match=message):
         WordVectorEncoder.distil(Letters(), texts)
+
+
+def test_parameters_choose_the_words():
+    texts = [*TEXTS, "zebras eat fish"]
+    assert "zebras" not in WordVectorEncoder.distil(Letters(), texts, min_count=2).vocabulary_
+    few = WordVectorEncoder.distil(Letters(), texts, max_features=4)
+    assert list(few.vocabulary_) == ["fish", "grass", "meat", "seeds"]
+    bounded = WordVectorEncoder.distil(Letters(), texts, max_vocabulary=10, stop_words=["fish"], n_jobs=2)
+    assert 0 < len(bounded.vocabulary_) <= 10
+    assert bounded.vocabulary_error_ > 0
+    assert "fish" not in bounded.vocabulary_
+
+
+def test_outputs_of_scikit_learn_may_be_data_frames():
+    teacher = make_pipeline(TfidfVectorizer(), TruncatedSVD(4)).fit(TEXTS)
+    plain = WordVectorEncoder.distil(teacher, TEXTS)
+    with config_context(transform_output="pandas"):
+        np.testing.assert_array_equal(WordVectorEncoder.distil(teacher, TEXTS).vectors_, plain.vectors_)
 
 
 def test_twenty_texts_are_enough():
