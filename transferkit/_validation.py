@@ -213,12 +213,13 @@ def check_probabilities(probabilities, classes, estimator):
             f"{name} needs probabilities of shape (n_samples, n_classes), one column per class, also with two classes. "
             f"Got the shape {probabilities.shape}."
         )
-    columns = np.arange(probabilities.shape[1]) if classes is None else check_labels(to_numpy(classes))
-    if columns.ndim != 1 or len(columns) != probabilities.shape[1]:
+    columns = np.arange(probabilities.shape[1]) if classes is None else _read_labels(to_numpy(classes))
+    if columns.shape != probabilities.shape[1:]:
         raise ValueError(
-            f"classes must be a list of one label per column of the probabilities. Got {len(columns)} labels for "
-            f"{probabilities.shape[1]} columns."
+            "classes must be a list of one label per column of the probabilities. Got labels of the shape "
+            f"{columns.shape} for {probabilities.shape[1]} columns."
         )
+    check_classification_targets(np.repeat(columns, 2))  # which warns if no label is there twice
     labels, order = np.unique(columns, return_index=True)
     if len(labels) < len(columns):
         raise ValueError(f"classes must be distinct: one column per label. Got {columns.tolist()!r}.")

@@ -193,6 +193,13 @@ def test_labels_of_the_columns_may_be_in_any_order(make, n_classes):
 
 
 @every_head
+@pytest.mark.parametrize("classes", [None, np.arange(30) - 3, [f"class {i}" for i in range(30)]])
+def test_there_may_be_many_classes(make, classes):
+    head = make().fit_soft(X, draw_probabilities(X, 30), classes=classes)
+    assert head.predict_proba(X).shape == (len(X), 30)
+
+
+@every_head
 def test_a_second_fit_to_labels_forgets_the_probabilities(make):
     head = make().fit_soft(X, SOFT, classes=NAMES).fit(X, np.arange(len(X)) % 2)
     expected = make().fit(X, np.arange(len(X)) % 2)
@@ -299,7 +306,9 @@ def test_invalid_probabilities_are_refused_and_change_nothing(make, message):
 @every_head
 def test_invalid_labels_of_columns_are_refused(make):
     for classes, message in [
-        (["a", "b"], "Got 2 labels for 3 columns"),
+        (["a", "b"], r"Got labels of the shape \(2,\) for 3 columns"),
+        ("abc", r"Got labels of the shape \(\) for 3 columns"),
+        ([0.5, 1.5, 2.0], "continuous"),
         (["a", "b", "a"], "classes must be distinct"),
         ([[0, 1, 0], [1, 0, 0], [1, 1, 1]], "one label per column"),
         (["a", None, "b"], "position 1 is missing"),
