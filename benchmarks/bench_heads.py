@@ -27,7 +27,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from timing import time_alternating
 
-from transferkit import KMeansEncoder, LogisticHead, LogisticHeadCV, LSAEncoder, TfidfEncoder
+from transferkit import KMeansEncoder, LogisticHead, LogisticHeadCV, LSAEncoder, MLPHeadClassifier, TfidfEncoder
 from transferkit.datasets import load_docstrings
 
 C = 10.0
@@ -80,6 +80,47 @@ def compare_fits(X, y, T, truth, others, repeats, device):
         "equal_objective": bool(objectives["LogisticHead"] <= objectives["LogisticRegression"] * (1 + 1e-4)),
         "times_faster": seconds["LogisticRegression"] / seconds["LogisticHead"],
     }
+
+
+def compare_soft_fits(X, y, T, truth, repeats, device):
+    """Time fits to the probabilities that a network predicts; without them each row is there once per class."""
+    teacher = MLPHeadClassifier(64, learning_rate_init=0.01, max_iter=10, random_state=0, device="cpu").fit(X, y)
+    probabilities, classes = teacher.predict_proba(X).astype(np.float64), teacher.classes_
+    rows, labels = np.tile(X, (len(classes), 1)), np.repeat(classes, len(X))
+    weights = probabilities.T.ravel()
+    makers = {
+        "fit_soft": lambda: LogisticHead(C=C, device=device).fit_soft(X, probabilities, classes=classes),
+        "fit": lambda: LogisticHead(C=C, device=device).fit(X, y),
+    }
+    seconds, models = time_alternating(makers, repeats)
+    rivals = {
+        "LogisticHead, one row per class": LogisticHead(C=C, device=device),
+        "LogisticRegression, one row per class": LogisticRegression(C=C, max_iter=1000),
+    }
+    seconds_of_rivals, rivals = time_alternating(
+        {name: lambda m=m: m.fit(rows, labels, sample_weight=weights) for name, m in rivals.items()}, 1
+    )
+    objectives = {
+        name: measure_soft_objective(model, X, probabilities)
+        for name, model in (models | rivals).items()
+        if name != "fit"
+    }
+    least = objectives["LogisticRegression, one row per class"]
+    return {
+        "shape": [*X.shape, len(classes)],
+        "seconds": seconds | seconds_of_rivals,
+        "accuracy": {name: float(model.score(T, truth)) for name, model in (models | rivals).items()},
+        "accuracy_of_teacher": float(teacher.score(T, truth)),
+        "objective": objectives,
+        "equal_objective": bool(objectives["fit_soft"] <= least * (1 + 1e-4)),
+        "times_faster": seconds_of_rivals["LogisticRegression, one row per class"] / seconds["fit_soft"],
+    }
+
+
+def measure_soft_objective(model, X, probabilities, C=C):
+    scores = np.asarray(X.astype(np.float64) @ model.coef_.T.astype(np.float64)) + model.intercept_
+    losses = -(probabilities * log_softmax(scores, axis=1)).sum(1)
+    return C * losses.sum() + (model.coef_.astype(np.float64) ** 2).sum() / 2
 
 
 def compare_searches(X, y, device):
@@ -237,19 +278,21 @@ def read_arguments(cases):
 
 
 def main():
-    names = ["dense", "sparse", "search-dense", "search-sparse", "search-few", "multilabel", "one-row", "one-text"]
+    names = ["dense", "soft", "sparse", "search-dense", "search-sparse", "search-few", "multilabel"]
+    names += ["one-row", "one-text"]
     arguments, results = read_arguments(names)
     warnings.simplefilter("ignore")
     cases, device = set(arguments.cases), arguments.device
     on_gpu = device.startswith("cuda")
     repeats = 1 if on_gpu else 3
     makers = {}
-    if cases & {"dense", "search-dense", "multilabel"}:
+    if cases & {"dense", "soft", "search-dense", "multilabel"}:
         X, T, y, truth = load_dense()
         LogisticHead(device=device).fit(X[:500], y[:500])  # the first use of torch loads it
         others = {"torch L-BFGS": PlainTorch(C=C), "LinearSVC": LinearSVC(), "SGDClassifier": SGDClassifier()}
         others = {} if on_gpu else others
         makers["dense"] = lambda: compare_fits(X, y, T, truth, others, repeats, device)
+        makers["soft"] = lambda: compare_soft_fits(X, y, T, truth, repeats, device)
         makers["search-dense"] = lambda: compare_searches(X, y, device)
         makers["multilabel"] = lambda: compare_multilabel(X, device, repeats)
     if cases & {"sparse", "search-sparse", "search-few", "one-row"}:

@@ -146,6 +146,12 @@ HEADS = [
     fair_row("GridSearchCV, tol=1e-6"),
     fair_row("GridSearchCV, default tol"),
     fair_row("LogisticRegressionCV"),
+    heads_row(
+        "logistic regression on probabilities of 40 classes, dense",
+        "soft",
+        "fit_soft",
+        "LogisticRegression, one row per class",
+    ),
     few_row("search on few labels, 160 texts x 130,107 sparse", "sparse"),
     few_row("search on few labels, 100 digits x 512 dense", "dense"),
     *(
