@@ -141,7 +141,8 @@ def _search(terms, idfs, texts, task, settings, before=None, evidence=None):
     if evidence is not None:
         features = sum_vectors(rows, terms.vectors)
         found.evidence = make_evidence(evidence, partial(encode_terms, terms), features, task, settings)
-        with_evidence = _list_evidence(found.evidence, features, task)
+        factors = EVIDENCE_FACTORS if task.has_folds and len(texts) <= MOST_JOINT_ROWS else (1.0,)
+        with_evidence = _list_evidence(found.evidence, features, task, factors)
         tried = [*tried, *with_evidence] if task.has_folds else with_evidence
     for values, offsets in tried:
         blocks, values = found.blocks[values["idf"]], values | {"terms": _kind(terms.encoder)}
@@ -153,11 +154,10 @@ def _search(terms, idfs, texts, task, settings, before=None, evidence=None):
     return found
 
 
-def _list_evidence(found, features, task):
+def _list_evidence(found, features, task, factors):
     """Return the columns of the table and the offsets (n_rows, n_folds + 1, n_scores) of candidates with evidence."""
     if not task.has_folds:  # nothing would show which source helps
         found = found[-1:]
-    factors = EVIDENCE_FACTORS if task.has_folds else (1.0,)
     return [
         ({"idf": "unlabelled", "evidence": source.name, "evidence_factor": factor}, source.offsets(features, factor))
         for source in found
@@ -205,13 +205,13 @@ def _last_model(fit):
 def _search_around_best(average, blocks, task, settings, values, before, offsets):
     """Fit the candidates near the best one, for many rows: these distinguish good candidates from bad ones clearly.
 
-    A candidate without transfer is always among them.
+    A candidate without transfer is always among them. Beside evidence, alpha is that of the best candidate so far.
     """
-    searches, Cs = {}, settings.Cs
+    searches, Cs, alphas = {}, settings.Cs, ALPHAS
     of_folds, of_rows = (None, None) if offsets is None else (offsets[:, :-1], offsets[:, -1])
 
     def evaluate(point):
-        alpha, C = ALPHAS[point[0]], Cs[point[1]]
+        alpha, C = alphas[point[0]], Cs[point[1]]
         if alpha not in searches:
             searches[alpha] = _make_search(blocks, [alpha], task.fold_weights[:, :-1], task, settings, of_folds), []
         search, fits = searches[alpha]
@@ -222,9 +222,9 @@ def _search_around_best(average, blocks, task, settings, values, before, offsets
     start = len(ALPHAS) // 2, len(Cs) // 2
     if before is not None:
         best = before.average.best.row
-        start = ALPHAS.index(best["alpha"]), Cs.index(best["C"])
-    starts = [start, (0, start[1])] if offsets is None else [start]
-    descend_grid((len(ALPHAS), len(Cs)), starts, evaluate, average.margin)
+        alphas = ALPHAS if offsets is None else (best["alpha"],)
+        start = alphas.index(best["alpha"]), Cs.index(best["C"])
+    descend_grid((len(alphas), len(Cs)), [start, (0, start[1])], evaluate, average.margin)
 
 
 def _refit(search, fit, row_weights, offset):
