@@ -207,6 +207,20 @@ MUTANTS = [
         f"{OF_EVIDENCE}::test_without_folds_the_discriminant_of_unlabelled_rows_is_the_model",
     ),
     Mutant(
+        "evidence: tasks without labels share the terms of the others",
+        "transfer/strategies/_auto.py",
+        "join_terms(projection, X) if terms is None else terms\n        encoder, encode",
+        "join_terms(projection, X)\n        encoder, encode",
+        "transfer/test_multitask_evidence.py::test_tasks_without_labels_and_with_few_share_the_pass_over_a_text",
+    ),
+    Mutant(
+        "evidence: the file of tasks holds no teacher",
+        "transfer/_estimator.py",
+        'state | {"teacher": None} if "teacher" in state else state',
+        "state",
+        "transfer/test_multitask_evidence.py::test_the_file_of_tasks_does_not_hold_the_teacher",
+    ),
+    Mutant(
         "evidence: progress is measured without the offset",
         "_training/linear/problem.py",
         "zeros if self.is_informed else self.add_offset(zeros)",

@@ -151,6 +151,7 @@ def test_path_in_a_file_is_not_opened(path, tmp_path):
     models = {
         "source": PretrainedEncoder(encoder),
         "encoder": TransferClassifier(encoder).fit(TEXTS, LABELS),
+        "teacher": TransferClassifier(encoder).fit(TEXTS, LABELS),
         "prior": LogisticHead().fit(X, Y),
     }
     for parameter, model in models.items():

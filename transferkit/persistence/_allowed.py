@@ -92,7 +92,7 @@ ALLOWED = {
 
 # Parameters of this package's classes that may be a path in Python. A file must not hold paths: they would choose which
 # other files are opened, and those that end in .joblib or .pkl are code.
-PATH_PARAMETERS = ("source", "encoder", "prior")
+PATH_PARAMETERS = ("source", "encoder", "prior", "teacher")
 # Attributes of the current session, which no file holds: callbacks, metadata routing requests, versions.
 SESSION_ATTRIBUTES = frozenset(
     {

@@ -253,7 +253,7 @@ def fit_classifier(classifier, X, y, sample_weight=None, groups=None, *, X_unlab
             f"{type(head).__name__}: use TransferRegressor with it."
         )
     if X_unlabelled is not None and count_rows(X) == count_rows(y) == 0:
-        return _fit_without_labels(classifier, X_unlabelled)
+        return _fit_without_labels(classifier, X_unlabelled, terms)
     is_text = holds_texts(X)
     names = read_feature_names(X)
     X = check_texts(X) if is_text else X
@@ -280,7 +280,7 @@ def fit_classifier(classifier, X, y, sample_weight=None, groups=None, *, X_unlab
     return classifier
 
 
-def _fit_without_labels(classifier, X_unlabelled):
+def _fit_without_labels(classifier, X_unlabelled, terms):
     """Fit a classifier to unlabelled rows, by what is known of the classes beside labels."""
     from transferkit.transfer._given_evidence import find_classes, read_evidence  # here: predictions do not need them
     from transferkit.transfer.strategies._auto import fit_evidence
@@ -292,7 +292,7 @@ def _fit_without_labels(classifier, X_unlabelled):
     evidence = read_evidence(classifier, classes, X_unlabelled, is_text=is_text, random_state=random_state)
     _check_takes_evidence(classifier, strategy, evidence, classes)
     check_has_classes(classes, classifier)
-    taken = fit_evidence(classifier, strategy, classes, evidence)
+    taken = fit_evidence(classifier, strategy, classes, evidence, terms=terms)
     set_fitted(classifier, taken, [taken], names)
     classifier.classes_ = classes
     return classifier

@@ -176,6 +176,7 @@ class TransferMixin(EncoderHeadMixin):
         """
         state = self.__getstate__()
         if not is_fitted(self):  # the parameter of a MultiTaskTransfer, which stores the fitted models itself
+            state = state | {"teacher": None} if "teacher" in state else state  # not needed after fitting
             is_path = isinstance(self.encoder, (str, os.PathLike))
             return state | {"encoder": PretrainedEncoder(self.encoder)} if is_path else state
         keeps = not isinstance(self.encoder, (str, os.PathLike)) and self.strategy_ == "frozen"

@@ -1,6 +1,7 @@
 """Many tasks from one encoder: fitted, saved, loaded and served together."""
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 from sklearn.base import TransformerMixin, clone
@@ -10,6 +11,7 @@ from transferkit._validation import (
     check_is_fitted,
     check_parameters,
     check_texts,
+    count_rows,
     fit_context,
     holds_texts,
     with_plain_outputs,
@@ -45,6 +47,10 @@ class MultiTaskTransfer(VersionedEstimator):
 
     Notes
     -----
+    A task without labels is learned from descriptions of its classes, or from the estimator's `teacher`, and unlabelled
+    rows. What the estimator's `class_descriptions`, `teacher` and `class_prior` say is used for every task, so it must
+    fit the labels of all; descriptions of a single task are given to `fit`.
+
     A frozen encoder encodes each text once, whatever the number of tasks. With "term_vectors" all tasks share one
     vocabulary, that of the encoder and of all labelled texts, so that one pass over a text gives the features of every
     task.
@@ -63,6 +69,18 @@ class MultiTaskTransfer(VersionedEstimator):
     >>> tasks = MultiTaskTransfer(TransferClassifier(encoder)).fit(texts, labels)
     >>> {task: found.tolist() for task, found in tasks.predict(["the dog sat"]).items()}
     {'topic': ['pet'], 'verb': ['down']}
+
+    One task has labels, of the other only the classes are described:
+
+    >>> described = {"verb": {"down": "sat", "up": "rose"}}
+    >>> tasks = MultiTaskTransfer(TransferClassifier(encoder)).fit(
+    ...     {"topic": texts["topic"]},
+    ...     {"topic": labels["topic"], "verb": []},
+    ...     X_unlabelled={"verb": unlabelled},
+    ...     class_descriptions=described,
+    ... )
+    >>> {task: found.tolist() for task, found in tasks.predict(["the dog sat"]).items()}
+    {'topic': ['pet'], 'verb': ['down']}
     """
 
     fitted_attributes = ("models_",)
@@ -74,7 +92,7 @@ class MultiTaskTransfer(VersionedEstimator):
 
     @fit_context(prefer_skip_nested_validation=False)
     @with_plain_outputs
-    def fit(self, X, y):
+    def fit(self, X, y, *, X_unlabelled=None, class_descriptions=None):
         """Fit every task.
 
         Parameters
@@ -82,7 +100,12 @@ class MultiTaskTransfer(VersionedEstimator):
         X : dict of str to iterable of str or array-like, or one of these
             Labelled rows of each task; or one collection whose rows have labels for every task.
         y : dict of str to array-like
-            Labels of each task.
+            Labels of each task. Empty for a task without labels, which X leaves out or has no rows of; it needs
+            unlabelled rows, and descriptions of its classes or a teacher.
+        X_unlabelled : dict of str to iterable of str or array-like, or one of these, default=None
+            Unlabelled rows of some tasks; or one collection for every task.
+        class_descriptions : dict of str to "labels", dict of {label: str or list of str} or None, default=None
+            Descriptions of the classes of some tasks, in place of the estimator's.
 
         Returns
         -------
@@ -92,20 +115,26 @@ class MultiTaskTransfer(VersionedEstimator):
         Raises
         ------
         ValueError
-            If there is no task, X and y name different ones, or a parameter of the estimator is not valid.
+            If there is no task, the arguments name different ones, or a parameter of the estimator is not valid. Errors
+            of a single task name it.
         """
         if self.estimator is None:
             raise ValueError("MultiTaskTransfer needs an estimator: a TransferClassifier with its encoder.")
         estimator = self.estimator
         check_parameters(estimator)
         rows = _check_tasks(X, y)
-        terms = None
-        everything = [text for task in rows.values() for text in task] if all(map(holds_texts, rows.values())) else None
+        unlabelled = _check_unlabelled(X_unlabelled, rows)
+        estimators = _describe(estimator, class_descriptions, rows)
+        texts = [part for part in rows.values() if count_rows(part)]
+        everything = [text for task in texts for text in task] if all(map(holds_texts, texts)) else None
         uses_terms = estimator.source is None and estimator.strategy in ("auto", "term_vectors", "prior")
+        terms = None
         if everything is not None and uses_terms and is_frozen(estimator.encoder):
             projection = find_projection(make_encoder(estimator.encoder))
             terms = None if projection is None else join_terms(projection, everything)
-        models = {task: fit_classifier(clone(estimator), rows[task], y[task], terms=terms) for task in rows}
+        models = {
+            task: _fit_task(task, estimators[task], rows[task], y[task], unlabelled[task], terms) for task in rows
+        }
         _share_encoders(models)
         self.models_ = models
         return self
@@ -210,7 +239,10 @@ class MultiTaskTransfer(VersionedEstimator):
             if isinstance(model.encoder_, EncoderReference):
                 model.encoder_ = model.encoder = model.encoder_.resolve(folder, trusted)
             models[task] = model
-        found = cls(clone(next(iter(models.values()))))
+        estimator, *others = models.values()
+        found = cls(clone(estimator))
+        if any(other.class_descriptions != estimator.class_descriptions for other in others):
+            found.estimator.class_descriptions = None  # of single tasks
         found.models_ = models
         return found
 
@@ -287,15 +319,84 @@ def _check_tasks(X, y):
         raise ValueError(
             f"y must be a dict of the labels of each task, with one task at least. Got {type(y).__name__}."
         )
-    if not isinstance(X, dict):
-        X = check_texts(X) if holds_texts(X) else X  # once: a generator is empty after the first task
-    rows = X if isinstance(X, dict) else dict.fromkeys(y, X)
-    if set(rows) != set(y):
-        raise ValueError(f"X and y must name the same tasks. These differ: {sorted(set(rows) ^ set(y), key=str)}.")
-    wrong = [task for task in rows if not isinstance(task, str)]
+    wrong = [task for task in y if not isinstance(task, str)]
     if wrong:
         raise ValueError(f"The names of tasks must be str. Got {wrong[0]!r}.")
-    return {task: check_texts(part) if holds_texts(part) else part for task, part in rows.items()}
+    if isinstance(X, dict):
+        rows = {task: [] for task in y if _is_empty(y[task])} | X
+    else:
+        X = check_texts(X) if holds_texts(X) else X  # once: a generator is empty after the first task
+        rows = {task: [] if _is_empty(y[task]) else X for task in y}
+    if set(rows) != set(y):
+        raise ValueError(f"X and y must name the same tasks. These differ: {sorted(set(rows) ^ set(y), key=str)}.")
+    return {task: rows[task] if _is_empty(y[task]) else _check_rows(task, rows[task]) for task in y}
+
+
+def _is_empty(labels):
+    return hasattr(labels, "__len__") and count_rows(labels) == 0
+
+
+def _check_rows(task, rows):
+    """Return rows of a task, texts as a list."""
+    with _naming(task):
+        return check_texts(rows) if holds_texts(rows) else rows
+
+
+def _check_unlabelled(X_unlabelled, tasks):
+    """Return the unlabelled rows of each task, None without any."""
+    if isinstance(X_unlabelled, dict):
+        _check_names("X_unlabelled", X_unlabelled, tasks)
+        found = {task: None if rows is None else _check_rows(task, rows) for task, rows in X_unlabelled.items()}
+        return dict.fromkeys(tasks) | found
+    if X_unlabelled is not None and holds_texts(X_unlabelled):
+        X_unlabelled = check_texts(X_unlabelled)  # once, as X
+    return dict.fromkeys(tasks, X_unlabelled)
+
+
+def _describe(estimator, class_descriptions, tasks):
+    """Return a clone of the estimator for each task, with the descriptions of its classes."""
+    estimators = {task: clone(estimator) for task in tasks}
+    if class_descriptions is None:
+        return estimators
+    if not isinstance(class_descriptions, dict):
+        raise ValueError(
+            "class_descriptions must be a dict of the descriptions of each task, or of 'labels'. Got "
+            f"{class_descriptions!r}."
+        )
+    _check_names("class_descriptions", class_descriptions, tasks)
+    for task, descriptions in class_descriptions.items():
+        with _naming(task):
+            check_parameters(estimators[task].set_params(class_descriptions=descriptions))
+    return estimators
+
+
+def _check_names(argument, given, tasks):
+    """Raise ValueError if an argument of `fit` names tasks that y does not."""
+    unknown = [task for task in given if task not in tasks]
+    if unknown:
+        raise ValueError(
+            f"{argument} names the task {unknown[0]!r}, which y does not. The tasks are {', '.join(map(repr, tasks))}; "
+            "one without labels has y[task] = []."
+        )
+
+
+def _fit_task(task, estimator, X, y, X_unlabelled, terms):
+    """Return the fitted model of a task."""
+    if _is_empty(y) and X_unlabelled is None:
+        raise ValueError(f"The task {task!r} has no labels: it needs unlabelled rows, fit(..., X_unlabelled=rows).")
+    with _naming(task):
+        return fit_classifier(estimator, X, y, X_unlabelled=X_unlabelled, terms=terms)
+
+
+@contextmanager
+def _naming(task):
+    """Let errors of a task name it."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        if len(error.args) == 1:  # the message
+            error.args = (f"Task {task!r}: {error}",)
+        raise
 
 
 def _share_encoders(models):

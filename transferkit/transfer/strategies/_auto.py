@@ -104,7 +104,7 @@ def fit_strategies(
         taken = fit_from_source(estimator.source, encoder, X, task, settings, **options)
         return taken, [taken]
     if evidence is not None and evidence.unlabelled is not None and not task.has_folds:
-        taken = fit_evidence(estimator, strategy, task.classes, evidence, X, task)
+        taken = fit_evidence(estimator, strategy, task.classes, evidence, X, task, terms)
         return taken, [taken]
     sources = evidence if evidence is not None and evidence.has_sources else None
     options = {"terms": terms, "evidence": {"term_vectors" if "term_vectors" in names else "frozen": sources}}
@@ -127,7 +127,7 @@ def fit_strategies(
     return taken, outcomes
 
 
-def fit_evidence(estimator, strategy, classes, evidence, X=(), task=None):
+def fit_evidence(estimator, strategy, classes, evidence, X=(), task=None, terms=None):
     """Return the outcome of all evidence together, with no or too few labels for folds.
 
     Parameters
@@ -144,6 +144,8 @@ def fit_evidence(estimator, strategy, classes, evidence, X=(), task=None):
         Labelled rows.
     task : ClassificationTask, default=None
         Their labels, None without any.
+    terms : Terms, default=None
+        Those of "term_vectors"; made from the encoder and X if None.
 
     Returns
     -------
@@ -155,7 +157,7 @@ def fit_evidence(estimator, strategy, classes, evidence, X=(), task=None):
     strategy = "frozen" if projection is None else "term_vectors"
     attributes, encode = {}, encoder.transform
     if projection is not None:
-        terms = join_terms(projection, X)
+        terms = join_terms(projection, X) if terms is None else terms
         encoder, encode = terms.encoder, partial(encode_terms, terms)
     if task is None:
         coef, intercept = make_unsupervised_model(evidence, encode).final
