@@ -2,8 +2,8 @@
 
 Run ``python benchmarks/bench_evidence.py FOLDER [--tasks sst2 trec] [--labels 0 2 8 64] [--draws 10] [--seconds 900]``;
 FOLDER holds the labelled sets and the Wikipedia sample (see datasets/). Word vectors are pretrained as in
-bench_transfer.py, on the Wikipedia sample and the training texts of the task. Up to 4,000 of these, drawn once, are also
-the unlabelled texts of the fit; they may contain the labelled ones, without their labels. Labels per class are drawn as
+bench_transfer.py, on the Wikipedia sample and the training texts of the task. Up to 4,000 of these, drawn once, are the
+unlabelled texts of the fit; they may contain the labelled ones, without their labels. Labels per class are drawn as
 in bench_transfer.py, the same draws for all columns:
 
 - words, characters: scikit-learn's TfidfVectorizer (words; n-grams of 2 to 5 characters within words) and

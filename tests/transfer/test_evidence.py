@@ -255,6 +255,7 @@ BAD = {
         "knows no word of the description of the class 'music'",
     ),
     "empty": ({"class_descriptions": DESCRIPTIONS | {"music": [" "]}}, "must be a text or a list of texts"),
+    "no text": ({"class_descriptions": DESCRIPTIONS | {"music": 3}}, "must be a text or a list of texts"),
     "labels unknown": ({"class_descriptions": "labels"}, "knows no word"),
     "prior": ({"class_prior": [0.5, 0.4, 0.2]}, "must sum to one"),
     "prior of others": ({"class_prior": {"animal": 1.0}}, "one entry per label"),
@@ -291,6 +292,11 @@ def test_a_teacher_needs_unlabelled_rows(encoder):
 def test_no_labels_need_descriptions_of_the_classes(descriptions, encoder):
     with pytest.raises(ValueError, match="Without labelled rows the classes must be known"):
         TransferClassifier(encoder, class_descriptions=descriptions).fit([], [], X_unlabelled=UNLABELLED)
+
+
+def test_no_labels_need_unlabelled_texts(encoder):
+    with pytest.raises(ValueError, match="Without labelled rows fit needs unlabelled ones"):
+        TransferClassifier(encoder, class_descriptions=DESCRIPTIONS).fit([], [])
 
 
 def test_labels_and_texts_must_both_be_missing(encoder):

@@ -252,7 +252,8 @@ def fit_classifier(classifier, X, y, sample_weight=None, groups=None, *, X_unlab
             "The 'head' parameter of TransferClassifier must be a classifier. Got the regressor "
             f"{type(head).__name__}: use TransferRegressor with it."
         )
-    if X_unlabelled is not None and count_rows(X) == count_rows(y) == 0:
+    knows_classes = classifier.class_descriptions is not None or classifier.teacher is not None
+    if (X_unlabelled is not None or knows_classes) and count_rows(X) == count_rows(y) == 0:
         return _fit_without_labels(classifier, X_unlabelled, terms)
     is_text = holds_texts(X)
     names = read_feature_names(X)
@@ -285,6 +286,8 @@ def _fit_without_labels(classifier, X_unlabelled, terms):
     from transferkit.transfer._given_evidence import find_classes, read_evidence  # here: predictions do not need them
     from transferkit.transfer.strategies._auto import fit_evidence
 
+    if X_unlabelled is None:
+        raise ValueError("Without labelled rows fit needs unlabelled ones: fit([], [], X_unlabelled=...). Got None.")
     is_text, classes = holds_texts(X_unlabelled), find_classes(classifier)
     names = read_feature_names(X_unlabelled)
     strategy = read_renamed(classifier, "strategy", RENAMED_STRATEGIES)

@@ -55,7 +55,7 @@ def read_evidence(classifier, classes, X_unlabelled, *, is_text, random_state):
         return None
     descriptions = _read_descriptions(classifier.class_descriptions, classes)
     if descriptions is not None and not is_text:
-        raise ValueError("class_descriptions describe texts, but X holds numbers.")
+        raise ValueError("class_descriptions describe texts, but the rows to classify hold numbers.")
     if X_unlabelled is not None or descriptions is not None:
         _check_encoder(classifier)
     if X_unlabelled is None and classifier.teacher is not None:
@@ -110,7 +110,7 @@ def _read_descriptions(given, classes):
             + (f"Not described: {', '.join(map(repr, missing))}. " if missing else "")
             + f"The labels are {', '.join(map(repr, labels))}."
         )
-    found = [[given[label]] if isinstance(given[label], str) else list(given[label]) for label in labels]
+    found = [list(given[label]) if isinstance(given[label], (list, tuple)) else [given[label]] for label in labels]
     for label, texts in zip(labels, found, strict=True):
         if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
             raise ValueError(

@@ -32,10 +32,11 @@ def test_offsets_that_are_linear_are_a_prior(n_classes):
     np.testing.assert_allclose(refitted.coef + prior, with_prior.refit([expected], ones)[0].coef, atol=1e-3)
 
 
-def test_an_offset_that_knows_the_labels_ends_training_soon():
+@pytest.mark.parametrize("size", [12.0, 200.0])
+def test_an_offset_that_knows_the_labels_ends_training_soon(size):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 40)).astype(np.float32), np.arange(60) % 3
-    offsets = np.repeat((12.0 * np.eye(3)[y])[:, None], 2, axis=1).astype(np.float32)
+    offsets = np.repeat((size * np.eye(3)[y])[:, None], 2, axis=1).astype(np.float32)
     options = {"n_outputs": 3, "fit_intercept": True, "tol": 1e-4, "max_iter": 1000, "device": "cpu"}
     fits = list(LogisticSearch(X, y, np.ones((60, 2), np.float32), offsets=offsets, **options).run([1.0, 1000.0]))
     assert all(fit.converged for fit in fits)

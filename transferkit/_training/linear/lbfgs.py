@@ -135,7 +135,7 @@ class LBFGSState:
         """Return which problems stop here, and estimates of their optimality gaps."""
         goal = (self.objectives * self.at_zero).sqrt() if self.loose else self.objectives
         size = torch.minimum(goal, self.at_zero - self.objectives)
-        size = size.clamp_min(NEGLIGIBLE_LOSS * self.problem.loss.weights.sum(0, dtype=torch.float64))
+        size = size.clamp_min(self._negligible_loss())
         bounds = self.problem.preconditioner.bound_gap(self.gradient, self.curvature) / size
         gains = torch.stack(self.past_gains).amax(0) / size
         gaps = 5 * gains
@@ -150,8 +150,11 @@ class LBFGSState:
 
     def is_near_optimum(self, stopped: Tensor, gaps: Tensor) -> Tensor:
         """Return which of the problems that stopped did so near their optima, and not because of rounding."""
-        size = (self.objectives * self.at_zero).sqrt()
+        size = (self.objectives * self.at_zero).sqrt().clamp_min(self._negligible_loss())
         return stopped & (gaps <= max(self.tol, torch.finfo(self.scores.dtype).eps ** 0.5) * size)
+
+    def _negligible_loss(self) -> Tensor:
+        return NEGLIGIBLE_LOSS * self.problem.loss.weights.sum(0, dtype=torch.float64)
 
     def _changes_curvature(self, direction: Vector) -> Tensor:
         """Return for which problems most curvature along the direction is that of rows whose scores change much.
