@@ -40,6 +40,7 @@ TRANSFERABILITY, RANKING = "_algorithms/linear/transferability.py", "_algorithms
 SELECTION = "transfer/domains/_selection.py"
 DOMAIN = "transfer/domains/test_domain_classifier.py"
 EVALUATION, HELD_OUT = "transfer/_evaluation.py", "heads/linear/evaluation.py"
+SUMMARY, OF_SUMMARY = "transfer/_summary.py", "transfer/test_summary.py"
 FINETUNE = "transfer/strategies/_fine_tuning.py"
 RULES, MISSING = "transfer/strategies/test_rules.py", "transfer/test_missing_classes.py"
 CHARACTERS, OF_CHARACTERS = "encoders/term_union.py", "transfer/strategies/test_characters.py"
@@ -512,6 +513,18 @@ MUTANTS = [
         "True if self.multilabel else self.trained[fold, targets[test]]",
         "True",
         MISSING + "::test_rows_of_a_class_that_training_lacks_do_not_count_in_the_loss",
+    ),
+    Mutant("summary: small alphas", SUMMARY, "SMALL_ALPHA = 0.25", "SMALL_ALPHA = 0.0", OF_SUMMARY),
+    Mutant("summary: share of pretraining", SUMMARY, "LEAST_SHARE = 0.5", "LEAST_SHARE = 0.0", OF_SUMMARY),
+    Mutant("summary: errors of the gain", SUMMARY, "STANDARD_ERRORS = 2.0", "STANDARD_ERRORS = 1.0", OF_SUMMARY),
+    Mutant("summary: few labels", SUMMARY, "np.sqrt(abs(gain) / n_labels)", "0.0", OF_SUMMARY),
+    Mutant("summary: least loss", SUMMARY, "(np.isnan(pair[0]), pair[0])", "0", OF_SUMMARY),
+    Mutant(
+        "summary: candidates without transfer",
+        "transfer/strategies/_candidates.py",
+        'row["alpha"] == 0 and not row["evidence"]',
+        'row["alpha"] == 0.25 and not row["evidence"]',
+        f"{OF_SUMMARY}::test_strategy_with_term_vectors_alone_is_compared_with_alpha_of_zero",
     ),
     Mutant("transfer: fewest labels", EVALUATION, "FEWEST_LABELS = 4", "FEWEST_LABELS = 0", RULES),
     Mutant(

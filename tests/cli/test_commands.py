@@ -47,6 +47,7 @@ def test_pretrain_finetune_evaluate_predict_describe(folder, run):
     code, out, _ = run("finetune", folder / "labelled.csv", *arguments)
     assert code == 0
     assert out.startswith("fine-tuned on 4 texts of 2 classes in ")
+    assert "Too few labels to hold any out: nothing shows whether transfer helped" in out
     assert "accuracy in 2 folds: " in out
     code, out, _ = run("evaluate", folder / "model.tk", folder / "labelled.csv")
     assert code == 0

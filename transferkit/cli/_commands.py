@@ -135,6 +135,7 @@ def finetune(
         f"with strategy {model.strategy_!r} -> {output} ({_megabytes(output)})",
         quiet,
     )
+    _say(model.summary_["text"], quiet)
     if cv:
         _say(f"accuracy in {cv} folds: {scores.mean():.3f} (standard deviation {scores.std():.3f})", quiet)
 

@@ -15,6 +15,7 @@ strategy is a fitted encoder and head with its scores; the outcome with the best
 
 Modules: `_classifier`, `_regressor` and `_multitask` are the estimators, `_estimator` their common part;
 `pretrained` handles the `encoder` parameter; `_evaluation` makes folds, compares outcomes and tabulates candidates;
+`_summary` says from held-out labels whether transfer helped;
 `strategies` has one module per strategy; `domains` transfers from a labelled domain to an unlabelled one.
 """
 

@@ -99,6 +99,12 @@ class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
     strategy_scores_ : dict of str to ndarray
         Table with one row per candidate: "strategy", "evidence", "evidence_factor", "alpha", "C", "idf", "terms",
         "weight", "log_loss", "mean" score, "standard_error", "seconds"; NaN or "" if missing.
+    summary_ : dict
+        Whether transfer helped, from held-out labels: "text" says it; "with_transfer", "without_transfer" and
+        "majority" are means of "score" (accuracy, or `scoring`) over the folds; "standard_error"; "gain" and
+        "gain_standard_error", paired by fold; "helped"; "n_folds", "n_labels", "class_counts"; "strategy", and
+        "shares", the weight of candidates that use each source. None without folds. Models of files that earlier
+        versions wrote do not have it.
     label_coef_ : CSR matrix of shape (n_outputs, n_terms) or None
         With "term_vectors": the part of ``head_.coef_`` due to the labels alone.
     evidence_coef_ : ndarray of shape (n_outputs, n_terms) or None
@@ -141,7 +147,7 @@ class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
     """
 
     default_head = LogisticHead
-    fitted_attributes = ("classes_",)
+    fitted_attributes = ("classes_", "summary_")
 
     _parameter_constraints: dict = {
         "encoder": [str, os.PathLike, HasMethods(["fit", "transform"]), None],

@@ -250,6 +250,8 @@ def set_fitted(estimator, outcome, outcomes, feature_names):
     estimator.strategy_scores_ = tabulate([row for other in outcomes for row in other.rows])
     estimator.label_coef_ = outcome.attributes.get("label_coef_")
     estimator.evidence_coef_ = outcome.attributes.get("evidence_coef_")
+    if "summary_" in outcome.attributes:
+        estimator.summary_ = outcome.attributes["summary_"]
     vars(estimator).pop("feature_names_in_", None)  # of an earlier fit
     if feature_names is not None:
         estimator.feature_names_in_ = feature_names

@@ -16,12 +16,14 @@ from transferkit.heads.linear.evaluation import HeldOut, compute_fold_weights
 __all__ = [
     "ClassificationTask",
     "Outcome",
+    "average_scores",
     "choose",
     "is_clearly_better",
     "make_folds",
     "make_head",
     "make_row",
     "report_undefined",
+    "subtract_scores",
     "tabulate",
 ]
 
@@ -197,21 +199,22 @@ class Outcome:
     loss: float = np.nan  # mean negative log-likelihood of held-out labels, NaN if it is not known
     attributes: dict = field(default_factory=dict)  # further fitted attributes
     scores: np.ndarray | None = None  # decision values of each fold's model for all rows, if they are kept
+    baseline: tuple | None = None  # loss and fold scores of its best candidate without transfer, if it has one
 
     @property
     def mean(self):
         """Mean score of the folds that have one."""
-        return _summarise(self.fold_scores)[0]
+        return average_scores(self.fold_scores)[0]
 
 
 def make_row(strategy, fold_scores, **values):
     """Return one row of the table of candidates; missing values are NaN, or "" for text."""
-    mean, error = _summarise(fold_scores)
+    mean, error = average_scores(fold_scores)
     row = dict.fromkeys(COLUMNS, np.nan) | dict.fromkeys(_TEXTS, "")
     return row | {"strategy": strategy, "mean": mean, "standard_error": error} | values
 
 
-def _summarise(fold_scores):
+def average_scores(fold_scores):
     """Return the mean of the folds that have a score, and its standard error; NaN if there are too few folds."""
     fold_scores = np.asarray(fold_scores, dtype=np.float64)
     fold_scores = fold_scores[~np.isnan(fold_scores)]
@@ -252,18 +255,19 @@ def report_undefined(task, outcomes):
 
 def is_better(challenger, incumbent):
     """Return whether the challenger's mean is higher, over the folds in which both have a score."""
-    difference = _subtract(challenger, incumbent)
+    difference = subtract_scores(challenger.fold_scores, incumbent.fold_scores)
     return len(difference) > 0 and difference.mean() > LEAST_DIFFERENCE
 
 
 def is_clearly_better(challenger, incumbent):
     """Return whether the challenger's mean is higher by more than one standard error, and its loss is not higher."""
-    difference = _subtract(challenger, incumbent)
+    difference = subtract_scores(challenger.fold_scores, incumbent.fold_scores)
     if challenger.loss > incumbent.loss or len(difference) < 2:  # the first is false if a loss is NaN
         return False
     return difference.mean() > max(difference.std(ddof=1) / np.sqrt(len(difference)), LEAST_DIFFERENCE)
 
 
-def _subtract(challenger, incumbent):
-    difference = challenger.fold_scores - incumbent.fold_scores
+def subtract_scores(scores, others):
+    """Return the differences of fold scores, for the folds in which both have one."""
+    difference = scores - others
     return difference[~np.isnan(difference)]

@@ -17,6 +17,7 @@ from transferkit.transfer._evaluation import (
     make_row,
     report_undefined,
 )
+from transferkit.transfer._summary import LEAST_SHARE, pretrained_share, summarise, summarise_untested
 from transferkit.transfer.pretrained import check_has_encoder, is_frozen, make_encoder
 from transferkit.transfer.strategies._candidates import read_settings
 from transferkit.transfer.strategies._evidence import make_evidence, make_unsupervised_model, to_scores
@@ -45,7 +46,10 @@ def fit_given_head(estimator, strategy, X, y, is_text, sample_weight):
     encoder = _make_encoder(estimator, strategy, is_text)
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     head = clone(estimator.head).fit(encoder.fit_transform(X, y), y, **weights)
-    return Outcome(strategy, encoder, head, np.zeros(0), [make_row(strategy, [], weight=1.0)])
+    outcome = Outcome(strategy, encoder, head, np.zeros(0), [make_row(strategy, [], weight=1.0)])
+    counts = y.sum(0) if y.ndim == 2 else np.unique(y, return_counts=True)[1]
+    outcome.attributes["summary_"] = summarise_untested(outcome, counts.tolist(), estimator.scoring)
+    return outcome
 
 
 def fit_strategies(
@@ -101,8 +105,9 @@ def fit_strategies(
     if estimator.source is not None:
         encoder = None if estimator.encoder is None else make_encoder(estimator.encoder)
         options = {"is_text": is_text, "is_default_head": estimator.head is None}
-        taken = fit_from_source(estimator.source, encoder, X, task, settings, **options)
-        return taken, [taken]
+        taken, outcomes = fit_from_source(estimator.source, encoder, X, task, settings, **options)
+        taken.attributes["summary_"] = summarise(task, taken, outcomes, estimator.scoring)
+        return taken, outcomes
     if evidence is not None and evidence.unlabelled is not None and not task.has_folds:
         taken = fit_evidence(estimator, strategy, task.classes, evidence, X, task, terms)
         return taken, [taken]
@@ -120,6 +125,7 @@ def fit_strategies(
     ]
     report_undefined(task, outcomes)
     taken = choose([outcome for outcome in outcomes if outcome.head is not None])
+    taken.attributes["summary_"] = summarise(task, taken, outcomes, estimator.scoring)
     if is_auto:
         _warn_without_transfer(taken)
     if evidence is not None and evidence.class_prior is not None:
@@ -168,7 +174,12 @@ def fit_evidence(estimator, strategy, classes, evidence, X=(), task=None, terms=
     coef = np.ascontiguousarray(coef.T).T
     head = make_head(classes, coef, intercept.astype(np.float32), **settings.parameters(settings.few_labels_C()))
     row = make_row(strategy, [], evidence=evidence.name, evidence_factor=1.0, weight=1.0)
-    return Outcome(strategy, encoder, head, np.zeros(0), [row], attributes=attributes)
+    outcome = Outcome(strategy, encoder, head, np.zeros(0), [row], attributes=attributes)
+    if task is None:
+        attributes["summary_"] = summarise_untested(outcome, [0] * len(classes), estimator.scoring)
+    else:
+        attributes["summary_"] = summarise(task, outcome, [outcome], estimator.scoring)
+    return outcome
 
 
 def _apply_class_prior(head, task, class_prior):
@@ -232,16 +243,11 @@ def _fit_strategy(estimator, strategy, X, is_text, task, settings, terms, eviden
 
 def _warn_without_transfer(outcome):
     """Warn if pretraining did not help."""
-    share = sum(
-        row["weight"]
-        for row in outcome.rows
-        if row["strategy"] == "term_vectors" and row["alpha"] == 0 and not row["evidence"]
-    )
-    if outcome.strategy != "scratch" and not share > 0.5:
+    share = 1 - pretrained_share(outcome)
+    if not share > 1 - LEAST_SHARE:
         return
-    how = (
-        "scratch did better" if outcome.strategy == "scratch" else f"candidates without it have a weight of {share:.0%}"
-    )
+    without = f"candidates with little or none of it have a weight of {share:.0%}"
+    how = "scratch did better" if outcome.strategy == "scratch" else without
     warnings.warn(
         f"Transfer did not help on held-out labels: {how} (see strategy_scores_). An encoder pretrained on data "
         "closer to the task may help.",

@@ -119,6 +119,7 @@ class Average:
         self.strategy, self.task = strategy, task
         self.rows = []  # of the table, one per candidate
         self.kept = []  # candidates whose weight is not negligible so far
+        self.baseline = None  # loss and fold scores of the best candidate without transfer
 
     def add(self, scores, read_model, **values):
         """Evaluate one more candidate.
@@ -138,7 +139,11 @@ class Average:
             Log loss of held-out rows, NaN without folds.
         """
         loss = self.task.loss(scores)
-        row = make_row(self.strategy, self.task.held_out.score(scores), log_loss=loss, weight=0.0, **values)
+        fold_scores = self.task.held_out.score(scores)
+        row = make_row(self.strategy, fold_scores, log_loss=loss, weight=0.0, **values)
+        is_baseline = row["alpha"] == 0 and not row["evidence"]
+        if is_baseline and self.task.has_folds and (self.baseline is None or loss < self.baseline[0]):
+            self.baseline = loss, fold_scores
         self.rows.append(row)
         self.kept.append(Candidate(row, scores, read_model))
         least = self.best.row["log_loss"] + self.margin

@@ -73,6 +73,8 @@ def fit_from_source(source, encoder, X, task, settings, *, is_text, is_default_h
     -------
     outcome : Outcome
         "transfer", or "target only" if that is clearly better; the table also has "source only".
+    outcomes : list of Outcome
+        Both; the selected one has the table.
     """
     source, source_encoder, head = read_source(source)
     of_folds = None  # features on which candidates are evaluated, if those of each fold differ
@@ -109,8 +111,9 @@ def fit_from_source(source, encoder, X, task, settings, *, is_text, is_default_h
     transfer, target = outcomes
     taken = target if is_clearly_better(target, transfer) else transfer
     taken.rows[0]["weight"] = 1.0
+    transfer.rows, target.rows = [], []
     taken.rows = rows
-    return taken
+    return taken, outcomes
 
 
 def read_source(source):

@@ -88,10 +88,11 @@ def fit_term_vectors(encoder, texts, task, settings, *, is_default_head, terms=N
         terms = join_terms(projection, texts)
         tries_pairs = task.has_folds and len(texts) > MOST_JOINT_ROWS and may_pair(projection)
     found = _search(terms, ("unlabelled", "labelled"), texts, task, settings, evidence=evidence)
-    table = found.average.rows
+    table, baseline = found.average.rows, found.average.baseline
     if tries_pairs:
         with_pairs = _search(join_terms(projection, texts, pairs=True), ("labelled",), texts, task, settings, found)
         table = [*table, *with_pairs.average.rows]
+        baseline = min(baseline, with_pairs.average.baseline, key=lambda pair: pair[0])
         if with_pairs.loss < found.loss - found.average.margin:
             found = with_pairs
     kept = found.average.weigh()
@@ -106,7 +107,7 @@ def fit_term_vectors(encoder, texts, task, settings, *, is_default_head, terms=N
         warn_not_converged(head)
     scores = sum(weight * candidate.scores for weight, candidate in kept)
     fold_scores, loss = task.held_out.score(scores), task.loss(scores)
-    return Outcome("term_vectors", found.terms.encoder, head, fold_scores, table, loss, attributes, scores)
+    return Outcome("term_vectors", found.terms.encoder, head, fold_scores, table, loss, attributes, scores, baseline)
 
 
 def idf_ratios(encoder, rows):

@@ -1,0 +1,204 @@
+"""Did transfer help? The answer of held-out labels, as data and as a sentence."""
+
+import numpy as np
+
+from transferkit.transfer._evaluation import average_scores, subtract_scores
+
+__all__ = ["pretrained_share", "summarise", "summarise_untested"]
+
+WITHOUT_TRANSFER = ("scratch", "target only")  # strategies
+SMALL_ALPHA = 0.25  # up to this alpha, term vectors have little influence
+LEAST_SHARE = 0.5  # of the weight that candidates with pretraining must have
+STANDARD_ERRORS = 2.0  # of the gain, which must be larger
+_NAMES = {"frozen": "encoder", "finetune": "fine-tuned encoder", "transfer": "source model"}
+
+
+def summarise(task, outcome, outcomes, scoring=None):
+    """Return what held-out labels say of transfer.
+
+    Parameters
+    ----------
+    task : ClassificationTask
+        Labels and folds.
+    outcome : Outcome
+        The selected one.
+    outcomes : list of Outcome
+        One per strategy that was compared.
+    scoring : str, callable or None
+        Score of the folds; accuracy if None.
+
+    Returns
+    -------
+    summary : dict
+        See `summary_` of `TransferClassifier`.
+    """
+    summary = _start(outcome, [int(count) for count in _count(task)], scoring)
+    if len(outcome.fold_scores) == 0:
+        reason = "No labels were held out" if task.has_folds else "Too few labels to hold any out"
+        return _finish_untested(summary, reason)
+    tested = [other for other in outcomes if other.head is not None and len(other.fold_scores)]
+    transfers = [other for other in tested if other.strategy not in WITHOUT_TRANSFER]
+    with_transfer = outcome if outcome in transfers else max(transfers, key=lambda other: other.mean, default=None)
+    of_transfer = None if with_transfer is None else with_transfer.fold_scores
+    of_baseline = _find_baseline(tested)
+    gain, gain_error = np.nan, np.nan
+    if of_transfer is not None and of_baseline is not None:
+        gain, gain_error = average_scores(subtract_scores(of_transfer, of_baseline))
+        if task.held_out.is_accuracy and not np.isnan(gain):
+            gain_error = np.fmax(gain_error, _sign_error(gain, int(task.held_out.is_held.sum())))
+    helped = outcome in transfers and is_gain(gain, gain_error, pretrained_share(outcome))
+    summary |= {
+        "with_transfer": _mean(of_transfer),
+        "without_transfer": _mean(of_baseline),
+        "majority": _mean(task.held_out.score(_score_majority(task))),
+        "standard_error": _plain(average_scores(outcome.fold_scores)[1]),
+        "gain": _plain(gain),
+        "gain_standard_error": _plain(gain_error),
+        "helped": None if np.isnan(gain) else bool(helped),
+        "n_folds": len(task.folds),
+    }
+    return summary | {"text": _write(summary)}
+
+
+def summarise_untested(outcome, counts, scoring=None):
+    """Return the summary of a model for which no labels were held out.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        The model.
+    counts : list of int
+        Number of labels of each class.
+    scoring : str, callable or None
+        Score that would have been used.
+
+    Returns
+    -------
+    summary : dict
+        As `summarise` returns it; scores are None.
+    """
+    reason = "No labels were held out" if sum(counts) else "There were no labels"
+    return _finish_untested(_start(outcome, counts, scoring), reason)
+
+
+def pretrained_share(outcome):
+    """Return the share of the weight of candidates that owe something to pretraining or to evidence beside labels."""
+    if outcome.strategy in WITHOUT_TRANSFER:
+        return 0.0
+    return _sum_weights(outcome, lambda row: bool(row["evidence"]) or not row["alpha"] <= SMALL_ALPHA)
+
+
+def is_gain(gain, standard_error, share):
+    """Return whether transfer is said to have helped: by more than noise, and with pretraining in most of the model."""
+    return bool(gain > STANDARD_ERRORS * standard_error and share > LEAST_SHARE)
+
+
+def _sign_error(gain, n_labels):
+    """Return the least standard error of a difference of accuracies on the same labels.
+
+    The error is the square root of the number of labels on which only one of two models is right, divided by the number
+    of labels (McNemar, 1947); there are at least as many of these as the difference counts. The errors of a few folds
+    of a few labels are often much too small by chance.
+    """
+    return np.sqrt(abs(gain) / n_labels)
+
+
+def _start(outcome, counts, scoring):
+    name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
+    empty = ("with_transfer", "without_transfer", "majority", "standard_error", "gain", "gain_standard_error", "helped")
+    return {
+        "text": "",
+        "score": "accuracy" if scoring is None else name,
+        **dict.fromkeys(empty),
+        "n_folds": 0,
+        "n_labels": int(sum(counts)),
+        "class_counts": list(counts),
+        "strategy": outcome.strategy,
+        "shares": _find_shares(outcome),
+    }
+
+
+def _count(task):
+    return task.targets.sum(0) if task.multilabel else np.bincount(task.targets, minlength=len(task.classes))
+
+
+def _find_baseline(outcomes):
+    """Return the fold scores of the model without transfer that has the least loss, or None."""
+    found = [(other.loss, other.fold_scores) for other in outcomes if other.strategy in WITHOUT_TRANSFER]
+    found += [other.baseline for other in outcomes if other.baseline is not None]
+    return min(found, key=lambda pair: (np.isnan(pair[0]), pair[0]), default=(None, None))[1]
+
+
+def _score_majority(task):
+    """Return decision values (n_samples, n_folds, n_scores) that are the class frequencies of each training part."""
+    values = []
+    for train, _ in task.folds:
+        weights = task.sample_weight[train].astype(np.float64)
+        if task.multilabel:
+            ones = weights @ task.targets[train]
+            counts = np.stack([weights.sum() - ones, ones])
+        else:
+            counts = np.bincount(task.targets[train], weights, len(task.classes))
+        logs = np.log(np.maximum(counts, 1e-12))
+        values.append(logs if task.n_outputs > 1 and not task.multilabel else np.atleast_1d(logs[1] - logs[0]))
+    return np.broadcast_to(np.stack(values)[None], (len(task.targets), len(values), task.n_scores))
+
+
+def _find_shares(outcome):
+    """Return the share of the weight of what was used, by name."""
+    shares = {}
+    if outcome.strategy in _NAMES:
+        shares[_NAMES[outcome.strategy]] = 1.0
+    if outcome.strategy == "term_vectors":
+        shares["term vectors"] = _sum_weights(outcome, lambda row: not row["alpha"] <= 0)
+    for column in ("evidence", "terms"):
+        for name in dict.fromkeys(row[column] for row in outcome.rows):
+            if name not in ("", "words"):
+                shares[name] = _sum_weights(outcome, lambda row, name=name, column=column: row[column] == name)
+    return {name: share for name, share in shares.items() if share > 0}
+
+
+def _sum_weights(outcome, is_counted):
+    return float(sum(row["weight"] for row in outcome.rows if row["weight"] > 0 and is_counted(row)))
+
+
+def _mean(fold_scores):
+    return None if fold_scores is None else _plain(average_scores(fold_scores)[0])
+
+
+def _plain(value):
+    return None if np.isnan(value) else float(value)
+
+
+def _finish_untested(summary, reason):
+    used = _write_shares(summary)
+    return summary | {"text": f"{reason}: nothing shows whether transfer helped. Strategy {summary['strategy']}{used}."}
+
+
+def _write(summary):
+    """Return the summary as two sentences."""
+    is_accuracy = summary["score"] in ("accuracy", "balanced_accuracy")
+    unit = " %" if is_accuracy else ""
+
+    def write(value, sign=""):
+        return f"{100 * value:{sign}.1f}" if is_accuracy else f"{value:{sign}.3f}"
+
+    named = {"with transfer": "with_transfer", "without": "without_transfer", "majority class": "majority"}
+    parts = [f"{write(summary[key])}{unit} {name}" for name, key in named.items() if summary[key] is not None]
+    error = "" if summary["standard_error"] is None else f", +-{write(summary['standard_error'])}"
+    folds = f"{summary['n_labels']} labels, {summary['n_folds']} folds{error}"
+    text = f"{summary['score']} on held-out labels: {', '.join(parts)}; {folds}. "
+    text = text[0].upper() + text[1:]
+    used = f"Strategy {summary['strategy']}{_write_shares(summary)}."
+    if summary["gain"] is None:
+        return text + used
+    gain_error = "" if summary["gain_standard_error"] is None else f" +-{write(summary['gain_standard_error'])}"
+    gain = f"({write(summary['gain'], '+')}{gain_error})"
+    if summary["helped"]:
+        return f"{text}Transfer helped {gain}. {used}"
+    return f"{text}No clear gain from transfer {gain}. {used}"
+
+
+def _write_shares(summary):
+    shares = [f"{name} {100 * share:.0f} %" for name, share in summary["shares"].items()]
+    return f"; shares of the weight: {', '.join(shares)}" if shares else ""
