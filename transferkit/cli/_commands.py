@@ -19,6 +19,7 @@ from transferkit.cli._evaluation import (
     score_folds,
     write_labels,
 )
+from transferkit.cli._evidence import evidence
 from transferkit.cli._options import load_teacher, make_encoder, make_scratch_encoder, show_progress
 from transferkit.cli._text_models import load_text_model, predict_texts
 from transferkit.datasets import read_texts
@@ -84,7 +85,7 @@ def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, teacher,
 
 
 @commands.command()
-@click.argument("labelled", metavar="LABELLED")
+@click.argument("labelled", metavar="[LABELLED]", required=False)
 @click.option("--encoder", "-e", help="Model file of a pretrained encoder. Required unless --strategy scratch.")
 @click.option("--output", "-o", required=True, help="Model file to write, for example model.tk.")
 @click.option(
@@ -98,16 +99,24 @@ def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, teacher,
 @click.option("-C", "C", type=float, help="Inverse regularisation strength.  [default: selected by cross-validation]")
 @click.option("--class-weight", type=click.Choice(["balanced"]), help="Weight classes inversely to their frequency.")
 @click.option("--cv", default=0, show_default=True, help="Also report the accuracy of this many folds; 0 for none.")
+@evidence
 @_options.splitting
 @_options.reading
 @_options.label_column
 @_options.quiet
 @_options.trusted
 def finetune(
-    labelled, encoder, output, strategy, C, class_weight, cv, splitting, reading, label_column, quiet, trusted
+    labelled, encoder, output, strategy, C, class_weight, cv, evidence, splitting, reading, label_column, quiet, trusted
 ):
-    """Train a head on labelled texts (.csv, .tsv or .jsonl) and save encoder and head as one model."""
+    """Train a head on labelled texts (.csv, .tsv or .jsonl) and save encoder and head as one model.
+
+    Descriptions of the classes, unlabelled texts and a teacher are used as far as they help on held-out labels. Without
+    labelled texts, leave LABELLED out and describe the classes:
+
+    transferkit finetune --descriptions classes.json --unlabelled corpus.txt -e encoder.tk -o model.tk
+    """
     check_number_of_folds(cv)
+    evidence.check(labelled, encoder, cv)
     _check_writable(output)
     head = None
     if C is not None:
@@ -117,27 +126,37 @@ def finetune(
     if encoder is not None:
         encoder = transferkit.PretrainedEncoder(encoder, trusted=trusted or None)
     given = make_scratch_encoder(encoder, strategy, **splitting)
-    model = transferkit.TransferClassifier(given, head, strategy=strategy)
+    model = transferkit.TransferClassifier(given, head, strategy=strategy, **evidence.read_parameters(trusted))
     with show_progress("reading", 4 if cv else 3, quiet=quiet) as advance:
-        data = transferkit.datasets.load_labelled_csv(labelled, label=label_column, **reading)
-        check_folds(cv, data.target, labelled)
-        advance(f"training on {len(data.data):,} texts")
+        texts, labels = [], np.array([], dtype=str)
+        if labelled is not None:
+            data = transferkit.datasets.load_labelled_csv(labelled, label=label_column, **reading)
+            texts, labels = data.data, data.target
+        check_folds(cv, labels, labelled)
+        unlabelled = evidence.read_texts(reading)
+        others = {} if unlabelled is None else {"X_unlabelled": unlabelled}
+        advance(f"training on {_count_texts(texts, unlabelled)}")
         start = time.perf_counter()
-        model.fit(data.data, data.target)
+        model.fit(texts, labels, **others)
         seconds = time.perf_counter() - start
         advance("saving")
         transferkit.save(model, output, trusted=trusted)
         if cv:
             advance(f"evaluating {cv} folds")
-            scores = score_folds(model, data.data, data.target, cv)
+            scores = score_folds(model, texts, labels, cv, **others)
     _say(
-        f"fine-tuned on {len(data.data):,} texts of {len(data.target_names)} classes in {seconds:.1f} s "
+        f"fine-tuned on {_count_texts(texts, unlabelled)} of {len(model.classes_)} classes in {seconds:.1f} s "
         f"with strategy {model.strategy_!r} -> {output} ({_megabytes(output)})",
         quiet,
     )
     _say(model.summary_["text"], quiet)
     if cv:
         _say(f"accuracy in {cv} folds: {scores.mean():.3f} (standard deviation {scores.std():.3f})", quiet)
+
+
+def _count_texts(labelled, unlabelled):
+    counts = [f"{len(labelled):,} texts"] * (len(labelled) > 0)
+    return " and ".join(counts if unlabelled is None else [*counts, f"{len(unlabelled):,} unlabelled texts"])
 
 
 @commands.command()

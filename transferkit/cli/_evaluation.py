@@ -88,21 +88,27 @@ def check_folds(n_folds, labels, path):
         click.echo(f"Class {rarest!r} has fewer texts ({fewest}) than --cv has folds: some folds have none.", err=True)
 
 
-def score_folds(model, texts, labels, n_folds):
+def score_folds(model, texts, labels, n_folds, **others):
     """Return the accuracy (n_folds,) of clones of a model in stratified folds.
 
-    ValueError is raised if the model cannot be fitted in a fold; its message says that the model itself is saved.
+    The other arguments are passed to `fit` in each fold. ValueError is raised if the model cannot be fitted in a fold;
+    its message says that the model itself is saved.
     """
-    from sklearn.model_selection import cross_val_score
+    from sklearn.base import clone
+    from sklearn.model_selection import StratifiedKFold
 
+    scores = []
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)  # check_folds has reported it
-        try:
-            return cross_val_score(model, texts, labels, cv=n_folds, error_score="raise")
-        except (ValueError, TypeError) as error:
-            raise ValueError(
-                f"The model is saved, but could not be evaluated in {n_folds} folds (--cv): {error}"
-            ) from error
+        for train, test in StratifiedKFold(n_folds).split(labels, labels):
+            try:
+                fitted = clone(model).fit([texts[i] for i in train], labels[train], **others)
+                scores.append(fitted.score([texts[i] for i in test], labels[test]))
+            except (ValueError, TypeError) as error:
+                raise ValueError(
+                    f"The model is saved, but could not be evaluated in {n_folds} folds (--cv): {error}"
+                ) from error
+    return np.array(scores)
 
 
 def evaluate_predictions(truth, predicted):
