@@ -44,7 +44,7 @@ SUMMARY, OF_SUMMARY = "transfer/_summary.py", "transfer/test_summary.py"
 FINETUNE = "transfer/strategies/_fine_tuning.py"
 RULES, MISSING = "transfer/strategies/test_rules.py", "transfer/test_missing_classes.py"
 CHARACTERS, OF_CHARACTERS = "encoders/term_union.py", "transfer/strategies/test_characters.py"
-SCRATCH = "transfer/strategies/_scratch.py"
+SCRATCH, TERM_VECTORS = "transfer/strategies/_scratch.py", "transfer/strategies/_term_vectors.py"
 LBFGS, STOP = "_training/linear/lbfgs.py", "_training/linear/test_lbfgs.py"
 LOOP, DATA, TRAINING = "_training/network/loop.py", "_training/network/data.py", "_training/network/test_training.py"
 MLP, NETWORKS = "heads/mlp/test_mlp_training.py", "_training/network/training.py"
@@ -254,8 +254,8 @@ MUTANTS = [
     Mutant(
         "characters: long texts",
         CHARACTERS,
-        "> MOST_CHARACTERS",
-        "> 2 * MOST_CHARACTERS",
+        "<= MOST_CHARACTERS",
+        "<= 2 * MOST_CHARACTERS",
         "encoders/test_term_union.py::test_characters_are_tried_beside_words_in_short_texts_only",
     ),
     Mutant(
@@ -278,6 +278,34 @@ MUTANTS = [
         'if all(candidate.row["terms"] != describe_terms(union) for candidate in average.kept)',
         "if False",
         f"{OF_CHARACTERS}::test_words_are_kept_alone_where_characters_do_harm",
+    ),
+    Mutant(
+        "characters: beside vectors without held-out labels",
+        TERM_VECTORS,
+        "if characters is not None and task.has_folds",
+        "if characters is not None",
+        f"{OF_CHARACTERS}::test_without_held_out_labels_characters_are_not_tried",
+    ),
+    Mutant(
+        "characters: of several tasks",
+        TERM_VECTORS,
+        "found.characters = characters  #",
+        "pass  #",
+        f"{OF_CHARACTERS}::test_tasks_predict_what_they_did_before_they_were_saved",
+    ),
+    Mutant(
+        "characters: alphas beside vectors",
+        TERM_VECTORS,
+        "alphas = sorted({0.0, alpha}) if",
+        "alphas = ALPHAS[:-1] if",
+        f"{OF_CHARACTERS}::test_characters_are_tried_near_the_best_candidate_of_words_and_without_transfer",
+    ),
+    Mutant(
+        "characters: clearly lower loss",
+        TERM_VECTORS,
+        "wider.loss < found.loss - found.average.margin",
+        "wider.loss < found.loss",
+        f"{OF_CHARACTERS}::test_characters_replace_words_alone_only_if_the_loss_is_clearly_lower",
     ),
     Mutant(
         "characters: warning of unknown texts",

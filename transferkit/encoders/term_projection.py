@@ -23,6 +23,7 @@ class Terms(NamedTuple):
 
     encoder: TfidfEncoder  # TF-IDF vectors of unit length, with the idf of the unlabelled texts
     vectors: np.ndarray  # (n_known, n_components), of the first columns
+    characters: TfidfEncoder | None = None  # of n-grams of characters, whose columns follow if a model has them
 
 
 def find_projection(encoder) -> TermProjection | None:

@@ -37,7 +37,7 @@ def fit_characters(words, texts):
     characters : TfidfEncoder or None
         Fitted to the texts; None also if they have no characters.
     """
-    if words.analyzer != "word" or sum(map(len, texts)) > MOST_CHARACTERS:
+    if words.analyzer != "word" or not 0 < sum(map(len, texts)) <= MOST_CHARACTERS:
         return None
     settings = {name: getattr(words, name) for name in _NORMALISATION}
     characters = TfidfEncoder(analyzer="char_wb", ngram_range=CHARACTERS_RANGE, sublinear_tf=True, **settings)
@@ -94,10 +94,12 @@ def describe_terms(encoder):
     Returns
     -------
     kind : str
-        "words", "n-grams" (of words), "characters" or "words + characters"; "" for other encoders.
+        "words", "n-grams" (of words), "characters", or two of these such as "words + characters"; "" for other
+        encoders.
     """
-    if split_terms(encoder) is not None:
-        return "words + characters"
+    parts = split_terms(encoder)
+    if parts is not None:
+        return " + ".join(map(describe_terms, parts))
     if not isinstance(encoder, TfidfEncoder):
         return ""
     if encoder.analyzer in ("char", "char_wb"):

@@ -67,8 +67,8 @@ class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
         labels, of unlabelled rows an estimate shrunk to these [4]_.
     strategy : {"auto", "term_vectors", "frozen", "finetune", "scratch"}, default="auto"
         "term_vectors" is a linear model of terms with pretrained vectors as prior [1]_. "frozen" trains the head on the
-        encoder's features, "finetune" also a copy of the encoder. "scratch" is the head without transfer, on TF-IDF of
-        words and, with the default head, n-grams of characters. "auto" selects one by cross-validation.
+        encoder's features, "finetune" also a copy of the encoder. "scratch" is the head without transfer. On texts,
+        "term_vectors" and "scratch" also try n-grams of characters. "auto" selects one by cross-validation.
     cv : int, splitter or iterable of (train, test) indices, default=5
         If int, the number of stratified, shuffled folds.
     scoring : str or callable, default=None

@@ -17,7 +17,7 @@ from transferkit._validation import (
     with_plain_outputs,
 )
 from transferkit.encoders.term_projection import find_projection, join_terms
-from transferkit.encoders.term_union import encode_terms
+from transferkit.encoders.term_union import encode_terms, fit_characters
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import describe, fingerprint, load, load_shared, save
 from transferkit.transfer._classifier import TransferClassifier, fit_classifier
@@ -131,7 +131,9 @@ class MultiTaskTransfer(VersionedEstimator):
         terms = None
         if everything is not None and uses_terms and is_frozen(estimator.encoder):
             projection = find_projection(make_encoder(estimator.encoder))
-            terms = None if projection is None else join_terms(projection, everything)
+            if projection is not None:
+                terms = join_terms(projection, everything)
+                terms = terms._replace(characters=fit_characters(terms.encoder, everything))
         models = {
             task: _fit_task(task, estimators[task], rows[task], y[task], unlabelled[task], terms) for task in rows
         }

@@ -10,7 +10,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 
 import transferkit
-from transferkit import LogisticHead, TfidfEncoder, TransferClassifier, explain, to_sklearn, top_terms
+from transferkit import (
+    LogisticHead,
+    TfidfEncoder,
+    TransferClassifier,
+    WordVectorEncoder,
+    explain,
+    to_sklearn,
+    top_terms,
+)
 from transferkit.compression import prune
 from transferkit.encoders.term_union import split_terms
 from transferkit.transfer import MultiTaskTransfer
@@ -35,17 +43,25 @@ NEW, NEW_LABELS = make_texts(200, 1)
 
 
 @pytest.fixture(scope="module")
-def model():
-    return TransferClassifier(strategy="scratch").fit(TEXTS, LABELS)
+def encoder():
+    rng = np.random.RandomState(5)
+    topics = [["kard", "bank", "loan", "fee"], ["monet", "coin", "cash", "note"], ["plats", "town", "road", "hill"]]
+    texts = [" ".join(rng.choice(topics[i % 3], 3)) for i in range(120)]
+    return WordVectorEncoder(4, min_count=1).fit(texts)
 
 
-def test_scratch_learns_parts_of_words(model):
+@pytest.fixture(scope="module", params=["scratch", "term_vectors"])
+def model(request, encoder):
+    return TransferClassifier(encoder, strategy=request.param).fit(TEXTS, LABELS)
+
+
+def test_parts_of_words_are_learned(model):
     words = make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10)).fit(TEXTS, LABELS)
     assert split_terms(model.encoder_) is not None
     assert model.score(NEW, NEW_LABELS) > words.score(NEW, NEW_LABELS) + 0.2
     table = model.strategy_scores_
     assert set(table["terms"]) == {"words", "words + characters"}
-    assert table["weight"][table["terms"] == "words + characters"].sum() > 0.9
+    assert table["weight"][table["terms"] == "words + characters"].sum() > 0.8
     assert table["weight"].sum() == pytest.approx(1)
 
 
@@ -78,8 +94,9 @@ def test_words_are_kept_alone_where_characters_do_harm(monkeypatch):
     assert table["weight"].sum() == pytest.approx(1)
 
 
-def test_without_held_out_labels_characters_are_not_tried():
-    model = TransferClassifier(strategy="scratch").fit(TEXTS[:6], LABELS[:6])
+@pytest.mark.parametrize("strategy", ["scratch", "term_vectors"])
+def test_without_held_out_labels_characters_are_not_tried(encoder, strategy):
+    model = TransferClassifier(encoder, strategy=strategy).fit(TEXTS[:6], LABELS[:6])
     assert type(model.encoder_) is TfidfEncoder
 
 
@@ -150,12 +167,63 @@ def test_onnx_graphs_count_both(model, tmp_path):
     np.testing.assert_allclose(probabilities, model.predict_proba([*NEW, "", "ka", "ka ka"]), atol=1e-5)
 
 
-def test_tasks_predict_in_one_pass_what_their_models_do(model, tmp_path):
-    tasks = MultiTaskTransfer(TransferClassifier(strategy="scratch"))
-    tasks.fit(TEXTS, {"class": LABELS, "has d": np.array(["d" in text for text in TEXTS])})
-    np.testing.assert_array_equal(tasks.predict_proba(NEW)["class"], model.predict_proba(NEW))
+@pytest.mark.parametrize("strategy", ["scratch", "term_vectors"])
+def test_tasks_predict_what_they_did_before_they_were_saved(encoder, strategy, tmp_path):
+    labels = {"class": LABELS, "has d": np.array(["d" in text for text in TEXTS]), "few": LABELS[:6]}
+    texts = {"class": TEXTS, "has d": TEXTS, "few": TEXTS[:6]}
+    tasks = MultiTaskTransfer(TransferClassifier(encoder, strategy=strategy)).fit(texts, labels)
+    probabilities = tasks.predict_proba(NEW)
+    assert np.mean(tasks.predict(NEW)["class"] == NEW_LABELS) > 0.85
+    encoders = {id(one.encoder_) for one in tasks.models_.values()}
+    assert len(encoders) == (1 if strategy == "term_vectors" else 2)  # all have the columns of all terms, or their own
     tasks.save_tasks(tmp_path)
-    np.testing.assert_array_equal(MultiTaskTransfer.load_tasks(tmp_path).predict(NEW)["class"], model.predict(NEW))
+    for task, found in MultiTaskTransfer.load_tasks(tmp_path).predict_proba(NEW).items():
+        np.testing.assert_array_equal(found, probabilities[task])
+
+
+def test_characters_are_learned_from_labels_and_vectors_do_not_change_them(encoder):
+    model = TransferClassifier(encoder, strategy="term_vectors").fit(TEXTS, LABELS)
+    n_words = len(split_terms(model.encoder_)[0].idf_)
+    assert model.label_coef_.shape == model.head_.coef_.shape
+    np.testing.assert_array_equal(model.label_coef_[:, n_words:].toarray(), model.head_.coef_[:, n_words:])
+    explanation = explain(model, NEW[0])
+    ends = np.array([" " in term for term in explanation.terms])  # which no word has
+    assert ends.any()
+    assert np.abs(explanation.from_pretraining[ends]).max() < 1e-6
+    assert np.abs(explanation.from_labels[ends]).max() > 1e-3
+
+
+@pytest.mark.parametrize("joint_rows", [100, 600])
+def test_characters_are_tried_near_the_best_candidate_of_words_and_without_transfer(encoder, joint_rows, monkeypatch):
+    monkeypatch.setattr("transferkit.transfer.strategies._term_vectors.MOST_JOINT_ROWS", joint_rows)
+    model = TransferClassifier(encoder, strategy="term_vectors").fit(*make_texts(300, 7, noise=5))
+    table = model.strategy_scores_
+    both = np.char.endswith(table["terms"], " + characters")
+    best = table["log_loss"][~both].argmin()
+    assert set(table["alpha"][both]) == {0.0, table["alpha"][~both][best]}
+    assert table["C"][both][0] == table["C"][~both][best]
+    assert set(table["idf"][both]) == {table["idf"][~both][best]}
+    assert model.score(NEW, NEW_LABELS) > 0.9
+
+
+def test_characters_replace_words_alone_only_if_the_loss_is_clearly_lower(encoder, monkeypatch):
+    table = TransferClassifier(encoder, strategy="term_vectors").fit(TEXTS, LABELS).strategy_scores_
+    both = np.char.endswith(table["terms"], " + characters")
+    difference = table["log_loss"][~both].min() - table["log_loss"][both].min()
+    for negligible, is_union in ((1e-3, True), (np.exp(-len(TEXTS) * difference * 0.26), False)):
+        monkeypatch.setattr("transferkit.transfer.strategies._candidates.NEGLIGIBLE_WEIGHT", negligible)
+        model = TransferClassifier(encoder, strategy="term_vectors").fit(TEXTS, LABELS)
+        assert (split_terms(model.encoder_) is not None) == is_union
+
+
+def test_evidence_and_characters_add_up(encoder):
+    descriptions = {"card": "bank", "money": "coin", "place": "town"}
+    model = TransferClassifier(encoder, strategy="term_vectors", class_descriptions=descriptions).fit(TEXTS, LABELS)
+    both = np.char.endswith(model.strategy_scores_["terms"], " + characters")
+    assert both.any()
+    assert model.score(NEW, NEW_LABELS) > 0.85
+    explanation = explain(model, NEW[0])
+    np.testing.assert_allclose(explanation.decision, model.decision_function(NEW[:1])[0], atol=1e-4)
 
 
 def test_a_source_with_both_gets_columns_for_new_terms(model):
@@ -178,8 +246,9 @@ def test_a_source_with_both_gets_columns_for_new_terms(model):
         assert np.abs(np.delete(found, columns, axis=1)).max() < 1e-4
 
 
-def test_weights_of_words_reach_an_encoder_of_words(model):
+def test_weights_of_words_reach_an_encoder_of_words():
     words = TfidfEncoder(sublinear_tf=True).fit(TEXTS)
+    model = TransferClassifier(strategy="scratch").fit(TEXTS, LABELS)
     new = TransferClassifier(words, LogisticHead(C=1e-6), source=model).fit(TEXTS[:30], LABELS[:30])
     n_words = len(words.idf_)
     np.testing.assert_allclose(new.head_.coef_, model.head_.coef_[:, :n_words], atol=1e-3)

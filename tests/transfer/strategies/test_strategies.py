@@ -66,6 +66,8 @@ def any_encoder(request, encoder):
 def test_term_vectors_with_one_candidate_is_logistic_regression_on_both_blocks(any_encoder, monkeypatch):
     monkeypatch.setattr("transferkit.transfer.strategies._term_vectors.ALPHAS", (2.0,))
     head = LogisticHead(C=3.0, tol=1e-7)
+    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True).fit(TEXTS)
+    n_grams, test_n_grams = (characters.transform(texts).toarray() for texts in (TEXTS, TEST_TEXTS))
     model = TransferClassifier(any_encoder, head, strategy="term_vectors").fit(TEXTS, LABELS)
     terms = join_terms(find_projection(any_encoder), TEXTS)
     rows, test_rows = (terms.encoder.transform(texts).toarray() for texts in (TEXTS, TEST_TEXTS))
@@ -81,10 +83,15 @@ def test_term_vectors_with_one_candidate_is_logistic_regression_on_both_blocks(a
         without = np.eye(len(mean)) - np.outer(mean, mean) / (mean @ mean)
         D, held_out = (D - mean) @ without, (held_out - mean) @ without
         s, t = (1 / np.sqrt(np.square(block).sum() / len(S)) for block in (S, D))
-        reference = LogisticRegression(C=3.0, tol=1e-9, max_iter=10_000)
-        reference.fit(np.hstack([s * S, 2 * t * D]), LABELS)
-        scores = reference.decision_function(np.hstack([s * T, 2 * t * held_out]))
-        expected = expected + table["weight"][table["idf"] == idf].sum() * scores
+        blocks = {"words": [s * S, 2 * t * D], "words + characters": [s * S, 2 * t * D, n_grams]}
+        test_blocks = {
+            "words": [s * T, 2 * t * held_out],
+            "words + characters": [s * T, 2 * t * held_out, test_n_grams],
+        }
+        for kind in blocks:
+            reference = LogisticRegression(C=3.0, tol=1e-9, max_iter=10_000).fit(np.hstack(blocks[kind]), LABELS)
+            weight = table["weight"][(table["idf"] == idf) & (table["terms"] == kind)].sum()
+            expected = expected + weight * reference.decision_function(np.hstack(test_blocks[kind]))
     np.testing.assert_allclose(model.decision_function(TEST_TEXTS), expected, atol=2e-3)
     assert model.head_.tol == 1e-7
 
@@ -170,7 +177,7 @@ def test_pairs_of_words_are_taken_where_words_alone_do_not_tell(encoder, monkeyp
     texts = [" ".join(pair) for pair in first]
     model = TransferClassifier(encoder, strategy="term_vectors").fit(texts[:100], labels[:100])
     table = model.strategy_scores_
-    assert set(table["terms"]) == {"words", "n-grams"}
+    assert set(table["terms"]) == {"words", "n-grams", "n-grams + characters"}
     assert table["weight"][table["terms"] == "n-grams"].sum() == pytest.approx(1)
     assert "cat dog" in model.encoder_.vocabulary_
     assert model.score(texts[100:], labels[100:]) == 1
@@ -185,7 +192,7 @@ def test_pairs_of_words_are_taken_where_words_alone_do_not_tell(encoder, monkeyp
 def test_pairs_of_words_are_left_out_where_they_do_not_help(encoder, monkeypatch):
     monkeypatch.setattr("transferkit.transfer.strategies._term_vectors.MOST_JOINT_ROWS", 50)
     model = TransferClassifier(encoder, strategy="term_vectors").fit(*make_texts(90, 4))
-    assert set(model.strategy_scores_["terms"]) == {"words", "n-grams"}
+    assert set(model.strategy_scores_["terms"]) == {"words", "n-grams", "words + characters"}
     assert not any(" " in term for term in model.encoder_.vocabulary_)
 
 

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
+
 __all__ = ["Centring", "TermBlocks", "TermWeights", "block_factors", "make_blocks", "merge_blocks"]
 
 ROUNDING = 16 * float(np.finfo(np.float32).eps)  # share of the norm of rows below which a rest is rounding error
@@ -55,6 +57,17 @@ class TermBlocks(NamedTuple):
     vectors: np.ndarray  # (n_known, n_components), of the first terms
     term_scale: float
     centring: Centring  # of the projected rows
+    further: sparse.csr_matrix | None = None  # (n_rows, n_further), terms without vectors, of unit row norm
+
+    @property
+    def features(self) -> FeatureBlocks:
+        """All blocks side by side, the dense one last."""
+        return FeatureBlocks(*(block for block in (self.rows, self.further, self.dense) if block is not None))
+
+    def scales(self, alpha: float) -> tuple[float, ...]:
+        """Return the scales of the blocks; with an infinite alpha only the vectors are used."""
+        of_terms, of_vectors = block_factors(alpha)
+        return (of_terms, of_vectors) if self.further is None else (of_terms, of_terms, of_vectors)
 
 
 class TermWeights(NamedTuple):

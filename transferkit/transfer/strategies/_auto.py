@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from transferkit.encoders.term_projection import find_projection, join_terms
+from transferkit.encoders.term_union import join_characters
 from transferkit.exceptions import count_inner_frames
 from transferkit.transfer._evaluation import (
     ClassificationTask,
@@ -165,12 +166,16 @@ def fit_evidence(estimator, strategy, classes, evidence, X=(), task=None, terms=
     if projection is not None:
         terms = join_terms(projection, X) if terms is None else terms
         encoder, encode = terms.encoder, partial(encode_terms, terms)
+        if terms.characters is not None:  # several tasks share the columns of all terms
+            encoder = join_characters(encoder, terms.characters)
     if task is None:
         coef, intercept = make_unsupervised_model(evidence, encode).final
     else:
         coef, intercept = make_evidence(evidence, encode, encode(X), task, settings)[-1].final
     if projection is not None:
-        coef = attributes["evidence_coef_"] = project(coef, terms)
+        n_characters = 0 if terms.characters is None else len(terms.characters.idf_)
+        shape = len(coef), len(terms.encoder.idf_) + n_characters
+        coef = attributes["evidence_coef_"] = project(coef, terms, shape)
     coef = np.ascontiguousarray(coef.T).T
     head = make_head(classes, coef, intercept.astype(np.float32), **settings.parameters(settings.few_labels_C()))
     row = make_row(strategy, [], evidence=evidence.name, evidence_factor=1.0, weight=1.0)

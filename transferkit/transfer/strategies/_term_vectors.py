@@ -5,13 +5,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
-from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
 from transferkit._algorithms.linear.grid_descent import descend_grid
-from transferkit._algorithms.linear.term_prior import block_factors, make_blocks, merge_blocks
+from transferkit._algorithms.linear.term_prior import make_blocks, merge_blocks
 from transferkit._algorithms.text.term_counts import inverse_document_frequency
 from transferkit.encoders.protocols import ProjectsTerms
 from transferkit.encoders.term_projection import find_projection, join_terms, may_pair
+from transferkit.encoders.term_union import describe_terms, fit_characters, join_characters
 from transferkit.heads.linear import warn_not_converged
 from transferkit.transfer._evaluation import Outcome
 from transferkit.transfer.strategies._candidates import LOOSE_TOL, Average, make_search
@@ -88,26 +89,37 @@ def fit_term_vectors(encoder, texts, task, settings, *, is_default_head, terms=N
         terms = join_terms(projection, texts)
         tries_pairs = task.has_folds and len(texts) > MOST_JOINT_ROWS and may_pair(projection)
     found = _search(terms, ("unlabelled", "labelled"), texts, task, settings, evidence=evidence)
-    table, baseline = found.average.rows, found.average.baseline
+    tried = [found]
     if tries_pairs:
-        with_pairs = _search(join_terms(projection, texts, pairs=True), ("labelled",), texts, task, settings, found)
-        table = [*table, *with_pairs.average.rows]
-        baseline = min(baseline, with_pairs.average.baseline, key=lambda pair: pair[0])
-        if with_pairs.loss < found.loss - found.average.margin:
-            found = with_pairs
+        tried.append(_search(join_terms(projection, texts, pairs=True), ("labelled",), texts, task, settings, found))
+        found = _choose(*tried)
+    characters = terms.characters if projection is None else fit_characters(found.terms.encoder, texts)
+    if characters is not None and task.has_folds:
+        tried.append(_search_characters(found, characters, texts, task, settings))
+        found = _choose(found, tried[-1])
+    if projection is None:
+        found.characters = characters  # several tasks share the columns of all terms
     kept = found.average.weigh()
-    coef, labels, intercept, is_converged = _merge_candidates(found.blocks, kept)
+    coef, labels, intercept, is_converged = _merge_candidates(found, kept)
     attributes = {"label_coef_": labels}
-    if found.evidence:
+    if any(candidate.row["evidence"] for _, candidate in kept):
         of_vectors, shift = sum_evidence(kept, found.evidence)
-        attributes["evidence_coef_"] = project(of_vectors, found.terms)
+        attributes["evidence_coef_"] = project(of_vectors, found.terms, coef.shape)
         coef, intercept = coef + attributes["evidence_coef_"], intercept + shift.astype(np.float32)
     head = task.make_head(coef, intercept, **settings.parameters(found.average.best.row["C"]))
     if not is_converged:
         warn_not_converged(head)
     scores = sum(weight * candidate.scores for weight, candidate in kept)
     fold_scores, loss = task.held_out.score(scores), task.loss(scores)
-    return Outcome("term_vectors", found.terms.encoder, head, fold_scores, table, loss, attributes, scores, baseline)
+    table = [row for one in tried for row in one.average.rows]
+    baselines = [one.average.baseline for one in tried if one.average.baseline is not None]
+    baseline = min(baselines, key=lambda pair: pair[0], default=None)
+    return Outcome("term_vectors", found.encoder, head, fold_scores, table, loss, attributes, scores, baseline)
+
+
+def _choose(found, wider):
+    """Return the candidates on more terms if their least loss is clearly lower, else those found before."""
+    return wider if wider.loss < found.loss - found.average.margin else found
 
 
 def idf_ratios(encoder, rows):
@@ -125,6 +137,14 @@ class _Found:
     blocks: dict  # of each idf
     average: Average
     evidence: list  # of LinearEvidence
+    offsets: dict  # of its scores, by the values that name it in the table
+    characters: Any = None  # encoder of further terms, n-grams of characters
+
+    @property
+    def encoder(self):
+        """The encoder of all terms."""
+        words = self.terms.encoder
+        return words if self.characters is None else join_characters(words, self.characters)
 
     @property
     def loss(self):
@@ -137,21 +157,23 @@ def _search(terms, idfs, texts, task, settings, before=None, evidence=None):
     rows = terms.encoder.transform(texts)
     ratios = idf_ratios(terms.encoder, rows)
     blocks_of_idf = {idf: make_blocks(rows, ratios[idf], terms.vectors) for idf in idfs}
-    found = _Found(terms, blocks_of_idf, Average("term_vectors", task), [])
+    found = _Found(terms, blocks_of_idf, Average("term_vectors", task), [], {})
     tried = [({"idf": idf}, None) for idf in idfs]
     if evidence is not None:
         features = sum_vectors(rows, terms.vectors)
         found.evidence = make_evidence(evidence, partial(encode_terms, terms), features, task, settings)
         factors = EVIDENCE_FACTORS if task.has_folds and len(texts) <= MOST_JOINT_ROWS else (1.0,)
         with_evidence = _list_evidence(found.evidence, features, task, factors)
+        found.offsets = {(row["evidence"], row["evidence_factor"]): offsets for row, offsets in with_evidence}
         tried = [*tried, *with_evidence] if task.has_folds else with_evidence
     for values, offsets in tried:
-        blocks, values = found.blocks[values["idf"]], values | {"terms": _kind(terms.encoder)}
+        blocks, values = found.blocks[values["idf"]], values | {"terms": describe_terms(terms.encoder)}
         if len(texts) <= MOST_JOINT_ROWS or not task.has_folds:
             _search_grid(found.average, blocks, task, settings, values, offsets)
         else:
             start = found if found.average.rows else before
-            _search_around_best(found.average, blocks, task, settings, values, start, offsets)
+            alphas = ALPHAS if offsets is None else (start.average.best.row["alpha"],)
+            _search_around_best(found.average, blocks, task, settings, values, start, offsets, alphas)
     return found
 
 
@@ -176,17 +198,29 @@ def sum_vectors(rows, vectors):
     return np.asarray(rows[:, : len(vectors)] @ vectors)
 
 
-def project(weights, terms):
-    """Return the weights of all terms (n_scores, n_terms) of a model of features (n_scores, n_components)."""
-    projected = np.zeros((len(weights), len(terms.encoder.idf_)), np.float32)
+def project(weights, terms, shape):
+    """Return the weights of terms of a model of features (n_scores, n_components), zero for terms without vectors."""
+    projected = np.zeros(shape, np.float32)
     projected[:, : len(terms.vectors)] = weights @ terms.vectors.T
     return projected
 
 
-def _kind(encoder):
-    if encoder.analyzer != "word":
-        return "characters"
-    return "words" if tuple(encoder.ngram_range) == (1, 1) else "n-grams"
+def _search_characters(before, characters, texts, task, settings):
+    """Return the candidates with n-grams of characters, near the best candidate before.
+
+    Idf, evidence and alpha are those of this candidate; without evidence alpha may also be zero.
+    """
+    best = before.average.best.row
+    blocks = before.blocks[best["idf"]]._replace(further=characters.transform(texts))
+    average = Average("term_vectors", task)
+    found = replace(before, blocks={best["idf"]: blocks}, average=average, characters=characters)
+    values = {name: best[name] for name in ("idf", "evidence", "evidence_factor")}
+    values["terms"] = describe_terms(found.encoder)
+    offsets = found.offsets.get((best["evidence"], best["evidence_factor"]))
+    alpha = min(best["alpha"], max(alpha for alpha in ALPHAS if np.isfinite(alpha)))
+    alphas = sorted({0.0, alpha}) if offsets is None else [alpha]
+    _search_around_best(average, blocks, task, settings, values, before, offsets, alphas)
+    return found
 
 
 def _search_grid(average, blocks, task, settings, values, offsets):
@@ -203,12 +237,12 @@ def _last_model(fit):
     return fit.models()[-1]
 
 
-def _search_around_best(average, blocks, task, settings, values, before, offsets):
+def _search_around_best(average, blocks, task, settings, values, before, offsets, alphas):
     """Fit the candidates near the best one, for many rows: these distinguish good candidates from bad ones clearly.
 
     A candidate without transfer is always among them. Beside evidence, alpha is that of the best candidate so far.
     """
-    searches, Cs, alphas = {}, settings.Cs, ALPHAS
+    searches, Cs = {}, settings.Cs
     of_folds, of_rows = (None, None) if offsets is None else (offsets[:, :-1], offsets[:, -1])
 
     def evaluate(point):
@@ -220,11 +254,10 @@ def _search_around_best(average, blocks, task, settings, values, before, offsets
         read_model = partial(_refit, search, fits[-1], task.row_weights, of_rows)
         return average.add(fits[-1].scores, read_model, alpha=alpha, C=C, seconds=fits[-1].seconds, **values)
 
-    start = len(ALPHAS) // 2, len(Cs) // 2
+    start = len(alphas) // 2, len(Cs) // 2
     if before is not None:
         best = before.average.best.row
-        alphas = ALPHAS if offsets is None else (best["alpha"],)
-        start = alphas.index(best["alpha"]), Cs.index(best["C"])
+        start = alphas.index(min(best["alpha"], alphas[-1])), Cs.index(best["C"])
     descend_grid((len(alphas), len(Cs)), [start, (0, start[1])], evaluate, average.margin)
 
 
@@ -233,13 +266,13 @@ def _refit(search, fit, row_weights, offset):
 
 
 def _make_search(blocks, alphas, weights, task, settings, offsets):
-    X, scales = FeatureBlocks(blocks.rows, blocks.dense), [block_factors(alpha) for alpha in alphas]
-    return make_search(X, task.targets, weights, task, settings, block_scales=scales, offsets=offsets)
+    scales = [blocks.scales(alpha) for alpha in alphas]
+    return make_search(blocks.features, task.targets, weights, task, settings, block_scales=scales, offsets=offsets)
 
 
-def _merge_candidates(blocks, kept):
+def _merge_candidates(found, kept):
     """Return the average of candidates as one weight per term: weights, those from labels, intercept, convergence."""
-    pretraining = labels = intercept = 0.0
+    pretraining = labels = of_characters = intercept = 0.0
     is_converged = True
     for idf in dict.fromkeys(candidate.row["idf"] for _, candidate in kept):
         coef = shift = 0.0
@@ -248,10 +281,14 @@ def _merge_candidates(blocks, kept):
                 model = candidate.read_model()
                 coef, shift = coef + weight * model.coef, shift + weight * model.intercept
                 is_converged &= model.converged
-        n_seen = len(blocks[idf].seen)
-        part = merge_blocks(blocks[idf], coef[:, :n_seen], coef[:, n_seen:], shift)
+        of_terms, *others, of_vectors = (coef[:, columns] for columns in found.blocks[idf].features.slices)
+        part = merge_blocks(found.blocks[idf], of_terms, of_vectors, shift)
         pretraining, labels = pretraining + part.pretraining, labels + part.labels
-        intercept = intercept + part.intercept
+        of_characters, intercept = sum(others, of_characters), intercept + part.intercept
+    if found.characters is not None:
+        of_characters = np.zeros((len(pretraining), len(found.characters.idf_)), np.float32) + of_characters
+        labels = sparse.hstack([labels, sparse.csr_matrix(of_characters)])
+        pretraining = np.hstack([pretraining, np.zeros_like(of_characters)])
     labels = labels.tocsr()
     coef = np.ascontiguousarray((pretraining + labels.toarray()).T).T
     return coef, labels, intercept.astype(np.float32), is_converged
