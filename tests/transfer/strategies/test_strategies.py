@@ -150,9 +150,11 @@ def test_words_that_only_the_labels_saw_count_too(encoder):
 
 def test_weights_of_candidates_are_a_tempered_posterior(encoder):
     table = TransferClassifier(encoder, strategy="term_vectors").fit(TEXTS, LABELS).strategy_scores_
-    expected = np.exp(-len(TEXTS) / 4 * (table["log_loss"] - table["log_loss"].min()))
+    words = table["terms"] == "words"  # n-grams of characters are not clearly better
+    loss = table["log_loss"][words]
+    expected = np.exp(-len(TEXTS) / 4 * (loss - loss.min()))
     expected[expected < 1e-3] = 0
-    np.testing.assert_allclose(table["weight"], expected / expected.sum(), atol=2e-3)
+    np.testing.assert_allclose(table["weight"][words], expected / expected.sum(), atol=2e-3)
     assert table["weight"].sum() == pytest.approx(1)
     assert set(table["alpha"]) == {0, 0.25, 0.5, 1, 2, 4, np.inf}
     assert set(table["idf"]) == {"labelled", "unlabelled"}
