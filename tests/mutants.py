@@ -41,6 +41,7 @@ SELECTION = "transfer/domains/_selection.py"
 DOMAIN = "transfer/domains/test_domain_classifier.py"
 EVALUATION, HELD_OUT = "transfer/_evaluation.py", "heads/linear/evaluation.py"
 SUMMARY, OF_SUMMARY = "transfer/_summary.py", "transfer/test_summary.py"
+REPORT, OF_REPORT = "cli/_report.py", "cli/test_report.py"
 FINETUNE = "transfer/strategies/_fine_tuning.py"
 RULES, MISSING = "transfer/strategies/test_rules.py", "transfer/test_missing_classes.py"
 CHARACTERS, OF_CHARACTERS = "encoders/term_union.py", "transfer/strategies/test_characters.py"
@@ -554,6 +555,10 @@ MUTANTS = [
         'row["alpha"] == 0.25 and not row["evidence"]',
         f"{OF_SUMMARY}::test_strategy_with_term_vectors_alone_is_compared_with_alpha_of_zero",
     ),
+    Mutant("report: largest weights", REPORT, '(-table["weight"]', '(table["weight"]', OF_REPORT),
+    Mutant("report: number of candidates", REPORT, "MOST_CANDIDATES = 20", "MOST_CANDIDATES = 30", OF_REPORT),
+    Mutant("report: classes of a matrix", REPORT, "MOST_CLASSES = 30", "MOST_CLASSES = 31", OF_REPORT),
+    Mutant("report: markup in cells", REPORT, "<td{mark}>{escape(str(value))}", "<td{mark}>{str(value)}", OF_REPORT),
     Mutant("transfer: fewest labels", EVALUATION, "FEWEST_LABELS = 4", "FEWEST_LABELS = 0", RULES),
     Mutant(
         "transfer: folds of many rows",

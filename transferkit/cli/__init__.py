@@ -6,6 +6,7 @@
 - Text model (`_text_models`): a model that passed a trial prediction of texts; commands and server predict with it.
 - Evaluation (`_evaluation`): the labels of a file matched to the classes of a model, the report of ``evaluate``, and
   the folds of ``finetune --cv``.
+- Report (`_report`): the HTML page of ``report``.
 - Server (`_serve`): a FastAPI application around a model file that is reloaded when it is replaced; invalid requests
   are rejected before the model sees them.
 - Demo (`_demo`).

@@ -1,4 +1,4 @@
-"""The commands: pretrain, finetune, evaluate, predict, describe, verify, convert, serve, demo."""
+"""The commands: pretrain, finetune, evaluate, report, predict, describe, verify, convert, serve, demo."""
 
 import json
 import sys
@@ -172,17 +172,53 @@ def evaluate(model, labelled, reading, label_column, as_json, trusted):
     Prints accuracy, macro F1, precision and recall per class, and the confusion matrix.
     """
     fitted = load_text_model(model, classes=True, trusted=trusted)
+    truth, predicted, _ = _predict_labelled(fitted, model, labelled, label_column, reading)
+    report = evaluate_predictions(truth, predicted)
+    click.echo(json.dumps(report, indent=2) if as_json else format_report(report))
+
+
+@commands.command()
+@click.argument("model", metavar="MODEL.tk")
+@click.option("--output", "-o", required=True, help="HTML file to write, for example report.html.")
+@click.option(
+    "--data",
+    multiple=True,
+    metavar="LABELLED",
+    help="Labelled texts (.csv, .tsv or .jsonl) for the confusion matrix and the calibration; repeatable.",
+)
+@_options.reading
+@_options.label_column
+@_options.quiet
+@_options.trusted
+def report(model, output, data, reading, label_column, quiet, trusted):
+    """Write a page about a model: whether transfer helped, candidates, top terms, and predictions for labelled texts.
+
+    The page is one HTML file that needs no network and no JavaScript.
+    """
+    from transferkit.cli._report import make_report
+
+    _check_writable(output)
+    fitted = load_text_model(model, classes=True, trusted=trusted)
+    predicted = {name: _predict_labelled(fitted, model, name, label_column, reading) for name in data}
+    page = make_report(fitted, Path(model).name, transferkit.describe(model), predicted)
+    with write_atomically(output, "output") as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    _say(f"{model} -> {output}", quiet)
+
+
+def _predict_labelled(fitted, model, labelled, label_column, reading):
+    """Return labels and predictions as text, and the probability of each prediction, None without probabilities."""
     data = transferkit.datasets.load_labelled_csv(labelled, label=label_column, **reading)
     truth, unknown = match_labels(data.target, fitted, labelled)
-    predicted = fitted.predict(data.data)
+    predicted, _, probabilities = predict_texts(fitted, data.data)
     if predicted.ndim > 1:
         raise ValueError(
             f"The model in {model!r} predicts several labels per text, but a table has one: evaluate it in Python."
         )
     if unknown:
         click.echo(f"Labels of {labelled!r} that are not classes of the model: {write_labels(unknown)}.", err=True)
-    report = evaluate_predictions(truth, np.array([str(label) for label in predicted]))
-    click.echo(json.dumps(report, indent=2) if as_json else format_report(report))
+    highest = None if probabilities is None else probabilities.max(axis=1)
+    return truth, np.array([str(label) for label in predicted]), highest
 
 
 @commands.command()
