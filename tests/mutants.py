@@ -216,6 +216,20 @@ MUTANTS = [
         "transfer/test_multitask_evidence.py::test_tasks_without_labels_and_with_few_share_the_pass_over_a_text",
     ),
     Mutant(
+        "evidence: folds of the command line have the unlabelled texts",
+        "cli/_commands.py",
+        "score_folds(model, texts, labels, cv, **others)",
+        "score_folds(model, texts, labels, cv)",
+        "cli/test_evidence_options.py::test_folds_are_evaluated_with_the_unlabelled_texts",
+    ),
+    Mutant(
+        "evidence: descriptions of a task replace those of all",
+        "transfer/_multitask.py",
+        "check_parameters(estimators[task].set_params(class_descriptions=descriptions))",
+        "check_parameters(clone(estimator).set_params(class_descriptions=descriptions))",
+        "transfer/test_multitask_evidence.py::test_descriptions_given_to_fit_replace_those_of_the_estimator",
+    ),
+    Mutant(
         "evidence: the file of tasks holds no teacher",
         "transfer/_estimator.py",
         'state | {"teacher": None} if "teacher" in state else state',
