@@ -569,7 +569,7 @@ MUTANTS = [
         'row["alpha"] == 0.25 and not row["evidence"]',
         f"{OF_SUMMARY}::test_strategy_with_term_vectors_alone_is_compared_with_alpha_of_zero",
     ),
-    Mutant("report: largest weights", REPORT, '(-table["weight"]', '(table["weight"]', OF_REPORT),
+    Mutant("report: largest weights", REPORT, ', -table["weight"]', ', table["weight"]', OF_REPORT),
     Mutant("report: number of candidates", REPORT, "MOST_CANDIDATES = 20", "MOST_CANDIDATES = 30", OF_REPORT),
     Mutant("report: classes of a matrix", REPORT, "MOST_CLASSES = 30", "MOST_CLASSES = 31", OF_REPORT),
     Mutant("report: markup in cells", REPORT, "<td{mark}>{escape(str(value))}", "<td{mark}>{str(value)}", OF_REPORT),

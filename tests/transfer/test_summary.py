@@ -8,7 +8,7 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import get_scorer
+from sklearn.metrics import get_scorer, make_scorer
 from sklearn.model_selection import StratifiedKFold
 
 import transferkit
@@ -165,6 +165,19 @@ def test_majority_is_scored_like_the_model(scoring, y):
         dummy = DummyClassifier(strategy="prior").fit(train, y[train], weights[train])
         expected.append(scorer(dummy, test, y[test], sample_weight=weights[test]))
     assert summarise(task, taken, [taken], scoring)["majority"] == pytest.approx(np.mean(expected), rel=1e-3)
+
+
+def test_scorers_that_mind_a_single_predicted_class_neither_warn_nor_fail():
+    def refuse(y_true, y_pred):
+        if len(np.unique(y_pred)) < 2:
+            raise ValueError("one class only")
+        return 1.0
+
+    taken = make_outcome("frozen", [0.5] * 4, [make_row("frozen", [], weight=1.0)])
+    for scoring, expected in (("precision", 0), (make_scorer(refuse), None)):
+        summary = summarise(make_task([0, 0, 0, 1] * 8, scoring=scoring), taken, [taken], scoring)
+        assert summary["majority"] == expected
+        json.dumps(summary)
 
 
 def test_scores_other_than_accuracy_are_no_percentages():

@@ -115,7 +115,7 @@ def _write_candidates(model):
     if table is None:
         return ""
     columns = [name for name in _COLUMNS if name in table]
-    order = np.argsort(-table["weight"], kind="stable")[:MOST_CANDIDATES]
+    order = np.lexsort((table["log_loss"], -table["weight"]))[:MOST_CANDIDATES]
     rows = [[_write_value(name, table[name][place]) for name in columns] for place in order.tolist()]
     groups = {}
     for place in range(len(table["strategy"])):

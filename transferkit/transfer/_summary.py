@@ -1,5 +1,7 @@
 """Did transfer help? The answer of held-out labels, as data and as a sentence."""
 
+import warnings
+
 import numpy as np
 
 from transferkit.transfer._evaluation import average_scores, subtract_scores
@@ -50,7 +52,7 @@ def summarise(task, outcome, outcomes, scoring=None):
     summary |= {
         "with_transfer": _mean(of_transfer),
         "without_transfer": _mean(of_baseline),
-        "majority": _mean(task.held_out.score(_score_majority(task))),
+        "majority": _mean(_score_majority(task)),
         "standard_error": _plain(average_scores(outcome.fold_scores)[1]),
         "gain": _plain(gain),
         "gain_standard_error": _plain(gain_error),
@@ -130,6 +132,15 @@ def _find_baseline(outcomes):
 
 
 def _score_majority(task):
+    """Return the scores of the most frequent class, (n_folds,), or None if the scorer refuses such predictions."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # such as that no label is predicted of some class
+            return task.held_out.score(_decide_majority(task))
+    except ValueError:
+        return None
+
+
+def _decide_majority(task):
     """Return decision values (n_samples, n_folds, n_scores) that are the class frequencies of each training part."""
     values = []
     for train, _ in task.folds:
