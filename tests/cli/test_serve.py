@@ -380,10 +380,11 @@ def test_texts_are_encoded_once_and_classes_have_the_type_of_predictions(in_pipe
     y = [2, 1] * 10
     model = make_pipeline(TfidfEncoder(), LogisticHead()) if in_pipeline else TransferClassifier(strategy="scratch")
     transferkit.save(model.fit(TEXTS, y), tmp_path / "m.tk")
-    client, calls, transform = TestClient(make_app(tmp_path / "m.tk")), [], TfidfEncoder.transform
-    monkeypatch.setattr(TfidfEncoder, "transform", lambda self, X: calls.append(X) or transform(self, X))
+    client, calls, encode = TestClient(make_app(tmp_path / "m.tk")), [], TfidfEncoder.encode
+    monkeypatch.setattr(TfidfEncoder, "encode", lambda self, X: calls.append((id(self), list(X))) or encode(self, X))
     answer = client.post("/predict", json={"texts": TEXTS[:3]}).json()
-    assert calls == [TEXTS[:3]]
+    assert [texts for _, texts in calls] == [TEXTS[:3]] * len({encoder for encoder, _ in calls})  # words, characters
+    assert calls
     assert answer["classes"] == [1, 2]
     assert answer["predictions"] == model.predict(TEXTS[:3]).tolist()
 
