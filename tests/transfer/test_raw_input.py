@@ -113,9 +113,12 @@ def test_texts_without_words_are_learned_from_where_the_encoder_knows_them():
     known = [f"{text} 😀" for text in TEXTS]
     assert TransferClassifier(words, cv=2).fit(known, Y).score(known, Y) == 1
     with pytest.warns(UserWarning, match="No text of this batch holds a term"):
-        model = TransferClassifier(words, cv=2).fit(["😀😀", "😢"] * 20, Y)
+        model = TransferClassifier(words, cv=2).fit(["😀"] * 40, Y)
     assert np.isnan(model.strategy_scores_["mean"][model.strategy_scores_["strategy"] == "scratch"]).all()
     np.testing.assert_allclose(model.predict_proba(["red"]), 0.5, atol=1e-3)
+    with pytest.warns(UserWarning, match="No text of this batch holds a term"):
+        model = TransferClassifier(words, strategy="term_vectors", cv=2).fit(["😀😀", "😢"] * 20, Y)
+    assert model.score(["😀😀", "😢"], Y[:2]) == 1  # by their characters
 
 
 def test_learning_curves_ask_for_a_baseline_where_there_is_none():
