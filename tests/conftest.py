@@ -6,6 +6,14 @@ from pathlib import Path
 
 import pytest
 
+try:
+    from hypothesis import settings
+except ImportError:  # the tests of serving do not need it
+    pass
+else:  # machines that run tests may be busy
+    settings.register_profile("without a deadline", deadline=None)
+    settings.load_profile("without a deadline")
+
 BLOCK_TORCH = """
 import sys
 class NoTorch:

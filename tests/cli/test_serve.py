@@ -184,7 +184,7 @@ bodies = st.one_of(
 
 
 @pytest.mark.filterwarnings("ignore:No text of this batch:UserWarning")
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     route=st.sampled_from(["/predict", "/explain"]),
     body=bodies,

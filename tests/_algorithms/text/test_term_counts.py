@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse
@@ -28,7 +28,6 @@ COUNTS = arrays(np.int64, st.tuples(st.integers(1, 6), st.integers(1, 5)), eleme
 SMALL_HASHES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=60)
 
 
-@settings(deadline=None)
 @given(SMALL_HASHES, st.sampled_from([0, 40, 58]))
 def test_groups_are_in_order_even_where_upper_bits_agree(pairs, shift):
     hashes = np.array([pair[0] for pair in pairs], np.uint64) << np.uint64(shift)
@@ -45,7 +44,6 @@ def to_rows(matrix):
     return Rows(matrix.data.astype(np.float64), matrix.indices, matrix.indptr)
 
 
-@settings(deadline=None)
 @given(COUNTS, st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.sampled_from(["l1", "l2", None]))
 def test_weights_are_those_of_scikit_learn(counts, binary, sublinear, use_idf, smooth, norm):
     frequency = (counts > 0).sum(axis=0)

@@ -4,7 +4,7 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import strip_accents_ascii, strip_accents_unicode
 
@@ -19,7 +19,6 @@ def read(text):
     return [text.bytes[begin:end].tobytes().decode() for begin, end in zip(text.starts, text.ends, strict=True)]
 
 
-@settings(deadline=None)
 @given(DOCUMENTS, st.booleans())
 def test_words_are_those_of_a_regular_expression(documents, lowercase):
     for found, document in zip(read(encode_documents(documents, "word", lowercase)), documents, strict=True):
@@ -27,7 +26,6 @@ def test_words_are_those_of_a_regular_expression(documents, lowercase):
         assert found.split(" ") == re.sub(r"\W", lambda m: " " * len(m[0].encode()), prepared).split(" ")
 
 
-@settings(deadline=None)
 @given(DOCUMENTS, st.booleans())
 def test_white_space_is_pythons(documents, lowercase):
     for unit in ("char_wb", "char"):
@@ -39,7 +37,6 @@ def test_white_space_is_pythons(documents, lowercase):
                 assert found.split() == prepared.split()
 
 
-@settings(deadline=None)
 @given(DOCUMENTS)
 @example([" \xa0"])  # two blanks, which become one of ASCII
 def test_bytes_can_be_read_beyond_the_documents(documents):
@@ -49,7 +46,6 @@ def test_bytes_can_be_read_beyond_the_documents(documents):
     assert len(text.bytes) >= text.ends[-1] + PADDING
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=8), max_size=5))
 @pytest.mark.parametrize(("form", "trusted"), [("unicode", strip_accents_unicode), ("ascii", strip_accents_ascii)])
 def test_accents_are_stripped_as_by_scikit_learn(form, trusted, documents):

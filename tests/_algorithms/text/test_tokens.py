@@ -1,7 +1,7 @@
 """Hashes and n-grams of spans of bytes, compared with plain Python."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from transferkit._algorithms.text.term_counts import count_terms
@@ -27,7 +27,6 @@ def spans_of(strings):
     return pad(np.frombuffer(b"".join(encoded), np.uint8)), np.cumsum(lengths) - lengths, lengths
 
 
-@settings(deadline=None)  # machines that run tests may be busy
 @given(TEXTS)
 def test_equal_spans_and_only_they_share_hashes(strings):
     strings += [string + "\0" for string in strings] + [string * 9 for string in strings]
@@ -44,7 +43,6 @@ def test_hashes_of_long_spans_depend_on_every_byte():
     assert len(set(hashes.tolist())) == len(set(checks.tolist())) == 1 + len(changed)
 
 
-@settings(deadline=None)
 @given(UNUSUAL_TEXTS)
 def test_hashes_of_spans_are_those_of_strings(strings):
     encoded = [string.encode("utf-8", "surrogatepass") for string in strings]
@@ -64,7 +62,6 @@ def test_hash_of_a_word_ngram_is_found_from_its_words():
     np.testing.assert_array_equal(checks, counts.checks)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 5)), max_size=20))
 def test_ranges_are_expanded(ranges):
     starts, counts = (np.array([pair[k] for pair in ranges], np.int64) for k in (0, 1))

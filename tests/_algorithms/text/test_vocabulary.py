@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from transferkit._algorithms.text.tokens import hash_strings, pad
@@ -30,7 +30,6 @@ def vocabulary_of(strings):
     return terms.select(np.lexsort((checks, hashes)))
 
 
-@settings(deadline=None)
 @given(TEXTS)
 def test_terms_are_sorted_as_python_sorts_strings(strings):
     strings = list({*strings, *(string + "\0" for string in strings), *("prefix of 8" + s for s in strings)})
@@ -39,7 +38,6 @@ def test_terms_are_sorted_as_python_sorts_strings(strings):
     assert decode_terms(terms.text, terms.starts[order], terms.lengths[order]) == sorted(strings)
 
 
-@settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_known_terms_are_found_and_others_are_not(known, others):
     known = sorted(set(known))
@@ -51,7 +49,6 @@ def test_known_terms_are_found_and_others_are_not(known, others):
 
 
 @pytest.mark.parametrize("range_size", [3, 1 << 18])
-@settings(deadline=None)
 @given(parts=st.lists(st.lists(st.text(max_size=12), max_size=12), min_size=1, max_size=6))
 def test_merging_adds_up_and_streams_to_the_same(parts, range_size):
     with pytest.MonkeyPatch.context() as patch:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from transferkit._algorithms.text.tokens import copy_spans, hash_strings, pad
@@ -32,7 +32,6 @@ def vocabulary_of(strings, by_word):
     return terms.select(np.lexsort((checks, hashes))), np.where(columns % 5 == 4, np.int32(-1), columns)
 
 
-@settings(deadline=None)
 @given(TERMS, st.booleans())
 def test_unpacked_terms_are_those_that_were_packed(strings, by_word):
     if by_word:  # words that one space joins: with others, "" and " " would be the same
@@ -46,7 +45,6 @@ def test_unpacked_terms_are_those_that_were_packed(strings, by_word):
         assert array.dtype == expected.dtype
 
 
-@settings(deadline=None)
 @example(["A", "A\x00"], [])
 @given(TERMS, TERMS)
 def test_terms_are_found_by_their_spelling(strings, others):

@@ -31,7 +31,7 @@ TRICKY = (
 )
 CHARACTERS = st.one_of(st.sampled_from(TRICKY), st.sampled_from("ab "), st.characters(codec=None))
 DOCUMENTS = st.lists(st.text(CHARACTERS, max_size=25), min_size=1, max_size=8)
-PLAIN = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+PLAIN = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 
 ABOUT_WORDS = pytest.mark.filterwarnings(
     "ignore:(The words|Most words) of these texts:UserWarning", "ignore:No text of this batch:UserWarning"

@@ -282,7 +282,7 @@ def test_damaged_gzip_is_called_so(tmp_path, place):
         read_vectors(path)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_bytes_are_read_or_refused(tmp_path, data):
     content = data.draw(st.one_of(st.binary(max_size=200), st.sampled_from(sorted(CONTENTS.values()))))
@@ -648,7 +648,7 @@ _TEXT_PIECES = [
 ]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     header=st.sampled_from([b"", b"2 2\n", b"3 1\n", b"0 1\n", b"99999999999 2\n", b"1 999999\n"]),
     pieces=st.one_of(st.lists(st.sampled_from(_TEXT_PIECES), max_size=40).map(b"".join), st.binary(max_size=60)),
