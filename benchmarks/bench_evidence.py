@@ -14,6 +14,9 @@ in bench_transfer.py, the same draws for all columns:
 The descriptions were written once for each task, from the names of its classes and before any result; those of AG News,
 SST-2 and TREC come from an earlier trial. Rules and constants were chosen on AG News, SST-2, TREC and MPQA, with the
 draws 0 to 2 of this script (docs/decisions.md).
+
+Without FOLDER there is one task, docstrings, and only its texts are used for pretraining. Figures are of the draws in
+which all columns were measured.
 """
 
 import argparse
@@ -58,6 +61,7 @@ DESCRIPTIONS = {
     "mr": SENTIMENT,
     "mpqa": {"negative": "negative bad criticism blame fear", "positive": "positive good praise support hope"},
     "banking77": "labels",
+    "docstrings": "labels",
 }
 COLUMNS = ("words", "characters", "labels", "unlabelled", "descriptions", "both")
 N_UNLABELLED = 4000
@@ -130,12 +134,16 @@ def report(parts):
         cells.setdefault(size, {}).setdefault(task, {}).setdefault(column, {})[seed] = value
     found = {"accuracy": {}, "difference from labels alone": {}, "seconds": {}, "draws": {}}
     for size, tasks in cells.items():
-        for task, columns in tasks.items():
+        for task, measured in tasks.items():
+            complete = set.intersection(*(set(row) for row in measured.values()))
+            if not complete or set(measured) != set(columns_of(int(size), task)):
+                continue
+            columns = {column: {seed: row[seed] for seed in complete} for column, row in measured.items()}
             means = {c: round(statistics.mean(v["accuracy"] for v in row.values()), 2) for c, row in columns.items()}
             found["accuracy"].setdefault(size, {})[task] = means
             seconds = {c: round(statistics.median(v["seconds"] for v in row.values()), 2) for c, row in columns.items()}
             found["seconds"].setdefault(size, {})[task] = seconds
-            found["draws"].setdefault(size, {})[task] = {c: len(row) for c, row in columns.items()}
+            found["draws"].setdefault(size, {})[task] = len(complete)
             alone = columns.get("labels", {})
             for column, row in columns.items():
                 both = [row[seed]["accuracy"] - alone[seed]["accuracy"] for seed in row if seed in alone]
@@ -148,14 +156,16 @@ def report(parts):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--tasks", nargs="+", default=list(DESCRIPTIONS), choices=list(DESCRIPTIONS))
     parser.add_argument("--labels", nargs="+", type=int, default=[0, 2, 8, 64])
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=np.inf, help="begin nothing new after so long")
     parser.add_argument("--output", type=Path, default=KEPT)
     arguments = parser.parse_args()
-    output = choose_output(arguments.output, KEPT, False)
+    if arguments.folder is None:
+        arguments.tasks = ["docstrings"]
+    output = choose_output(arguments.output, KEPT, arguments.folder is None)
     cache = output.with_name(f"{output.stem}_parts")
     cache.mkdir(parents=True, exist_ok=True)
     parts = read_results(cache / "parts.json")
@@ -166,7 +176,8 @@ def main():
 
     measure(arguments, parts, keep, cache)
     commits = sorted({value["commit"] for value in parts.values()})
-    machine = describe_machine() | {"threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count()))}
+    threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count()))
+    machine = describe_machine() | {"threads": threads, "commit": ", ".join(commits)}
     write_results(output, {"machine": machine, "commits": commits, **report(parts)})
 
 

@@ -19,6 +19,7 @@ from tables import (
     table_of_time,
     write_adaptation,
     write_choices,
+    write_evidence,
     write_files,
     write_grid,
     write_load,
@@ -234,6 +235,7 @@ TABLES = {
     "transfer-8": write_transfer("8"),
     "transfer-64": write_transfer("64"),
     "transfer-all": write_transfer("all"),
+    "evidence": write_evidence,
     "digits": write_grid("unsupervised", "digits", first="features"),
     "selection": write_grid("selection", "mean", first="metric", form="{:.2f}"),
     "adaptation-words": write_adaptation("text", "newsgroups", "bow"),
@@ -261,6 +263,7 @@ TABLES = {
         "adaptation",
         "scale",
         "transfer",
+        "evidence",
     ),
     "machines-gpu": write_machines("heads_h100", "training_h100"),
 }

@@ -72,6 +72,11 @@ BENCHMARKS = {
         [["--quick", "--labels", "8", "--columns", "scratch", "term_vectors", "auto", "--output", "OUT"]],
         [WIKI, "sst2", "trec"],
     ),
+    "evidence": (
+        [["DATA", "--output", "OUT"]],
+        [["--labels", "8", "--draws", "1", "--output", "OUT"]],
+        [WIKI, "sst2", "trec", "banking77"],
+    ),
     "fuzz": ([["--output", "OUT"]], [["--cases", "300", "--output", "OUT"]], []),
 }
 

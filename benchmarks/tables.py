@@ -108,6 +108,22 @@ def write_transfer(size):
     return write
 
 
+def write_evidence(results):
+    """Write accuracies with more than labels: per number of labels and task, the mean gain and its standard error."""
+    accuracy = results.get("evidence", "accuracy", optional=True)
+    if not accuracy:
+        return NOT_MEASURED
+    columns, lines = ("words", "characters", "labels", "unlabelled", "descriptions", "both"), []
+    for size, tasks in accuracy.items():
+        for task, row in tasks.items():
+            cells = ["" if column not in row else f"{row[column]:.1f}" for column in columns]
+            gain = results.get("evidence", "difference from labels alone", size, task, "both", optional=True)
+            gain = "" if gain is None else f"{gain['mean']:+.1f} ± {gain['standard error']:.1f}"
+            n_draws = results.get("evidence", "draws", size, task)
+            lines.append([TASK_NAMES.get(task, task.upper()), size, n_draws, *cells, gain])
+    return to_markdown(["task", "labels per class", "draws", *columns, "both - labels"], lines)
+
+
 def write_grid(file, *keys, first, form="{:.1f}"):
     """Return a function that writes a dict of dicts of numbers as a table."""
 
