@@ -25,6 +25,20 @@ class Terms(NamedTuple):
     vectors: np.ndarray  # (n_known, n_components), of the first columns
     characters: TfidfEncoder | None = None  # of n-grams of characters, whose columns follow if a model has them
 
+    def encode(self, texts):
+        """Return the features of texts (n_texts, n_components): sums of the vectors of their weighted terms."""
+        return self.sum_vectors(self.encoder.transform(texts))
+
+    def sum_vectors(self, rows):
+        """Return the features of rows of the terms (n_rows, n_terms)."""
+        return np.asarray(rows[:, : len(self.vectors)] @ self.vectors)
+
+    def project(self, weights, n_terms):
+        """Return the weights of terms (n_scores, n_terms) of a model of features, zero for terms without a vector."""
+        projected = np.zeros((len(weights), n_terms), np.float32)
+        projected[:, : len(self.vectors)] = weights @ self.vectors.T
+        return projected
+
 
 def find_projection(encoder) -> TermProjection | None:
     """Return the term projection of an encoder, of a frozen one, or of the first part of a FeatureUnion that has one.

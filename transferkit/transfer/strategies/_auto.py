@@ -32,12 +32,7 @@ from transferkit.transfer.strategies._fine_tuning import (
 from transferkit.transfer.strategies._frozen import encode_folds, fit_any_head, fit_logistic
 from transferkit.transfer.strategies._scratch import fit_scratch_if_possible, fit_scratch_texts, make_baseline
 from transferkit.transfer.strategies._source import check_source, fit_from_source
-from transferkit.transfer.strategies._term_vectors import (
-    check_term_vectors,
-    encode_terms,
-    fit_term_vectors,
-    project,
-)
+from transferkit.transfer.strategies._term_vectors import check_term_vectors, fit_term_vectors
 
 __all__ = ["fit_evidence", "fit_given_head", "fit_strategies"]
 
@@ -165,7 +160,7 @@ def fit_evidence(estimator, strategy, classes, evidence, X=(), task=None, terms=
     attributes, encode = {}, encoder.transform
     if projection is not None:
         terms = join_terms(projection, X) if terms is None else terms
-        encoder, encode = terms.encoder, partial(encode_terms, terms)
+        encoder, encode = terms.encoder, terms.encode
         if terms.characters is not None:  # several tasks share the columns of all terms
             encoder = join_characters(encoder, terms.characters)
     if task is None:
@@ -174,8 +169,7 @@ def fit_evidence(estimator, strategy, classes, evidence, X=(), task=None, terms=
         coef, intercept = make_evidence(evidence, encode, encode(X), task, settings)[-1].final
     if projection is not None:
         n_characters = 0 if terms.characters is None else len(terms.characters.idf_)
-        shape = len(coef), len(terms.encoder.idf_) + n_characters
-        coef = attributes["evidence_coef_"] = project(coef, terms, shape)
+        coef = attributes["evidence_coef_"] = terms.project(coef, len(terms.encoder.idf_) + n_characters)
     coef = np.ascontiguousarray(coef.T).T
     head = make_head(classes, coef, intercept.astype(np.float32), **settings.parameters(settings.few_labels_C()))
     row = make_row(strategy, [], evidence=evidence.name, evidence_factor=1.0, weight=1.0)

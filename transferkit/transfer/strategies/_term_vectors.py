@@ -18,7 +18,7 @@ from transferkit.transfer._evaluation import Outcome
 from transferkit.transfer.strategies._candidates import LOOSE_TOL, Average, make_search
 from transferkit.transfer.strategies._evidence import EVIDENCE_FACTORS, make_evidence, sum_evidence
 
-__all__ = ["ALPHAS", "check_term_vectors", "encode_terms", "fit_term_vectors", "idf_ratios", "project"]
+__all__ = ["ALPHAS", "check_term_vectors", "fit_term_vectors", "idf_ratios"]
 
 ALPHAS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, np.inf)
 FEW_LABELS_ALPHAS = (0.5, 1.0, 2.0)
@@ -104,7 +104,7 @@ def fit_term_vectors(encoder, texts, task, settings, *, is_default_head, terms=N
     attributes = {"label_coef_": labels}
     if any(candidate.row["evidence"] for _, candidate in kept):
         of_vectors, shift = sum_evidence(kept, found.evidence)
-        attributes["evidence_coef_"] = project(of_vectors, found.terms, coef.shape)
+        attributes["evidence_coef_"] = found.terms.project(of_vectors, coef.shape[1])
         coef, intercept = coef + attributes["evidence_coef_"], intercept + shift.astype(np.float32)
     head = task.make_head(coef, intercept, **settings.parameters(found.average.best.row["C"]))
     if not is_converged:
@@ -160,8 +160,8 @@ def _search(terms, idfs, texts, task, settings, before=None, evidence=None):
     found = _Found(terms, blocks_of_idf, Average("term_vectors", task), [], {})
     tried = [({"idf": idf}, None) for idf in idfs]
     if evidence is not None:
-        features = sum_vectors(rows, terms.vectors)
-        found.evidence = make_evidence(evidence, partial(encode_terms, terms), features, task, settings)
+        features = terms.sum_vectors(rows)
+        found.evidence = make_evidence(evidence, terms.encode, features, task, settings)
         factors = EVIDENCE_FACTORS if task.has_folds and len(texts) <= MOST_JOINT_ROWS else (1.0,)
         with_evidence = _list_evidence(found.evidence, features, task, factors)
         found.offsets = {(row["evidence"], row["evidence_factor"]): offsets for row, offsets in with_evidence}
@@ -186,23 +186,6 @@ def _list_evidence(found, features, task, factors):
         for source in found
         for factor in factors
     ]
-
-
-def encode_terms(terms, texts):
-    """Return the features (n_texts, n_components) of texts, the sums of the vectors of their weighted terms."""
-    return sum_vectors(terms.encoder.transform(texts), terms.vectors)
-
-
-def sum_vectors(rows, vectors):
-    """Return the sums of the vectors of the terms of rows (n_rows, n_terms); the first terms have vectors."""
-    return np.asarray(rows[:, : len(vectors)] @ vectors)
-
-
-def project(weights, terms, shape):
-    """Return the weights of terms of a model of features (n_scores, n_components), zero for terms without vectors."""
-    projected = np.zeros(shape, np.float32)
-    projected[:, : len(terms.vectors)] = weights @ terms.vectors.T
-    return projected
 
 
 def _search_characters(before, characters, texts, task, settings):
