@@ -11,7 +11,9 @@ from sklearn.pipeline import make_pipeline
 import transferkit
 from transferkit import LSAEncoder, TfidfEncoder, TransferClassifier, WordVectorEncoder, explain
 from transferkit.heads import LogisticHead, LogisticHeadCV
+from transferkit.transfer._evaluation import ClassificationTask
 from transferkit.transfer.strategies import _evidence
+from transferkit.transfer.strategies._candidates import read_settings
 
 TOPICS = ("animal", "music", "weather")
 DESCRIPTIONS = {topic: f"{topic}0 {topic}1" for topic in TOPICS}
@@ -132,11 +134,21 @@ def test_without_folds_the_discriminant_of_unlabelled_rows_is_the_model(encoder)
 
 
 def test_folds_do_not_learn_from_their_own_labels(encoder):
-    y = np.random.default_rng(0).permutation(LABELS[:120])
-    model = make_classifier(encoder).fit(TEXTS[:120], y, X_unlabelled=TEXTS[:120])
-    table = model.strategy_scores_
-    assert np.nanmax(table["mean"][table["evidence"] == "unlabelled"]) < 0.47  # of labels that mean nothing
-    assert np.nanmin(table["log_loss"][table["evidence"] == "unlabelled"]) > np.log(3) - 0.05
+    rows = np.arange(60)
+    folds = [(rows[20:], rows[:20]), (rows[:40], rows[40:])]
+    given = {"scoring": None, "class_weight": None, "sample_weight": None, "groups": None, "random_state": 0}
+    evidence = _evidence.Evidence(np.array(TOPICS), None, UNLABELLED, None, None, True)
+
+    def learn(y):
+        task = ClassificationTask(TransferClassifier(), y, cv=folds, **given)
+        features = encoder.transform(TEXTS[:60])
+        return _evidence.make_evidence(evidence, encoder.transform, features, task, read_settings(None, "cpu"))[-1]
+
+    changed = np.concatenate([np.roll(LABELS[:20], 1), LABELS[20:60]])
+    before, after = learn(LABELS[:60]).models, learn(changed).models
+    np.testing.assert_allclose(after[0][0], before[0][0], atol=1e-3)  # the fold that holds these rows out
+    assert abs(after[1][0] - before[1][0]).max() > 0.1
+    assert abs(after[2][0] - before[2][0]).max() > 0.1  # of all rows
 
 
 def ask_topics(texts):
