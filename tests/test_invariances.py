@@ -128,6 +128,19 @@ class SoftMLPHeadClassifier(MLPHeadClassifier):
         return self.fit_soft(X, probabilities, classes=classes, sample_weight=sample_weight)
 
 
+class InformedTransferClassifier(TransferClassifier):
+    """A classifier that is also given the distinct rows that count, without their labels."""
+
+    def fit(self, X, y, sample_weight=None):
+        if sparse.issparse(X):
+            return super().fit(X, y, sample_weight, X_unlabelled=X)
+        counts = np.ones(len(X), bool) if sample_weight is None else np.asarray(sample_weight) > 0
+        _, first = np.unique(np.asarray(X), axis=0, return_index=True)
+        kept = np.sort(first[counts[first]])
+        unlabelled = X.iloc[kept] if hasattr(X, "iloc") else np.asarray(X)[kept]
+        return super().fit(X, y, sample_weight, X_unlabelled=unlabelled)
+
+
 def fit_pca(rows):
     return PCA(3, svd_solver="full").fit(rows.X)  # the solver for many rows has no digits left far from the origin
 
@@ -142,6 +155,7 @@ MODELS = {
     "MLPHeadClassifier soft": lambda rows: SoftMLPHeadClassifier(random_state=0),
     "MLPHeadRegressor": lambda rows: MLPHeadRegressor(random_state=0),
     "TransferClassifier": lambda rows: TransferClassifier(fit_pca(rows)),
+    "TransferClassifier unlabelled": lambda rows: InformedTransferClassifier(fit_pca(rows)),
     "TransferClassifier unfitted": lambda rows: TransferClassifier(PCA(3, svd_solver="full")),
     "TransferClassifier scratch": lambda rows: TransferClassifier(strategy="scratch"),
     "TransferClassifier module": lambda rows: TransferClassifier(TorchEncoder(make_module())),

@@ -7,10 +7,12 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 import transferkit
-from transferkit import LSAEncoder, TfidfEncoder, TransferClassifier, WordVectorEncoder, explain
+from transferkit import LSAEncoder, PretrainedEncoder, TfidfEncoder, TransferClassifier, WordVectorEncoder, explain
 from transferkit.heads import LogisticHead, LogisticHeadCV
+from transferkit.transfer import _given_evidence
 from transferkit.transfer._evaluation import ClassificationTask
 from transferkit.transfer.strategies import _evidence
 from transferkit.transfer.strategies._candidates import read_settings
@@ -218,6 +220,20 @@ def test_rows_of_numbers_can_be_unlabelled_too():
         TransferClassifier(encoder).fit(X[few], y[few], X_unlabelled=["some", "texts"])
 
 
+def test_features_far_from_the_origin_keep_their_digits():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 600)
+    X = rng.normal(size=(600, 4)) + 2.0 * y[:, None]
+    few = np.concatenate([np.flatnonzero(y == 0)[:2], np.flatnonzero(y == 1)[:2]])
+    scores = []
+    for rows in (X, X + 1e7):
+        encoder = FunctionTransformer().fit(rows)
+        model = TransferClassifier(PretrainedEncoder(encoder)).fit(rows[few], y[few], X_unlabelled=rows)
+        scores.append(model.score(rows, y))
+    assert scores[0] > 0.95
+    assert scores[1] == pytest.approx(scores[0], abs=0.01)
+
+
 def test_the_explanation_has_a_part_from_evidence(encoder):
     model = TransferClassifier(encoder, class_descriptions=DESCRIPTIONS).fit([], [], X_unlabelled=UNLABELLED)
     found = explain(model, "animal5 word1")
@@ -239,7 +255,7 @@ def test_unlabelled_texts_are_routed_by_a_search(encoder):
 
 
 def test_many_unlabelled_rows_are_sampled(encoder, monkeypatch):
-    monkeypatch.setattr(_evidence, "MOST_UNLABELLED", 50)
+    monkeypatch.setattr(_given_evidence, "MOST_UNLABELLED", 50)
     seen = []
 
     def teacher(texts):

@@ -4,13 +4,14 @@ import os
 
 import numpy as np
 
-from transferkit._validation import check_features, check_texts, count_rows, holds_texts
-from transferkit.persistence import load
+from transferkit._validation import check_features, check_texts, count_rows, holds_texts, take_rows
+from transferkit.persistence import load_shared
 from transferkit.transfer.pretrained import is_frozen
 from transferkit.transfer.strategies._evidence import Evidence
 
 __all__ = ["find_classes", "read_evidence"]
 
+MOST_UNLABELLED = 10_000  # rows: a random sample of more, to save time
 TOLERANCE = 1e-3  # of sums of probabilities, which may be float16 or rounded
 
 
@@ -62,11 +63,10 @@ def read_evidence(classifier, classes, X_unlabelled, *, is_text, random_state):
         raise ValueError("A teacher labels unlabelled rows: give fit(X, y, X_unlabelled=...). Got None.")
     unlabelled = None if X_unlabelled is None else _read_rows(X_unlabelled, is_text)
     prior = _read_prior(classifier.class_prior, classes)
-    evidence = Evidence(classes, descriptions, unlabelled, None, prior, is_text)
-    evidence = evidence.sample(random_state)
-    if classifier.teacher is None:
-        return evidence
-    return evidence.with_teacher(_ask_teacher(_load_teacher(classifier.teacher), evidence.unlabelled, classes))
+    if unlabelled is not None and count_rows(unlabelled) > MOST_UNLABELLED:
+        unlabelled = take_rows(unlabelled, np.sort(random_state.permutation(count_rows(unlabelled))[:MOST_UNLABELLED]))
+    asked = None if classifier.teacher is None else _ask_teacher(_load_teacher(classifier.teacher), unlabelled, classes)
+    return Evidence(classes, descriptions, unlabelled, asked, prior, is_text)
 
 
 def _check_encoder(classifier):
@@ -139,7 +139,7 @@ def _read_prior(given, classes):
 
 
 def _load_teacher(teacher):
-    return load(teacher) if isinstance(teacher, (str, os.PathLike)) else teacher
+    return load_shared(teacher) if isinstance(teacher, (str, os.PathLike)) else teacher
 
 
 def _ask_teacher(teacher, unlabelled, classes):

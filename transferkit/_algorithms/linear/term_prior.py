@@ -15,35 +15,37 @@ from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
 
 __all__ = ["Centring", "TermBlocks", "TermWeights", "block_factors", "make_blocks", "merge_blocks"]
 
-ROUNDING = 16 * float(np.finfo(np.float32).eps)  # share of the norm of rows below which a rest is rounding error
+ROUNDING = 16  # units in the last place of the norm of rows below which a rest is rounding error
 
 
 class Centring(NamedTuple):
-    """A map of dense rows: subtract their mean, remove the direction of the mean, and scale to a mean square of one."""
+    """A map of dense rows to a mean of zero, perhaps without the direction of their mean, and a mean square of one."""
 
     mean: np.ndarray  # (n_features,)
-    common: np.ndarray  # (n_features,), unit vector of the mean
+    common: np.ndarray  # (n_features,), unit vector of the mean, or zeros
     scale: float  # zero if all rows are equal
 
     @classmethod
-    def of(cls, rows: np.ndarray) -> "Centring":
+    def of(cls, rows: np.ndarray, *, removes_common: bool = True) -> "Centring":
         """Return the map that has these properties on some rows (n_rows, n_features)."""
         mean = rows.mean(0)
-        unscaled = cls(mean, mean / max(np.linalg.norm(mean), 1e-12), 1.0)
+        common = mean / max(np.linalg.norm(mean), 1e-12) if removes_common else np.zeros_like(mean)
+        unscaled = cls(mean, common, 1.0)
         spread = _mean_norm(unscaled.apply(rows))
-        return unscaled._replace(scale=1 / spread if spread > ROUNDING * _mean_norm(rows) else 0.0)
+        least = ROUNDING * np.finfo(rows.dtype).eps * _mean_norm(rows)
+        return unscaled._replace(scale=1 / spread if spread > least else 0.0)
 
     def apply(self, rows: np.ndarray) -> np.ndarray:
         """Return the mapped rows."""
         rows = rows - self.mean
         rows -= np.outer(rows @ self.common, self.common)
-        rows *= np.float32(self.scale)
+        rows *= rows.dtype.type(self.scale)
         return rows
 
     def pull_back(self, weights: np.ndarray, intercept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return weights (n_outputs, n_features) and intercepts for rows as they were, from those for mapped rows."""
         weights = weights * self.scale
-        weights = (weights - np.outer(weights @ self.common, self.common)).astype(np.float32)
+        weights = (weights - np.outer(weights @ self.common, self.common)).astype(self.mean.dtype)
         return weights, intercept - weights @ self.mean
 
 

@@ -1,6 +1,7 @@
 """Selection of the strategy by cross-validation: which strategies apply, and the best of them."""
 
 import warnings
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -71,7 +72,6 @@ def fit_strategies(
         Those of "term_vectors"; made from the encoder and the texts if None.
     cv : int, splitter or iterable of (train, test) indices, default=None
         Folds of these rows; those of the estimator if None.
-
     evidence : Evidence, default=None
         What is known beside labels.
 
@@ -158,6 +158,7 @@ def fit_evidence(estimator, strategy, classes, evidence, X=(), task=None, terms=
     projection = find_projection(encoder) if evidence.is_text and strategy != "frozen" else None
     strategy = "frozen" if projection is None else "term_vectors"
     attributes, encode = {}, encoder.transform
+    evidence = replace(evidence, sums_vectors=projection is not None)
     if projection is not None:
         terms = join_terms(projection, X) if terms is None else terms
         encoder, encode = terms.encoder, terms.encode
@@ -171,7 +172,7 @@ def fit_evidence(estimator, strategy, classes, evidence, X=(), task=None, terms=
         n_characters = 0 if terms.characters is None else len(terms.characters.idf_)
         coef = attributes["evidence_coef_"] = terms.project(coef, len(terms.encoder.idf_) + n_characters)
     coef = np.ascontiguousarray(coef.T).T
-    head = make_head(classes, coef, intercept.astype(np.float32), **settings.parameters(settings.few_labels_C()))
+    head = make_head(classes, coef, intercept.astype(coef.dtype), **settings.parameters(settings.few_labels_C()))
     row = make_row(strategy, [], evidence=evidence.name, evidence_factor=1.0, weight=1.0)
     outcome = Outcome(strategy, encoder, head, np.zeros(0), [row], attributes=attributes)
     if task is None:

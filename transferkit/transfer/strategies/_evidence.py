@@ -13,17 +13,18 @@ them.
   labels is the evidence (self-training with aligned class proportions; Berthelot and others 2022).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 
+from transferkit._algorithms.linalg.decompositions import unit_rows
 from transferkit._algorithms.linear.predictions import to_probabilities
 from transferkit._algorithms.linear.soft_labels import SoftDiscriminant, align_proportions, self_train
 from transferkit._algorithms.linear.term_prior import Centring
-from transferkit._validation import check_features, count_rows, take_rows
+from transferkit._validation import check_features
 from transferkit.transfer.strategies._candidates import make_search
 
 __all__ = [
@@ -42,7 +43,6 @@ C_OF_LABELLER = 10.0  # of the model that labels the unlabelled rows
 STRENGTH, STRENGTH_OF_FEW = 1.0, 16.0  # of the shares of the labels against those estimated, see `_strength`
 MOST_FEATURES = 1000  # beyond, and for sparse features, principal components are used
 N_COMPONENTS = 300
-MOST_UNLABELLED = 10_000  # rows; more change nothing and take longer
 
 
 @dataclass(frozen=True)
@@ -55,18 +55,7 @@ class Evidence:
     teacher: np.ndarray | None  # (n_unlabelled, n_classes), probabilities
     class_prior: np.ndarray | None  # (n_classes,), proportions of the classes
     is_text: bool
-
-    def sample(self, random_state):
-        """Return the same with at most `MOST_UNLABELLED` unlabelled rows, drawn at random."""
-        if self.unlabelled is None or count_rows(self.unlabelled) <= MOST_UNLABELLED:
-            return self
-        kept = np.sort(random_state.permutation(count_rows(self.unlabelled))[:MOST_UNLABELLED])
-        teacher = None if self.teacher is None else self.teacher[kept]
-        return replace(self, unlabelled=take_rows(self.unlabelled, kept), teacher=teacher)
-
-    def with_teacher(self, probabilities):
-        """Return the same with the teacher's probabilities of the unlabelled rows."""
-        return replace(self, teacher=probabilities)
+    sums_vectors: bool = False  # whether features are sums of term vectors, which share the direction of their mean
 
     @property
     def has_sources(self):
@@ -129,13 +118,9 @@ def make_evidence(evidence, encode, labelled, task, settings):
     found : list of LinearEvidence
         The last one combines all sources.
     """
-    n_models = task.fold_weights.shape[1]
-    unlabelled = None if evidence.unlabelled is None else encode(evidence.unlabelled)
-    space = _Space(labelled if unlabelled is None else unlabelled)
-    known = _known_models(evidence, encode, space, labelled if unlabelled is None else unlabelled)
-    found = {name: [model] * n_models for name, model in known.items()}
-    if unlabelled is not None:
-        rows = space.map(unlabelled)
+    space, rows, known = _learn_without_labels(evidence, encode, labelled)
+    found = {name: [model] * task.fold_weights.shape[1] for name, model in known.items()}
+    if evidence.unlabelled is not None:
         start = _add(known.values(), len(task.classes), rows.shape[1])
         found[evidence.name] = _self_train_folds(evidence, rows, space.map(labelled), start, task, settings)
     return [LinearEvidence(name, [space.pull_back(*model) for model in models]) for name, models in found.items()]
@@ -163,10 +148,8 @@ def sum_evidence(kept, evidence):
 
 def make_unsupervised_model(evidence, encode):
     """Return the linear model that evidence gives without any label."""
-    unlabelled, n_classes = encode(evidence.unlabelled), len(evidence.classes)
-    space = _Space(unlabelled)
-    rows = space.map(unlabelled)
-    known = _known_models(evidence, encode, space, unlabelled)
+    space, rows, known = _learn_without_labels(evidence, encode)
+    n_classes = len(evidence.classes)
     model = _add(known.values(), n_classes, rows.shape[1])
     if evidence.descriptions is not None:  # a first guess; the probabilities of a teacher alone are taken as they are
         proportions = np.full(n_classes, 1 / n_classes) if evidence.class_prior is None else evidence.class_prior
@@ -175,8 +158,10 @@ def make_unsupervised_model(evidence, encode):
     return LinearEvidence(evidence.name, [space.pull_back(*model)])
 
 
-def _known_models(evidence, encode, space, features):
-    """Return the models of the sources that need no labels, by name."""
+def _learn_without_labels(evidence, encode, labelled=None):
+    """Return the space, the rows in it that are unlabelled (if none are, labelled), and the models of other sources."""
+    features = labelled if evidence.unlabelled is None else encode(evidence.unlabelled)
+    space = _Space(features, evidence.sums_vectors)
     rows, models = space.map(features), {}
     if evidence.descriptions is not None:
         models["descriptions"] = _score_descriptions(evidence, encode, space, rows)
@@ -185,7 +170,7 @@ def _known_models(evidence, encode, space, features):
         if evidence.class_prior is not None:
             soft_labels = align_proportions(soft_labels, evidence.class_prior)
         models["teacher"] = SoftDiscriminant(rows).fit(soft_labels, soft_labels.mean(0))
-    return models
+    return space, rows, models
 
 
 def _score_descriptions(evidence, encode, space, rows):
@@ -199,8 +184,8 @@ def _score_descriptions(evidence, encode, space, rows):
                 f"class_descriptions: the encoder knows no word of the description of the class {label!r}, which is "
                 f"{'; '.join(texts)!r}. Describe it by words of the texts that the encoder was pretrained on."
             )
-        means.append(_unit(space.map(features[is_known])).mean(0))
-    weights = _unit(np.stack(means)) * (SHARPNESS_OF_COSINES / max(np.linalg.norm(rows, axis=1).mean(), 1e-12))
+        means.append(unit_rows(space.map(features[is_known])).mean(0))
+    weights = unit_rows(np.stack(means)) * (SHARPNESS_OF_COSINES / max(np.linalg.norm(rows, axis=1).mean(), 1e-12))
     shares = to_probabilities((rows @ weights.T).astype(np.float64)).mean(0)
     return weights, -np.log(np.maximum(shares * len(shares), 1e-12))
 
@@ -246,13 +231,13 @@ def _add(models, n_classes, n_features):
 class _Space:
     """A linear map of features to dense rows of few columns, centred and of mean squared norm one."""
 
-    def __init__(self, features):
+    def __init__(self, features, removes_common):
         features, self.components = check_features(features), None
         n_rows, n_features = features.shape
         if sparse.issparse(features) or n_features > MOST_FEATURES:
-            n_components = min(N_COMPONENTS, n_rows, n_features - 1)
-            self.components = TruncatedSVD(n_components, random_state=0).fit(features).components_.astype(np.float32)
-        self.centring = Centring.of(self._project(features))
+            n_components = min(N_COMPONENTS, n_rows, n_features)
+            self.components = TruncatedSVD(n_components, random_state=0).fit(features).components_
+        self.centring = Centring.of(self._project(features), removes_common=removes_common)
 
     def map(self, features):
         """Return the rows of features."""
@@ -264,9 +249,4 @@ class _Space:
         return (weights if self.components is None else weights @ self.components), intercepts
 
     def _project(self, features):
-        rows = features if self.components is None else features @ self.components.T
-        return np.asarray(rows, dtype=np.float32)
-
-
-def _unit(rows):
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+        return np.asarray(features if self.components is None else features @ self.components.T)

@@ -161,6 +161,7 @@ def _search(terms, idfs, texts, task, settings, before=None, evidence=None):
     tried = [({"idf": idf}, None) for idf in idfs]
     if evidence is not None:
         features = terms.sum_vectors(rows)
+        evidence = replace(evidence, sums_vectors=True)
         found.evidence = make_evidence(evidence, terms.encode, features, task, settings)
         factors = EVIDENCE_FACTORS if task.has_folds and len(texts) <= MOST_JOINT_ROWS else (1.0,)
         with_evidence = _list_evidence(found.evidence, features, task, factors)
