@@ -220,7 +220,7 @@ class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
             `cv` rows of one group are held out together.
         X_unlabelled : iterable of str, array-like or sparse matrix of shape (n_unlabelled, n_features), default=None
             Unlabelled rows of the task, of the same kind as X. With `class_descriptions` or a `teacher` X and y may be
-            empty.
+            empty. scikit-learn's searches split these rows together with X if there are as many of them.
 
         Returns
         -------

@@ -11,8 +11,8 @@ from transferkit._algorithms.linear.predictions import to_probabilities
 
 __all__ = ["SoftDiscriminant", "align_proportions", "estimate_proportions", "self_train"]
 
-SHRINKAGE = 0.1  # of the covariance towards a multiple of the identity; 0.1 was best of 0.1, 0.3 and 0.6
-N_ROUNDS = 4  # of self-training; labels rarely change afterwards
+SHRINKAGE = 0.1  # of the covariance towards a multiple of the identity; 0.1 was best on average of 0.1, 0.3 and 0.6
+N_ROUNDS = 4  # of self-training; best on average of 0, 1 and 4
 ALIGNMENT_STEPS = 10
 PROPORTION_STEPS = 100
 LEAST_PROPORTION = 1e-6
