@@ -12,8 +12,8 @@ in bench_transfer.py, the same draws for all columns:
 - unlabelled, descriptions, both: the same with `X_unlabelled`, with `class_descriptions`, and with both.
 
 The descriptions were written once for each task, from the names of its classes and before any result; those of AG News,
-SST-2 and TREC come from an earlier trial. The rules and constants were made by the test accuracy of these tasks on draws
-0 to 3 (docs/decisions.md).
+SST-2 and TREC come from an earlier trial. The rules and constants were made by the test accuracy of these tasks on
+draws 0 to 3 (docs/decisions.md).
 
 Without FOLDER there is one task, docstrings, and only its texts are used for pretraining. Figures are of the draws in
 which all columns were measured.

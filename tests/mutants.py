@@ -181,6 +181,20 @@ MUTANTS = [
         f"{OF_DISCRIMINANT}::test_proportions_are_those_of_the_rows_or_of_the_base",
     ),
     Mutant(
+        "evidence: other features keep the direction of their mean",
+        EVIDENCE,
+        "removes_common=removes_common",
+        "removes_common=True",
+        f"{OF_EVIDENCE}::test_features_far_from_the_origin_keep_their_digits",
+    ),
+    Mutant(
+        "evidence: rounding is that of the features",
+        "_algorithms/linear/term_prior.py",
+        "np.finfo(rows.dtype).eps",
+        "np.finfo(np.float32).eps",
+        f"{OF_EVIDENCE}::test_features_far_from_the_origin_keep_their_digits",
+    ),
+    Mutant(
         "evidence: few labels trust estimated proportions less",
         EVIDENCE,
         "STRENGTH + STRENGTH_OF_FEW / max(counts.mean(), 1)",
