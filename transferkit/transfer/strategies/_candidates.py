@@ -26,6 +26,7 @@ __all__ = [
     "check_head_of_candidates",
     "make_search",
     "read_settings",
+    "refit",
 ]
 
 CS = (0.1, 1.0, 10.0, 100.0, 1000.0)
@@ -205,7 +206,7 @@ class SharedSearch:
 
     def read_model(self, place):
         """Return the model of all rows at one of the Cs."""
-        return self.search.refit([self.fits[place]], self.row_weights, self.offset)[0]
+        return refit(self.search, self.fits[place], self.row_weights, self.offset)
 
 
 class SplitSearch:
@@ -243,7 +244,7 @@ class SplitSearch:
         """Return the model of all rows at one of the Cs."""
         task, weights = self.task, self.task.row_weights.astype(self.X.dtype)
         search = make_search(self.X, task.targets, weights[:, None], task, self.settings)
-        return search.refit(list(search.run([self.settings.Cs[place]])), weights)[0]
+        return refit(search, search.fit(self.settings.Cs[place]), weights)
 
 
 def make_search(X, targets, fold_weights, task, settings, **options):
@@ -257,3 +258,8 @@ def make_search(X, targets, fold_weights, task, settings, **options):
     shared = {name: getattr(settings, name) for name in ("fit_intercept", "tol", "max_iter", "device")}
     weights = fold_weights.astype(X.dtype)
     return LogisticSearch(X, targets, weights, n_outputs=task.n_outputs, **shared, **options)
+
+
+def refit(search, fit, row_weights, offset=None):
+    """Return the model of all rows for one of the fits of a LogisticSearch."""
+    return search.refit([fit], row_weights, offset)[0]

@@ -13,7 +13,7 @@ from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.encoders.term_projection import find_text_settings
 from transferkit.encoders.term_union import describe_terms, fit_characters, join_characters
 from transferkit.transfer._evaluation import Outcome, make_row
-from transferkit.transfer.strategies._candidates import Average, SharedSearch, make_search
+from transferkit.transfer.strategies._candidates import Average, SharedSearch, make_search, refit
 from transferkit.transfer.strategies._frozen import finish_average, fit_logistic
 
 __all__ = ["fit_scratch_if_possible", "fit_scratch_texts", "make_baseline", "takes_raw_input"]
@@ -79,15 +79,11 @@ def _search_around_best(average, rows, task, settings, terms):
     def evaluate(point):
         C = settings.Cs[point[1]]
         fits.append(search.fit(C, fits))
-        read_model = partial(_refit, search, fits[-1], row_weights)
+        read_model = partial(refit, search, fits[-1], row_weights)
         return average.add(fits[-1].scores, read_model, terms=terms, C=C, seconds=fits[-1].seconds)
 
     start = 0, settings.Cs.index(average.best.row["C"])
     descend_grid((1, len(settings.Cs)), [start], evaluate, average.margin)
-
-
-def _refit(search, fit, row_weights):
-    return search.refit([fit], row_weights)[0]
 
 
 def fit_scratch_if_possible(fit, encoder, X, is_text):

@@ -15,7 +15,7 @@ from transferkit.encoders.term_projection import find_projection, join_terms, ma
 from transferkit.encoders.term_union import describe_terms, fit_characters, join_characters
 from transferkit.heads.linear import warn_not_converged
 from transferkit.transfer._evaluation import Outcome
-from transferkit.transfer.strategies._candidates import LOOSE_TOL, Average, make_search
+from transferkit.transfer.strategies._candidates import LOOSE_TOL, Average, make_search, refit
 from transferkit.transfer.strategies._evidence import EVIDENCE_FACTORS, make_evidence, sum_evidence
 
 __all__ = ["ALPHAS", "check_term_vectors", "fit_term_vectors", "idf_ratios"]
@@ -235,7 +235,7 @@ def _search_around_best(average, blocks, task, settings, values, before, offsets
             searches[alpha] = _make_search(blocks, [alpha], task.fold_weights[:, :-1], task, settings, of_folds), []
         search, fits = searches[alpha]
         fits.append(search.fit(C, fits))
-        read_model = partial(_refit, search, fits[-1], task.row_weights, of_rows)
+        read_model = partial(refit, search, fits[-1], task.row_weights, of_rows)
         return average.add(fits[-1].scores, read_model, alpha=alpha, C=C, seconds=fits[-1].seconds, **values)
 
     start = len(alphas) // 2, len(Cs) // 2
@@ -243,10 +243,6 @@ def _search_around_best(average, blocks, task, settings, values, before, offsets
         best = before.average.best.row
         start = alphas.index(min(best["alpha"], alphas[-1])), Cs.index(best["C"])
     descend_grid((len(alphas), len(Cs)), [start, (0, start[1])], evaluate, average.margin)
-
-
-def _refit(search, fit, row_weights, offset):
-    return search.refit([fit], row_weights, offset)[0]
 
 
 def _make_search(blocks, alphas, weights, task, settings, offsets):
