@@ -29,6 +29,7 @@ from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
 
 __all__ = [
     "FLOATS",
+    "SUM_TOLERANCE",
     "HasMethods",
     "Interval",
     "StrOptions",

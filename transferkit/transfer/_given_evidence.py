@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from transferkit._validation import check_features, check_texts, count_rows, holds_texts, take_rows
+from transferkit._validation import SUM_TOLERANCE, check_probabilities, check_texts, count_rows, holds_texts, take_rows
 from transferkit.persistence import load_shared
 from transferkit.transfer.pretrained import is_frozen
 from transferkit.transfer.strategies._evidence import Evidence
@@ -12,7 +12,6 @@ from transferkit.transfer.strategies._evidence import Evidence
 __all__ = ["find_classes", "read_evidence"]
 
 MOST_UNLABELLED = 10_000  # rows: a random sample of more, to save time
-TOLERANCE = 1e-3  # of sums of probabilities, which may be float16 or rounded
 
 
 def find_classes(classifier):
@@ -65,7 +64,7 @@ def read_evidence(classifier, classes, X_unlabelled, *, is_text, random_state):
     prior = _read_prior(classifier.class_prior, classes)
     if unlabelled is not None and count_rows(unlabelled) > MOST_UNLABELLED:
         unlabelled = take_rows(unlabelled, np.sort(random_state.permutation(count_rows(unlabelled))[:MOST_UNLABELLED]))
-    asked = None if classifier.teacher is None else _ask_teacher(_load_teacher(classifier.teacher), unlabelled, classes)
+    asked = None if classifier.teacher is None else _ask_teacher(classifier, unlabelled, classes)
     return Evidence(classes, descriptions, unlabelled, asked, prior, is_text)
 
 
@@ -130,7 +129,7 @@ def _read_prior(given, classes):
             raise ValueError(f"class_prior must have one entry per label. Got {given!r}; the labels are {labels}.")
         given = [given[label] for label in labels]
     prior = np.asarray(given, dtype=np.float64)
-    if prior.shape != (len(labels),) or not (prior > 0).all() or abs(prior.sum() - 1) > TOLERANCE:
+    if prior.shape != (len(labels),) or not (prior > 0).all() or abs(prior.sum() - 1) > SUM_TOLERANCE:
         raise ValueError(
             f"class_prior must hold one positive share for each of the {len(labels)} labels, and they must sum to one. "
             f"Got {np.array2string(prior, threshold=20)}, with the sum {prior.sum():.6g}."
@@ -142,29 +141,27 @@ def _load_teacher(teacher):
     return load_shared(teacher) if isinstance(teacher, (str, os.PathLike)) else teacher
 
 
-def _ask_teacher(teacher, unlabelled, classes):
+def _ask_teacher(classifier, unlabelled, classes):
     """Return the teacher's probabilities of unlabelled rows, with columns in the order of the classes."""
+    teacher, columns = _load_teacher(classifier.teacher), classes
     if hasattr(teacher, "predict_proba"):
-        known = np.asarray(teacher.classes_)
-        if len(known) != len(classes) or set(known.tolist()) != set(classes.tolist()):
+        columns = np.asarray(teacher.classes_)
+        if len(columns) != len(classes) or set(columns.tolist()) != set(classes.tolist()):
             raise ValueError(
-                f"The teacher has other classes than the labels: {known.tolist()} instead of {classes.tolist()}."
+                f"The teacher has other classes than the labels: {columns.tolist()} instead of {classes.tolist()}."
             )
-        order = [known.tolist().index(label) for label in classes.tolist()]
-        found = np.asarray(teacher.predict_proba(unlabelled), dtype=np.float64)[:, order]
+        found = teacher.predict_proba(unlabelled)
     elif callable(teacher):
-        found = np.asarray(teacher(unlabelled), dtype=np.float64)
+        found = teacher(unlabelled)
     else:
         raise ValueError(
             "teacher must be a fitted classifier with predict_proba, the path of one, or a callable that returns "
             f"probabilities. Got {teacher!r}."
         )
     shape = count_rows(unlabelled), len(classes)
-    if found.shape != shape:
+    if np.shape(found) != shape:
         raise ValueError(
-            f"The teacher must return probabilities of shape {shape}, one column per label, sorted. Got {found.shape}."
+            f"The teacher must return probabilities of shape {shape}, one column per label, sorted. Got "
+            f"{np.shape(found)}."
         )
-    check_features(found)  # finite
-    if (found < 0).any() or (abs(found.sum(1) - 1) > TOLERANCE).any():
-        raise ValueError("The teacher's probabilities must not be negative, and those of a row must sum to one.")
-    return found
+    return check_probabilities(found, columns, classifier)[1]
