@@ -42,6 +42,28 @@ from transferkit import TransferClassifier
 
 KEPT = RESULTS / "bench_evidence.json"
 SENTIMENT = {"negative": "negative bad awful boring dull", "positive": "positive good great wonderful excellent"}
+NEWSGROUPS = (
+    "atheism atheist religion god",
+    "computer graphics image",
+    "microsoft windows operating system",
+    "ibm pc hardware computer",
+    "apple mac hardware computer",
+    "x window system server",
+    "for sale offer shipping",
+    "car autos automobile",
+    "motorcycle bike ride",
+    "baseball team",
+    "hockey team",
+    "cryptography encryption key",
+    "electronics circuit",
+    "medicine disease doctor",
+    "space nasa orbit",
+    "christian religion church jesus",
+    "guns politics weapons",
+    "middle east israel arab politics",
+    "politics government",
+    "religion bible",
+)
 DESCRIPTIONS = {
     "ag_news_subset": {
         "Business": "business company market",
@@ -60,6 +82,7 @@ DESCRIPTIONS = {
     },
     "mr": SENTIMENT,
     "mpqa": {"negative": "negative bad criticism blame fear", "positive": "positive good praise support hope"},
+    "20newsgroups": dict(enumerate(NEWSGROUPS)),
     "banking77": "labels",
     "docstrings": "labels",
 }
