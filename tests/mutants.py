@@ -537,10 +537,10 @@ MUTANTS = [
     ),
     Mutant(
         "ranking: kind of target",
-        "selection.py",
+        "selection/_rank_encoders.py",
         '(task == "auto" and type_of',
         '(task == "none" and type_of',
-        "test_selection.py::test_regression",
+        "selection/test_rank_encoders.py::test_regression",
     ),
     # How much to transfer.
     Mutant(
