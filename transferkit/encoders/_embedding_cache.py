@@ -1,6 +1,5 @@
 """Embeddings computed by frozen encoders, kept for the whole process."""
 
-import hashlib
 import os
 from collections import OrderedDict
 from itertools import count
@@ -12,6 +11,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from scipy import sparse
 
+from transferkit._algorithms.rows.digests import digest_samples
 from transferkit._validation import count_rows, take_rows
 
 __all__ = ["clear_embeddings", "encode_once"]
@@ -34,7 +34,7 @@ def encode_once(transform, fingerprint, X, max_bytes):
     the type of the result does not, and its values do only up to rounding.
     """
     X = X.tocsr() if sparse.issparse(X) else X
-    digests = None if _costs_less_than_keeping(transform, fingerprint, X) else _digest_samples(X)
+    digests = None if _costs_less_than_keeping(transform, fingerprint, X) else digest_samples(X)
     if not digests:  # also if the samples have no stable content, or there are none
         return _to_plain(transform(X))
     encoder = _CACHE.find_encoder(fingerprint)
@@ -186,35 +186,3 @@ def _gather(places, blocks):
 def _to_plain(encoded):
     """Return embeddings as a CSR matrix or an array, whatever the encoder returns."""
     return encoded.tocsr() if sparse.issparse(encoded) else np.asarray(encoded)
-
-
-def _digest_samples(X):
-    """Return a digest of each sample, or None if the samples have no plain content."""
-    if isinstance(X, list) and isinstance(X[0], (str, bytes)):
-        return [_digest(type(text).__name__.encode() + b"\0" + _to_bytes(text)) for text in X]
-    if sparse.issparse(X):
-        X = X if X.has_canonical_format else X.copy()
-        X.sum_duplicates()  # equal rows must have equal arrays; the caller's X is not changed
-        header = f"{X.dtype} {X.shape[1]}\0".encode()
-        columns = X.indices.astype(np.int64)
-        return [
-            _digest(header + columns[a:b].tobytes() + X.data[a:b].tobytes())
-            for a, b in zip(X.indptr[:-1], X.indptr[1:], strict=True)
-        ]
-    names = getattr(X, "columns", None)
-    try:
-        X = np.asarray(X)
-    except ValueError:  # rows of different lengths, such as lists of tokens
-        return None
-    if X.dtype.hasobject or X.ndim < 2:
-        return None
-    header = f"{X.dtype} {X.shape[1:]} {None if names is None else list(names)}\0".encode()
-    return [_digest(header + row.tobytes()) for row in X]
-
-
-def _to_bytes(text):
-    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-
-
-def _digest(content):
-    return hashlib.blake2b(content, digest_size=16).digest()
