@@ -66,6 +66,31 @@ def test_bad_tables_are_named(content, message, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content"),
     [
+        ("data.csv", "text,label\na,x\nb,\nc, \nd,y\n"),
+        ("data.tsv", "label\ttext\nx\ta\n\tb\n \tc\ny\td\n"),
+        (
+            "data.jsonl",
+            "\n".join(json.dumps({"text": t, "label": x}) for t, x in [("a", "x"), ("b", None), ("c", ""), ("d", "y")]),
+        ),
+    ],
+)
+def test_rows_without_a_label_are_skipped_if_asked_for(name, content, tmp_path):
+    path = write(tmp_path / name, content)
+    data = load_labelled_csv(path, skip_unlabelled=True)
+    assert (data.data, data.target.tolist(), data.n_unlabelled) == (["a", "d"], ["x", "y"], 2)
+    with pytest.raises(ValueError, match="is empty"):
+        load_labelled_csv(path)
+
+
+def test_a_table_without_any_label_is_named(tmp_path):
+    path = write(tmp_path / "data.csv", "text,topic\na,\nb, \n")
+    with pytest.raises(ValueError, match=r"No row of .* has a label: the column 'topic' is empty in all 2 rows"):
+        load_labelled_csv(path, label="topic", skip_unlabelled=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
         ("corpus.txt", "one\n\n  \ntwo words\r\n"),
         ("corpus.txt.gz", "one\ntwo words"),
         ("corpus.csv", "id,text\n1,one\n2,two words\n"),

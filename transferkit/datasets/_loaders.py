@@ -26,6 +26,7 @@ def load_labelled_csv(
     encoding: str = "utf-8",
     errors: str = "strict",
     quoting: bool | None = None,
+    skip_unlabelled: bool = False,
 ) -> Bunch:
     """Load texts and their labels from a table.
 
@@ -48,6 +49,9 @@ def load_labelled_csv(
         Whether double quotes enclose fields that contain separators, quotes or line breaks. By default they do in
         tables with commas, as written by spreadsheets, and not in those with tabs, where a quote is an ordinary
         character and each line is a row.
+    skip_unlabelled : bool, default=False
+        Whether to leave out rows with an empty label, such as those of a table that is being labelled. By default they
+        are an error.
 
     Returns
     -------
@@ -55,14 +59,15 @@ def load_labelled_csv(
         data : list of str, the texts;
         target : ndarray of str, the labels without surrounding whitespace, numbers and booleans of JSON as they are
         written there;
-        target_names : list of str, the sorted distinct labels.
+        target_names : list of str, the sorted distinct labels;
+        n_unlabelled : int, the number of rows left out.
 
     Raises
     ------
     ValueError
-        If a column is missing (the message lists the columns) or duplicated, a label is empty, a row has too many or
-        too few fields, a quote is not closed, a line is not JSON (the message gives the line number), bytes are invalid
-        in the encoding, or there are no rows.
+        If a column is missing (the message lists the columns) or duplicated, a label is empty (with `skip_unlabelled`,
+        if all of them are), a row has too many or too few fields, a quote is not closed, a line is not JSON (the
+        message gives the line number), bytes are invalid in the encoding, or there are no rows.
 
     Warns
     -----
@@ -71,16 +76,23 @@ def load_labelled_csv(
         quoted text of several lines looks like rows of the table, since a quote may be missing.
     """
     table = read_table(path, [text, label], encoding=encoding, errors=errors, quoting=quoting)
-    places = enumerate(zip(table.rows, table.lines, strict=True), 1)
+    kept = [i for i, (_, value) in enumerate(table.rows) if not (skip_unlabelled and _is_empty(value))]
+    if not kept:
+        raise ValueError(
+            f"No row of {os.fspath(path)!r} has a label: the column {label!r} is empty in all {len(table.rows)} rows. "
+            "Fill in some labels, of at least two classes."
+        )
     labels = [
-        _write_label(value, f"data row {row} of {os.fspath(path)!r}, line {line},")
-        for row, ((_, value), line) in places
+        _write_label(table.rows[i][1], f"data row {i + 1} of {os.fspath(path)!r}, line {table.lines[i]},") for i in kept
     ]
+    n_unlabelled = len(table.rows) - len(kept)
+    table = table._replace(rows=[table.rows[i] for i in kept], lines=[table.lines[i] for i in kept])
     names = sorted(set(labels))
     _warn_of_variants(names, path)
     if quoting or (quoting is None and kind_of(path) not in (*TAB_KINDS, *JSON_KINDS)):
         _warn_of_swallowed_rows(table, set(names), path)
-    return Bunch(data=[row[0] for row in table.rows], target=np.array(labels), target_names=names)
+    texts = [row[0] for row in table.rows]
+    return Bunch(data=texts, target=np.array(labels), target_names=names, n_unlabelled=n_unlabelled)
 
 
 def _write_label(value, where):
@@ -89,9 +101,13 @@ def _write_label(value, where):
     value = json.dumps(value) if is_number else value
     if not (value is None or isinstance(value, str)):
         raise ValueError(f"The label in {where} is {value!r}. A label is a string, a number, true or false.")
-    if not value or not value.strip():
+    if _is_empty(value):
         raise ValueError(f"The label in {where} is empty.")
     return value.strip()
+
+
+def _is_empty(label):
+    return label is None or (isinstance(label, str) and not label.strip())
 
 
 def _warn_of_variants(names, path):
