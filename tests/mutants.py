@@ -56,6 +56,8 @@ SEARCH, CV = "heads/linear/_search_table.py", "heads/linear/test_logistic_cv.py"
 DISTILLATION, OF_DISTILLATION = "encoders/words/_distillation.py", "encoders/words/test_distillation.py"
 LOSSES, OF_LOSSES = "_training/linear/losses.py", "_training/linear/test_losses.py"
 SOFT = "heads/test_soft_targets.py"
+COVERAGE, OF_COVERAGE = "_algorithms/rows/coverage.py", "_algorithms/rows/test_coverage.py"
+SUGGEST, SUGGESTIONS = "selection/_suggest_labels.py", "selection/test_suggest_labels.py"
 
 MUTANTS = [
     # What a student learns from its teacher, and what it is evaluated on.
@@ -541,6 +543,70 @@ MUTANTS = [
         '(task == "auto" and type_of',
         '(task == "none" and type_of',
         "selection/test_rank_encoders.py::test_regression",
+    ),
+    # What to label next.
+    Mutant(
+        "suggestions: near duplicates come last",
+        COVERAGE,
+        "is_distinct &= similarities[best] <= most_similar",
+        "pass",
+        f"{OF_COVERAGE}::test_near_duplicates_come_last_and_all_are_found",
+    ),
+    Mutant(
+        "suggestions: near duplicates of labelled samples come last",
+        COVERAGE,
+        "is_distinct = nearest <= most_similar",
+        "is_distinct = nearest <= 2",
+        f"{SUGGESTIONS}::test_near_duplicates_are_not_suggested_together",
+    ),
+    Mutant(
+        "suggestions: labelled samples represent others",
+        SUGGEST,
+        "covered=covered, most_similar",
+        "most_similar",
+        f"{SUGGESTIONS}::test_subjects_without_labels_come_first",
+    ),
+    Mutant(
+        "suggestions: the model directs them",
+        SUGGEST,
+        "factors=uncertainties, ",
+        "",
+        f"{SUGGESTIONS}::test_a_model_directs_to_what_it_is_uncertain_about",
+    ),
+    Mutant(
+        "suggestions: no model that is certain about everything decides",
+        SUGGEST,
+        "np.maximum(1 - margins, LEAST_UNCERTAINTY)",
+        "1 - margins",
+        f"{SUGGESTIONS}::test_reason_of_a_text_of_which_the_model_is_certain_is_that_it_is_typical",
+    ),
+    Mutant(
+        "suggestions: the order of samples does not matter",
+        SUGGEST,
+        "first[digest] for digest in sorted(first)",
+        "first[digest] for digest in first",
+        f"{SUGGESTIONS}::test_order_and_copies_of_texts_do_not_matter",
+    ),
+    Mutant(
+        "suggestions: texts of unknown words come last",
+        COVERAGE,
+        "similarities.diagonal() > 0",
+        "similarities.diagonal() >= 0",
+        f"{SUGGESTIONS}::test_texts_of_unknown_words_come_last",
+    ),
+    Mutant(
+        "suggestions: numbers are compared by distance",
+        SUGGEST,
+        "angular=texts",
+        "angular=True",
+        f"{SUGGESTIONS}::test_groups_on_a_line_are_found",
+    ),
+    Mutant(
+        "suggestions: a table that may hold labels is not overwritten",
+        "cli/_commands.py",
+        "if Path(output).exists():",
+        "if False:",
+        "cli/test_suggest.py::test_labels_are_not_overwritten",
     ),
     # How much to transfer.
     Mutant(

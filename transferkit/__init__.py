@@ -43,7 +43,7 @@ if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
         top_terms,
     )
     from transferkit.persistence import describe, load, save
-    from transferkit.selection import rank_encoders
+    from transferkit.selection import rank_encoders, suggest_labels
     from transferkit.transfer import DomainTransferClassifier, MultiTaskTransfer, TransferClassifier, TransferRegressor
 
 __version__ = "0.1.0"
@@ -84,6 +84,7 @@ _PACKAGE_OF_NAME = {
     "load": "persistence",
     "rank_encoders": "selection",
     "save": "persistence",
+    "suggest_labels": "selection",
     "to_onnx": "export",
     "to_sklearn": "export",
     "top_terms": "inspection",
@@ -140,6 +141,7 @@ __all__ = [
     "load",
     "rank_encoders",
     "save",
+    "suggest_labels",
     "to_onnx",
     "to_sklearn",
     "top_terms",

@@ -1,4 +1,4 @@
-"""The commands: pretrain, finetune, evaluate, report, predict, describe, verify, convert, serve, demo."""
+"""The commands: pretrain, suggest, finetune, evaluate, report, predict, describe, verify, convert, serve, demo."""
 
 import json
 import sys
@@ -23,6 +23,7 @@ from transferkit.cli._evidence import evidence
 from transferkit.cli._options import load_teacher, make_encoder, make_scratch_encoder, show_progress
 from transferkit.cli._text_models import load_text_model, predict_texts
 from transferkit.datasets import read_texts
+from transferkit.datasets.files import kind_of
 from transferkit.persistence import is_pickle, load_with_outcome, write_atomically
 
 __all__ = ["commands"]
@@ -85,7 +86,73 @@ def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, teacher,
 
 
 @commands.command()
-@click.argument("labelled", metavar="[LABELLED]", required=False)
+@click.argument("corpora", nargs=-1, required=True, metavar="CORPUS...")
+@click.option("--encoder", "-e", required=True, help="Model file of a pretrained encoder.")
+@click.option("--output", "-o", required=True, help="New CSV file to write, for example to_label.csv.")
+@click.option("-n", "n", default=20, show_default=True, help="Number of texts to suggest.")
+@click.option("--model", metavar="MODEL.tk", help="Model file of a classifier fine-tuned on the labels so far.")
+@click.option(
+    "--labelled",
+    multiple=True,
+    metavar="LABELLED",
+    help="Table (.csv, .tsv or .jsonl) of the texts labelled so far; rows without a label are ignored; repeatable.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "typical", "uncertain"]),
+    default="auto",
+    show_default=True,
+    help="Typical texts, or those of them about which the model is uncertain; auto is the latter if there is a model.",
+)
+@_options.reading
+@_options.label_column
+@_options.quiet
+@_options.trusted
+def suggest(corpora, encoder, output, n, model, labelled, method, reading, label_column, quiet, trusted):
+    """Suggest which texts of a corpus (.txt, .csv, .tsv or .jsonl) to label next.
+
+    Writes a table of the texts, most useful first, with an empty column for the labels and the reason for each text.
+    Fill in labels and pass the table to finetune, which ignores rows without one.
+    """
+    _check_is_new_table(output)
+    columns = [reading["text"], label_column, "reason"]
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"The output has the columns {columns}, which must differ: rename columns of the input.")
+    pretrained = transferkit.PretrainedEncoder(encoder, trusted=trusted or None)
+    fitted = None if model is None else load_text_model(model, classes=True, trusted=trusted)
+    with show_progress("reading", 2, quiet=quiet) as advance:
+        texts = [text for path in corpora for text in transferkit.datasets.load_corpus(path, **reading)]
+        known, _ = _read_labelled(labelled, label_column, reading)
+        advance(f"comparing {len(texts):,} texts")
+        found = transferkit.suggest_labels(texts, n, encoder=pretrained, model=fitted, X_labelled=known, method=method)
+    rows = [[texts[i], "", reason] for i, reason in zip(found["index"], found["reason"], strict=True)]
+    _write_csv([columns, *rows], output)
+    _say(f"{len(rows):,} of {len(texts):,} texts to label -> {output}", quiet)
+
+
+def _check_is_new_table(output):
+    """Raise ValueError unless the output is a new file that finetune reads as CSV."""
+    if kind_of(output) != "csv" or output.endswith(".gz"):
+        raise ValueError(f"--output {output}: the table is CSV, so give a name that ends in .csv.")
+    if Path(output).exists():
+        raise ValueError(f"--output {output}: this file exists, and may hold labels. Give another name, or delete it.")
+    _check_writable(output)
+
+
+def _read_labelled(paths, label_column, reading):
+    """Return the texts and labels of tables; rows without a label are left out, and their number is printed."""
+    texts, labels = [], []
+    for path in paths:
+        data = transferkit.datasets.load_labelled_csv(path, label=label_column, skip_unlabelled=True, **reading)
+        if data.n_unlabelled:
+            click.echo(f"{path}: ignored {data.n_unlabelled:,} rows without a label.", err=True)
+        texts += data.data
+        labels += data.target.tolist()
+    return texts, np.array(labels, dtype=str)
+
+
+@commands.command()
+@click.argument("labelled", metavar="[LABELLED]...", nargs=-1)
 @click.option("--encoder", "-e", help="Model file of a pretrained encoder. Required unless --strategy scratch.")
 @click.option("--output", "-o", required=True, help="Model file to write, for example model.tk.")
 @click.option(
@@ -110,6 +177,8 @@ def finetune(
 ):
     """Train a head on labelled texts (.csv, .tsv or .jsonl) and save encoder and head as one model.
 
+    Rows without a label are ignored.
+
     Descriptions of the classes, unlabelled texts and a teacher are used as far as they help on held-out labels. Without
     labelled texts, leave LABELLED out and describe the classes:
 
@@ -128,11 +197,8 @@ def finetune(
     given = make_scratch_encoder(encoder, strategy, **splitting)
     model = transferkit.TransferClassifier(given, head, strategy=strategy, **evidence.read_parameters(trusted))
     with show_progress("reading", 4 if cv else 3, quiet=quiet) as advance:
-        texts, labels = [], np.array([], dtype=str)
-        if labelled is not None:
-            data = transferkit.datasets.load_labelled_csv(labelled, label=label_column, **reading)
-            texts, labels = data.data, data.target
-        check_folds(cv, labels, labelled)
+        texts, labels = _read_labelled(labelled, label_column, reading)
+        check_folds(cv, labels, " and ".join(labelled))
         unlabelled = evidence.read_texts(reading)
         others = {} if unlabelled is None else {"X_unlabelled": unlabelled}
         advance(f"training on {_count_texts(texts, unlabelled)}")
@@ -275,7 +341,9 @@ def _write_csv(rows, output):
     import io
 
     buffer = io.StringIO(newline="")
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    has_returns = any("\r" in str(field) for row in rows for field in row)  # readers take one for the end of a row
+    quoting = csv.QUOTE_ALL if has_returns else csv.QUOTE_MINIMAL  # the latter quotes none before Python 3.13
+    csv.writer(buffer, lineterminator="\n", quoting=quoting).writerows(rows)
     if output:
         with write_atomically(output, "output") as temporary:
             temporary.write_bytes(buffer.getvalue().encode())

@@ -23,7 +23,7 @@ class GivenEvidence(NamedTuple):
 
     def check(self, labelled, encoder, n_folds):
         """Raise ValueError if other arguments exclude these, before any file is read."""
-        if labelled is None:
+        if not labelled:
             knows_classes = self.teacher is not None or self.descriptions not in (None, "labels")
             if not (self.unlabelled and knows_classes):
                 raise ValueError(

@@ -9,4 +9,7 @@ one follows if the other is best.
 `patches` holds the steps before clustering: square windows cut from images that are given as rows of pixels
 (:class:`PatchGrid`), normalisation of their contrast, and ZCA whitening, that is decorrelation of the features
 (:class:`Preparation`). It also pools activations over the four quadrants of an image.
+
+`coverage` chooses samples to which all others are most similar (*facility location*). `digests` computes digests of
+samples, by which equal ones are recognised.
 """
