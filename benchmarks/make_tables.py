@@ -25,8 +25,10 @@ from tables import (
     write_load,
     write_machine,
     write_machines,
+    write_rivals_of_suggestions,
     write_scale,
     write_speeds,
+    write_suggestions,
     write_transfer,
 )
 
@@ -238,6 +240,8 @@ TABLES = {
     "evidence": write_evidence,
     "digits": write_grid("unsupervised", "digits", first="features"),
     "selection": write_grid("selection", "mean", first="metric", form="{:.2f}"),
+    "suggest": write_suggestions,
+    "suggest-rivals": write_rivals_of_suggestions,
     "adaptation-words": write_adaptation("text", "newsgroups", "bow"),
     "adaptation-rows": write_adaptation("digits"),
     "adaptation-choices": write_choices,
@@ -264,6 +268,7 @@ TABLES = {
         "scale",
         "transfer",
         "evidence",
+        "suggest",
     ),
     "machines-gpu": write_machines("heads_h100", "training_h100"),
 }

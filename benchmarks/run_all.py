@@ -77,6 +77,11 @@ BENCHMARKS = {
         [["--labels", "8", "--draws", "1", "--output", "OUT"]],
         [WIKI, "sst2", "trec", "banking77"],
     ),
+    "suggest": (
+        [["DATA", "--output", "OUT"]],
+        [["--draws", "1", "--output", "OUT"]],
+        [WIKI, "ag_news_subset", "sst2", "trec", "mr", "mpqa", NEWS, "banking77"],
+    ),
     "fuzz": ([["--output", "OUT"]], [["--cases", "300", "--output", "OUT"]], []),
 }
 

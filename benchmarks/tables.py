@@ -124,6 +124,41 @@ def write_evidence(results):
     return to_markdown(["task", "labels per class", "draws", *columns, "both - labels"], lines)
 
 
+def write_suggestions(results):
+    """Write accuracies with random and with suggested labels, and the standard error of the difference, per task."""
+    accuracy = results.get("suggest", "accuracy", optional=True)
+    if not accuracy:
+        return NOT_MEASURED
+    lines = []
+    for task, n_draws in results.get("suggest", "draws").items():
+        cells = []
+        for size in accuracy:
+            row = results.get("suggest", "accuracy", size, task)
+            error = results.get("suggest", "difference from random", size, "suggest", task, "standard error")
+            cells.append(f"{row['random']:.1f} / {row['suggest']:.1f} ± {error:.1f}")
+        lines.append([TASK_NAMES.get(task, task.upper()), n_draws, *cells])
+    return to_markdown(["task", "draws", *(f"{size} labels" for size in accuracy)], lines)
+
+
+def write_rivals_of_suggestions(results):
+    """Write the mean difference from random labels over the tasks, per method."""
+    differences = results.get("suggest", "difference from random", optional=True)
+    if not differences:
+        return NOT_MEASURED
+    methods = {
+        "suggest": "`suggest_labels`",
+        "margin": "margin",
+        "k-means": "k-means centres",
+        "typiclust": "TypiClust",
+    }
+    lines = []
+    for method, name in methods.items():
+        found = [row.get(method, {}).get("mean") for row in differences.values()]
+        cells = ["" if gain is None else f"{gain['mean']:+.1f} ± {gain['standard error']:.1f}" for gain in found]
+        lines.append([name, *cells])
+    return to_markdown(["", *(f"{size} labels" for size in differences)], lines)
+
+
 def write_grid(file, *keys, first, form="{:.1f}"):
     """Return a function that writes a dict of dicts of numbers as a table."""
 
