@@ -43,7 +43,7 @@ if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
         top_terms,
     )
     from transferkit.persistence import describe, load, save
-    from transferkit.selection import rank_encoders, suggest_labels
+    from transferkit.selection import SelectiveClassifier, rank_encoders, suggest_labels
     from transferkit.transfer import DomainTransferClassifier, MultiTaskTransfer, TransferClassifier, TransferRegressor
 
 __version__ = "0.1.0"
@@ -69,6 +69,7 @@ _PACKAGE_OF_NAME = {
     "PretrainedEncoder": "encoders",
     "RidgeHead": "heads",
     "SOMEncoder": "encoders",
+    "SelectiveClassifier": "selection",
     "SentenceEncoder": "encoders",
     "StructuralCorrespondence": "adaptation",
     "SubspaceAlignment": "adaptation",
@@ -125,6 +126,7 @@ __all__ = [
     "PretrainedEncoder",
     "RidgeHead",
     "SOMEncoder",
+    "SelectiveClassifier",
     "SentenceEncoder",
     "StructuralCorrespondence",
     "SubspaceAlignment",

@@ -40,6 +40,7 @@ ALLOWED = {
         "WordVectorEncoder",
     ),
     "transferkit.heads": ("LogisticHead", "LogisticHeadCV", "MLPHeadClassifier", "MLPHeadRegressor", "RidgeHead"),
+    "transferkit.selection": ("SelectiveClassifier",),
     "transferkit.transfer": (
         "DomainTransferClassifier",
         "EncoderReference",
@@ -58,6 +59,7 @@ ALLOWED = {
     "sklearn.decomposition": ("FastICA", "IncrementalPCA", "NMF", "PCA", "TruncatedSVD"),
     "sklearn.discriminant_analysis": ("LinearDiscriminantAnalysis", "QuadraticDiscriminantAnalysis"),
     "sklearn.dummy": ("DummyClassifier",),
+    "sklearn.frozen": ("FrozenEstimator",),
     "sklearn.isotonic": ("IsotonicRegression",),
     "sklearn.linear_model": (
         "ElasticNet",
