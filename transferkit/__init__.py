@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
     from transferkit.inspection import (
         DomainGapDisplay,
         EmbeddingMapDisplay,
+        RiskCoverageDisplay,
         TransferCurveDisplay,
         domain_gap,
         explain,
@@ -68,6 +69,7 @@ _PACKAGE_OF_NAME = {
     "MultiTaskTransfer": "transfer",
     "PretrainedEncoder": "encoders",
     "RidgeHead": "heads",
+    "RiskCoverageDisplay": "inspection",
     "SOMEncoder": "encoders",
     "SelectiveClassifier": "selection",
     "SentenceEncoder": "encoders",
@@ -125,6 +127,7 @@ __all__ = [
     "MultiTaskTransfer",
     "PretrainedEncoder",
     "RidgeHead",
+    "RiskCoverageDisplay",
     "SOMEncoder",
     "SelectiveClassifier",
     "SentenceEncoder",

@@ -3,6 +3,7 @@
 - Commands (`_commands`): one function per command of ``transferkit``. `_options` has what they share: options, the
   unfitted encoder that these describe, and the progress bar.
 - Evidence (`_evidence`): the options of ``finetune`` for what is known beside labels, and their files.
+- Rejection (`_rejection`): the options of ``finetune`` for a model that rejects texts.
 - Text model (`_text_models`): a model that passed a trial prediction of texts; commands and server predict with it.
 - Evaluation (`_evaluation`): the labels of a file matched to the classes of a model, the report of ``evaluate``, and
   the folds of ``finetune --cv``.

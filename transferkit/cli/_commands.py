@@ -11,6 +11,7 @@ import numpy as np
 import transferkit
 from transferkit.cli import _options
 from transferkit.cli._evaluation import (
+    REJECTED,
     check_folds,
     check_number_of_folds,
     evaluate_predictions,
@@ -21,7 +22,8 @@ from transferkit.cli._evaluation import (
 )
 from transferkit.cli._evidence import evidence
 from transferkit.cli._options import load_teacher, make_encoder, make_scratch_encoder, show_progress
-from transferkit.cli._text_models import load_text_model, predict_texts
+from transferkit.cli._rejection import rejection
+from transferkit.cli._text_models import find_selective, load_text_model, predict_texts
 from transferkit.datasets import read_texts
 from transferkit.datasets.files import kind_of
 from transferkit.persistence import is_pickle, load_with_outcome, write_atomically
@@ -167,13 +169,27 @@ def _read_labelled(paths, label_column, reading):
 @click.option("--class-weight", type=click.Choice(["balanced"]), help="Weight classes inversely to their frequency.")
 @click.option("--cv", default=0, show_default=True, help="Also report the accuracy of this many folds; 0 for none.")
 @evidence
+@rejection
 @_options.splitting
 @_options.reading
 @_options.label_column
 @_options.quiet
 @_options.trusted
 def finetune(
-    labelled, encoder, output, strategy, C, class_weight, cv, evidence, splitting, reading, label_column, quiet, trusted
+    labelled,
+    encoder,
+    output,
+    strategy,
+    C,
+    class_weight,
+    cv,
+    evidence,
+    rejection,
+    splitting,
+    reading,
+    label_column,
+    quiet,
+    trusted,
 ):
     """Train a head on labelled texts (.csv, .tsv or .jsonl) and save encoder and head as one model.
 
@@ -183,9 +199,12 @@ def finetune(
     labelled texts, leave LABELLED out and describe the classes:
 
     transferkit finetune --descriptions classes.json --unlabelled corpus.txt -e encoder.tk -o model.tk
+
+    With --coverage or --max-error the model rejects texts; --cv evaluates it without that.
     """
     check_number_of_folds(cv)
     evidence.check(labelled, encoder, cv)
+    rejection.check(labelled)
     _check_writable(output)
     head = None
     if C is not None:
@@ -195,7 +214,8 @@ def finetune(
     if encoder is not None:
         encoder = transferkit.PretrainedEncoder(encoder, trusted=trusted or None)
     given = make_scratch_encoder(encoder, strategy, **splitting)
-    model = transferkit.TransferClassifier(given, head, strategy=strategy, **evidence.read_parameters(trusted))
+    classifier = transferkit.TransferClassifier(given, head, strategy=strategy, **evidence.read_parameters(trusted))
+    model = rejection.wrap(classifier)
     with show_progress("reading", 4 if cv else 3, quiet=quiet) as advance:
         texts, labels = _read_labelled(labelled, label_column, reading)
         check_folds(cv, labels, " and ".join(labelled))
@@ -209,13 +229,19 @@ def finetune(
         transferkit.save(model, output, trusted=trusted)
         if cv:
             advance(f"evaluating {cv} folds")
-            scores = score_folds(model, texts, labels, cv, **others)
+            scores = score_folds(classifier, texts, labels, cv, **others)
+    fitted = model.estimator_ if rejection.is_given else model
     _say(
         f"fine-tuned on {_count_texts(texts, unlabelled)} of {len(model.classes_)} classes in {seconds:.1f} s "
-        f"with strategy {model.strategy_!r} -> {output} ({_megabytes(output)})",
+        f"with strategy {fitted.strategy_!r} -> {output} ({_megabytes(output)})",
         quiet,
     )
-    _say(model.summary_["text"], quiet)
+    _say(fitted.summary_["text"], quiet)
+    if rejection.is_given:
+        _say(
+            f"accepts {model.coverage_:.1%} of {model.n_held_out_:,} held-out texts, {model.error_:.1%} of these wrong",
+            quiet,
+        )
     if cv:
         _say(f"accuracy in {cv} folds: {scores.mean():.3f} (standard deviation {scores.std():.3f})", quiet)
 
@@ -235,11 +261,12 @@ def _count_texts(labelled, unlabelled):
 def evaluate(model, labelled, reading, label_column, as_json, trusted):
     """Evaluate a model on labelled texts (.csv, .tsv or .jsonl).
 
-    Prints accuracy, macro F1, precision and recall per class, and the confusion matrix.
+    Prints accuracy, macro F1, precision and recall per class, and the confusion matrix. If the model rejects texts, the
+    reject label is a class, "(rejected)" if it has none, and the accuracy of the accepted texts is printed, too.
     """
     fitted = load_text_model(model, classes=True, trusted=trusted)
-    truth, predicted, _ = _predict_labelled(fitted, model, labelled, label_column, reading)
-    report = evaluate_predictions(truth, predicted)
+    truth, predicted, _, rejected = _predict_labelled(fitted, model, labelled, label_column, reading)
+    report = evaluate_predictions(truth, predicted, rejected)
     click.echo(json.dumps(report, indent=2) if as_json else format_report(report))
 
 
@@ -265,26 +292,32 @@ def report(model, output, data, reading, label_column, quiet, trusted):
 
     _check_writable(output)
     fitted = load_text_model(model, classes=True, trusted=trusted)
-    predicted = {name: _predict_labelled(fitted, model, name, label_column, reading) for name in data}
+    predicted = {name: _predict_labelled(fitted, model, name, label_column, reading, reject=False) for name in data}
     page = make_report(fitted, Path(model).name, transferkit.describe(model), predicted)
     with write_atomically(output, "output") as temporary:
         temporary.write_text(page, encoding="utf-8")
     _say(f"{model} -> {output}", quiet)
 
 
-def _predict_labelled(fitted, model, labelled, label_column, reading):
-    """Return labels and predictions as text, and the probability of each prediction, None without probabilities."""
+def _predict_labelled(fitted, model, labelled, label_column, reading, reject=True):
+    """Return labels and predictions as text, the probability of each prediction, and whether it is rejected.
+
+    The last two are None if the model has no probabilities, and if it never rejects. Without `reject` the predictions
+    are those for accepted texts in any case.
+    """
     data = transferkit.datasets.load_labelled_csv(labelled, label=label_column, **reading)
-    truth, unknown = match_labels(data.target, fitted, labelled)
-    predicted, _, probabilities = predict_texts(fitted, data.data)
-    if predicted.ndim > 1:
+    selective = find_selective(fitted)
+    truth, unknown = match_labels(data.target, fitted, labelled, None if selective is None else selective.reject_label)
+    answer = predict_texts(fitted, data.data, reject=reject)
+    if answer.predictions.ndim > 1:
         raise ValueError(
             f"The model in {model!r} predicts several labels per text, but a table has one: evaluate it in Python."
         )
     if unknown:
         click.echo(f"Labels of {labelled!r} that are not classes of the model: {write_labels(unknown)}.", err=True)
-    highest = None if probabilities is None else probabilities.max(axis=1)
-    return truth, np.array([str(label) for label in predicted]), highest
+    highest = None if answer.probabilities is None else answer.probabilities.max(axis=1)
+    predicted = np.array([REJECTED if label is None else str(label) for label in answer.predictions.tolist()])
+    return truth, predicted, highest, answer.rejected
 
 
 @commands.command()
@@ -294,30 +327,41 @@ def _predict_labelled(fitted, model, labelled, label_column, reading):
 @click.option(
     "--keep", multiple=True, metavar="COLUMN", help="Column or key of the input to include in the output; repeatable."
 )
+@click.option(
+    "--reject/--no-reject",
+    default=None,
+    help="Whether rejected texts get the reject label of the model, or no prediction.  [default: if it rejects any]",
+)
 @_options.reading
 @_options.quiet
 @_options.trusted
-def predict(model, texts, output, keep, reading, quiet, trusted):
+def predict(model, texts, output, keep, reject, reading, quiet, trusted):
     """Predict the texts of a file (.txt, .csv, .tsv, .jsonl), or of standard input, one per line, and write CSV.
 
-    Each input line gives one output row; blank lines are empty texts.
+    Each input line gives one output row; blank lines are empty texts. For a model that rejects texts (finetune
+    --coverage or --max-error) there is a column "rejected".
     """
     if output:
         _check_writable(output)
     fitted = load_text_model(model, trusted=trusted)
+    if reject and find_selective(fitted) is None:
+        raise ValueError(
+            f"--reject: the model in {model!r} rejects no texts. Make one that does with finetune --coverage or "
+            "--max-error, or in Python with SelectiveClassifier."
+        )
     source = {"source": texts} if texts != "-" else {"source": sys.stdin.buffer, "kind": "txt"}
     header = _make_header(fitted, keep)
     rows, kept, _ = read_texts(**source, **reading, others=keep, keep_blank=True)
     lines, batch = [], 1000
     with show_progress(f"predicting {len(rows):,} texts", -(-len(rows) // batch), quiet=quiet) as advance:
         for start in range(0, len(rows), batch):
-            lines += _predict_batch(fitted, rows[start : start + batch])
+            lines += _predict_batch(fitted, rows[start : start + batch], reject is not False)
             advance()
     _write_csv([header, *(others + line for others, line in zip(kept, lines, strict=True))], output)
 
 
 def _make_header(model, keep):
-    header = ["text", "prediction"]
+    header = ["text", "prediction"] + ["rejected"] * (find_selective(model) is not None)
     if hasattr(model, "predict_proba"):
         header += [f"probability of {name}" for name in model.classes_]
     for place, name in enumerate(keep):
@@ -326,14 +370,14 @@ def _make_header(model, keep):
     return [*keep, *header]
 
 
-def _predict_batch(model, texts):
-    labels, _, probabilities = predict_texts(model, texts)
-    if probabilities is None:
-        return [list(row) for row in zip(texts, labels.tolist(), strict=True)]
-    return [
-        [text, label, *(f"{p:.6f}" for p in row)]
-        for text, label, row in zip(texts, labels.tolist(), probabilities, strict=True)
-    ]
+def _predict_batch(model, texts, reject):
+    answer = predict_texts(model, texts, reject=reject)
+    columns = [texts, answer.predictions.tolist()]
+    if answer.rejected is not None:
+        columns.append(np.where(answer.rejected, "true", "false").tolist())
+    if answer.probabilities is not None:
+        columns += [[f"{p:.6f}" for p in column] for column in answer.probabilities.T]
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def _write_csv(rows, output):

@@ -7,26 +7,30 @@ import click
 import numpy as np
 
 __all__ = [
+    "REJECTED",
     "check_folds",
     "check_number_of_folds",
     "evaluate_predictions",
+    "evaluate_rejection",
     "format_report",
     "match_labels",
     "score_folds",
     "write_labels",
 ]
 
+REJECTED = "(rejected)"  # the prediction for rejected texts of a model without a reject label
 _TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 
 
-def match_labels(labels, model, path):
+def match_labels(labels, model, path, reject_label=None):
     """Return the labels of a file as ``str`` writes the classes of the model, and the sorted labels of no class.
 
     A label matches the class with the same text, or else the class of the same value, such as 1.0 for "1" and True for
-    "true" or "1". Other labels are unchanged; ValueError is raised if none matches.
+    "true" or "1". The reject label is a class, if there is one. Other labels are unchanged; ValueError is raised if
+    none matches.
     """
-    classes = model.classes_.tolist()
-    names = {label: _find_class(label, model.classes_) for label in sorted(set(labels.tolist()))}
+    classes = model.classes_.tolist() if reject_label is None else [*model.classes_.tolist(), reject_label]
+    names = {label: _find_class(label, classes) for label in sorted(set(labels.tolist()))}
     unknown = [label for label, found in names.items() if found is None]
     if len(unknown) == len(names):
         given, expected = write_labels(unknown), write_labels(classes)
@@ -111,8 +115,11 @@ def score_folds(model, texts, labels, n_folds, **others):
     return np.array(scores)
 
 
-def evaluate_predictions(truth, predicted):
-    """Return accuracy, macro F1, figures per class and the confusion matrix of predicted labels, as JSON data."""
+def evaluate_predictions(truth, predicted, rejected=None):
+    """Return accuracy, macro F1, figures per class and the confusion matrix of predicted labels, as JSON data.
+
+    If it is given which texts are rejected, also the share of those accepted and their accuracy.
+    """
     from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
     classes = sorted({*truth.tolist(), *predicted.tolist()})
@@ -121,6 +128,7 @@ def evaluate_predictions(truth, predicted):
     return {
         "n_texts": len(truth),
         "accuracy": float(accuracy_score(truth, predicted)),
+        **({} if rejected is None else evaluate_rejection(truth, predicted, rejected)),
         "macro_f1": float(columns[2][present].mean()),
         "classes": {
             name: {"precision": float(p), "recall": float(r), "f1": float(f), "n_texts": int(n)}
@@ -133,6 +141,13 @@ def evaluate_predictions(truth, predicted):
     }
 
 
+def evaluate_rejection(truth, predicted, rejected):
+    """Return the share of texts that are accepted, and the accuracy of these, None if there are none."""
+    is_right = (truth == predicted)[~rejected]
+    accuracy = float(is_right.mean()) if len(is_right) else None
+    return {"accepted": float(1 - rejected.mean()), "accuracy_of_accepted": accuracy}
+
+
 def format_report(report):
     """Return the result of `evaluate_predictions` as text."""
     width = max(len(name) for name in [*report["classes"], "class"])
@@ -140,6 +155,7 @@ def format_report(report):
         f"texts     {report['n_texts']}",
         f"accuracy  {report['accuracy']:.4f}",
         f"macro F1  {report['macro_f1']:.4f}",
+        *_format_rejection(report),
         "",
         f"{'class':<{width}}  precision  recall      F1  texts",
     ]
@@ -152,3 +168,10 @@ def format_report(report):
     for name, row in zip(report["classes"], counts, strict=True):
         lines.append(f"{name:<{width}}" + "".join(f"{count:>{cell}}" for count in row))
     return "\n".join(lines)
+
+
+def _format_rejection(report):
+    if "accepted" not in report:
+        return []
+    accuracy = report["accuracy_of_accepted"]
+    return [f"accepted  {report['accepted']:.4f}" + ("" if accuracy is None else f", accuracy of these {accuracy:.4f}")]

@@ -4,7 +4,8 @@ from html import escape
 
 import numpy as np
 
-from transferkit.cli._evaluation import evaluate_predictions
+from transferkit.cli._evaluation import evaluate_predictions, evaluate_rejection
+from transferkit.cli._text_models import find_selective
 from transferkit.inspection import top_terms
 
 __all__ = ["make_report"]
@@ -42,8 +43,11 @@ def make_report(model, name, description, predicted):
     """Return a page about a model of texts as an HTML document that is complete in itself.
 
     `description` is that of the model's file, and `predicted` holds, by the name of a labelled file, its labels, the
-    predicted ones, and their probabilities (n_texts,) or None.
+    predicted ones, without rejection, their probabilities (n_texts,) or None, and whether they are rejected (n_texts,)
+    or None.
     """
+    selective = find_selective(model)
+    model = model if selective is not model else model.estimator_
     facts = [
         ["model", description.class_name],
         ["saved", description.created],
@@ -55,6 +59,7 @@ def make_report(model, name, description, predicted):
     parts = [
         f"<h1>{escape(name)}</h1>",
         _write_summary(model),
+        _write_rejection(selective),
         _write_labels(model),
         _write_candidates(model),
         *(_write_predicted(file, *values) for file, values in predicted.items()),
@@ -80,6 +85,17 @@ def _write_summary(model):
         )
         return f"<h2>Did transfer help?</h2><p class='note'>{text}is not a TransferClassifier.</p>"
     return f"<h2>Did transfer help?</h2><p class='summary'>{escape(summary['text'])}</p>{_draw_scores(summary)}"
+
+
+def _write_rejection(selective):
+    if selective is None:
+        return ""
+    goal = "coverage" if selective.coverage is not None else "max_error"
+    text = (
+        f"The model rejects texts by {selective.method}, with {goal}={getattr(selective, goal):g}. It accepts "
+        f"{selective.coverage_:.1%} of {selective.n_held_out_:,} held-out texts, {selective.error_:.1%} of these wrong."
+    )
+    return f"<h2>Rejection</h2><p>{text}</p>"
 
 
 def _draw_scores(summary):
@@ -157,7 +173,7 @@ def _write_value(name, value):
     return f"{value:g}" if name in ("alpha", "C", "evidence_factor") else f"{value:.3f}"
 
 
-def _write_predicted(file, truth, predicted, probabilities):
+def _write_predicted(file, truth, predicted, probabilities, rejected):
     report = evaluate_predictions(truth, predicted)
     head = ["class", "precision", "recall", "F1", "texts"]
     rows = [
@@ -165,10 +181,17 @@ def _write_predicted(file, truth, predicted, probabilities):
         for name, row in report["classes"].items()
     ]
     accuracy = f"accuracy {100 * report['accuracy']:.1f} %, macro F1 {report['macro_f1']:.3f}"
+    if rejected is not None:
+        accuracy += f", without rejection; {_describe_rejection(**evaluate_rejection(truth, predicted, rejected))}"
     return (
         f"<h2>Predictions for {escape(file)}</h2><p>{report['n_texts']:,} texts: {accuracy}.</p>{_table(head, rows)}"
         f"{_write_confusion(report['confusion_matrix'])}{_write_calibration(predicted == truth, probabilities)}"
     )
+
+
+def _describe_rejection(accepted, accuracy_of_accepted):
+    accuracy = "" if accuracy_of_accepted is None else f", accuracy of these {100 * accuracy_of_accepted:.1f} %"
+    return f"{100 * accepted:.1f} % are accepted{accuracy}"
 
 
 def _write_confusion(matrix):

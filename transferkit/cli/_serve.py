@@ -36,11 +36,11 @@ def make_app(
 ) -> "FastAPI":
     """Return a FastAPI application that serves the model of a file.
 
-    ``POST /predict`` takes ``{"texts": [...]}`` and returns predictions and, if the model has them, probabilities;
-    ``POST /explain`` takes ``{"text": "...", "n": 10}`` and returns the terms with the largest contributions; ``GET
-    /model`` describes the model. The file is checked on requests, at most once per second, and reloaded if it was
-    replaced; if the new one is damaged or does not predict texts, the old one stays in use, and ``GET /model`` reports
-    the reason.
+    ``POST /predict`` takes ``{"texts": [...]}`` and returns "predictions" and, if the model has them, "classes" and
+    "probabilities"; if it is a :class:`SelectiveClassifier` also "rejected", a list of true and false. ``POST
+    /explain`` takes ``{"text": "...", "n": 10}`` and returns the terms with the largest contributions; ``GET /model``
+    describes the model. The file is checked on requests, at most once per second, and reloaded if it was replaced; if
+    the new one is damaged or does not predict texts, the old one stays in use, and ``GET /model`` reports the reason.
 
     Parameters
     ----------
@@ -100,13 +100,7 @@ def make_app(
             answer = predict_texts(model_file.current(), request.texts)
         except NotANumberError as error:
             raise HTTPException(500, str(error)) from None
-        if answer.classes is None:
-            return {"predictions": answer.predictions.tolist()}
-        return {
-            "predictions": answer.predictions.tolist(),
-            "classes": answer.classes.tolist(),
-            "probabilities": answer.probabilities.tolist(),
-        }
+        return {name: values.tolist() for name, values in answer._asdict().items() if values is not None}
 
     @app.post("/explain")
     def explain_one(request: OneText):

@@ -10,9 +10,10 @@ from sklearn.pipeline import Pipeline
 from transferkit.encoders.term_union import encode_terms
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import load
+from transferkit.selection import SelectiveClassifier
 from transferkit.transfer import TransferClassifier, TransferRegressor
 
-__all__ = ["NotANumberError", "Predictions", "load_text_model", "predict_texts"]
+__all__ = ["NotANumberError", "Predictions", "find_selective", "load_text_model", "predict_texts"]
 
 _TRIAL = ["a text", "another one, of more words"]
 
@@ -27,6 +28,7 @@ class Predictions(NamedTuple):
     predictions: np.ndarray  # (n_texts,) or (n_texts, n_outputs)
     classes: np.ndarray | None  # (n_classes,); None if the model has no probabilities
     probabilities: np.ndarray | None  # (n_texts, n_classes)
+    rejected: np.ndarray | None = None  # (n_texts,), whether the text is rejected; None if the model never rejects
 
 
 def load_text_model(path, *, classes=False, **options):
@@ -54,13 +56,19 @@ def load_text_model(path, *, classes=False, **options):
     return model
 
 
-def predict_texts(model, texts):
+def predict_texts(model, texts, *, reject=True):
     """Return the predictions for at least one text and, if the model has them, the probabilities of its classes.
 
-    Pipelines and transfer estimators encode the texts once. NotANumberError is raised if a number is NaN or infinite.
+    Pipelines and transfer estimators encode the texts once. If the model rejects texts, their prediction is the reject
+    label or None; without `reject` it is that of the classifier. NotANumberError is raised if a number is NaN or
+    infinite.
     """
     classes = _classes_of(model)
     model, rows = _encode(model, texts)
+    if isinstance(model, SelectiveClassifier):
+        answer, accepted = predict_texts(model.estimator_, rows), model.is_accepted(rows)
+        predictions = model.reject(answer.predictions, accepted) if reject else answer.predictions
+        return answer._replace(predictions=predictions, rejected=~accepted)
     if classes is None:
         predictions = model.predict(rows)
         _check_numbers(predictions)
@@ -68,6 +76,12 @@ def predict_texts(model, texts):
     probabilities = model.predict_proba(rows)
     _check_numbers(probabilities)
     return Predictions(model.predict(rows), classes, probabilities)
+
+
+def find_selective(model):
+    """Return the SelectiveClassifier that a model is or ends in, or None."""
+    last = model[-1] if isinstance(model, Pipeline) else model
+    return last if isinstance(last, SelectiveClassifier) else None
 
 
 def _classes_of(model) -> Any:

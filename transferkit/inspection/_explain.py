@@ -16,6 +16,7 @@ from transferkit._validation import check_count, check_is_fitted, with_plain_out
 from transferkit.exceptions import NotLinearError
 from transferkit.inspection._term_parts import find_spans, pull_back, split_features, text_encoders
 from transferkit.persistence import load_shared
+from transferkit.selection import SelectiveClassifier
 
 __all__ = ["Explanation", "explain", "top_terms"]
 
@@ -176,7 +177,8 @@ def explain(model: BaseEstimator | str | os.PathLike[str], text: str) -> Explana
     ----------
     model : fitted estimator or path
         A :class:`TransferClassifier` or a Pipeline of text encoder and linear head (with `coef_`), scikit-learn's own
-        vectorizers, linear models, scalers, TruncatedSVD and PCA included; a search over one; or a model file.
+        vectorizers, linear models, scalers, TruncatedSVD and PCA included; a search over one, or a
+        :class:`SelectiveClassifier` of one; or a model file.
     text : str
         One text.
 
@@ -298,6 +300,8 @@ def _take_apart(model, function):
         model = load_shared(model)
     check_is_fitted(model)
     model = getattr(model, "best_estimator_", model)  # of a search
+    if isinstance(model, SelectiveClassifier):
+        return _take_apart(model.estimator_, function)
     if hasattr(model, "encoder_") and hasattr(model, "head_"):
         encoder, head = model.encoder_, model.head_
         if getattr(model, "adaptation_", None) is not None:

@@ -309,7 +309,7 @@ def _check_key(key, name):
 def _summarise(estimator):
     """Return the summary that `describe` shows: parameters as text, classes, number of features."""
     state, signature = get_state(estimator), inspect.signature(type(estimator))
-    texts = estimator.describe_parameters() if isinstance(estimator, DescribesParameters) else {}
+    texts = estimator.describe_parameters() if issubclass(type(estimator), DescribesParameters) else {}
     parameters = {name: texts.get(name) or _show(state[name]) for name in signature.parameters if name in state}
     classes = getattr(estimator, "classes_", None)
     n_features = getattr(estimator, "n_features_in_", None)

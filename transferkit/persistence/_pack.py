@@ -189,7 +189,8 @@ class Packer:
 
 def get_state(estimator):
     """Return the parameters and fitted attributes of an estimator that belong in a file."""
-    state = estimator.get_file_state() if isinstance(estimator, HasFileState) else estimator.__getstate__()
+    # asked of the class, because an instance of scikit-learn's FrozenEstimator has the methods of the one inside it
+    state = estimator.get_file_state() if issubclass(type(estimator), HasFileState) else estimator.__getstate__()
     if not isinstance(state, dict):
         return state
     state = {key: item for key, item in state.items() if key not in SESSION_ATTRIBUTES}

@@ -93,7 +93,7 @@ class Unpacker:
             vars(estimator).update(default_parameters(cls))  # for parameters newer than the file
         vars(estimator).update({key: self.unpack(node) for key, node in state.items()})
         _check_estimator(estimator, name, self._allow_file_input)
-        if isinstance(estimator, FinishesLoading):
+        if issubclass(type(estimator), FinishesLoading):
             estimator.finish_loading(self._trusted)
         return estimator
 

@@ -34,7 +34,7 @@ from transferkit.selection._held_out import LabelledRows, find_positions, make_f
 
 __all__ = ["SelectiveClassifier"]
 
-FEWEST_REJECTED = 5.0  # expected number of rejected, or wrong, samples from which a class has a threshold of its own
+FEWEST_REJECTED = 20.0  # expected number of rejected, or wrong, samples from which a class has its own threshold
 
 
 def _estimator_has(method):
@@ -110,8 +110,8 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
     kinds: none of them is among the labelled ones, so that how many are rejected can only be measured on examples.
 
     A class that is predicted often enough has a threshold of its own, so that `max_error` holds for it and no class is
-    rejected as a whole for the sake of others: if at least 5 samples of it are to be rejected, or may be wrong. The
-    other classes share a threshold.
+    rejected as a whole for the sake of others: if at least 20 held-out samples of it are to be rejected, or may be
+    wrong. The other classes share a threshold.
 
     `score` is the accuracy with the reject label as a class: a rejected sample is right if its true label is the reject
     label, otherwise wrong. This allows to compare models at any coverage, also by samples that belong to no class. For
