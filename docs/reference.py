@@ -8,7 +8,7 @@ PACKAGES = {
     "heads": "Heads: features and labels to predictions",
     "transfer": "Transfer: an encoder and a head as one",
     "adaptation": "Adaptation: from one domain to another",
-    "selection": "Selection: which encoder suits a task, and what to label next",
+    "selection": "Selection: of encoders, of what to label next, and of predictions to accept",
     "compression": "Compression: smaller heads",
     "inspection": "Inspection: explanations and plots",
     "persistence": "Model files",

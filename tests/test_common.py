@@ -26,6 +26,7 @@ from transferkit import (
     MultiTaskTransfer,
     PretrainedEncoder,
     RidgeHead,
+    SelectiveClassifier,
     SOMEncoder,
     TfidfEncoder,
     TorchEncoder,
@@ -50,6 +51,7 @@ TEXTS = ["the cat sat on the mat", "a dog", "Ünïcode words, and CATS!", "the d
         MLPHeadRegressor(),
         TransferClassifier(head=LogisticHead(), strategy="scratch"),
         TransferRegressor(head=RidgeHead(), strategy="scratch"),
+        SelectiveClassifier(LogisticHead(), coverage=1.0, method="both", cv=2),
     ]
 )
 @pytest.mark.filterwarnings("ignore:Features lie more than:UserWarning")  # rows around 100, for the autoencoder

@@ -29,6 +29,7 @@ from transferkit import (
     MultiTaskTransfer,
     PretrainedEncoder,
     RidgeHead,
+    SelectiveClassifier,
     SOMEncoder,
     TfidfEncoder,
     TransferClassifier,
@@ -129,6 +130,10 @@ FITTED = {
     ],
     "MultiTaskTransfer": [
         lambda: MultiTaskTransfer(TransferClassifier(strategy="scratch")).fit(TEXTS, {"a": LABELS, "b": LABELS})
+    ],
+    "SelectiveClassifier": [
+        lambda: SelectiveClassifier(LogisticHead(), coverage=0.8, method="both", cv=2).fit(X, Y),
+        lambda: SelectiveClassifier(LogisticHead(), max_error=0.9, cv=2).fit(X, Y),
     ],
     "EncoderReference": [lambda: EncoderReference("shared-0.tk", "0" * 64)],
 }  # fmt: skip

@@ -202,7 +202,8 @@ class RiskCoverageDisplay:
         if np.isnan(scores).any():
             raise ValueError(f"The scores must be numbers. Got NaN for sample {np.isnan(scores).argmax()}.")
         if isinstance(y_true[0], str) != isinstance(y_pred[0], str):
-            raise ValueError(f"y_true and y_pred must have labels of one type. Got {y_true[0]!r} and {y_pred[0]!r}.")
+            first = y_true.tolist()[0], y_pred.tolist()[0]
+            raise ValueError(f"y_true and y_pred must have labels of one type. Got {first[0]!r} and {first[1]!r}.")
         weights = check_sample_weight(sample_weight, scores[:, None], dtype=np.float64, ensure_non_negative=True)
         kept = weights > 0
         is_wrong = y_true != y_pred

@@ -477,8 +477,6 @@ def _read_rows(classifier, X, y, sample_weight, fit_params):
 def _check_weights(sample_weight, y):
     """Return weights that are one on average of those larger than zero."""
     weights = check_sample_weight(sample_weight, y[:, None], dtype=np.float64, ensure_non_negative=True)
-    if not weights.any():
-        raise ValueError("sample_weight is zero for all rows: at least one must have a weight larger than 0.")
     return weights / weights[weights > 0].mean()
 
 
