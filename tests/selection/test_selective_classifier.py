@@ -23,6 +23,7 @@ from transferkit import (
     TfidfEncoder,
     TransferClassifier,
     WordVectorEncoder,
+    describe,
     load,
     save,
 )
