@@ -56,10 +56,62 @@ SEARCH, CV = "heads/linear/_search_table.py", "heads/linear/test_logistic_cv.py"
 DISTILLATION, OF_DISTILLATION = "encoders/words/_distillation.py", "encoders/words/test_distillation.py"
 LOSSES, OF_LOSSES = "_training/linear/losses.py", "_training/linear/test_losses.py"
 SOFT = "heads/test_soft_targets.py"
+REJECTION, OF_REJECTION = "_algorithms/rows/rejection.py", "_algorithms/rows/test_rejection.py"
+SELECTIVE, OF_SELECTIVE = "selection/_selective_classifier.py", "selection/test_selective_classifier.py"
 COVERAGE, OF_COVERAGE = "_algorithms/rows/coverage.py", "_algorithms/rows/test_coverage.py"
 SUGGEST, SUGGESTIONS = "selection/_suggest_labels.py", "selection/test_suggest_labels.py"
 
 MUTANTS = [
+    # Which predictions are rejected.
+    Mutant(
+        "rejection: unseen sample of a coverage",
+        REJECTION,
+        "kept = np.flatnonzero(rejected + 1 <=",
+        "kept = np.flatnonzero(rejected <=",
+        f"{OF_REJECTION}::test_one_more_sample_is_accepted_with_the_probability_asked_for",
+    ),
+    Mutant(
+        "rejection: unseen sample of an error",
+        REJECTION,
+        "bound = (curve.wrong + 1) / (curve.weight + 1)",
+        "bound = curve.wrong / curve.weight",
+        f"{OF_REJECTION}::test_the_most_samples_that_keep_the_error_are_accepted",
+    ),
+    Mutant(
+        "rejection: classes that share a threshold",
+        REJECTION,
+        "while shared < len(counts) and together[shared - 1] < least:",
+        "while shared < 0:",
+        f"{OF_REJECTION}::test_small_classes_share_a_threshold",
+    ),
+    Mutant(
+        "rejection: classes with a threshold of their own",
+        SELECTIVE,
+        "FEWEST_REJECTED = 20.0",
+        "FEWEST_REJECTED = 1e9",
+        f"{OF_SELECTIVE}::test_one_class_may_be_rejected_more_than_another",
+    ),
+    Mutant(
+        "rejection: reject label that is a class",
+        SELECTIVE,
+        "if label in classes.tolist():",
+        "if label in ():",
+        f"{OF_SELECTIVE}::test_bad_input_of_fit_is_named",
+    ),
+    Mutant(
+        "rejection: space of distances",
+        "selection/_acceptance.py",
+        "return PretrainedEncoder(encoder).fit() if is_pretrained else classifier.encoder_",
+        "return classifier.encoder_",
+        f"{OF_SELECTIVE}::test_texts_unlike_those_of_training_are_rejected",
+    ),
+    Mutant(
+        "rejection: arguments that are not split",
+        "selection/_held_out.py",
+        "if name in _NOT_OF_ROWS or value is None",
+        "if value is None",
+        f"{OF_SELECTIVE}::test_other_arguments_of_fit_reach_the_estimator",
+    ),
     # What a student learns from its teacher, and what it is evaluated on.
     Mutant(
         "distillation: held-out texts",
@@ -234,8 +286,8 @@ MUTANTS = [
     Mutant(
         "evidence: folds of the command line have the unlabelled texts",
         "cli/_commands.py",
-        "score_folds(model, texts, labels, cv, **others)",
-        "score_folds(model, texts, labels, cv)",
+        "score_folds(classifier, texts, labels, cv, **others)",
+        "score_folds(classifier, texts, labels, cv)",
         "cli/test_evidence_options.py::test_folds_are_evaluated_with_the_unlabelled_texts",
     ),
     Mutant(
