@@ -104,9 +104,9 @@ def suggest_labels(
     -----
     The suggestions depend on the distinct samples, not on their order or on the number of copies. Samples that are more
     similar than 0.9 to a labelled or suggested one are suggested only when no others remain. The similarity of texts is
-    the cosine of their embeddings after the mean is subtracted. That of numeric samples is 1 - d^2 / m, where d is
-    their Euclidean distance and m the mean squared distance, so scale the features first. Time and memory are bounded
-    by the sample of 4,000.
+    the squared cosine of their embeddings after the mean is subtracted, 0 if the cosine is negative. That of numeric
+    samples is (1 - d^2 / m)^2, 0 if d^2 > m, where d is their Euclidean distance and m the mean squared distance, so
+    scale the features first. Time and memory are bounded by the sample of 4,000.
 
     References
     ----------

@@ -16,15 +16,15 @@ def rows():
     return np.random.default_rng(0).normal(size=(30, 5)) + 3
 
 
-def test_angular_similarity_is_the_cosine_of_centred_samples(rows):
+def test_angular_similarity_is_the_squared_cosine_of_centred_samples(rows):
     centred = rows - rows.mean(axis=0)
-    expected = np.maximum(cosine_similarity(centred, centred[:4]), 0)
+    expected = np.maximum(cosine_similarity(centred, centred[:4]), 0) ** 2
     np.testing.assert_allclose(Similarity(rows, angular=True).between(rows, rows[:4]), expected, atol=1e-6)
 
 
 def test_other_similarity_falls_with_the_squared_distance(rows):
     squares = cdist(rows, rows, "sqeuclidean")
-    expected = np.maximum(1 - squares / squares.mean(), 0)
+    expected = np.maximum(1 - squares / squares.mean(), 0) ** 2
     np.testing.assert_allclose(Similarity(rows, angular=False).between(rows, rows), expected, atol=1e-6)
 
 

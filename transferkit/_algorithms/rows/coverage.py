@@ -18,10 +18,10 @@ class Similarity:
     rows : ndarray or CSR matrix of shape (n_samples, n_features)
         The data set.
     angular : bool
-        Whether the similarity is the cosine of two samples after the mean is subtracted, and 0 if that is negative or
-        a sample is all zeros, which has no direction.
-        Otherwise it is 1 - d^2 / m, and 0 if that is negative, where d is the Euclidean distance and m the mean squared
-        distance of two samples of the data set.
+        Whether the similarity is the squared cosine of two samples after the mean is subtracted, and 0 if the cosine is
+        negative or a sample is all zeros, which has no direction. Otherwise it is (1 - d^2 / m)^2, and 0 if d^2 > m,
+        where d is the Euclidean distance and m the mean squared distance of two samples of the data set. The squares
+        make near samples count more, of which there are few, than distant ones.
     """
 
     def __init__(self, rows: Any, angular: bool) -> None:
@@ -40,7 +40,7 @@ class Similarity:
             products *= _invert_lengths(other_squares, others)
         else:
             products += 1 - (squares[:, None] + other_squares) / 2
-        return np.clip(products, 0, 1, out=products).astype(np.float32)
+        return np.square(np.clip(products, 0, 1, out=products)).astype(np.float32)
 
     def to_nearest(self, rows: Any, others: Any) -> np.ndarray:
         """Return the similarity of each sample to the most similar of the others, (n_rows,); 0 if there are none."""
