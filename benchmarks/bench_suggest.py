@@ -16,7 +16,8 @@ all labels so far, and tested on up to 2,000 test texts:
 - suggest: suggest_labels, the first batch without a model.
 
 A model that has seen labels of one class predicts this class. suggest_labels was developed by the test accuracy of
-these tasks, on draws 0 to 4, with logistic regression on the embeddings.
+these tasks, mostly on other pools of draws 0 to 5, with logistic regression on words and embeddings in place of
+TransferClassifier.
 
 Without FOLDER there is one task, docstrings, and only its texts are used for pretraining.
 """
@@ -177,24 +178,26 @@ def measure_many(arguments, task, cache):
 
 
 def report(cache, tasks):
-    """Return means over draws, and differences from random labels with standard errors."""
+    """Return mean accuracies, and differences from random labels in the same draws, with standard errors."""
     parts = {task: read_results(cache / f"{task}.json") for task in tasks}
     found = {"accuracy": {}, "difference from random": {}, "draws": {}}
     for size in map(str, np.cumsum(BATCHES).tolist()):
         differences = {}
         for task, measured in parts.items():
-            columns = {column: by_draw(measured, column, size) for column in COLUMNS}
-            complete = sorted(set.intersection(*(set(row) for row in columns.values() if row)))
-            columns = {column: [row[seed] for seed in complete] for column, row in columns.items() if row}
-            found["draws"][task] = len(complete)
-            found["accuracy"].setdefault(size, {})[task] = {c: round(statistics.mean(v), 2) for c, v in columns.items()}
-            for column, values in columns.items():
-                gains = np.subtract(values, columns["random"])
-                differences.setdefault(column, {})[task] = gains
+            random = by_draw(measured, "random", size)
+            for column in COLUMNS:
+                rows = by_draw(measured, column, size)
+                common = sorted(set(rows) & set(random))
+                if not common:
+                    continue
+                mean = statistics.mean(rows[seed] for seed in common)
+                found["draws"].setdefault(column, {})[task] = len(common)
+                found["accuracy"].setdefault(size, {}).setdefault(column, {})[task] = round(mean, 2)
+                if column != "random":
+                    gains = [rows[seed] - random[seed] for seed in common]
+                    differences.setdefault(column, {})[task] = summarise(gains)
         found["difference from random"][size] = {
-            column: {task: summarise(gains) for task, gains in row.items()} | {"mean": summarise_mean(row.values())}
-            for column, row in differences.items()
-            if column != "random"
+            column: row | {"mean": summarise_tasks(row.values())} for column, row in differences.items()
         }
     return found
 
@@ -209,11 +212,10 @@ def summarise(gains):
     return {"mean": round(float(np.mean(gains)), 2), "standard error": round(error, 2)}
 
 
-def summarise_mean(rows):
-    """Return the mean over tasks, with the standard error of draws within tasks."""
-    each = [summarise(gains) for gains in rows]
-    error = np.sqrt(sum(row["standard error"] ** 2 for row in each)) / len(each)
-    return {"mean": round(float(np.mean([row["mean"] for row in each])), 2), "standard error": round(float(error), 2)}
+def summarise_tasks(rows):
+    """Return the mean over tasks, with the standard error that the draws of each task give it."""
+    error = np.sqrt(sum(row["standard error"] ** 2 for row in rows)) / len(rows)
+    return {"mean": round(statistics.mean(row["mean"] for row in rows), 2), "standard error": round(float(error), 2)}
 
 
 def main():
@@ -235,8 +237,10 @@ def main():
     results = read_results(output)
     if arguments.folder is not None and "100,000 texts" not in results:
         results["100,000 texts"] = measure_many(arguments, arguments.tasks[0], cache)
+    parts = [read_results(cache / f"{task}.json") for task in arguments.tasks]
+    commits = sorted({value["commit"] for measured in parts for value in measured.values()})
     threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count()))
-    results["machine"] = describe_machine() | {"threads": threads}
+    results["machine"] = describe_machine() | {"threads": threads, "commit": ", ".join(commits)}
     write_results(output, results | report(cache, arguments.tasks))
 
 

@@ -130,12 +130,12 @@ def write_suggestions(results):
     if not accuracy:
         return NOT_MEASURED
     lines = []
-    for task, n_draws in results.get("suggest", "draws").items():
+    for task, n_draws in results.get("suggest", "draws", "suggest").items():
         cells = []
         for size in accuracy:
-            row = results.get("suggest", "accuracy", size, task)
+            random, ours = (results.get("suggest", "accuracy", size, column, task) for column in ("random", "suggest"))
             error = results.get("suggest", "difference from random", size, "suggest", task, "standard error")
-            cells.append(f"{row['random']:.1f} / {row['suggest']:.1f} ± {error:.1f}")
+            cells.append(f"{random:.1f} / {ours:.1f} ± {error:.1f}")
         lines.append([TASK_NAMES.get(task, task.upper()), n_draws, *cells])
     return to_markdown(["task", "draws", *(f"{size} labels" for size in accuracy)], lines)
 
@@ -153,10 +153,11 @@ def write_rivals_of_suggestions(results):
     }
     lines = []
     for method, name in methods.items():
-        found = [row.get(method, {}).get("mean") for row in differences.values()]
-        cells = ["" if gain is None else f"{gain['mean']:+.1f} ± {gain['standard error']:.1f}" for gain in found]
-        lines.append([name, *cells])
-    return to_markdown(["", *(f"{size} labels" for size in differences)], lines)
+        gains = [row[method]["mean"] for row in differences.values() if method in row]
+        n_draws = min(results.get("suggest", "draws").get(method, {"": 0}).values())
+        cells = [f"{gain['mean']:+.1f} ± {gain['standard error']:.1f}" for gain in gains]
+        lines += [[name, n_draws, *cells]] if cells else []
+    return to_markdown(["", "draws", *(f"{size} labels" for size in differences)], lines)
 
 
 def write_grid(file, *keys, first, form="{:.1f}"):
