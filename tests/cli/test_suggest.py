@@ -151,4 +151,4 @@ def test_an_encoder_of_numbers_is_named(run, tmp_path, monkeypatch):
     transferkit.save(transferkit.KMeansEncoder(2).fit([[0.0], [1.0], [2.0]]), "rows.tk")
     code, _, error = run("suggest", "corpus.txt", "-e", "rows.tk", "-o", "to_label.csv", "-n", 2)
     assert code == 2
-    assert "does not accept X_unlabelled" in error
+    assert "X_unlabelled cannot be encoded" in error

@@ -98,7 +98,7 @@ def test_a_model_directs_to_what_it_is_uncertain_about(encoder, model):
 def test_reason_of_a_text_of_which_the_model_is_certain_is_that_it_is_typical(encoder):
     sure = DummyClassifier(strategy="constant", constant="pets").fit(TEXTS, LABELS)
     found = suggest_labels(TEXTS, 3, encoder=encoder, model=sure)
-    assert all(r.startswith("typical: nearest to") and r.endswith("model: 'pets' 100%") for r in found["reason"])
+    assert all(r.startswith("typical: nearest to") and r.endswith("model: 'pets' 100 %") for r in found["reason"])
     assert found["index"].tolist() == suggest_labels(TEXTS, 3, encoder=encoder)["index"].tolist()
 
 
@@ -152,12 +152,12 @@ def test_texts_of_unknown_words_come_last(encoder):
     assert all(texts[i].strip() for i in found["index"])
 
 
-@pytest.mark.parametrize("kind", [list, pd.DataFrame, sp.csr_matrix, np.ndarray])
-def test_rows_of_numbers(kind, numbers):
-    X, groups = numbers
-    X = {list: X.tolist(), pd.DataFrame: pd.DataFrame(X, columns=["a", "b"]), sp.csr_matrix: sp.csr_matrix(X)}.get(
-        kind, X
-    )
+@pytest.mark.parametrize(
+    "convert",
+    [np.ndarray.tolist, np.asarray, sp.csr_array, sp.coo_matrix, lambda X: pd.DataFrame(X, columns=["a", "b"])],
+)
+def test_rows_of_numbers(convert, numbers):
+    X, groups = convert(numbers[0]), numbers[1]
     found = suggest_labels(X, 3, encoder=None)
     assert set(groups[found["index"]]) == {0, 1, 2}
     assert found["reason"][0].endswith("of the samples")
@@ -253,7 +253,7 @@ def test_fewer_distinct_texts_than_wanted_warn(encoder):
         ({"encoder": None}, ValueError, "Texts need an encoder"),
         ({"encoder": LSAEncoder()}, NotFittedError, "must be fitted"),
         ({"encoder": "missing.tk"}, ValueError, "no model file"),
-        ({"encoder": StandardScaler().fit(np.ones((2, 2)))}, ValueError, "The encoder does not accept X_unlabelled"),
+        ({"encoder": StandardScaler().fit(np.ones((2, 2)))}, ValueError, "X_unlabelled cannot be encoded"),
         ({"model": "missing.tk"}, ValueError, "no model file"),
         ({"model": LinearRegression().fit(np.ones((2, 2)), [0, 1])}, ValueError, "neither predict_proba nor"),
         (
@@ -274,13 +274,13 @@ def test_wrong_numbers_are_named(numbers):
     X, groups = numbers
     holes = X.copy()
     holes[3, 0] = np.nan
-    with pytest.raises(ValueError, match=r"The encoder does not accept X_unlabelled\. .*NaN"):
+    with pytest.raises(ValueError, match=r"X_unlabelled cannot be encoded\. .*NaN"):
         suggest_labels(holes, 2, encoder=None)
-    with pytest.raises(ValueError, match=r"The encoder does not accept X_labelled\. .*NaN"):
+    with pytest.raises(ValueError, match=r"X_labelled cannot be encoded\. .*NaN"):
         suggest_labels(X, 2, encoder=None, X_labelled=holes[3:4])
     with pytest.raises(ValueError, match=r"cannot predict X_unlabelled\. X has 2 features"):
         suggest_labels(X, 2, encoder=None, model=LogisticRegression().fit(X[:, :1], groups))
-    with pytest.raises(ValueError, match=r"does not accept X_unlabelled\. X has 2 features"):
+    with pytest.raises(ValueError, match=r"X_unlabelled cannot be encoded\. X has 2 features"):
         suggest_labels(X, 2, encoder=PCA(2).fit(np.random.default_rng(0).normal(size=(9, 3))))
     several = OneVsRestClassifier(LogisticRegression()).fit(X, np.column_stack([groups > 0, groups > 1]))
     with pytest.raises(ValueError, match="multilabel"):

@@ -115,12 +115,14 @@ def suggest_labels(
 
     Examples
     --------
-    >>> from transferkit import LSAEncoder, TransferClassifier, suggest_labels
-    >>> texts = ["the cat ran", "a cat and a dog", "the dog sat", "a stock rose", "the bond fell", "a stock fell"]
-    >>> encoder = LSAEncoder(n_components=2, min_df=1).fit(texts)
-    >>> first = suggest_labels(texts, 2, encoder=encoder)
-    >>> [texts[i] for i in first["index"]]
-    ['the cat ran', 'a stock fell']
+    >>> from transferkit import LSAEncoder, suggest_labels
+    >>> texts = ["the cat ran", "the cat sat", "cat ran and sat", "a stock rose", "a stock fell", "stock rose and fell"]
+    >>> encoder = LSAEncoder(n_components=3, min_df=1, stop_words="english").fit(texts)
+    >>> suggestions = suggest_labels(texts, 2, encoder=encoder)
+    >>> [texts[i] for i in suggestions["index"]]
+    ['cat ran and sat', 'stock rose and fell']
+    >>> suggestions["reason"][0]
+    'typical: nearest to 50.0 % of the texts'
     """
     _check_parameters(n=n, method=method)
     if method == "uncertain" and model is None:
@@ -169,7 +171,7 @@ def _check_parameters(**values):
 
 def _check_input(X, known, n):
     """Return unlabelled and labelled samples of the same kind; None for no labelled ones."""
-    X = check_texts(X) if holds_texts(X) else X
+    X = check_texts(X) if holds_texts(X) else X.tocsr() if sp.issparse(X) else X
     if n > count_rows(X):
         raise ValueError(f"n={n} suggestions need as many unlabelled samples. Got {count_rows(X)}: give a smaller n.")
     if known is None or (hasattr(known, "__len__") and count_rows(known) == 0):
@@ -190,7 +192,7 @@ def _open_encoder(encoder, texts):
         try:
             return check_features(transform(rows))
         except (TypeError, ValueError) as error:
-            raise type(error)(f"The encoder does not accept {name}. {error}") from error
+            raise type(error)(f"{name} cannot be encoded. {error}") from error
 
     return encode
 
@@ -277,7 +279,7 @@ def _explain(share, prediction, i, texts):
     if prediction is None:
         return f"typical: {typical}"
     classes = [
-        f"{label!r} {p:.0%}"
+        f"{label!r} {100 * p:.0f} %"
         for label, p in zip(prediction.labels[i].tolist(), prediction.probabilities[i], strict=True)
     ]
     if prediction.margins[i] > MOST_UNCERTAIN:

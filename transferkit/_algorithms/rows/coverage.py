@@ -40,7 +40,8 @@ class Similarity:
             products *= _invert_lengths(other_squares, others)
         else:
             products += 1 - (squares[:, None] + other_squares) / 2
-        return np.square(np.clip(products, 0, 1, out=products)).astype(np.float32)
+        np.clip(products, 0, 1, out=products)
+        return np.square(products, out=products).astype(np.float32, copy=False)
 
     def to_nearest(self, rows: Any, others: Any) -> np.ndarray:
         """Return the similarity of each sample to the most similar of the others, (n_rows,); 0 if there are none."""
@@ -52,7 +53,7 @@ class Similarity:
 
     def _shift(self, rows: Any) -> Any:
         """Return dense samples without the mean, which is only implicitly subtracted from sparse ones."""
-        return rows if sp.issparse(rows) else (rows - self.mean) / np.sqrt(self.variance)
+        return rows if sp.issparse(rows) else ((rows - self.mean) / np.sqrt(self.variance)).astype(np.float32)
 
     def _squares(self, rows: Any) -> np.ndarray:
         if not sp.issparse(rows):
