@@ -654,6 +654,27 @@ MUTANTS = [
         f"{SUGGESTIONS}::test_groups_on_a_line_are_found",
     ),
     Mutant(
+        "suggestions: similarities are squared",
+        COVERAGE,
+        "return np.square(products, out=products)",
+        "return products",
+        f"{OF_COVERAGE}::test_angular_similarity_is_the_squared_cosine_of_centred_samples",
+    ),
+    Mutant(
+        "suggestions: a bound from an earlier step is not what a sample adds",
+        COVERAGE,
+        "if bounds[best] >= bounds[free].max():",
+        "if True:",
+        f"{OF_COVERAGE}::test_each_step_adds_most",
+    ),
+    Mutant(
+        "suggestions: later samples know earlier suggestions",
+        SUGGEST,
+        "represented = _stack(represented, features[chosen])",
+        "pass",
+        f"{SUGGESTIONS}::test_later_samples_know_what_was_suggested_before",
+    ),
+    Mutant(
         "suggestions: a table that may hold labels is not overwritten",
         "cli/_commands.py",
         "if Path(output).exists():",

@@ -134,6 +134,12 @@ def test_many_suggestions_come_from_several_samples(encoder, monkeypatch):
     assert all(len(column) == n_distinct for column in found.values())
 
 
+def test_later_samples_know_what_was_suggested_before(encoder, monkeypatch):
+    monkeypatch.setattr(_suggest_labels, "MOST_AT_ONCE", 1)
+    found = suggest_labels(TEXTS, 3, encoder=encoder)["index"]
+    assert set(LABELS[found]) == set(SUBJECTS)
+
+
 def test_near_duplicates_are_not_suggested_together(encoder):
     words = TEXTS[0].split()
     variants = [" ".join(np.random.default_rng(seed).permutation(words)) for seed in range(20)]  # equal embeddings
