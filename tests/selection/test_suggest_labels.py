@@ -267,7 +267,7 @@ def test_fewer_distinct_texts_than_wanted_warn(encoder):
             ValueError,
             "LogisticRegression, cannot predict X_unl",
         ),
-        ({"model": TransferClassifier(strategy="scratch")}, ValueError, "cannot predict X_unlabelled.*not fitted"),
+        ({"model": TransferClassifier(strategy="scratch")}, NotFittedError, "not fitted"),
     ],
 )
 def test_wrong_input_is_named(changes, error, words, encoder):

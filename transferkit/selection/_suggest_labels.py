@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import softmax
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.rows.coverage import Similarity, choose_representatives
@@ -124,11 +125,7 @@ def suggest_labels(
     >>> suggestions["reason"][0]
     'typical: nearest to 50.0 % of the texts'
     """
-    _check_parameters(n=n, method=method)
-    if method == "uncertain" and model is None:
-        raise ValueError(
-            "method='uncertain' needs a model: give one trained on the labels so far, or choose 'typical'."
-        )
+    _check_parameters(n, method, model)
     X, known = _check_input(X_unlabelled, X_labelled, n)
     texts = holds_texts(X)
     encode = _open_encoder(encoder, texts)
@@ -161,12 +158,16 @@ class _Prediction(NamedTuple):
         return self.probabilities[:, 0] - self.probabilities[:, 1]
 
 
-def _check_parameters(**values):
+def _check_parameters(n, method, model):
     constraints = {
         "n": [Interval(Integral, 1, None, closed="left")],
         "method": [StrOptions({"auto", "typical", "uncertain"})],
     }
-    validate_parameter_constraints(constraints, values, "suggest_labels")
+    validate_parameter_constraints(constraints, {"n": n, "method": method}, "suggest_labels")
+    if method == "uncertain" and model is None:
+        raise ValueError(
+            "method='uncertain' needs a model: give one trained on the labels so far, or choose 'typical'."
+        )
 
 
 def _check_input(X, known, n):
@@ -177,7 +178,7 @@ def _check_input(X, known, n):
     if known is None or (hasattr(known, "__len__") and count_rows(known) == 0):
         return X, None
     if holds_texts(known) != holds_texts(X):
-        kinds = [f"{'texts' if holds_texts(rows) else 'numeric samples'}" for rows in (X, known)]
+        kinds = ["texts" if holds_texts(rows) else "numeric samples" for rows in (X, known)]
         raise ValueError(f"X_unlabelled holds {kinds[0]} and X_labelled {kinds[1]}. Both must be of the same kind.")
     return X, check_texts(known) if holds_texts(known) else known
 
@@ -192,7 +193,7 @@ def _open_encoder(encoder, texts):
         try:
             return check_features(transform(rows))
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{name} cannot be encoded. {error}") from error
+            raise ValueError(f"{name} cannot be encoded. {error}") from error
 
     return encode
 
@@ -212,6 +213,8 @@ def _open_model(model):
             found = getattr(model, method)(rows)
             found = found if method == "predict_proba" else _to_probabilities(np.asarray(found))
             labels, probabilities = check_probabilities(found, model.classes_, model)
+        except NotFittedError:
+            raise
         except (AttributeError, TypeError, ValueError) as error:  # of a model for other input
             raise ValueError(f"The model, a {type(model).__name__}, cannot predict X_unlabelled. {error}") from error
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
