@@ -1,10 +1,10 @@
-"""Measure how well rejection finds texts of classes that a model does not know, and how calibrated its probabilities are.
+"""Measure how well rejection finds texts of unknown classes, and how well calibrated probabilities are.
 
 Run ``python benchmarks/bench_rejection.py FOLDER [--tasks banking77 trec] [--labels 8 64 all] [--seconds 900]``; FOLDER
 holds the labelled sets and the Wikipedia sample (see datasets/). Of Banking77 a third of the intents, drawn at random,
 is held back, of 20 Newsgroups one of the groups rec, sci, talk and comp: the model is trained without them, and their
-test texts are out of scope. Word vectors are pretrained as in bench_transfer.py on the Wikipedia sample and the training
-texts in scope alone. The columns:
+test texts are out of scope. Word vectors are pretrained as in bench_transfer.py, on the Wikipedia sample and the
+training texts in scope alone. The columns:
 
 - probability, distance, both: SelectiveClassifier of TransferClassifier with this `method` and ``coverage=0.95``;
 - words, characters: scikit-learn's TfidfVectorizer (words; n-grams of 2 to 5 characters within words) and
@@ -78,6 +78,7 @@ class Remembered(TransferClassifier):
     known = {}
 
     def fit(self, X, y):
+        """Fit the model, or take what it learned from these texts before."""
         key = tuple(X)
         if key not in self.known:
             self.known[key] = vars(super().fit(X, y)).copy()

@@ -99,6 +99,13 @@ MUTANTS = [
         f"{OF_SELECTIVE}::test_bad_input_of_fit_is_named",
     ),
     Mutant(
+        "rejection: weight of probabilities",
+        "selection/_acceptance.py",
+        "WEIGHT_OF_PROBABILITY = 2.0",
+        "WEIGHT_OF_PROBABILITY = 1.0",
+        f"{OF_SELECTIVE}::test_both_is_a_weighted_sum_of_standardised_scores",
+    ),
+    Mutant(
         "rejection: space of distances",
         "selection/_acceptance.py",
         "return PretrainedEncoder(encoder).fit() if is_pretrained else classifier.encoder_",

@@ -141,13 +141,13 @@ def test_distances_of_a_classifier_without_an_encoder_are_those_of_its_terms():
     np.testing.assert_allclose(model.score_samples([TEXTS[0], "quark"]), [1, 0], atol=1e-6)
 
 
-def test_both_is_the_sum_of_standardised_scores():
+def test_both_is_a_weighted_sum_of_standardised_scores():
     model = SelectiveClassifier(LogisticHead(), coverage=0.9, method="both", cv=4).fit(X, Y)
     single = [
         SelectiveClassifier(LogisticHead(), coverage=0.9, method=method, cv=4).fit(X, Y) for method in METHODS[:2]
     ]
     measured = np.stack([np.log(single[0].score_samples(TEST)), single[1].score_samples(TEST)], axis=1)
-    expected = ((measured - model.scaling_[0]) / model.scaling_[1]).sum(axis=1)
+    expected = ((measured - model.scaling_[0]) / model.scaling_[1]) @ [2, 1]
     np.testing.assert_allclose(model.score_samples(TEST), expected)
 
 

@@ -16,6 +16,7 @@ from transferkit.encoders.term_union import encode_terms
 
 __all__ = ["Acceptance", "find_scaling", "standardise"]
 
+WEIGHT_OF_PROBABILITY = 2.0  # in the sum with the distance, both standardised
 _LEAST_PROBABILITY = 1e-300  # its logarithm is finite
 
 
@@ -69,7 +70,7 @@ def find_scaling(measured: np.ndarray) -> np.ndarray:
 
 
 def standardise(measured: np.ndarray, scaling: np.ndarray | None) -> np.ndarray:
-    """Return one score per sample: the column, or the sum of columns after subtraction of means and division by scales.
+    """Return one score per sample: the column, or the weighted sum of probabilities and distances, both standardised.
 
     Parameters
     ----------
@@ -78,7 +79,9 @@ def standardise(measured: np.ndarray, scaling: np.ndarray | None) -> np.ndarray:
     scaling : ndarray of shape (2, n_scores) or None
         Means, and standard deviations.
     """
-    return measured[:, 0] if scaling is None else ((measured - scaling[0]) / scaling[1]).sum(axis=1)
+    if scaling is None:
+        return measured[:, 0]
+    return ((measured - scaling[0]) / scaling[1]) @ np.array([WEIGHT_OF_PROBABILITY, 1.0])
 
 
 def _find_space(classifier: Any) -> BaseEstimator | None:

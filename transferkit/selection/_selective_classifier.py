@@ -63,8 +63,8 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
         makes it return an object array with None.
     method : {"probability", "distance", "both"}, default="probability"
         Acceptance score. "probability" is the highest probability of a class [2]_. "distance" compares the sample with
-        the training samples, because probabilities may be high far from all of them. "both" is the sum of both,
-        standardised on the held-out samples.
+        the training samples, because probabilities may be high far from all of them. "both" is the sum of twice the
+        logarithm of the probability and the distance, both standardised on the held-out samples.
     cv : int, splitter or iterable of (train, test) indices, default=5
         If int, the number of stratified folds: fewer if no class has as many labels.
 
