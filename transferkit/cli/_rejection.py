@@ -27,7 +27,7 @@ class GivenRejection(NamedTuple):
         """Raise ValueError if the options exclude each other, or other arguments exclude them."""
         if self.coverage is not None and self.max_error is not None:
             raise ValueError("--coverage and --max-error exclude each other: give one of them.")
-        if self.is_given and labelled is None:
+        if self.is_given and not labelled:
             raise ValueError("--coverage and --max-error set thresholds on held-out labels: give LABELLED.")
         if not self.is_given and (self.reject_label is not None or self.method is not None):
             name = "--reject-label" if self.reject_label is not None else "--reject-by"

@@ -310,7 +310,8 @@ def _take_apart(model, function):
             encoder, head = Pipeline([("encoder", encoder), *head.steps[:-1]]), head[-1]
         return model, encoder, head
     if isinstance(model, Pipeline) and len(model.steps) > 1:
-        return model, Pipeline(model.steps[:-1]), model[-1]
+        head = model[-1].estimator_ if isinstance(model[-1], SelectiveClassifier) else model[-1]
+        return model, Pipeline(model.steps[:-1]), head
     raise TypeError(_refusal(function, f"{type(model).__name__} is not a text encoder with a head"))
 
 
