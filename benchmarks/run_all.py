@@ -82,6 +82,11 @@ BENCHMARKS = {
         [["--draws", "1", "--output", "OUT"]],
         [WIKI, "ag_news_subset", "sst2", "trec", "mr", "mpqa", NEWS, "banking77"],
     ),
+    "rejection": (
+        [["DATA", "--output", "OUT"]],
+        [["--labels", "8", "--draws", "1", "--output", "OUT"]],
+        [WIKI, "banking77", NEWS, "ag_news_subset", "sst2", "trec", "mr", "mpqa"],
+    ),
     "fuzz": ([["--output", "OUT"]], [["--cases", "300", "--output", "OUT"]], []),
 }
 

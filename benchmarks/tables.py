@@ -160,6 +160,69 @@ def write_rivals_of_suggestions(results):
     return to_markdown(["", "draws", *(f"{size} labels" for size in differences)], lines)
 
 
+def write_rejection(results):
+    """Write, per task with classes held back, AUROC and recall of texts that are out of scope, by method."""
+    figures = results.get("rejection", "figures", optional=True)
+    if not figures:
+        return NOT_MEASURED
+    columns, lines = ("probability", "distance", "both", "words", "characters", "LOF"), []
+    for size, tasks in figures.items():
+        for task, row in tasks.items():
+            if "both" not in row:  # nothing is held back
+                continue
+            cells = [_write_pair(row.get(column), "AUROC", "recall") for column in columns]
+            gain = " / ".join(
+                _write_mean(row["both"][f"{name} less that of probability"], "{:+.1f}") for name in ("AUROC", "recall")
+            )
+            lines.append([TASK_NAMES.get(task, task.upper()), size, row["draws"], *cells, gain])
+    return to_markdown(["task", "labels per class", "draws", *columns, "both - probability"], lines)
+
+
+def write_accepted(results):
+    """Write, per task with classes held back, what the thresholds from held-out folds reject, and the errors."""
+    figures = results.get("rejection", "figures", optional=True)
+    if not figures:
+        return NOT_MEASURED
+    columns, lines = ("probability", "distance", "both"), []
+    for size, tasks in figures.items():
+        for task, row in tasks.items():
+            if "both" in row:
+                rejected = [_write_pair(row[c], "rejected in scope", "rejected out of scope") for c in columns]
+                areas = [f"{row[c]['AURC']['mean']:.1f}" for c in columns]
+                accuracy = f"{row['probability']['accuracy']['mean']:.1f}"
+                lines.append([TASK_NAMES.get(task, task.upper()), size, accuracy, *rejected, *areas])
+    names = [*(f"rejected: {c}" for c in columns), *(f"AURC: {c}" for c in columns)]
+    return to_markdown(["task", "labels per class", "accuracy", *names], lines)
+
+
+def write_calibration(results):
+    """Write calibration errors of probabilities, before and after temperature scaling, per task."""
+    figures = results.get("rejection", "figures", optional=True)
+    if not figures:
+        return NOT_MEASURED
+    lines = []
+    for size, tasks in figures.items():
+        for task, row in tasks.items():
+            found = row["calibration"]
+            names = ("ECE plain", "ECE scaled", "log loss plain", "log loss scaled", "temperature")
+            cells = [
+                _write_mean(found[name], "{:.2f}" if " loss" in name or name == "temperature" else "{:.1f}")
+                for name in names
+            ]
+            lines.append([TASK_NAMES.get(task, task.upper()), size, row["draws"], *cells])
+    names = ["ECE", "ECE, scaled", "log loss", "log loss, scaled", "temperature"]
+    return to_markdown(["task", "labels per class", "draws", *names], lines)
+
+
+def _write_pair(row, *names):
+    return "" if row is None else " / ".join(f"{row[name]['mean']:.1f}" for name in names)
+
+
+def _write_mean(entry, form):
+    error = entry.get("standard error")
+    return form.format(entry["mean"]) + ("" if error is None else " ± " + form.replace("+", "").format(error))
+
+
 def write_grid(file, *keys, first, form="{:.1f}"):
     """Return a function that writes a dict of dicts of numbers as a table."""
 

@@ -22,6 +22,7 @@ from transferkit import (
     MLPHeadClassifier,
     PretrainedEncoder,
     RidgeHead,
+    SelectiveClassifier,
     TfidfEncoder,
     TransferClassifier,
     WordVectorEncoder,
@@ -116,6 +117,16 @@ def test_regression(head):
     y = np.array([text.count("a") for text in TEXTS], float)
     model = make_pipeline(TfidfEncoder(), head).fit(TEXTS, y)
     assert explain(model, TEXT).decision[0] == pytest.approx(model.predict([TEXT])[0], abs=1e-5)
+
+
+def test_models_that_reject_are_explained_as_the_classifier_inside():
+    inside = make_pipeline(TfidfEncoder(), LogisticHead())
+    model = SelectiveClassifier(inside, coverage=0.9, cv=2).fit(TEXTS, LABELS)
+    expected = explain(model.estimator_, TEXT)
+    np.testing.assert_array_equal(explain(model, TEXT).contributions, expected.contributions)
+    assert top_terms(model, 3) == top_terms(model.estimator_, 3)
+    step = make_pipeline(TfidfEncoder(), SelectiveClassifier(LogisticHead(), coverage=0.9, cv=2)).fit(TEXTS, LABELS)
+    np.testing.assert_allclose(explain(step, TEXT).contributions, expected.contributions, atol=1e-6)
 
 
 def test_several_labels_a_row():

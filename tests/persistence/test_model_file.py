@@ -111,6 +111,7 @@ def test_every_allowed_class_of_scikit_learn_comes_back(name, tmp_path):
         "ColumnTransformer": {"transformers": [("a", PCA(1), [0, 1]), ("b", "drop", [2])], "remainder": "passthrough"},
         "QuantileTransformer": {"n_quantiles": 10},
         "CalibratedClassifierCV": {"estimator": LogisticRegression(), "method": "isotonic"},
+        "FrozenEstimator": {"estimator": LogisticHead().fit(X, Y)},  # whose methods are those of the one inside
     }
     if cls.__name__.startswith("_"):
         pytest.skip("part of CalibratedClassifierCV, which is tested with each of its methods")

@@ -100,7 +100,8 @@ def make_app(
             answer = predict_texts(model_file.current(), request.texts)
         except NotANumberError as error:
             raise HTTPException(500, str(error)) from None
-        return {name: values.tolist() for name, values in answer._asdict().items() if values is not None}
+        values = {name: getattr(answer, name) for name in ("predictions", "classes", "probabilities", "rejected")}
+        return {name: array.tolist() for name, array in values.items() if array is not None}
 
     @app.post("/explain")
     def explain_one(request: OneText):

@@ -68,7 +68,7 @@ def predict_texts(model, texts, *, reject=True):
     if isinstance(model, SelectiveClassifier):
         answer, accepted = predict_texts(model.estimator_, rows), model.is_accepted(rows)
         predictions = model.reject(answer.predictions, accepted) if reject else answer.predictions
-        return answer._replace(predictions=predictions, rejected=~accepted)
+        return Predictions(predictions, answer.classes, answer.probabilities, ~accepted)
     if classes is None:
         predictions = model.predict(rows)
         _check_numbers(predictions)
