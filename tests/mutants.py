@@ -60,6 +60,7 @@ REJECTION, OF_REJECTION = "_algorithms/rows/rejection.py", "_algorithms/rows/tes
 SELECTIVE, OF_SELECTIVE = "selection/_selective_classifier.py", "selection/test_selective_classifier.py"
 COVERAGE, OF_COVERAGE = "_algorithms/rows/coverage.py", "_algorithms/rows/test_coverage.py"
 SUGGEST, SUGGESTIONS = "selection/_suggest_labels.py", "selection/test_suggest_labels.py"
+NEW_CLASSES, OF_NEW_CLASSES = "transfer/strategies/_new_classes.py", "transfer/strategies/test_new_classes.py"
 
 MUTANTS = [
     # Which predictions are rejected.
@@ -687,6 +688,56 @@ MUTANTS = [
         "if Path(output).exists():",
         "if False:",
         "cli/test_suggest.py::test_labels_are_not_overwritten",
+    ),
+    # Classes that come later.
+    Mutant(
+        "new classes: weight of a mean",
+        NEW_CLASSES,
+        "of_means = np.full(n_known, weights.sum() / (1 + targets.max()))",
+        "of_means = np.full(n_known, 1.0)",
+        f"{OF_NEW_CLASSES}::test_a_mean_weighs_as_much_as_all_rows_of_a_new_class",
+    ),
+    Mutant(
+        "new classes: source without held-out rows",
+        NEW_CLASSES,
+        "np.log(len(self.classes)) if self.log_sum is None",
+        "10.0 if self.log_sum is None",
+        f"{OF_NEW_CLASSES}::test_a_source_without_held_out_rows_is_taken_to_be_unsure",
+    ),
+    Mutant(
+        "new classes: shift",
+        NEW_CLASSES,
+        "intercept + held_out.shift, means",
+        "intercept, means",
+        f"{OF_NEW_CLASSES}::test_the_shift_is_added_to_scores_of_new_classes",
+    ),
+    Mutant(
+        "new classes: scatter",
+        NEW_CLASSES,
+        "steps = deviation * norm.ppf",
+        "steps = 0 * norm.ppf",
+        f"{OF_NEW_CLASSES}::test_means_scatter_as_rows_of_new_classes_do",
+    ),
+    Mutant(
+        "new classes: share of models with the mean",
+        NEW_CLASSES,
+        "SHARE_SEEN * seen + (1 - SHARE_SEEN) * held_out",
+        "held_out",
+        f"{OF_NEW_CLASSES}::test_words_unknown_to_the_encoder_are_learned",
+    ),
+    Mutant(
+        "new classes: term vectors",
+        NEW_CLASSES,
+        "if classifier.encoder is None:",
+        "if True:",
+        f"{OF_NEW_CLASSES}::test_pretrained_vectors_help_words_that_the_new_texts_lack",
+    ),
+    Mutant(
+        "new classes: held-out scores of the source",
+        "transfer/strategies/_class_statistics.py",
+        "task.held_out.decide(scores)[counted]",
+        "scores[:, -1][counted]",
+        f"{OF_NEW_CLASSES}::test_class_statistics",
     ),
     # How much to transfer.
     Mutant(

@@ -143,3 +143,16 @@ def test_evidence_needs_a_pretrained_encoder(files, run, tmp_path):
     code, _, error = run("finetune", files / "labelled.csv", *options)
     assert code == 2
     assert "--descriptions: needs a pretrained encoder, --encoder encoder.tk." in error
+
+
+def test_classes_are_added_to_a_source(run, files, tmp_path):
+    rows = ["bread and butter", "butter on bread", "a bread roll", "roll and butter", "bread", "butter"]
+    (tmp_path / "new.csv").write_text("".join(["text,label\n", *[f"{text},food\n" for text in rows]]))
+    old, new = tmp_path / "old.tk", tmp_path / "new.tk"
+    run("finetune", files / "labelled.csv", "-e", files / "encoder.tk", "-o", old)
+    _, out, _ = run("finetune", tmp_path / "new.csv", "-e", files / "encoder.tk", "--source", old, "-o", new)
+    assert "Added 1 to 3 classes" in out
+    model = transferkit.load(new)
+    assert model.classes_.tolist() == ["animal", "food", "music", "weather"]
+    assert model.predict(["a roll and bread"]).tolist() == ["food"]
+    assert np.mean(model.predict(TEST) == TRUTH) > np.mean(transferkit.load(old).predict(TEST) == TRUTH) - 0.1

@@ -155,7 +155,15 @@ def _read_labelled(paths, label_column, reading):
 
 @commands.command()
 @click.argument("labelled", metavar="[LABELLED]...", nargs=-1)
-@click.option("--encoder", "-e", help="Model file of a pretrained encoder. Required unless --strategy scratch.")
+@click.option(
+    "--encoder", "-e", help="Model file of a pretrained encoder. Required unless --strategy scratch or --source."
+)
+@click.option(
+    "--source",
+    metavar="MODEL",
+    help="Model file to start from. If all labels are new to it, these classes are added to its own; otherwise the new "
+    "weights are regularised towards its weights.",
+)
 @click.option("--output", "-o", required=True, help="Model file to write, for example model.tk.")
 @click.option(
     "--strategy",
@@ -178,6 +186,7 @@ def _read_labelled(paths, label_column, reading):
 def finetune(
     labelled,
     encoder,
+    source,
     output,
     strategy,
     C,
@@ -214,7 +223,10 @@ def finetune(
     if encoder is not None:
         encoder = transferkit.PretrainedEncoder(encoder, trusted=trusted or None)
     given = make_scratch_encoder(encoder, strategy, **splitting)
-    classifier = transferkit.TransferClassifier(given, head, strategy=strategy, **evidence.read_parameters(trusted))
+    if source is not None:
+        source = load_text_model(source, classes=True, trusted=trusted)
+    parameters = {"strategy": strategy, "source": source, **evidence.read_parameters(trusted)}
+    classifier = transferkit.TransferClassifier(given, head, **parameters)
     model = rejection.wrap(classifier)
     with show_progress("reading", 4 if cv else 3, quiet=quiet) as advance:
         texts, labels = _read_labelled(labelled, label_column, reading)

@@ -54,7 +54,9 @@ class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
     source : fitted classifier, str or path-like, default=None
         Linear model of another task, or its file, towards whose weights the new ones are regularised (L2-SP [3]_),
         unless this is clearly worse on held-out labels. Features are matched by name if they have names, else by
-        position; classes by label. Only with ``strategy="auto"``.
+        position; classes by label. If all labels are of classes that the source, a TransferClassifier, does not have,
+        they are added to its own, whose scores stay as they are; `encoder` then gives vectors for words that the
+        labelled texts lack. Only with ``strategy="auto"``.
     class_descriptions : "labels", dict of {label: str or list of str} or None, default=None
         Words or sentences that describe each class; "labels" takes the labels themselves, if these are words that the
         encoder knows. Rows similar to a description are likely to have its label.
@@ -105,6 +107,11 @@ class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
         "gain_standard_error", paired by fold; "helped"; "n_folds", "n_labels", "class_counts"; "strategy", and
         "shares", the weight of candidates that use each source. None without folds. Models of files that earlier
         versions wrote do not have it.
+    class_statistics_ : dict or None
+        What a model keeps so that it can be the source of one with more classes: "means", the mean encoded row of each
+        class (n_classes, n_encoded), of terms the 300 largest values; "counts", the number of labels of each class; and
+        "log_sum", how sure the model was of held-out rows. None for other heads than logistic regression and for
+        several labels per row. Models of files that earlier versions wrote do not have it.
     label_coef_ : CSR matrix of shape (n_outputs, n_terms) or None
         With "term_vectors": the part of ``head_.coef_`` due to the labels alone.
     evidence_coef_ : ndarray of shape (n_outputs, n_terms) or None
@@ -147,7 +154,7 @@ class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
     """
 
     default_head = LogisticHead
-    fitted_attributes = ("classes_", "summary_")
+    fitted_attributes = ("classes_", "class_statistics_", "summary_")
 
     _parameter_constraints: dict = {
         "encoder": [str, os.PathLike, HasMethods(["fit", "transform"]), None],
@@ -251,6 +258,7 @@ def fit_classifier(classifier, X, y, sample_weight=None, groups=None, *, X_unlab
     from transferkit.transfer._given_evidence import read_evidence
     from transferkit.transfer.strategies._auto import fit_given_head, fit_strategies
     from transferkit.transfer.strategies._candidates import check_head_of_candidates
+    from transferkit.transfer.strategies._new_classes import adds_classes
 
     head = classifier.head
     if head is not None and is_regressor(head):
@@ -269,7 +277,8 @@ def fit_classifier(classifier, X, y, sample_weight=None, groups=None, *, X_unlab
     y = y.toarray() if issparse(y) else y
     X, y, sample_weight, groups, cv = drop_weightless(head, X, y, sample_weight, groups, classifier.cv)
     classes = np.unique(y)
-    check_has_classes(classes, classifier)
+    if classifier.source is None or not adds_classes(classifier.source, y):
+        check_has_classes(classes, classifier)
     strategy = read_renamed(classifier, "strategy", RENAMED_STRATEGIES)
     random_state = check_random_state(classifier.random_state)
     evidence = read_evidence(classifier, classes, X_unlabelled, is_text=is_text, random_state=random_state)
@@ -282,9 +291,7 @@ def fit_classifier(classifier, X, y, sample_weight=None, groups=None, *, X_unlab
         check_head_of_candidates(head, classifier)
         options = {"sample_weight": sample_weight, "groups": groups, "terms": terms, "cv": cv, "evidence": evidence}
         taken, outcomes = fit_strategies(classifier, strategy, X, y, is_text=is_text, **options)
-    set_fitted(classifier, taken, outcomes, names)
-    classifier.classes_ = classifier.head_.classes_
-    return classifier
+    return _set_fitted(classifier, taken, outcomes, names, taken.head.classes_)
 
 
 def _fit_without_labels(classifier, X_unlabelled, terms):
@@ -302,8 +309,13 @@ def _fit_without_labels(classifier, X_unlabelled, terms):
     _check_takes_evidence(classifier, strategy, evidence, classes)
     check_has_classes(classes, classifier)
     taken = fit_evidence(classifier, strategy, classes, evidence, terms=terms)
-    set_fitted(classifier, taken, [taken], names)
+    return _set_fitted(classifier, taken, [taken], names, classes)
+
+
+def _set_fitted(classifier, taken, outcomes, names, classes):
+    set_fitted(classifier, taken, outcomes, names)
     classifier.classes_ = classes
+    classifier.class_statistics_ = taken.attributes.get("class_statistics_")
     return classifier
 
 

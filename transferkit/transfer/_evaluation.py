@@ -200,6 +200,7 @@ class Outcome:
     attributes: dict = field(default_factory=dict)  # further fitted attributes
     scores: np.ndarray | None = None  # decision values of each fold's model for all rows, if they are kept
     baseline: tuple | None = None  # loss and fold scores of its best candidate without transfer, if it has one
+    features: Any = None  # all rows, encoded, if the head is linear
 
     @property
     def mean(self):

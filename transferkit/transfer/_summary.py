@@ -6,7 +6,7 @@ import numpy as np
 
 from transferkit.transfer._evaluation import average_scores, subtract_scores
 
-__all__ = ["pretrained_share", "summarise", "summarise_untested"]
+__all__ = ["pretrained_share", "summarise", "summarise_new_classes", "summarise_untested"]
 
 WITHOUT_TRANSFER = ("scratch", "target only")  # strategies
 SMALL_ALPHA = 0.25  # up to this alpha, term vectors have little influence
@@ -34,7 +34,7 @@ def summarise(task, outcome, outcomes, scoring=None):
     summary : dict
         See `summary_` of `TransferClassifier`.
     """
-    summary = _start(outcome, [int(count) for count in _count(task)], scoring)
+    summary = _start(outcome.strategy, [int(count) for count in _count(task)], scoring, _find_shares(outcome))
     if len(outcome.fold_scores) == 0:
         reason = "No labels were held out" if task.has_folds else "Too few labels to hold any out"
         return _finish_untested(summary, reason)
@@ -80,7 +80,34 @@ def summarise_untested(outcome, counts, scoring=None):
         As `summarise` returns it; scores are None.
     """
     reason = "No labels were held out" if sum(counts) else "There were no labels"
-    return _finish_untested(_start(outcome, counts, scoring), reason)
+    return _finish_untested(_start(outcome.strategy, counts, scoring, _find_shares(outcome)), reason)
+
+
+def summarise_new_classes(strategy, counts, n_new, recall):
+    """Return the summary of a model to which classes were added.
+
+    Parameters
+    ----------
+    strategy : str
+        Name of the strategy.
+    counts : array of shape (n_classes,)
+        Number of labels of each class.
+    n_new : int
+        Number of new classes.
+    recall : float or None
+        Share of the held-out rows of new classes that get their label, None without folds.
+
+    Returns
+    -------
+    summary : dict
+        As `summarise` returns it; scores are None.
+    """
+    n_known = len(counts) - n_new
+    found = "Too few labels to hold any out" if recall is None else f"{100 * recall:.1f} % of their held-out rows found"
+    text = (
+        f"Added {n_new} to {n_known} classes. {found}. Rows of the old classes were not at hand, so that nothing shows "
+    )
+    return _start(strategy, [int(count) for count in counts]) | {"text": text + "how many of these are lost."}
 
 
 def pretrained_share(outcome):
@@ -105,7 +132,7 @@ def _sign_error(gain, n_labels):
     return np.sqrt(abs(gain) / n_labels)
 
 
-def _start(outcome, counts, scoring):
+def _start(strategy, counts, scoring=None, shares=None):
     name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
     empty = ("with_transfer", "without_transfer", "majority", "standard_error", "gain", "gain_standard_error", "helped")
     return {
@@ -115,8 +142,8 @@ def _start(outcome, counts, scoring):
         "n_folds": 0,
         "n_labels": int(sum(counts)),
         "class_counts": list(counts),
-        "strategy": outcome.strategy,
-        "shares": _find_shares(outcome),
+        "strategy": strategy,
+        "shares": {} if shares is None else shares,
     }
 
 

@@ -22,6 +22,7 @@ from transferkit.transfer._evaluation import (
 from transferkit.transfer._summary import LEAST_SHARE, pretrained_share, summarise, summarise_untested
 from transferkit.transfer.pretrained import check_has_encoder, is_frozen, make_encoder
 from transferkit.transfer.strategies._candidates import read_settings
+from transferkit.transfer.strategies._class_statistics import summarise_classes
 from transferkit.transfer.strategies._evidence import make_evidence, make_unsupervised_model, to_scores
 from transferkit.transfer.strategies._fine_tuning import (
     Pace,
@@ -31,6 +32,7 @@ from transferkit.transfer.strategies._fine_tuning import (
     leave_out_fine_tuning,
 )
 from transferkit.transfer.strategies._frozen import encode_folds, fit_any_head, fit_logistic
+from transferkit.transfer.strategies._new_classes import adds_classes, fit_new_classes
 from transferkit.transfer.strategies._scratch import fit_scratch_if_possible, fit_scratch_texts, make_baseline
 from transferkit.transfer.strategies._source import check_source, fit_from_source
 from transferkit.transfer.strategies._term_vectors import check_term_vectors, fit_term_vectors
@@ -86,6 +88,10 @@ def fit_strategies(
     names = []
     if estimator.source is not None:
         check_source(strategy, estimator.head, settings)
+        if adds_classes(estimator.source, y):
+            given = {"is_text": is_text, "sample_weight": sample_weight, "groups": groups}
+            taken = fit_new_classes(estimator, X, y, settings, **given)
+            return taken, [taken]
     else:
         names = _list_strategies(estimator, strategy, is_text, settings)
     task = ClassificationTask(
@@ -122,6 +128,7 @@ def fit_strategies(
     report_undefined(task, outcomes)
     taken = choose([outcome for outcome in outcomes if outcome.head is not None])
     taken.attributes["summary_"] = summarise(task, taken, outcomes, estimator.scoring)
+    taken.attributes["class_statistics_"] = summarise_classes(task, taken)
     if is_auto:
         _warn_without_transfer(taken)
     if evidence is not None and evidence.class_prior is not None:
@@ -178,7 +185,9 @@ def fit_evidence(estimator, strategy, classes, evidence, X=(), task=None, terms=
     if task is None:
         attributes["summary_"] = summarise_untested(outcome, [0] * len(classes), estimator.scoring)
     else:
+        outcome.features = encoder.transform(X)
         attributes["summary_"] = summarise(task, outcome, [outcome], estimator.scoring)
+        attributes["class_statistics_"] = summarise_classes(task, outcome)
     return outcome
 
 

@@ -50,7 +50,8 @@ def fit_logistic(strategy, encoder, features, task, settings, of_folds=None, evi
     if not task.has_folds:
         C = settings.few_labels_C()
         head = LogisticHead(**settings.parameters(C)).fit(features, task.y, **task.fit_weights)
-        return Outcome(strategy, encoder, head, np.zeros(0), [make_row(strategy, [], C=C, weight=1.0)])
+        row = make_row(strategy, [], C=C, weight=1.0)
+        return Outcome(strategy, encoder, head, np.zeros(0), [row], features=features)
     if of_folds is None:
         search = SharedSearch(features, task, settings)
     else:
@@ -115,7 +116,8 @@ def finish_average(average, encoder, features, task, settings, evidence=()):
     if not model.converged:
         warn_not_converged(head, model.n_iter)
     scores = sum(weight * candidate.scores for weight, candidate in kept)
-    return Outcome(average.strategy, encoder, head, task.held_out.score(scores), average.rows, task.loss(scores))
+    fold_scores, loss = task.held_out.score(scores), task.loss(scores)
+    return Outcome(average.strategy, encoder, head, fold_scores, average.rows, loss, scores=scores, features=features)
 
 
 def _widen(model, n_features):

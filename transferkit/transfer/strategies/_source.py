@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.encoders.protocols import TermProjection
 from transferkit.encoders.term_projection import join_terms
 from transferkit.encoders.term_union import join_characters, name_terms, split_terms
+from transferkit.exceptions import count_inner_frames
 from transferkit.heads import LogisticHead
 from transferkit.heads.linear import match_prior
 from transferkit.heads.linear.evaluation import average_folds
@@ -23,7 +25,7 @@ from transferkit.transfer.pretrained import is_frozen
 from transferkit.transfer.strategies._candidates import LOOSE_TOL, SharedSearch, SplitSearch
 from transferkit.transfer.strategies._frozen import encode_folds
 
-__all__ = ["check_source", "fit_from_source", "read_source"]
+__all__ = ["add_terms", "check_source", "fit_from_source", "read_source"]
 
 _SOURCE_CS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)  # of the default head; the smallest hardly leave the source
 
@@ -77,6 +79,7 @@ def fit_from_source(source, encoder, X, task, settings, *, is_text, is_default_h
         Both; the selected one has the table.
     """
     source, source_encoder, head = read_source(source)
+    _warn_of_forgotten(head.classes_, task.classes)
     of_folds = None  # features on which candidates are evaluated, if those of each fold differ
     if encoder is not None:
         is_pretrained = is_frozen(encoder)
@@ -91,7 +94,7 @@ def fit_from_source(source, encoder, X, task, settings, *, is_text, is_default_h
         if not is_pretrained:
             of_folds = list(encode_folds(encoder, X, task.y, task.folds))
     else:
-        encoder, places = _add_terms(source_encoder, X) if is_text else (source_encoder, None)
+        encoder, places = add_terms(source_encoder, X) if is_text else (source_encoder, None)
         features = encoder.transform(X)
         prior = head if places is None else _spread(head, places.tolist(), range(features.shape[1]))
     began, source_scores = time.perf_counter(), _score_source(source, X, task)
@@ -116,11 +119,26 @@ def fit_from_source(source, encoder, X, task, settings, *, is_text, is_default_h
     return taken, outcomes
 
 
+def _warn_of_forgotten(known, classes):
+    """Warn if there are labels of new classes and of some known ones: then the other known classes are given up."""
+    known, given = set(np.asarray(known).tolist()), set(classes.tolist())
+    forgotten = sorted(known - given)
+    if 0 < len(forgotten) < len(known) and given - known:
+        warnings.warn(
+            f"The new model does not know {len(forgotten)} classes of the source, such as {forgotten[0]!r}, "
+            "because y has none of their labels. To add classes and keep all of the source, fit on labels of new "
+            "classes alone, or add rows of each class.",
+            UserWarning,
+            stacklevel=count_inner_frames(),
+        )
+
+
 def read_source(source):
     """Return the source model, its encoder and its linear head."""
     model = load_shared(source) if isinstance(source, (str, os.PathLike)) else source
     check_is_fitted(model)
-    model = getattr(model, "best_estimator_", model)
+    for name in ("best_estimator_", "estimator_"):  # of searches and of classifiers that reject samples
+        model = getattr(model, name, model)
     if hasattr(model, "encoder_") and hasattr(model, "head_"):
         encoder, head = model.encoder_, model.head_
     elif isinstance(model, Pipeline):
@@ -150,7 +168,7 @@ def _name_features(source, encoder, head):
     )
 
 
-def _add_terms(encoder, texts):
+def add_terms(encoder, texts):
     """Return the source's TF-IDF with columns for new terms, and the places of its own columns.
 
     Any other encoder is returned as it is, with None.
@@ -160,7 +178,7 @@ def _add_terms(encoder, texts):
     if not all(map(_weights_terms_alike, parts or [inner])):
         return encoder, None
     if parts is not None:
-        (words, of_words), (characters, of_characters) = (_add_terms(part, texts) for part in parts)
+        (words, of_words), (characters, of_characters) = (add_terms(part, texts) for part in parts)
         return join_characters(words, characters), np.concatenate([of_words, len(words.idf_) + of_characters])
     nothing = np.zeros((len(inner.idf_), 0), np.float32)
     return join_terms(TermProjection(inner, nothing, inner.idf_), texts).encoder, np.arange(len(inner.idf_))

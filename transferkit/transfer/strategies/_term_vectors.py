@@ -114,7 +114,8 @@ def fit_term_vectors(encoder, texts, task, settings, *, is_default_head, terms=N
     table = [row for one in tried for row in one.average.rows]
     baselines = [one.average.baseline for one in tried if one.average.baseline is not None]
     baseline = min(baselines, key=lambda pair: pair[0], default=None)
-    return Outcome("term_vectors", found.encoder, head, fold_scores, table, loss, attributes, scores, baseline)
+    about = attributes, scores, baseline, found.rows
+    return Outcome("term_vectors", found.encoder, head, fold_scores, table, loss, *about)
 
 
 def _choose(found, wider):
@@ -134,6 +135,7 @@ class _Found:
     """The candidates on some terms."""
 
     terms: Any
+    words: Any  # rows of these terms
     blocks: dict  # of each idf
     average: Average
     evidence: list  # of LinearEvidence
@@ -147,6 +149,16 @@ class _Found:
         return words if self.characters is None else join_characters(words, self.characters)
 
     @property
+    def rows(self):
+        """The labelled texts as the encoder of all terms encodes them."""
+        further = next(iter(self.blocks.values())).further
+        if self.characters is None:
+            return self.words
+        n_rows, n_terms = self.words.shape[0], len(self.characters.idf_)
+        further = sparse.csr_matrix((n_rows, n_terms), dtype=self.words.dtype) if further is None else further
+        return sparse.hstack([self.words, further], format="csr")
+
+    @property
     def loss(self):
         """The least loss of a candidate."""
         return self.average.best.row["log_loss"]
@@ -157,7 +169,7 @@ def _search(terms, idfs, texts, task, settings, before=None, evidence=None):
     rows = terms.encoder.transform(texts)
     ratios = idf_ratios(terms.encoder, rows)
     blocks_of_idf = {idf: make_blocks(rows, ratios[idf], terms.vectors) for idf in idfs}
-    found = _Found(terms, blocks_of_idf, Average("term_vectors", task), [], {})
+    found = _Found(terms, rows, blocks_of_idf, Average("term_vectors", task), [], {})
     tried = [({"idf": idf}, None) for idf in idfs]
     if evidence is not None:
         features = terms.sum_vectors(rows)
