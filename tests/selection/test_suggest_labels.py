@@ -178,6 +178,13 @@ def test_groups_on_a_line_are_found(seed):
     assert set(found // 20) == {0, 1, 2}
 
 
+@pytest.mark.parametrize("scale", [1e-100, 1e60])
+def test_scale_does_not_matter(scale, numbers):
+    X, _ = numbers
+    found = suggest_labels(scale * X, 3, encoder=None)["index"]
+    assert found.tolist() == suggest_labels(X, 3, encoder=None)["index"].tolist()
+
+
 def test_labelled_rows_of_another_float_type_are_recognised(numbers):
     X, _ = numbers
     found = suggest_labels(X, 10, encoder=None, X_labelled=X[:3].astype(np.float32))["index"]
@@ -288,6 +295,10 @@ def test_wrong_numbers_are_named(numbers):
         suggest_labels(X, 2, encoder=None, model=LogisticRegression().fit(X[:, :1], groups))
     with pytest.raises(ValueError, match=r"X_unlabelled cannot be encoded\. X has 2 features"):
         suggest_labels(X, 2, encoder=PCA(2).fit(np.random.default_rng(0).normal(size=(9, 3))))
+    with pytest.raises(ValueError, match="X_unlabelled has 2 features and X_labelled 1"):
+        suggest_labels(X, 2, encoder=None, X_labelled=X[:, :1])
+    with pytest.raises(ValueError, match="cannot square distances of samples with values as large as "):
+        suggest_labels(1e200 * X, 2, encoder=None)
     several = OneVsRestClassifier(LogisticRegression()).fit(X, np.column_stack([groups > 0, groups > 1]))
     with pytest.raises(ValueError, match="multilabel"):
         suggest_labels(X, 2, encoder=None, model=several)

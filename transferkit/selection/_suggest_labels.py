@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 
+from transferkit._algorithms.rows.clusters import check_squares
 from transferkit._algorithms.rows.coverage import Similarity, choose_representatives
 from transferkit._algorithms.rows.digests import digest_samples
 from transferkit._validation import (
@@ -135,11 +136,12 @@ def suggest_labels(
         _warn_of_few(len(queue), n)
     queue = check_random_state(random_state).permutation(queue)
     represented = None if known is None else encode(known, "X_labelled")
-    rounds = []
+    rounds: list[dict[str, np.ndarray]] = []
     for n_wanted in _split(min(n, len(queue))):
         sample, queue = queue[:MOST_SAMPLED], queue[MOST_SAMPLED:]
         rows = take_rows(X, sample)
         features = encode(rows, "X_unlabelled")
+        _check_same_width(features, represented)
         chosen, columns = _choose(features, represented, None if predict is None else predict(rows), n_wanted, texts)
         rounds.append({"index": sample[chosen]} | columns)
         queue = np.concatenate([queue, np.delete(sample, chosen)])
@@ -191,11 +193,22 @@ def _open_encoder(encoder, texts):
 
     def encode(rows, name):
         try:
-            return check_features(transform(rows))
+            features = check_features(transform(rows))
+            check_squares(features, "suggest_labels")
+            return features
         except (TypeError, ValueError) as error:
             raise ValueError(f"{name} cannot be encoded. {error}") from error
 
     return encode
+
+
+def _check_same_width(features, represented):
+    """Raise ValueError if labelled and unlabelled samples differ in width, which encoders check themselves."""
+    if represented is not None and represented.shape[1] != features.shape[1]:
+        raise ValueError(
+            f"X_unlabelled has {features.shape[1]} features and X_labelled {represented.shape[1]}. Both must have the "
+            "same."
+        )
 
 
 def _open_model(model):

@@ -61,7 +61,7 @@ def test_nearest_is_the_largest_similarity_in_any_block(rows, monkeypatch):
     monkeypatch.setattr("transferkit._algorithms.rows.coverage._BLOCK_ENTRIES", 100)
     similarity = Similarity(rows, angular=True)
     expected = similarity.between(rows, rows[:10]).max(axis=1)
-    np.testing.assert_array_equal(similarity.to_nearest(rows, rows[:10]), expected)
+    np.testing.assert_allclose(similarity.to_nearest(rows, rows[:10]), expected, rtol=1e-5)
     assert (similarity.to_nearest(rows, rows[:0]) == 0).all()
 
 

@@ -28,7 +28,8 @@ class Similarity:
         self.angular = angular
         self.mean = np.asarray(rows.mean(axis=0), np.float64).ravel()
         self.variance = 1.0
-        self.variance = float(self._squares(self._shift(rows)).mean()) or 1.0
+        squares = self._squares(rows if sp.issparse(rows) else rows - self.mean)
+        self.variance = float(squares.mean()) or 1.0
 
     def between(self, rows: Any, others: Any) -> np.ndarray:
         """Return the similarities (n_rows, n_others) of samples and others, float32."""
