@@ -245,6 +245,7 @@ TABLES = {
     "selection": write_grid("selection", "mean", first="metric", form="{:.2f}"),
     "suggest": write_suggestions,
     "suggest-rivals": write_rivals_of_suggestions,
+    "suggest-time": write_grid("suggest", "100,000 texts", first="", form="{:.1f}"),
     "rejection": write_rejection,
     "rejection-thresholds": write_accepted,
     "calibration": write_calibration,
