@@ -169,6 +169,8 @@ def test_rows_of_numbers(convert, numbers):
     assert found["reason"][0].endswith("of the samples")
     found = suggest_labels(X, 3, encoder=FunctionTransformer().fit(X))
     assert set(groups[found["index"]]) == {0, 1, 2}
+    known = convert(numbers[0][groups < 2])
+    assert set(groups[suggest_labels(X, 5, encoder=None, X_labelled=known)["index"]]) == {2}
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -234,7 +236,7 @@ def test_generators_are_texts(encoder):
     assert found["index"].tolist() == expected
 
 
-@pytest.mark.parametrize("nothing", [[], np.array([]), (), pd.Series([], dtype=object)])
+@pytest.mark.parametrize("nothing", [None, [], np.array([]), (), pd.Series([], dtype=object), sp.csr_array((0, 3))])
 def test_no_labelled_texts(nothing, encoder):
     expected = suggest_labels(TEXTS, 4, encoder=encoder)["index"].tolist()
     assert suggest_labels(TEXTS, 4, encoder=encoder, X_labelled=nothing)["index"].tolist() == expected

@@ -174,15 +174,23 @@ def _check_parameters(n, method, model):
 
 def _check_input(X, known, n):
     """Return unlabelled and labelled samples of the same kind; None for no labelled ones."""
-    X = check_texts(X) if holds_texts(X) else X.tocsr() if sp.issparse(X) else X
+    X = _read(X)
     if n > count_rows(X):
         raise ValueError(f"n={n} suggestions need as many unlabelled samples. Got {count_rows(X)}: give a smaller n.")
-    if known is None or (hasattr(known, "__len__") and count_rows(known) == 0):
+    is_collection = hasattr(known, "__len__") or hasattr(known, "shape")  # sparse matrices have no length
+    if known is None or (is_collection and count_rows(known) == 0):
         return X, None
     if holds_texts(known) != holds_texts(X):
         kinds = ["texts" if holds_texts(rows) else "numeric samples" for rows in (X, known)]
         raise ValueError(f"X_unlabelled holds {kinds[0]} and X_labelled {kinds[1]}. Both must be of the same kind.")
-    return X, check_texts(known) if holds_texts(known) else known
+    return X, _read(known)
+
+
+def _read(rows):
+    """Return texts as a list, and numeric samples in a form of which some can be taken."""
+    if holds_texts(rows):
+        return check_texts(rows)
+    return rows.tocsr() if sp.issparse(rows) else rows
 
 
 def _open_encoder(encoder, texts):
@@ -217,7 +225,7 @@ def _open_model(model):
     method = next((name for name in ("predict_proba", "decision_function") if hasattr(model, name)), None)
     if method is None:
         raise ValueError(
-            f"The model is a {type(model).__name__}, which tells no certainty: it has neither predict_proba nor "
+            f"The model is a {type(model).__name__}, which gives no probabilities: it has neither predict_proba nor "
             "decision_function. Give a classifier that has one, or choose method='typical'."
         )
 
@@ -306,8 +314,6 @@ def _explain(share, prediction, i, texts):
 def _stack(represented, features):
     if represented is None:
         return features
-    return (
-        sp.vstack([represented, features], format="csr")
-        if sp.issparse(features)
-        else np.vstack([represented, features])
-    )
+    if sp.issparse(features):
+        return sp.vstack([represented, features], format="csr")
+    return np.vstack([represented, features])
