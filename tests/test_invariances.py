@@ -42,6 +42,7 @@ from transferkit import (
     MultiTaskTransfer,
     PretrainedEncoder,
     RidgeHead,
+    SelectiveClassifier,
     SOMEncoder,
     StructuralCorrespondence,
     SubspaceAlignment,
@@ -164,6 +165,7 @@ MODELS = {
     "TransferRegressor scratch": lambda rows: TransferRegressor(strategy="scratch"),
     "MultiTaskTransfer": lambda rows: MultiTaskTransfer(TransferClassifier(fit_pca(rows))),
     "DomainTransferClassifier": lambda rows: DomainTransferClassifier(),
+    "SelectiveClassifier": lambda rows: SelectiveClassifier(LogisticHead(), coverage=1.0, method="both"),
     "KMeansEncoder": lambda rows: KMeansEncoder(3),
     "SOMEncoder": lambda rows: SOMEncoder(),
     "AutoencoderEncoder": lambda rows: AutoencoderEncoder(),
@@ -191,7 +193,11 @@ NUMERICAL = [*PREDICTORS, DOMAIN, *TRANSFORMERS]
 USUAL = [name for name in MODELS if name not in (TUNED, UNFITTED) and "scratch" not in name]
 WITH_TUNED = [*USUAL, TUNED]
 # A tenth of a second and more
-SLOW = ["LogisticHeadCV", *(name for name in MODELS if "Transfer" in name and "Regressor" not in name)]
+SLOW = [
+    "LogisticHeadCV",
+    "SelectiveClassifier",
+    *(name for name in MODELS if "Transfer" in name and "Regressor" not in name),
+]
 WITH_WEIGHTS = [*PREDICTORS, UNFITTED]
 DENSE_ONLY = [TUNED, "TorchEncoder", "CORAL", "LinearTransport"]
 
@@ -610,7 +616,9 @@ def list_numbers(value):
     elif isinstance(value, (float, np.ndarray)) and np.asarray(value).dtype.kind == "f":
         yield np.asarray(value)
     elif hasattr(value, "get_params") and not isinstance(value, PretrainedEncoder):
-        yield from list_numbers({k: v for k, v in vars(value).items() if k.endswith("_") and "scores" not in k})
+        skipped = ("scores", "thresholds")  # of which some are missing, or accept everything
+        names = [k for k in vars(value) if k.endswith("_") and not any(word in k for word in skipped)]
+        yield from list_numbers({k: getattr(value, k) for k in names})
 
 
 @every(NUMERICAL, "finite weights", factor=[1e150, 1e20, 1e-300, 1e300])

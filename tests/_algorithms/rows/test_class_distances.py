@@ -35,6 +35,11 @@ def test_far_samples_are_far_and_constant_features_do_not_matter():
     ).all()
 
 
+def test_rows_whose_squares_overflow_are_named():
+    with pytest.raises(ValueError, match=r"cannot square distances of samples with values as large as 1e\+200"):
+        describe_rows(np.full((4, 2), 1e200), np.array([0, 1, 0, 1]))
+
+
 def test_sparse_rows_are_compared_with_the_nearest_one():
     rows, others = (sp.random_array((n, 30), density=0.2, rng=RANDOM, format="csr") for n in (20, 7))
     expected = cosine_similarity(others, rows).max(axis=1)

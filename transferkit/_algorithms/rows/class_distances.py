@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from scipy.spatial.distance import cdist
 
 from transferkit._algorithms.linalg.moments import ledoit_wolf_shrinkage
+from transferkit._algorithms.rows.clusters import check_squares
 
 __all__ = ["describe_rows", "measure_similarity"]
 
@@ -23,10 +24,16 @@ def describe_rows(rows: Any, classes: np.ndarray) -> dict[str, Any]:
         Features.
     classes : ndarray of int, shape (n_samples,)
         Class numbers from 0, each of which occurs.
+
+    Raises
+    ------
+    ValueError
+        If squares of dense rows would overflow.
     """
     if sp.issparse(rows):
         return {"rows": _unit_rows(rows)}
     rows = rows.astype(np.float64)
+    check_squares(rows, "SelectiveClassifier")
     counts = np.bincount(classes)
     means = np.zeros((len(counts), rows.shape[1]))
     np.add.at(means, classes, rows)
