@@ -10,7 +10,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from transferkit._validation import check_is_fitted, read_feature_names, take_rows
+from transferkit._validation import check_is_fitted, is_fitted, read_feature_names, take_rows
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.encoders.protocols import TermProjection
 from transferkit.encoders.term_projection import join_terms
@@ -138,7 +138,8 @@ def read_source(source):
     model = load_shared(source) if isinstance(source, (str, os.PathLike)) else source
     check_is_fitted(model)
     for name in ("best_estimator_", "estimator_"):  # of searches and of classifiers that reject samples
-        model = getattr(model, name, model)
+        inner = getattr(model, name, model)
+        model = inner if is_fitted(inner) else model  # `estimator_` of a forest is not fitted
     if hasattr(model, "encoder_") and hasattr(model, "head_"):
         encoder, head = model.encoder_, model.head_
     elif isinstance(model, Pipeline):
