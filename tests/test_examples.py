@@ -26,6 +26,7 @@ LAST_LINES = {
     "11": r"  its first choice loses \d+\.\d percentage points to the best",
     "12": r"words of the text in no labelled text: \[.*\]",
     "13": "too many      422",
+    "14": r"answers \d+% of the texts that belong to no class",
 }
 
 
