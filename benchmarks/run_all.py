@@ -75,7 +75,12 @@ BENCHMARKS = {
     "evidence": (
         [["DATA", "--output", "OUT"]],
         [["--labels", "8", "--draws", "1", "--output", "OUT"]],
-        [WIKI, "sst2", "trec", "banking77"],
+        [WIKI, "ag_news_subset", "sst2", "trec", "mr", "mpqa", NEWS, "banking77"],
+    ),
+    "new_classes": (
+        [["DATA", "--output", "OUT"]],
+        [["--draws", "1", "--output", "OUT"]],
+        [WIKI, "ag_news_subset", "trec", NEWS, "banking77"],
     ),
     "suggest": (
         [["DATA", "--output", "OUT"]],

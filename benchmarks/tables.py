@@ -124,6 +124,27 @@ def write_evidence(results):
     return to_markdown(["task", "labels per class", "draws", *columns, "both - labels"], lines)
 
 
+def write_new_classes(results):
+    """Write accuracies on old and on new classes before and after classes are added, and after a fit to all texts."""
+    accuracy = results.get("new_classes", "accuracy", optional=True)
+    if not accuracy:
+        return NOT_MEASURED
+    lines = []
+    for name, row in sorted(accuracy.items(), key=lambda item: (item[0].split()[0], *map(int, item[0].split()[1:]))):
+        task, size, n_added = name.split()
+        error = row["standard error of added - refitted"]
+        gain = row["added"]["all"] - row["refitted"]["all"]
+        difference = f"{gain:+.1f}" if error is None else f"{gain:+.1f} ± {error:.1f}"
+        cells = [
+            " / ".join(f"{row[model][part]:.1f}" for part in ("old", "new", "all")) for model in ("added", "refitted")
+        ]
+        lines.append([TASK_NAMES[task], size, n_added, row["draws"], f"{row['before']['old']:.1f}", *cells, difference])
+    names = ["task", "old labels per class", "classes added", "draws", "before: old"]
+    return to_markdown(
+        [*names, "added: old / new / all", "fitted to all: old / new / all", "added - fitted to all"], lines
+    )
+
+
 def write_suggestions(results):
     """Write accuracies with random and with suggested labels, and the standard error of the difference, per task."""
     accuracy = results.get("suggest", "accuracy", optional=True)
