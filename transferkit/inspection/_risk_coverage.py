@@ -21,10 +21,10 @@ __all__ = ["RiskCoverageDisplay"]
 
 
 class RiskCoverageDisplay:
-    """Risk-coverage curve: error among the accepted samples, by the share of samples that is accepted.
+    """Plot of the error among accepted samples over the share that is accepted.
 
-    Samples are accepted by their acceptance score, from the highest downwards. Create it with :meth:`from_estimator` or
-    :meth:`from_predictions`.
+    This is the risk-coverage curve: samples are accepted from the highest acceptance score downwards. Create it with
+    :meth:`from_estimator` or :meth:`from_predictions`.
 
     Parameters
     ----------
@@ -57,8 +57,7 @@ class RiskCoverageDisplay:
 
     Notes
     -----
-    Equal scores are accepted together, so that the curve is piecewise constant only between distinct scores. The left
-    end is noisy, as few samples are accepted there.
+    Samples with equal scores are accepted together. The left end of the curve is noisy, as few samples are accepted.
 
     References
     ----------

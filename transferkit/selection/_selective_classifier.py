@@ -43,7 +43,7 @@ def _estimator_has(method):
 
 
 class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimator):
-    """Reject samples for which the prediction of a classifier is likely to be wrong, or that are unlike its training.
+    """Reject samples whose prediction is likely to be wrong, or that are unusual.
 
     Samples have an acceptance score each, and those below a threshold are rejected [1]_. The thresholds are set on
     held-out folds.
@@ -62,9 +62,10 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
         What `predict` returns for rejected samples: a label of the same type as those in y, but none of them. None
         makes it return an object array with None.
     method : {"probability", "distance", "both"}, default="probability"
-        Acceptance score. "probability" is the highest probability of a class [2]_. "distance" compares the sample with
-        the training samples, because probabilities may be high far from all of them. "both" is the sum of twice the
-        logarithm of the probability and the distance, both standardised on the held-out samples.
+        Acceptance score. "probability" is the highest probability of a class [2]_, which finds wrong predictions best.
+        "distance" compares the sample with those of training, because probabilities may be high far from all of them.
+        "both" is the sum of twice the logarithm of the probability and of the distance, both standardised on the
+        held-out samples: it finds more samples that belong to no class, and somewhat fewer wrong predictions.
     cv : int, splitter or iterable of (train, test) indices, default=5
         If int, the number of stratified folds: fewer if no class has as many labels.
 
@@ -109,13 +110,18 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
     one, so with few labels more is accepted and less is wrong than promised. Nothing is promised for samples of other
     kinds: none of them is among the labelled ones, so that how many are rejected can only be measured on examples.
 
+    Distances are those of Mahalanobis to the nearest class mean, by the covariance within classes, which all classes
+    share and which is shrunk [3]_; for sparse features they are cosine similarities to the nearest training sample.
+    Features are the input of the last step of a Pipeline, and for a transfer estimator those of its pretrained encoder,
+    which model files then hold.
+
     A class that is predicted often enough has a threshold of its own, so that `max_error` holds for it and no class is
     rejected as a whole for the sake of others: if at least 20 held-out samples of it are to be rejected, or may be
     wrong. The other classes share a threshold.
 
     `score` is the accuracy with the reject label as a class: a rejected sample is right if its true label is the reject
-    label, otherwise wrong. This allows to compare models at any coverage, also by samples that belong to no class. For
-    the accuracy of the accepted ones, use ``model.estimator_.score(X[accepted], y[accepted])`` with ``accepted =
+    label, otherwise wrong. So models can be compared at any coverage, with samples that belong to no class, too. The
+    accuracy of the accepted ones is ``model.estimator_.score(X[accepted], y[accepted])`` with ``accepted =
     model.is_accepted(X)``.
 
     Rows of weight zero are left out. Other parameters of `fit` are passed to that of the estimator; those of one value
@@ -127,6 +133,8 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
        (1970), 41-46.
     .. [2] D. Hendrycks and K. Gimpel, "A baseline for detecting misclassified and out-of-distribution examples in
        neural networks", ICLR (2017).
+    .. [3] K. Lee, K. Lee, H. Lee and J. Shin, "A simple unified framework for detecting out-of-distribution samples and
+       adversarial attacks", NeurIPS (2018).
 
     Examples
     --------
