@@ -8,7 +8,8 @@ training texts in scope alone. The columns:
 
 - probability, distance, both: SelectiveClassifier of TransferClassifier with this `method` and ``coverage=0.95``;
 - words, characters: scikit-learn's TfidfVectorizer (words; n-grams of 2 to 5 characters within words) and
-  LogisticRegressionCV, by the highest probability; characters only on Banking77 with 8 labels per class, because of the time;
+  LogisticRegressionCV, by the highest probability; because of the time, characters only on Banking77 with 8 labels per
+  class;
 - LOF: scikit-learn's LocalOutlierFactor(novelty=True) on the features of the same encoder, by cosine distance.
 
 Each gives a score to the test texts. AUROC is that of texts in scope against those out of scope; recall is the share of
@@ -226,7 +227,7 @@ def report(parts):
     found = {}
     for size, tasks in cells.items():
         for task, draws in tasks.items():
-            columns = [name for name in draws[0] if isinstance(draws[0][name], dict)]
+            columns = [name for name in draws[0] if all(isinstance(draw.get(name), dict) for draw in draws)]
             table = {
                 column: {name: average([draw[column][name] for draw in draws]) for name in draws[0][column]}
                 for column in columns
