@@ -67,7 +67,8 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
         "both" is the sum of twice the logarithm of the probability and of the distance, both standardised on the
         held-out samples: it finds more samples that belong to no class, and somewhat fewer wrong predictions.
     cv : int, splitter or iterable of (train, test) indices, default=5
-        If int, the number of stratified folds: fewer if no class has as many labels.
+        If int, the number of stratified folds: fewer if no class has as many labels. The estimator is fitted once more
+        per fold; with thousands of labels ``StratifiedShuffleSplit(1)`` is enough.
 
     Attributes
     ----------
