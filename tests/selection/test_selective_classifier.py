@@ -19,6 +19,7 @@ from sklearn.svm import LinearSVC
 
 from transferkit import (
     LogisticHead,
+    RidgeHead,
     SelectiveClassifier,
     TfidfEncoder,
     TransferClassifier,
@@ -427,11 +428,18 @@ def test_a_class_that_does_not_reach_the_goal_is_named():
         ({"coverage": 0.9}, np.zeros(400, int), "at least 2 classes"),
         ({"coverage": 0.9}, np.arange(400) == 3, "at least 2 labels of at least 2 classes. Got 399 .* and 1 of each"),
         ({"coverage": 0.9}, Y[:-1], "same length"),
+        ({"coverage": 0.9, "cv": []}, Y, r"cv=\[\] gives no fold"),
+        ({"coverage": 0.9, "estimator": RidgeHead()}, Y, "must be a classifier. Got a RidgeHead"),
+        (
+            {"coverage": 0.9, "estimator": SelectiveClassifier(LogisticHead(), coverage=0.9)},
+            Y,
+            "must be a classifier that never rejects. Got a SelectiveClassifier",
+        ),
     ],
 )  # fmt: skip
 def test_bad_input_of_fit_is_named(parameters, y, message):
     with pytest.raises(ValueError, match=message):
-        SelectiveClassifier(LogisticHead(), **parameters).fit(X, y)
+        SelectiveClassifier(**{"estimator": LogisticHead(), **parameters}).fit(X, y)
 
 
 def test_weights_must_leave_two_classes():

@@ -70,7 +70,7 @@ def make_folds(cv: Any, rows: LabelledRows, split_params: dict[str, Any]) -> lis
     Raises
     ------
     ValueError
-        If an int leaves a fold without a second class to train on.
+        If an int leaves a fold without a second class to train on, or there is no fold.
     """
     positions = np.arange(len(rows.y))
     if isinstance(cv, Integral):
@@ -84,7 +84,10 @@ def make_folds(cv: Any, rows: LabelledRows, split_params: dict[str, Any]) -> lis
         folds = list(splitter.split(positions[:, None], rows.y[positions], **split_params))
     parts = [[positions[part] for part in fold] for fold in folds]
     weighted = [[part[rows.weights[part] > 0] for part in fold] for fold in parts]
-    return [(train, test) for train, test in weighted if len(train) and len(test)]
+    kept = [(train, test) for train, test in weighted if len(train) and len(test)]
+    if not kept:
+        raise ValueError(f"cv={cv!r} gives no fold with rows to train on and rows to hold out.")
+    return kept
 
 
 def _limit_folds(cv: int, y: np.ndarray, groups: Any) -> Any:

@@ -5,7 +5,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn import get_config
-from sklearn.base import ClassifierMixin, MetaEstimatorMixin
+from sklearn.base import ClassifierMixin, MetaEstimatorMixin, is_classifier
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
@@ -60,7 +60,7 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
         this allows.
     reject_label : str, int or float, default=None
         What `predict` returns for rejected samples: a label of the same type as those in y, but none of them. None
-        makes it return an object array with None.
+        makes it return an object array with None, which scikit-learn's metrics do not take.
     method : {"probability", "distance", "both"}, default="probability"
         Acceptance score. "probability" is the highest probability of a class [2]_, which finds wrong predictions best.
         "distance" compares the sample with those of training, because probabilities may be high far from all of them.
@@ -219,6 +219,7 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
             needs.
         """
         _check_goal(self)
+        _check_classifier(self.estimator)
         X = check_texts(X) if holds_texts(X) else indexable(X)[0]
         y = check_labels(y)
         if y.ndim == 2:
@@ -435,6 +436,13 @@ def _check_goal(classifier):
             "SelectiveClassifier needs one of coverage (the share of samples to accept) and max_error (the share of "
             f"wrong predictions among these). Got {'both' if given else 'neither'}."
         )
+
+
+def _check_classifier(estimator):
+    if isinstance(estimator, SelectiveClassifier) or not is_classifier(estimator):
+        name = type(estimator).__name__
+        kind = "a classifier that never rejects" if isinstance(estimator, SelectiveClassifier) else "a classifier"
+        raise ValueError(f"The 'estimator' parameter of SelectiveClassifier must be {kind}. Got a {name} instead.")
 
 
 def _check_reject_label(label, classes):
