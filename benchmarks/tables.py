@@ -10,6 +10,7 @@ TASK_NAMES = {
     "ag_news_subset": "AG News subset",
     "sst2": "SST-2",
     "20newsgroups": "20 Newsgroups",
+    "banking77": "Banking77",
     "docstrings": "docstrings",
 }
 COLUMNS = ("scratch", "frozen", "term_vectors", "finetune", "auto", "fastText", "gensim", "scikit-learn")
