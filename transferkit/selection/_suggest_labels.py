@@ -110,6 +110,9 @@ def suggest_labels(
     samples is (1 - d^2 / m)^2, 0 if d^2 > m, where d is their Euclidean distance and m the mean squared distance, so
     scale the features first. Time and memory are bounded by the sample of 4,000.
 
+    Suggested samples are not a random sample: the shares of the classes among them, and accuracies that a model trained
+    on them has in cross-validation, are not those of all samples. Label a random sample for testing.
+
     References
     ----------
     .. [1] K. Wei, R. Iyer, J. Bilmes (2015). Submodularity in data subset selection and active learning. ICML.
