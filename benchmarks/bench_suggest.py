@@ -88,22 +88,21 @@ def choose_from_clusters(pool, n, typical):
     chosen = []
     for cluster in np.argsort(-sizes, kind="stable")[:n]:
         rows = np.flatnonzero(found.labels_ == cluster)
-        points = pool.embeddings[rows]
-        chosen.append(
-            rows[(spread(points) if typical else distances(points, found.cluster_centers_[[cluster]])).argmin()]
-        )
+        points, centre = pool.embeddings[rows], found.cluster_centers_[[cluster]]
+        apart = mean_neighbour_distances(points) if typical else distances(points, centre)[:, 0]
+        chosen.append(rows[apart.argmin()])
     return np.array(chosen)
 
 
-def spread(points):
-    """Return the mean distance of each point to its nearest neighbours."""
+def mean_neighbour_distances(points):
+    """Return the mean distance of each point to its nearest neighbours, 0 for a single point."""
     n_neighbours = min(N_NEIGHBOURS, len(points) - 1)
-    return np.sort(distances(points, points), axis=1)[:, 1 : n_neighbours + 1].sum(axis=1)
+    return np.sort(distances(points, points), axis=1)[:, 1 : n_neighbours + 1].sum(axis=1) / max(n_neighbours, 1)
 
 
 def distances(points, others):
     squares = np.square(points).sum(axis=1)[:, None] + np.square(others).sum(axis=1) - 2 * points @ others.T
-    return np.sqrt(np.maximum(squares, 0)) if len(others) > 1 else squares[:, 0]
+    return np.sqrt(np.maximum(squares, 0))
 
 
 def choose_by_suggestion(pool, n):
