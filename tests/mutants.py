@@ -617,7 +617,7 @@ MUTANTS = [
         COVERAGE,
         "is_distinct = nearest <= most_similar",
         "is_distinct = nearest <= 2",
-        f"{SUGGESTIONS}::test_near_duplicates_are_not_suggested_together",
+        f"{OF_COVERAGE}::test_near_duplicates_of_earlier_choices_come_last",
     ),
     Mutant(
         "suggestions: labelled samples represent others",

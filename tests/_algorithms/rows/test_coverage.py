@@ -105,5 +105,7 @@ def test_near_duplicates_come_last_and_all_are_found():
 
 
 def test_near_duplicates_of_earlier_choices_come_last():
+    similarities = np.eye(3, dtype=np.float32)
+    similarities[0, 1:] = similarities[1:, 0] = 0.6  # so that 0 would be first
     covered = np.array([0.95, 0, 0])
-    assert choose_representatives(np.eye(3, dtype=np.float32), 3, covered=covered, most_similar=0.9)[-1] == 0
+    assert choose_representatives(similarities, 3, covered=covered, most_similar=0.9)[-1] == 0
