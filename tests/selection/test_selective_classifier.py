@@ -215,6 +215,12 @@ def test_a_frozen_classifier_is_judged_on_the_samples_given():
     assert model.error_ == pytest.approx(np.mean(fitted.predict(TEST) != TRUTH, where=accepted))
 
 
+def test_classes_without_labels_are_named():
+    frozen = FrozenEstimator(LogisticRegression().fit(X, np.where(X[:, 1] > 1, 2, Y)))
+    with pytest.warns(UserWarning, match="predicts 1 classes of which y has no label, such as 2"):
+        SelectiveClassifier(frozen, coverage=0.8).fit(X, Y)
+
+
 def test_second_fit_forgets_the_first():
     model = SelectiveClassifier(LogisticHead(), coverage=0.9, method="both")
     fresh = clone(model).fit(X, Y)

@@ -234,6 +234,7 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
         fitted = used.fit(self.estimator)
         _check_estimator(fitted, self.method)
         classes = np.asarray(getattr(fitted, "classes_", np.unique(used.y)))
+        _warn_of_missing(np.setdiff1d(classes, used.y))
         acceptance = Acceptance.of(fitted, self.method, used.X, used.y)
         folds = make_folds(self.cv, rows, split_params)
         held_out = predict_held_out(self.estimator, self.method, rows, folds, classes)
@@ -495,6 +496,18 @@ def _check_weights(sample_weight, y):
     """Return weights that are one on average of those larger than zero."""
     weights = check_sample_weight(sample_weight, y[:, None], dtype=np.float64, ensure_non_negative=True)
     return weights / weights[weights > 0].mean()
+
+
+def _warn_of_missing(missing):
+    """Warn of classes of the estimator that y has no label of, such as those of a source model."""
+    if len(missing):
+        warnings.warn(
+            f"The estimator predicts {len(missing)} classes of which y has no label, such as {missing.tolist()[0]!r}. "
+            "Their threshold is that of other classes, and nothing shows what it accepts of them. Add labels of all "
+            "classes.",
+            UserWarning,
+            stacklevel=count_inner_frames(),
+        )
 
 
 def _set_thresholds(classifier, held_out, scores, classes):
