@@ -65,7 +65,8 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
         Acceptance score. "probability" is the highest probability of a class [2]_, which finds wrong predictions best.
         "distance" compares the sample with those of training, because probabilities may be high far from all of them.
         "both" is the sum of twice the logarithm of the probability and of the distance, both standardised on the
-        held-out samples: it finds more samples that belong to no class, and somewhat fewer wrong predictions.
+        held-out samples: it rejects samples far away, too, and finds somewhat fewer wrong predictions. Whether it finds
+        more texts of unknown classes differs between tasks.
     cv : int, splitter or iterable of (train, test) indices, default=5
         If int, the number of stratified folds: fewer if no class has as many labels. The estimator is fitted once more
         per fold; with thousands of labels ``StratifiedShuffleSplit(1)`` is enough.
