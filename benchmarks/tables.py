@@ -139,7 +139,17 @@ def write_new_classes(results):
         cells = [
             " / ".join(f"{row[model][part]:.1f}" for part in ("old", "new", "all")) for model in ("added", "refitted")
         ]
-        lines.append([TASK_NAMES[task], size, n_added, row["draws"], f"{row['before']['old']:.1f}", *cells, difference])
+        lines.append(
+            [
+                TASK_NAMES.get(task, task.upper()),
+                size,
+                n_added,
+                row["draws"],
+                f"{row['before']['old']:.1f}",
+                *cells,
+                difference,
+            ]
+        )
     names = ["task", "old labels per class", "classes added", "draws", "before: old"]
     return to_markdown(
         [*names, "added: old / new / all", "fitted to all: old / new / all", "added - fitted to all"], lines
