@@ -268,11 +268,11 @@ def test_fewer_distinct_texts_than_wanted_warn(encoder):
         ({"encoder": None}, ValueError, "Texts need an encoder"),
         ({"encoder": LSAEncoder()}, NotFittedError, "must be fitted"),
         ({"encoder": "missing.tk"}, ValueError, "no model file"),
-        ({"encoder": StandardScaler().fit(np.ones((2, 2)))}, ValueError, "X_unlabelled cannot be encoded"),
+        ({"encoder": lambda: StandardScaler().fit(np.ones((2, 2)))}, ValueError, "X_unlabelled cannot be encoded"),
         ({"model": "missing.tk"}, ValueError, "no model file"),
-        ({"model": LinearRegression().fit(np.ones((2, 2)), [0, 1])}, ValueError, "neither predict_proba nor"),
+        ({"model": lambda: LinearRegression().fit(np.ones((2, 2)), [0, 1])}, ValueError, "neither predict_proba nor"),
         (
-            {"model": LogisticRegression().fit(np.eye(2), [0, 1])},
+            {"model": lambda: LogisticRegression().fit(np.eye(2), [0, 1])},
             ValueError,
             "LogisticRegression, cannot predict X_unl",
         ),
@@ -280,6 +280,7 @@ def test_fewer_distinct_texts_than_wanted_warn(encoder):
     ],
 )
 def test_wrong_input_is_named(changes, error, words, encoder):
+    changes = {name: value() if callable(value) else value for name, value in changes.items()}
     arguments = {"X_unlabelled": TEXTS, "n": 2, "encoder": encoder} | changes
     with pytest.raises(error, match=words):
         suggest_labels(arguments.pop("X_unlabelled"), arguments.pop("n"), **arguments)

@@ -262,7 +262,7 @@ def test_some_classes_of_the_source_beside_new_ones_warn(digits):
 @pytest.mark.parametrize(
     ("case", "message"),
     [
-        ("pipeline", "does not have their mean rows"),
+        ("pipeline", "does not have the mean rows of its classes"),
         ("numbers as text", "Convert y to this type"),
         ("splitter", "cv must be a number of folds"),
         ("width", "has 64 of them, and X has 5"),
@@ -273,6 +273,7 @@ def test_bad_input_is_named(case, message, digits):
     model, labels, rows = TransferClassifier(source=digits), y[NEW], X[NEW]
     if case == "pipeline":
         model = TransferClassifier(source=make_pipeline(LogisticHead()).fit(X[OLD], y[OLD]))
+        rows, labels = X[NEW][y[NEW] == 8], y[NEW][y[NEW] == 8]
     elif case == "numbers as text":
         labels = y[NEW].astype(str)
     elif case == "splitter":
@@ -286,6 +287,13 @@ def test_bad_input_is_named(case, message, digits):
     with pytest.raises(ValueError, match=message):
         model.fit(rows, labels)
     assert not hasattr(model, "classes_")
+
+
+def test_a_source_without_means_gives_its_classes_up_and_says_so():
+    source = LogisticHead().fit(X[OLD], y[OLD])
+    with pytest.warns(UserWarning, match="prior has no effect: its classes"):
+        model = TransferClassifier(source=source).fit(X[NEW], y[NEW])
+    assert model.classes_.tolist() == [7, 8, 9]
 
 
 def test_columns_of_data_frames_must_be_those_of_the_source():

@@ -47,7 +47,10 @@ LARGEST_SHIFT = 10.0  # of the scores of new classes
 
 
 def adds_classes(source, y):
-    """Return whether all labels are of classes that a source model does not have.
+    """Return whether all labels are of classes that a source model does not have, and that it can be given.
+
+    A source that does not keep the means of its classes cannot: then the classes are those of the labels alone, as with
+    any source, and only a single label is an error.
 
     Parameters
     ----------
@@ -56,8 +59,14 @@ def adds_classes(source, y):
     y : ndarray of shape (n_samples,) or (n_samples, n_labels)
         Labels.
     """
-    known = np.asarray(read_source(source)[2].classes_)
-    return y.ndim == 1 and not set(y.tolist()) & set(known.tolist())
+    source, _, head = read_source(source)
+    if y.ndim > 1 or set(y.tolist()) & set(np.asarray(head.classes_).tolist()):
+        return False
+    return _keeps_means(source) or len(set(y.tolist())) == 1
+
+
+def _keeps_means(source):
+    return getattr(source, "class_statistics_", None) is not None
 
 
 def fit_new_classes(classifier, X, y, settings, *, is_text, sample_weight=None, groups=None):
@@ -122,11 +131,11 @@ def _check_can_add(classifier, source, head, X, y):
             "cv must be a number of folds if classes are added to a source, because the folds also hold out the means "
             f"of its classes. Got {classifier.cv!r}."
         )
-    if getattr(source, "class_statistics_", None) is None:
+    if not _keeps_means(source):
         raise ValueError(
-            f"All labels in y are new to the source, a {type(source).__name__} that would forget its own classes: it "
-            "does not have their mean rows (class_statistics_), which a TransferClassifier keeps for logistic "
-            "regression with one label per row. Add rows of the source's classes to X and y, or fit the source again."
+            f"The one class in y cannot be added to the source, a {type(source).__name__}: it does not have the mean "
+            "rows of its classes (class_statistics_), which a TransferClassifier keeps for logistic regression of one "
+            "label per row. Add rows of the source's classes to X and y, or fit the source again."
         )
     is_text = [np.asarray(labels).dtype.kind in "OUS" for labels in (head.classes_, y)]
     if is_text[0] != is_text[1]:
