@@ -215,6 +215,24 @@ def test_a_frozen_classifier_is_judged_on_the_samples_given():
     assert model.error_ == pytest.approx(np.mean(fitted.predict(TEST) != TRUTH, where=accepted))
 
 
+@pytest.mark.parametrize("kind", ["frozen", "scratch", "pipeline", "fitted"])
+@pytest.mark.filterwarnings("ignore:No text:UserWarning", "ignore:coverage:UserWarning", "ignore:Transfer did not help")
+def test_texts_without_a_known_word_are_rejected(kind, encoder):
+    made = {
+        "frozen": TransferClassifier(encoder, strategy="frozen", cv=2),
+        "scratch": TransferClassifier(strategy="scratch", cv=2),
+        "pipeline": make_pipeline(TfidfEncoder(), LogisticHead()),
+        "fitted": FrozenEstimator(TransferClassifier(encoder, strategy="frozen", cv=2).fit(TEXTS, LABELS)),
+    }
+    found = ["qqqxx", TEXTS[0], "qqqxx zzzvv"]
+    some = SelectiveClassifier(made[kind], coverage=0.95).fit(TEXTS, LABELS)
+    some.thresholds_[:] = 0.0  # that of a model with few labels may be low
+    assert some.is_accepted(found).tolist() == [False, True, False]
+    assert some.predict(found)[0] is None
+    everything = SelectiveClassifier(made[kind], coverage=1.0).fit(TEXTS, LABELS)
+    assert everything.is_accepted(found).all()
+
+
 def test_classes_without_labels_are_named():
     frozen = FrozenEstimator(LogisticRegression().fit(X, np.where(X[:, 1] > 1, 2, Y)))
     with pytest.warns(UserWarning, match="predicts 1 classes of which y has no label, such as 2"):

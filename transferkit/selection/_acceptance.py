@@ -14,7 +14,7 @@ from transferkit._validation import check_features, is_fitted
 from transferkit.encoders import PretrainedEncoder
 from transferkit.encoders.term_union import encode_terms
 
-__all__ = ["Acceptance", "find_scaling", "standardise"]
+__all__ = ["Acceptance", "find_blank", "find_scaling", "standardise"]
 
 WEIGHT_OF_PROBABILITY = 2.0  # in the sum with the distance, both standardised
 _LEAST_PROBABILITY = 1e-300  # its logarithm is finite
@@ -61,6 +61,20 @@ class Acceptance(NamedTuple):
                 "weights."
             )
         return probabilities
+
+
+def find_blank(classifier: Any, texts: list[str]) -> np.ndarray:
+    """Return whether a classifier knows nothing of a text, whose encoding is all zeros, (n_texts,).
+
+    Neither a probability nor a distance shows that: zeros often lie in the middle of the texts.
+    """
+    if isinstance(classifier, FrozenEstimator):
+        return find_blank(classifier.estimator, texts)
+    is_pipeline = isinstance(classifier, Pipeline) and len(classifier) > 1
+    encoder = classifier[:-1] if is_pipeline else getattr(classifier, "encoder_", None)
+    if encoder is None:
+        return np.zeros(len(texts), np.bool_)
+    return np.asarray(abs(_encode(encoder, texts)).sum(axis=1)).ravel() == 0
 
 
 def find_scaling(measured: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ from transferkit._validation import (
     with_plain_outputs,
 )
 from transferkit.exceptions import count_inner_frames
-from transferkit.selection._acceptance import Acceptance, find_scaling, standardise
+from transferkit.selection._acceptance import Acceptance, find_blank, find_scaling, standardise
 from transferkit.selection._held_out import LabelledRows, find_positions, make_folds, predict_held_out
 
 __all__ = ["SelectiveClassifier"]
@@ -125,6 +125,8 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
     label, otherwise wrong. So models can be compared at any coverage, with samples that belong to no class, too. The
     accuracy of the accepted ones is ``model.estimator_.score(X[accepted], y[accepted])`` with ``accepted =
     model.is_accepted(X)``.
+
+    Texts of which the estimator's encoder knows nothing, whose features are all zeros, are rejected at any score.
 
     Rows of weight zero are left out. Other parameters of `fit` are passed to that of the estimator; those of one value
     per row are split with the rows, except for `X_unlabelled` and `X_target`.
@@ -428,7 +430,10 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
         check_is_fitted(self)
         X = check_texts(X) if holds_texts(X) else X
         labels = np.asarray(self.estimator_.predict(X))
-        return labels, self.score_samples(X) >= self.thresholds_[find_positions(labels, self.classes_)]
+        accepted = self.score_samples(X) >= self.thresholds_[find_positions(labels, self.classes_)]
+        if holds_texts(X) and self.coverage != 1:
+            accepted &= ~find_blank(self.estimator_, X)
+        return labels, accepted
 
 
 def _check_goal(classifier):
