@@ -207,8 +207,8 @@ class _Known(NamedTuple):
 def _make_task(classifier, n_known, targets, weights, groups):
     """Return the means of known classes as rows of class 0, and the rows of new classes, with folds of both.
 
-    How many labels there are of a new class so far says nothing of how frequent it is: the mean of a known class weighs
-    as much as all rows of a new one, on average.
+    How many labels there are of a new class so far says nothing of how frequent it is: the mean of a known class
+    has the weight of all rows of a new one, on average.
     """
     if groups is not None:
         _, groups = np.unique(groups, return_inverse=True)
