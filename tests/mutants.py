@@ -49,6 +49,8 @@ SCRATCH, TERM_VECTORS = "transfer/strategies/_scratch.py", "transfer/strategies/
 LBFGS, STOP = "_training/linear/lbfgs.py", "_training/linear/test_lbfgs.py"
 LOOP, DATA, TRAINING = "_training/network/loop.py", "_training/network/data.py", "_training/network/test_training.py"
 MLP, NETWORKS = "heads/mlp/test_mlp_training.py", "_training/network/training.py"
+DEVICE, THREADS = "_training/device.py", "_training/test_threads.py"
+CPUS, OF_CPUS = "_algorithms/linalg/threads.py", "_algorithms/linalg/test_threads.py"
 TASKS, FITTING = "distributed/_map_reduce.py", "distributed/test_fitting.py"
 DISCRIMINANT, OF_DISCRIMINANT = "_algorithms/linear/soft_labels.py", "_algorithms/linear/test_soft_labels.py"
 EVIDENCE, OF_EVIDENCE = "transfer/strategies/_evidence.py", "transfer/test_evidence.py"
@@ -1021,6 +1023,49 @@ MUTANTS = [
         "weights[weights < NEGLIGIBLE_WEIGHT] = 0",
         "pass",
         CV + "::test_average_weights_candidates_by_their_likelihood",
+    ),
+    # How many threads compute a step.
+    Mutant(
+        "threads: size from which a step has several",
+        DEVICE,
+        "1 if n_products < LARGE_STEP else",
+        "1 if n_products < 0 else",
+        f"{THREADS}::test_only_large_steps_have_several_threads_also_within_small_ones",
+    ),
+    Mutant(
+        "threads: quota of the process",
+        DEVICE,
+        "min(before if given is None else given, count_threads())",
+        "(before if given is None else given)",
+        f"{THREADS}::test_no_step_has_more_threads_than_the_process_may_use",
+    ),
+    Mutant(
+        "threads: cost of a sparse entry",
+        DEVICE,
+        "n_entries = _PER_SPARSE_ENTRY * len(left.values())",
+        "n_entries = len(left.values())",
+        f"{THREADS}::test_products_have_threads_by_their_size",
+    ),
+    Mutant(
+        "threads: products within small steps",
+        DEVICE,
+        "    if n_products < LARGE_STEP:\n        return left @ right\n    with",
+        "    if True:\n        return left @ right\n    with",
+        f"{THREADS}::test_products_have_threads_by_their_size",
+    ),
+    Mutant(
+        "threads: steps of a linear model",
+        LBFGS,
+        "with threads_for(PER_SCORE *",
+        "with threads_for(1e99 *",
+        f"{THREADS}::test_linear_models_are_trained_by_one_thread_unless_they_are_large",
+    ),
+    Mutant(
+        "threads: workers in threads",
+        CPUS,
+        "return 1 if in_thread and",
+        "return 1 if False and",
+        f"{OF_CPUS}::test_workers_in_threads_share_the_cpus",
     ),
 ]
 

@@ -1,5 +1,12 @@
-"""Two computations at once, and products slice by slice, give the results of one after the other."""
+"""Steps use the CPUs of the process; two at once, and products slice by slice, give the results of one by one."""
 
+import os
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+
+import joblib
 import numpy as np
 import pytest
 from scipy import sparse
@@ -9,6 +16,7 @@ from transferkit._algorithms.linalg.moments import symmetric_power
 from transferkit._algorithms.linalg.threads import (
     MOST_ROWS,
     TallProducts,
+    count_threads,
     multiply_slices,
     one_blas_thread,
     run_both,
@@ -81,3 +89,59 @@ def test_tall_products_are_those_of_whole_matrices(n_rows):
     columns = right.copy()
     tall.orthogonalise(columns, basis)
     np.testing.assert_allclose(columns, right - basis @ (basis.T @ right), atol=1e-12)
+
+
+def run_alone(code, **environment):
+    """Return what a new process prints."""
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    return subprocess.run(
+        command, env=os.environ | environment, check=True, timeout=60, text=True, stdout=subprocess.PIPE
+    ).stdout.strip()
+
+
+def test_a_step_may_use_the_cpus_of_the_process():
+    assert count_threads() == joblib.cpu_count()
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(count_threads).result() == joblib.cpu_count()
+
+
+def test_a_step_may_use_no_more_than_the_environment_says():
+    code = "from transferkit._algorithms.linalg.threads import count_threads; print(count_threads())"
+    assert run_alone(code, LOKY_MAX_CPU_COUNT="1") == "1"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux sets the affinity of a process")
+def test_a_step_may_use_the_cpus_that_taskset_leaves():
+    code = """
+    import os
+    os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+    from transferkit._algorithms.linalg.threads import count_threads
+    print(count_threads())
+    """
+    assert run_alone(code) == "1"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has cgroups")
+def test_a_step_may_use_the_quota_of_the_container():
+    code = """
+    import io, os
+    from unittest import mock
+
+    FILES = {"/sys/fs/cgroup/cpu.max": "100000 100000"}  # the time of one CPU
+    exists, plain = os.path.exists, open
+    os.path.exists = lambda path: path in FILES or exists(path)
+
+    def open_file(path, *args):
+        return io.StringIO(FILES[path]) if path in FILES else plain(path, *args)
+
+    with mock.patch("builtins.open", open_file):
+        from transferkit._algorithms.linalg.threads import count_threads
+        print(count_threads())
+    """
+    assert run_alone(code) == "1"
+
+
+def test_workers_in_threads_share_the_cpus():
+    alone = joblib.Parallel(n_jobs=1)(joblib.delayed(count_threads)() for _ in range(2))
+    assert alone == [joblib.cpu_count()] * 2
+    assert joblib.Parallel(n_jobs=2, backend="threading")(joblib.delayed(count_threads)() for _ in range(4)) == [1] * 4

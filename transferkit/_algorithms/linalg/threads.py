@@ -1,11 +1,11 @@
-"""Use of threads: how many BLAS gets, and products of matrices with many rows slice by slice.
+"""Use of threads: how many a step may use, how many BLAS gets, and products of many rows slice by slice.
 
 A multi-threaded BLAS spends more time on synchronisation than it saves for decompositions of matrices with up to about
 2,000 rows. One thread per matrix is faster, and two matrices, such as one per domain, can then be processed in
 parallel. Products of sparse or of tall dense matrices are computed slice by slice on any number of threads.
 """
 
-import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +14,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from joblib import cpu_count
+from joblib.parallel import get_active_backend
 from scipy import sparse
 from threadpoolctl import ThreadpoolController
 
@@ -21,6 +23,7 @@ __all__ = [
     "MOST_ROWS",
     "Map",
     "TallProducts",
+    "count_threads",
     "multiply_slices",
     "one_blas_thread",
     "run_both",
@@ -33,6 +36,23 @@ MOST_ROWS = 2_000  # beyond, a multi-threaded BLAS is faster
 PairRunner = Callable[[Callable[..., Any], tuple[Any, ...], tuple[Any, ...]], list[Any]]
 Map = Callable[[Callable, Iterable], Iterable]  # the built-in map, or the map of a thread pool
 _N_SLICES = 16  # of rows; more than threads, for load balancing
+
+
+def count_threads() -> int:
+    """Return how many threads a step may use.
+
+    These are the CPUs that the operating system, the affinity of the process, the CPU quota of its container (cgroup)
+    and the environment variable LOKY_MAX_CPU_COUNT leave to it; one in a thread of a joblib worker, since the other
+    workers have the others.
+    """
+    in_thread = threading.current_thread() is not threading.main_thread()
+    return 1 if in_thread and get_active_backend()[0].nesting_level else _count_cpus()
+
+
+@cache
+def _count_cpus() -> int:
+    """Return the number of CPUs of this process, which takes longer to find than a small fit."""
+    return int(cpu_count())
 
 
 def run_both(n_rows: int, function: Callable[..., Any], first: tuple[Any, ...], second: tuple[Any, ...]) -> list[Any]:
@@ -49,7 +69,7 @@ def run_pairs(n_rows: int) -> Iterator[PairRunner]:
     ones, they run one after the other with all BLAS threads. The function must release the interpreter lock, as
     products and decompositions of NumPy do and those of SciPy do not.
     """
-    if not _is_medium(n_rows) or os.cpu_count() == 1:
+    if not _is_medium(n_rows) or count_threads() == 1:
         yield lambda function, first, second: [function(*first), function(*second)]
         return
 

@@ -15,7 +15,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from transferkit._training.device import one_thread_if_small
+from transferkit._training.device import threads_for
 from transferkit._training.linear.losses import Loss, average_curvature
 from transferkit._training.linear.preconditioning import Hessian, Vector
 from transferkit._training.linear.problem import LinearProblem
@@ -32,6 +32,7 @@ GAINS_KEPT = 5  # last steps over which the largest predicted gain is taken
 STEPS_TO_STALL = 10  # steps that together gain no more than rounding end the training
 LARGE_SCORE_CHANGE = 0.5  # beyond which the curvature of a row's loss changes
 MAX_BATCHED_ENTRIES = 30_000  # of a matrix that a CPU multiplies by torch.bmm
+PER_SCORE = 50  # products of numbers in a dense product that take as long as the loss of one score
 
 
 @dataclass
@@ -69,7 +70,7 @@ def minimise(
     much that the Hessian changes. A true answer of `on_iteration`, called after each iteration, stops all problems.
     """
     state = LBFGSState(problem, start, tol, loose, trust_hessian)
-    with one_thread_if_small(start.coords.device, 2 * len(problem.loss.weights) * start.coords.numel()):
+    with threads_for(PER_SCORE * max(state.scores.numel(), start.coords.numel())):
         return _iterate(state, max_iter, on_iteration)
 
 

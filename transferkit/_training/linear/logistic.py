@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
-from transferkit._training.device import choose_device, with_own_modes
+from transferkit._training.device import choose_device, threads_for, with_own_modes
 from transferkit._training.linear.lbfgs import NEGLIGIBLE_LOSS, LBFGSState, Solution, minimise
 from transferkit._training.linear.losses import Loss, make_loss
 from transferkit._training.linear.matrices import DenseMatrix
@@ -72,6 +72,7 @@ class LinearModel:
 
 
 @with_own_modes()
+@threads_for()
 def train_linear_classifier(
     X: Any,
     targets: np.ndarray,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from transferkit._algorithms.linear.feature_blocks import FeatureBlocks, to_kernel
-from transferkit._training.device import to_tensor
+from transferkit._training.device import multiply, to_tensor
 
 __all__ = [
     "BlockDiagonal",
@@ -69,13 +69,13 @@ class DenseMatrix:
         return cls(matrix, mean)
 
     def matmul(self, weights: Tensor) -> Tensor:
-        return self.centred @ weights
+        return multiply(self.centred, weights)
 
     def rmatmul(self, residuals: Tensor) -> Tensor:
-        return self.centred.T @ residuals
+        return multiply(self.centred.T, residuals)
 
     def gram(self, row_weights: Tensor) -> Tensor:
-        return (self.centred.T @ (self.centred * row_weights[:, None])).double()
+        return multiply(self.centred.T, self.centred * row_weights[:, None]).double()
 
     def gram_diagonal(self, row_weights: Tensor) -> Tensor:
         return (self.centred.square() * row_weights[:, None]).sum(0, dtype=torch.float64)
@@ -89,11 +89,11 @@ class SparsePair:
 
     def matmul(self, right: Tensor) -> Tensor:
         """Return X @ right."""
-        return self.matrix @ right
+        return multiply(self.matrix, right)
 
     def rmatmul(self, right: Tensor) -> Tensor:
         """Return X.T @ right."""
-        return self.transposed @ right
+        return multiply(self.transposed, right)
 
 
 class SparseMatrix:
@@ -251,7 +251,7 @@ class DenseProduct:
 
     def matmul(self, dual: Tensor) -> Tensor:
         """Return X @ X.T @ dual."""
-        return self.rows @ (self.rows.T @ dual)
+        return multiply(self.rows, multiply(self.rows.T, dual))
 
 
 @dataclass(frozen=True)
@@ -330,4 +330,4 @@ def multiply_stack(matrix: Tensor | BlockDiagonal, stack: Tensor) -> Tensor:
     if isinstance(matrix, BlockDiagonal):
         parts = zip(matrix.blocks, torch.split(stack, matrix.sizes), strict=True)
         return torch.cat([part if block is None else multiply_stack(block, part) for block, part in parts])
-    return (matrix @ stack.flatten(1)).view(-1, *stack.shape[1:])
+    return multiply(matrix, stack.flatten(1)).view(-1, *stack.shape[1:])

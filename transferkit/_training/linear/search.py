@@ -11,7 +11,7 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from transferkit._algorithms.linear.predictions import UNTRAINED
 from transferkit._algorithms.linear.targets import sum_class_weights
-from transferkit._training.device import choose_device, with_own_modes
+from transferkit._training.device import choose_device, threads_for, with_own_modes
 from transferkit._training.linear.lbfgs import minimise
 from transferkit._training.linear.logistic import (
     TOO_LARGE,
@@ -46,6 +46,7 @@ class CandidateFit:
     u: Vector
 
     @with_own_modes()
+    @threads_for()
     def models(self) -> list[LinearModel]:
         """Return the model of each fold."""
         coef, intercept = self.problem.weights(self.u)
@@ -77,6 +78,7 @@ class LogisticSearch:
     """
 
     @with_own_modes()
+    @threads_for()
     def __init__(
         self,
         X: Any,
@@ -132,6 +134,7 @@ class LogisticSearch:
         return self._fit_batch(0, [C], nearest)[0]
 
     @with_own_modes()
+    @threads_for()
     def refit(
         self, fits: Sequence[CandidateFit], row_weights: np.ndarray, offset: np.ndarray | None = None
     ) -> list[LinearModel]:
@@ -157,6 +160,7 @@ class LogisticSearch:
         return LinearModel(*problem.weights(u), n_iter, converged).astype(self.given_dtype)
 
     @with_own_modes()
+    @threads_for()
     def _fit_batch(self, scale_index: int, Cs: list[float], done: list[CandidateFit]) -> list[CandidateFit]:
         began = time.perf_counter()
         n_problems = self.n_folds * self.n_labels  # of one C

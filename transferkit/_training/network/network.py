@@ -34,7 +34,7 @@ from transferkit._training.network.layers import (
 )
 from transferkit._training.network.parameters import Parameter, ParameterGroup, build_buffers
 
-__all__ = ["Network", "count_operations", "count_outputs"]
+__all__ = ["Network", "count_outputs", "count_products"]
 
 MAX_BLOCKS = 4  # that are unfrozen one after another
 
@@ -143,8 +143,8 @@ class Network:
         return TrainableL2Normalisation(layer)
 
 
-def count_operations(layers: Sequence[Layer]) -> float:
-    """Return about how many multiplications and additions one sample takes, forwards and backwards."""
+def count_products(layers: Sequence[Layer]) -> float:
+    """Return about how many products of numbers the forward pass of one sample takes."""
     total = 0.0
     for layer in layers:
         if isinstance(layer, ModuleLayer):
@@ -153,7 +153,7 @@ def count_operations(layers: Sequence[Layer]) -> float:
             total += layer.weights.size * np.prod(layer.output_shape[:2])
         if isinstance(layer, (Linear, TiedLinear)):
             total += (layer if isinstance(layer, Linear) else layer.source).weights.size
-    return 6 * float(total)
+    return float(total)
 
 
 def count_outputs(layers: Sequence[Layer]) -> int:

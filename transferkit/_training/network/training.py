@@ -13,7 +13,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from transferkit._algorithms.networks.layers import BatchNorm, Layer, Linear
-from transferkit._training.device import choose_device, one_thread_if_small, with_own_modes
+from transferkit._training.device import choose_device, threads_for, with_own_modes
 from transferkit._training.network.data import Augmentation, Examples, TrainingData
 from transferkit._training.network.loop import (
     GraphStep,
@@ -26,7 +26,7 @@ from transferkit._training.network.loop import (
     try_learning_rates,
 )
 from transferkit._training.network.losses import REGRESSION_LOSSES, accuracy, make_loss, r2
-from transferkit._training.network.network import Network, count_operations, count_outputs
+from transferkit._training.network.network import Network, count_outputs, count_products
 from transferkit._training.network.optimisers import Optimiser
 from transferkit._training.network.parameters import ParameterGroup
 from transferkit._training.network.schedules import BatchSizes, GradualPruning, LearningRates, RangeTest, WeightAverage
@@ -125,7 +125,7 @@ def train_network(
     """
     device = choose_device(options.device)
     try:
-        with torch.no_grad(), one_thread_if_small(device, _count_operations(layers, examples, options)):
+        with torch.no_grad(), threads_for(_count_products(layers, examples, options)):
             objective = make_objective(layers, examples, options, device, groups, validation, in_place)
             return _train(objective, options, optimiser_state, is_partial, on_epoch)
     except torch.OutOfMemoryError as error:
@@ -296,11 +296,11 @@ def _take_average(objective: Objective, average: WeightAverage, options: Trainin
         objective.network.restore(before)
 
 
-def _count_operations(layers: Sequence[Layer], examples: Examples, options: TrainingOptions) -> float:
-    """Return about how many operations a step takes."""
-    of_sample = count_operations(layers)
+def _count_products(layers: Sequence[Layer], examples: Examples, options: TrainingOptions) -> float:
+    """Return about how many products of numbers the forward pass of a step takes."""
+    of_sample = count_products(layers)
     if sp.issparse(examples.X) and isinstance(layers[0], Linear):  # SciPy's product has one thread of its own
-        of_sample -= 6 * layers[0].weights.size
+        of_sample -= layers[0].weights.size
     return of_sample * min(options.batch_size, examples.X.shape[0])
 
 
