@@ -30,6 +30,7 @@ class Mutant(NamedTuple):
     tests: str  # arguments of pytest, from the folder of the tests
 
 
+FITTED_TERMS, OF_TFIDF = "encoders/text/_fitted_terms.py", "encoders/text/test_tfidf.py"
 WORDS = "encoders/text/_parameters.py"
 LOST = "encoders/text/test_parameters.py"
 EMBEDDINGS, PRETRAINED = "encoders/_embedding_cache.py", "encoders/test_pretrained.py"
@@ -66,6 +67,20 @@ NEW_CLASSES, OF_NEW_CLASSES = "transfer/strategies/_new_classes.py", "transfer/s
 
 MUTANTS = [
     # Which predictions are rejected.
+    Mutant(
+        "terms of a file: alphabetical order first",
+        FITTED_TERMS,
+        "self._n_sought <= len(self._packed.lengths)",
+        "self._n_sought <= 0",
+        f"{OF_TFIDF}::test_terms_of_a_model_file_are_hashed_when_as_many_have_been_looked_up",
+    ),
+    Mutant(
+        "terms of a file: hashes later",
+        FITTED_TERMS,
+        "self._n_sought <= len(self._packed.lengths)",
+        "self._n_sought >= 0",
+        f"{OF_TFIDF}::test_terms_of_a_model_file_are_hashed_when_as_many_have_been_looked_up",
+    ),
     Mutant(
         "rejection: unseen sample of a coverage",
         REJECTION,

@@ -409,6 +409,18 @@ def test_model_file_holds_all_that_was_learned(parameters, compress, corpus, tmp
         loaded.coef_  # noqa: B018
 
 
+def test_terms_of_a_model_file_are_hashed_when_as_many_have_been_looked_up(corpus, tmp_path):
+    encoder = TfidfEncoder().fit(corpus)
+    transferkit.save(encoder, tmp_path / "encoder.tk")
+    loaded, batch = transferkit.load(tmp_path / "encoder.tk"), corpus[:20]
+    n_per_batch = len(encoder.count_terms(batch).terms.hashes)
+    n_batches = len(encoder.vocabulary_) // n_per_batch
+    assert n_batches > 1
+    for number in range(n_batches + 2):
+        assert ("vocabulary" in vars(loaded.terms_)) == (number > n_batches)
+        assert_same_rows(loaded.transform(batch), encoder.transform(batch))
+
+
 def test_many_terms_are_mapped_from_a_model_file_and_not_made_by_each_process(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(_fitted_terms, "_MOST_PACKED", 10)
     encoder = TfidfEncoder().partial_fit(corpus)

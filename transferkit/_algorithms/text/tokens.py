@@ -18,6 +18,7 @@ __all__ = [
     "hash_spans",
     "hash_strings",
     "hash_terms",
+    "load_words",
     "mix",
     "pad",
     "take_spans",
@@ -34,7 +35,7 @@ _HALF = np.uint64(32)
 _KEEP = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
 
 
-def _load_words(text: np.ndarray, positions: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def load_words(text: np.ndarray, positions: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Return the (up to) eight bytes at each position as little-endian integers, zeros beyond the length."""
     eight = np.ndarray((len(text) - PADDING + 1,), "<u8", buffer=text, strides=(1,))
     # `take` is faster at each position but first copies the (overlapping) words of the whole text.
@@ -50,12 +51,12 @@ def hash_spans(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> tup
     with a probability of about n_distinct**2 / 2**129. Eight bytes are taken at a time, so the cost is per token and
     not per character.
     """
-    checks = _load_words(text, starts, lengths)
+    checks = load_words(text, starts, lengths)
     hashes = checks + lengths.astype(np.uint64) * _ROOT
     longer = np.flatnonzero(lengths > 8)
     done = 8
     while len(longer) and done < _LONG:
-        words = _load_words(text, starts[longer] + done, lengths[longer] - done)
+        words = load_words(text, starts[longer] + done, lengths[longer] - done)
         hashes[longer] = mix(hashes[longer]) + words * _PI
         checks[longer] = checks[longer] * _E + words
         done += 8
@@ -312,7 +313,7 @@ def copy_spans(text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> tup
     n_words = (lengths.astype(np.int64) + 7) >> 3
     word_ends = np.cumsum(n_words)
     offset = 8 * expand_ranges(np.zeros(len(n_words), np.int64), n_words)
-    words = _load_words(text, np.repeat(starts, n_words) + offset, np.repeat(lengths, n_words) - offset)
+    words = load_words(text, np.repeat(starts, n_words) + offset, np.repeat(lengths, n_words) - offset)
     return words.view(np.uint8), 8 * (word_ends - n_words)
 
 

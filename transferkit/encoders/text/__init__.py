@@ -12,7 +12,7 @@ Statistics of batches and shards are added up.
 
 :class:`FittedTerms` (`_fitted_terms`) are the terms that an encoder was fitted to: a column and a weight for each, and
 those that `min_df`, `max_df` or `max_features` exclude. They look terms up, and are what pickles and model files hold;
-most files hold them packed (:class:`PackedTerms`), in a third of the bytes.
+most files hold them packed (:class:`PackedTerms`, in `_packed_terms`), in a third of the bytes.
 
 :class:`TfidfEncoder` weights counts by the inverse document frequency. :class:`LSAEncoder` projects these vectors onto
 their leading singular vectors (latent semantic analysis). Both can be fitted at once, in batches (`partial_fit`), from

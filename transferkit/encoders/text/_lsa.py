@@ -549,11 +549,10 @@ class _Known(NamedTuple):
 
     def summarise(self, tfidf):
         """Return the vectors, with their entries at the columns that their terms have in another TfidfEncoder."""
-        terms = self.tfidf.terms_
-        is_kept = terms.columns >= 0
-        new = tfidf.terms_.columns_of(terms.vocabulary.hashes[is_kept], terms.vocabulary.checks[is_kept])
+        terms, columns = self.tfidf.terms_.kept
+        new = tfidf.terms_.columns_of(terms)
         vectors = np.zeros((len(tfidf.idf_), self.projection.shape[1]), np.float32)
-        vectors[new[new >= 0]] = self.projection[terms.columns[is_kept][new >= 0]]
+        vectors[new[new >= 0]] = self.projection[columns[new >= 0]]
         return RightVectors(vectors, self.singular_values)
 
 

@@ -784,7 +784,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
 
     def _make_rows(self, counts, terms):
         """Return the TF-IDF vectors of a block of counted documents."""
-        columns = terms.columns_of(counts.hashes, counts.checks)
+        columns = terms.columns_of(counts)
         return self._weight(counts_by_row(counts, columns, self._row_dtype))
 
     def _weight(self, rows):

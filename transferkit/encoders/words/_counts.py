@@ -213,7 +213,7 @@ def count_unseen_words(analyzer, known, documents, n_jobs):
 
     def find(block):
         terms = analyzer.count(block)
-        new = np.flatnonzero(known.columns_of(terms.hashes, terms.checks) < 0)
+        new = np.flatnonzero(known.columns_of(terms) < 0)
         names = decode_terms(terms.text, terms.starts[new], terms.lengths[new])
         return names, terms.to_matrix(np.float32)[new].T
 

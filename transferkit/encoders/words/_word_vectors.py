@@ -1171,7 +1171,7 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
     def _vectors_of_shared_words(self, words, vectors):
         """Return the current vectors of the words that another encoder of words shares, and its vectors of them."""
         before = self._words.terms_
-        rows = words.terms_.columns_of(before.vocabulary.hashes, before.vocabulary.checks)
+        rows = words.terms_.columns_of(before.vocabulary)
         return self._vectors[before.columns[rows >= 0]], vectors[rows[rows >= 0]]
 
     def _weights_of_words(self):

@@ -1,5 +1,7 @@
 """Packed vocabularies: unpacked bit for bit, searched by string, and checked."""
 
+from operator import add
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -7,15 +9,19 @@ from hypothesis import strategies as st
 
 from transferkit._algorithms.text.tokens import copy_spans, hash_strings, pad
 from transferkit._algorithms.text.vocabulary import Vocabulary
-from transferkit.encoders.text._fitted_terms import (
-    StringIndex,
+from transferkit.encoders.text._packed_terms import (
+    AlphabeticalIndex,
     pack_integers,
     pack_terms,
     unpack_integers,
     unpack_terms,
 )
 
-TERMS = st.lists(st.text(st.sampled_from("abAß 中\ud800\0"), max_size=20), min_size=1, max_size=30, unique=True)
+LETTERS = st.text(st.sampled_from("abAß 中\ud800\0"), max_size=20)
+BEGINNINGS = st.sampled_from(
+    ["", "a" * 8, "a" * 16, "ab" * 4, "a" * 63, "a" * 64]
+)  # words of eight bytes, and long ones
+TERMS = st.lists(st.builds(add, BEGINNINGS, LETTERS), min_size=1, max_size=30, unique=True)
 
 
 def vocabulary_of(strings, by_word):
@@ -46,14 +52,20 @@ def test_unpacked_terms_are_those_that_were_packed(strings, by_word):
 
 
 @example(["A", "A\x00"], [])
+@example(["word" * 4, "word" * 4 + "\0", "word" * 4 + "s"], ["word" * 4 + "\0" * 9, "word" * 3, "word" * 5])
 @given(TERMS, TERMS)
 def test_terms_are_found_by_their_spelling(strings, others):
     terms, _ = vocabulary_of(strings, by_word=False)
     alphabetical = {term: column for column, term in enumerate(sorted(strings, key=_as_bytes))}
     packed = pack_terms(terms, np.array([alphabetical[term] for term in _spelled(terms)], np.int32))
     assert packed.columns is None
-    found = StringIndex(packed).find_columns([*strings, *others])
-    assert found == [alphabetical.get(term, -1) for term in [*strings, *others]]
+    index = AlphabeticalIndex(packed)
+    wanted, _ = vocabulary_of(list({*strings, *others}), by_word=False)
+    expected = [alphabetical.get(term, -1) for term in _spelled(wanted)]
+    assert index.find_strings(_spelled(wanted)) == expected
+    np.testing.assert_array_equal(
+        index.find(wanted.text, wanted.starts, wanted.lengths), np.array(expected, np.int32), strict=True
+    )
 
 
 def test_large_counts_are_kept():
