@@ -75,6 +75,13 @@ MUTANTS = [
         f"{OF_TFIDF}::test_terms_of_a_model_file_are_hashed_when_as_many_have_been_looked_up",
     ),
     Mutant(
+        "sif: weights of words kept for other parameters",
+        "encoders/words/_word_vectors.py",
+        "_sif_weights.get(self, sources,",
+        "_sif_weights.get(self, sources[:1],",
+        "encoders/words/test_word_vectors.py::test_weights_of_words_follow_their_parameter",
+    ),
+    Mutant(
         "terms of a file: hashes later",
         FITTED_TERMS,
         "self._n_sought <= len(self._packed.lengths)",

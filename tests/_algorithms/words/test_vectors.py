@@ -45,6 +45,7 @@ def test_means_are_weighted_by_occurrence(weights):
     np.testing.assert_allclose(found, expected, atol=1e-6)
     shares = mean_weights(COUNTS, weights)
     np.testing.assert_allclose(shares.sum(axis=1).A1, [1] * 9 + [0], atol=1e-6)
+    assert set(COUNTS.data) <= {1, 2, 3}  # not changed in place
 
 
 def test_largest_entries_are_found_across_blocks():

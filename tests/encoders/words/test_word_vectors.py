@@ -338,6 +338,15 @@ def test_texts_along_the_common_direction_have_rows_of_zeros(corpus):
         assert encoder.transform([f"{word} array rows"]).any()
 
 
+def test_weights_of_words_follow_their_parameter(corpus):
+    encoder = WordVectorEncoder(10, pooling="sif", norm=None, sif_weight=0.01).fit(corpus)
+    before = encoder.transform(corpus[:5])
+    encoder.set_params(sif_weight=0.1)
+    expected = pickle.loads(pickle.dumps(encoder)).transform(corpus[:5])
+    np.testing.assert_array_equal(encoder.transform(corpus[:5]), expected)
+    assert not np.allclose(expected, before)
+
+
 def test_similar_words_are_near(fitted):
     assert {word for word, _ in fitted.most_similar("rows", n=5)} & {"columns", "column", "row"}
     (word, cosine), *_ = fitted.most_similar("array", n=3)

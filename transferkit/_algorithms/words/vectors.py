@@ -1,6 +1,7 @@
 """What word vectors give: vectors of texts, by pooling; of n-grams, for unseen words; and the nearest words."""
 
 from collections.abc import Iterable
+from copy import copy
 
 import numpy as np
 from scipy import sparse
@@ -53,9 +54,12 @@ def mean_weights(counts: sparse.csr_matrix, weights: np.ndarray | None) -> spars
 
 def _weighted_counts(counts: sparse.csr_matrix, weights: np.ndarray | None) -> tuple[sparse.csr_matrix, np.ndarray]:
     """Return counts times weights, and their sum for each text as a column, with ones for sums of zero."""
-    data = counts.data if weights is None else counts.data * weights.take(counts.indices)
-    weighted = sparse.csr_matrix((data, counts.indices, counts.indptr), shape=counts.shape)
-    totals = np.asarray(weighted.sum(axis=1), np.float32)
+    weighted = copy(counts)  # for a short text, building another matrix takes as long as finding its words
+    if weights is not None:
+        weighted.data = counts.data * weights.take(counts.indices)
+    totals = np.zeros((counts.shape[0], 1), np.float32)
+    filled = np.flatnonzero(counts.indptr[1:] > counts.indptr[:-1])
+    totals[filled, 0] = np.add.reduceat(weighted.data, counts.indptr[filled])
     return weighted, np.where(totals > 0, totals, np.float32(1))
 
 

@@ -30,6 +30,7 @@ from transferkit._algorithms.words.vectors import (
     sum_of_rows,
 )
 from transferkit._estimator import FitProgress, VersionedEstimator
+from transferkit._lazy import DerivedValues
 from transferkit._validation import (
     Interval,
     StrOptions,
@@ -82,6 +83,7 @@ _TEXT_PARAMETERS = (
     "stemmer",
     "n_jobs",
 )
+_sif_weights: DerivedValues[np.ndarray] = DerivedValues()  # of large vocabularies, they take longer than a short text
 _finishing = RLock()  # shared by all encoders, because a lock in an encoder could not be pickled
 
 
@@ -1177,7 +1179,8 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
     def _weights_of_words(self):
         """Return the weight of each word in the mean of a text; None if all have the same weight."""
         if self.pooling == "sif":
-            return smooth_inverse_frequency(self._frequency, self.sif_weight)
+            sources = self._frequency, self.sif_weight
+            return _sif_weights.get(self, sources, lambda: smooth_inverse_frequency(*sources))
         return self._idf if self.pooling == "tfidf" else None
 
     def _add_unseen_words(self, documents, words, weights):
