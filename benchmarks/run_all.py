@@ -55,6 +55,11 @@ BENCHMARKS = {
         [["--output", "OUT"], ["--load-test", "5", "--output", "OUT"]],
         [NEWS],
     ),
+    "first_answers": (
+        [[f"DATA/{NEWS}", "--output", "OUT"]],
+        [["--runs", "1", "--output", "OUT"]],
+        [NEWS],
+    ),
     "shared_vectors": (
         [["--output", "OUT"]],
         [["--words", "20000", "--components", "50", "--processes", "2", "--output", "OUT"]],
