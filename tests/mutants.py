@@ -47,6 +47,8 @@ FINETUNE = "transfer/strategies/_fine_tuning.py"
 RULES, MISSING = "transfer/strategies/test_rules.py", "transfer/test_missing_classes.py"
 CHARACTERS, OF_CHARACTERS = "encoders/term_union.py", "transfer/strategies/test_characters.py"
 SCRATCH, TERM_VECTORS = "transfer/strategies/_scratch.py", "transfer/strategies/_term_vectors.py"
+SINGLE = "_algorithms/linear/logistic_regression.py"
+OF_SINGLE = "_algorithms/linear/test_logistic_regression.py"
 LBFGS, STOP = "_training/linear/lbfgs.py", "_training/linear/test_lbfgs.py"
 LOOP, DATA, TRAINING = "_training/network/loop.py", "_training/network/data.py", "_training/network/test_training.py"
 MLP, NETWORKS = "heads/mlp/test_mlp_training.py", "_training/network/training.py"
@@ -80,20 +82,6 @@ MUTANTS = [
         "_sif_weights.get(self, sources,",
         "_sif_weights.get(self, sources[:1],",
         "encoders/words/test_word_vectors.py::test_weights_of_words_follow_their_parameter",
-    ),
-    Mutant(
-        "rejection: texts encoded again for distances",
-        "selection/_acceptance.py",
-        "_steps(space) == _steps(self.parts.encoder)",
-        "space is self.parts.encoder",
-        "cli/test_serve.py::test_texts_are_encoded_once",
-    ),
-    Mutant(
-        "rejection: texts of unknown words",
-        "selection/_selective_classifier.py",
-        "accepted & ~samples.find_unknown()",
-        "accepted",
-        "cli/test_serve.py::test_texts_are_encoded_once",
     ),
     Mutant(
         "terms of a file: hashes later",
@@ -873,6 +861,38 @@ MUTANTS = [
     Mutant("solver: plausible gains", LBFGS, "self.rounding)) & plausible", "self.rounding))", STOP),
     Mutant("solver: first gains", LBFGS, "len(self.past_objectives) > STEPS_WITHOUT_SCALE", "True", STOP),
     Mutant("solver: stalled", LBFGS, "done |= self._is_stalled()", "pass", STOP),
+    Mutant("small problem: five times the gain", SINGLE, "5 * gain <=", "gain <=", OF_SINGLE),
+    Mutant("small problem: plausible gains", SINGLE, "rounding) and plausible)", "rounding))", OF_SINGLE),
+    Mutant("small problem: first gains", SINGLE, "problem.knows_scale or n_iter", "True or n_iter", OF_SINGLE),
+    Mutant("small problem: stalled", SINGLE, "and not is_stalled:", "and True:", OF_SINGLE),
+    Mutant(
+        "small problem: proven gap", SINGLE, "SURE_GAP * tol or not check_bound)", "SURE_GAP * tol or True)", OF_SINGLE
+    ),
+    Mutant("small problem: large means", SINGLE, "LARGEST_MEAN = 0.9", "LARGEST_MEAN = 2", OF_SINGLE),
+    Mutant("small problem: sample of rows", SINGLE, "GRAM_ROWS_PER_COLUMN = 8", "GRAM_ROWS_PER_COLUMN = 1", OF_SINGLE),
+    Mutant("small problem: cost of the Gram matrix", SINGLE, "STEPS_PER_GRAM = 2", "STEPS_PER_GRAM = 0", OF_SINGLE),
+    Mutant("small problem: curvature", SINGLE, "CHANGE_OF_CURVATURE = 1.25", "CHANGE_OF_CURVATURE = 1e9", OF_SINGLE),
+    Mutant(
+        "small problem: outliers",
+        "_training/linear/logistic.py",
+        "is_plain = start is None and not is_lopsided",
+        "is_plain = start is None",
+        "heads/test_outliers.py::test_an_outlier_does_not_end_training_early",
+    ),
+    Mutant(
+        "small problem: size",
+        "_training/linear/logistic.py",
+        "max(X.shape[1], PER_SCORE) < LARGE_STEP",
+        "max(X.shape[1], PER_SCORE) < 1e99",
+        "_training/linear/test_single_problem.py",
+    ),
+    Mutant(
+        "small problem: cost of the loss",
+        "_training/linear/logistic.py",
+        "max(X.shape[1], PER_SCORE) <",
+        "X.shape[1] <",
+        "_training/linear/test_single_problem.py",
+    ),
     Mutant(
         "solver: what training has gained", LBFGS, "torch.minimum(goal, self.at_zero - self.objectives)", "goal", STOP
     ),
@@ -1078,7 +1098,7 @@ MUTANTS = [
     Mutant(
         "threads: cost of a sparse entry",
         DEVICE,
-        "n_entries = _PER_SPARSE_ENTRY * len(left.values())",
+        "n_entries = PER_SPARSE_ENTRY * len(left.values())",
         "n_entries = len(left.values())",
         f"{THREADS}::test_products_have_threads_by_their_size",
     ),

@@ -12,6 +12,7 @@ from sklearn.model_selection import GridSearchCV
 
 from tests.heads.linear.test_logistic import measure_objective
 from transferkit import LogisticHead, LogisticHeadCV
+from transferkit._algorithms.linear import logistic_regression
 from transferkit._training.linear import lbfgs, logistic
 
 N_ROWS = 300
@@ -110,20 +111,24 @@ def test_features_whose_squares_overflow_are_named():
 
 
 def fail_in(monkeypatch, *dtypes):
-    search_line = lbfgs.search_line
+    search_batch, search_single = lbfgs.search_line, logistic_regression.search_line
 
     def fail(loss, scores, *rest):
-        found = search_line(loss, scores, *rest)
-        if scores.dtype in dtypes:
+        found = search_batch(loss, scores, *rest)
+        if scores.numpy().dtype in dtypes:
             found.rate, found.some_failed = found.rate * 0, True
         return found
 
+    def fail_single(problem, *rest):
+        return None if problem.dtype in dtypes else search_single(problem, *rest)
+
     monkeypatch.setattr(lbfgs, "search_line", fail)
+    monkeypatch.setattr(logistic_regression, "search_line", fail_single)
 
 
 def test_a_failed_line_search_is_no_convergence(monkeypatch):
     X, y = make_problem(2)
-    fail_in(monkeypatch, torch.float64)
+    fail_in(monkeypatch, np.float64)
     message = r"did not converge after 0 steps, since rounding hides all progress.*Scale the features"
     for head in (LogisticHead(), LogisticHeadCV([1.0], cv=2)):
         with pytest.warns(ConvergenceWarning, match=message):
@@ -135,7 +140,7 @@ def test_what_fails_in_float32_is_done_in_float64(monkeypatch):
     X = X.astype(np.float32)
     expected = LogisticHead().fit(X, y)
     monkeypatch.setattr(logistic, "SMALL_PROBLEM", 0)
-    fail_in(monkeypatch, torch.float32)
+    fail_in(monkeypatch, np.float32)
     np.testing.assert_allclose(LogisticHead().fit(X, y).coef_, expected.coef_, rtol=1e-2)
 
 

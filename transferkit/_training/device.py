@@ -17,6 +17,7 @@ from transferkit._algorithms.linalg.threads import count_threads
 
 __all__ = [
     "LARGE_STEP",
+    "PER_SPARSE_ENTRY",
     "as_writable",
     "choose_device",
     "csr_tensor",
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 LARGE_STEP = 2e8  # products of numbers, about 5 ms, from which several threads pay even on a busy machine
-_PER_SPARSE_ENTRY = 10  # products of numbers in a dense product that take as long as one of a sparse entry
+PER_SPARSE_ENTRY = 10  # products of numbers in a dense product that take as long as one of a sparse entry
 _threads_of_caller: ContextVar[int | None] = ContextVar("threads_of_caller", default=None)
 
 if hasattr(os, "register_at_fork"):  # a forked child does not have the threads that torch would wait for
@@ -81,7 +82,7 @@ def threads_for(n_products: float = 0.0) -> Iterator[None]:
 
 def multiply(left: Tensor, right: Tensor) -> Tensor:
     """Return the product of a dense or sparse (CSR) matrix and a dense one, with several threads if it is large."""
-    n_entries = _PER_SPARSE_ENTRY * len(left.values()) if left.layout == torch.sparse_csr else left.numel()
+    n_entries = PER_SPARSE_ENTRY * len(left.values()) if left.layout == torch.sparse_csr else left.numel()
     n_products = n_entries * right.shape[1]
     if n_products < LARGE_STEP:
         return left @ right

@@ -1,6 +1,8 @@
 """Linear models without torch: closed-form solutions, predictions, and evaluation of features.
 
 - `ridge`: ridge regression for many penalties from one decomposition, with exact held-out errors. For RidgeHead.
+- `logistic_regression`: one small logistic or softmax regression by preconditioned L-BFGS, with the `losses` of its
+  scores. For LogisticHead.
 - `predictions`: decision values and probabilities of linear models.
 - `feature_blocks`: dense and sparse features side by side, without a common format; weighted, centred rows of them as
   an operator, with sparse columns centred implicitly, for ridge regression.
@@ -9,5 +11,5 @@
 - `grid_descent`: search of a grid of parameters by descent along its axes.
 - `transferability`: scores of frozen features for a task (LogME, H-score, LEEP, nearest neighbours).
 
-Iterative training of logistic regression, with L-BFGS on torch tensors, lies in ``_training.linear``.
+Training of larger logistic regressions, and of many at once, lies in ``_training.linear``, on torch tensors.
 """

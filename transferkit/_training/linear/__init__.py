@@ -19,6 +19,7 @@ problem           `Decomposition`: eigenvectors of the Gram matrix of X, or the 
                   which are the offset), and their decomposition; `LinearProblem`: its objective in u
 lbfgs             line search, stopping rule on the optimality gap, batches of problems, and the inverse Hessian from
                   the last steps, in compact form
-logistic          one model; for small penalties and outliers with the Hessian at a point that L-BFGS has reached
+logistic          one model; for small penalties and outliers with the Hessian at a point that L-BFGS has reached.
+                  A single small problem on the CPU starts, and mostly ends, in `_algorithms.linear.logistic_regression`
 search            many values of C and all folds
 """

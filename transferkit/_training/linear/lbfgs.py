@@ -15,21 +15,23 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from transferkit._algorithms.linear.logistic_regression import (
+    GAINS_KEPT,
+    MAX_TRIALS,
+    NEGLIGIBLE_LOSS,
+    STEPS_TO_STALL,
+    STEPS_WITHOUT_SCALE,
+    SUFFICIENT_DECREASE,
+)
 from transferkit._training.device import threads_for
 from transferkit._training.linear.losses import Loss, average_curvature
 from transferkit._training.linear.preconditioning import Hessian, Vector
 from transferkit._training.linear.problem import LinearProblem
 
-__all__ = ["NEGLIGIBLE_LOSS", "LBFGSHistory", "LBFGSState", "Solution", "minimise"]
+__all__ = ["LBFGSHistory", "LBFGSState", "Solution", "minimise"]
 
-SUFFICIENT_DECREASE = 1e-4  # as a fraction of the decrease that the slope predicts (Armijo's condition)
-MAX_TRIALS = 25  # step lengths tried by a line search
-NEGLIGIBLE_LOSS = 1e-6  # per row: smaller objectives count as this one, or a perfect fit would never end
 STEPS_BETWEEN_CHECKS = 4  # on a GPU, since reading which problems have converged waits for the device
 SHARE_TO_REMOVE = 0.25  # of converged problems; fewer are kept, since removal copies the history of the others
-STEPS_WITHOUT_SCALE = 3  # at first the inverse Hessian is a guess, and the size of the gain it predicts means nothing
-GAINS_KEPT = 5  # last steps over which the largest predicted gain is taken
-STEPS_TO_STALL = 10  # steps that together gain no more than rounding end the training
 LARGE_SCORE_CHANGE = 0.5  # beyond which the curvature of a row's loss changes
 MAX_BATCHED_ENTRIES = 30_000  # of a matrix that a CPU multiplies by torch.bmm
 PER_SCORE = 50  # products of numbers in a dense product that take as long as the loss of one score

@@ -19,13 +19,24 @@ import torch
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
+from transferkit._algorithms.linalg.threads import one_blas_thread
 from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
-from transferkit._training.device import choose_device, threads_for, with_own_modes
-from transferkit._training.linear.lbfgs import NEGLIGIBLE_LOSS, LBFGSState, Solution, minimise
+from transferkit._algorithms.linear.logistic_regression import NEGLIGIBLE_LOSS, SURE_GAP, FeatureProblem, RowProblem
+from transferkit._algorithms.linear.logistic_regression import Solution as SingleSolution
+from transferkit._algorithms.linear.logistic_regression import minimise as minimise_single
+from transferkit._algorithms.linear.losses import make_loss as make_single_loss
+from transferkit._training.device import LARGE_STEP, PER_SPARSE_ENTRY, choose_device, threads_for, with_own_modes
+from transferkit._training.linear.lbfgs import PER_SCORE, LBFGSState, Solution, minimise
 from transferkit._training.linear.losses import Loss, make_loss
 from transferkit._training.linear.matrices import DenseMatrix
 from transferkit._training.linear.preconditioning import BlockHessian, EigenMap, Preconditioner, Vector
-from transferkit._training.linear.problem import Design, LinearProblem, Prior
+from transferkit._training.linear.problem import (
+    MAX_DECOMPOSED,
+    MAX_SPAN_SPARSE_ROWS,
+    Design,
+    LinearProblem,
+    Prior,
+)
 
 __all__ = [
     "MAX_WHOLE",
@@ -41,7 +52,6 @@ __all__ = [
 SMALL_PROBLEM = 100_000  # entries times outputs up to which calls take longer than sums, so float64 costs no time
 LARGE_SQUARE = 1e30  # squares that approach the limits of float32
 STEPS_BEFORE_HESSIAN = 30  # well-conditioned problems end before; chosen on random problems with C up to 1e6
-SURE_GAP = 30  # times the tolerance, by an upper bound on the gap that ignores the curvature of the loss
 TOO_LARGE = (
     "The features are too large for arithmetic with float64, in which their squares overflow: scale them, for "
     "instance with sklearn.preprocessing.StandardScaler."
@@ -121,20 +131,29 @@ def train_linear_classifier(
 
     def solve(X: Any, max_iter: int, start: tuple[np.ndarray, np.ndarray] | None) -> LinearModel:
         """Return the model that training finds with numbers of X's type."""
-        loss = make_loss(targets, row_weights, n_outputs, X.dtype, place)
-        pull = None if prior is None else Prior.of(X, prior, fit_intercept)
+        pull, n_done = None if prior is None else Prior.of(X, prior, fit_intercept), 0
         design = Design(
             X, row_weights.mean(1), fit_intercept=fit_intercept, device=place, prior=pull, block_scales=block_scales
         )
+        is_plain = start is None and not is_lopsided  # else the Hessian is needed, or a start among the variables
+        if is_plain and is_for_numpy(design.X, targets, row_weights, n_outputs, place):
+            model = solve_in_numpy(
+                design, targets, row_weights[:, 0], C, n_outputs=n_outputs, tol=tol, max_iter=max_iter, on_step=report
+            )
+            if model.converged or model.n_iter == max_iter:
+                return model
+            start, n_done = (model.coef, model.intercept), model.n_iter
+        loss = make_loss(targets, row_weights, n_outputs, X.dtype, place)
         offset = None if pull is None else pull.make_offset(n_outputs, place)
         problem = design.make_problem(loss, torch.full_like(loss.weights[0], C), offset)
         u = problem.zeros() if start is None else problem.from_weights(*(array.astype(X.dtype) for array in start))
-        u, n_iter, converged = minimise_with_restarts(problem, u, tol=tol, max_iter=max_iter, on_step=report)
-        return LinearModel(*problem.weights(u), n_iter, converged)
+        options: dict[str, Any] = {"tol": tol, "max_iter": max_iter - n_done, "on_step": report}
+        u, n_iter, converged = minimise_with_restarts(problem, u, **options)
+        return LinearModel(*problem.weights(u), n_done + n_iter, converged)
 
     if len(targets) * min(X.shape) * n_outputs <= SMALL_PROBLEM:
         X = X.astype(np.float64)
-    X, n_done = upcast_if_lopsided(X)[0], 0
+    (X, is_lopsided), n_done = upcast_if_lopsided(X), 0
     try:
         model = solve(X, max_iter, start)
         if not model.converged and model.n_iter < max_iter and X.dtype == np.float32:
@@ -145,6 +164,54 @@ def train_linear_classifier(
     if not (np.isfinite(model.coef).all() and np.isfinite(model.intercept).all()):
         raise ValueError(TOO_LARGE)
     return replace(model.astype(dtype), n_iter=n_done + model.n_iter)
+
+
+def is_for_numpy(X: Any, targets: np.ndarray, row_weights: np.ndarray, n_outputs: int, device: torch.device) -> bool:
+    """Return whether this is one problem with steps so small that torch's calls would take as long as its sums."""
+    if device.type != "cpu" or row_weights.shape[1] > 1 or (n_outputs == 1 and targets.size > len(targets)):
+        return False
+    if sp.issparse(X):
+        is_binary_text = n_outputs == 1 and MAX_SPAN_SPARSE_ROWS < X.shape[0] < X.shape[1]
+        return is_binary_text and PER_SPARSE_ENTRY * X.nnz < LARGE_STEP
+    is_tall = isinstance(X, np.ndarray) and 0 < X.shape[1] <= min(X.shape[0], MAX_DECOMPOSED)
+    return is_tall and len(targets) * n_outputs * max(X.shape[1], PER_SCORE) < LARGE_STEP
+
+
+@one_blas_thread()
+@np.errstate(all="ignore")
+def solve_in_numpy(
+    design: Design,
+    targets: np.ndarray,
+    row_weights: np.ndarray,
+    C: float,
+    *,
+    n_outputs: int,
+    tol: float,
+    max_iter: int,
+    on_step: OnStep | None,
+) -> LinearModel:
+    """Return the model of one problem, or that of the steps after which only the Hessian can tell what is left."""
+    X, can_refine = design.X, not sp.issparse(design.X) and design.X.shape[1] < MAX_HESSIAN_VARIABLES
+    loss = make_single_loss(targets, row_weights, n_outputs, X.dtype)
+    make_single = RowProblem if sp.issparse(X) else FeatureProblem
+
+    def to_model(found: SingleSolution) -> LinearModel:
+        model = design.restore(found.weights[:, None], found.intercepts[None])
+        return LinearModel(*model, found.n_iter, found.converged)
+
+    try:
+        problem = make_single(X, loss, C, design.offset_scores(), design.fit_intercept)
+        found = minimise_single(
+            problem,
+            tol=tol,
+            max_iter=min(max_iter, STEPS_BEFORE_HESSIAN) if can_refine else max_iter,
+            check_bound=can_refine,
+            on_step=on_step and (lambda read: on_step(lambda: to_model(read()))),
+        )
+    except np.linalg.LinAlgError:  # rounding has made the Hessian indefinite
+        zeros = np.zeros((X.shape[1], n_outputs), X.dtype)
+        found = SingleSolution(zeros, zeros.sum(0), 0, False)
+    return to_model(found)
 
 
 def upcast_if_lopsided(X: Any) -> tuple[Any, bool]:

@@ -44,12 +44,16 @@ class Vector(NamedTuple):
         """Return the inner product of each problem, (n_problems,)."""
         return (self.coords * other.image).sum((0, 2))
 
-    def plus(self, factor: Tensor, other: "Vector") -> "Vector":
-        """Return self + factor * other, with one factor per problem."""
-        coords = torch.addcmul(self.coords, factor[:, None], other.coords)
-        if self.image is self.coords:
-            return Vector(coords, coords)
-        return Vector(coords, torch.addcmul(self.image, factor[:, None], other.image))
+    def plus(self, factor: Tensor | float, other: "Vector") -> "Vector":
+        """Return self + factor * other, with one factor per problem or for all."""
+
+        def add(part: Tensor, other: Tensor) -> Tensor:
+            if isinstance(factor, Tensor):
+                return torch.addcmul(part, factor[:, None], other)
+            return torch.add(part, other, alpha=factor)
+
+        coords = add(self.coords, other.coords)
+        return Vector(coords, coords if self.image is self.coords else add(self.image, other.image))
 
     def scaled(self, factor: Tensor) -> "Vector":
         """Return factor * self, with one factor per problem."""

@@ -5,6 +5,7 @@ The features are decomposed once; the preconditioners of every C and fold follow
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -214,13 +215,23 @@ class Design:
         prior: Prior | None = None,
         block_scales: Sequence[float] | None = None,
     ) -> None:
-        self.prior, self.n_features = prior, X.shape[1]
+        self.prior, self.n_features, self.row_weights = prior, X.shape[1], row_weights
+        self.fit_intercept, self.device = fit_intercept, device
         self.factors = None  # (n_features,), zero for blocks that are left out
         if block_scales is not None:
             widths = [block.shape[1] for block in X.blocks]
             self.factors = np.repeat(np.asarray(block_scales, dtype=X.dtype), widths)
             X = scale_blocks(X, block_scales)
-        self.decomposition = decompose(X, row_weights, fit_intercept, device)
+        self.X = X
+
+    @cached_property
+    def decomposition(self) -> Decomposition:
+        """The decomposition of the scaled features, made when it is first needed."""
+        return decompose(self.X, self.row_weights, self.fit_intercept, self.device)
+
+    def offset_scores(self) -> np.ndarray | None:
+        """Return the scores of the prior, (n_rows, n_outputs or n_labels), or None without one."""
+        return None if self.prior is None else self.prior.scores
 
     def make_problem(
         self, loss: Loss, C: Tensor, offset: Tensor | None, *, is_informed: bool = False

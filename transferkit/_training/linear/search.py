@@ -113,6 +113,7 @@ class LogisticSearch:
         candidates: Sequence[Sequence[float] | None] = block_scales or [None]
         try:
             self.designs = [Design(X, mean_weights, block_scales=scales, **options) for scales in candidates]
+            self.decompositions = [design.decomposition for design in self.designs]
         except LinAlgError as error:
             raise ValueError(TOO_LARGE) from error
 
@@ -223,7 +224,7 @@ class LogisticSearch:
             return last
         distances = np.log(np.array(Cs) / done[-1].C) / np.log(done[-1].C / done[-2].C)
         factor = self._tensor(np.repeat(np.minimum(distances, 1), n_problems))
-        return last.plus(factor, last.plus(-torch.ones_like(factor), before[0]))
+        return last.plus(factor, last.plus(-1, before[0]))
 
     def _spread(self, fold_weights: np.ndarray) -> np.ndarray:
         """Return the weights of every problem of one candidate, (n_rows, n_folds * n_labels)."""

@@ -105,7 +105,8 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
     preconditioner, in the variables of which the Hessian is near the identity, and L-BFGS [2]_ needs a few dozen steps
     on most problems, however badly the features are scaled; large C (100 and more) may take hundreds of steps. With
     more features than samples the weights are linear combinations of the samples, and the coefficients of these are
-    trained. Sparse features are never made dense: they are centred within matrix products.
+    trained. Sparse features are never made dense: they are centred within matrix products. A problem whose steps take
+    less time than the calls of torch is solved in the same way in NumPy, with one thread.
 
     Training stops when the slopes along the last steps predict little further decrease. Up to 600 features (or samples,
     if there are fewer of these) this is then checked with the Hessian at that point, since slopes do not show how much

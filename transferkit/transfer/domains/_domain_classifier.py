@@ -33,7 +33,6 @@ from transferkit.adaptation import (
 )
 from transferkit.adaptation.domains import as_rows, read_domains
 from transferkit.encoders import TfidfEncoder
-from transferkit.encoders.protocols import ModelParts
 from transferkit.heads import LogisticHead
 from transferkit.transfer._estimator import EncoderHeadMixin, HeadScoresMixin, read_renamed
 from transferkit.transfer.domains._candidates import (
@@ -250,12 +249,11 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
         return tags
 
     def _encode(self, X):
-        """Return the head, the adapted features of target samples, the encoder, and what it returned."""
+        """Return adapted features of target samples."""
         if hasattr(self, "n_features_in_"):
             X = self._check_columns(X, reset=False)
         rows = transform(self.encoder_, X)
-        adapted = rows if self.adaptation_ is None else self.adaptation_.transform(rows)
-        return ModelParts(self.head_, adapted, self.encoder_, rows)
+        return rows if self.adaptation_ is None else self.adaptation_.transform(rows)
 
     def _read(self, X, y, X_target, sample_domain):
         """Return the samples of both domains after validation."""
