@@ -155,7 +155,7 @@ def test_direction_is_that_of_the_two_loops(n_pairs, has_diagonal):
     for _ in range(n_pairs):
         step = make_vector(generator)
         change = Vector(*(curvature * part for part in step))
-        history.add(step, change, diagonal if has_diagonal else None)
+        history.add(step, change)
         pairs.append((step.coords, change.coords))
     gradient = make_vector(generator)
     found = history.find_direction(gradient, diagonal if has_diagonal else None).coords
@@ -170,10 +170,10 @@ def test_pairs_without_curvature_and_forgotten_ones_have_no_part():
     generator = torch.Generator().manual_seed(0)
     history = LBFGSHistory(size=4)
     steps = [make_vector(generator) for _ in range(2)]
-    history.add(steps[0], Vector(-steps[0].coords, -steps[0].coords), None)
+    history.add(steps[0], Vector(-steps[0].coords, -steps[0].coords))
     gradient = make_vector(generator)
     torch.testing.assert_close(history.find_direction(gradient, None).coords, gradient.coords)
-    history.add(steps[1], steps[1], None)
+    history.add(steps[1], steps[1])
     history.forget(torch.tensor([True, False, False]))
     found = history.find_direction(gradient, None).coords
     torch.testing.assert_close(found[:, 0], gradient.coords[:, 0])

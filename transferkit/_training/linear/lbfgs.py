@@ -4,7 +4,7 @@ The history is used in its compact form: few large products instead of two loops
 of the gradient Y as columns, R the upper triangle and D the diagonal of S.T @ Y, and H0 the inverse of an approximate
 Hessian, the inverse Hessian of L-BFGS is (Byrd, Nocedal and Schnabel 1994, theorem 2.2)
 
-    H g = H0 (g - Y p) + S q,    p = R^-1 S.T g,    q = R^-T ((D + Y.T H0 Y) p - Y.T H0 g).
+    H g = H0 (g - Y p) + S q,    p = R^-1 S.T g,    q = R^-T (D p - Y.T H0 (g - Y p)).
 """
 
 import copy
@@ -193,8 +193,8 @@ class LBFGSState:
             scores = torch.where(failed[:, None], self.scores, scores)
         self.u = self.u.plus(-found.rate, direction)
         gradient = self.problem.preconditioner.gradient(self.u, found.residuals)
-        change_of_gradient = gradient.plus(-torch.ones_like(found.rate), self.gradient)
-        self.history.add(direction.scaled(-found.rate), change_of_gradient, self.hessian)
+        change_of_gradient = gradient.plus(-1, self.gradient)
+        self.history.add(direction.scaled(-found.rate), change_of_gradient)
         self.objectives, self.penalty, self.scores = objectives, found.penalty, scores
         self.residuals, self.gradient = found.residuals, gradient
         self.past_objectives = [*self.past_objectives, objectives][-STEPS_TO_STALL - 1 :]
@@ -281,100 +281,75 @@ def search_line(
 class LBFGSHistory:
     """The last steps and changes of the gradient of n_problems problems, as arrays (n_problems, size, length).
 
-    A Hessian that is None (the identity) or a `BlockHessian` stays the same for all steps, and the products with its
-    inverse are kept; a diagonal may change with every step.
+    The oldest is replaced by the newest, so R is triangular in the order of time but not in that of the array. Its
+    inverse gets one column per step, and the rows and columns of pairs that are left out are zero in it.
     """
 
     def __init__(self, size: int) -> None:
         self.size, self.count = size, 0
 
-    def add(self, step: Vector, change: Vector, hessian: Hessian | None) -> None:
+    def add(self, step: Vector, change: Vector) -> None:
         """Store a step and the change of the gradient along it in place of the oldest."""
         if self.count == 0:
-            self._allocate(step, hessian)
+            self._allocate(step)
         place = self.count % self.size
         self.count += 1
-        used = slice(0, min(self.count, self.size))
         for kept, vector in ((self.steps, step), (self.changes, change)):
             kept.coords[:, place] = flatten(vector.coords)
             if kept.image is not kept.coords:
                 kept.image[:, place] = flatten(vector.image)
-        image = flatten(change.image)
-        self.triangle[:, place] = 0  # R has no products of a step with changes that are older
-        self.triangle[:, used, place] = multiply(self.steps.coords[:, used], image)
-        squares = multiply(self.changes.coords[:, used], image)
-        self.usable[:, place] = (self.triangle[:, place, place] > 0) & (squares[:, place] > 0)
-        if isinstance(hessian, Tensor):
-            return
-        if hessian is not None:
-            self.solved[:, place] = flatten(hessian.solve(change).coords)
-            squares = multiply(self.changes.coords[:, used], self.solved[:, place])
-        self.squares[:, used, place] = squares
-        self.squares[:, place, used] = squares
+        n_used = min(self.count, self.size)
+        products = multiply(self.steps.coords[:, :n_used], flatten(change.image))
+        curvature = products[:, place]
+        factor = torch.where(curvature > 0, 1 / curvature, 0.0)
+        inverse = self.inverse[:, :n_used, :n_used]
+        inverse[:, place] = inverse[:, :, place] = 0
+        inverse[:, :, place] = -factor[:, None] * torch.bmm(inverse, products[:, :, None])[:, :, 0]
+        inverse[:, place, place] = factor
+        self.curvatures[:, place] = torch.where(curvature > 0, curvature, 0.0)
 
     def find_direction(self, gradient: Vector, hessian: Hessian | None) -> Vector:
         """Return the inverse Hessian times the gradient (to be subtracted)."""
         if self.count == 0:
             return solve_hessian(hessian, gradient)
-        used = slice(0, min(self.count, self.size))
-        steps, changes = (kept.map(lambda part: part[:, used]) for kept in (self.steps, self.changes))
-        flat = flatten(gradient.image)
-        if isinstance(hessian, Tensor):
-            solved = changes.coords / flatten(hessian.expand(gradient.coords.shape))[:, None]
-            squares = multiply_batches(solved, changes.coords.mT).double()
-        else:
-            solved, squares = self.solved[:, used], self.squares[:, used, used]
-        scale, p, q = self._solve(multiply(steps.coords, flat), multiply(solved, flat), squares)
-        shape = gradient.coords.shape
-        rest = gradient.plus(-torch.ones_like(p[:, 0]), combine(changes, p, shape))
-        first = solve_hessian(hessian, rest).scaled(scale)
-        return first.plus(torch.ones_like(scale), combine(steps, q, shape))
+        n_used, shape, dtype = min(self.count, self.size), gradient.coords.shape, gradient.coords.dtype
+        steps, changes = (kept.map(lambda part: part[:, :n_used]) for kept in (self.steps, self.changes))
+        inverse, curvatures = self.inverse[:, :n_used, :n_used], self.curvatures[:, :n_used]
+        p = torch.bmm(inverse, multiply(steps.coords, flatten(gradient.image))[:, :, None])
+        rest = gradient.plus(1, combine(changes, -p.to(dtype), shape))
+        first = solve_hessian(hessian, rest).scaled(self._find_scale(hessian, shape).to(dtype))
+        on_changes = multiply(changes.coords, flatten(first.image))
+        q = torch.bmm(inverse.mT, curvatures[:, :, None] * p - on_changes[:, :, None])
+        return first.plus(1, combine(steps, q.to(dtype), shape))
 
     def forget(self, problems: Tensor) -> None:
         """Leave out the steps of the problems for which the mask (n_problems,) is true."""
         if self.count:
-            self.usable &= ~problems[:, None]
+            self.inverse.masked_fill_(problems[:, None, None], 0)
+            self.curvatures.masked_fill_(problems[:, None], 0)
 
     def select(self, problems: Tensor) -> Self:
         """Return the history of some of the problems."""
         part = copy.copy(self)
         if self.count:
             part.steps, part.changes = (kept.map(lambda rows: rows[problems]) for kept in (self.steps, self.changes))
-            part.solved = part.changes.coords if self.solved is self.changes.coords else self.solved[problems]
-            part.triangle, part.squares = self.triangle[problems], self.squares[problems]
-            part.usable = self.usable[problems]
+            part.inverse, part.curvatures = self.inverse[problems], self.curvatures[problems]
         return part
 
-    def _allocate(self, like: Vector, hessian: Hessian | None) -> None:
+    def _allocate(self, like: Vector) -> None:
         n_variables, n_problems, n_outputs = like.coords.shape
         shape = (n_problems, self.size, n_variables * n_outputs)
         self.steps, self.changes = (like.map(lambda part: part.new_empty(shape)) for _ in range(2))
-        self.solved = self.changes.coords  # H0 @ Y, unless H0 is a changing diagonal
-        if hessian is not None and not isinstance(hessian, Tensor):
-            self.solved = torch.empty_like(self.solved)
-        self.triangle = like.coords.new_zeros(n_problems, self.size, self.size, dtype=torch.float64)  # R
-        self.squares = torch.zeros_like(self.triangle)  # Y.T @ H0 @ Y, unless H0 is a changing diagonal
-        self.usable = torch.zeros_like(self.triangle[:, 0], dtype=torch.bool)
+        self.inverse = like.coords.new_zeros(n_problems, self.size, self.size, dtype=torch.float64)  # of R
+        self.curvatures = torch.zeros_like(self.inverse[:, 0])  # the diagonal of R, zero for pairs that are left out
 
-    def _solve(self, on_steps: Tensor, on_changes: Tensor, squares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the scale of H0, p and q, (n_problems,) and twice (n_problems, n_used), in the vectors' type.
-
-        R is triangular in the order of time but stored in the order of places, so it is inverted as a general matrix.
-        """
-        n_used, newest = on_steps.shape[1], (self.count - 1) % self.size
-        mask = self.usable[:, :n_used].double()
-        triangle = self.triangle[:, :n_used, :n_used]
-        diagonal = torch.diagonal(triangle, dim1=1, dim2=2)
-        size = squares[:, newest, newest] * mask[:, newest]
-        scale = torch.where(size > 0, diagonal[:, newest] / size.clamp_min(torch.finfo(size.dtype).tiny), 1.0)
-        both = mask[:, :, None] * mask[:, None]
-        inverse = torch.linalg.inv_ex(triangle * both + torch.diag_embed(1 - mask)).inverse  # left out: the identity
-        p = torch.bmm(inverse, (on_steps * mask)[:, :, None])
-        inner = torch.bmm(squares * both, p) - (on_changes * mask)[:, :, None]
-        inner = (diagonal * mask)[:, :, None] * p + scale[:, None, None] * inner
-        q = torch.bmm(inverse.mT, inner)
-        dtype = self.steps.coords.dtype
-        return scale.to(dtype), p[:, :, 0].to(dtype), q[:, :, 0].to(dtype)
+    def _find_scale(self, hessian: Hessian | None, shape: torch.Size) -> Tensor:
+        """Return the factor of H0 that makes it exact along the newest change of the gradient, (n_problems,)."""
+        newest = (self.count - 1) % self.size
+        change = self.changes.map(lambda part: unflatten(part[:, newest], shape))
+        size = solve_hessian(hessian, change).dot(change).double()
+        curvature = self.curvatures[:, newest]
+        return torch.where((curvature > 0) & (size > 0), curvature / size, 1.0)
 
 
 def solve_hessian(hessian: Hessian | None, vector: Vector) -> Vector:
@@ -392,20 +367,20 @@ def flatten(part: Tensor) -> Tensor:
     return part.transpose(0, 1).reshape(part.shape[1], -1)
 
 
+def unflatten(rows: Tensor, shape: torch.Size) -> Tensor:
+    """Return one row per problem as (n_variables, n_problems, n_outputs)."""
+    n_variables, n_problems, n_outputs = shape
+    return rows.view(n_problems, n_variables, n_outputs).transpose(0, 1)
+
+
 def multiply(rows: Tensor, vector: Tensor) -> Tensor:
     """Return the inner products of vectors (n_problems, n, length) with one per problem, in float64."""
     return multiply_batches(rows, vector[:, :, None])[:, :, 0].double()
 
 
 def combine(stored: Vector, factors: Tensor, shape: torch.Size) -> Vector:
-    """Return the combination of stored vectors with factors (n_problems, n), in the shape of a vector."""
-    n_variables, n_problems, n_outputs = shape
-
-    def add_up(part: Tensor) -> Tensor:
-        total = multiply_batches(part.mT, factors[:, :, None])
-        return total.view(n_problems, n_variables, n_outputs).transpose(0, 1)
-
-    return stored.map(add_up)
+    """Return the combination of stored vectors with factors (n_problems, n, 1), in the shape of a vector."""
+    return stored.map(lambda part: unflatten(multiply_batches(part.mT, factors), shape))
 
 
 def multiply_batches(left: Tensor, right: Tensor) -> Tensor:
