@@ -1,6 +1,9 @@
 """Transfer learning with scikit-learn's API: pretrain once, fine-tune many small tasks."""
 
 import importlib
+import os
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
@@ -165,3 +168,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _use_one_thread() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)
+
+
+with suppress(AttributeError):  # on Windows, which does not fork
+    # A forked child does not have the threads of its parent, for which torch would wait.
+    os.register_at_fork(after_in_child=_use_one_thread)

@@ -1,7 +1,6 @@
 """How training uses torch: the device, the number of threads, the modes, and arrays on devices."""
 
 import math
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -30,9 +29,6 @@ __all__ = [
 LARGE_STEP = 2e8  # products of numbers, about 5 ms, from which several threads pay even on a busy machine
 PER_SPARSE_ENTRY = 10  # products of numbers in a dense product that take as long as one of a sparse entry
 _threads_of_caller: ContextVar[int | None] = ContextVar("threads_of_caller", default=None)
-
-if hasattr(os, "register_at_fork"):  # a forked child does not have the threads that torch would wait for
-    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def choose_device(device: str) -> torch.device:
