@@ -1080,6 +1080,20 @@ MUTANTS = [
         "pass",
         CV + "::test_average_weights_candidates_by_their_likelihood",
     ),
+    Mutant(
+        "progress: request to stop",
+        "transfer/strategies/_auto.py",
+        "        if progress.stopped:",
+        "        if False:",
+        "transfer/test_progress.py::test_request_to_stop_after_a_candidate_ends_it_too",
+    ),
+    Mutant(
+        "progress: lines without a terminal",
+        "cli/_progress.py",
+        "if is_new or time.monotonic() - self.last > _SECONDS_BETWEEN_DETAILS:",
+        "if is_new:",
+        "cli/test_progress.py::test_finetune_says_in_lines_what_it_tries_without_a_terminal",
+    ),
     # How many threads compute a step.
     Mutant(
         "threads: size from which a step has several",

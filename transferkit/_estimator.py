@@ -1,6 +1,7 @@
 """Bases of estimators: version in pickles, frozen pretrained parameters, progress of a fit for callbacks."""
 
 import warnings
+from contextlib import contextmanager
 from inspect import signature
 
 from sklearn.base import BaseEstimator
@@ -8,7 +9,14 @@ from sklearn.base import BaseEstimator
 from transferkit import __version__
 from transferkit.exceptions import ModelVersionWarning, count_inner_frames
 
-__all__ = ["FitProgress", "FrozenParametersMixin", "KeepsSourceMixin", "VersionedEstimator", "default_parameters"]
+__all__ = [
+    "UNWATCHED",
+    "FitProgress",
+    "FrozenParametersMixin",
+    "KeepsSourceMixin",
+    "VersionedEstimator",
+    "default_parameters",
+]
 
 
 class VersionedEstimator(BaseEstimator):
@@ -108,17 +116,18 @@ class FitProgress:
     """The callback context of one fit: reports each step, and returns whether a callback requests to stop.
 
     It must be created before the fit changes anything, and leaves its context on the estimator until `fit` returns.
+    `n_steps` is None if their number is not known; an estimator of None has no callbacks.
     """
 
-    def __init__(self, estimator, n_steps, step_name):
-        self.estimator, self.step_name = estimator, step_name
-        self.context = estimator._init_callback_context(max_subtasks=n_steps)
+    def __init__(self, estimator, n_steps=None, step_name=""):
+        self.estimator, self.step_name, self.stopped = estimator, step_name, False
+        self.context = None if estimator is None else estimator._init_callback_context(max_subtasks=n_steps)
         self.data = {}
 
     @property
     def is_watched(self):
         """Whether the estimator has callbacks."""
-        return bool(vars(self.estimator).get("_skl_callbacks"))
+        return self.estimator is not None and bool(vars(self.estimator).get("_skl_callbacks"))
 
     def begin(self, X, y, sample_weight):
         """Report the beginning of the fit on checked data."""
@@ -127,18 +136,32 @@ class FitProgress:
         if self.is_watched:
             self.context.call_on_fit_task_begin(estimator=self.estimator, **self.data)
 
-    def step(self, read_attributes=None):
-        """Report one step; return whether to stop.
+    @contextmanager
+    def stage(self, name):
+        """Report the beginning and the end of a part of the fit, of which the steps within the block are parts."""
+        if not self.is_watched:
+            yield
+            return
+        whole, self.context = self.context, self.context.subcontext(task_name=name, max_subtasks=None)
+        self.context.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+        yield
+        self.stopped |= self.context.call_on_fit_task_end(estimator=self.estimator, **self.data)
+        self.context = whole
+
+    def step(self, read_attributes=None, name=None):
+        """Report one step, by its own name or that of all steps; return whether to stop.
 
         `read_attributes()` returns the fitted attributes after this step, for callbacks that need a usable estimator.
         """
         if not self.is_watched:
             return False
-        task = self.context.subcontext(task_name=self.step_name)
+        task = self.context.subcontext(task_name=name or self.step_name)
         task.call_on_fit_task_begin(estimator=self.estimator, **self.data)
-        return task.call_on_fit_task_end(
+        stops = task.call_on_fit_task_end(
             estimator=self.estimator, **self.data, reconstruction_attributes=read_attributes
         )
+        self.stopped |= stops
+        return stops
 
     def end(self, attributes):
         """Report the end of the fit and the fitted attributes."""
@@ -146,6 +169,9 @@ class FitProgress:
             self.context.call_on_fit_task_end(
                 estimator=self.estimator, **self.data, reconstruction_attributes=attributes
             )
+
+
+UNWATCHED = FitProgress(None)
 
 
 def default_parameters(cls):

@@ -1,6 +1,7 @@
 """The command line as a function."""
 
 import io
+import re
 import sys
 
 import pytest
@@ -8,17 +9,22 @@ import pytest
 import transferkit
 from transferkit.cli import main
 
+PROGRESS = re.compile(r"(  |training on|pretraining on|learning from|saving|evaluating).*\n")
+
 
 @pytest.fixture
 def run(capsys, monkeypatch):
-    """Return a function that runs the command line and returns exit code, output and errors."""
+    """Return a function that runs the command line and returns exit code, output and errors, without progress."""
 
-    def run(*args, stdin=""):
+    def run(*args, stdin="", progress=False):
         content = stdin if isinstance(stdin, bytes) else stdin.encode()
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
         with pytest.raises(SystemExit) as stop:
             main([str(arg) for arg in args])
-        return stop.value.code, *capsys.readouterr()
+        output, errors = capsys.readouterr()
+        if not progress:
+            errors = "".join(line for line in errors.splitlines(keepends=True) if not PROGRESS.fullmatch(line))
+        return stop.value.code, output, errors
 
     return run
 

@@ -1,7 +1,8 @@
 """The command line and the HTTP server.
 
-- Commands (`_commands`): one function per command of ``transferkit``. `_options` has what they share: options, the
-  unfitted encoder that these describe, and the progress bar.
+- Commands (`_commands`): one function per command of ``transferkit``. `_options` has what they share: options, and the
+  unfitted encoder that these describe.
+- Progress (`_progress`): a bar in a terminal, lines elsewhere, and what a fit of ``finetune`` is trying.
 - Evidence (`_evidence`): the options of ``finetune`` for what is known beside labels, and their files.
 - Rejection (`_rejection`): the options of ``finetune`` for a model that rejects texts.
 - Text model (`_text_models`): a model that passed a trial prediction of texts; commands and server predict with it.
@@ -16,17 +17,22 @@ Errors that the user can fix are printed as one line, with exit code 2.
 """
 
 import sys
+from typing import TYPE_CHECKING
 
-import click
+from transferkit._lazy import import_when_asked
 
-from transferkit.cli._commands import commands
-from transferkit.cli._serve import make_app
+if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
+    from transferkit.cli._serve import make_app
 
 __all__ = ["main", "make_app"]
+
+__getattr__, __dir__ = import_when_asked(__name__, {"make_app": "._serve"})
 
 
 def main(args=None):
     """Run the command line; an error that the user can fix is one line on stderr, with exit code 2.
+
+    An interrupt, such as Ctrl-C, ends it with exit code 130, also while it is still importing.
 
     Parameters
     ----------
@@ -34,22 +40,33 @@ def main(args=None):
         Arguments; by default those of the process.
     """
     try:
-        code = commands.main(args=args, prog_name="transferkit", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
-        code = 2
-    except click.ClickException as error:
-        code = _print_error(error.format_message())
-    except (click.Abort, KeyboardInterrupt):
+        code = _run(args)
+    except KeyboardInterrupt:
         code = _print_error("interrupted", code=130)
-    except BrokenPipeError:  # the reader of the output, such as head, has closed it
-        sys.stderr.close()
-        code = 0
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        code = _print_error(str(error))
     sys.exit(code or 0)
 
 
+def _run(args):
+    import click
+
+    from transferkit.cli._commands import commands
+
+    try:
+        return commands.main(args=args, prog_name="transferkit", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
+    except click.ClickException as error:
+        return _print_error(error.format_message())
+    except click.Abort as error:
+        raise KeyboardInterrupt from error
+    except BrokenPipeError:  # the reader of the output, such as head, has closed it
+        sys.stderr.close()
+        return 0
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        return _print_error(str(error))
+
+
 def _print_error(message, code=2):
-    click.echo("Error: " + " ".join(message.split()), err=True)
+    sys.stderr.write("Error: " + " ".join(message.split()) + "\n")
     return code

@@ -21,7 +21,8 @@ from transferkit.cli._evaluation import (
     write_labels,
 )
 from transferkit.cli._evidence import evidence
-from transferkit.cli._options import load_teacher, make_encoder, make_scratch_encoder, show_progress
+from transferkit.cli._options import load_teacher, make_encoder, make_scratch_encoder
+from transferkit.cli._progress import CandidateReport, show_progress
 from transferkit.cli._rejection import rejection
 from transferkit.cli._text_models import find_selective, load_text_model, predict_texts
 from transferkit.datasets import read_texts
@@ -70,7 +71,7 @@ def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, teacher,
         if encoder != "vectors":
             raise ValueError(f"--teacher gives word vectors: it needs --encoder vectors, not {encoder}.")
         teacher = load_teacher(teacher, trusted)
-    with show_progress("reading", 3 if teacher is None else 4, quiet=quiet) as advance:
+    with show_progress("reading", 3 if teacher is None else 4, quiet=quiet, lines=True) as advance:
         texts = [text for path in corpora for text in transferkit.datasets.load_corpus(path, **reading)]
         advance(f"pretraining on {len(texts):,} texts")
         start = time.perf_counter()
@@ -228,7 +229,8 @@ def finetune(
     parameters = {"strategy": strategy, "source": source, **evidence.read_parameters(trusted)}
     classifier = transferkit.TransferClassifier(given, head, **parameters)
     model = rejection.wrap(classifier)
-    with show_progress("reading", 4 if cv else 3, quiet=quiet) as advance:
+    with show_progress("reading", 4 if cv else 3, quiet=quiet, lines=True) as advance:
+        classifier.set_callbacks(CandidateReport(advance.detail))
         texts, labels = _read_labelled(labelled, label_column, reading)
         check_folds(cv, labels, " and ".join(labelled))
         unlabelled = evidence.read_texts(reading)

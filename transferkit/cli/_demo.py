@@ -11,7 +11,8 @@ import click
 import numpy as np
 
 import transferkit
-from transferkit.cli._options import make_encoder, show_progress
+from transferkit.cli._options import make_encoder
+from transferkit.cli._progress import show_progress
 from transferkit.exceptions import MissingExtraError
 
 __all__ = ["run_demo"]

@@ -1,9 +1,8 @@
-"""What several commands share: their options, the encoders that these describe, and the progress bar."""
+"""What several commands share: their options, and the encoders that these describe."""
 
 import functools
 import re
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -18,7 +17,6 @@ __all__ = [
     "make_scratch_encoder",
     "quiet",
     "reading",
-    "show_progress",
     "splitting",
     "trusted",
 ]
@@ -154,22 +152,6 @@ def load_teacher(name, trusted=()):
     with warnings.catch_warnings(action="ignore"):  # the words of this text may be unknown
         teacher.transform(["a text"])
     return teacher
-
-
-@contextmanager
-def show_progress(description, total, *, quiet=False):
-    """Return a context manager with a function that advances the bar by one of `total` steps and may change its text.
-
-    Nothing is shown if stderr is no terminal, or if `quiet`.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
-        task = progress.add_task(description, total=total)
-        yield lambda text=None: progress.update(task, advance=1, description=text or description)
 
 
 def _make_text_parameters(analyzer="word", token_pattern=None, max_ngram=None):

@@ -6,10 +6,11 @@ from numbers import Integral, Real
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import is_regressor
+from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_random_state
 
-from transferkit._estimator import VersionedEstimator
+from transferkit._estimator import UNWATCHED, FitProgress, VersionedEstimator
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -37,7 +38,7 @@ from transferkit.transfer._estimator import (
 __all__ = ["TransferClassifier", "fit_classifier"]
 
 
-class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
+class TransferClassifier(TransferMixin, CallbackSupportMixin, HeadScoresMixin, VersionedEstimator):
     """Classify raw input with a pretrained encoder and few labels.
 
     The page "How it works" describes strategies and their selection.
@@ -131,6 +132,10 @@ class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
     In a parameter grid for `encoder` give paths or ``PretrainedEncoder(fitted)``: scikit-learn clones the values, which
     unfits any other transformer. Pickles hold the path of an encoder that was given as a path; :func:`transferkit.save`
     writes the encoder in use.
+
+    `set_callbacks` takes scikit-learn's callbacks, such as ``ProgressBar()``: each strategy is a task, and each of its
+    candidates a task of that, whose name says what has been tried. A callback that requests to stop ends the comparison
+    after the strategy that is being tried.
 
     References
     ----------
@@ -234,10 +239,13 @@ class TransferClassifier(TransferMixin, HeadScoresMixin, VersionedEstimator):
         self : TransferClassifier
             The fitted classifier.
         """
-        return fit_classifier(self, X, y, sample_weight, groups, X_unlabelled=X_unlabelled)
+        progress = FitProgress(self)
+        return fit_classifier(self, X, y, sample_weight, groups, X_unlabelled=X_unlabelled, progress=progress)
 
 
-def fit_classifier(classifier, X, y, sample_weight=None, groups=None, *, X_unlabelled=None, terms=None):
+def fit_classifier(
+    classifier, X, y, sample_weight=None, groups=None, *, X_unlabelled=None, terms=None, progress=UNWATCHED
+):
     """Fit a TransferClassifier whose parameters have been checked.
 
     Parameters
@@ -248,6 +256,8 @@ def fit_classifier(classifier, X, y, sample_weight=None, groups=None, *, X_unlab
         As for its `fit`.
     terms : Terms, default=None
         Terms that several tasks share, for "term_vectors".
+    progress : FitProgress, default=UNWATCHED
+        Reports strategies and candidates.
 
     Returns
     -------
@@ -268,7 +278,7 @@ def fit_classifier(classifier, X, y, sample_weight=None, groups=None, *, X_unlab
         )
     knows_classes = classifier.class_descriptions is not None or classifier.teacher is not None
     if (X_unlabelled is not None or knows_classes) and count_rows(X) == count_rows(y) == 0:
-        return _fit_without_labels(classifier, X_unlabelled, terms)
+        return _fit_without_labels(classifier, X_unlabelled, terms, progress)
     is_text = holds_texts(X)
     names = read_feature_names(X)
     X = check_texts(X) if is_text else X
@@ -276,6 +286,7 @@ def fit_classifier(classifier, X, y, sample_weight=None, groups=None, *, X_unlab
     check_same_length(X, y)
     y = y.toarray() if issparse(y) else y
     X, y, sample_weight, groups, cv = drop_weightless(head, X, y, sample_weight, groups, classifier.cv)
+    progress.begin(X, y, sample_weight)
     classes = np.unique(y)
     if classifier.source is None or not adds_classes(classifier.source, y):
         check_has_classes(classes, classifier)
@@ -290,11 +301,11 @@ def fit_classifier(classifier, X, y, sample_weight=None, groups=None, *, X_unlab
     else:
         check_head_of_candidates(head, classifier)
         options = {"sample_weight": sample_weight, "groups": groups, "terms": terms, "cv": cv, "evidence": evidence}
-        taken, outcomes = fit_strategies(classifier, strategy, X, y, is_text=is_text, **options)
-    return _set_fitted(classifier, taken, outcomes, names, taken.head.classes_)
+        taken, outcomes = fit_strategies(classifier, strategy, X, y, is_text=is_text, progress=progress, **options)
+    return _set_fitted(classifier, taken, outcomes, names, taken.head.classes_, progress)
 
 
-def _fit_without_labels(classifier, X_unlabelled, terms):
+def _fit_without_labels(classifier, X_unlabelled, terms, progress):
     """Fit a classifier to unlabelled rows, by what is known of the classes beside labels."""
     from transferkit.transfer._given_evidence import find_classes, read_evidence  # here: predictions do not need them
     from transferkit.transfer.strategies._auto import fit_evidence
@@ -308,14 +319,16 @@ def _fit_without_labels(classifier, X_unlabelled, terms):
     evidence = read_evidence(classifier, classes, X_unlabelled, is_text=is_text, random_state=random_state)
     _check_takes_evidence(classifier, strategy, evidence, classes)
     check_has_classes(classes, classifier)
+    progress.begin([], classes[:0], None)
     taken = fit_evidence(classifier, strategy, classes, evidence, terms=terms)
-    return _set_fitted(classifier, taken, [taken], names, classes)
+    return _set_fitted(classifier, taken, [taken], names, classes, progress)
 
 
-def _set_fitted(classifier, taken, outcomes, names, classes):
+def _set_fitted(classifier, taken, outcomes, names, classes, progress):
     set_fitted(classifier, taken, outcomes, names)
     classifier.classes_ = classes
     classifier.class_statistics_ = taken.attributes.get("class_statistics_")
+    progress.end({})  # the classifier has them
     return classifier
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
 
+from transferkit._estimator import UNWATCHED
 from transferkit._validation import check_sample_weight
 from transferkit.heads import LogisticHead
 from transferkit.heads.linear import compute_sample_weights, encode_labels
@@ -68,10 +69,14 @@ class ClassificationTask:
         Groups, for splitters that use them.
     random_state : int, RandomState instance or None
         Shuffles the rows before an int `cv` makes folds of them.
+    progress : FitProgress, default=UNWATCHED
+        Reports the candidates that are evaluated.
     """
 
-    def __init__(self, estimator, y, *, cv, scoring, class_weight, sample_weight, groups, random_state):
-        self.y, self.class_weight = y, class_weight
+    def __init__(
+        self, estimator, y, *, cv, scoring, class_weight, sample_weight, groups, random_state, progress=UNWATCHED
+    ):
+        self.y, self.class_weight, self.progress = y, class_weight, progress
         self.classes, self.targets, self.multilabel = encode_labels(estimator, y)
         self.n_outputs = 1 if self.multilabel or len(self.classes) == 2 else len(self.classes)
         self.n_scores = len(self.classes) if self.multilabel else self.n_outputs

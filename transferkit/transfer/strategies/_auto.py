@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
+from transferkit._estimator import UNWATCHED
 from transferkit.encoders.term_projection import find_projection, join_terms
 from transferkit.encoders.term_union import join_characters
 from transferkit.exceptions import count_inner_frames
@@ -52,7 +53,18 @@ def fit_given_head(estimator, strategy, X, y, is_text, sample_weight):
 
 
 def fit_strategies(
-    estimator, strategy, X, y, *, is_text, sample_weight=None, groups=None, terms=None, cv=None, evidence=None
+    estimator,
+    strategy,
+    X,
+    y,
+    *,
+    is_text,
+    sample_weight=None,
+    groups=None,
+    terms=None,
+    cv=None,
+    evidence=None,
+    progress=UNWATCHED,
 ):
     """Return the outcome of the selected strategy, trained on all rows, and those of all that were compared.
 
@@ -76,6 +88,8 @@ def fit_strategies(
         Folds of these rows; those of the estimator if None.
     evidence : Evidence, default=None
         What is known beside labels.
+    progress : FitProgress, default=UNWATCHED
+        Reports strategies and candidates. A request to stop ends the comparison after the strategy that is being tried.
 
     Returns
     -------
@@ -103,6 +117,7 @@ def fit_strategies(
         sample_weight=sample_weight,
         groups=groups,
         random_state=estimator.random_state,
+        progress=progress,
     )
     if estimator.source is not None:
         encoder = None if estimator.encoder is None else make_encoder(estimator.encoder)
@@ -121,10 +136,10 @@ def fit_strategies(
     if "finetune" in names and task.n_weights > 1:
         names = leave_out_fine_tuning(names)
     fit = partial(_fit_strategy, estimator, X=X, is_text=is_text, task=task, settings=settings, **options)
-    outcomes = [
-        fit_scratch_if_possible(fit, estimator.encoder, X, is_text) if is_auto and name == "scratch" else fit(name)
-        for name in names
-    ]
+    if is_auto:
+        fit_scratch = partial(fit_scratch_if_possible, fit, estimator.encoder, X, is_text)
+        fit = partial(_fit_one_of_several, fit, fit_scratch)
+    outcomes = _fit_in_turn(fit, names, progress)
     report_undefined(task, outcomes)
     taken = choose([outcome for outcome in outcomes if outcome.head is not None])
     taken.attributes["summary_"] = summarise(task, taken, outcomes, estimator.scoring)
@@ -248,6 +263,21 @@ def _fit_strategy(estimator, strategy, X, is_text, task, settings, terms, eviden
         of_folds = encode_folds(encoder, X, task.y, task.folds)
     features = encoder.fit_transform(X, task.y)
     return fit_logistic(strategy, encoder, features, task, settings, of_folds, evidence.get(strategy))
+
+
+def _fit_one_of_several(fit, fit_scratch, name):
+    return fit_scratch() if name == "scratch" else fit(name)
+
+
+def _fit_in_turn(fit, names, progress):
+    """Return the outcomes of the strategies, of all unless a callback requests to stop."""
+    outcomes = []
+    for name in names:
+        with progress.stage(name):
+            outcomes.append(fit(name))
+        if progress.stopped:
+            break
+    return outcomes
 
 
 def _warn_without_transfer(outcome):

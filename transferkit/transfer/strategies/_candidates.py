@@ -145,6 +145,7 @@ class Average:
         is_baseline = row["alpha"] == 0 and not row["evidence"]
         if is_baseline and self.task.has_folds and (self.baseline is None or loss < self.baseline[0]):
             self.baseline = loss, fold_scores
+        self.task.progress.step(name=describe_candidate(row))
         self.rows.append(row)
         self.kept.append(Candidate(row, scores, read_model))
         least = self.best.row["log_loss"] + self.margin
@@ -168,6 +169,19 @@ class Average:
         for weight, candidate in zip(weights, self.kept, strict=True):
             candidate.row["weight"] = weight
         return [pair for pair in zip(weights, self.kept, strict=True) if pair[0] > 0]
+
+
+def describe_candidate(row):
+    """Return what distinguishes a candidate, and its loss, as text.
+
+    Parameters
+    ----------
+    row : dict
+        Its row of the table.
+    """
+    columns = ("C", "alpha", "terms", "idf", "evidence", "log_loss")
+    values = {name: row[name] if isinstance(row[name], str) else f"{row[name]:.4g}" for name in columns}
+    return ", ".join(f"{name}={value}" for name, value in values.items() if value not in ("", "nan"))
 
 
 class FoldScores(NamedTuple):
