@@ -48,14 +48,16 @@ def mean_weights(counts: sparse.csr_matrix, weights: np.ndarray | None) -> spars
     The row of each text adds up to one, or is zero for a text without words.
     """
     weighted, totals = _weighted_counts(counts, weights)
+    weighted = copy(weighted)
     weighted.data = (weighted.data / np.repeat(totals.ravel(), np.diff(counts.indptr))).astype(np.float32)
     return weighted
 
 
 def _weighted_counts(counts: sparse.csr_matrix, weights: np.ndarray | None) -> tuple[sparse.csr_matrix, np.ndarray]:
     """Return counts times weights, and their sum for each text as a column, with ones for sums of zero."""
-    weighted = copy(counts)  # for a short text, building another matrix takes as long as finding its words
+    weighted = counts
     if weights is not None:
+        weighted = copy(counts)  # for a short text, building a matrix takes as long as finding its words
         weighted.data = counts.data * weights.take(counts.indices)
     totals = np.zeros((counts.shape[0], 1), np.float32)
     filled = np.flatnonzero(counts.indptr[1:] > counts.indptr[:-1])

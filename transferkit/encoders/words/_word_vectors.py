@@ -757,7 +757,8 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
         if self.subword:
             words, vectors, weights = self._add_unseen_words(documents, words, weights)
         parts = [self._pool(part, words, vectors, weights) for part in self.pooling.split("+")]
-        warn_of_unknown_texts(self, n_unknown if not parts[0].any() else 0)  # n-grams of other words may be known
+        if n_unknown and not parts[0].any():  # n-grams of other words may be known
+            warn_of_unknown_texts(self, n_unknown)
         if self.norm is not None:
             parts = [unit_rows(part) for part in parts]
         return parts[0] if len(parts) == 1 else np.hstack(parts)
