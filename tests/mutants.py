@@ -873,6 +873,13 @@ MUTANTS = [
     Mutant("small problem: cost of the Gram matrix", SINGLE, "STEPS_PER_GRAM = 2", "STEPS_PER_GRAM = 0", OF_SINGLE),
     Mutant("small problem: curvature", SINGLE, "CHANGE_OF_CURVATURE = 1.25", "CHANGE_OF_CURVATURE = 1e9", OF_SINGLE),
     Mutant(
+        "solver: exact rows",
+        "_training/linear/logistic.py",
+        "max(FEWEST_EXACT_ROWS, EXACT_ROWS_PER_VARIABLE * rows.shape[1])",
+        "len(rows)",
+        "_training/linear/test_logistic.py",
+    ),
+    Mutant(
         "small problem: outliers",
         "_training/linear/logistic.py",
         "is_plain = start is None and not is_lopsided",

@@ -92,21 +92,32 @@ def test_a_mean_without_curvature_behind_it_is_left():
         [torch.randn(20, 3, generator=torch.Generator().manual_seed(0)), torch.full((20, 1), 0.5)], 1
     ).double()
     weights, steps = torch.arange(20.0).double(), torch.randn(4, 1, dtype=torch.float64)
-    centred, shear = logistic.centre(rows, weights, has_intercept=True)
+    centred, slopes = logistic.centre(rows, weights, has_intercept=True)
     torch.testing.assert_close(weights @ centred, torch.tensor([0, 0, 0, 0.5]).double() * weights.sum())
-    torch.testing.assert_close(rows @ (shear @ steps), centred @ steps)
-    same, identity = logistic.centre(rows, weights, has_intercept=False)
-    torch.testing.assert_close((same, identity), (rows, torch.eye(4).double()))
+    sheared = steps.clone()
+    sheared[-1] += slopes @ steps
+    torch.testing.assert_close(rows @ sheared, centred @ steps)
+    same, none = logistic.centre(rows, weights, has_intercept=False)
+    torch.testing.assert_close((same, none), (rows, torch.zeros(4).double()))
 
 
-def test_rows_beyond_those_of_the_largest_curvature_enter_the_diagonal(monkeypatch):
+@pytest.mark.parametrize(
+    ("whole", "constants"),
+    [
+        (True, {"MAX_HESSIAN_ROWS": 200}),
+        (False, {"EXACT_ROWS_PER_VARIABLE": 0, "FEWEST_EXACT_ROWS": 200}),
+        (False, {"EXACT_ROWS_PER_VARIABLE": 20, "FEWEST_EXACT_ROWS": 0}),
+    ],
+)
+def test_rows_beyond_those_of_the_largest_curvature_enter_the_diagonal(whole, constants, monkeypatch):
     X, labels, weights = make_problem(n_rows=400)
     loss = make_loss(labels, weights, 3, X.dtype, CPU)
     eigen_map = decompose(X, weights.mean(1), True, CPU).precondition(loss, torch.full((2,), 3.0, dtype=torch.float64))
     scores = eigen_map.scores(eigen_map.zeros(3))
-    full = with_hessian(eigen_map, loss, scores).hessian.inverses
-    monkeypatch.setattr(logistic, "MAX_HESSIAN_ROWS", 200)
-    half = with_hessian(eigen_map, loss, scores).hessian.inverses
+    full = with_hessian(eigen_map, loss, scores, whole=whole).hessian.inverses
+    for name, value in constants.items():
+        monkeypatch.setattr(logistic, name, value)
+    half = with_hessian(eigen_map, loss, scores, whole=whole).hessian.inverses
     assert 0 < (full - half).norm() / full.norm() < 0.3
 
 

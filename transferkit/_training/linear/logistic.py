@@ -58,7 +58,9 @@ TOO_LARGE = (
 )
 # Called with a function that returns the model after the last step, or with None; a true result ends the training
 OnStep = Callable[[Callable[[], "LinearModel"] | None], bool]
-MAX_HESSIAN_ROWS = 1500  # rows of the largest curvature that enter exactly; the others enter the diagonal only
+MAX_HESSIAN_ROWS = 1500  # rows of the largest curvature that enter a whole Hessian exactly; others enter its diagonal
+EXACT_ROWS_PER_VARIABLE = 2  # the same of blocks, in which more rows cost more than the steps that they save
+FEWEST_EXACT_ROWS = 400
 MAX_HESSIAN_ENTRIES = 300_000  # of sparse rows in the variables u, which are dense
 MAX_HESSIAN_VARIABLES = 600  # beyond, the Hessian costs more than the steps that it saves
 MAX_WHOLE = 300  # variables times outputs of a Hessian that is not reduced to its blocks
@@ -316,8 +318,9 @@ def with_hessian(eigen_map: EigenMap, loss: Loss, scores: Tensor, *, whole: bool
 def invert_blocks(eigen_map: EigenMap, loss: Loss, scores: Tensor) -> Tensor:
     """Return the inverse of each output's block."""
     curvatures = loss.curvatures(scores).mean(1).T
-    rows, shear = centre(rotate_rows(eigen_map), curvatures.sum(0), eigen_map.has_intercept)
-    return invert(sum_products(rows, curvatures), penalty_diagonal(eigen_map), shear, eigen_map.scale.dtype)
+    rows, slopes = centre(rotate_rows(eigen_map), curvatures.sum(0), eigen_map.has_intercept)
+    blocks = sum_products(rows, curvatures, max(FEWEST_EXACT_ROWS, EXACT_ROWS_PER_VARIABLE * rows.shape[1]))
+    return invert(blocks, penalty_diagonal(eigen_map), slopes, eigen_map.scale.dtype)
 
 
 def invert_whole(eigen_map: EigenMap, loss: Loss, scores: Tensor) -> Tensor:
@@ -327,24 +330,24 @@ def invert_whole(eigen_map: EigenMap, loss: Loss, scores: Tensor) -> Tensor:
     almost 1.
     """
     curvatures, n_outputs = loss.curvatures(scores), scores.shape[2]
-    rows, shear = centre(rotate_rows(eigen_map), curvatures.sum((1, 2)), eigen_map.has_intercept)
+    rows, slopes = centre(rotate_rows(eigen_map), curvatures.sum((1, 2)), eigen_map.has_intercept)
     penalty, dtype = penalty_diagonal(eigen_map), eigen_map.scale.dtype
     if n_outputs == 1:
-        return invert(sum_products(rows, curvatures[:, :, 0].T), penalty, shear, dtype)
+        return invert(sum_products(rows, curvatures[:, :, 0].T, MAX_HESSIAN_ROWS), penalty, slopes, dtype)
     probabilities = torch.softmax(scores, 2)
     pairs = torch.combinations(torch.arange(n_outputs, device=scores.device))
     products = probabilities[:, :, pairs[:, 0]] * probabilities[:, :, pairs[:, 1]] * loss.weights[:, :, None]
     size = rows.shape[1]
     whole = torch.zeros(n_outputs, size, n_outputs, size, dtype=torch.float64, device=rows.device)
-    for (one, other), block in zip(pairs.tolist(), sum_products(rows, products.mean(1).T), strict=True):
+    blocks = sum_products(rows, products.mean(1).T, MAX_HESSIAN_ROWS)
+    for (one, other), block in zip(pairs.tolist(), blocks, strict=True):
         whole[one, :, one] += block
         whole[other, :, other] += block
         whole[one, :, other] -= block
         whole[other, :, one] -= block
     common = torch.einsum("kiki->i", whole) / n_outputs**2  # the loss is constant along equal steps of all outputs
     whole += torch.diag(common)[None, :, None, :]
-    shears = torch.kron(torch.eye(n_outputs).to(shear), shear)
-    return invert(whole.view(1, n_outputs * size, -1), penalty.repeat(n_outputs), shears, dtype)
+    return invert(whole.view(1, n_outputs * size, -1), penalty.repeat(n_outputs), slopes, dtype)
 
 
 def rotate_rows(eigen_map: EigenMap) -> Tensor:
@@ -357,17 +360,19 @@ def rotate_rows(eigen_map: EigenMap) -> Tensor:
 
 
 def centre(rows: Tensor, weights: Tensor, has_intercept: bool) -> tuple[Tensor, Tensor]:
-    """Return rows minus their weighted mean, and the matrix that turns variables for these into those for the rows.
+    """Return rows minus their weighted mean, and how much of each variable for these the intercept takes.
 
-    An outlier without curvature moves the plain mean so far that weights and intercept become collinear.
+    The intercept for the rows is that for the centred ones plus the inner product of these slopes (n_variables,) with
+    the other variables. An outlier without curvature moves the plain mean so far that weights and intercept become
+    collinear.
     """
-    shear = torch.eye(rows.shape[1], dtype=torch.float64, device=rows.device)
+    slopes = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
     if not has_intercept:
-        return rows, shear
+        return rows, slopes
     mean = (weights @ rows) / weights.sum().clamp_min(torch.finfo(rows.dtype).tiny)
-    shear[-1, :-1] = -(mean / rows[0, -1])[:-1]
+    slopes[:-1] = -(mean / rows[0, -1])[:-1]
     mean[-1] = 0
-    return rows - mean, shear
+    return rows - mean, slopes
 
 
 def penalty_diagonal(eigen_map: EigenMap) -> Tensor:
@@ -378,21 +383,34 @@ def penalty_diagonal(eigen_map: EigenMap) -> Tensor:
     return diagonal
 
 
-def sum_products(rows: Tensor, weights: Tensor) -> Tensor:
-    """Return rows.T @ diag(weights) @ rows for weights (n_blocks, n_rows), beyond MAX_HESSIAN_ROWS the diagonal."""
+def sum_products(rows: Tensor, weights: Tensor, n_exact: int) -> Tensor:
+    """Return rows.T @ diag(weights) @ rows for weights (n_blocks, n_rows), beyond `n_exact` rows the diagonal.
+
+    In the whitened variables of an `EigenMap` the average of many rows is nearly diagonal.
+    """
     squares = rows.square()
-    diagonals = weights @ squares
-    _, largest = (weights * squares.sum(1)).topk(min(MAX_HESSIAN_ROWS, len(rows)), dim=1)
-    blocks = []
-    for weight, diagonal, index in zip(weights, diagonals, largest, strict=True):
+    diagonals = (weights @ squares).double()
+    _, largest = (weights * squares.sum(1)).topk(min(n_exact, len(rows)), dim=1)
+    blocks = rows.new_empty(len(weights), rows.shape[1], rows.shape[1], dtype=torch.float64)
+    for weight, index, block in zip(weights, largest, blocks, strict=True):
         part = (rows[index] * weight[index].sqrt()[:, None]).double()
-        rest = (diagonal - part.square().sum(0)).clamp_min(0) if len(index) < len(rows) else torch.zeros_like(diagonal)
-        blocks.append(part.T @ part + torch.diag(rest.double()))
-    return torch.stack(blocks)
+        torch.mm(part.T, part, out=block)
+    if n_exact < len(rows):
+        rest = diagonals - torch.diagonal(blocks, dim1=1, dim2=2)
+        torch.diagonal(blocks, dim1=1, dim2=2).add_(rest.clamp_min(0))
+    return blocks
 
 
-def invert(blocks: Tensor, penalty: Tensor, shear: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the inverses of blocks (n_blocks, n, n) plus the penalty, for variables before the shear."""
+def invert(blocks: Tensor, penalty: Tensor, slopes: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the inverses of blocks (n_blocks, n, n) plus the penalty, in the variables for rows that are not centred.
+
+    The variables of one output are as many as there are slopes, and a block is of one or of all outputs.
+    """
+    n_outputs = blocks.shape[1] // len(slopes)
     diagonals = torch.diagonal(blocks, dim1=1, dim2=2)
     diagonals += JITTER * diagonals + penalty
-    return (shear @ torch.cholesky_inverse(torch.linalg.cholesky(blocks)) @ shear.T).to(dtype)
+    inverses = torch.cholesky_inverse(torch.linalg.cholesky(blocks))
+    parts = inverses.view(len(blocks), n_outputs, len(slopes), n_outputs, len(slopes))
+    parts[:, :, -1] += torch.einsum("i,bkilj->bklj", slopes, parts)
+    parts[..., -1] += torch.einsum("bkilj,j->bkil", parts, slopes)
+    return inverses.to(dtype)
