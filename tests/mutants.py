@@ -84,6 +84,20 @@ MUTANTS = [
         "encoders/words/test_word_vectors.py::test_weights_of_words_follow_their_parameter",
     ),
     Mutant(
+        "rejection: texts encoded again for distances",
+        "selection/_acceptance.py",
+        "_steps(space) == _steps(self.parts.encoder)",
+        "space is self.parts.encoder",
+        "cli/test_serve.py::test_texts_are_encoded_once",
+    ),
+    Mutant(
+        "rejection: texts of unknown words",
+        "selection/_selective_classifier.py",
+        "accepted & ~samples.find_unknown()",
+        "accepted",
+        "cli/test_serve.py::test_texts_are_encoded_once",
+    ),
+    Mutant(
         "terms of a file: hashes later",
         FITTED_TERMS,
         "self._n_sought <= len(self._packed.lengths)",

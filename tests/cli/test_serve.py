@@ -16,13 +16,24 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sklearn.base import clone
 from sklearn.decomposition import PCA
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import transferkit
-from transferkit import LogisticHead, LSAEncoder, PretrainedEncoder, RidgeHead, TfidfEncoder, TransferClassifier
+from transferkit import (
+    LogisticHead,
+    LSAEncoder,
+    PretrainedEncoder,
+    RidgeHead,
+    SelectiveClassifier,
+    TfidfEncoder,
+    TransferClassifier,
+    TransferRegressor,
+)
 from transferkit.cli import _serve, main, make_app
+from transferkit.cli._text_models import find_selective
 from transferkit.exceptions import MissingExtraError, ModelFileError
 
 pytest.importorskip("fastapi", reason="FastAPI is not installed: pip install 'transferkit[serve]'")
@@ -376,18 +387,55 @@ def test_request_that_does_not_arrive_in_time_is_answered_408(monkeypatch):
     assert "did not arrive" in json.loads(sent[1]["body"])["detail"]
 
 
-@pytest.mark.parametrize("in_pipeline", [True, False])
-def test_texts_are_encoded_once_and_classes_have_the_type_of_predictions(in_pipeline, tmp_path, monkeypatch):
-    y = [2, 1] * 10
-    model = make_pipeline(TfidfEncoder(), LogisticHead()) if in_pipeline else TransferClassifier(strategy="scratch")
-    transferkit.save(model.fit(TEXTS, y), tmp_path / "m.tk")
+ONE_LABEL = [2, 1] * 10
+SEVERAL = np.array([[1, 0], [0, 1], [1, 1], [0, 1]] * 5)
+PIPELINE = make_pipeline(TfidfEncoder(), LogisticHead())
+REJECTING = [SelectiveClassifier(PIPELINE, coverage=0.7, method=method, cv=2) for method in ("probability", "both")]
+WITH_TERMS = SelectiveClassifier(TransferClassifier(strategy="scratch"), coverage=0.7, cv=2)
+LAST = SelectiveClassifier(LogisticHead(), coverage=0.7, method="both", cv=2)
+TASKS = {
+    "pipeline": (PIPELINE, ONE_LABEL),
+    "transfer": (TransferClassifier(strategy="scratch"), ONE_LABEL),
+    "regression": (TransferRegressor(TfidfEncoder(), strategy="scratch"), np.arange(20.0)),
+    "several labels": (PIPELINE, SEVERAL),
+    "rejecting by probability": (REJECTING[0], ONE_LABEL),
+    "rejecting by both": (REJECTING[1], ONE_LABEL),
+    "rejecting frozen": (WITH_TERMS, ONE_LABEL),
+    "rejecting in a pipeline": (make_pipeline(TfidfEncoder(), LAST), ONE_LABEL),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_texts_are_encoded_once(task, tmp_path, monkeypatch):
+    estimator, y = TASKS[task]
+    model = clone(estimator).fit(TEXTS, y)
+    transferkit.save(model, tmp_path / "m.tk")
     client, calls, encode = TestClient(make_app(tmp_path / "m.tk")), [], TfidfEncoder.encode
     monkeypatch.setattr(TfidfEncoder, "encode", lambda self, X: calls.append((id(self), list(X))) or encode(self, X))
-    answer = client.post("/predict", json={"texts": TEXTS[:3]}).json()
-    assert [texts for _, texts in calls] == [TEXTS[:3]] * len({encoder for encoder, _ in calls})  # words, characters
+    texts = [*TEXTS[:3], "zzzz qqqq"]
+    answer = client.post("/predict", json={"texts": texts}).json()
+    assert [found for _, found in calls] == [texts] * len({encoder for encoder, _ in calls})  # words, characters
     assert calls
-    assert answer["classes"] == [1, 2]
-    assert answer["predictions"] == model.predict(TEXTS[:3]).tolist()
+    assert answer["predictions"] == model.predict(texts).tolist()
+    if "regression" not in task:
+        np.testing.assert_array_equal(answer["probabilities"], model.predict_proba(texts))
+    if "rejecting" in task:
+        assert answer["rejected"] == (~find_selective(model).is_accepted(encode_before(model, texts))).tolist()
+        assert answer["rejected"][-1]
+
+
+def encode_before(model, texts):
+    return model[:-1].transform(texts) if isinstance(model, Pipeline) else texts
+
+
+@pytest.mark.parametrize("task", ["pipeline", "transfer", "rejecting by both"])
+def test_classes_have_the_type_of_predictions(task, tmp_path):
+    estimator, y = TASKS[task]
+    transferkit.save(clone(estimator).fit(TEXTS, y), tmp_path / "m.tk")
+    assert TestClient(make_app(tmp_path / "m.tk")).post("/predict", json={"texts": TEXTS[:3]}).json()["classes"] == [
+        1,
+        2,
+    ]
 
 
 @pytest.mark.parametrize("head", [LogisticHead(), RidgeHead()])

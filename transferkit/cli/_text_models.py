@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from transferkit.encoders.term_union import encode_terms
+from transferkit.encoders.model_parts import split_model
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import load
 from transferkit.selection import SelectiveClassifier
-from transferkit.transfer import TransferClassifier, TransferRegressor
 
 __all__ = ["NotANumberError", "Predictions", "find_selective", "load_text_model", "predict_texts"]
 
@@ -59,23 +58,29 @@ def load_text_model(path, *, classes=False, **options):
 def predict_texts(model, texts, *, reject=True):
     """Return the predictions for at least one text and, if the model has them, the probabilities of its classes.
 
-    Pipelines and transfer estimators encode the texts once. If the model rejects texts, their prediction is the reject
-    label or None; without `reject` it is that of the classifier. NotANumberError is raised if a number is NaN or
-    infinite.
+    Pipelines, transfer estimators and those in a SelectiveClassifier encode the texts once. If the model rejects
+    texts, their prediction is the reject label or None; without `reject` it is that of the classifier. NotANumberError
+    is raised if a number is NaN or infinite.
     """
     classes = _classes_of(model)
-    model, rows = _encode(model, texts)
-    if isinstance(model, SelectiveClassifier):
-        answer, accepted = predict_texts(model.estimator_, rows), model.is_accepted(rows)
-        predictions = model.reject(answer.predictions, accepted) if reject else answer.predictions
-        return Predictions(predictions, answer.classes, answer.probabilities, ~accepted)
+    head, features, *_ = split_model(model, texts)
+    if head is find_selective(model):
+        samples = head.encode(features)
+        answer = _predict(samples.parts.head, samples.parts.features, classes)
+        accepted = head.accept(samples, answer.predictions)
+        predictions = head.reject(answer.predictions, accepted) if reject else answer.predictions
+        return answer._replace(predictions=predictions, rejected=~accepted)
+    return _predict(head, features, classes)
+
+
+def _predict(head, features, classes):
     if classes is None:
-        predictions = model.predict(rows)
+        predictions = head.predict(features)
         _check_numbers(predictions)
         return Predictions(predictions, None, None)
-    probabilities = model.predict_proba(rows)
+    probabilities = head.predict_proba(features)
     _check_numbers(probabilities)
-    return Predictions(model.predict(rows), classes, probabilities)
+    return Predictions(head.predict(features), classes, probabilities)
 
 
 def find_selective(model):
@@ -86,15 +91,6 @@ def find_selective(model):
 
 def _classes_of(model) -> Any:
     return getattr(model, "classes_", None) if hasattr(model, "predict_proba") else None
-
-
-def _encode(model, texts):
-    """Return the predicting part of a model, and its input."""
-    if isinstance(model, Pipeline) and len(model) > 1:
-        return model[-1], model[:-1].transform(texts)
-    if isinstance(model, (TransferClassifier, TransferRegressor)):
-        return model.head_, encode_terms(model.encoder_, texts)
-    return model, texts
 
 
 def _check_numbers(values):

@@ -14,6 +14,7 @@ also be fitted in batches (`partial_fit`), added up (`merge`), or fitted to shar
 keeps the state, so that folds and searches share one encoder. It remembers the features of samples that it has encoded
 (`_embedding_cache`): one bounded cache per process, by digests of the input, for all copies of an encoder.
 
+`model_parts` splits a model into its encoder and what predicts from the features, to encode once for several results.
 `protocols` lists what other packages ask of encoders beyond scikit-learn's API, such as a linear form, layers to
 fine-tune, or passes over shards. `term_projection` joins the terms of an encoder with those of labelled texts, for
 models that are trained on terms, and finds the parameters by which an encoder splits texts.

@@ -7,7 +7,17 @@ import numpy as np
 if TYPE_CHECKING:
     from transferkit.encoders.text._tfidf import TfidfEncoder
 
-__all__ = ["FineTunable", "FitsInPasses", "LinearForm", "LinearInTerms", "ProjectsTerms", "ShardPass", "TermProjection"]
+__all__ = [
+    "EncodesForHead",
+    "FineTunable",
+    "FitsInPasses",
+    "LinearForm",
+    "LinearInTerms",
+    "ModelParts",
+    "ProjectsTerms",
+    "ShardPass",
+    "TermProjection",
+]
 
 
 class LinearForm(NamedTuple):
@@ -55,6 +65,24 @@ class ProjectsTerms(Protocol):
 
     def term_projection(self) -> TermProjection:
         """Return the vectors of the terms of the fitted encoder."""
+        ...
+
+
+class ModelParts(NamedTuple):
+    """A fitted model in two parts: features of samples, and the estimator that predicts from them."""
+
+    head: Any
+    features: Any  # (n_samples, n_features)
+    encoder: Any = None  # transformer of raw input; None if the head takes raw input
+    encoded: Any = None  # what the encoder returned, which are the features unless they were adapted
+
+
+@runtime_checkable
+class EncodesForHead(Protocol):
+    """A model of an encoder and a head, which predicts from the features that the encoder returns."""
+
+    def encode_for_head(self, X: Any) -> ModelParts:
+        """Return the head, and the features of raw input for it."""
         ...
 
 

@@ -10,14 +10,49 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from transferkit._algorithms.rows.class_distances import describe_rows, measure_similarity
-from transferkit._validation import check_features, is_fitted
+from transferkit._validation import check_features, check_texts, count_rows, holds_texts, is_fitted
 from transferkit.encoders import PretrainedEncoder
+from transferkit.encoders.model_parts import split_model
+from transferkit.encoders.protocols import ModelParts
 from transferkit.encoders.term_union import encode_terms
 
-__all__ = ["Acceptance", "find_blank", "find_scaling", "standardise"]
+__all__ = ["Acceptance", "Samples", "find_scaling", "standardise"]
 
 WEIGHT_OF_PROBABILITY = 2.0  # in the sum with the distance, both standardised
 _LEAST_PROBABILITY = 1e-300  # its logarithm is finite
+
+
+class Samples(NamedTuple):
+    """Samples, encoded once for everything that is computed of them with a classifier."""
+
+    X: Any  # raw input
+    parts: ModelParts  # of the classifier
+
+    @classmethod
+    def of(cls, classifier: BaseEstimator, X: Any) -> "Samples":
+        """Return samples, encoded by a fitted classifier."""
+        X = check_texts(X) if holds_texts(X) else X
+        return cls(X, split_model(classifier, X))
+
+    def predict(self) -> np.ndarray:
+        """Return the labels that the classifier predicts."""
+        return np.asarray(self.parts.head.predict(self.parts.features))
+
+    def encode(self, space: BaseEstimator | None) -> Any:
+        """Return features in some space, those of the classifier itself if its encoder is that space."""
+        if self.parts.encoder is not None and _steps(space) == _steps(self.parts.encoder):
+            return _as_features(self.parts.encoded)
+        return _encode(space, self.X)
+
+    def find_unknown(self) -> np.ndarray:
+        """Return whether the classifier knows nothing of a text, whose encoding is all zeros, (n_samples,).
+
+        Neither a probability nor a distance shows that: zeros often lie in the middle of the texts. The result is False
+        for samples that are no texts.
+        """
+        if self.parts.encoder is None or not holds_texts(self.X):
+            return np.zeros(count_rows(self.X), np.bool_)
+        return np.asarray(abs(_as_features(self.parts.encoded)).sum(axis=1)).ravel() == 0
 
 
 class Acceptance(NamedTuple):
@@ -37,22 +72,22 @@ class Acceptance(NamedTuple):
         classes = np.unique(y, return_inverse=True)[1]
         return cls(classifier, method, space, describe_rows(_encode(space, X), classes))
 
-    def measure(self, X: Any) -> np.ndarray:
+    def measure(self, samples: Samples) -> np.ndarray:
         """Return the scores of samples before standardisation, (n_samples, n_scores), the higher the better.
 
         With "both" the first column has logarithms of probabilities, otherwise there is one column.
         """
         columns = []
         if self.method != "distance":
-            highest = self._find_probabilities(X).max(axis=1).astype(np.float64)
+            highest = self._find_probabilities(samples).max(axis=1).astype(np.float64)
             is_one = self.method == "probability"
             columns.append(highest if is_one else np.log(np.maximum(highest, _LEAST_PROBABILITY)))
         if self.described is not None:
-            columns.append(measure_similarity(self.described, _encode(self.space, X)))
+            columns.append(measure_similarity(self.described, samples.encode(self.space)))
         return np.stack(columns, axis=1)
 
-    def _find_probabilities(self, X: Any) -> np.ndarray:
-        probabilities = np.asarray(self.classifier.predict_proba(X))
+    def _find_probabilities(self, samples: Samples) -> np.ndarray:
+        probabilities = np.asarray(samples.parts.head.predict_proba(samples.parts.features))
         missing = np.isnan(probabilities).any(axis=1)
         if missing.any():
             raise ValueError(
@@ -61,20 +96,6 @@ class Acceptance(NamedTuple):
                 "weights."
             )
         return probabilities
-
-
-def find_blank(classifier: Any, texts: list[str]) -> np.ndarray:
-    """Return whether a classifier knows nothing of a text, whose encoding is all zeros, (n_texts,).
-
-    Neither a probability nor a distance shows that: zeros often lie in the middle of the texts.
-    """
-    if isinstance(classifier, FrozenEstimator):
-        return find_blank(classifier.estimator, texts)
-    is_pipeline = isinstance(classifier, Pipeline) and len(classifier) > 1
-    encoder = classifier[:-1] if is_pipeline else getattr(classifier, "encoder_", None)
-    if encoder is None:
-        return np.zeros(len(texts), np.bool_)
-    return np.asarray(abs(_encode(encoder, texts)).sum(axis=1)).ravel() == 0
 
 
 def find_scaling(measured: np.ndarray) -> np.ndarray:
@@ -115,5 +136,15 @@ def _find_space(classifier: Any) -> BaseEstimator | None:
 
 
 def _encode(space: Any, X: Any) -> Any:
-    rows = X if space is None else encode_terms(space, X)
+    return _as_features(X if space is None else encode_terms(space, X))
+
+
+def _as_features(rows: Any) -> Any:
     return check_features(sp.csr_matrix(rows) if sp.issparse(rows) else rows)
+
+
+def _steps(transformer: Any) -> list[int]:
+    """Return the identities of the transformers of which one consists; two that are equal encode alike."""
+    if isinstance(transformer, Pipeline):
+        return [identity for _, step in transformer.steps for identity in _steps(step)]
+    return [id(transformer.encoder_ if isinstance(transformer, PretrainedEncoder) else transformer)]

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
 
 from transferkit._validation import count_rows, take_rows
-from transferkit.selection._acceptance import Acceptance
+from transferkit.selection._acceptance import Acceptance, Samples
 
 __all__ = ["HeldOut", "LabelledRows", "find_positions", "make_folds", "predict_held_out"]
 
@@ -118,8 +118,8 @@ def predict_held_out(
     for train, test in folds:
         known, held_out = rows.take(train), rows.take(test)
         fitted = known.fit(estimator)
-        measured = Acceptance.of(fitted, method, known.X, known.y).measure(held_out.X)
-        labels = np.asarray(fitted.predict(held_out.X))
+        samples = Samples.of(fitted, held_out.X)
+        measured, labels = Acceptance.of(fitted, method, known.X, known.y).measure(samples), samples.predict()
         parts.append((find_positions(labels, classes), labels != held_out.y, measured, held_out.weights))
     return HeldOut(*map(np.concatenate, zip(*parts, strict=True)))
 

@@ -29,7 +29,7 @@ from transferkit._validation import (
     with_plain_outputs,
 )
 from transferkit.exceptions import count_inner_frames
-from transferkit.selection._acceptance import Acceptance, find_blank, find_scaling, standardise
+from transferkit.selection._acceptance import Acceptance, Samples, find_scaling, standardise
 from transferkit.selection._held_out import LabelledRows, find_positions, make_folds, predict_held_out
 
 __all__ = ["SelectiveClassifier"]
@@ -305,10 +305,7 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
             The higher, the more likely is the prediction right, or the sample like those of training. A sample is
             accepted if its score is at least the threshold of the class that is predicted for it.
         """
-        check_is_fitted(self)
-        X = check_texts(X) if holds_texts(X) else X
-        acceptance = Acceptance(self.estimator_, self.method, self.space_, self.references_)
-        return standardise(acceptance.measure(X), self.scaling_)
+        return self._score(self.encode(X))
 
     @available_if(_estimator_has("predict_proba"))
     @with_plain_outputs
@@ -370,6 +367,42 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
         rejected_rightly = np.zeros(len(y), bool) if self.reject_label is None else y == self.reject_label
         return float(np.average(np.where(accepted, y == labels, rejected_rightly), weights=sample_weight))
 
+    @with_plain_outputs
+    def encode(self, X):
+        """Return samples with their features, for several results that encode them once.
+
+        Parameters
+        ----------
+        X : iterable of str, array-like or sparse matrix of shape (n_samples, n_features)
+            Raw input.
+
+        Returns
+        -------
+        samples : Samples
+            Argument of :meth:`accept`; ``samples.predict()`` returns the predictions of `estimator_`.
+        """
+        check_is_fitted(self)
+        return Samples.of(self.estimator_, X)
+
+    @with_plain_outputs
+    def accept(self, samples, labels):
+        """Return whether each encoded sample is accepted.
+
+        Parameters
+        ----------
+        samples : Samples
+            From :meth:`encode`.
+        labels : ndarray of shape (n_samples,)
+            Predictions of `estimator_` for them.
+
+        Returns
+        -------
+        accepted : ndarray of bool, shape (n_samples,)
+            False for rejected samples.
+        """
+        accepted = self._score(samples) >= self.thresholds_[find_positions(labels, self.classes_)]
+        return accepted if self.coverage == 1 else accepted & ~samples.find_unknown()
+
     def reject(self, labels, accepted):
         """Return labels with the reject label in place of those that are not accepted.
 
@@ -427,13 +460,13 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
 
     def _predict_all(self, X):
         """Return the predictions of the estimator, and which are accepted."""
-        check_is_fitted(self)
-        X = check_texts(X) if holds_texts(X) else X
-        labels = np.asarray(self.estimator_.predict(X))
-        accepted = self.score_samples(X) >= self.thresholds_[find_positions(labels, self.classes_)]
-        if holds_texts(X) and self.coverage != 1:
-            accepted &= ~find_blank(self.estimator_, X)
-        return labels, accepted
+        samples = self.encode(X)
+        labels = samples.predict()
+        return labels, self.accept(samples, labels)
+
+    def _score(self, samples):
+        acceptance = Acceptance(self.estimator_, self.method, self.space_, self.references_)
+        return standardise(acceptance.measure(samples), self.scaling_)
 
 
 def _check_goal(classifier):

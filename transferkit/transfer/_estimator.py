@@ -19,6 +19,7 @@ from transferkit._validation import (
     with_plain_outputs,
 )
 from transferkit.encoders import PretrainedEncoder
+from transferkit.encoders.protocols import ModelParts
 from transferkit.encoders.term_union import encode_terms
 from transferkit.exceptions import count_inner_frames
 from transferkit.transfer.pretrained import is_frozen
@@ -67,7 +68,24 @@ class EncoderHeadMixin(FrozenParametersMixin):
             Predicted labels or targets.
         """
         check_is_fitted(self)
-        return self.head_.predict(self._encode(X))
+        return self.head_.predict(self._encode(X).features)
+
+    @with_plain_outputs
+    def encode_for_head(self, X):
+        """Return the head, and the features of samples from which it predicts.
+
+        Parameters
+        ----------
+        X : iterable of str, array-like or sparse matrix of shape (n_samples, n_features)
+            Raw input.
+
+        Returns
+        -------
+        parts : ModelParts
+            `head`, `features`, `encoder`, and `encoded`: the features before they were adapted, if they were.
+        """
+        check_is_fitted(self)
+        return self._encode(X)
 
     def set_params(self, **params):
         """Set parameters; with ``head__name=value``, a `head` of None is replaced by the default head.
@@ -110,10 +128,11 @@ class EncoderHeadMixin(FrozenParametersMixin):
         return {name for name, is_kept in frozen.items() if is_kept}
 
     def _encode(self, X):
-        """Return the features of raw input, after checking the order of its columns."""
+        """Return the head, and the features of raw input, after checking the order of its columns."""
         if "feature_names_in_" in vars(self) and not hasattr(self.encoder_, "feature_names_in_"):
             check_feature_names(self, X, reset=False)  # an encoder with feature names checks them itself
-        return encode_terms(self.encoder_, X)
+        features = encode_terms(self.encoder_, X)
+        return ModelParts(self.head_, features, self.encoder_, features)
 
 
 class HeadScoresMixin(ClassifierMixin):
@@ -135,7 +154,7 @@ class HeadScoresMixin(ClassifierMixin):
             Columns in the order of `classes_`.
         """
         check_is_fitted(self)
-        return self.head_.predict_proba(self._encode(X))
+        return self.head_.predict_proba(self._encode(X).features)
 
     @available_if(_head_has("decision_function"))
     @with_plain_outputs
@@ -153,7 +172,7 @@ class HeadScoresMixin(ClassifierMixin):
             Decision values; one-dimensional for two classes, as in scikit-learn.
         """
         check_is_fitted(self)
-        return self.head_.decision_function(self._encode(X))
+        return self.head_.decision_function(self._encode(X).features)
 
 
 class TransferMixin(EncoderHeadMixin):

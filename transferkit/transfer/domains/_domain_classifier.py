@@ -33,6 +33,7 @@ from transferkit.adaptation import (
 )
 from transferkit.adaptation.domains import as_rows, read_domains
 from transferkit.encoders import TfidfEncoder
+from transferkit.encoders.protocols import ModelParts
 from transferkit.heads import LogisticHead
 from transferkit.transfer._estimator import EncoderHeadMixin, HeadScoresMixin, read_renamed
 from transferkit.transfer.domains._candidates import (
@@ -249,11 +250,12 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
         return tags
 
     def _encode(self, X):
-        """Return adapted features of target samples."""
+        """Return the head, the adapted features of target samples, the encoder, and what it returned."""
         if hasattr(self, "n_features_in_"):
             X = self._check_columns(X, reset=False)
         rows = transform(self.encoder_, X)
-        return rows if self.adaptation_ is None else self.adaptation_.transform(rows)
+        adapted = rows if self.adaptation_ is None else self.adaptation_.transform(rows)
+        return ModelParts(self.head_, adapted, self.encoder_, rows)
 
     def _read(self, X, y, X_target, sample_domain):
         """Return the samples of both domains after validation."""
