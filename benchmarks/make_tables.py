@@ -13,6 +13,7 @@ from pathlib import Path
 from tables import (
     TASK_NAMES,
     Results,
+    duration,
     table_of_allocators,
     table_of_runs,
     table_of_speeds,
@@ -122,6 +123,21 @@ def serving_row(what, figure):
     return what, "`TfidfVectorizer` and `LogisticRegression`, joblib", (*key, "transferkit"), (*key, "joblib"), nothing
 
 
+def first_row(what, figure, rival, quality=nothing):
+    key = ("first_answers", "processor_seconds", figure)
+    return what, f"`TfidfVectorizer` and `LogisticRegression`, {rival}", (*key, "transferkit"), (*key, rival), quality
+
+
+def difference(results):
+    return f"probabilities equal within {results.get('first_answers', 'largest_difference_of_probabilities'):.0e}"
+
+
+def import_alone(results):
+    key = ("first_answers", "processor_seconds", "new process", "import sklearn.base alone")
+    return f"importing scikit-learn alone {duration(results.get(*key))}"
+
+
+SAME_PICKLED = "pickle, float32"
 TEXT = [
     text_row("TF-IDF of 20 Newsgroups, words", "20newsgroups", "words"),
     text_row("the same, 1-2-grams", "20newsgroups", "word 1-2-grams"),
@@ -197,6 +213,13 @@ SERVING = [
     serving_row("load a model of 130,107 terms and 20 classes", "load_ms"),
     serving_row("predict one short text with it", "one_text_ms"),
     serving_row("start a process, import, load and predict", "process_ms"),
+    first_row(
+        "load the model and predict a first batch of 100 texts", "load and first batch", SAME_PICKLED, difference
+    ),
+    first_row("features of short texts that all differ, one at a time", "one text, features", SAME_PICKLED),
+    first_row("probabilities of the same", "one text, probabilities", SAME_PICKLED),
+    first_row("start a process, import, load and predict, processor time", "new process", "pickle", import_alone),
+    first_row("the same", "new process", "joblib", import_alone),
 ]
 SHORT = [TEXT[0], HEADS[0], HEADS[3], UNSUPERVISED[0], UNSUPERVISED[3], SERVING[0]]
 GPU = [
@@ -272,6 +295,7 @@ TABLES = {
         "unsupervised",
         "word_vectors",
         "serving",
+        "first_answers",
         "selection",
         "adaptation",
         "scale",
