@@ -1152,6 +1152,13 @@ MUTANTS = [
         f"{THREADS}::test_linear_models_are_trained_by_one_thread_unless_they_are_large",
     ),
     Mutant(
+        "threads: of BLAS",
+        CPUS,
+        "most = 1 if n_products < LARGE_STEP else count_threads()",
+        "most = count_threads()",
+        f"{OF_CPUS}::test_small_steps_get_one_thread_of_blas_and_large_ones_no_more_than_allowed",
+    ),
+    Mutant(
         "threads: workers in threads",
         CPUS,
         "return 1 if in_thread and",

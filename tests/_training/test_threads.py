@@ -7,8 +7,9 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from transferkit._algorithms.linalg.threads import LARGE_STEP
 from transferkit._training import device
-from transferkit._training.device import LARGE_STEP, multiply, threads_for, to_tensor, with_own_modes
+from transferkit._training.device import multiply, threads_for, to_tensor, with_own_modes
 from transferkit._training.linear.logistic import train_linear_classifier
 from transferkit._training.linear.search import LogisticSearch
 

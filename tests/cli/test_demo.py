@@ -48,3 +48,23 @@ def test_missing_matplotlib_names_the_extra(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     _demo._draw([], tmp_path)
     assert "pip install 'transferkit[plot]'" in capsys.readouterr().out
+
+
+def test_results_are_shown_as_they_come_without_a_terminal(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(_demo, "_N_DRAWS", 2)
+    monkeypatch.setattr(_demo, "_MOST_LABELS_DRAWN_AGAIN", 4)
+    monkeypatch.setattr(_demo, "_predict_without_torch", lambda *_: "")
+    results = run_demo(tmp_path, labels_per_class=(4, 8), packages=["joblib", "sklearn"])
+    output, errors = capsys.readouterr()
+    steps = errors.splitlines()
+    assert steps[:2] == ["reading docstrings", "pretraining"]
+    assert steps[2].startswith("  sklearn area, 4 labels per class: ")
+    sizes = [run["labels_per_class"] for run in results["runs"]]
+    assert sizes == sorted(sizes)
+    n_tasks = len(results["model_bytes"])
+    assert [step.split(" % transfer")[0].split(": ")[0] for step in steps[2:]].count(
+        "  kind of object, 8 labels per class"
+    ) == 1
+    assert sizes.count(4) == 2 * 2 * n_tasks
+    assert sizes.count(8) == 2 * n_tasks
+    assert "draws of the labels: 2 with 4, 1 with 8" in output

@@ -1,5 +1,6 @@
 """Docstrings of installed packages are found without importing them."""
 
+import gc
 import sys
 
 import pytest
@@ -71,3 +72,10 @@ def test_package_that_is_not_installed_is_named(name):
 def test_no_docstring_long_enough_is_an_error():
     with pytest.raises(ValueError, match="hold no docstrings of 100000 words"):
         load_docstrings(["joblib"], min_words=100_000)
+
+
+def test_the_collector_of_reference_cycles_is_left_as_it_was():
+    for was_enabled in (False, True):
+        (gc.enable if was_enabled else gc.disable)()
+        load_docstrings(["joblib"])
+        assert gc.isenabled() == was_enabled

@@ -12,10 +12,9 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from transferkit._algorithms.linalg.threads import count_threads
+from transferkit._algorithms.linalg.threads import LARGE_STEP, count_threads
 
 __all__ = [
-    "LARGE_STEP",
     "PER_SPARSE_ENTRY",
     "as_writable",
     "choose_device",
@@ -26,7 +25,6 @@ __all__ = [
     "with_own_modes",
 ]
 
-LARGE_STEP = 2e8  # products of numbers, about 5 ms, from which several threads pay even on a busy machine
 PER_SPARSE_ENTRY = 10  # products of numbers in a dense product that take as long as one of a sparse entry
 _threads_of_caller: ContextVar[int | None] = ContextVar("threads_of_caller", default=None)
 

@@ -16,6 +16,7 @@
 Errors that the user can fix are printed as one line, with exit code 2.
 """
 
+import math
 import sys
 from typing import TYPE_CHECKING
 
@@ -49,10 +50,12 @@ def main(args=None):
 def _run(args):
     import click
 
+    from transferkit._algorithms.linalg.threads import blas_threads_for
     from transferkit.cli._commands import commands
 
     try:
-        return commands.main(args=args, prog_name="transferkit", standalone_mode=False)
+        with blas_threads_for(math.inf):  # no more than the quota of the container
+            return commands.main(args=args, prog_name="transferkit", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return 2

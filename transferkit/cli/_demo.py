@@ -20,6 +20,7 @@ __all__ = ["run_demo"]
 _LABELS_PER_CLASS = (4, 16, 64)
 STRATEGIES = {"transfer": "auto", "scratch": "scratch"}
 _N_DRAWS = 3
+_MOST_LABELS_DRAWN_AGAIN = 16  # per class; a draw of more takes as long as all others, and varies less
 _MOST_TEST_TEXTS = 1000
 _COLUMNS = (  # of the table, after the task
     "classes", "labels\nper class", "accuracy\ntransfer", "\nscratch", "\ngain", "macro F1\ntransfer", "\nscratch",
@@ -61,7 +62,8 @@ def run_demo(folder, *, quiet=False, labels_per_class=_LABELS_PER_CLASS, package
         All printed figures.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with show_progress("reading docstrings", 1, quiet=quiet):
+    with show_progress("starting", 2, quiet=quiet, lines=True) as advance:
+        advance("reading docstrings")
         docstrings = transferkit.datasets.load_docstrings(packages, remove_examples=True)
     texts = np.array(docstrings.data, dtype=object)
     held_out = np.random.RandomState(0).rand(len(texts)) < 0.3
@@ -69,19 +71,22 @@ def run_demo(folder, *, quiet=False, labels_per_class=_LABELS_PER_CLASS, package
     click.echo(f"{len(texts):,} docstrings; {held_out.sum():,} of them are held out, unseen by pretraining.")
 
     encoder_path = folder / "encoder.tk"
-    with show_progress("pretraining", 1, quiet=quiet):
+    with show_progress("starting", 2, quiet=quiet, lines=True) as advance:
+        advance("pretraining")
         seconds = _timed(lambda: transferkit.save(make_encoder("vectors").fit(texts[~held_out]), encoder_path))[1]
     size = encoder_path.stat().st_size
     click.echo(f"Pretrained once on the others, without labels, in {seconds:.1f} s -> {encoder_path} ({_size(size)})\n")
 
     runs, models = [], {}
-    with show_progress("fine-tuning", len(tasks) * len(labels_per_class) * _N_DRAWS, quiet=quiet) as advance:
-        for task in tasks:
-            for n_labels in labels_per_class:
-                for draw in range(_N_DRAWS):
+    n_fits = len(tasks) * sum(map(_count_draws, labels_per_class))
+    with show_progress("fine-tuning", n_fits, quiet=quiet, lines=True) as advance:
+        for n_labels in labels_per_class:  # the fastest ones first
+            for task in tasks:
+                for draw in range(_count_draws(n_labels)):
                     results, models[task.name] = _compare(task, n_labels, draw, texts, encoder_path)
                     runs += results
-                    advance(f"fine-tuning: {task.name}, {n_labels} labels per class")
+                    advance()
+                    advance.detail(_write_result(results), is_new=draw == 0)
     _print_table(runs)
     results = {"pretraining_seconds": seconds, "encoder_bytes": size, "runs": runs}
     results["model_bytes"] = _save_models(models, folder)
@@ -90,6 +95,15 @@ def run_demo(folder, *, quiet=False, labels_per_class=_LABELS_PER_CLASS, package
     click.echo("\nA fresh process in which torch cannot be imported (the first load imports scikit-learn):")
     click.echo(_predict_without_torch(tasks, texts, folder))
     return results
+
+
+def _count_draws(n_labels):
+    return _N_DRAWS if n_labels <= _MOST_LABELS_DRAWN_AGAIN else 1
+
+
+def _write_result(results):
+    accuracies = [f"{100 * result['accuracy']:.1f} % {result['strategy']}" for result in results]
+    return f"{results[0]['task']}, {results[0]['labels_per_class']} labels per class: {', '.join(accuracies)}"
 
 
 def _make_tasks(docstrings, held_out, most_labels):
@@ -151,12 +165,12 @@ def _print_table(runs):
     from rich.console import Console
     from rich.table import Table
 
-    title = f"Transfer compared with the same head from scratch (means of {_N_DRAWS} draws of the labels, %)"
+    sizes = sorted({run["labels_per_class"] for run in runs})
+    title = f"Transfer compared with the same head from scratch (%; draws of the labels: {_write_draws(sizes)})"
     table = Table(title=title, title_justify="left")
     table.add_column("task")
     for column in _COLUMNS:
         table.add_column(column, justify="right")
-    sizes = sorted({run["labels_per_class"] for run in runs})
     for task in dict.fromkeys(run["task"] for run in runs):
         for n_labels in sizes:
             chosen = [run for run in runs if run["task"] == task and run["labels_per_class"] == n_labels]
@@ -165,6 +179,10 @@ def _print_table(runs):
     Console(width=None if sys.stdout.isatty() else 120).print(table)
     gains = [f"{_mean_gain(runs, n_labels):+.1f} with {n_labels}" for n_labels in sizes]
     click.echo(f"Mean gain over the tasks, in percentage points of accuracy: {', '.join(gains)} labels per class.\n")
+
+
+def _write_draws(sizes):
+    return ", ".join(f"{_count_draws(n_labels)} with {n_labels}" for n_labels in sizes)
 
 
 def _write_means(runs):
@@ -214,6 +232,8 @@ def _draw(runs, folder):
     for panel, task in zip(figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0], tasks, strict=True):
         sizes = sorted({run["labels_per_class"] for run in runs})
         scores = {name: [_accuracies(runs, task, size, name) for size in sizes] for name in STRATEGIES}
+        # The display takes as many draws of every size.
+        scores = {name: [(draws * _N_DRAWS)[:_N_DRAWS] for draws in values] for name, values in scores.items()}
         transferkit.TransferCurveDisplay(sizes, scores, score_name="accuracy on held-out docstrings, %").plot(panel)
         panel.set_title(task)
         panel.label_outer()

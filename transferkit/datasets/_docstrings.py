@@ -1,10 +1,12 @@
 """Text available on every machine: the docstrings of installed packages."""
 
 import ast
+import gc
 import importlib.util
 import inspect
 import re
 from collections.abc import Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -57,13 +59,15 @@ def load_docstrings(
     ['class', 'function', 'method', 'module']
     """
     rows, seen = [], set()
-    for package in _PACKAGES if packages is None else packages:
-        for module, path in _find_modules(package):
-            for kind, name, text in _read_docstrings(path):
-                text = _EXAMPLE.sub("", text).strip() if remove_examples else text
-                if len(text.split()) >= min_words and text not in seen:
-                    seen.add(text)
-                    rows.append((text, ".".join(module.split(".")[:2]), package, kind, f"{module}.{name}".rstrip(".")))
+    with _without_collector():
+        for package in _PACKAGES if packages is None else packages:
+            for module, path in _find_modules(package):
+                area = ".".join(module.split(".")[:2])
+                for kind, name, text in _read_docstrings(path):
+                    text = _EXAMPLE.sub("", text).strip() if remove_examples else text
+                    if len(text.split()) >= min_words and text not in seen:
+                        seen.add(text)
+                        rows.append((text, area, package, kind, f"{module}.{name}".rstrip(".")))
     if not rows:
         raise ValueError(f"The packages {packages!r} hold no docstrings of {min_words} words or more.")
     texts, areas, owners, kinds, names = map(list, zip(*rows, strict=True))
@@ -75,6 +79,18 @@ def load_docstrings(
         kind=np.array(kinds),
         name=names,
     )
+
+
+@contextmanager
+def _without_collector():
+    """Pause the search for reference cycles, of which syntax trees have none, and which takes half the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _find_modules(package):

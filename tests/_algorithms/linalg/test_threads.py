@@ -1,5 +1,6 @@
 """Steps use the CPUs of the process; two at once, and products slice by slice, give the results of one by one."""
 
+import math
 import os
 import subprocess
 import sys
@@ -10,12 +11,15 @@ import joblib
 import numpy as np
 import pytest
 from scipy import sparse
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
+from transferkit._algorithms.linalg import threads
 from transferkit._algorithms.linalg.moments import symmetric_power
 from transferkit._algorithms.linalg.threads import (
+    LARGE_STEP,
     MOST_ROWS,
     TallProducts,
+    blas_threads_for,
     count_threads,
     multiply_slices,
     one_blas_thread,
@@ -55,6 +59,23 @@ def test_matrices_of_medium_size_get_one_thread(n_rows, is_limited):
     with one_blas_thread(n_rows):
         assert count_threads() == ([1] * len(before) if is_limited else before)
     assert count_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("n_products", "n_allowed", "n_given", "expected"),
+    [(LARGE_STEP - 1, 4, 2, 1), (LARGE_STEP, 4, 2, 2), (LARGE_STEP, 2, 2, 2), (math.inf, 1, 2, 1)],
+)
+def test_small_steps_get_one_thread_of_blas_and_large_ones_no_more_than_allowed(
+    n_products, n_allowed, n_given, expected, monkeypatch
+):
+    monkeypatch.setattr(threads, "count_threads", lambda: n_allowed)
+    with threadpool_limits(n_given, user_api="blas"):
+        before = {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+        with blas_threads_for(n_products):
+            found = {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+        after = {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+    assert found == {min(expected, *before)}
+    assert after == before
 
 
 RNG = np.random.default_rng(0)

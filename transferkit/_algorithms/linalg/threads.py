@@ -20,9 +20,12 @@ from scipy import sparse
 from threadpoolctl import ThreadpoolController
 
 __all__ = [
+    "LARGE_STEP",
     "MOST_ROWS",
+    "N_SLICES",
     "Map",
     "TallProducts",
+    "blas_threads_for",
     "count_threads",
     "multiply_slices",
     "one_blas_thread",
@@ -31,11 +34,12 @@ __all__ = [
     "slice_rows",
 ]
 
+LARGE_STEP = 2e8  # products of numbers, about 5 ms, from which several threads pay even on a busy machine
 _FEWEST_ROWS = 100  # below, starting a second thread costs more than it saves
 MOST_ROWS = 2_000  # beyond, a multi-threaded BLAS is faster
 PairRunner = Callable[[Callable[..., Any], tuple[Any, ...], tuple[Any, ...]], list[Any]]
 Map = Callable[[Callable, Iterable], Iterable]  # the built-in map, or the map of a thread pool
-_N_SLICES = 16  # of rows; more than threads, for load balancing
+N_SLICES = 16  # of rows; more than threads, for load balancing
 
 
 def count_threads() -> int:
@@ -82,6 +86,21 @@ def run_pairs(n_rows: int) -> Iterator[PairRunner]:
 
 
 @contextmanager
+def blas_threads_for(n_products: float) -> Iterator[None]:
+    """Run a block with one BLAS thread if its largest step is small, else with no more than the process may use.
+
+    The size of a step is its number of products of numbers.
+    """
+    most = 1 if n_products < LARGE_STEP else count_threads()
+    blas = _controller().select(user_api="blas")
+    if all(library.num_threads <= most for library in blas.lib_controllers):
+        yield
+        return
+    with blas.limit(limits=most):
+        yield
+
+
+@contextmanager
 def one_blas_thread(n_rows: int = MOST_ROWS) -> Iterator[None]:
     """Run a block with one BLAS thread if its matrices are of medium size (`n_rows`)."""
     if not _is_medium(n_rows):
@@ -103,7 +122,7 @@ def _controller() -> Any:
 
 def slice_rows(matrix: sparse.csr_array) -> list[sparse.csr_array]:
     """Cut the rows into slices with about equal numbers of entries."""
-    cuts = np.searchsorted(matrix.indptr, np.linspace(0, matrix.nnz, _N_SLICES + 1)[1:-1])
+    cuts = np.searchsorted(matrix.indptr, np.linspace(0, matrix.nnz, N_SLICES + 1)[1:-1])
     bounds = np.unique([0, *cuts.tolist(), matrix.shape[0]]).tolist()
     return [matrix[a:b] for a, b in pairwise(bounds)]
 
@@ -121,7 +140,7 @@ class TallProducts:
     """
 
     def __init__(self, n_rows: int, run: Map = map) -> None:
-        bounds = np.linspace(0, n_rows, _N_SLICES + 1).astype(int)
+        bounds = np.linspace(0, n_rows, N_SLICES + 1).astype(int)
         self.spans = [slice(a, b) for a, b in pairwise(bounds.tolist())]
         self.run = run
 

@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
-from transferkit._algorithms.linalg.threads import one_blas_thread
+from transferkit._algorithms.linalg.threads import LARGE_STEP, one_blas_thread
 from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
 from transferkit._algorithms.linear.logistic_regression import NEGLIGIBLE_LOSS, SURE_GAP, FeatureProblem, RowProblem
 from transferkit._algorithms.linear.logistic_regression import Solution as SingleSolution
 from transferkit._algorithms.linear.logistic_regression import minimise as minimise_single
 from transferkit._algorithms.linear.losses import make_loss as make_single_loss
-from transferkit._training.device import LARGE_STEP, PER_SPARSE_ENTRY, choose_device, threads_for, with_own_modes
+from transferkit._training.device import PER_SPARSE_ENTRY, choose_device, threads_for, with_own_modes
 from transferkit._training.linear.lbfgs import PER_SCORE, LBFGSState, Solution, minimise
 from transferkit._training.linear.losses import Loss, make_loss
 from transferkit._training.linear.matrices import DenseMatrix

@@ -7,9 +7,9 @@ import numpy as np
 from joblib import effective_n_jobs
 from scipy import sparse
 from sklearn.utils import check_random_state
-from threadpoolctl import threadpool_limits
 
 from transferkit._algorithms.linalg.decompositions import SMALL, drop_rounding, leading_eigenvectors, unit_rows
+from transferkit._algorithms.linalg.threads import N_SLICES, blas_threads_for
 from transferkit._algorithms.words.cooccurrence import positive_pmi
 from transferkit._algorithms.words.vectors import fit_ngram_vectors, ngram_shares
 from transferkit.encoders.text._analyzer import make_analyzer
@@ -76,8 +76,9 @@ def _decompose(
         device = choose_device(encoder.device)
         if device.type != "cpu":
             return leading_eigenvectors_on_device(ppmi, n_components, random_state, device)
-    # The products are divided among our own threads, with which threads of BLAS would compete for the cores.
-    with threadpool_limits(1 if effective_n_jobs(n_jobs) > 1 else None, user_api="blas"):
+    # The products of slices are divided among our own threads, with which threads of BLAS would compete for the cores.
+    n_products = 0 if effective_n_jobs(n_jobs) > 1 else ppmi.shape[0] * n_components**2 / N_SLICES
+    with blas_threads_for(n_products):
         return leading_eigenvectors(ppmi, n_components, random_state, threaded_map(n_jobs))
 
 
