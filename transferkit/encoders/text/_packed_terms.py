@@ -141,7 +141,7 @@ class AlphabeticalIndex:
     def find(self, text: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Return the column of each term (int32), -1 for unknown ones: many terms, with array operations.
 
-        They are spans of a text that ends with `PADDING` spare bytes.
+        Terms are given as spans of bytes of a text that ends with `PADDING` spare ones.
         """
         words = load_words(text, starts, lengths).byteswap()
         order = np.argsort(words)  # neighbours are found in neighbouring places, which are in the cache
@@ -152,7 +152,8 @@ class AlphabeticalIndex:
         places = low[found]
         exact = self._lengths[places] == lengths[found]
         columns[order[found[exact]]] = places[exact] if self._columns is None else self._columns[places[exact]]
-        for k in found[(self._lengths[places] < lengths[found]) | (lengths[found] > _LONG)]:  # zero bytes at the end
+        # Terms that differ in zero bytes at their end share a place; of long ones only the beginning was compared.
+        for k in found[(self._lengths[places] < lengths[found]) | (lengths[found] > _LONG)]:
             columns[order[k]] = self._find(text[starts[k] : starts[k] + lengths[k]].tobytes())
         return columns
 
