@@ -9,7 +9,17 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("transferkit", "numpy", "scipy", "scikit-learn", "joblib", "torch")
-RIVALS = ("dask", "fasttext-wheel", "gensim", "minisom", "skada", "skops", "skorch")
+RIVALS = (
+    "dask",
+    "fasttext-wheel",
+    "gensim",
+    "minisom",
+    "scikit-learn-intelex",
+    "skada",
+    "skops",
+    "skorch",
+    "snapml",
+)
 
 
 def read_results(path):

@@ -38,6 +38,7 @@ BENCHMARKS = {
         [["--cases", "dense", "multilabel", "--output", "OUT"]],
         [NEWS],
     ),
+    "small_heads": ([["DATA", "--output", "OUT"]], [["--quick", "--runs", "1", "--output", "OUT"]], ["mr"]),
     "heads_search": ([["--output", "OUT"]], [["--cases", "search-fair", "--output", "OUT"]], []),  # adds to heads' file
     "training": (
         [["--data", f"DATA/{NEWS}", "--output", "OUT"]],
