@@ -226,10 +226,18 @@ def upcast_if_lopsided(X: Any) -> tuple[Any, bool]:
         squares = np.zeros(X.shape[0])
         block: Any
         for block in X.blocks if isinstance(X, FeatureBlocks) else [X]:
-            squares += np.ravel(block.multiply(block).sum(1)) if sp.issparse(block) else (block * block).sum(1)
+            squares += sum_squares(block)
         is_lopsided = not squares.max() <= squares.sum() / 4
     needs_digits = X.dtype == np.float32 and (is_lopsided or not squares.max() <= LARGE_SQUARE)
     return (X.astype(np.float64) if needs_digits else X), is_lopsided
+
+
+def sum_squares(block: Any) -> np.ndarray:
+    """Return the sum of squares of each row of an array or sparse matrix, without a copy of its shape."""
+    if not sp.issparse(block):
+        return np.einsum("ij,ij->i", block, block)
+    csr = block.tocsr()
+    return sp.csr_matrix((csr.data**2, csr.indices, csr.indptr), shape=csr.shape) @ np.ones(csr.shape[1], csr.dtype)
 
 
 def minimise_with_restarts(

@@ -12,6 +12,7 @@ score keeps all its digits, which the stopping rule of L-BFGS needs.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -80,16 +81,21 @@ class LogisticLoss:
     n_outputs = 1
     curvature = 0.25
 
+    @cached_property
+    def signs(self) -> Tensor:
+        """The sign of scores away from the more probable class, of the shape of the targets."""
+        return torch.where(self.targets > 0.5, -torch.ones_like(self.targets), torch.ones_like(self.targets))
+
     def evaluate(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Return each problem's loss (n_problems,) in float64, and its gradient in the scores."""
         flat = scores[:, :, 0]
-        signed = torch.where(self.targets > 0.5, -flat, flat)  # away from the more probable class
+        signed = flat * self.signs
         losses = torch.nn.functional.softplus(signed)
         if self.label_variance is not None:
             # the less probable class has the loss softplus(-signed) = softplus(signed) - signed
             losses -= torch.minimum(self.targets, 1 - self.targets) * signed
         values = (losses * self.weights).sum(0, dtype=torch.float64)
-        residuals = (torch.sigmoid(flat) - self.targets) * self.weights
+        residuals = torch.sigmoid(flat).sub_(self.targets).mul_(self.weights)
         return values, residuals[:, :, None]
 
     def curvatures(self, scores: Tensor) -> Tensor:
