@@ -77,6 +77,22 @@ def heads_row(what, case, ours="LogisticHead", theirs="LogisticRegression"):
     return what, f"`{theirs}`", (*key, ours), (*key, theirs), quality
 
 
+def small_row(what, case, rival, ours="LogisticHead, tol=1e-6"):
+    key = ("small_heads", case, "one thread")
+    figure = (*key, "excess_of_objective")
+    quality = pair((*figure, ours), (*figure, rival), "{:.0e}", "loss above the lowest")
+    return what, f"`{rival}`", (*key, "processor_seconds", ours), (*key, "processor_seconds", rival), quality
+
+
+def small_rows(what, case, rivals):
+    """Return a row for scikit-learn's default tolerance, and rows of a tight one for the other rivals."""
+    first = small_row(what, case, "LogisticRegression", "LogisticHead")
+    return [
+        first,
+        *(small_row("the same, tol=1e-6", case, rival) for rival in ("LogisticRegression, tol=1e-6", *rivals)),
+    ]
+
+
 def fair_row(name):
     key = ("heads", "search-fair", "searches")
     word, figure = "max. abs. error of CV scores, percentage points", "largest_error_of_mean_scores_in_points"
@@ -185,6 +201,17 @@ HEADS = [
     training_row("network on 130,107 sparse features, to the accuracy of skorch after one epoch", "sparse"),
 ]
 INERTIA = ("inertia", "inertia", "{:,.0f}")
+SNAPML = ("snapml, tol=0.001", "snapml, tol=0.0001")
+SMALL_HEADS = [
+    *small_rows(
+        "two classes, 10,662 x 256 dense rows",
+        "two-dense",
+        ("LogisticRegression, newton-cholesky", "scikit-learn-intelex", *SNAPML),
+    ),
+    *small_rows("two classes, 10,662 x 124,615 sparse rows", "two-sparse", SNAPML),
+    *small_rows("two classes, 5,000 x 69,617 sparse rows", "two-sparse-5000", SNAPML),
+    *small_rows("20 classes, 5,000 x 128 dense rows", "small-dense", ("scikit-learn-intelex",)),
+]
 UNSUPERVISED = [
     words_row("factorised", "ppmi-svd"),
     words_row("GloVe", "glove"),
@@ -258,6 +285,7 @@ TABLES = {
     "short": lambda results: write_speeds(results, SHORT),
     "text": lambda results: write_speeds(results, TEXT),
     "heads": lambda results: write_speeds(results, HEADS),
+    "small-heads": lambda results: write_speeds(results, SMALL_HEADS),
     "unsupervised": lambda results: write_speeds(results, UNSUPERVISED),
     "serving": lambda results: write_speeds(results, SERVING),
     "gpu": lambda results: write_speeds(results, GPU),
@@ -291,6 +319,7 @@ TABLES = {
     "machines": write_machines(
         "text",
         "heads",
+        "small_heads",
         "training",
         "unsupervised",
         "word_vectors",
