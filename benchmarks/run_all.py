@@ -26,7 +26,7 @@ BENCHMARKS = {
         [
             *(
                 ["--corpus", "20newsgroups", "--folder", f"DATA/{NEWS}", "--case", case, "--output", "OUT"]
-                for case in ("words", "word 1-2-grams", "char_wb 3-5-grams")
+                for case in ("words", "word 1-2-grams", "char_wb 3-5-grams", "LSA")
             ),
             *(["--corpus", "docstrings", "--case", case, "--output", "OUT"] for case in ("words", "LSA")),
         ],

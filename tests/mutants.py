@@ -38,6 +38,7 @@ BOUNDS, OF_BOUNDS = "persistence/_bounds.py", "persistence/test_bounds.py"
 PAIRS, OF_PAIRS = "_algorithms/words/cooccurrence.py", "_algorithms/words/test_cooccurrence.py"
 DIAGNOSTICS, OF_DIAGNOSTICS = "_algorithms/domains/diagnostics.py", "_algorithms/domains/test_diagnostics.py"
 TRANSFERABILITY, RANKING = "_algorithms/linear/transferability.py", "_algorithms/linear/test_transferability.py"
+DECOMPOSITIONS, LINALG = "_algorithms/linalg/decompositions.py", "_algorithms/linalg/test_decompositions.py"
 SELECTION = "transfer/domains/_selection.py"
 DOMAIN = "transfer/domains/test_domain_classifier.py"
 EVALUATION, HELD_OUT = "transfer/_evaluation.py", "heads/linear/evaluation.py"
@@ -626,6 +627,17 @@ MUTANTS = [
         "FEWEST_EFFECTIVE = 0.05",
         "FEWEST_EFFECTIVE = 0.0",
         "adaptation/test_methods.py::test_weights_that_rest_on_few_rows_are_warned_of",
+    ),
+    # Singular vectors.
+    Mutant("svd: width of blocks", DECOMPOSITIONS, "_WIDTH = 0.5", "_WIDTH = 0.1", LINALG),
+    Mutant("svd: noise", DECOMPOSITIONS, "lengths > _NOISE * lengths[-1]", "lengths > -1", LINALG),
+    Mutant("svd: rest of the last image", DECOMPOSITIONS, " + ends.T @ (rest.T @ rest) @ ends", "", LINALG),
+    Mutant(
+        "svd: small sides are exact",
+        DECOMPOSITIONS,
+        "return (size, 1) if size",
+        "return (size, 1) if 10 * size",
+        LINALG,
     ),
     # Which encoder suits a task.
     Mutant("ranking: ties of neighbours", TRANSFERABILITY, "_TIE = 32", "_TIE = -1", RANKING),

@@ -69,6 +69,35 @@ def test_result_depends_neither_on_the_side_nor_on_the_order_of_rows():
         np.testing.assert_allclose(np.abs(np.sum(other.vectors * by_row.vectors, axis=0)), 1, atol=1e-5)
 
 
+def slowly_decaying_rows(n_rows, n_columns):
+    rows = sparse.random_array((n_rows, n_columns), density=0.02, rng=np.random.default_rng(0), dtype=np.float32)
+    return sparse.csr_matrix(rows @ sparse.diags_array(np.linspace(1, 0.2, n_columns, dtype=np.float32)))
+
+
+@pytest.mark.parametrize("shape", [(500, 900), (900, 500)])
+def test_vectors_of_a_slowly_decaying_spectrum_keep_its_energy(shape):
+    rows = slowly_decaying_rows(*shape)
+    found = leading_vectors(RowProducts(rows), 20, 6, np.random.RandomState(0))
+    best = np.square(np.linalg.svd(rows.toarray(), compute_uv=False)[:20]).sum()
+    assert np.square(rows @ found.vectors).sum() > 0.995 * best
+    np.testing.assert_allclose(found.vectors.T @ found.vectors, np.eye(20), atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(50, 900), (900, 50)])
+def test_small_sides_are_decomposed_exactly(shape):
+    rows = slowly_decaying_rows(*shape)
+    found = leading_vectors(RowProducts(rows), 20, 6, np.random.RandomState(0))
+    np.testing.assert_allclose(found.values, np.linalg.svd(rows.toarray(), compute_uv=False)[:20], rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(5, 9), (9, 5), (200, 400), (400, 200)])
+def test_rows_of_zeros_have_vectors_of_zeros(shape):
+    found = leading_vectors(RowProducts(sparse.csr_matrix(shape, dtype=np.float32)), 3, 2, np.random.RandomState(0))
+    assert found.vectors.shape == (shape[1], 3)
+    assert not found.vectors.any()
+    assert not found.values.any()
+
+
 def make_matrix(n, seed=0):
     half = sparse.random_array((n, n), density=0.05, rng=np.random.default_rng(seed), dtype=np.float32)
     scales = sparse.diags_array(np.geomspace(1, 0.001, n).astype(np.float32))  # so that eigenvalues decay

@@ -1,6 +1,6 @@
 """Latent semantic analysis: dense features from TF-IDF vectors."""
 
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from numbers import Integral
 from threading import RLock
@@ -12,15 +12,15 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.linalg.decompositions import (
-    N_SPARE,
     RightVectors,
     RowProducts,
-    SubspaceIteration,
-    draw_start,
     drop_rounding,
     leading_vectors,
+    right_vectors,
+    start_row_space,
     unit_rows,
 )
+from transferkit._algorithms.linalg.krylov import KrylovSpace
 from transferkit._algorithms.networks.layers import L2Normalisation, Linear
 from transferkit._algorithms.text.vocabulary import TermStatistics, to_vocabulary
 from transferkit._estimator import VersionedEstimator
@@ -73,7 +73,7 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         Stems instead of words, a bound on memory, and threads, as in :class:`TfidfEncoder`.
     device : str, default="deprecated"
         Deprecated and without effect: texts are counted, and the SVD is computed, on the CPU.
-    n_iter : int, default=4
+    n_iter : int, default=6
         Number of power iterations of the randomised SVD [2]_; more are slower and more accurate.
     random_state : int, RandomState instance or None, default=0
         Seed of the randomised SVD. The default makes fits reproducible.
@@ -106,8 +106,9 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
     by their lengths. A text without a known term, or with only terms that the leading vectors do not contain, has a row
     of zeros.
 
-    `fit` holds the sparse matrix of the corpus, about 8 bytes for each distinct term of each text, and no dense matrix
-    larger than `n_components` columns. `partial_fit` counts the terms of a batch. The SVD is computed when a result is
+    `fit` holds the sparse matrix of the corpus, about 8 bytes for each distinct term of each text, dense matrices of
+    `n_components` columns, and a Krylov space: 2 bytes times `n_iter` + 1 for each component and each text or term,
+    whichever are fewer. `partial_fit` counts the terms of a batch. The SVD is computed when a result is
     needed (an attribute, `transform`, a pickle), or when the pending matrix has about four million entries; until then
     the encoder equals that of `fit` on all texts. Afterwards, and with `merge`, earlier texts are represented by their
     leading singular vectors times the singular values, and the next SVD is that of this summary and the new rows. The
@@ -119,8 +120,8 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
     References
     ----------
     .. [1] S. Deerwester et al. (1990). Indexing by latent semantic analysis. JASIS 41 (6), 391-407.
-    .. [2] N. Halko, P.-G. Martinsson, J. Tropp (2011). Finding structure with randomness:
-       probabilistic algorithms for constructing approximate matrix decompositions. SIAM Review 53 (2).
+    .. [2] C. Musco, C. Musco (2015). Randomized block Krylov methods for stronger and faster
+       approximate singular value decomposition. NeurIPS 28.
 
     Examples
     --------
@@ -167,7 +168,7 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         max_vocabulary=None,
         n_jobs=None,
         device="deprecated",
-        n_iter=4,
+        n_iter=6,
         random_state=0,
     ):
         self.n_components = n_components
@@ -336,7 +337,7 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         tfidf : TfidfEncoder
             The fitted first half.
         found : RightVectors
-            Right singular vectors of its rows, with their singular values; spare ones are left out.
+            Right singular vectors of its rows, with their singular values.
 
         Returns
         -------
@@ -345,8 +346,7 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         """
         self.tfidf_ = tfidf
         # Terms beyond the leading vectors would otherwise give texts of such terms rows of unit length.
-        self._projection = drop_rounding(np.ascontiguousarray(found.vectors[:, : self.n_components]))
-        self.singular_values_ = found.values[: self.n_components].copy()
+        self._projection, self.singular_values_ = drop_rounding(found.vectors), found.values
         vars(self).pop("_pending", None)
         return self
 
@@ -487,7 +487,7 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
     def _decompose(self, rows, before=None):
         """Return the leading right singular vectors of the rows below a summary of earlier ones."""
         n_rows = rows.shape[0] + (0 if before is None else len(before.values))
-        n_vectors = min(self.n_components + N_SPARE, n_rows, rows.shape[1])
+        n_vectors = min(self.n_components, n_rows, rows.shape[1])
         random_state = check_random_state(self.random_state)
         return leading_vectors(RowProducts(rows, before), n_vectors, self.n_iter, random_state)
 
@@ -574,24 +574,23 @@ class _VocabularyPass:
     def finish(self, total):
         """Return the first pass of the singular value decomposition."""
         encoder, tfidf = self.encoder, self.terms.finish(total)
-        n_terms = len(tfidf.idf_)
-        n_vectors = min(encoder.n_components + N_SPARE, tfidf.n_documents_, n_terms)
-        start = draw_start(n_terms, n_vectors, check_random_state(encoder.random_state))
-        return _SubspacePass(encoder, tfidf, SubspaceIteration(start, encoder.n_iter))
+        random_state = check_random_state(encoder.random_state)
+        space = start_row_space(len(tfidf.idf_), _count_vectors(encoder, tfidf), encoder.n_iter, random_state)
+        return _KrylovPass(encoder, tfidf, space)
 
 
 @dataclass(frozen=True)
-class _SubspacePass:
-    """Computes the product X'X B of the TF-IDF rows X of all texts and the basis B of a subspace."""
+class _KrylovPass:
+    """Computes the product X'X B of the TF-IDF rows X of all texts and the last block B of a Krylov space."""
 
     encoder: Any
     tfidf: Any  # fitted TfidfEncoder
-    iteration: SubspaceIteration
+    space: KrylovSpace
 
     def add(self, total, X, shard_number):
         """Return the product plus that of more texts."""
         rows = self.tfidf.transform(X)
-        product = rows.T @ (rows @ self.iteration.basis)
+        product = rows.T @ (rows @ self.space.block)
         if total is None:
             return product
         total += product
@@ -602,8 +601,13 @@ class _SubspacePass:
         return left + right
 
     def finish(self, total):
-        """Return the pass of the next step of the iteration, or the fitted encoder."""
-        following = self.iteration.advance(total)
-        if isinstance(following, RightVectors):
-            return self.encoder.set_vectors(self.tfidf, following)
-        return replace(self, iteration=following)
+        """Return the pass of the next block, or the fitted encoder."""
+        space = deepcopy(self.space)  # a cluster may call this twice
+        space.add(total)
+        if space.is_complete:
+            return self.encoder.set_vectors(self.tfidf, right_vectors(space, _count_vectors(self.encoder, self.tfidf)))
+        return replace(self, space=space)
+
+
+def _count_vectors(encoder, tfidf):
+    return min(encoder.n_components, tfidf.n_documents_, len(tfidf.idf_))
