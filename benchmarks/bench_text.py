@@ -3,8 +3,9 @@
 Run ``python benchmarks/bench_text.py --corpus 20newsgroups --folder FOLDER`` (scikit-learn's data home, nothing is
 downloaded), ``--corpus docstrings`` (needs no download), or ``--stream FILE`` (one text per line). With ``--case LSA``,
 LSAEncoder is timed against TfidfVectorizer and TruncatedSVD (randomised with its defaults and with two iterations, and
-ARPACK), on 4,000 texts with 128 components, and the share of the rows' energy that each captures is reported. Each run of the other cases first checks that vocabulary and matrix are equal, then times both in alternation
-with float32 rows; every run adds its medians to ``benchmarks/results/bench_text.json``, or to ``--output``.
+ARPACK), on 4,000 texts with 128 components, and the share of the rows' energy that each captures is reported. Each run
+of the other cases first checks that vocabulary and matrix are equal, then times both in alternation with float32 rows;
+every run adds its medians to ``benchmarks/results/bench_text.json``, or to ``--output``.
 """
 
 import argparse

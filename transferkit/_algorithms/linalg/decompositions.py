@@ -30,7 +30,7 @@ __all__ = [
 
 _ROUNDING = 10 * np.finfo(np.float32).eps  # relative length of a row
 _N_SPARE = 10  # oversampling: additional vectors, for the accuracy of the last ones requested
-_NOISE = 10 * np.finfo(np.float32).eps  # relative eigenvalue that may be a rounding error
+_NOISE = 1e-6  # relative eigenvalue that may be a rounding error
 _WIDTH = 0.5  # of blocks of the Krylov space of rows, relative to the number of vectors
 SMALL = 1024  # rows of a symmetric matrix, up to which the dense decomposition is faster
 N_STEPS = 12  # of block Lanczos
