@@ -45,7 +45,7 @@ class RightVectors(NamedTuple):
 
 
 def leading_vectors(
-    rows: "RowProducts", n_vectors: int, n_iter: int, random_state: np.random.RandomState
+    rows: "RowProducts", n_vectors: int, n_iter: int, random_state: np.random.RandomState, run: Map = map
 ) -> RightVectors:
     """Find the leading right singular vectors of the rows in a block Krylov space [1]_, float32, signed by `fix_signs`.
 
@@ -58,6 +58,7 @@ def leading_vectors(
     from G, where every step is a sum over rows. Both start from the same random numbers per column, and find the best
     approximation in the span of X' X G, (X' X)^2 G, ..., (X' X)^(n_iter + 1) G. Up to rounding, the result therefore
     depends neither on this choice nor on the order of the rows. Vectors of singular values that are zero are zero.
+    `run` maps a function over slices; give BLAS one thread, which is faster for products of slices.
 
     References
     ----------
@@ -65,13 +66,13 @@ def leading_vectors(
        approximate singular value decomposition. NeurIPS 28.
     """
     if rows.n_rows > rows.n_columns:
-        space = start_row_space(rows.n_columns, n_vectors, n_iter, random_state)
+        space = start_row_space(rows.n_columns, n_vectors, n_iter, random_state, run)
         _complete(space, n_vectors, lambda block: rows.rmatmul(rows.matmul(block)))
         return right_vectors(space, n_vectors)
     width, n_blocks = _shape_blocks(rows.n_rows, n_vectors, n_iter)
     is_full = width == rows.n_rows
     start = _identity(width) if is_full else rows.matmul(_draw(rows.n_columns, width, random_state))
-    space = KrylovSpace(start, n_blocks, random_state)
+    space = KrylovSpace(start, n_blocks, random_state, run)
     _complete(space, n_vectors, lambda block: rows.matmul(rows.rmatmul(block)))
     image = rows.rmatmul(space.leading(n_vectors)[1])
     squares, rotation = linalg.eigh(image.T @ image)  # squared singular values within the subspace
@@ -84,11 +85,13 @@ def leading_vectors(
     return _to_vectors(vectors, values)
 
 
-def start_row_space(n_columns: int, n_vectors: int, n_iter: int, random_state: np.random.RandomState) -> KrylovSpace:
+def start_row_space(
+    n_columns: int, n_vectors: int, n_iter: int, random_state: np.random.RandomState, run: Map = map
+) -> KrylovSpace:
     """Return the space of X' X in which `leading_vectors` searches, for rows X that may be divided among machines."""
     width, n_blocks = _shape_blocks(n_columns, n_vectors, n_iter)
     start = _identity(width) if width == n_columns else _draw(n_columns, width, random_state)
-    return KrylovSpace(start, n_blocks, random_state)
+    return KrylovSpace(start, n_blocks, random_state, run)
 
 
 def right_vectors(space: KrylovSpace, n_vectors: int) -> RightVectors:

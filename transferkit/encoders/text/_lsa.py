@@ -21,6 +21,7 @@ from transferkit._algorithms.linalg.decompositions import (
     unit_rows,
 )
 from transferkit._algorithms.linalg.krylov import KrylovSpace
+from transferkit._algorithms.linalg.threads import one_blas_thread
 from transferkit._algorithms.networks.layers import L2Normalisation, Linear
 from transferkit._algorithms.text.vocabulary import TermStatistics, to_vocabulary
 from transferkit._estimator import VersionedEstimator
@@ -35,7 +36,7 @@ from transferkit._validation import (
 )
 from transferkit.encoders.protocols import LinearForm, ShardPass, TermProjection
 from transferkit.encoders.text._analyzer import find_analyzer
-from transferkit.encoders.text._counting import check_documents, count_blocks
+from transferkit.encoders.text._counting import check_documents, count_blocks, threaded_map
 from transferkit.encoders.text._parameters import (
     TEXT_PARAMETER_CONSTRAINTS,
     warn_for_device,
@@ -489,7 +490,9 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         n_rows = rows.shape[0] + (0 if before is None else len(before.values))
         n_vectors = min(self.n_components, n_rows, rows.shape[1])
         random_state = check_random_state(self.random_state)
-        return leading_vectors(RowProducts(rows, before), n_vectors, self.n_iter, random_state)
+        with one_blas_thread():
+            run = threaded_map(self.n_jobs)
+            return leading_vectors(RowProducts(rows, before), n_vectors, self.n_iter, random_state, run)
 
     def _decompose_now(self, texts, is_first):
         """Learn from a batch at once."""
@@ -603,10 +606,12 @@ class _KrylovPass:
     def finish(self, total):
         """Return the pass of the next block, or the fitted encoder."""
         space = deepcopy(self.space)  # a cluster may call this twice
-        space.add(total)
-        if space.is_complete:
-            return self.encoder.set_vectors(self.tfidf, right_vectors(space, _count_vectors(self.encoder, self.tfidf)))
-        return replace(self, space=space)
+        with one_blas_thread():
+            space.add(total)
+            if not space.is_complete:
+                return replace(self, space=space)
+            found = right_vectors(space, _count_vectors(self.encoder, self.tfidf))
+        return self.encoder.set_vectors(self.tfidf, found)
 
 
 def _count_vectors(encoder, tfidf):
