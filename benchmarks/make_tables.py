@@ -135,7 +135,7 @@ def unsupervised_row(what, case, ours, theirs, figure, word, form="{:.3g}"):
 
 
 def lsa_row(what, corpus, rival):
-    key = ("text", f"{corpus}, LSA", "fit")
+    key = ("text", f"{corpus}, LSA", "fit, 1 thread")
     energy = (*key, "transferkit", "captured_energy"), (*key, rival, "captured_energy")
     seconds = (*key, "transferkit", "seconds"), (*key, rival, "seconds")
     return what, f"`TfidfVectorizer`, `{rival}`", *seconds, pair(*energy, "{:.2%}", "energy")
@@ -172,9 +172,9 @@ TEXT = [
         ("text", "20newsgroups, words", "one_short_text_microseconds", "scikit-learn"),
         nothing,
     ),
-    lsa_row("LSA of 4,000 texts of 20 Newsgroups, 128 components", "20newsgroups", "TruncatedSVD"),
+    lsa_row("LSA of 4,000 texts of 20 Newsgroups, 128 components, one thread", "20newsgroups", "TruncatedSVD"),
     lsa_row("the same", "20newsgroups", "TruncatedSVD(algorithm='arpack')"),
-    lsa_row("LSA of 4,000 docstrings, 128 components", "docstrings", "TruncatedSVD"),
+    lsa_row("LSA of 4,000 docstrings, 128 components, one thread", "docstrings", "TruncatedSVD"),
 ]
 HEADS = [
     heads_row(f"logistic regression, {NEWS}", "sparse"),

@@ -7,6 +7,7 @@ from threading import RLock
 from typing import Any, NamedTuple
 
 import numpy as np
+from joblib import effective_n_jobs
 from scipy import sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
@@ -21,7 +22,7 @@ from transferkit._algorithms.linalg.decompositions import (
     unit_rows,
 )
 from transferkit._algorithms.linalg.krylov import KrylovSpace
-from transferkit._algorithms.linalg.threads import one_blas_thread
+from transferkit._algorithms.linalg.threads import N_SLICES, blas_threads_for
 from transferkit._algorithms.networks.layers import L2Normalisation, Linear
 from transferkit._algorithms.text.vocabulary import TermStatistics, to_vocabulary
 from transferkit._estimator import VersionedEstimator
@@ -490,8 +491,10 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         n_rows = rows.shape[0] + (0 if before is None else len(before.values))
         n_vectors = min(self.n_components, n_rows, rows.shape[1])
         random_state = check_random_state(self.random_state)
-        with one_blas_thread():
-            run = threaded_map(self.n_jobs)
+        run = threaded_map(self.n_jobs)
+        # Our own threads share the slices, and those of BLAS would compete with them for the cores.
+        n_products = 0 if effective_n_jobs(self.n_jobs) > 1 else min(n_rows, rows.shape[1]) * n_vectors**2 / N_SLICES
+        with blas_threads_for(n_products):
             return leading_vectors(RowProducts(rows, before), n_vectors, self.n_iter, random_state, run)
 
     def _decompose_now(self, texts, is_first):
@@ -606,7 +609,7 @@ class _KrylovPass:
     def finish(self, total):
         """Return the pass of the next block, or the fitted encoder."""
         space = deepcopy(self.space)  # a cluster may call this twice
-        with one_blas_thread():
+        with blas_threads_for(space.basis.size * space.width / N_SLICES):
             space.add(total)
             if not space.is_complete:
                 return replace(self, space=space)
