@@ -286,6 +286,7 @@ TABLES = {
     "small-heads": lambda results: write_speeds(results, SMALL_HEADS),
     "unsupervised": lambda results: write_speeds(results, UNSUPERVISED),
     "serving": lambda results: write_speeds(results, SERVING),
+    "busy": write_grid("busy", "fits", first="", form="{:.2f}"),
     "gpu": lambda results: write_speeds(results, GPU),
     "transfer-8": write_transfer("8"),
     "transfer-64": write_transfer("64"),

@@ -61,6 +61,7 @@ BENCHMARKS = {
         [["--runs", "1", "--output", "OUT"]],
         [NEWS],
     ),
+    "busy": ([["--output", "OUT"]], [["--quick", "--runs", "1", "--output", "OUT"]], []),
     "shared_vectors": (
         [["--output", "OUT"]],
         [["--words", "20000", "--components", "50", "--processes", "2", "--output", "OUT"]],
