@@ -887,6 +887,13 @@ MUTANTS = [
     Mutant("solver: plausible gains", LBFGS, "self.rounding)) & plausible", "self.rounding))", STOP),
     Mutant("solver: first gains", LBFGS, "len(self.past_objectives) > STEPS_WITHOUT_SCALE", "True", STOP),
     Mutant("solver: stalled", LBFGS, "done |= self._is_stalled()", "pass", STOP),
+    Mutant(
+        "threads: overlapping blocks",
+        "_algorithms/linalg/threads.py",
+        "if not self.limits:",
+        "if True:",
+        "_algorithms/linalg/test_threads.py",
+    ),
     Mutant("small problem: five times the gain", SINGLE, "5 * gain <=", "gain <=", OF_SINGLE),
     Mutant("small problem: plausible gains", SINGLE, "rounding) and plausible)", "rounding))", OF_SINGLE),
     Mutant("small problem: first gains", SINGLE, "problem.knows_scale or n_iter", "True or n_iter", OF_SINGLE),

@@ -61,6 +61,20 @@ def test_matrices_of_medium_size_get_one_thread(n_rows, is_limited):
     assert count_threads() == before
 
 
+def test_overlapping_blocks_of_several_threads_leave_blas_its_threads():
+    def count_threads():
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    with threadpool_limits(2, user_api="blas"):
+        before, first, second = count_threads(), one_blas_thread(), blas_threads_for(0)
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert count_threads() == [1] * len(before)  # the second block still runs
+        second.__exit__(None, None, None)
+        assert count_threads() == before
+
+
 @pytest.mark.parametrize(
     ("n_products", "n_allowed", "n_given", "expected"),
     [(LARGE_STEP - 1, 4, 2, 1), (LARGE_STEP, 4, 2, 2), (LARGE_STEP, 2, 2, 2), (math.inf, 1, 2, 1)],

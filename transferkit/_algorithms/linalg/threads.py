@@ -5,6 +5,7 @@ A multi-threaded BLAS spends more time on synchronisation than it saves for deco
 parallel. Products of sparse or of tall dense matrices are computed slice by slice on any number of threads.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -81,7 +82,7 @@ def run_pairs(n_rows: int) -> Iterator[PairRunner]:
         other = pool.submit(function, *second)
         return [function(*first), other.result()]
 
-    with _controller().limit(limits=1, user_api="blas"), ThreadPoolExecutor(1) as pool:
+    with _limit_blas(1), ThreadPoolExecutor(1) as pool:
         yield run
 
 
@@ -91,12 +92,7 @@ def blas_threads_for(n_products: float) -> Iterator[None]:
 
     The size of a step is its number of products of numbers.
     """
-    most = 1 if n_products < LARGE_STEP else count_threads()
-    blas = _controller().select(user_api="blas")
-    if all(library.num_threads <= most for library in blas.lib_controllers):
-        yield
-        return
-    with blas.limit(limits=most):
+    with _limit_blas(1 if n_products < LARGE_STEP else count_threads()):
         yield
 
 
@@ -106,7 +102,7 @@ def one_blas_thread(n_rows: int = MOST_ROWS) -> Iterator[None]:
     if not _is_medium(n_rows):
         yield
         return
-    with _controller().limit(limits=1, user_api="blas"):
+    with _limit_blas(1):
         yield
 
 
@@ -114,10 +110,53 @@ def _is_medium(n_rows: int) -> bool:
     return _FEWEST_ROWS <= n_rows <= MOST_ROWS
 
 
+class _BlasLimits:
+    """The limits of all blocks that run now, in any thread; BLAS has one number of threads for the whole process."""
+
+    def __init__(self) -> None:
+        self.lock, self.limits, self.given = threading.Lock(), list[int](), list[int]()
+
+    def add(self, most: int) -> None:
+        """Apply a limit beside those of other blocks."""
+        with self.lock:
+            if not self.limits:
+                self.given = [library.num_threads for library in _find_blas()]
+            self.limits.append(most)
+            self._apply()
+
+    def remove(self, most: int) -> None:
+        """Lift a limit; the last one gives BLAS back the threads that it had before the first."""
+        with self.lock:
+            self.limits.remove(most)
+            self._apply()
+
+    def _apply(self) -> None:
+        for library, given in zip(_find_blas(), self.given, strict=True):
+            library.set_num_threads(min([given, *self.limits]))
+
+    def renew_lock(self) -> None:
+        """Make the lock anew in a forked child, which lacks the thread that may have held it."""
+        self.lock = threading.Lock()
+
+
+_blas_limits = _BlasLimits()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_blas_limits.renew_lock)
+
+
+@contextmanager
+def _limit_blas(most: int) -> Iterator[None]:
+    _blas_limits.add(most)
+    try:
+        yield
+    finally:
+        _blas_limits.remove(most)
+
+
 @cache
-def _controller() -> Any:
-    """Return the controller of the loaded BLAS libraries; finding these takes longer than a small fit."""
-    return ThreadpoolController()
+def _find_blas() -> list[Any]:
+    """Return the loaded BLAS libraries; finding these takes longer than a small fit."""
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
 def slice_rows(matrix: sparse.csr_array) -> list[sparse.csr_array]:
