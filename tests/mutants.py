@@ -894,6 +894,7 @@ MUTANTS = [
         "if True:",
         "_algorithms/linalg/test_threads.py",
     ),
+    Mutant("small problem: steep intercepts", SINGLE, "POWER_ITERATIONS = 4", "POWER_ITERATIONS = 1", OF_SINGLE),
     Mutant("small problem: five times the gain", SINGLE, "5 * gain <=", "gain <=", OF_SINGLE),
     Mutant("small problem: plausible gains", SINGLE, "rounding) and plausible)", "rounding))", OF_SINGLE),
     Mutant("small problem: first gains", SINGLE, "problem.knows_scale or n_iter", "True or n_iter", OF_SINGLE),
@@ -922,15 +923,15 @@ MUTANTS = [
     Mutant(
         "small problem: size",
         "_training/linear/logistic.py",
-        "max(X.shape[1], PER_SCORE) < LARGE_STEP",
-        "max(X.shape[1], PER_SCORE) < 1e99",
+        "PER_SCORE * len(targets)) < LARGE_STEP",
+        "PER_SCORE * len(targets)) < 1e99",
         "_training/linear/test_single_problem.py",
     ),
     Mutant(
         "small problem: cost of the loss",
         "_training/linear/logistic.py",
-        "max(X.shape[1], PER_SCORE) <",
-        "X.shape[1] <",
+        "max(per_output, PER_SCORE * len(targets)) <",
+        "per_output <",
         "_training/linear/test_single_problem.py",
     ),
     Mutant(
@@ -1173,8 +1174,8 @@ MUTANTS = [
     Mutant(
         "threads: of BLAS",
         CPUS,
-        "most = 1 if n_products < LARGE_STEP else count_threads()",
-        "most = count_threads()",
+        "1 if n_products < LARGE_STEP else count_threads()",
+        "count_threads()",
         f"{OF_CPUS}::test_small_steps_get_one_thread_of_blas_and_large_ones_no_more_than_allowed",
     ),
     Mutant(

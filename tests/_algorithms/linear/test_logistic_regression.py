@@ -49,7 +49,9 @@ def make_features(kind, rng, n_rows=60):
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
-@pytest.mark.parametrize(("kind", "case"), [("features", case) for case in CASES] + [("rows", "two classes")])
+@pytest.mark.parametrize(
+    ("kind", "case"), [("features", case) for case in CASES] + [("rows", "two classes"), ("rows", "three classes")]
+)
 def test_gradient_is_zero_at_the_solution(kind, case, fit_intercept):
     targets, weights, n_outputs = make_case(case)
     X, offset = make_features(kind, np.random.default_rng(0)), np.linspace(-1, 1, 60)[:, None]
@@ -178,3 +180,13 @@ def test_the_preconditioner_follows_the_curvature(monkeypatch):
     n_steps = count_steps()
     monkeypatch.setattr(logistic_regression, "CHANGE_OF_CURVATURE", np.inf)
     assert n_steps < count_steps()
+
+
+def test_the_intercepts_of_sparse_rows_are_as_steep_as_their_weights():
+    rng = np.random.default_rng(0)
+    X = sp.random_array((400, 900), density=0.05, rng=rng, format="csr")
+    X = sp.csr_matrix(sp.hstack([X, np.linspace(0, 5, 400)[:, None]]))
+    y = (X @ rng.normal(size=901) + rng.normal(size=400) > 6).astype(int)  # few of the second class
+    problem = RowProblem(X, make_loss(y, np.ones(400), 1, X.dtype), 1.0, None, True)
+    exact = np.linalg.norm(X.toarray() - X.toarray().mean(0), 2) ** 2
+    assert problem.intercept_scale**2 * 400 * 0.25 == pytest.approx(0.25 * exact + 1, rel=0.05)

@@ -29,7 +29,7 @@ def fit_with_torch(monkeypatch, head, *args, **options):
 
 
 @pytest.mark.parametrize("options", [{}, {"fit_intercept": False}, {"class_weight": "balanced"}, {"C": 100.0}])
-@pytest.mark.parametrize(("kind", "n_classes"), [("dense", 2), ("dense", 3), ("sparse", 2)])
+@pytest.mark.parametrize(("kind", "n_classes"), [("dense", 2), ("dense", 3), ("sparse", 2), ("sparse", 3)])
 def test_weights_are_those_of_torch(kind, n_classes, options, monkeypatch):
     X, y = make_data(kind, n_classes)
     weights = np.random.default_rng(1).random(len(y)) + 0.5
@@ -40,7 +40,7 @@ def test_weights_are_those_of_torch(kind, n_classes, options, monkeypatch):
     np.testing.assert_allclose(head.intercept_, other.intercept_, atol=1e-4)
 
 
-@pytest.mark.parametrize(("kind", "n_classes"), [("dense", 2), ("dense", 3), ("sparse", 2)])
+@pytest.mark.parametrize(("kind", "n_classes"), [("dense", 2), ("dense", 3), ("sparse", 2), ("sparse", 3)])
 def test_a_prior_pulls_as_in_torch(kind, n_classes, monkeypatch):
     X, y = make_data(kind, n_classes)
     source = LogisticHead().fit(X[::2], y[::2])
@@ -76,11 +76,14 @@ def test_size_and_shape_decide():
     assert decide(tall)
     assert decide(tall, n_outputs=5)
     assert decide(text)
-    assert not decide(text, n_outputs=3)
+    assert decide(text, n_outputs=3)
     assert not decide(sp.csr_matrix((300, 200)))
     assert not decide(np.zeros((4, 300)))
     assert not decide(tall, np.zeros((300, 2), dtype=int))
     assert not decide(tall, n_problems=2)
     assert not decide(tall, device=torch.device("meta"))
+    full = sp.csr_matrix(np.ones((300, 400)))
+    assert decide(full, n_outputs=100)
+    assert not decide(full, n_outputs=200)
     assert not decide(np.broadcast_to(np.zeros(1), (100_000, 500)), n_outputs=10)
     assert not decide(np.broadcast_to(np.zeros(1), (1_000_000, 2)), n_outputs=10)

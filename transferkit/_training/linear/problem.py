@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
+from transferkit._algorithms.linear.logistic_regression import POWER_ITERATIONS
 from transferkit._training.linear.losses import Loss
 from transferkit._training.linear.matrices import (
     BlockDiagonal,
@@ -38,7 +39,6 @@ __all__ = ["Design", "EigenDecomposition", "LinearProblem", "Prior", "RowScaling
 MAX_DECOMPOSED = 2500  # largest Gram matrix that is decomposed; beyond, the decomposition costs more than it saves
 MAX_SPAN_ROWS = 1200  # up to here fewer rows than features become a square dense problem
 MAX_SPAN_SPARSE_ROWS = 200  # the same of sparse rows, for which a `RowMap` is faster much earlier
-POWER_ITERATIONS = 8
 
 
 class Decomposition(Protocol):
