@@ -1172,6 +1172,13 @@ MUTANTS = [
         f"{THREADS}::test_linear_models_are_trained_by_one_thread_unless_they_are_large",
     ),
     Mutant(
+        "threads: batches of points",
+        "_training/clustering/points.py",
+        "return self._count_entries() * min(self.batch_size / self.n_points, 1) * n_centres",
+        "return self._count_entries() * n_centres",
+        f"{THREADS}::test_points_are_clustered_by_one_thread_unless_batches_are_large",
+    ),
+    Mutant(
         "threads: of BLAS",
         CPUS,
         "1 if n_products < LARGE_STEP else count_threads()",

@@ -9,6 +9,7 @@ import torch
 
 from transferkit._algorithms.linalg.threads import LARGE_STEP
 from transferkit._training import device
+from transferkit._training.clustering.kmeans import find_clusters, sum_clusters
 from transferkit._training.device import multiply, threads_for, to_tensor, with_own_modes
 from transferkit._training.linear.logistic import train_linear_classifier
 from transferkit._training.linear.search import LogisticSearch
@@ -92,3 +93,16 @@ def test_linear_models_are_trained_by_one_thread_unless_they_are_large(X, limit,
     search = LogisticSearch(X, labels, np.ones((60, 2)), n_outputs=3, **options)
     search.refit(list(search.run([1.0])), np.ones((60, 1)))
     assert of_steps == set(threads) == expected
+
+
+@pytest.mark.parametrize("X", [RNG.normal(size=(60, 5)), sp.csr_array(np.eye(60, 30))], ids=["dense", "sparse"])
+def test_points_are_clustered_by_one_thread_unless_batches_are_large(X, monkeypatch, threads):
+    n_entries = X.size if isinstance(X, np.ndarray) else 10 * X.nnz
+    for limit, expected in ((n_entries / 2 * 4 + 1, {1}), (n_entries / 2 * 4, {3})):
+        monkeypatch.setattr(device, "LARGE_STEP", limit)
+        found = find_clusters(X, 4, batch_size=30)
+        assert set(threads) - {1} == expected - {1}
+        threads.clear()
+        sum_clusters(X, found.centres, 30, "cpu")
+        assert set(threads) == expected
+        threads.clear()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from transferkit._training.clustering.points import Nearest, Points, make_points
-from transferkit._training.device import choose_device, to_tensor, with_own_modes
+from transferkit._training.device import choose_device, threads_for, to_tensor, with_own_modes
 
 __all__ = [
     "ClusterSums",
@@ -42,6 +42,7 @@ class Clusters:
 
 
 @with_own_modes()
+@threads_for()
 def find_clusters(
     X: Any,
     n_clusters: int,
@@ -86,6 +87,7 @@ def choose_sample(n_samples: int, n_clusters: int, seed: int) -> np.ndarray:
 
 
 @with_own_modes()
+@threads_for()
 def start_centres(
     sample: Any,
     n_samples: int,
@@ -136,6 +138,7 @@ class ClusterSums:
 
 
 @with_own_modes()
+@threads_for()
 def sum_clusters(X: Any, centres: np.ndarray, batch_size: int, device: str) -> ClusterSums:
     """Return the sums of an iteration with these centres over a part of the points."""
     points, found, shift = _assign(X, centres, batch_size, device)
@@ -161,6 +164,7 @@ def move_centres(centres: np.ndarray, found: ClusterSums) -> tuple[np.ndarray, f
 
 
 @with_own_modes()
+@threads_for()
 def update_clusters(X: Any, known: Clusters, batch_size: int, device: str) -> Clusters:
     """Move each centre to the mean of all points that were assigned to it, including those of a new batch [1]_.
 
@@ -205,7 +209,8 @@ def _assign(X: Any, centres: np.ndarray, batch_size: int, device: str) -> tuple[
     for dtype in (np.float32, np.float64):
         points = make_points(X, None, choose_device(device), batch_size, shift, dtype)
         shifted = to_tensor(centres if shift is None else (centres - shift).astype(dtype), points.device)
-        found = points.assign(shifted)
+        with threads_for(points.count_products(len(centres))):
+            found = points.assign(shifted)
         if shift is None:
             break
         found.squares = points.distances_to(shifted, found.labels)
@@ -260,6 +265,11 @@ def _choose_seeds(points: Points, n_clusters: int, init: str, random: torch.Gene
 
 def _lloyd(points: Points, centres: Tensor, max_iter: int, limit: float) -> _Result:
     """Move centres to the means of their points until the squared steps add up to at most `limit`."""
+    with threads_for(points.count_products(len(centres))):
+        return _iterate(points, centres, max_iter, limit)
+
+
+def _iterate(points: Points, centres: Tensor, max_iter: int, limit: float) -> _Result:
     assignment = _BoundedAssignment(points, centres)
     n_iter = 0
     for n_iter in range(1, max_iter + 1):  # noqa: B007

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from transferkit._algorithms.rows.clusters import fits_float32
-from transferkit._training.device import as_writable, csr_tensor, to_tensor
+from transferkit._training.device import PER_SPARSE_ENTRY, as_writable, csr_tensor, to_tensor
 
 __all__ = ["Nearest", "Points", "make_points"]
 
@@ -80,6 +80,13 @@ class Points:
         """Return the squared distance of each point to the centre of its label."""
         raise NotImplementedError
 
+    def count_products(self, n_centres: int) -> float:
+        """Return the number of products of numbers in the distances of one batch to the centres."""
+        return self._count_entries() * min(self.batch_size / self.n_points, 1) * n_centres
+
+    def _count_entries(self) -> int:
+        raise NotImplementedError
+
     def _squares(self) -> Tensor:
         raise NotImplementedError
 
@@ -100,6 +107,9 @@ class Points:
 
 
 class _DensePoints(Points):
+    def _count_entries(self) -> int:
+        return self.values.numel()
+
     def _squares(self) -> Tensor:
         return self.values.square().sum(1)
 
@@ -142,6 +152,9 @@ class _SparsePoints(Points):
         self.csr = sp.csr_array(parts, csr.shape)
         self.blocks: dict[tuple[int, int], Tensor] = {}
         super().__init__(weights, weights, batch_size)
+
+    def _count_entries(self) -> int:
+        return PER_SPARSE_ENTRY * int(self.csr.nnz)
 
     def _squares(self) -> Tensor:
         squared = sp.csr_array((np.square(self.csr.data), self.csr.indices, self.csr.indptr), self.csr.shape)
