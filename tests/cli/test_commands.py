@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.pipeline import make_pipeline
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import transferkit
-from transferkit.cli import make_app
+from transferkit._algorithms.linalg import threads
+from transferkit.cli import _commands, make_app
 
 ANIMALS, PAPERS, VERBS = ("cat", "dog", "cow", "horse"), ("stock", "bond", "fund", "share"), ("here", "there", "again")
 UNLABELLED = [f"the {noun} is {verb}" for noun in ANIMALS + PAPERS for verb in VERBS] + [
@@ -371,3 +373,17 @@ def test_encoder_with_a_trusted_class_can_be_fine_tuned(folder, run):
     with pytest.raises(transferkit.exceptions.ModelFileError, match="trusted="):
         transferkit.load(output)
     assert transferkit.load(output, trusted=[name]).predict(["cat"]).tolist() == ["pet"]
+
+
+def test_a_command_has_no_more_threads_of_blas_than_the_process_may_use(run, monkeypatch):
+    def count():
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    found = []
+    monkeypatch.setattr(threads, "count_threads", lambda: 1)
+    monkeypatch.setattr(_commands.commands, "main", lambda **_: found.extend(count()))
+    with threadpool_limits(2, user_api="blas"):
+        before = count()
+        run("describe")
+        assert count() == before
+    assert found == [1] * len(before)

@@ -17,6 +17,7 @@ import numpy as np
 from scipy.linalg import LinAlgWarning, qr, solve_triangular
 
 from transferkit._algorithms.linalg.conjugate_gradients import conjugate_gradients
+from transferkit._algorithms.linalg.threads import one_blas_thread
 from transferkit._algorithms.linear.feature_blocks import CentredRows
 from transferkit.exceptions import count_inner_frames
 
@@ -271,7 +272,9 @@ def decompose(rows: CentredRows, targets: np.ndarray, least_alpha: float, has_in
     if is_wide:
         spectrum, vectors = _decompose_kernel(rows, has_intercept)
     else:
-        spectrum, vectors = np.linalg.eigh(rows.gram())
+        gram = rows.gram()
+        with one_blas_thread(len(gram)):
+            spectrum, vectors = np.linalg.eigh(gram)
     spectrum = np.maximum(spectrum, 0)
     is_precise = len(spectrum) == 0 or spectrum[-1] <= MOST_SPREAD * (spectrum[0] + least_alpha)
     if not is_precise and rows.can_be_dense():
@@ -298,10 +301,12 @@ def _decompose_kernel(rows: CentredRows, has_intercept: bool) -> tuple[np.ndarra
     """Return eigenvalues and eigenvectors of B @ B.T, except the eigenvector of the intercept, of eigenvalue zero."""
     kernel = rows.kernel()
     if not has_intercept:
-        return np.linalg.eigh(kernel)
+        with one_blas_thread(len(kernel)):
+            return np.linalg.eigh(kernel)
     size = np.linalg.norm(kernel) or 1.0  # at least the largest eigenvalue: that of the intercept is shifted beyond it
     kernel += 2 * size * np.outer(rows.roots, rows.roots / (rows.roots @ rows.roots))
-    spectrum, vectors = np.linalg.eigh(kernel)
+    with one_blas_thread(len(kernel)):
+        spectrum, vectors = np.linalg.eigh(kernel)
     return spectrum[:-1], vectors[:, :-1]
 
 
