@@ -1,10 +1,11 @@
 """Compare pretraining on feature vectors with rivals (k-means, maps, autoencoders), and measure its gain on images.
 
-Run ``python benchmarks/bench_unsupervised.py [--cases kmeans som digits autoencoder] [--device cuda] [--output FILE]``.
+Run ``python benchmarks/bench_unsupervised.py [--cases CASE ...] [--device cuda] [--output FILE]``.
 
-kmeans: 256 centres of 100,000 patches, 9 x 9 in three colours, of scikit-learn's two photographs, float32, each less
-its mean; KMeansEncoder against scikit-learn's KMeans and MiniBatchKMeans (batches of 4,096), each with three seeds in
-turn, with time and sum of squared distances. som: batch SOMEncoder against MiniSom (if it is installed) on the digits;
+kmeans and kmeans-one-thread: 256 centres of 100,000 patches, 9 x 9 in three colours, of scikit-learn's two photographs,
+float32, each less its mean; KMeansEncoder against scikit-learn's KMeans and MiniBatchKMeans (batches of 4,096), and
+KMeans of scikit-learn-intelex (if it is installed), each with five seeds in turn, with time and sum of squared
+distances. som: batch SOMEncoder against MiniSom (if it is installed) on the digits;
 MiniSom's radius ends at one, so SOMEncoder is also timed with that, and with as few epochs as keep its quantisation
 error below MiniSom's. digits: accuracy of LogisticHeadCV with few labels per class on raw pixels and on encoders that
 were fitted to the other images without labels; five draws of labels, the same for all. Activation and pooling of the
@@ -15,6 +16,8 @@ in skorch (if it is installed).
 
 import argparse
 import json
+import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +29,13 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.datasets import load_digits, load_sample_images
 from sklearn.decomposition import PCA
 from sklearn.feature_extraction.image import extract_patches_2d
+from threadpoolctl import threadpool_limits
 from timing import time_alternating, timed
 
 from transferkit import AutoencoderEncoder, KMeansEncoder, LogisticHeadCV, SOMEncoder
 
 PER_CLASS, DRAWS, N_TEST = (5, 10, 50), 5, 600
+CLUSTERINGS = 5  # with different seeds
 
 
 def load_patches():
@@ -43,17 +48,27 @@ def load_patches():
     return X - X.mean(axis=1, keepdims=True)
 
 
-def measure_kmeans(device):
+def measure_kmeans(device, n_threads):
     X = load_patches()
-    KMeansEncoder(4, device=device).fit(X[:2000])  # the first use of torch and the device loads them
     makers = {
         "KMeansEncoder": lambda seed: KMeansEncoder(256, device=device, random_state=seed),
         "MiniBatchKMeans(4096)": lambda seed: MiniBatchKMeans(256, batch_size=4096, n_init=1, random_state=seed),
         "KMeans": lambda seed: KMeans(256, n_init=1, random_state=seed),
         "KMeans(init='random')": lambda seed: KMeans(256, init="random", n_init=1, random_state=seed),
     }
+    if is_installed("sklearnex"):
+        from sklearnex.cluster import KMeans as Intelex
+
+        makers["KMeans of scikit-learn-intelex"] = lambda seed: Intelex(256, n_init=1, random_state=seed)
+    for make in makers.values():  # the first use of torch, of a device and of oneDAL loads them
+        make(0).set_params(n_clusters=4).fit(X[:2000])
+    with limit_threads(n_threads):
+        return {"shape": [*X.shape, 256], **measure_clusters(X, makers)}
+
+
+def measure_clusters(X, makers):
     runs = {name: [] for name in makers}
-    for seed in range(3):
+    for seed in range(CLUSTERINGS):
         for name, make in makers.items():
             fitted, seconds = timed(lambda make=make, seed=seed: make(seed).fit(X))
             runs[name].append((seconds, float(fitted.inertia_)))
@@ -63,7 +78,21 @@ def measure_kmeans(device):
     for name in list(makers)[1:]:
         result[name]["times_slower"] = result[name]["seconds"] / ours["seconds"]
         result[name]["its_inertia_over_ours"] = result[name]["inertia"] / ours["inertia"]
-    return {"shape": [*X.shape, 256], **result}
+    return {"runs": CLUSTERINGS, **result}
+
+
+@contextmanager
+def limit_threads(n_threads):
+    """Run a block with so many threads of BLAS and OpenMP, of torch and, if it is installed, of oneDAL."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    if is_installed("daal4py"):
+        from daal4py import daalinit
+
+        daalinit(n_threads)
+    with threadpool_limits(n_threads):
+        yield
+    torch.set_num_threads(before)
 
 
 def measure_som():
@@ -164,7 +193,7 @@ def measure_autoencoder(device):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    names = ["kmeans", "som", "digits", "autoencoder"]
+    names = ["kmeans", "kmeans-one-thread", "som", "digits", "autoencoder"]
     parser.add_argument("--cases", nargs="+", choices=names, default=names)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--output", type=Path, default=RESULTS / "bench_unsupervised.json")
@@ -173,7 +202,8 @@ def main():
     results["machine"] = describe_machine(options.device)
     digits = load_digits()
     cases = {
-        "kmeans": lambda: measure_kmeans(options.device),
+        "kmeans": lambda: measure_kmeans(options.device, os.cpu_count()),
+        "kmeans-one-thread": lambda: measure_kmeans(options.device, 1),
         "som": measure_som,
         "digits": lambda: measure_images(digits.data.astype(np.float32) / 16, digits.target, (8, 8), PER_CLASS),
         "autoencoder": lambda: measure_autoencoder(options.device),

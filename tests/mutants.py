@@ -38,6 +38,7 @@ BOUNDS, OF_BOUNDS = "persistence/_bounds.py", "persistence/test_bounds.py"
 PAIRS, OF_PAIRS = "_algorithms/words/cooccurrence.py", "_algorithms/words/test_cooccurrence.py"
 DIAGNOSTICS, OF_DIAGNOSTICS = "_algorithms/domains/diagnostics.py", "_algorithms/domains/test_diagnostics.py"
 TRANSFERABILITY, RANKING = "_algorithms/linear/transferability.py", "_algorithms/linear/test_transferability.py"
+POINTS, OF_POINTS = "_training/clustering/points.py", "_training/clustering/test_points.py"
 DECOMPOSITIONS, LINALG = "_algorithms/linalg/decompositions.py", "_algorithms/linalg/test_decompositions.py"
 SELECTION = "transfer/domains/_selection.py"
 DOMAIN = "transfer/domains/test_domain_classifier.py"
@@ -628,6 +629,15 @@ MUTANTS = [
         "FEWEST_EFFECTIVE = 0.0",
         "adaptation/test_methods.py::test_weights_that_rest_on_few_rows_are_warned_of",
     ),
+    # k-means.
+    Mutant("k-means: blocks", POINTS, "max(_CACHED // n_centres, 1)", "max(_CACHED, 1)", OF_POINTS),
+    Mutant(
+        "k-means: threads",
+        POINTS,
+        "with threads_for(self._count_entries() * n_points / self.n_points * n_centres)",
+        "with threads_for(float('inf'))",
+        OF_POINTS,
+    ),
     # Singular vectors.
     Mutant("svd: width of blocks", DECOMPOSITIONS, "_WIDTH = 0.5", "_WIDTH = 0.1", LINALG),
     Mutant("svd: noise", DECOMPOSITIONS, "lengths > _NOISE * lengths[-1]", "lengths > -1", LINALG),
@@ -1170,13 +1180,6 @@ MUTANTS = [
         "with threads_for(PER_SCORE *",
         "with threads_for(1e99 *",
         f"{THREADS}::test_linear_models_are_trained_by_one_thread_unless_they_are_large",
-    ),
-    Mutant(
-        "threads: batches of points",
-        "_training/clustering/points.py",
-        "return self._count_entries() * min(self.batch_size / self.n_points, 1) * n_centres",
-        "return self._count_entries() * n_centres",
-        f"{THREADS}::test_points_are_clustered_by_one_thread_unless_batches_are_large",
     ),
     Mutant(
         "threads: of BLAS",

@@ -9,6 +9,7 @@ import torch
 
 from transferkit._algorithms.linalg.threads import LARGE_STEP
 from transferkit._training import device
+from transferkit._training.clustering import points
 from transferkit._training.clustering.kmeans import find_clusters, sum_clusters
 from transferkit._training.device import multiply, threads_for, to_tensor, with_own_modes
 from transferkit._training.linear.logistic import train_linear_classifier
@@ -96,13 +97,10 @@ def test_linear_models_are_trained_by_one_thread_unless_they_are_large(X, limit,
 
 
 @pytest.mark.parametrize("X", [RNG.normal(size=(60, 5)), sp.csr_array(np.eye(60, 30))], ids=["dense", "sparse"])
-def test_points_are_clustered_by_one_thread_unless_batches_are_large(X, monkeypatch, threads):
-    n_entries = X.size if isinstance(X, np.ndarray) else 10 * X.nnz
-    for limit, expected in ((n_entries / 2 * 4 + 1, {1}), (n_entries / 2 * 4, {3})):
-        monkeypatch.setattr(device, "LARGE_STEP", limit)
-        found = find_clusters(X, 4, batch_size=30)
-        assert set(threads) - {1} == expected - {1}
-        threads.clear()
-        sum_clusters(X, found.centres, 30, "cpu")
-        assert set(threads) == expected
-        threads.clear()
+@pytest.mark.parametrize("limit", [1, np.inf])
+def test_products_of_points_and_centres_have_one_thread_each(X, limit, monkeypatch, threads):
+    monkeypatch.setattr(device, "LARGE_STEP", limit)
+    monkeypatch.setattr(points, "_CACHED", 60)
+    found = find_clusters(X, 4)
+    sum_clusters(X, found.centres, 30, "cpu")
+    assert set(threads) == {1}

@@ -61,7 +61,7 @@ def find_clusters(
     Dense points are centred and clustered in float32 or, where clusters are too tight for that, in float64. Seeds are
     chosen on a sample [2]_, by "k-means++" or at "random"; the best of `n_init` initialisations, after a few iterations
     on the sample, continues on all points. Iterations end when the centres move by less than the share `tol` of the
-    mean variance of the features. `batch_size` is the number of points per matrix product.
+    mean variance of the features. `batch_size` is the maximum number of points per product.
 
     References
     ----------
@@ -209,8 +209,7 @@ def _assign(X: Any, centres: np.ndarray, batch_size: int, device: str) -> tuple[
     for dtype in (np.float32, np.float64):
         points = make_points(X, None, choose_device(device), batch_size, shift, dtype)
         shifted = to_tensor(centres if shift is None else (centres - shift).astype(dtype), points.device)
-        with threads_for(points.count_products(len(centres))):
-            found = points.assign(shifted)
+        found = points.assign(shifted)
         if shift is None:
             break
         found.squares = points.distances_to(shifted, found.labels)
@@ -265,11 +264,6 @@ def _choose_seeds(points: Points, n_clusters: int, init: str, random: torch.Gene
 
 def _lloyd(points: Points, centres: Tensor, max_iter: int, limit: float) -> _Result:
     """Move centres to the means of their points until the squared steps add up to at most `limit`."""
-    with threads_for(points.count_products(len(centres))):
-        return _iterate(points, centres, max_iter, limit)
-
-
-def _iterate(points: Points, centres: Tensor, max_iter: int, limit: float) -> _Result:
     assignment = _BoundedAssignment(points, centres)
     n_iter = 0
     for n_iter in range(1, max_iter + 1):  # noqa: B007

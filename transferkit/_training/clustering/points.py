@@ -4,6 +4,8 @@ Squared distances are computed as |x|^2 - 2 x'c + |c|^2. Dense points are centre
 digits of the distances where points lie far from zero.
 """
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +15,11 @@ import torch
 from torch import Tensor
 
 from transferkit._algorithms.rows.clusters import fits_float32
-from transferkit._training.device import PER_SPARSE_ENTRY, as_writable, csr_tensor, to_tensor
+from transferkit._training.device import PER_SPARSE_ENTRY, as_writable, csr_tensor, threads_for, to_tensor
 
 __all__ = ["Nearest", "Points", "make_points"]
 
+_CACHED = 500_000  # products of points and centres that stay in cache until their minima are found
 TIGHT = 1e-4  # squared distances over squared lengths that float32 keeps to about three digits
 
 
@@ -42,14 +45,15 @@ class Points:
         n_points = self.n_points if chosen is None else len(chosen)
         labels = torch.empty(n_points, dtype=torch.int64, device=self.device)
         least = torch.empty(n_points, 2, device=self.device, dtype=self.squares.dtype)
-        offsets = centres.square().sum(1)
-        for begin in range(0, n_points, self.batch_size):
-            block = slice(begin, min(begin + self.batch_size, n_points))
-            products = self._products(block if chosen is None else chosen[block], centres)
-            products.mul_(-2).add_(offsets)
+        offsets, doubled = centres.square().sum(1), centres * -2
+
+        def assign_block(block: slice) -> None:
+            products = self._products(block if chosen is None else chosen[block], doubled).add_(offsets)
             least[block, 0], labels[block] = products.min(1)
             products.scatter_(1, labels[block, None], torch.inf)
             least[block, 1] = products.amin(1)
+
+        self._run(assign_block, n_points, len(centres))
         least += (self.squares if chosen is None else self.squares[chosen])[:, None]
         least.clamp_(min=0)
         return Nearest(labels, least[:, 0].contiguous(), least[:, 1].contiguous())
@@ -76,15 +80,29 @@ class Points:
         is_tight = 0 < total < TIGHT * length
         return self.squares.dtype == torch.float32 and (is_tight or not fits_float32(length))
 
+    def _run(self, function: Callable[[slice], None], n_points: int, n_centres: int) -> None:
+        """Call a function for blocks of points, on a CPU in threads and for blocks whose products stay in cache.
+
+        A thread that is ready takes the next block, instead of waiting for the others after each product.
+        """
+        on_cpu = self.device.type == "cpu"
+        size = min(self.batch_size, max(_CACHED // n_centres, 1)) if on_cpu else self.batch_size
+        blocks = [slice(begin, min(begin + size, n_points)) for begin in range(0, n_points, size)]
+        with threads_for(self._count_entries() * n_points / self.n_points * n_centres):
+            n_threads = min(torch.get_num_threads(), len(blocks)) if on_cpu else 1
+        if n_threads == 1:
+            for block in blocks:
+                function(block)
+            return
+        with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(pool.map(function, blocks))
+
     def distances_to(self, centres: Tensor, labels: Tensor) -> Tensor:
         """Return the squared distance of each point to the centre of its label."""
         raise NotImplementedError
 
-    def count_products(self, n_centres: int) -> float:
-        """Return the number of products of numbers in the distances of one batch to the centres."""
-        return self._count_entries() * min(self.batch_size / self.n_points, 1) * n_centres
-
     def _count_entries(self) -> int:
+        """Return how many products of numbers the products of all points with one centre take."""
         raise NotImplementedError
 
     def _squares(self) -> Tensor:
@@ -206,8 +224,8 @@ def make_points(
 ) -> Points:
     """Return points (n_points, n_features) on a device, each of weight one if no weights are given.
 
-    `batch_size` is the number of points per matrix product. `shift` is subtracted from dense points before they are
-    converted to `dtype`; sparse ones are float32.
+    `batch_size` is the maximum number of points per matrix product. `shift` is subtracted from dense points before they
+    are converted to `dtype`; sparse ones are float32.
     """
     is_sparse = sp.issparse(X)
     given = np.ones(X.shape[0]) if weights is None else weights

@@ -53,7 +53,8 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
     tol : float, default=1e-4
         Iterations end when the centres move by less than this share of the mean variance of the features.
     batch_size : int, default=16384
-        Samples per matrix product.
+        Maximum number of samples per matrix product. On a CPU it is smaller with many clusters, so that the product
+        stays in cache.
     whiten : bool, default=False
         Whether samples (or patches) are centred and decorrelated first (ZCA, with a tenth of the mean variance added).
         Dense samples only.
