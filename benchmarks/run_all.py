@@ -61,6 +61,11 @@ BENCHMARKS = {
         [["--runs", "1", "--output", "OUT"]],
         [NEWS],
     ),
+    "few_labels": (
+        [["DATA", "--output", "OUT"]],
+        [["--runs", "1", "--output", "OUT"]],
+        [WIKI, NEWS, "ag_news_subset", "trec", "banking77"],
+    ),
     "busy": ([["--output", "OUT"]], [["--quick", "--runs", "1", "--output", "OUT"]], []),
     "shared_vectors": (
         [["--output", "OUT"]],

@@ -401,7 +401,7 @@ MUTANTS = [
     Mutant(
         "characters: near the best C of words",
         SCRATCH,
-        'settings.Cs.index(average.best.row["C"])',
+        'settings.Cs.index(best["C"])',
         "0",
         f"{OF_CHARACTERS}::test_characters_at_the_best_C_of_words_and_near_it_are_tried",
     ),
@@ -867,6 +867,35 @@ MUTANTS = [
         "loss <= least + margin",
         "loss <= least",
         "_algorithms/linear/test_grid_descent.py",
+    ),
+    Mutant(
+        "transfer: descent beside a known loss",
+        "_algorithms/linear/grid_descent.py",
+        "min(known, *losses.values())",
+        "min(losses.values())",
+        "_algorithms/linear/test_grid_descent.py",
+    ),
+    Mutant(
+        "transfer: further terms begin at what is known",
+        TERM_VECTORS,
+        'known = best["log_loss"]',
+        "known = np.inf",
+        "transfer/strategies/test_strategies.py::test_further_terms_are_left_alone_where_they_begin_far_above_the_best",
+    ),
+    *(
+        Mutant(f"rows: {name}", f"_algorithms/linear/{file}.py", old, new, "_algorithms/linear/test_kernel_search.py")
+        for name, file, old, new in [
+            ("most rows", "kernel_search", "MOST_ROWS = 2500", "MOST_ROWS = 10**9"),
+            ("rows per column", "kernel_search", "MOST_ROWS_PER_COLUMN = 4", "MOST_ROWS_PER_COLUMN = 10**9"),
+            ("float64", "kernel_search", "MOST_PRECISE_ROWS = 200", "MOST_PRECISE_ROWS = 0"),
+            ("rounding", "kernel_search", "LARGEST_ERROR = 0.1", "LARGEST_ERROR = 1e30"),
+            ("large C", "kernel_search", "LARGE_C = 10.0", "LARGE_C = 1e30"),
+            ("start of other features", "kernel_search", "if size > self.size / MOST_GROWTH", "if size < 0"),
+            ("features that are all alike", "kernel_search", "MOST_GROWTH = 1000.0", "MOST_GROWTH = 1e300"),
+            ("end without gain", "kernel_lbfgs", "STEPS_TO_STALL = 10", "STEPS_TO_STALL = 10**9"),
+            ("weak features", "kernel_lbfgs", "LEAST_STRENGTH = 1e-4", "LEAST_STRENGTH = 0"),
+            ("gains of several steps", "kernel_lbfgs", "GAINS_KEPT = 3", "GAINS_KEPT = 1"),
+        ]
     ),
     Mutant("tuning: rows held out", FINETUNE, "if len(chosen) < FEWEST_TO_HOLD_OUT:", "if True:", RULES),
     Mutant("tuning: anchor", FINETUNE, "anchor_strength=pace.anchor_strength", "anchor_strength=0.0", RULES),

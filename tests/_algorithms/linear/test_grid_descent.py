@@ -37,5 +37,12 @@ def test_far_candidates_are_left_alone():
     assert len(descend_grid(losses.shape, [(3, 2)], losses.__getitem__, 0.5)) == 5
 
 
+def test_candidates_far_above_a_known_loss_lead_nowhere():
+    losses = 10.0 + np.add.outer((np.arange(7) - 3) ** 2, (np.arange(5) - 2) ** 2)
+    starts = [(4, 2), (0, 2)]  # losses of 11 and 19
+    assert list(descend_grid((7, 5), starts, losses.__getitem__, 0.5, 10.4)) == starts
+    assert (3, 2) in descend_grid((7, 5), starts, losses.__getitem__, 0.5, 10.6)
+
+
 def test_one_candidate_is_a_grid():
     assert descend_grid((1, 1), [(0, 0), (0, 0)], lambda point: 2.0, 1.0) == {(0, 0): 2.0}

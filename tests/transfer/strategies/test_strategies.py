@@ -30,7 +30,9 @@ from transferkit import (
     WordVectorEncoder,
     explain,
 )
+from transferkit._algorithms.linear.grid_descent import descend_grid
 from transferkit.encoders.term_projection import find_projection, find_text_settings, join_terms
+from transferkit.transfer.strategies import _term_vectors
 
 SUBJECTS = {
     "pet": ["cat", "dog", "fur", "paw", "tail", "cow", "milk", "barn"],
@@ -129,6 +131,22 @@ def test_words_that_only_pretraining_saw_are_understood(any_encoder):
     assert model.strategy_ == "term_vectors"
     assert model.score(TEST_TEXTS, TEST_LABELS) > 0.95
     assert TransferClassifier(strategy="scratch").fit(texts, labels).score(TEST_TEXTS, TEST_LABELS) < 0.93
+
+
+def test_further_terms_are_left_alone_where_they_begin_far_above_the_best(encoder, monkeypatch):
+    found = []
+
+    def descend(shape, starts, evaluate, margin, known):
+        losses = descend_grid(shape, starts, evaluate, margin, known)
+        found.append((known, min(losses.values())))
+        return losses
+
+    monkeypatch.setattr(_term_vectors, "MOST_JOINT_ROWS", 10)
+    monkeypatch.setattr(_term_vectors, "descend_grid", descend)
+    TransferClassifier(encoder, strategy="term_vectors").fit(TEXTS, LABELS)
+    (first, best), (second, _), *_ = found
+    assert first == np.inf
+    assert second == best
 
 
 @pytest.mark.parametrize("joint_rows", [600, 10], ids=["together", "around the best"])

@@ -1,11 +1,29 @@
 """Predictions of linear models in NumPy: scores and probabilities, without a copy of the weights."""
 
+from dataclasses import dataclass, replace
+from typing import Any
+
 import numpy as np
 from scipy.special import expit, log_expit, log_softmax
 
-__all__ = ["UNTRAINED", "compute_scores", "to_log_probabilities", "to_probabilities"]
+__all__ = ["UNTRAINED", "LinearModel", "compute_scores", "to_log_probabilities", "to_probabilities"]
 
 UNTRAINED = -1e30  # score of a class that a model was not trained on; finite, so that zero times it is zero
+
+
+@dataclass
+class LinearModel:
+    """A trained model; `coef.T` is C-contiguous, so that X @ coef.T copies nothing."""
+
+    coef: np.ndarray  # (n_outputs, n_features)
+    intercept: np.ndarray  # (n_outputs,)
+    n_iter: int
+    converged: bool
+
+    def astype(self, dtype: Any) -> "LinearModel":
+        """Return the model with weights of another type."""
+        coef, intercept = self.coef.astype(dtype, copy=False), self.intercept.astype(dtype, copy=False)
+        return replace(self, coef=coef, intercept=intercept)
 
 
 def compute_scores(X: np.ndarray, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:

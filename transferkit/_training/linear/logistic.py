@@ -11,7 +11,7 @@ to 0.8 times as long.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -26,6 +26,7 @@ from transferkit._algorithms.linear.logistic_regression import NEGLIGIBLE_LOSS, 
 from transferkit._algorithms.linear.logistic_regression import Solution as SingleSolution
 from transferkit._algorithms.linear.logistic_regression import minimise as minimise_single
 from transferkit._algorithms.linear.losses import make_loss as make_single_loss
+from transferkit._algorithms.linear.predictions import LinearModel
 from transferkit._training.device import PER_SPARSE_ENTRY, choose_device, threads_for, with_own_modes
 from transferkit._training.linear.lbfgs import PER_SCORE, LBFGSState, Solution, minimise
 from transferkit._training.linear.losses import Loss, make_loss
@@ -42,7 +43,6 @@ from transferkit._training.linear.problem import (
 __all__ = [
     "MAX_WHOLE",
     "TOO_LARGE",
-    "LinearModel",
     "can_form_hessian",
     "minimise_with_restarts",
     "train_linear_classifier",
@@ -67,21 +67,6 @@ MAX_HESSIAN_VARIABLES = 600  # beyond, the Hessian costs more than the steps tha
 MAX_WHOLE = 300  # variables times outputs of a Hessian that is not reduced to its blocks
 JITTER = 1e-10  # relative to each curvature: an absolute one would hide those that an outlier puts far below the bound
 LEAST_CURVATURE = 1e-30  # relative to the bound: the intercept of a class that is never in doubt has no other
-
-
-@dataclass
-class LinearModel:
-    """A trained model in NumPy; `coef.T` is C-contiguous, so that X @ coef.T copies nothing."""
-
-    coef: np.ndarray  # (n_outputs, n_features)
-    intercept: np.ndarray  # (n_outputs,)
-    n_iter: int
-    converged: bool
-
-    def astype(self, dtype: Any) -> "LinearModel":
-        """Return the model with weights of another type."""
-        coef, intercept = self.coef.astype(dtype, copy=False), self.intercept.astype(dtype, copy=False)
-        return replace(self, coef=coef, intercept=intercept)
 
 
 @with_own_modes()

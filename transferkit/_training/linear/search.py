@@ -3,19 +3,19 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
-from transferkit._algorithms.linear.predictions import UNTRAINED
+from transferkit._algorithms.linear.predictions import UNTRAINED, LinearModel
 from transferkit._algorithms.linear.targets import sum_class_weights
 from transferkit._training.device import choose_device, threads_for, with_own_modes
 from transferkit._training.linear.lbfgs import minimise
 from transferkit._training.linear.logistic import (
     TOO_LARGE,
-    LinearModel,
     can_form_hessian,
     minimise_with_restarts,
     upcast_if_lopsided,
@@ -55,6 +55,10 @@ class CandidateFit:
             LinearModel(np.ascontiguousarray(weights.T).T, of_fold, int(n_iter), self.converged)
             for (weights, of_fold), n_iter in zip(pairs, self.n_iter, strict=True)
         ]
+
+    def last_model(self) -> LinearModel:
+        """Return the model of the last fold."""
+        return self.models()[-1]
 
 
 class LogisticSearch:
@@ -110,29 +114,28 @@ class LogisticSearch:
         self.offsets = offsets
         mean_weights = fold_weights.reshape(len(fold_weights), -1).mean(1)
         options: dict[str, Any] = {"fit_intercept": fit_intercept, "device": self.device, "prior": pull}
-        candidates: Sequence[Sequence[float] | None] = block_scales or [None]
-        try:
-            self.designs = [Design(X, mean_weights, block_scales=scales, **options) for scales in candidates]
-            self.decompositions = [design.decomposition for design in self.designs]
-        except LinAlgError as error:
-            raise ValueError(TOO_LARGE) from error
+        self.block_scales: Sequence[Sequence[float] | None] = block_scales or [None]
+        self.make_design = partial(Design, X, mean_weights, **options)
+        self.designs: dict[int, Design] = {}  # by the number of the scales
 
     def run(self, Cs: Sequence[float]) -> Iterator[CandidateFit]:
         """Yield the fits at each scale and C, C ascending; each batch starts from the solutions of the last one."""
         n_rows, n_problems = self.fold_weights.shape
         limit = BATCH_SCORES if self.device.type == "cpu" else BATCH_SCORES_GPU
         size = 1 if self.is_lopsided else max(1, limit // (n_rows * n_problems * self.n_outputs))
-        for scale_index in range(len(self.designs)):
+        for scale_index in range(len(self.block_scales)):
             done: list[CandidateFit] = []
             for begin in range(0, len(Cs), size):
                 fits = self._fit_batch(scale_index, list(Cs[begin : begin + size]), done)
                 done = [*done, *fits][-2:]
                 yield from fits
 
-    def fit(self, C: float, before: Sequence[CandidateFit] = ()) -> CandidateFit:
-        """Return the fit at one C and the first scale, starting near fits that were made before, in any order."""
-        nearest = sorted(before, key=lambda fit: abs(np.log(C / fit.C)), reverse=True)[-2:]
-        return self._fit_batch(0, [C], nearest)[0]
+    def fit(self, C: float, before: Sequence[Any] = (), scale_index: int = 0) -> CandidateFit:
+        """Return the fit at one C and scale, starting near fits of this scale that were made before, in any order."""
+        design = self._find_design(scale_index)
+        same = [fit for fit in before if isinstance(fit, CandidateFit) and fit.problem.design is design]
+        nearest = sorted(same, key=lambda fit: abs(np.log(C / fit.C)), reverse=True)[-2:]
+        return self._fit_batch(scale_index, [C], nearest)[0]
 
     @with_own_modes()
     @threads_for()
@@ -148,7 +151,7 @@ class LogisticSearch:
     def _refit_one(self, fit: CandidateFit, row_weights: np.ndarray, offset: np.ndarray | None) -> LinearModel:
         labels = torch.arange(self.n_labels, device=self.device)
         loss = self._make_loss(np.repeat(row_weights, self.n_labels // row_weights.shape[1], axis=1), 1)
-        design = self.designs[fit.scale_index]
+        design = self._find_design(fit.scale_index)
         of_rows = None if offset is None else self._tensor(offset[:, None])
         offsets = add_offsets(self._tile_offset(1), of_rows)
         problem = design.make_problem(
@@ -162,13 +165,25 @@ class LogisticSearch:
 
     @with_own_modes()
     @threads_for()
+    def _find_design(self, scale_index: int) -> Design:
+        """Return the design with these block scales, decomposed when it is needed first."""
+        if scale_index not in self.designs:
+            try:
+                design = self.make_design(block_scales=self.block_scales[scale_index])
+                self.designs[scale_index], _ = design, design.decomposition
+            except LinAlgError as error:
+                raise ValueError(TOO_LARGE) from error
+        return self.designs[scale_index]
+
+    @with_own_modes()
+    @threads_for()
     def _fit_batch(self, scale_index: int, Cs: list[float], done: list[CandidateFit]) -> list[CandidateFit]:
         began = time.perf_counter()
         n_problems = self.n_folds * self.n_labels  # of one C
         loss = self._make_loss(np.tile(self.fold_weights, (1, len(Cs))), len(Cs) * self.n_folds)
         C_of_problems = self._tensor(np.repeat(Cs, n_problems))  # problem = (C, fold, label)
         offset, is_informed = self._offset_folds(len(Cs)), self.offsets is not None
-        problem = self.designs[scale_index].make_problem(loss, C_of_problems, offset, is_informed=is_informed)
+        problem = self._find_design(scale_index).make_problem(loss, C_of_problems, offset, is_informed=is_informed)
         start = self._follow_path(problem, Cs, done) if done else problem.zeros()
         if done and self.n_outputs > 1 and needed_hessian(done[-1]) and can_form_hessian(problem.preconditioner):
             scores = problem.add_offset(problem.preconditioner.scores(start))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from transferkit._algorithms.linear.kernel_search import KernelSearch
 from transferkit._validation import check_features, check_parameters
 from transferkit.heads import LogisticHead, LogisticHeadCV
 from transferkit.heads.linear import read_candidates
@@ -262,16 +263,22 @@ class SplitSearch:
 
 
 def make_search(X, targets, fold_weights, task, settings, **options):
-    """Return a LogisticSearch on features X; options are `prior`, `block_scales` and `offsets`."""
-    from transferkit._training.linear.search import LogisticSearch  # here: predictions do not need torch
-
+    """Return a search over C on features X; options are `prior`, `block_scales` and `offsets`."""
     if fold_weights.shape[2:] == (1,):
         fold_weights = fold_weights[:, :, 0]
+    shared = {name: getattr(settings, name) for name in ("fit_intercept", "tol", "max_iter")}
+    shared["n_outputs"] = task.n_outputs
+    if options.get("prior") is None and settings.device in ("auto", "cpu"):
+        kept = {name: value for name, value in options.items() if name != "prior"}
+        search = KernelSearch.if_suitable(X, targets, fold_weights, max(settings.Cs), **shared, **kept)
+        if search is not None:
+            return search
+    from transferkit._training.linear.search import LogisticSearch  # here: predictions do not need torch
+
     if options.get("prior") is not None:
         options["prior"] = options["prior"].astype(X.dtype)
-    shared = {name: getattr(settings, name) for name in ("fit_intercept", "tol", "max_iter", "device")}
     weights = fold_weights.astype(X.dtype)
-    return LogisticSearch(X, targets, weights, n_outputs=task.n_outputs, **shared, **options)
+    return LogisticSearch(X, targets, weights, device=settings.device, **shared, **options)
 
 
 def refit(search, fit, row_weights, offset=None):

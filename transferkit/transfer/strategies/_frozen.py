@@ -70,7 +70,7 @@ def _fit_with_evidence(strategy, encoder, features, task, settings, evidence):
         X, offsets = check_features(features), found[-1].offsets(features, 1.0)
         search = make_search(X, task.targets, task.fold_weights, task, settings, offsets=offsets)
         fit = search.fit(settings.few_labels_C())
-        average.add(fit.scores, lambda: fit.models()[-1], C=fit.C, evidence=found[-1].name, evidence_factor=1.0)
+        average.add(fit.scores, fit.last_model, C=fit.C, evidence=found[-1].name, evidence_factor=1.0)
         return finish_average(average, encoder, features, task, settings, found)
     tried = [(source.name, factor, source.offsets(features, factor)) for source in found for factor in EVIDENCE_FACTORS]
     for name, factor, offsets in [("", np.nan, None), *tried]:

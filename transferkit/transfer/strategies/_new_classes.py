@@ -276,7 +276,7 @@ def _fit(space, offsets, task, settings):
     fit = search.fit(settings.few_labels_C())
     alpha = np.nan if scales is None else ALPHA
     row = make_row(STRATEGY, [], C=fit.C, alpha=alpha, weight=1.0, seconds=fit.seconds)
-    return fit.models()[-1], fit.scores, row
+    return fit.last_model(), fit.scores, row
 
 
 def _subtract_first(of_classes):

@@ -65,15 +65,16 @@ def fit_scratch_texts(encoder, texts, task, settings):
         read_model = partial(search.read_model, place)
         average.add(scores, read_model, terms=describe_terms(encoder), C=C, seconds=seconds)
     wide = sp.hstack([rows, characters.transform(texts)], format="csr")
-    _search_around_best(average, wide, task, settings, describe_terms(union))
+    _search_around_best(average, wide, task, settings, describe_terms(union), search.fits)
     if all(candidate.row["terms"] != describe_terms(union) for candidate in average.kept):
         return finish_average(average, encoder, rows, task, settings)
     return finish_average(average, union, wide, task, settings)
 
 
-def _search_around_best(average, rows, task, settings, terms):
-    """Add the candidates on rows of more terms whose C is near the best so far."""
-    search, fits = make_search(check_features(rows), task.targets, task.fold_weights[:, :-1], task, settings), []
+def _search_around_best(average, rows, task, settings, terms, before):
+    """Add the candidates on rows of more terms whose C is near the best so far, starting near fits without these."""
+    search = make_search(check_features(rows), task.targets, task.fold_weights[:, :-1], task, settings)
+    fits = list(before)
     row_weights = task.row_weights.astype(rows.dtype)
 
     def evaluate(point):
@@ -82,8 +83,9 @@ def _search_around_best(average, rows, task, settings, terms):
         read_model = partial(refit, search, fits[-1], row_weights)
         return average.add(fits[-1].scores, read_model, terms=terms, C=C, seconds=fits[-1].seconds)
 
-    start = 0, settings.Cs.index(average.best.row["C"])
-    descend_grid((1, len(settings.Cs)), [start], evaluate, average.margin)
+    best = average.best.row
+    start = 0, settings.Cs.index(best["C"])
+    descend_grid((1, len(settings.Cs)), [start], evaluate, average.margin, best["log_loss"])
 
 
 def fit_scratch_if_possible(fit, encoder, X, is_text):

@@ -1,6 +1,6 @@
 """Strategy "term_vectors": pretrained term vectors as a prior over the weights of terms."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -141,6 +141,7 @@ class _Found:
     evidence: list  # of LinearEvidence
     offsets: dict  # of its scores, by the values that name it in the table
     characters: Any = None  # encoder of further terms, n-grams of characters
+    fits: list = field(default_factory=list)  # near which others start
 
     @property
     def encoder(self):
@@ -186,7 +187,7 @@ def _search(terms, idfs, texts, task, settings, before=None, evidence=None):
         else:
             start = found if found.average.rows else before
             alphas = ALPHAS if offsets is None else (start.average.best.row["alpha"],)
-            _search_around_best(found.average, blocks, task, settings, values, start, offsets, alphas)
+            _search_around_best(found, blocks, task, settings, values, start, offsets, alphas)
     return found
 
 
@@ -209,13 +210,13 @@ def _search_characters(before, characters, texts, task, settings):
     best = before.average.best.row
     blocks = before.blocks[best["idf"]]._replace(further=characters.transform(texts))
     average = Average("term_vectors", task)
-    found = replace(before, blocks={best["idf"]: blocks}, average=average, characters=characters)
+    found = replace(before, blocks={best["idf"]: blocks}, average=average, characters=characters, fits=[])
     values = {name: best[name] for name in ("idf", "evidence", "evidence_factor")}
     values["terms"] = describe_terms(found.encoder)
     offsets = found.offsets.get((best["evidence"], best["evidence_factor"]))
     alpha = min(best["alpha"], max(alpha for alpha in ALPHAS if np.isfinite(alpha)))
     alphas = sorted({0.0, alpha}) if offsets is None else [alpha]
-    _search_around_best(average, blocks, task, settings, values, before, offsets, alphas)
+    _search_around_best(found, blocks, task, settings, values, before, offsets, alphas)
     return found
 
 
@@ -226,35 +227,33 @@ def _search_grid(average, blocks, task, settings, values, offsets):
         Cs, alphas = (settings.few_labels_C(),), FEW_LABELS_ALPHAS
     for fit in _make_search(blocks, alphas, task.fold_weights, task, settings, offsets).run(Cs):
         values = values | {"alpha": alphas[fit.scale_index], "C": fit.C, "seconds": fit.seconds}
-        average.add(fit.scores, partial(_last_model, fit), **values)
+        average.add(fit.scores, fit.last_model, **values)
 
 
-def _last_model(fit):
-    return fit.models()[-1]
-
-
-def _search_around_best(average, blocks, task, settings, values, before, offsets, alphas):
+def _search_around_best(found, blocks, task, settings, values, before, offsets, alphas):
     """Fit the candidates near the best one, for many rows: these distinguish good candidates from bad ones clearly.
 
     A candidate without transfer is always among them. Beside evidence, alpha is that of the best candidate so far.
     """
-    searches, Cs = {}, settings.Cs
+    Cs = settings.Cs
     of_folds, of_rows = (None, None) if offsets is None else (offsets[:, :-1], offsets[:, -1])
+    search = _make_search(blocks, alphas, task.fold_weights[:, :-1], task, settings, of_folds)
+    fits = [] if before is None else list(before.fits)
 
     def evaluate(point):
-        alpha, C = alphas[point[0]], Cs[point[1]]
-        if alpha not in searches:
-            searches[alpha] = _make_search(blocks, [alpha], task.fold_weights[:, :-1], task, settings, of_folds), []
-        search, fits = searches[alpha]
-        fits.append(search.fit(C, fits))
-        read_model = partial(refit, search, fits[-1], task.row_weights, of_rows)
-        return average.add(fits[-1].scores, read_model, alpha=alpha, C=C, seconds=fits[-1].seconds, **values)
+        fit = search.fit(Cs[point[1]], fits, point[0])
+        fits.append(fit)
+        found.fits.append(fit)
+        read_model = partial(refit, search, fit, task.row_weights, of_rows)
+        values_of_fit = {"alpha": alphas[point[0]], "C": fit.C, "seconds": fit.seconds}
+        return found.average.add(fit.scores, read_model, **values, **values_of_fit)
 
-    start = len(alphas) // 2, len(Cs) // 2
+    start, known = (len(alphas) // 2, len(Cs) // 2), np.inf
     if before is not None:
         best = before.average.best.row
+        known = best["log_loss"]
         start = alphas.index(min(best["alpha"], alphas[-1])), Cs.index(best["C"])
-    descend_grid((len(alphas), len(Cs)), [start, (0, start[1])], evaluate, average.margin)
+    descend_grid((len(alphas), len(Cs)), [start, (0, start[1])], evaluate, found.average.margin, known)
 
 
 def _make_search(blocks, alphas, weights, task, settings, offsets):
