@@ -1211,6 +1211,13 @@ MUTANTS = [
         f"{THREADS}::test_linear_models_are_trained_by_one_thread_unless_they_are_large",
     ),
     Mutant(
+        "threads: searches of few rows",
+        "_algorithms/linear/kernel_lbfgs.py",
+        "    with blas_threads_for(kernels[0].size * n_vectors):",
+        "    with blas_threads_for(1e99):",
+        f"{OF_CPUS}::test_few_rows_are_searched_by_one_thread_of_blas",
+    ),
+    Mutant(
         "threads: of BLAS",
         CPUS,
         "1 if n_products < LARGE_STEP else count_threads()",

@@ -27,6 +27,7 @@ from transferkit._algorithms.linalg.threads import (
     run_pairs,
     slice_rows,
 )
+from transferkit._algorithms.linear import kernel_lbfgs
 
 
 @pytest.mark.parametrize("size", [10, 150, 5000])
@@ -90,6 +91,25 @@ def test_small_steps_get_one_thread_of_blas_and_large_ones_no_more_than_allowed(
         after = {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
     assert found == {min(expected, *before)}
     assert after == before
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(6 * 6 * 3 + 1, 1), (6 * 6 * 3, 2)])
+def test_few_rows_are_searched_by_one_thread_of_blas(limit, expected, monkeypatch):
+    found = []
+
+    def count(*arguments):
+        found.extend(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
+        return multiply(*arguments)
+
+    multiply = kernel_lbfgs.multiply
+    monkeypatch.setattr(threads, "LARGE_STEP", limit)
+    monkeypatch.setattr(kernel_lbfgs, "multiply", count)
+    monkeypatch.setattr(threads, "count_threads", lambda: 2)
+    loss = kernel_lbfgs.CrossEntropy(np.arange(6) % 3, np.ones((6, 1)), 3, np.float64)
+    problem = kernel_lbfgs.KernelProblem(loss, np.ones(6), None, None, True)
+    with threadpool_limits(2, user_api="blas"):
+        kernel_lbfgs.minimise(np.eye(6)[None], problem, 1.0, problem.zeros(1), tol=1e-4, max_iter=9)
+    assert set(found) == {expected}
 
 
 RNG = np.random.default_rng(0)

@@ -16,6 +16,8 @@ import numpy as np
 from scipy.linalg import lapack
 from scipy.special import expit
 
+from transferkit._algorithms.linalg.threads import blas_threads_for, one_blas_thread
+
 __all__ = ["CrossEntropy", "KernelProblem", "Points", "Solution", "minimise"]
 
 HISTORY = 4  # steps that L-BFGS keeps; 3 needed a tenth more steps, 10 and 20 as many
@@ -156,7 +158,13 @@ def minimise(
     max_iter : int
         Largest number of steps.
     """
-    state, n_iter = State(kernels, problem, C, start), 0
+    n_vectors = start.coords.shape[1] * start.coords.shape[2]
+    with blas_threads_for(kernels[0].size * n_vectors):
+        return _iterate(kernels, problem, State(kernels, problem, C, start), tol, max_iter)
+
+
+def _iterate(kernels: np.ndarray, problem: KernelProblem, state: "State", tol: float, max_iter: int) -> Solution:
+    n_iter = 0
     while True:
         direction, slope = state.find_direction()
         gaps = state.estimate_gaps()
@@ -308,8 +316,9 @@ def multiply(vectors: np.ndarray, matrices: np.ndarray) -> np.ndarray:
 
 def invert(matrix: np.ndarray) -> np.ndarray:
     """Return the inverse of a positive definite matrix, in half the time that other matrices take."""
-    factor, _ = lapack.dpotrf(matrix, lower=True, overwrite_a=True)
-    inverse, _ = lapack.dpotri(factor, lower=True, overwrite_c=True)
+    with one_blas_thread(len(matrix)):
+        factor, _ = lapack.dpotrf(matrix, lower=True, overwrite_a=True)
+        inverse, _ = lapack.dpotri(factor, lower=True, overwrite_c=True)
     inverse = np.tril(inverse)
     inverse += np.tril(inverse, -1).T
     return inverse
