@@ -126,7 +126,7 @@ def find_joint_basis(source: Any, target: Any, random_state: np.random.RandomSta
     parts = [np.asarray((X if not sparse.issparse(X) else X.toarray()) - column_means(X)) for X in (source, target)]
     rows = np.concatenate(parts)
     if n_rows > MOST_SPAN_ROWS:
-        return leading_vectors(RowProducts(sparse.csr_matrix(rows)), N_LEADING, 4, random_state).vectors
+        return leading_vectors(RowProducts(sparse.csr_matrix(rows)), N_LEADING, 2, random_state).vectors
     squares, vectors = linalg.eigh(np.asarray(rows @ rows.T, np.float64))
     kept = squares > 1e-7 * max(squares[-1], np.finfo(float).tiny)  # of squares: half of the digits
     basis = rows.T @ (vectors[:, kept] / np.sqrt(squares[kept])).astype(rows.dtype)
