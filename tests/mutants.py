@@ -897,6 +897,10 @@ MUTANTS = [
             ("gains of several steps", "kernel_lbfgs", "GAINS_KEPT = 3", "GAINS_KEPT = 1"),
         ]
     ),
+    Mutant(
+        "linear: history of long steps", LBFGS, "MOST_HISTORY_BYTES = 100_000_000", "MOST_HISTORY_BYTES = 10**18", STOP
+    ),
+    Mutant("linear: least history", LBFGS, "LEAST_HISTORY = 5", "LEAST_HISTORY = 0", STOP),
     Mutant("tuning: rows held out", FINETUNE, "if len(chosen) < FEWEST_TO_HOLD_OUT:", "if True:", RULES),
     Mutant("tuning: anchor", FINETUNE, "anchor_strength=pace.anchor_strength", "anchor_strength=0.0", RULES),
     Mutant(

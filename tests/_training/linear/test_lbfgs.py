@@ -8,10 +8,12 @@ import torch
 from tests.heads.linear.test_logistic import measure_objective
 from transferkit import LogisticHead
 from transferkit._training.linear.lbfgs import (
+    LEAST_HISTORY,
     STEPS_TO_STALL,
     STEPS_WITHOUT_SCALE,
     LBFGSHistory,
     LBFGSState,
+    limit_history,
     multiply_batches,
 )
 from transferkit._training.linear.losses import make_loss
@@ -186,3 +188,12 @@ def test_pairs_without_curvature_and_forgotten_ones_have_no_part():
 def test_products_of_large_and_small_problems(shape):
     left, right = (torch.randn(size, dtype=torch.float64) for size in shape)
     torch.testing.assert_close(multiply_batches(left, right), torch.bmm(left, right))
+
+
+def test_long_steps_are_kept_in_smaller_numbers():
+    short, long = (Vector(zeros, zeros) for zeros in (torch.zeros(1000, 5, 3), torch.zeros(10_000, 5, 30)))
+    assert limit_history(30, short) == 30
+    assert limit_history(30, long) == 8  # 12 MB each
+    very_long = torch.zeros(100_000, 5, 30)
+    assert limit_history(30, Vector(very_long, very_long)) == LEAST_HISTORY == 5
+    assert limit_history(30, Vector(long.coords, torch.zeros_like(long.coords))) < 8

@@ -33,6 +33,8 @@ __all__ = ["LBFGSHistory", "LBFGSState", "Solution", "minimise"]
 STEPS_BETWEEN_CHECKS = 4  # on a GPU, since reading which problems have converged waits for the device
 SHARE_TO_REMOVE = 0.25  # of converged problems; fewer are kept, since removal copies the history of the others
 LARGE_SCORE_CHANGE = 0.5  # beyond which the curvature of a row's loss changes
+LEAST_HISTORY = 5  # steps
+MOST_HISTORY_BYTES = 100_000_000  # of the steps beyond the least number
 MAX_BATCHED_ENTRIES = 30_000  # of a matrix that a CPU multiplies by torch.bmm
 PER_SCORE = 50  # products of numbers in a dense product that take as long as the loss of one score
 
@@ -115,7 +117,7 @@ class LBFGSState:
         self.gradient = problem.preconditioner.gradient(start, self.residuals)
         self.numbers = torch.arange(len(self.objectives), device=self.objectives.device)  # of the problems
         self.rounding = 4 * torch.finfo(self.scores.dtype).eps
-        self.history = LBFGSHistory(problem.preconditioner.history)
+        self.history = LBFGSHistory(limit_history(problem.preconditioner.history, start))
         self.past_objectives, self.past_gains = [self.objectives], list[Tensor]()
 
     def begin_solution(self) -> Solution:
@@ -276,6 +278,12 @@ def search_line(
     rate = torch.where(accepted, rate, 0.0)
     penalty_after = torch.where(accepted, penalty_after, penalty)
     return LinePoint(rate.to(scores.dtype), after, penalty_after, scores_after, residuals, True)
+
+
+def limit_history(size: int, point: Vector) -> int:
+    """Return the number of steps to keep of long vectors: fewer, if they would take much memory."""
+    per_step = 2 * point.coords.numel() * point.coords.element_size() * (1 if point.image is point.coords else 2)
+    return max(LEAST_HISTORY, min(size, MOST_HISTORY_BYTES // per_step))
 
 
 class LBFGSHistory:

@@ -5,7 +5,7 @@ candidate; `Average` collects their decision values for held-out rows and weight
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +25,7 @@ __all__ = [
     "SharedSearch",
     "SplitSearch",
     "check_head_of_candidates",
+    "drop_scores",
     "make_search",
     "read_settings",
     "refit",
@@ -216,8 +217,9 @@ class SharedSearch:
         self.offset = None if offsets is None else offsets[:, -1]
         options = {"prior": prior, "offsets": None if offsets is None else offsets[:, :-1]}
         self.search = make_search(X, task.targets, task.fold_weights[:, :-1], task, settings, **options)
-        self.fits = list(self.search.run(settings.Cs))
-        self.found = [FoldScores(fit.C, fit.scores, fit.seconds) for fit in self.fits]
+        fits = list(self.search.run(settings.Cs))
+        self.found = [FoldScores(fit.C, fit.scores, fit.seconds) for fit in fits]
+        self.fits = [drop_scores(fit) for fit in fits]
 
     def read_model(self, place):
         """Return the model of all rows at one of the Cs."""
@@ -279,6 +281,11 @@ def make_search(X, targets, fold_weights, task, settings, **options):
         options["prior"] = options["prior"].astype(X.dtype)
     weights = fold_weights.astype(X.dtype)
     return LogisticSearch(X, targets, weights, device=settings.device, **shared, **options)
+
+
+def drop_scores(fit):
+    """Return a fit without its scores, which take as much memory as its solution."""
+    return replace(fit, scores=np.empty((0, *fit.scores.shape[1:]), fit.scores.dtype))
 
 
 def refit(search, fit, row_weights, offset=None):

@@ -13,7 +13,7 @@ from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.encoders.term_projection import find_text_settings
 from transferkit.encoders.term_union import describe_terms, fit_characters, join_characters
 from transferkit.transfer._evaluation import Outcome, make_row
-from transferkit.transfer.strategies._candidates import Average, SharedSearch, make_search, refit
+from transferkit.transfer.strategies._candidates import Average, SharedSearch, drop_scores, make_search, refit
 from transferkit.transfer.strategies._frozen import finish_average, fit_logistic
 
 __all__ = ["fit_scratch_if_possible", "fit_scratch_texts", "make_baseline", "takes_raw_input"]
@@ -79,9 +79,10 @@ def _search_around_best(average, rows, task, settings, terms, before):
 
     def evaluate(point):
         C = settings.Cs[point[1]]
-        fits.append(search.fit(C, fits))
+        fit = search.fit(C, fits)
+        fits.append(drop_scores(fit))
         read_model = partial(refit, search, fits[-1], row_weights)
-        return average.add(fits[-1].scores, read_model, terms=terms, C=C, seconds=fits[-1].seconds)
+        return average.add(fit.scores, read_model, terms=terms, C=C, seconds=fit.seconds)
 
     best = average.best.row
     start = 0, settings.Cs.index(best["C"])

@@ -15,7 +15,7 @@ from transferkit.encoders.term_projection import find_projection, join_terms, ma
 from transferkit.encoders.term_union import describe_terms, fit_characters, join_characters
 from transferkit.heads.linear import warn_not_converged
 from transferkit.transfer._evaluation import Outcome
-from transferkit.transfer.strategies._candidates import LOOSE_TOL, Average, make_search, refit
+from transferkit.transfer.strategies._candidates import LOOSE_TOL, Average, drop_scores, make_search, refit
 from transferkit.transfer.strategies._evidence import EVIDENCE_FACTORS, make_evidence, sum_evidence
 
 __all__ = ["ALPHAS", "check_term_vectors", "fit_term_vectors", "idf_ratios"]
@@ -23,6 +23,7 @@ __all__ = ["ALPHAS", "check_term_vectors", "fit_term_vectors", "idf_ratios"]
 ALPHAS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, np.inf)
 FEW_LABELS_ALPHAS = (0.5, 1.0, 2.0)
 EVIDENCE_ALPHAS = (0.5, 1.0, 2.0, np.inf)  # beside evidence, which comes from the vectors itself
+MOST_FITS = 5  # that stay in memory, so that further ones start near them
 MOST_JOINT_ROWS = 600  # beyond, few candidates are near the best, and the others need not be fitted
 
 
@@ -242,11 +243,13 @@ def _search_around_best(found, blocks, task, settings, values, before, offsets, 
 
     def evaluate(point):
         fit = search.fit(Cs[point[1]], fits, point[0])
+        scores, fit = fit.scores, drop_scores(fit)  # the average keeps those that it needs
         fits.append(fit)
-        found.fits.append(fit)
+        found.fits = fits[-MOST_FITS:]
+        del fits[:-MOST_FITS]
         read_model = partial(refit, search, fit, task.row_weights, of_rows)
         values_of_fit = {"alpha": alphas[point[0]], "C": fit.C, "seconds": fit.seconds}
-        return found.average.add(fit.scores, read_model, **values, **values_of_fit)
+        return found.average.add(scores, read_model, **values, **values_of_fit)
 
     start, known = (len(alphas) // 2, len(Cs) // 2), np.inf
     if before is not None:
