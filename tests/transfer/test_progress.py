@@ -1,5 +1,7 @@
 """TransferClassifier reports strategies and candidates to scikit-learn's callbacks, and stops on request."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -13,7 +15,11 @@ WORDS = ["cat", "dog", "cow", "horse", "stock", "bond", "rate", "share", "the", 
 RNG = np.random.default_rng(0)
 TEXTS = [" ".join([WORDS[RNG.integers(4) + 4 * (i % 2)], *RNG.choice(WORDS, 3)]) for i in range(40)]
 LABELS = ["pet", "money"] * 20
-ENCODER = WordVectorEncoder(4, min_count=1).fit(TEXTS)
+
+
+@cache
+def make_encoder():
+    return WordVectorEncoder(4, min_count=1).fit(TEXTS)
 
 
 class Recorder:
@@ -48,7 +54,7 @@ class Recorder:
 
 def test_every_strategy_is_a_task_and_every_candidate_a_task_of_it():
     recorder = Recorder()
-    model = TransferClassifier(ENCODER).set_callbacks(recorder).fit(TEXTS, LABELS)
+    model = TransferClassifier(make_encoder()).set_callbacks(recorder).fit(TEXTS, LABELS)
     assert recorder.events[:3] == ["setup", "fit", "  term_vectors"]
     assert recorder.events[-1] == "teardown"
     assert recorder.strategies == ["term_vectors", "frozen", "scratch"]
@@ -63,15 +69,15 @@ def test_every_strategy_is_a_task_and_every_candidate_a_task_of_it():
 
 
 def test_callbacks_change_no_result():
-    plain = TransferClassifier(ENCODER).fit(TEXTS, LABELS)
-    watched = TransferClassifier(ENCODER).set_callbacks(Recorder()).fit(TEXTS, LABELS)
+    plain = TransferClassifier(make_encoder()).fit(TEXTS, LABELS)
+    watched = TransferClassifier(make_encoder()).set_callbacks(Recorder()).fit(TEXTS, LABELS)
     np.testing.assert_array_equal(watched.predict_proba(TEXTS), plain.predict_proba(TEXTS))
 
 
 @pytest.mark.parametrize("name", ["fit", "term_vectors", "frozen"])
 def test_request_to_stop_ends_the_comparison_after_the_strategy(name):
     recorder = Recorder(stop_after=name)
-    model = TransferClassifier(ENCODER).set_callbacks(recorder).fit(TEXTS, LABELS)
+    model = TransferClassifier(make_encoder()).set_callbacks(recorder).fit(TEXTS, LABELS)
     n_tried = {"term_vectors": 1, "frozen": 2}.get(name, 3)
     assert recorder.strategies == ["term_vectors", "frozen", "scratch"][:n_tried]
     assert set(model.strategy_scores_["strategy"]) == set(recorder.strategies)
@@ -84,7 +90,7 @@ def test_request_to_stop_after_a_candidate_ends_it_too():
             return context.task_name.startswith("C=")
 
     recorder = Stop()
-    TransferClassifier(ENCODER).set_callbacks(recorder).fit(TEXTS, LABELS)
+    TransferClassifier(make_encoder()).set_callbacks(recorder).fit(TEXTS, LABELS)
     assert recorder.strategies == ["term_vectors"]
 
 
@@ -99,25 +105,25 @@ def test_request_to_stop_after_a_candidate_ends_it_too():
 def test_fits_without_candidates_begin_and_end(options, data):
     recorder = Recorder()
     labelled = ([], []) if data else (TEXTS, LABELS)
-    TransferClassifier(ENCODER, **options).set_callbacks(recorder).fit(*labelled, **data)
+    TransferClassifier(make_encoder(), **options).set_callbacks(recorder).fit(*labelled, **data)
     assert recorder.events == ["setup", "fit", "teardown"]
 
 
 def test_callbacks_are_torn_down_when_fit_fails():
     recorder = Recorder()
     with pytest.raises(ValueError, match="2 classes"):
-        TransferClassifier(ENCODER).set_callbacks(recorder).fit(TEXTS, ["pet"] * 40)
+        TransferClassifier(make_encoder()).set_callbacks(recorder).fit(TEXTS, ["pet"] * 40)
     assert recorder.events == ["setup", "fit", "teardown"]
 
 
 def test_callbacks_are_cloned_and_not_saved(tmp_path):
     recorder = Recorder()
-    model = clone(TransferClassifier(ENCODER, strategy="frozen").set_callbacks(recorder)).fit(TEXTS, LABELS)
+    model = clone(TransferClassifier(make_encoder(), strategy="frozen").set_callbacks(recorder)).fit(TEXTS, LABELS)
     assert "  frozen" in recorder.events
     transferkit.save(model, tmp_path / "model.tk")
     assert "_skl_callbacks" not in vars(transferkit.load(tmp_path / "model.tk"))
 
 
 def test_progress_bar_of_scikit_learn(capsys):
-    TransferClassifier(ENCODER).set_callbacks(ProgressBar()).fit(TEXTS, LABELS)
+    TransferClassifier(make_encoder()).set_callbacks(ProgressBar()).fit(TEXTS, LABELS)
     assert "TransferClassifier - term_vectors" in capsys.readouterr().out
