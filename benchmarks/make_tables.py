@@ -327,6 +327,7 @@ TABLES = {
         "serving",
         "first_answers",
         "few_labels",
+        "busy",
         "selection",
         "adaptation",
         "scale",
