@@ -247,7 +247,7 @@ SERVING = [
     first_row("start a process, import, load and predict, processor time", "new process", "pickle", import_alone),
     first_row("the same", "new process", "joblib", import_alone),
 ]
-SHORT = [TEXT[0], HEADS[0], HEADS[3], UNSUPERVISED[0], UNSUPERVISED[3], SERVING[0]]
+SHORT = [TEXT[0], HEADS[0], HEADS[3], UNSUPERVISED[0], UNSUPERVISED[3], SERVING[3]]
 GPU = [
     (
         f"logistic regression, {NEWS}",
