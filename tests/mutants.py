@@ -891,9 +891,7 @@ MUTANTS = [
             ("rounding", "kernel_search", "LARGEST_ERROR = 0.1", "LARGEST_ERROR = 1e30"),
             ("large C", "kernel_search", "LARGE_C = 10.0", "LARGE_C = 1e30"),
             ("start of other features", "kernel_search", "if size > self.size / MOST_GROWTH", "if size < 0"),
-            ("features that are all alike", "kernel_search", "MOST_GROWTH = 1000.0", "MOST_GROWTH = 1e300"),
             ("end without gain", "kernel_lbfgs", "STEPS_TO_STALL = 10", "STEPS_TO_STALL = 10**9"),
-            ("weak features", "kernel_lbfgs", "LEAST_STRENGTH = 1e-4", "LEAST_STRENGTH = 0"),
             ("gains of several steps", "kernel_lbfgs", "GAINS_KEPT = 3", "GAINS_KEPT = 1"),
         ]
     ),
@@ -901,6 +899,13 @@ MUTANTS = [
         "linear: history of long steps", LBFGS, "MOST_HISTORY_BYTES = 100_000_000", "MOST_HISTORY_BYTES = 10**18", STOP
     ),
     Mutant("linear: least history", LBFGS, "LEAST_HISTORY = 5", "LEAST_HISTORY = 0", STOP),
+    Mutant(
+        "rows: features that are all alike",
+        "_algorithms/linear/kernel_search.py",
+        "MOST_GROWTH = 1000.0",
+        "MOST_GROWTH = 1e300",
+        "_algorithms/linear/test_kernel_search.py",
+    ),
     Mutant("tuning: rows held out", FINETUNE, "if len(chosen) < FEWEST_TO_HOLD_OUT:", "if True:", RULES),
     Mutant("tuning: anchor", FINETUNE, "anchor_strength=pace.anchor_strength", "anchor_strength=0.0", RULES),
     Mutant(

@@ -231,3 +231,12 @@ def test_all_rows_equal():
     fit = make_search(np.ones((30, 40)), y, np.ones((30, 1))).fit(1000.0)
     np.testing.assert_allclose(fit.last_model().coef, 0, atol=1e-9)
     np.testing.assert_allclose(np.ptp(fit.scores[0, 0]), 0, atol=1e-3)
+
+
+def test_features_that_are_all_alike_are_no_start():
+    """Dual variables of the same scores would be so large there that only rounding errors are left of them."""
+    X, y = make_rows()
+    search = make_search(X, y, make_folds(60))
+    fit, kernels = search.fit(10.0), search.rows.combine(search.scales)
+    assert not fit.move_to(1e-12 * kernels).coords.any()
+    np.testing.assert_allclose(fit.move_to(0.1 * kernels).coords, 10 * fit.points.coords)

@@ -25,7 +25,6 @@ GAINS_KEPT = 3  # last steps over which the largest predicted gain is taken
 SUFFICIENT_DECREASE = 1e-4  # as a fraction of the decrease that the slope predicts (Armijo's condition)
 MAX_TRIALS = 25  # step lengths tried by a line search
 LEAST_CURVATURE = 1e-6  # of classes that are separated: their rows have none
-LEAST_STRENGTH = 1e-4  # curvature of the loss as a share of that of the penalty; less is lost in G - D / C
 NEGLIGIBLE_LOSS = 1e-6  # per row: smaller objectives count as this one, or a perfect fit would never end
 STEPS_TO_STALL = 10  # steps that together gain no more than rounding end the search
 ROUNDING = 4  # units in the last place by which rounding may raise an objective
@@ -199,9 +198,6 @@ class State:
         self.is_stuck = np.zeros(losses.shape, bool)  # those in which rounding hides all progress
         self.curvature = self._average_curvature(probabilities)
         self.inverses = self._invert_hessians(kernels)
-        strengths = self.curvature[:, 0, 0, 0] * np.trace(kernels, axis1=1, axis2=2) / len(problem.roots) * C
-        self.weak = np.flatnonzero(strengths < LEAST_STRENGTH)
-        self.weak_kernels = kernels[self.weak].astype(self.dtype)
 
     def find_direction(self) -> tuple[Points, np.ndarray]:
         """Return the direction (to be subtracted) and the slope along it, by the two loops of L-BFGS."""
@@ -285,8 +281,6 @@ class State:
         coords, image = np.empty_like(gradient), np.empty_like(gradient)
         coords[..., :-1] = multiply(gradient, self.inverses)
         image[..., :-1] = (gradient[..., :-1] - coords[..., :-1] * self.inverse_C) / self.curvature
-        if len(self.weak):
-            image[self.weak, ..., :-1] = multiply(coords[self.weak], self.weak_kernels)
         coords[..., -1] = gradient[..., -1]
         total = np.square(self.problem.roots).sum(dtype=np.float64).astype(self.dtype)
         image[..., -1] = gradient[..., -1] / (self.curvature[..., 0] * total)
