@@ -889,6 +889,7 @@ MUTANTS = [
             ("rows per column", "kernel_search", "MOST_ROWS_PER_COLUMN = 4", "MOST_ROWS_PER_COLUMN = 10**9"),
             ("float64", "kernel_search", "MOST_PRECISE_ROWS = 200", "MOST_PRECISE_ROWS = 0"),
             ("rounding", "kernel_search", "LARGEST_ERROR = 0.1", "LARGEST_ERROR = 1e30"),
+            ("rounding of eigenvalues", "kernel_search", "of_eigenvalues = len(self.targets)", "of_eigenvalues = 0"),
             ("large C", "kernel_search", "LARGE_C = 10.0", "LARGE_C = 1e30"),
             ("start of other features", "kernel_search", "if size > self.size / MOST_GROWTH", "if size < 0"),
             ("end without gain", "kernel_lbfgs", "STEPS_TO_STALL = 10", "STEPS_TO_STALL = 10**9"),

@@ -203,6 +203,7 @@ def test_is_declined_where_the_space_of_rows_is_no_help():
     assert decide(X[:, :10], y, folds, 1000.0, **options) is None  # few columns
     assert decide(X, np.eye(3)[y], folds, 1000.0, **options) is None  # soft targets
     assert decide(1e6 * X, y, folds, 1000.0, **options) is None  # rounding
+    assert decide(2e5 * X, y, folds, 1000.0, **options) is None  # rounding of eigenvalues
     assert decide(X, y, folds * (np.arange(60) > 0)[:, None], 1000.0, **options) is None  # a row without weight
     many = sparse.random(2501, 3000, 0.001, format="csr", random_state=0)
     assert decide(many, np.arange(2501) % 3, np.ones((2501, 1)), 1.0, **options) is None
@@ -240,3 +241,8 @@ def test_features_that_are_all_alike_are_no_start():
     fit, kernels = search.fit(10.0), search.rows.combine(search.scales)
     assert not fit.move_to(1e-12 * kernels).coords.any()
     np.testing.assert_allclose(fit.move_to(0.1 * kernels).coords, 10 * fit.points.coords)
+
+
+def test_an_indefinite_matrix_has_no_inverse():
+    with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
+        kernel_lbfgs.invert(np.diag([1.0, -1.0]))

@@ -141,10 +141,15 @@ class KernelSearch:
         return search if search.bound_rounding(largest_C) <= LARGEST_ERROR else None
 
     def bound_rounding(self, C: float) -> float:
-        """Return a bound on the rounding errors of scores: no dual variable of a row exceeds C times its weight."""
+        """Return a bound on the rounding errors of scores, and of the eigenvalues of the kernel matrix times C.
+
+        No dual variable of a row exceeds C times its weight. Eigenvalues much below zero would make the Hessian
+        indefinite.
+        """
         squares = np.einsum("bii->bi", self.rows.kernels)  # (n_blocks, n_rows)
         largest = (np.square(self.scales) @ squares).max()
-        return float(C * largest * np.finfo(self.dtype).eps)
+        of_eigenvalues = len(self.targets) * np.finfo(np.float64).eps
+        return float(C * largest * max(np.finfo(self.dtype).eps, of_eigenvalues))
 
     def run(self, Cs: Sequence[float]) -> Iterator[KernelFit]:
         """Yield the fits at each scale and C, C ascending; each starts from those at the C before."""
