@@ -589,8 +589,8 @@ def _warn_not_kept(
         share = np.average(held_out.is_wrong[inside], weights=held_out.weights[inside])
         message = (
             f"{right} is not reached at any coverage for the {concerned.sum()} held-out samples{of_classes}: the "
-            f"thresholds accept {inside.sum()} of them, {share:.1%} of these wrong. Give more labels, or a larger "
-            "max_error."
+            f"thresholds accept {inside.sum()} of them, {share:.1%} of these wrong, and a sample that was not seen "
+            "counts as one more error. Give more labels, or a larger max_error."
         )
     warnings.warn(message, UserWarning, stacklevel=count_inner_frames())
 
