@@ -215,8 +215,10 @@ UNSUPERVISED = [
     words_row("GloVe", "glove"),
     words_row("skip-gram", "sgns"),
     unsupervised_row("k-means of 100,000 image patches x 243, k = 256", "kmeans", "KMeansEncoder", "KMeans", *INERTIA),
-    unsupervised_row("the same", "kmeans", "KMeansEncoder", "KMeans of scikit-learn-intelex", *INERTIA),
     unsupervised_row("the same", "kmeans", "KMeansEncoder", "MiniBatchKMeans(4096)", *INERTIA),
+    unsupervised_row(
+        "the same, one thread", "kmeans-one-thread", "KMeansEncoder", "KMeans of scikit-learn-intelex", *INERTIA
+    ),
     unsupervised_row(
         "self-organising map of the digits, 12 x 12, ending at radius 1",
         "som",
