@@ -365,7 +365,7 @@ def predict(model, texts, output, keep, reject, reading, quiet, trusted):
         )
     source = {"source": texts} if texts != "-" else {"source": sys.stdin.buffer, "kind": "txt"}
     header = _make_header(fitted, keep)
-    rows, kept, _ = read_texts(**source, **reading, others=keep, keep_blank=True)
+    rows, kept, *_ = read_texts(**source, **reading, others=keep, keep_blank=True)
     lines, batch = [], 1000
     with show_progress(f"predicting {len(rows):,} texts", -(-len(rows) // batch), quiet=quiet) as advance:
         for start in range(0, len(rows), batch):

@@ -6,7 +6,7 @@ import unicodedata
 import warnings
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -192,12 +192,13 @@ class Texts(NamedTuple):
     texts: list[str]
     others: list[list[str]]  # values of the requested columns for each text
     n_blank: int  # number of blank lines skipped
+    names: list[str]  # the other columns
 
 
 def read_texts(
     source: str | os.PathLike[str] | BinaryIO,
     text: str = "text",
-    others: Sequence[str] = (),
+    others: Sequence[str] | None = (),
     *,
     encoding: str = "utf-8",
     errors: str = "strict",
@@ -214,7 +215,7 @@ def read_texts(
     text : str, default="text"
         Name of the column or key of texts.
     others : sequence of str, default=()
-        Names of other columns or keys.
+        Names of other columns or keys; None for all of them, in the order of the file.
     encoding, errors, quoting : str, str, bool
         As in `load_corpus`.
     kind : str, default=None
@@ -236,18 +237,19 @@ def read_texts(
     if kind != "txt":
         if kind not in ("csv", *TAB_KINDS, *JSON_KINDS):
             raise ValueError(f"A corpus is a .txt, .csv, .tsv or .jsonl file, or one of these with .gz. Got {name!r}.")
+        options: dict[str, Any] = {"encoding": encoding, "errors": errors, "quoting": quoting}
         table = read_table(
-            source, [text, *others], encoding=encoding, errors=errors, quoting=quoting, kind=kind, keep_blank=keep_blank
+            source, [text, *(others or ())], kind=kind, keep_blank=keep_blank, all_others=others is None, **options
         )
         values = [[_write_value(value) for value in row[1:]] for row in table.rows]
-        return Texts([row[0] for row in table.rows], values, table.n_blank)
+        return Texts([row[0] for row in table.rows], values, table.n_blank, table.names[1:])
     if others:
         raise ValueError(f"The file {name!r} has one text per line and no column {others[0]!r}.")
     found = [line.removesuffix("\n").removesuffix("\r") for line in read_lines(source, encoding, errors)]
     texts = found if keep_blank else [line for line in found if line.strip()]
     if not texts:
         raise ValueError(f"The file {name!r} holds no texts.")
-    return Texts(texts, [[]] * len(texts), len(found) - len(texts))
+    return Texts(texts, [[]] * len(texts), len(found) - len(texts), [])
 
 
 def _write_value(value):

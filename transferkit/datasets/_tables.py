@@ -24,6 +24,7 @@ class Table(NamedTuple):
     rows: list[list[Any]]  # the values of each row, str except in JSON
     lines: list[int]  # the number of each row's first line, from 1
     n_blank: int  # number of blank lines, which are not rows
+    names: list[str]  # the column of each value
 
 
 def read_table(
@@ -35,8 +36,11 @@ def read_table(
     quoting: bool | None = None,
     kind: str | None = None,
     keep_blank: bool = False,
+    all_others: bool = False,
 ) -> Table:
     """Read columns of a table, in the order of `columns`; the first one holds the texts.
+
+    With `all_others` the other columns follow, in their order in the file; a key that a JSON object lacks is None.
 
     A table is ``.jsonl`` with one object per line, ``.tsv`` separated by tabs, or any other separated by commas; the
     last two have a header line of column names. `kind` is the file extension that determines the format, by default
@@ -49,13 +53,13 @@ def read_table(
     """
     kind, name = kind_of(name_of(source)) if kind is None else kind, name_of(source)
     if kind in JSON_KINDS:
-        return _read_objects(read_lines(source, encoding, errors), columns, name, errors)
+        return _read_objects(read_lines(source, encoding, errors), columns, name, errors, all_others)
     has_tabs = kind in TAB_KINDS
     quoting = not has_tabs if quoting is None else quoting
     lines = read_lines(source, encoding, errors, any_end=quoting)
     with _unlimited_fields():
         rows = _split_quoted(lines, "\t" if has_tabs else ",", name) if quoting else _split_plain(lines, has_tabs)
-        return _choose_columns(rows, columns, name, quoting, keep_blank)
+        return _choose_columns(rows, columns, name, quoting, keep_blank, all_others)
 
 
 def _split_plain(lines, has_tabs):
@@ -86,7 +90,7 @@ def _split_quoted(lines, delimiter, name):
         yield start, row
 
 
-def _choose_columns(rows, columns, name, quoting, keep_blank):
+def _choose_columns(rows, columns, name, quoting, keep_blank, all_others):
     names = next((row for _, row in rows if row), [])
     for column in columns:
         if column not in names:
@@ -95,6 +99,8 @@ def _choose_columns(rows, columns, name, quoting, keep_blank):
         if names.count(column) > 1:
             raise ValueError(f"The file {name!r} has {names.count(column)} columns {column!r}: rename all but one.")
     places = [names.index(column) for column in columns]
+    if all_others:
+        places += [place for place in range(len(names)) if place not in places]
     found, starts, n_blank = [], [], 0
     for number, row in rows:
         if not row and not (keep_blank and len(names) == 1):
@@ -108,11 +114,11 @@ def _choose_columns(rows, columns, name, quoting, keep_blank):
         starts.append(number)
     if not found:
         raise ValueError(f"The file {name!r} holds no rows below its column names.")
-    return Table(found, starts, n_blank)
+    return Table(found, starts, n_blank, [names[place] for place in places])
 
 
-def _read_objects(lines, columns, name, errors):
-    found, starts, n_blank = [], [], 0
+def _read_objects(lines, columns, name, errors, all_others):
+    found, starts, n_blank, names = [], [], 0, dict.fromkeys(columns)  # a dict, as an ordered set
     for number, line in enumerate(lines, 1):
         if not line.strip():
             n_blank += 1
@@ -123,13 +129,17 @@ def _read_objects(lines, columns, name, errors):
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{where} is not JSON: {error}.") from None
         row = [_take(record, column, "text" if place == 0 else "value", where) for place, column in enumerate(columns)]
+        if all_others:
+            names.update(dict.fromkeys(record))
+            row += [record.get(column) for column in [*names][len(columns) :]]
         if not isinstance(row[0], str):
             raise ValueError(f"{where} has {_short(row[0])} under {columns[0]!r}, where a text is expected.")
         found.append([_check_characters(value, errors, where) for value in row] if "\\u" in line else row)
         starts.append(number)
     if not found:
         raise ValueError(f"The file {name!r} holds no rows.")
-    return Table(found, starts, n_blank)
+    found = [row + [None] * (len(names) - len(row)) for row in found]
+    return Table(found, starts, n_blank, [*names])
 
 
 def _take(record, column, role, where):
