@@ -1,7 +1,5 @@
-"""The commands: pretrain, suggest, finetune, evaluate, report, predict, describe, verify, convert, serve, demo."""
+"""The commands: those that train, serve and demo are here, the others in modules by subject."""
 
-import json
-import sys
 import time
 from pathlib import Path
 
@@ -9,25 +7,16 @@ import click
 import numpy as np
 
 import transferkit
-from transferkit.cli import _options
-from transferkit.cli._evaluation import (
-    REJECTED,
-    check_folds,
-    check_number_of_folds,
-    evaluate_predictions,
-    format_report,
-    match_labels,
-    score_folds,
-    write_labels,
-)
+from transferkit.cli import _evaluate_commands, _file_commands, _options, _predict_commands
+from transferkit.cli._evaluation import check_folds, check_number_of_folds, score_folds
 from transferkit.cli._evidence import evidence
+from transferkit.cli._file_commands import read_key
 from transferkit.cli._options import load_teacher, make_encoder, make_scratch_encoder
+from transferkit.cli._output import check_writable, megabytes, say, write_csv
 from transferkit.cli._progress import CandidateReport, show_progress
 from transferkit.cli._rejection import rejection
-from transferkit.cli._text_models import find_selective, load_text_model, predict_texts
-from transferkit.datasets import read_texts
+from transferkit.cli._text_models import load_text_model
 from transferkit.datasets.files import kind_of
-from transferkit.persistence import is_pickle, load_with_outcome, write_atomically
 
 __all__ = ["commands"]
 
@@ -65,7 +54,7 @@ def commands():
 @_options.trusted
 def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, teacher, splitting, reading, quiet, trusted):
     """Pretrain an encoder on unlabelled texts (.txt, .csv, .tsv or .jsonl files, also with .gz)."""
-    _check_writable(output)
+    check_writable(output)
     unfitted = make_encoder(encoder, n_components, min_df, max_ngram, **splitting)
     if teacher is not None:
         if encoder != "vectors":
@@ -82,10 +71,10 @@ def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, teacher,
         seconds = time.perf_counter() - start
         advance("saving")
         transferkit.save(fitted, output)
-    _say(f"pretrained on {len(texts):,} texts in {seconds:.1f} s -> {output} ({_megabytes(output)})", quiet)
+    say(f"pretrained on {len(texts):,} texts in {seconds:.1f} s -> {output} ({megabytes(output)})", quiet)
     if teacher is not None:
         cosine, n_texts = fitted.fidelity_, fitted.n_held_out_
-        _say(f"fidelity to the teacher: mean cosine {cosine:.3f} on {n_texts:,} held-out texts", quiet)
+        say(f"fidelity to the teacher: mean cosine {cosine:.3f} on {n_texts:,} held-out texts", quiet)
 
 
 @commands.command()
@@ -129,8 +118,8 @@ def suggest(corpora, encoder, output, n, model, labelled, method, reading, label
         advance(f"comparing {len(texts):,} texts")
         found = transferkit.suggest_labels(texts, n, encoder=pretrained, model=fitted, X_labelled=known, method=method)
     rows = [[texts[i], "", reason] for i, reason in zip(found["index"], found["reason"], strict=True)]
-    _write_csv([columns, *rows], output)
-    _say(f"{len(rows):,} of {len(texts):,} texts to label -> {output}", quiet)
+    write_csv([columns, *rows], output)
+    say(f"{len(rows):,} of {len(texts):,} texts to label -> {output}", quiet)
 
 
 def _check_is_new_table(output):
@@ -139,7 +128,7 @@ def _check_is_new_table(output):
         raise ValueError(f"--output {output}: the table is CSV, so give a name that ends in .csv.")
     if Path(output).exists():
         raise ValueError(f"--output {output}: this file exists, and may hold labels. Give another name, or delete it.")
-    _check_writable(output)
+    check_writable(output)
 
 
 def _read_labelled(paths, label_column, reading):
@@ -215,7 +204,7 @@ def finetune(
     check_number_of_folds(cv)
     evidence.check(labelled, encoder, cv)
     rejection.check(labelled)
-    _check_writable(output)
+    check_writable(output)
     head = None
     if C is not None:
         head = transferkit.LogisticHead(C=C, class_weight=class_weight)
@@ -245,236 +234,24 @@ def finetune(
             advance(f"evaluating {cv} folds")
             scores = score_folds(classifier, texts, labels, cv, **others)
     fitted = model.estimator_ if rejection.is_given else model
-    _say(
+    say(
         f"fine-tuned on {_count_texts(texts, unlabelled)} of {len(model.classes_)} classes in {seconds:.1f} s "
-        f"with strategy {fitted.strategy_!r} -> {output} ({_megabytes(output)})",
+        f"with strategy {fitted.strategy_!r} -> {output} ({megabytes(output)})",
         quiet,
     )
-    _say(fitted.summary_["text"], quiet)
+    say(fitted.summary_["text"], quiet)
     if rejection.is_given:
-        _say(
+        say(
             f"accepts {model.coverage_:.1%} of {model.n_held_out_:,} held-out texts, {model.error_:.1%} of these wrong",
             quiet,
         )
     if cv:
-        _say(f"accuracy in {cv} folds: {scores.mean():.3f} (standard deviation {scores.std():.3f})", quiet)
+        say(f"accuracy in {cv} folds: {scores.mean():.3f} (standard deviation {scores.std():.3f})", quiet)
 
 
 def _count_texts(labelled, unlabelled):
     counts = [f"{len(labelled):,} texts"] * (len(labelled) > 0)
     return " and ".join(counts if unlabelled is None else [*counts, f"{len(unlabelled):,} unlabelled texts"])
-
-
-@commands.command()
-@click.argument("model", metavar="MODEL.tk")
-@click.argument("labelled", metavar="LABELLED")
-@_options.reading
-@_options.label_column
-@_options.as_json
-@_options.trusted
-def evaluate(model, labelled, reading, label_column, as_json, trusted):
-    """Evaluate a model on labelled texts (.csv, .tsv or .jsonl).
-
-    Prints accuracy, macro F1, precision and recall per class, and the confusion matrix. If the model rejects texts, the
-    reject label is a class, "(rejected)" if it has none, and the accuracy of the accepted texts is printed, too.
-    """
-    fitted = load_text_model(model, classes=True, trusted=trusted)
-    truth, predicted, _, rejected = _predict_labelled(fitted, model, labelled, label_column, reading)
-    report = evaluate_predictions(truth, predicted, rejected)
-    click.echo(json.dumps(report, indent=2) if as_json else format_report(report))
-
-
-@commands.command()
-@click.argument("model", metavar="MODEL.tk")
-@click.option("--output", "-o", required=True, help="HTML file to write, for example report.html.")
-@click.option(
-    "--data",
-    multiple=True,
-    metavar="LABELLED",
-    help="Labelled texts (.csv, .tsv or .jsonl) for the confusion matrix and the calibration; repeatable.",
-)
-@_options.reading
-@_options.label_column
-@_options.quiet
-@_options.trusted
-def report(model, output, data, reading, label_column, quiet, trusted):
-    """Write a page about a model: whether transfer helped, candidates, top terms, and predictions for labelled texts.
-
-    The page is one HTML file that needs no network and no JavaScript.
-    """
-    from transferkit.cli._report import make_report
-
-    _check_writable(output)
-    fitted = load_text_model(model, classes=True, trusted=trusted)
-    predicted = {name: _predict_labelled(fitted, model, name, label_column, reading, reject=False) for name in data}
-    page = make_report(fitted, Path(model).name, transferkit.describe(model), predicted)
-    with write_atomically(output, "output") as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    _say(f"{model} -> {output}", quiet)
-
-
-def _predict_labelled(fitted, model, labelled, label_column, reading, reject=True):
-    """Return labels and predictions as text, the probability of each prediction, and whether it is rejected.
-
-    The last two are None if the model has no probabilities, and if it never rejects. Without `reject` the predictions
-    are those for accepted texts in any case.
-    """
-    data = transferkit.datasets.load_labelled_csv(labelled, label=label_column, **reading)
-    selective = find_selective(fitted)
-    truth, unknown = match_labels(data.target, fitted, labelled, None if selective is None else selective.reject_label)
-    answer = predict_texts(fitted, data.data, reject=reject)
-    if answer.predictions.ndim > 1:
-        raise ValueError(
-            f"The model in {model!r} predicts several labels per text, but a table has one: evaluate it in Python."
-        )
-    if unknown:
-        click.echo(f"Labels of {labelled!r} that are not classes of the model: {write_labels(unknown)}.", err=True)
-    highest = None if answer.probabilities is None else answer.probabilities.max(axis=1)
-    predicted = np.array([REJECTED if label is None else str(label) for label in answer.predictions.tolist()])
-    return truth, predicted, highest, answer.rejected
-
-
-@commands.command()
-@click.argument("model", metavar="MODEL.tk")
-@click.argument("texts", metavar="[TEXTS]", default="-")
-@click.option("--output", "-o", help="CSV file to write; by default standard output.")
-@click.option(
-    "--keep", multiple=True, metavar="COLUMN", help="Column or key of the input to include in the output; repeatable."
-)
-@click.option(
-    "--reject/--no-reject",
-    default=None,
-    help="Whether rejected texts get the reject label of the model, or no prediction.  [default: if it rejects any]",
-)
-@_options.reading
-@_options.quiet
-@_options.trusted
-def predict(model, texts, output, keep, reject, reading, quiet, trusted):
-    """Predict the texts of a file (.txt, .csv, .tsv, .jsonl), or of standard input, one per line, and write CSV.
-
-    Each input line gives one output row; blank lines are empty texts. For a model that rejects texts (finetune
-    --coverage or --max-error) there is a column "rejected".
-    """
-    if output:
-        _check_writable(output)
-    fitted = load_text_model(model, trusted=trusted)
-    if reject and find_selective(fitted) is None:
-        raise ValueError(
-            f"--reject: the model in {model!r} rejects no texts. Make one that does with finetune --coverage or "
-            "--max-error, or in Python with SelectiveClassifier."
-        )
-    source = {"source": texts} if texts != "-" else {"source": sys.stdin.buffer, "kind": "txt"}
-    header = _make_header(fitted, keep)
-    rows, kept, *_ = read_texts(**source, **reading, others=keep, keep_blank=True)
-    lines, batch = [], 1000
-    with show_progress(f"predicting {len(rows):,} texts", -(-len(rows) // batch), quiet=quiet) as advance:
-        for start in range(0, len(rows), batch):
-            lines += _predict_batch(fitted, rows[start : start + batch], reject is not False)
-            advance()
-    _write_csv([header, *(others + line for others, line in zip(kept, lines, strict=True))], output)
-
-
-def _make_header(model, keep):
-    header = ["text", "prediction"] + ["rejected"] * (find_selective(model) is not None)
-    if hasattr(model, "predict_proba"):
-        header += [f"probability of {name}" for name in model.classes_]
-    for place, name in enumerate(keep):
-        if name in header or name in keep[:place]:
-            raise ValueError(f"--keep {name}: the output already has a column {name!r}. Omit it, or rename it.")
-    return [*keep, *header]
-
-
-def _predict_batch(model, texts, reject):
-    answer = predict_texts(model, texts, reject=reject)
-    columns = [texts, answer.predictions.tolist()]
-    if answer.rejected is not None:
-        columns.append(np.where(answer.rejected, "true", "false").tolist())
-    if answer.probabilities is not None:
-        columns += [[f"{p:.6f}" for p in column] for column in answer.probabilities.T]
-    return [list(row) for row in zip(*columns, strict=True)]
-
-
-def _write_csv(rows, output):
-    import csv
-    import io
-
-    buffer = io.StringIO(newline="")
-    has_returns = any("\r" in str(field) for row in rows for field in row)  # readers take one for the end of a row
-    quoting = csv.QUOTE_ALL if has_returns else csv.QUOTE_MINIMAL  # the latter quotes none before Python 3.13
-    csv.writer(buffer, lineterminator="\n", quoting=quoting).writerows(rows)
-    if output:
-        with write_atomically(output, "output") as temporary:
-            temporary.write_bytes(buffer.getvalue().encode())
-    else:
-        click.echo(buffer.getvalue(), nl=False)
-
-
-@commands.command()
-@click.argument("model", metavar="MODEL.tk")
-@_options.as_json
-def describe(model, as_json):
-    """Describe a model file without loading it."""
-    description = transferkit.describe(model)
-    click.echo(json.dumps(description.to_dict(), indent=2) if as_json else str(description))
-
-
-@commands.command()
-@click.argument("model", metavar="FILE")
-@click.option("--key-file", help="File with the secret key that the model must be signed with.")
-@_options.trusted
-def verify(model, key_file, trusted):
-    """Check the digest and signature of a model file and run its self-test; exit code 2 if one of them fails."""
-    _, not_compared = load_with_outcome(model, verify="full", verify_key=_read_key(key_file), trusted=trusted)
-    self_test = "self-test passed" if not_compared is None else f"self-test not run: {not_compared}"
-    description = transferkit.describe(model)
-    signed = "signature valid" if key_file else "signature not checked" if description.signed else "not signed"
-    click.echo(f"{model}: intact, {self_test}, {signed}, digest {description.digest}")
-
-
-@commands.command()
-@click.argument("source", metavar="IN")
-@click.argument("output", metavar="OUT")
-@click.option("--trust-code", is_flag=True, help="Load a .joblib or .pkl file, which runs the code in it.")
-@_options.trusted
-def convert(source, output, trust_code, trusted):
-    """Convert a .joblib or .pkl file to a model file (.tk), or back."""
-    import joblib
-
-    _check_writable(output)
-    writes = is_pickle(output)
-    if is_pickle(source) == writes:
-        raise ValueError(f"One of {source!r} and {output!r} must end in .joblib or .pkl, the other is the model file.")
-    if writes:
-        model = transferkit.load(source, verify="full", mmap=False, trusted=trusted)
-        with write_atomically(output, "output") as temporary:
-            joblib.dump(model, temporary)
-        click.echo(
-            f"{source} -> {output} ({_megabytes(output)}). Whoever loads it must trust you: joblib files are code."
-        )
-        return
-    if not trust_code:
-        raise ValueError(
-            f"{source!r} is code: loading it runs whatever its author put in it. If you made it or trust its author, "
-            "add --trust-code."
-        )
-    transferkit.save(_load_joblib(source), output, trusted=trusted)
-    click.echo(f"{source} -> {output} ({_megabytes(output)})")
-
-
-def _load_joblib(path):
-    import joblib
-
-    try:
-        model = joblib.load(path)
-    except OSError:  # its message contains the path
-        raise
-    except Exception as error:  # invalid pickles lead to errors of any type
-        raise ValueError(
-            f"{path!r} cannot be loaded as a joblib or pickle file: {type(error).__name__}: {error}"
-        ) from error
-    if not hasattr(model, "get_params"):
-        raise ValueError(f"{path!r} holds a {type(model).__name__}, which is not an estimator.")
-    return model
 
 
 @commands.command()
@@ -509,18 +286,9 @@ def serve(model, port, host, mmap, max_texts, max_body, key_file, trusted):
     """Serve a model over HTTP: POST /predict and /explain, GET /model. The file is reloaded when it is replaced."""
     from transferkit.cli._serve import make_app, run_server
 
-    key = _read_key(key_file)
+    key = read_key(key_file)
     app = make_app(model, mmap=mmap, max_texts=max_texts, max_body=max_body, verify_key=key, trusted=trusted)
     run_server(app, host, port, click.echo)
-
-
-def _read_key(path):
-    if path is None:
-        return None
-    key = Path(path).read_bytes().strip()
-    if not key:
-        raise ValueError(f"The key file {path!r} is empty.")
-    return key
 
 
 @commands.command()
@@ -533,18 +301,5 @@ def demo(output, quiet):
     run_demo(Path(output), quiet=quiet)
 
 
-def _check_writable(path):
-    """Raise ValueError before hours of work, not after."""
-    if Path(path).is_dir():
-        raise ValueError(f"The output {path!r} is a folder. Give the path of a file.")
-    if not Path(path).absolute().parent.is_dir():
-        raise ValueError(f"The folder of the output {path!r} does not exist. Create it first.")
-
-
-def _megabytes(path):
-    return f"{Path(path).stat().st_size / 1e6:.2f} MB"
-
-
-def _say(message, quiet):
-    if not quiet:
-        click.echo(message)
+for command in (*_evaluate_commands.COMMANDS, *_file_commands.COMMANDS, *_predict_commands.COMMANDS):
+    commands.add_command(command)
