@@ -33,6 +33,7 @@ class Mutant(NamedTuple):
 FITTED_TERMS, OF_TFIDF = "encoders/text/_fitted_terms.py", "encoders/text/test_tfidf.py"
 WORDS = "encoders/text/_parameters.py"
 LOST = "encoders/text/test_parameters.py"
+PRETRAINING, OF_PRETRAINING = "encoders/_pretraining.py", "encoders/test_pretraining.py"
 EMBEDDINGS, PRETRAINED = "encoders/_embedding_cache.py", "encoders/test_pretrained.py"
 BOUNDS, OF_BOUNDS = "persistence/_bounds.py", "persistence/test_bounds.py"
 PAIRS, OF_PAIRS = "_algorithms/words/cooccurrence.py", "_algorithms/words/test_cooccurrence.py"
@@ -71,6 +72,42 @@ NEW_CLASSES, OF_NEW_CLASSES = "transfer/strategies/_new_classes.py", "transfer/s
 
 MUTANTS = [
     # Which predictions are rejected.
+    Mutant(
+        "clones of pretrained encoders forget that they were",
+        PRETRAINING,
+        "degree > _WITH_LABELS:",
+        "False:",
+        f"{OF_PRETRAINING}::test_copies_of_a_clone_know_that_it_was_pretrained",
+    ),
+    Mutant(
+        "encoders in pipelines are pretrained by any fit",
+        PRETRAINING,
+        "_WITH_LABELS if y is not None else",
+        "",
+        f"{OF_PRETRAINING}::test_model_fitted_before_may_be_fitted_and_cross_validated_again",
+    ),
+    Mutant(
+        "models without labels lose pretraining in silence",
+        PRETRAINING,
+        "_IN_MODEL if _is_called_by_model() else _BY_USER",
+        "_BY_USER",
+        f"{OF_PRETRAINING}::test_model_that_refits_a_pretrained_encoder_warns_with_the_remedy",
+    ),
+    Mutant(
+        "users are warned of fitting again by hand",
+        PRETRAINING,
+        "while frame.f_back is not None and",
+        "while False and",
+        f"{OF_PRETRAINING}::test_fitting_again_by_hand_is_no_loss",
+    ),
+    Mutant(
+        "a warning as an error comes too late",
+        PRETRAINING,
+        "        if _read_degree(self) > degree:\n            _warn(self)\n        result = fit(self, X, y)\n",
+        "        before = _read_degree(self)\n        result = fit(self, X, y)\n"
+        "        if before > degree:\n            _warn(self)\n",
+        f"{OF_PRETRAINING}::test_warning_as_an_error_leaves_the_encoder_as_it_was",
+    ),
     Mutant(
         "terms of a file: alphabetical order first",
         FITTED_TERMS,

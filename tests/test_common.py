@@ -27,15 +27,18 @@ from transferkit import (
     PretrainedEncoder,
     RidgeHead,
     SelectiveClassifier,
+    SentenceEncoder,
     SOMEncoder,
     TfidfEncoder,
     TorchEncoder,
     TransferClassifier,
     TransferRegressor,
     WordVectorEncoder,
+    encoders,
     load,
     save,
 )
+from transferkit.exceptions import LostPretrainingWarning
 
 TEXTS = ["the cat sat on the mat", "a dog", "Ünïcode words, and CATS!", "the dog sat", "a cat and a dog and a mat"] * 3
 
@@ -419,3 +422,55 @@ def test_labels_keep_their_type_through_fit_and_files(name, kind, tmp_path):
         assert found.dtype == labels.dtype
         assert {type(label) for label in found.tolist()} == {type(label) for label in labels.tolist()}
         np.testing.assert_array_equal(found, labels)
+
+
+# Encoders in models that clone or fit them
+
+NUMBERS = np.random.RandomState(0).randn(len(TEXTS), 5).astype(np.float32)
+
+
+class Lengths:
+    """A sentence model."""
+
+    def encode(self, texts):
+        return [[len(text), text.count(" ")] for text in texts]
+
+
+ALL_ENCODERS = {
+    "AutoencoderEncoder": (AutoencoderEncoder((4,), 2, max_iter=1), NUMBERS),
+    "KMeansEncoder": (KMeansEncoder(2), NUMBERS),
+    "LSAEncoder": (LSAEncoder(2, min_df=1), TEXTS),
+    "PretrainedEncoder": (PretrainedEncoder(TfidfEncoder().fit(TEXTS)), TEXTS),
+    "SOMEncoder": (SOMEncoder((2, 2)), NUMBERS),
+    "SentenceEncoder": (SentenceEncoder(Lengths()), TEXTS),
+    "TfidfEncoder": (TfidfEncoder(), TEXTS),
+    "TorchEncoder": (TorchEncoder(torch.nn.Identity()), NUMBERS),
+    "WordVectorEncoder": (WordVectorEncoder(2, min_count=1), TEXTS),
+}
+
+
+def test_contract_of_encoders_leaves_none_out():
+    assert set(ALL_ENCODERS) == set(encoders.__all__)
+
+
+@pytest.mark.parametrize("name", ALL_ENCODERS)
+@pytest.mark.parametrize("copied", [False, True], ids=["itself", "clone"])
+def test_pretrained_encoder_in_a_model_keeps_what_it_learned_or_warns(name, copied):
+    encoder, X = ALL_ENCODERS[name]
+    encoder = clone(encoder).fit(X)
+    expected = dense(encoder.transform(X))
+    for y in (np.arange(8) % 2, None):
+        model = make_pipeline(clone(encoder) if copied else encoder)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.fit(X[:8], y)
+        if not any(warning.category is LostPretrainingWarning for warning in caught):
+            np.testing.assert_array_equal(dense(model.transform(X)), expected)
+        encoder.fit(X)  # by hand: no warning
+
+
+@pytest.mark.parametrize("name", ALL_ENCODERS)
+def test_unfitted_encoder_is_fitted_in_a_model_without_a_warning(name):
+    encoder, X = ALL_ENCODERS[name]
+    model = make_pipeline(clone(encoder)).fit(X, np.arange(len(X)) % 2)
+    clone(model).fit(X, np.arange(len(X)) % 2)

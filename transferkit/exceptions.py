@@ -5,6 +5,7 @@ import sys
 __all__ = [
     "DivergenceError",
     "ExportError",
+    "LostPretrainingWarning",
     "MissingExtraError",
     "ModelFileError",
     "ModelVersionWarning",
@@ -14,7 +15,7 @@ __all__ = [
     "WorkerLostError",
 ]
 
-_INNER = ("transferkit", "sklearn", "contextlib")  # the last for functions decorated with a context
+_INNER = ("transferkit", "sklearn", "joblib", "contextlib")  # the last for functions decorated with a context
 
 
 class TransferkitError(Exception):
@@ -41,6 +42,10 @@ class NotLinearError(TransferkitError, TypeError):
 
 class ModelVersionWarning(UserWarning):
     """A model was saved with another version than the one installed, and may give different results."""
+
+
+class LostPretrainingWarning(UserWarning):
+    """A pretrained encoder is fitted again within a model, and loses what it had learned."""
 
 
 class MissingExtraError(TransferkitError, ImportError):

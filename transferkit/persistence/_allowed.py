@@ -95,12 +95,14 @@ ALLOWED = {
 # Parameters of this package's classes that may be a path in Python. A file must not hold paths: they would choose which
 # other files are opened, and those that end in .joblib or .pkl are code.
 PATH_PARAMETERS = ("source", "encoder", "prior", "teacher")
-# Attributes of the current session, which no file holds: callbacks, metadata routing requests, versions.
+# Attributes of the current session, which no file holds: callbacks, metadata routing requests, versions, and how an
+# encoder was fitted: one from a file is pretrained.
 SESSION_ATTRIBUTES = frozenset(
     {
         "_callback_fit_ctx",
         "_metadata_request",
         "_parent_callback_ctx",
+        "_pretraining",
         "_skl_callbacks",
         "_skl_callbacks_to_teardown",
         "_sklearn_version",

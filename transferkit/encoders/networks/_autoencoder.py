@@ -24,6 +24,7 @@ from transferkit._validation import (
     unchanged_on_error,
     validate_data,
 )
+from transferkit.encoders._pretraining import PretrainableMixin, warns_of_lost_pretraining
 from transferkit.encoders.networks._autoencoder_layers import (
     Architecture,
     decoder_layers,
@@ -41,7 +42,9 @@ MOST_OFFSET = 5  # ratio of the root mean squares of means and standard deviatio
 MOST_SHARE = 0.99  # of all variance in one feature
 
 
-class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
+class AutoencoderEncoder(
+    PretrainableMixin, CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator
+):
     """Encode samples by the bottleneck of a (denoising) autoencoder, a network that reconstructs its input.
 
     Parameters
@@ -187,6 +190,7 @@ class AutoencoderEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, 
         self.random_state = random_state
 
     @fit_context(prefer_skip_nested_validation=True)
+    @warns_of_lost_pretraining
     def fit(self, X, y=None):
         """Train the network to reconstruct unlabelled samples.
 

@@ -24,6 +24,7 @@ from transferkit._validation import (
     to_numpy,
     validate_data,
 )
+from transferkit.encoders._pretraining import PretrainableMixin, warns_of_lost_pretraining
 from transferkit.encoders.rows._passes import MomentsPass, check_n_clusters
 
 __all__ = ["KMeansEncoder"]
@@ -31,7 +32,7 @@ __all__ = ["KMeansEncoder"]
 _BLOCK_ENTRIES = 1 << 23  # distances that transform holds at a time
 
 
-class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
+class KMeansEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
     """Encode samples by their distances to clusters of unlabelled samples.
 
     Parameters
@@ -188,6 +189,7 @@ class KMeansEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         self.random_state = random_state
 
     @fit_context(prefer_skip_nested_validation=True)
+    @warns_of_lost_pretraining
     def fit(self, X, y=None):
         """Find the clusters of unlabelled samples.
 

@@ -31,13 +31,14 @@ from transferkit._validation import (
     to_numpy,
     validate_data,
 )
+from transferkit.encoders._pretraining import PretrainableMixin, warns_of_lost_pretraining
 
 __all__ = ["SOMEncoder"]
 
 _ACTIVATIONS = {"triangle", "distance", "soft", "onehot"}
 
 
-class SOMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
+class SOMEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
     """Encode samples by a self-organising map: units on a grid, whose neighbours represent similar samples.
 
     Parameters
@@ -144,6 +145,7 @@ class SOMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         self.random_state = random_state
 
     @fit_context(prefer_skip_nested_validation=True)
+    @warns_of_lost_pretraining
     def fit(self, X, y=None):
         """Fit the map to unlabelled samples.
 

@@ -35,6 +35,7 @@ from transferkit._validation import (
     is_fitted,
     with_plain_outputs,
 )
+from transferkit.encoders._pretraining import PretrainableMixin, warns_of_lost_pretraining
 from transferkit.encoders.protocols import LinearForm, ShardPass, TermProjection
 from transferkit.encoders.text._analyzer import find_analyzer
 from transferkit.encoders.text._counting import check_documents, count_blocks, threaded_map
@@ -53,7 +54,7 @@ _MOST_PENDING = 1 << 22  # entries of sparse rows that wait for the SVD, about 8
 _finishing = RLock()  # shared by all encoders, because a lock in an encoder could not be pickled
 
 
-class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
+class LSAEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
     """Encode texts as dense vectors by latent semantic analysis (LSA) [1]_.
 
     TF-IDF vectors are projected onto their leading right singular vectors and divided by their length. Words that occur
@@ -213,10 +214,11 @@ class LSAEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEst
         self : LSAEncoder
             The fitted encoder.
         """
-        self.fit_transform(X)
+        self.fit_transform(X, y)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
+    @warns_of_lost_pretraining
     @with_plain_outputs
     def fit_transform(self, X, y=None):
         """Learn from the texts and return their features.

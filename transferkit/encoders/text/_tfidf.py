@@ -33,6 +33,7 @@ from transferkit._validation import (
     forget_shards,
     is_fitted,
 )
+from transferkit.encoders._pretraining import PretrainableMixin, warns_of_lost_pretraining
 from transferkit.encoders.protocols import LinearForm
 from transferkit.encoders.text._analyzer import TextSample, choose_unit, find_analyzer
 from transferkit.encoders.text._counting import (
@@ -63,7 +64,7 @@ __all__ = ["TfidfEncoder"]
 _finishing = RLock()  # shared by all encoders, because a lock in an encoder could not be pickled
 
 
-class TfidfEncoder(TransformerMixin, VersionedEstimator):
+class TfidfEncoder(PretrainableMixin, TransformerMixin, VersionedEstimator):
     r"""Encode texts as sparse TF-IDF vectors.
 
     The weight of a term in a text is its count times its inverse document frequency [1]_. The parameters, the
@@ -253,6 +254,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         self.device = device
 
     @fit_context(prefer_skip_nested_validation=True)
+    @warns_of_lost_pretraining
     def fit(self, X, y=None):
         """Learn the vocabulary and the document frequencies.
 
@@ -275,6 +277,7 @@ class TfidfEncoder(TransformerMixin, VersionedEstimator):
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
+    @warns_of_lost_pretraining
     def fit_transform(self, X, y=None):
         """Learn from the texts and return their TF-IDF vectors.
 

@@ -43,6 +43,7 @@ from transferkit._validation import (
     unchanged_on_error,
     validate_parameter_constraints,
 )
+from transferkit.encoders._pretraining import PretrainableMixin, warns_of_lost_pretraining
 from transferkit.encoders.protocols import LinearForm, TermProjection
 from transferkit.encoders.text._analyzer import TextSample, find_analyzer, make_analyzer
 from transferkit.encoders.text._counting import check_documents, count_corpus, count_given_terms, index_given_vocabulary
@@ -87,7 +88,9 @@ _sif_weights: DerivedValues[np.ndarray] = DerivedValues()  # of large vocabulari
 _finishing = RLock()  # shared by all encoders, because a lock in an encoder could not be pickled
 
 
-class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
+class WordVectorEncoder(
+    PretrainableMixin, CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator
+):
     """Encode texts by the vectors of their words, trained on unlabelled texts or loaded from a file.
 
     Words that occur in similar contexts get similar vectors. A classifier that has seen one of them in labelled texts
@@ -559,6 +562,7 @@ class WordVectorEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, T
         return student._learn_from(encoder, texts, beside, options)
 
     @fit_context(prefer_skip_nested_validation=True)
+    @warns_of_lost_pretraining
     def fit(self, X, y=None):
         """Train word vectors on unlabelled texts.
 
