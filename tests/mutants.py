@@ -66,6 +66,8 @@ LOSSES, OF_LOSSES = "_training/linear/losses.py", "_training/linear/test_losses.
 SOFT = "heads/test_soft_targets.py"
 REJECTION, OF_REJECTION = "_algorithms/rows/rejection.py", "_algorithms/rows/test_rejection.py"
 SELECTIVE, OF_SELECTIVE = "selection/_selective_classifier.py", "selection/test_selective_classifier.py"
+PROPORTIONS = "_algorithms/rows/class_proportions.py"
+OF_PROPORTIONS = "_algorithms/rows/test_class_proportions.py"
 COVERAGE, OF_COVERAGE = "_algorithms/rows/coverage.py", "_algorithms/rows/test_coverage.py"
 SUGGEST, SUGGESTIONS = "selection/_suggest_labels.py", "selection/test_suggest_labels.py"
 NEW_CLASSES, OF_NEW_CLASSES = "transfer/strategies/_new_classes.py", "transfer/strategies/test_new_classes.py"
@@ -315,11 +317,32 @@ MUTANTS = [
         f"{OF_DISCRIMINANT}::test_self_training_aligns_the_labels",
     ),
     Mutant(
+        "label shift: steps until the proportions have converged",
+        PROPORTIONS,
+        "MAX_STEPS = 1000",
+        "MAX_STEPS = 5",
+        f"{OF_PROPORTIONS}::test_proportions_of_overlapping_classes_have_the_largest_likelihood",
+    ),
+    Mutant(
+        "label shift: the steps do not end early",
+        PROPORTIONS,
+        "TOL = 1e-7",
+        "TOL = 1e-3",
+        f"{OF_PROPORTIONS}::test_proportions_of_overlapping_classes_have_the_largest_likelihood",
+    ),
+    Mutant(
+        "label shift: the error of the simplex, not of all vectors",
+        PROPORTIONS,
+        "confusion - predicted[:, None]",
+        "confusion",
+        f"{OF_PROPORTIONS}::test_shares_of_predictions_give_the_proportions",
+    ),
+    Mutant(
         "evidence: proportions are shrunk to the base",
-        DISCRIMINANT,
-        "(shares.mean(0) + strength * base) / (1 + strength)",
-        "shares.mean(0)",
-        f"{OF_DISCRIMINANT}::test_proportions_are_those_of_the_rows_or_of_the_base",
+        PROPORTIONS,
+        "(shares + strength * base) / (1 + strength)",
+        "shares",
+        f"{OF_PROPORTIONS}::test_proportions_are_those_of_the_rows_or_of_the_base",
     ),
     Mutant(
         "evidence: other features keep the direction of their mean",

@@ -1,4 +1,4 @@
-"""Linear discriminants of soft labels, class proportions, and self-training."""
+"""Linear discriminants of soft labels, and self-training."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,6 @@ from transferkit._algorithms.linear.soft_labels import (
     SHRINKAGE,
     SoftDiscriminant,
     align_proportions,
-    estimate_proportions,
     self_train,
 )
 
@@ -44,17 +43,6 @@ def test_aligned_labels_have_the_proportions_and_sum_to_one():
     aligned = align_proportions(soft_labels, np.array([0.6, 0.3, 0.1]))
     np.testing.assert_allclose(aligned.mean(0), [0.6, 0.3, 0.1], atol=1e-3)
     np.testing.assert_allclose(aligned.sum(1), 1)
-
-
-def test_proportions_are_those_of_the_rows_or_of_the_base():
-    rows, classes = make_clusters(shares=(0.8, 0.1, 0.1))
-    logits = -((rows[:, None] - 3.0 * np.eye(3, 5)) ** 2).sum(2) / 2  # the model that made them, with equal shares
-    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    base, truth = np.full(3, 1 / 3), np.bincount(classes) / len(classes)
-    np.testing.assert_allclose(estimate_proportions(probabilities, base, 0.0), truth, atol=0.02)
-    halfway = estimate_proportions(probabilities, base, 1.0)
-    assert truth[0] > halfway[0] > base[0]
-    np.testing.assert_allclose(estimate_proportions(probabilities, base, 1e6), base, atol=1e-4)
 
 
 def test_self_training_improves_a_rough_guess():

@@ -9,7 +9,7 @@
 - `feature_blocks`: dense and sparse features side by side, without a common format; weighted, centred rows of them as
   an operator, with sparse columns centred implicitly, for ridge regression.
 - `term_prior`: features from term vectors beside those of the terms, folded into one weight per term after training.
-- `soft_labels`: linear discriminants of rows with soft labels, class proportions, and self-training.
+- `soft_labels`: linear discriminants of rows with soft labels, and self-training.
 - `grid_descent`: search of a grid of parameters by descent along its axes.
 - `transferability`: scores of frozen features for a task (LogME, H-score, LEEP, nearest neighbours).
 

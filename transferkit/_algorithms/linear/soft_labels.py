@@ -8,13 +8,13 @@ alternates between them, which is expectation-maximisation with hard constraints
 import numpy as np
 
 from transferkit._algorithms.linear.predictions import to_probabilities
+from transferkit._algorithms.rows.class_proportions import estimate_proportions
 
-__all__ = ["SoftDiscriminant", "align_proportions", "estimate_proportions", "self_train"]
+__all__ = ["SoftDiscriminant", "align_proportions", "self_train"]
 
 SHRINKAGE = 0.1  # of the covariance towards a multiple of the identity; 0.1 was best on average of 0.1, 0.3 and 0.6
 N_ROUNDS = 4  # of self-training; best on average of 0, 1 and 4
 ALIGNMENT_STEPS = 10
-PROPORTION_STEPS = 100
 LEAST_PROPORTION = 1e-6
 
 
@@ -61,29 +61,6 @@ def align_proportions(soft_labels: np.ndarray, proportions: np.ndarray) -> np.nd
         soft_labels = soft_labels * (proportions / np.maximum(soft_labels.mean(0), LEAST_PROPORTION))
         soft_labels = soft_labels / np.maximum(soft_labels.sum(1, keepdims=True), np.finfo(np.float64).tiny)
     return soft_labels
-
-
-def estimate_proportions(probabilities: np.ndarray, base: np.ndarray, strength: float) -> np.ndarray:
-    """Return the class proportions of rows, from probabilities of a model that assumes others.
-
-    Expectation-maximisation (Saerens, Latinne and Decaestecker 2002), shrunk towards the base as by a Dirichlet prior.
-    Without the prior small errors of the probabilities add up, and the largest classes swallow the others.
-
-    Parameters
-    ----------
-    probabilities : ndarray of shape (n_rows, n_classes)
-        Probabilities of the classes under the proportions `base`.
-    base : ndarray of shape (n_classes,)
-        Proportions assumed, none of them zero.
-    strength : float
-        Weight of the base in units of all rows: with 1 it counts as much as the rows.
-    """
-    proportions = base
-    for _ in range(PROPORTION_STEPS):
-        shares = probabilities * (proportions / base)
-        shares /= np.maximum(shares.sum(1, keepdims=True), np.finfo(np.float64).tiny)
-        proportions = (shares.mean(0) + strength * base) / (1 + strength)
-    return proportions
 
 
 def self_train(

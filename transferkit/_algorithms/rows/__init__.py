@@ -10,6 +10,7 @@ one follows if the other is best.
 (:class:`PatchGrid`), normalisation of their contrast, and ZCA whitening, that is decorrelation of the features
 (:class:`Preparation`). It also pools activations over the four quadrants of an image.
 
-`coverage` chooses samples to which all others are most similar (*facility location*). `digests` computes digests of
-samples, by which equal ones are recognised.
+`class_proportions` estimates the shares of the classes in samples without labels. `coverage` chooses samples to which
+all others are most similar (*facility location*). `digests` computes digests of samples, by which equal ones are
+recognised.
 """
