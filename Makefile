@@ -43,14 +43,13 @@ docs: .venv/docs-ready
 docs-test: .venv/test-ready
 	$(BIN)/python -m pytest tests/test_guide.py tests/test_examples.py
 
-# Loading and prediction without torch; the package is installed from a wheel, without its dependencies.
+# Loading, prediction and HTTP without torch, installed by the steps of serving/Dockerfile and then tested.
 SERVING := .venv-serving/bin
 test-serving:
 	$(PYTHON) -m venv --clear .venv-serving
-	$(SERVING)/pip install --quiet --disable-pip-version-check numpy scipy scikit-learn joblib safetensors threadpoolctl
-	$(SERVING)/pip install --quiet --disable-pip-version-check click rich fastapi httpx pytest
-	$(SERVING)/pip install --quiet --disable-pip-version-check --no-deps .
+	$(PYTHON) tests/serving_image.py .venv-serving
 	! $(SERVING)/python -c "import torch" 2>/dev/null
+	$(SERVING)/pip install --quiet --disable-pip-version-check --constraint serving/constraints.txt httpx pytest
 	$(SERVING)/pytest --override-ini "addopts=--import-mode=importlib" tests/test_serving.py tests/persistence/test_saved_files.py
 
 # The lowest supported versions of the dependencies, with current test tools, which warn about old versions.

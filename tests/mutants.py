@@ -72,7 +72,45 @@ COVERAGE, OF_COVERAGE = "_algorithms/rows/coverage.py", "_algorithms/rows/test_c
 SUGGEST, SUGGESTIONS = "selection/_suggest_labels.py", "selection/test_suggest_labels.py"
 NEW_CLASSES, OF_NEW_CLASSES = "transfer/strategies/_new_classes.py", "transfer/strategies/test_new_classes.py"
 
+SERVER, OF_SERVER = "cli/_http.py", "cli/test_serve.py"
+STOPPING = f"{OF_SERVER}::test_server_that_is_told_to_stop_answers_open_requests_and_waits_for_no_endless_one"
 MUTANTS = [
+    # What the server answers, and when it ends.
+    Mutant(
+        "server: a large body is not read",
+        SERVER,
+        'while (await receive()).get("more_body"):',
+        "while False:",
+        STOPPING,
+    ),
+    Mutant(
+        "server: a body that has been read is waited for",
+        SERVER,
+        "receive if unread else _nothing",
+        "receive",
+        f"{OF_SERVER}::test_body_that_is_too_large_is_read_to_its_end_and_no_further",
+    ),
+    Mutant(
+        "server: no hint for another content type",
+        SERVER,
+        "and not _is_json(content_type)",
+        "and False",
+        f"{OF_SERVER}::test_body_that_is_not_json_is_answered_with_the_reason",
+    ),
+    Mutant(
+        "server: ready without a trial",
+        "cli/_serve.py",
+        "check_predictions(self.current())",
+        "self.current()",
+        f"{OF_SERVER}::test_health_is_that_of_a_trial_prediction",
+    ),
+    Mutant(
+        "server: killed by the signal that ends it",
+        "cli/_serve.py",
+        "with _signals_that_stop(server):",
+        "if True:",
+        STOPPING,
+    ),
     # Which predictions are rejected.
     Mutant(
         "clones of pretrained encoders forget that they were",

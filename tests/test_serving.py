@@ -1,8 +1,10 @@
 """The half that serves: what `make test-serving` runs where torch is not installed, and everybody else as well."""
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +61,25 @@ def test_command_line_predicts_and_verifies():
     for words in (["verify", str(MODEL)], ["describe", str(MODEL)], ["predict", str(MODEL), "-"]):
         result = subprocess.run([*command, *words], input="rows\n", capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr
+
+
+SERVING = Path(__file__).parents[1] / "serving"
+
+
+def names_in(requirements):
+    return {re.match(r"[\w-]+", line)[0].lower() for line in requirements if line and not line.startswith("#")}
+
+
+def test_packages_for_serving_are_the_dependencies_without_torch():
+    project = tomllib.loads((SERVING.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = names_in([*project["dependencies"], *project["optional-dependencies"]["serve"]]) - {"torch"}
+    requirements = (SERVING / "requirements.txt").read_text().splitlines()
+    assert names_in(requirements) == needed
+    pins = (SERVING / "constraints.txt").read_text().splitlines()
+    assert needed <= names_in(pins)
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in pins[1:])
+    page = (SERVING.parent / "docs" / "guide" / "serve.md").read_text(encoding="utf-8")
+    assert "pip install " + " ".join(line for line in requirements if line[0] != "#") in page
 
 
 def test_http_answers_as_the_model_does():

@@ -1,6 +1,8 @@
 """A served model predicts, within limits, also after its file is replaced by a better or by a broken one."""
 
 import asyncio
+import contextlib
+import http.client
 import json
 import os
 import shutil
@@ -10,7 +12,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ from transferkit import (
     TransferClassifier,
     TransferRegressor,
 )
-from transferkit.cli import _serve, main, make_app
+from transferkit.cli import _http, _serve, main, make_app
 from transferkit.cli._text_models import find_selective
 from transferkit.exceptions import MissingExtraError, ModelFileError
 
@@ -114,7 +115,6 @@ def test_limits_are_kept(client, route, body, status):
 def test_body_without_a_length_is_limited_too(client):
     answer = client.post("/predict", content=(b"x" * 500 for _ in range(10)))
     assert answer.status_code == 413
-    assert client.post("/predict", content=b"{").status_code == 422
 
 
 @pytest.mark.parametrize(
@@ -165,20 +165,97 @@ def test_announced_length_is_a_number_within_the_limit(client, length, status):
 
 def test_limits_of_the_command_are_those_of_the_server(path, run, monkeypatch):
     apps = []
-    monkeypatch.setattr(_serve, "run_server", lambda app, *_: apps.append(app))
-    assert run("serve", path, "--max-body", 50, "--max-texts", 2)[0] == 0
+    monkeypatch.setattr(_serve, "run_server", lambda app, *_, **__: apps.append(app))
+    assert run("serve", path, "--max-body", 50, "--max-texts", 2, "--max-characters", 9)[0] == 0
     client = TestClient(apps[0])
-    for n_texts, n_letters, status in [(2, 5, 200), (3, 1, 422), (1, 60, 413)]:
-        assert client.post("/predict", json={"texts": ["a" * n_letters] * n_texts}).status_code == status
+    limits = {"--max-texts": (3, 1, 422), "--max-characters": (1, 10, 422), "--max-body": (1, 60, 413)}
+    for option, (n_texts, n_letters, status) in {"": (2, 5, 200), **limits}.items():
+        answer = client.post("/predict", json={"texts": ["a" * n_letters] * n_texts})
+        assert answer.status_code == status
+        assert option in answer.text
 
 
 @pytest.mark.parametrize(
-    "options", [("--max-body", 0), ("--max-body", -1), ("--max-texts", 0), ("--port", 65536), ("--port", -1)]
+    "options",
+    [
+        ("--max-body", 0),
+        ("--max-body", -1),
+        ("--max-texts", 0),
+        ("--max-characters", 0),
+        ("--port", 65536),
+        ("--port", -1),
+    ],
 )
 def test_impossible_limits_and_ports_are_rejected(options, path, run):
     code, out, error = run("serve", path, *options)
     assert (code, out) == (2, "")
     assert error.startswith(f"Error: Invalid value for '{options[0]}': {options[1]} is not in the range")
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "message"),
+    [
+        (b'{"texts":["a"]}', {"content-type": ""}, 415, "the content type is missing"),
+        (b'{"texts":["a"]}', {"content-type": "text/plain"}, 415, "the content type is 'text/plain'"),
+        (b'{"texts":["a",]}', {}, 422, "not valid JSON at character 14: "),
+        (b'{"texts":["\xff"]}', {}, 400, "can't decode byte 0xff in position 11"),
+        (b"[" * 2000, {}, 400, "recursion"),
+        (b'{"texts":["a"]}', {"content-type": "application/vnd.api+json; charset=utf-8"}, 200, "matrix"),
+    ],
+)
+def test_body_that_is_not_json_is_answered_with_the_reason(client, body, headers, status, message):
+    answer = client.post("/predict", content=body, headers={"content-type": "application/json", **headers})
+    assert answer.status_code == status
+    assert message in json.dumps(answer.json(), ensure_ascii=False)
+    assert status != 415 or "-H 'content-type: application/json'" in answer.json()["detail"]
+
+
+def test_wrong_path_and_wrong_method_point_to_the_page(client):
+    for answer, status in ((client.get("/predcit"), 404), (client.get("/predict"), 405)):
+        assert answer.status_code == status
+        assert "/docs" in answer.json()["detail"]
+
+
+def test_page_to_try_the_server_needs_no_other_host(client):
+    page = client.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "fetch(" in page.text
+    assert "//" not in page.text.replace("\n", " ")
+    assert client.get("/redoc").status_code == 404
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    assert schemas["Texts"]["properties"]["texts"]["examples"]  # from which the page makes its requests
+
+
+def test_health_is_that_of_a_trial_prediction(client, path):
+    answer = client.get("/health")
+    assert answer.status_code == 200
+    expected = {"ready": True, "model": "model.tk", "version": transferkit.__version__, "problem": None}
+    assert answer.json() == expected | {"digest": transferkit.describe(path).digest}
+    head = client.app.state.model_file.current().head_
+    head.intercept_ = head.intercept_ * np.nan
+    answer = client.get("/health")
+    assert answer.status_code == 503
+    assert answer.json()["ready"] is False
+    assert "NaN" in answer.json()["problem"]
+
+
+def test_each_request_is_one_line_of_the_log(client, caplog, monkeypatch):
+    with caplog.at_level("INFO", "transferkit.serve"):
+        client.post("/predict", json={"texts": TEXTS[:3]})
+        client.post("/explain", json={"text": "a"})
+        client.post("/predict", content=b"x" * 3000)
+        client.get("/no%0Aline")
+        monkeypatch.setattr(_serve, "predict_texts", lambda *_: 1 / 0)
+        client.post("/predict", json={"texts": TEXTS[:2]})
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.rpartition(" ms=")[0] for line in lines] == [
+        "POST /predict status=200 texts=3",
+        "POST /explain status=200 texts=1",
+        "POST /predict status=413 texts=0",
+        "GET /no\\nline status=404 texts=0",
+        "POST /predict status=500 texts=2",
+    ]
+    assert all(float(line.rpartition("=")[2]) > 0 for line in lines)
 
 
 json_values = st.recursive(
@@ -203,7 +280,7 @@ bodies = st.one_of(
 )
 def test_any_request_gets_a_response_in_json(client, route, body, content_type):
     answer = client.post(route, content=body, headers={"content-type": content_type})
-    assert answer.status_code in (200, 400, 413, 422)
+    assert answer.status_code in (200, 400, 413, 415, 422)
     assert isinstance(json.loads(answer.content), dict)
 
 
@@ -330,50 +407,72 @@ def test_eight_threads_get_the_right_answers(path):
         assert wrong == []
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="stops the server with a POSIX signal")
-def test_command_serves_on_loopback_until_it_is_interrupted(path):
+SLOW = """
+import time
+from transferkit.cli import _serve, main
+_serve._SECONDS_TO_FINISH_REQUESTS = 2
+predict = _serve.predict_texts
+_serve.predict_texts = lambda *args: time.sleep(0.5) or predict(*args)
+main()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="stops the server with POSIX signals")
+@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
+def test_server_that_is_told_to_stop_answers_open_requests_and_waits_for_no_endless_one(path, signals):
     pytest.importorskip("uvicorn")
-    command = [sys.executable, "-u", "-m", "transferkit", "serve", str(path), "--port", "0"]
+    options = ["--quiet"] if len(signals) > 1 else []
+    command = [sys.executable, "-P", "-u", "-c", SLOW, "serve", str(path), "--port", "0", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         line = process.stdout.readline()
         assert line.startswith("serving on http://127.0.0.1:")
-        request = urllib.request.Request(
-            line.split()[2] + "/predict", b'{"texts": ["rows of a matrix"]}', {"content-type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            assert b'"predictions":["matrix"]' in answer.read()
-    finally:
-        process.terminate()
-        _, errors = process.communicate(timeout=30)
-    assert errors == ""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="stops the server with POSIX signals")
-def test_request_that_never_ends_does_not_keep_the_server_from_stopping(path):
-    pytest.importorskip("uvicorn")
-    code = "from transferkit.cli import _serve, main; _serve._SECONDS_TO_FINISH_REQUESTS = 1; main()"
-    command = [sys.executable, "-u", "-c", code, "serve", str(path), "--port", "0"]
-    for signals in ([signal.SIGTERM], [signal.SIGINT, signal.SIGINT]):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        port = int(process.stdout.readline().split()[2].rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port)) as client:
-            client.sendall(b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 90\r\n\r\n{")
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/model", timeout=30):
-                pass  # so the request before has begun
-            for sent in signals:
+        port = int(line.split()[2].rpartition(":")[2])
+        with (
+            contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as client,
+            socket.create_connection(("127.0.0.1", port)) as endless,
+        ):
+            client.request("POST", "/predict", bytes(8_000_000))  # sends all of it before it reads the response
+            with client.getresponse() as answer:
+                assert answer.status == 413
+            endless.sendall(b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 90\r\n\r\n{")
+            body, headers = b'{"texts": ["rows of a matrix"]}', {"content-type": "application/json"}
+            client.request("POST", "/predict", body, headers)
+            time.sleep(0.2)
+            process.send_signal(signals[0])
+            with client.getresponse() as answer:
+                assert answer.status == 200
+                assert b'"predictions":["matrix"]' in answer.read()
+            for sent in signals[1:]:
                 process.send_signal(sent)
-                time.sleep(0.2)
-            try:
-                _, errors = process.communicate(timeout=30)
-            finally:
-                process.kill()
-        assert "Traceback" not in errors
-        assert "CancelledError" not in errors
+            _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 0
+    logged = [line.split(" ", 2)[2].rpartition(" ")[0] for line in errors.splitlines() if "texts=" in line]
+    statuses = {413: 0, 200: 1, 503: 0}
+    assert logged == ([] if options else [f"POST /predict status={s} texts={n}" for s, n in statuses.items()])
+    assert "Traceback" not in errors
+    assert "CancelledError" not in errors
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="other systems let two servers listen on one port")
+def test_address_that_cannot_be_listened_on_is_a_plain_message(path, run):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, _, error = run("serve", path, "--port", port)
+    assert code == 2
+    assert error.startswith(f"Error: Port {port} of 127.0.0.1 is in use")
+    assert "--port; 0 finds one" in error
+    code, _, error = run("serve", path, "--host", "192.0.2.1")  # an address for documentation, which no machine has
+    assert code == 2
+    assert "cannot listen on --host 192.0.2.1" in error
+    assert "while attempting" not in error
 
 
 def test_request_that_does_not_arrive_in_time_is_answered_408(monkeypatch):
-    monkeypatch.setattr(_serve, "_SECONDS_FOR_BODY", 0.01)
+    monkeypatch.setattr(_http, "_SECONDS_FOR_BODY", 0.01)
     sent = []
 
     async def never():
@@ -382,9 +481,28 @@ def test_request_that_does_not_arrive_in_time_is_answered_408(monkeypatch):
     async def send(message):
         sent.append(message)
 
-    asyncio.run(_serve.BodyLimit(None, 10)({"type": "http", "headers": []}, never, send))
+    asyncio.run(_http.BodyLimit(None, 10)({"type": "http", "headers": []}, never, send))
     assert sent[0]["status"] == 408
     assert "did not arrive" in json.loads(sent[1]["body"])["detail"]
+
+
+@pytest.mark.parametrize("announced", [[(b"content-length", b"30")], []])
+def test_body_that_is_too_large_is_read_to_its_end_and_no_further(announced):
+    parts = [{"type": "http.request", "body": b"x" * 15, "more_body": more} for more in (True, False)]
+    for messages in (parts, parts[1:]):
+        left, sent = iter(messages), []
+
+        async def receive(left=left):
+            return next(left)
+
+        async def send(message, sent=sent):
+            sent.append(message)
+
+        scope = {"type": "http", "headers": announced}
+        asyncio.run(_http.BodyLimit(None, 10)(scope, receive, send))
+        assert list(left) == []
+        assert sent[0]["status"] == 413
+        assert not sent[-1].get("more_body")
 
 
 ONE_LABEL = [2, 1] * 10

@@ -280,15 +280,26 @@ def _count_texts(labelled, unlabelled):
     metavar="BYTES",
     help="Maximum size of a request.",
 )
+@click.option(
+    "--max-characters",
+    type=click.IntRange(min=1),
+    default=100_000,
+    show_default=True,
+    help="Maximum number of characters per text.",
+)
 @click.option("--key-file", help="File with the secret key that the model must be signed with.")
+@click.option("--quiet", "-q", is_flag=True, help="Do not log requests.")
 @_options.trusted
-def serve(model, port, host, mmap, max_texts, max_body, key_file, trusted):
-    """Serve a model over HTTP: POST /predict and /explain, GET /model. The file is reloaded when it is replaced."""
+def serve(model, port, host, quiet, key_file, **options):
+    """Serve a model over HTTP: POST /predict and /explain, GET /model and /health, and a page to try them, /docs.
+
+    Each request is a line on stderr. The file is reloaded when it is replaced. Ctrl-C or SIGTERM ends the server when
+    the requests that have begun are answered.
+    """
     from transferkit.cli._serve import make_app, run_server
 
-    key = read_key(key_file)
-    app = make_app(model, mmap=mmap, max_texts=max_texts, max_body=max_body, verify_key=key, trusted=trusted)
-    run_server(app, host, port, click.echo)
+    app = make_app(model, verify_key=read_key(key_file), **options)
+    run_server(app, host, port, click.echo, quiet=quiet)
 
 
 @commands.command()

@@ -1,27 +1,32 @@
 """A model behind HTTP: the application of `transferkit serve` and of examples/13_serving.py, and its limits."""
 
-import asyncio
-import json
+import contextlib
+import errno
+import logging
 import os
+import signal
+import socket
+import sys
 import threading
 import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from transferkit.cli._text_models import NotANumberError, load_text_model, predict_texts
+import transferkit
+from transferkit.cli._http import LOG, BodyLimit, RequestLog, answer_http_error, answer_invalid_request
+from transferkit.cli._text_models import NotANumberError, check_predictions, load_text_model, predict_texts
 from transferkit.exceptions import MissingExtraError
 from transferkit.persistence import describe
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-__all__ = ["BodyLimit", "ModelFile", "make_app", "run_server"]
+__all__ = ["ModelFile", "make_app", "run_server"]
 
 _SECONDS_BETWEEN_CHECKS = 1.0
 _SECONDS_TO_FINISH_REQUESTS = 5  # on shutdown; less than orchestrators wait before they kill a process
-_SECONDS_FOR_BODY = 30.0  # the connection is closed if the request is not complete by then
-_MOST_PROBLEMS = 10  # problems listed in one response
+_PAGE = Path(__file__).parent / "try.html"
 
 
 def make_app(
@@ -39,7 +44,9 @@ def make_app(
     ``POST /predict`` takes ``{"texts": [...]}`` and returns "predictions" and, if the model has them, "classes" and
     "probabilities"; if it is a :class:`SelectiveClassifier` also "rejected", a list of true and false. ``POST
     /explain`` takes ``{"text": "...", "n": 10}`` and returns the terms with the largest contributions; ``GET /model``
-    describes the model. The file is checked on requests, at most once per second, and reloaded if it was replaced; if
+    describes the model; ``GET /health`` says by a trial prediction whether the server is ready; ``GET /docs`` is a page
+    to try all of these, which needs no other host. Each request is one line, at level INFO, of the logger
+    "transferkit.serve". The file is checked on requests, at most once per second, and reloaded if it was replaced; if
     the new one is damaged or does not predict texts, the old one stays in use, and ``GET /model`` reports the reason.
 
     Parameters
@@ -74,48 +81,64 @@ def make_app(
         If FastAPI is not installed.
     """
     try:
-        from fastapi import FastAPI, HTTPException
+        from fastapi import FastAPI, HTTPException, Request
         from fastapi.exceptions import RequestValidationError
+        from fastapi.responses import HTMLResponse, JSONResponse
         from pydantic import BaseModel, Field, StringConstraints
+        from starlette.exceptions import HTTPException as AnyHTTPException
     except ImportError as error:
         raise MissingExtraError("transferkit serve", "serve") from error
 
     model_file = ModelFile(path, mmap, verify_key, trusted)
-    app = FastAPI(title="transferkit", summary=f"Predictions of {Path(path).name}")
+    # the pages of FastAPI are left out: they load their scripts from another host
+    app = FastAPI(title=Path(path).name, version=transferkit.__version__, docs_url=None, redoc_url=None)
     app.state.model_file = model_file
     app.add_middleware(BodyLimit, max_body=max_body)
-    app.add_exception_handler(RequestValidationError, _answer_invalid_request)
+    app.add_middleware(RequestLog)
+    app.add_exception_handler(RequestValidationError, answer_invalid_request)
+    app.add_exception_handler(AnyHTTPException, answer_http_error)
     text_type = Annotated[str, StringConstraints(max_length=max_characters)]
 
     class Texts(BaseModel):
-        texts: Annotated[list[text_type], Field(min_length=1, max_length=max_texts)]
+        texts: Annotated[list[text_type], Field(min_length=1, max_length=max_texts, examples=[["a text", "another"]])]
 
     class OneText(BaseModel):
-        text: text_type
+        text: Annotated[text_type, Field(examples=["a text"])]
         n: Annotated[int, Field(ge=1, le=1000)] = 10
 
-    @app.post("/predict")
-    def predict(request: Texts):
+    @app.post("/predict", summary="Predict the labels of texts")
+    def predict(texts: Texts, request: Request):
+        request.state.n_texts = len(texts.texts)
         try:
-            answer = predict_texts(model_file.current(), request.texts)
+            answer = predict_texts(model_file.current(), texts.texts)
         except NotANumberError as error:
             raise HTTPException(500, str(error)) from None
         values = {name: getattr(answer, name) for name in ("predictions", "classes", "probabilities", "rejected")}
         return {name: array.tolist() for name, array in values.items() if array is not None}
 
-    @app.post("/explain")
-    def explain_one(request: OneText):
+    @app.post("/explain", summary="Show the terms that decide the label of a text")
+    def explain_one(text: OneText, request: Request):
         from transferkit.inspection import explain
 
+        request.state.n_texts = 1
         try:
-            return _write_explanation(explain(model_file.current(), request.text), request.n)
+            return _write_explanation(explain(model_file.current(), text.text), text.n)
         except (TypeError, ValueError) as error:  # the model is not linear in terms, or predicts NaN
             raise HTTPException(422, str(error)) from None
 
-    @app.get("/model")
+    @app.get("/model", summary="Describe the model")
     def model():
         model_file.current()
         return model_file.description
+
+    @app.get("/health", summary="Say whether the server is ready")
+    def health():
+        state = model_file.health()
+        return JSONResponse(state, 200 if state["ready"] else 503)
+
+    @app.get("/docs", include_in_schema=False)
+    def docs():
+        return HTMLResponse(_PAGE.read_text(encoding="utf-8"))
 
     return app
 
@@ -162,6 +185,21 @@ class ModelFile:
         """The description of the loaded file as JSON data, and the reason why a newer file was not loaded."""
         return {**self._description, "file": self._path.name, "problem_with_newer_file": self._problem}
 
+    def health(self):
+        """Return as JSON data whether a trial prediction succeeds, the reason if not, and which model it is."""
+        try:
+            check_predictions(self.current())
+            problem = None
+        except Exception as error:  # whatever happens, the server is not ready
+            problem = str(error)
+        return {
+            "ready": problem is None,
+            "model": self._path.name,
+            "version": transferkit.__version__,
+            "digest": self._description["digest"],
+            "problem": problem or self._problem,
+        }
+
     def _replace(self):
         try:
             self._model, self._description = self._read()
@@ -196,98 +234,77 @@ def _switch_caches_off(value):
             _switch_caches_off(item)
 
 
-def run_server(app, host, port, say):
-    """Serve until interrupted; `say` is called with a message that contains the address. Port 0 selects a free one."""
-    import socket
+def run_server(app, host, port, say, quiet=False):
+    """Serve until SIGTERM or SIGINT, and then finish the requests that have begun.
 
+    `say` is called with a message that contains the address. Port 0 selects a free one. Requests are logged to stderr,
+    unless `quiet`. OSError is raised if the server cannot listen there.
+    """
     try:
         import uvicorn
     except ImportError as error:
         raise MissingExtraError("transferkit serve", "serve") from error
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family) as listener:
+    with _listen(host, port) as listener, _log_requests(quiet):
         # responses are sent in two writes; without this the second waits 40 ms for the acknowledgement of the first
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         shown = f"[{host}]" if ":" in host else host
-        say(f"serving on http://{shown}:{listener.getsockname()[1]} (see /docs)")
+        address = f"http://{shown}:{listener.getsockname()[1]}"
+        say(f"serving on {address} (try it: {address}/docs; end with Ctrl-C)")
         config = uvicorn.Config(
             app, log_level="warning", lifespan="off", timeout_graceful_shutdown=_SECONDS_TO_FINISH_REQUESTS
         )
-        uvicorn.Server(config).run(sockets=[listener])
+        server = uvicorn.Server(config)
+        with _signals_that_stop(server):
+            server.run(sockets=[listener])
 
 
-async def _answer_invalid_request(request, error):
-    """Respond with status 422 and the type, place and description of the first problems that pydantic found.
+def _listen(host, port):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            message = f"Port {port} of {host} is in use, perhaps by another server. Choose another --port; 0 finds one."
+        elif isinstance(error, PermissionError):
+            message = f"Port {port} needs the rights of an administrator. Choose a --port above 1023."
+        else:
+            reason = error.strerror.partition(" (while")[0]
+            message = (
+                f"The server cannot listen on --host {host}: {reason}. Use 127.0.0.1 for this machine alone or 0.0.0.0 "
+                "for all its addresses."
+            )
+        raise OSError(message) from error
 
-    The values that were sent are left out: they may be large, and some cannot be written as JSON (NaN, half of an
-    emoji, bytes that are not UTF-8), so that the response itself would fail.
+
+@contextlib.contextmanager
+def _log_requests(quiet):
+    """Write the log of requests to stderr, unless `quiet`."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    level = LOG.level
+    LOG.setLevel(logging.WARNING if quiet else logging.INFO)
+    LOG.addHandler(handler)
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)
+        LOG.setLevel(level)
+
+
+@contextlib.contextmanager
+def _signals_that_stop(server):
+    """Let SIGTERM and SIGINT end the server, and nothing else.
+
+    uvicorn handles both while it runs, and raises them again at its end; by default these would kill the process or be
+    printed as an interrupt, although every request was answered.
     """
-    from starlette.responses import Response
 
-    problems = [{key: problem[key] for key in ("type", "loc", "msg")} for problem in error.errors()[:_MOST_PROBLEMS]]
-    return Response(json.dumps({"detail": problems}), status_code=422, media_type="application/json")
+    def stop(*_):
+        server.should_exit = True
 
-
-class BodyLimit:
-    """ASGI middleware that rejects requests of more than `max_body` bytes, and bodies that do not arrive in time.
-
-    A request that announces too large a size is rejected at once, any other as soon as it is too large.
-    """
-
-    def __init__(self, app, max_body):
-        self.app, self.max_body = app, max_body
-
-    async def __call__(self, scope, receive, send):
-        """Read the body, and pass the request on if it is within the limit."""
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if not announced.isdigit():
-            return await _reject(send, 400, "The content-length of a request must be a number of bytes.")
-        if self._is_more_than_allowed(announced):
-            return await self._reject_size(send)
-        try:
-            async with asyncio.timeout(_SECONDS_FOR_BODY):
-                messages = await self._read(receive)
-        except TimeoutError:
-            return await _reject(send, 408, f"The request did not arrive within {_SECONDS_FOR_BODY:g} seconds.")
-        except asyncio.CancelledError:  # re-raising it would print a traceback for each open request
-            return await _reject(send, 503, "The server is stopping.")
-        if messages is None:
-            return await self._reject_size(send)
-        messages.reverse()
-
-        async def replay():
-            return messages.pop() if messages else await receive()
-
-        return await self.app(scope, replay, send)
-
-    async def _read(self, receive):
-        """Return the messages of a body, or None as soon as they have too many bytes."""
-        messages, n_bytes = [], 0
-        while True:
-            message = await receive()
-            messages.append(message)
-            n_bytes += len(message.get("body", b""))
-            if n_bytes > self.max_body:
-                return None
-            if message["type"] != "http.request" or not message.get("more_body"):
-                return messages
-
-    def _is_more_than_allowed(self, digits):
-        digits = digits.lstrip(b"0") or b"0"  # Python does not convert thousands of digits, whatever their value
-        return len(digits) > len(str(self.max_body)) or int(digits) > self.max_body
-
-    async def _reject_size(self, send):
-        await _reject(send, 413, f"A request may have at most {self.max_body} bytes.")
-
-
-async def _reject(send, status, detail):
-    body = json.dumps({"detail": detail}).encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(body)),
-        (b"connection", b"close"),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    handlers = {name: signal.signal(name, stop) for name in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for name, handler in handlers.items():
+            signal.signal(name, handler)

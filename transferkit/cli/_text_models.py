@@ -12,7 +12,14 @@ from transferkit.exceptions import ModelFileError
 from transferkit.persistence import load
 from transferkit.selection import SelectiveClassifier
 
-__all__ = ["NotANumberError", "Predictions", "find_selective", "load_text_model", "predict_texts"]
+__all__ = [
+    "NotANumberError",
+    "Predictions",
+    "check_predictions",
+    "find_selective",
+    "load_text_model",
+    "predict_texts",
+]
 
 _TRIAL = ["a text", "another one, of more words"]
 
@@ -42,8 +49,7 @@ def load_text_model(path, *, classes=False, **options):
     if not hasattr(model, "predict"):
         raise ModelFileError(f"{subject} predicts {'no classes' if classes else 'nothing'}.")
     try:
-        with warnings.catch_warnings(action="ignore"):  # unknown words do not matter here
-            predict_texts(model, _TRIAL).predictions.tolist()  # a dict of several tasks has no such method
+        check_predictions(model)
     except ImportError:  # its message says what to install
         raise
     except Exception as error:  # other kinds of input may lead to any error
@@ -53,6 +59,12 @@ def load_text_model(path, *, classes=False, **options):
     if classes and not hasattr(model, "classes_"):
         raise ModelFileError(f"{subject} predicts no classes.")
     return model
+
+
+def check_predictions(model):
+    """Predict two texts, and raise the error if that fails or the predictions are not an array of finite numbers."""
+    with warnings.catch_warnings(action="ignore"):  # unknown words do not matter here
+        predict_texts(model, _TRIAL).predictions.tolist()  # a dict of several tasks has no such method
 
 
 def predict_texts(model, texts, *, reject=True):
