@@ -92,7 +92,7 @@ def test_predict_writes_what_is_rejected(name, label, folder, run):
     np.testing.assert_array_equal(rejected, ~accepted)
     assert rejected[-len(FAR) :].all()
     assert {row["prediction"] for row, out in zip(rows, rejected, strict=True) if out} == {label}
-    assert list(rows[0])[:4] == ["text", "prediction", "rejected", "probability of money"]
+    assert list(rows[0]) == ["text", "label", "prediction", "confidence", "rejected"]
     kept = read_csv(run("predict", folder / f"{name}.tk", folder / "mixed.csv", "-q", "--no-reject")[1])
     assert {row["prediction"] for row in kept} == {"pet", "money", "sky"}
     assert [row["rejected"] for row in kept] == [row["rejected"] for row in rows]
@@ -101,7 +101,7 @@ def test_predict_writes_what_is_rejected(name, label, folder, run):
 def test_a_model_that_cannot_reject_says_so(folder, run):
     code, _, error = run("predict", folder / "plain.tk", folder / "mixed.csv", "--reject")
     assert code == 2
-    assert "rejects no texts. Make one that does with finetune --coverage" in error
+    assert "rejects no texts. Give a --threshold, or make a model that does with finetune --coverage" in error
     assert "rejected" not in read_csv(run("predict", folder / "plain.tk", folder / "mixed.csv", "-q")[1])[0]
 
 

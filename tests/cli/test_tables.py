@@ -1,4 +1,4 @@
-"""All commands read tables of JSON, and `predict --keep` writes columns of the input next to the predictions."""
+"""All commands read tables of JSON, and `predict` writes the columns of the input next to the predictions."""
 
 import csv
 import io
@@ -25,7 +25,7 @@ def test_jsonl_is_learned_evaluated_and_predicted(name, text, label, tmp_path, r
     assert (report["n_texts"], report["accuracy"]) == (4, 1.0)
     code, out, error = run("predict", "m.tk", name, "--keep", "id", "--keep", label, *columns)
     assert (code, error) == (0, "")
-    found = [(row["id"], row["text"], row[label], row["prediction"]) for row in read_csv(out)]
+    found = [(row["id"], row[text], row[label], row["prediction"]) for row in read_csv(out)]
     assert found == [(str(i), x, y, y) for i, (x, y) in enumerate(ROWS)]
 
 
@@ -47,7 +47,7 @@ def test_kept_columns_are_in_the_requested_order_and_as_written(saved_model, tmp
     (tmp_path / "t.csv").write_text(content, newline="")
     code, out, _ = run("predict", saved_model, tmp_path / "t.csv", "--keep", "note", "--keep", "id")
     assert code == 0
-    header = ["note", "id", "text", "prediction", "probability of money", "probability of pet"]
+    header = ["note", "id", "text", "prediction", "confidence"]
     assert out.splitlines()[0] == ",".join(header)
     rows = read_csv(out)
     assert [(row["note"], row["id"], row["text"]) for row in rows] == [('a, "b"\nc', "007", "the cat"), ("", "008", "")]
@@ -60,8 +60,6 @@ def test_kept_columns_are_in_the_requested_order_and_as_written(saved_model, tmp
         ("t.csv", ["no"], "has no column 'no'. Its columns are: ['text', 'id']"),
         ("t.csv", ["id", "id"], "the output already has a column 'id'"),
         ("t.csv", ["text"], "the output already has a column 'text'"),
-        ("t.csv", ["prediction"], "the output already has a column 'prediction'"),
-        ("t.csv", ["probability of pet"], "the output already has a column 'probability of pet'"),
         ("t.txt", ["id"], "has one text per line and no column 'id'"),
         ("-", ["id"], "'standard input' has one text per line and no column 'id'"),
     ],

@@ -211,16 +211,16 @@ def test_blank_line_of_one_column_can_be_an_empty_text(tmp_path):
     path = write(tmp_path / "a.csv", "text\none\n\ntwo\n")
     assert read_texts(path).texts == ["one", "two"]
     assert read_texts(path).n_blank == 1
-    assert read_texts(path, keep_blank=True) == (["one", "", "two"], [[], [], []], 0, [])
+    assert read_texts(path, keep_blank=True) == (["one", "", "two"], [[], [], []], 0, [], 0)
 
 
-def test_other_columns_come_along_as_strings(tmp_path):
+def test_other_columns_come_along_as_they_are(tmp_path):
     path = write(tmp_path / "a.csv", "id,text,n\n7,one,1\n8,two,\n")
     assert read_texts(path, others=["n", "id"]).others == [["1", "7"], ["", "8"]]
     rows = [{"text": "one", "id": 7, "tags": ["ö"]}, {"text": "two", "id": None, "tags": True}]
     path = write(tmp_path / "a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    assert read_texts(path, others=["id", "tags"]).others == [["7", '["ö"]'], ["", "true"]]
-    assert read_texts(path, others=None)[1:] == ([["7", '["ö"]'], ["", "true"]], 0, ["id", "tags"])
+    assert read_texts(path, others=["id", "tags"]).others == [[7, ["ö"]], [None, True]]
+    assert read_texts(path, others=None)[1:] == ([[7, ["ö"]], [None, True]], 0, ["id", "tags"], 0)
     with pytest.raises(ValueError, match=r"Line 1 of .* has no value under 'date'"):
         read_texts(path, others=["date"])
     with pytest.raises(ValueError, match="has one text per line and no column 'id'"):
@@ -229,11 +229,11 @@ def test_other_columns_come_along_as_strings(tmp_path):
 
 def test_all_other_columns_come_along_in_their_order(tmp_path):
     path = write(tmp_path / "a.csv", "id,text,n\n7,one,1\n8,two,\n")
-    assert read_texts(path, others=None) == (["one", "two"], [["7", "1"], ["8", ""]], 0, ["id", "n"])
+    assert read_texts(path, others=None) == (["one", "two"], [["7", "1"], ["8", ""]], 0, ["id", "n"], 1)
     rows = [{"text": "one", "n": 1}, {"id": 7, "text": "two"}]  # keys come and go
     path = write(tmp_path / "a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    assert read_texts(path, others=None)[1:] == ([["1", ""], ["", "7"]], 0, ["n", "id"])
-    assert read_texts(write(tmp_path / "a.txt", "one\n"), others=None)[1:] == ([[]], 0, [])
+    assert read_texts(path, others=None)[1:] == ([[1, None], [None, 7]], 0, ["n", "id"], 0)
+    assert read_texts(write(tmp_path / "a.txt", "one\n"), others=None)[1:] == ([[]], 0, [], 0)
 
 
 # --- labels ---

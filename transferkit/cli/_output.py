@@ -1,12 +1,15 @@
 """What commands write: tables, and messages about what they wrote."""
 
+import csv
+import io
+import json
 from pathlib import Path
 
 import click
 
 from transferkit.persistence import write_atomically
 
-__all__ = ["check_writable", "megabytes", "say", "write_csv"]
+__all__ = ["check_writable", "megabytes", "say", "write_csv", "write_json_lines"]
 
 
 def check_writable(path):
@@ -18,24 +21,45 @@ def check_writable(path):
 
 
 def write_csv(rows, output):
-    import csv
-    import io
-
+    """Write rows as CSV to a file, or to standard output without one; values that are no strings as JSON has them."""
+    rows = [[_write_field(value) for value in row] for row in rows]
     buffer = io.StringIO(newline="")
-    has_returns = any("\r" in str(field) for row in rows for field in row)  # readers take one for the end of a row
+    has_returns = any("\r" in field for row in rows for field in row)  # readers take one for the end of a row
     quoting = csv.QUOTE_ALL if has_returns else csv.QUOTE_MINIMAL  # the latter quotes none before Python 3.13
     csv.writer(buffer, lineterminator="\n", quoting=quoting).writerows(rows)
+    _write(buffer.getvalue(), output)
+
+
+def write_json_lines(rows, output):
+    """Write rows, the first of which has the keys, as one JSON object per line."""
+    names, *rows = rows
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"Several columns are named {twice[0]!r}, but JSON has one value per name: rename all but one."
+        )
+    lines = [json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) for row in rows]
+    _write("".join(f"{line}\n" for line in lines), output)
+
+
+def _write_field(value):
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _write(content, output):
     if output:
         with write_atomically(output, "output") as temporary:
-            temporary.write_bytes(buffer.getvalue().encode())
+            temporary.write_bytes(content.encode())
     else:
-        click.echo(buffer.getvalue(), nl=False)
+        click.echo(content, nl=False)
 
 
 def megabytes(path):
+    """Return the size of a file as text."""
     return f"{Path(path).stat().st_size / 1e6:.2f} MB"
 
 
 def say(message, quiet):
+    """Print a message, unless the command is to be quiet."""
     if not quiet:
         click.echo(message)

@@ -1,13 +1,14 @@
-"""The options of `finetune` for a model that rejects texts."""
+"""Models that reject texts: the options of `finetune`, and the labels of rejected texts."""
 
 import functools
 from typing import NamedTuple
 
 import click
 
+from transferkit.cli._text_models import find_selective
 from transferkit.selection import SelectiveClassifier
 
-__all__ = ["GivenRejection", "rejection"]
+__all__ = ["GivenRejection", "apply_rejection", "rejection"]
 
 
 class GivenRejection(NamedTuple):
@@ -70,3 +71,36 @@ def rejection(command):
         return command(*args, rejection=GivenRejection(coverage, max_error, reject_label, method), **kwargs)
 
     return wrapped
+
+
+def apply_rejection(model, answer, confidence=None, threshold=None, replace=True):
+    """Return the label of each text, and which texts are rejected.
+
+    Parameters
+    ----------
+    model : estimator
+        Model of texts.
+    answer : Predictions
+        Its predictions, without rejection.
+    confidence : ndarray of shape (n_texts,), default=None
+        Probability of each prediction; needed with a threshold.
+    threshold : float, default=None
+        Texts of less confidence are rejected, too.
+    replace : bool, default=True
+        Whether rejected texts get the reject label of the model, None if it has none; otherwise they keep theirs.
+
+    Returns
+    -------
+    labels : list of length n_texts
+        Labels.
+    rejected : ndarray of bool, shape (n_texts,), or None
+        None if the model rejects no texts and there is no threshold.
+    """
+    rejected, labels = answer.rejected, answer.predictions.tolist()
+    if threshold is not None:
+        rejected = (confidence < threshold) | (False if rejected is None else rejected)
+    if rejected is None or not replace:
+        return labels, rejected
+    selective = find_selective(model)
+    reject_label = None if selective is None else selective.reject_label
+    return [reject_label if out else label for label, out in zip(labels, rejected, strict=True)], rejected

@@ -190,9 +190,10 @@ class Texts(NamedTuple):
     """Texts and the values of other columns."""
 
     texts: list[str]
-    others: list[list[str]]  # values of the requested columns for each text
+    others: list[list[Any]]  # values of the requested columns for each text, str except in JSON
     n_blank: int  # number of blank lines skipped
     names: list[str]  # the other columns
+    place: int  # of the texts among all columns of the file
 
 
 def read_texts(
@@ -241,16 +242,12 @@ def read_texts(
         table = read_table(
             source, [text, *(others or ())], kind=kind, keep_blank=keep_blank, all_others=others is None, **options
         )
-        values = [[_write_value(value) for value in row[1:]] for row in table.rows]
-        return Texts([row[0] for row in table.rows], values, table.n_blank, table.names[1:])
+        values = [row[1:] for row in table.rows]
+        return Texts([row[0] for row in table.rows], values, table.n_blank, table.names[1:], table.place)
     if others:
         raise ValueError(f"The file {name!r} has one text per line and no column {others[0]!r}.")
     found = [line.removesuffix("\n").removesuffix("\r") for line in read_lines(source, encoding, errors)]
     texts = found if keep_blank else [line for line in found if line.strip()]
     if not texts:
         raise ValueError(f"The file {name!r} holds no texts.")
-    return Texts(texts, [[]] * len(texts), len(found) - len(texts), [])
-
-
-def _write_value(value):
-    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+    return Texts(texts, [[]] * len(texts), len(found) - len(texts), [], 0)

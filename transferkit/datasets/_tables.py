@@ -25,6 +25,7 @@ class Table(NamedTuple):
     lines: list[int]  # the number of each row's first line, from 1
     n_blank: int  # number of blank lines, which are not rows
     names: list[str]  # the column of each value
+    place: int  # of the texts among all columns of the file
 
 
 def read_table(
@@ -114,11 +115,12 @@ def _choose_columns(rows, columns, name, quoting, keep_blank, all_others):
         starts.append(number)
     if not found:
         raise ValueError(f"The file {name!r} holds no rows below its column names.")
-    return Table(found, starts, n_blank, [names[place] for place in places])
+    return Table(found, starts, n_blank, [names[place] for place in places], places[0])
 
 
 def _read_objects(lines, columns, name, errors, all_others):
-    found, starts, n_blank, names = [], [], 0, dict.fromkeys(columns)  # a dict, as an ordered set
+    found, starts, n_blank, first = [], [], 0, [columns[0]]
+    names = dict.fromkeys(columns)  # a dict, as an ordered set
     for number, line in enumerate(lines, 1):
         if not line.strip():
             n_blank += 1
@@ -134,12 +136,13 @@ def _read_objects(lines, columns, name, errors, all_others):
             row += [record.get(column) for column in [*names][len(columns) :]]
         if not isinstance(row[0], str):
             raise ValueError(f"{where} has {_short(row[0])} under {columns[0]!r}, where a text is expected.")
+        first = first if found else [*record]
         found.append([_check_characters(value, errors, where) for value in row] if "\\u" in line else row)
         starts.append(number)
     if not found:
         raise ValueError(f"The file {name!r} holds no rows.")
     found = [row + [None] * (len(names) - len(row)) for row in found]
-    return Table(found, starts, n_blank, [*names])
+    return Table(found, starts, n_blank, [*names], first.index(columns[0]))
 
 
 def _take(record, column, role, where):
