@@ -46,6 +46,9 @@ DOMAIN = "transfer/domains/test_domain_classifier.py"
 EVALUATION, HELD_OUT = "transfer/_evaluation.py", "heads/linear/evaluation.py"
 SUMMARY, OF_SUMMARY = "transfer/_summary.py", "transfer/test_summary.py"
 REPORT, OF_REPORT = "cli/_report.py", "cli/test_report.py"
+JUDGED, EVALUATE, OF_JUDGED = "cli/_evaluation.py", "cli/_evaluate_commands.py", "cli/test_evaluation.py"
+PREDICT, OF_PREDICT = "cli/_predict_commands.py", "cli/test_predict.py"
+SHARES, OF_SHARES = "_algorithms/proportions.py", "_algorithms/test_proportions.py"
 FINETUNE = "transfer/strategies/_fine_tuning.py"
 RULES, MISSING = "transfer/strategies/test_rules.py", "transfer/test_missing_classes.py"
 CHARACTERS, OF_CHARACTERS = "encoders/term_union.py", "transfer/strategies/test_characters.py"
@@ -434,8 +437,8 @@ MUTANTS = [
     Mutant(
         "evidence: folds of the command line have the unlabelled texts",
         "cli/_commands.py",
-        "score_folds(classifier, texts, labels, cv, **others)",
-        "score_folds(classifier, texts, labels, cv)",
+        "predict_folds(classifier, texts, labels, cv, **others)",
+        "predict_folds(classifier, texts, labels, cv)",
         "cli/test_evidence_options.py::test_folds_are_evaluated_with_the_unlabelled_texts",
     ),
     Mutant(
@@ -944,6 +947,19 @@ MUTANTS = [
     Mutant("report: number of candidates", REPORT, "MOST_CANDIDATES = 20", "MOST_CANDIDATES = 30", OF_REPORT),
     Mutant("report: classes of a matrix", REPORT, "MOST_CLASSES = 30", "MOST_CLASSES = 31", OF_REPORT),
     Mutant("report: markup in cells", REPORT, "<td{mark}>{escape(str(value))}", "<td{mark}>{str(value)}", OF_REPORT),
+    Mutant("shares: 95 %", SHARES, "_Z = 1.959964", "_Z = 1.0", OF_SHARES),
+    Mutant("shares: pairs", SHARES, "first + second - (second", "n_all - (second", OF_SHARES),
+    Mutant("evaluate: few texts in folds", JUDGED, "WIDEST_INTERVAL = 0.2 ", "WIDEST_INTERVAL = 1.0 ", OF_JUDGED),
+    Mutant("evaluate: confidence by chance", JUDGED, "STANDARD_ERRORS = 2.0", "STANDARD_ERRORS = 0.0", OF_JUDGED),
+    Mutant("evaluate: worst confusions first", JUDGED, "(-len(pair[1]), pair[0])", "pair[0]", OF_JUDGED),
+    Mutant("evaluate: confident examples", JUDGED, "-found.confidence[place]", "found.confidence[place]", OF_JUDGED),
+    Mutant("evaluate: classes of a matrix", EVALUATE, "MOST_IN_MATRIX = 10", "MOST_IN_MATRIX = 11", OF_JUDGED),
+    Mutant("evaluate: classes of a table", EVALUATE, "MOST_IN_TABLE = 30", "MOST_IN_TABLE = 31", OF_JUDGED),
+    Mutant("evaluate: clear differences", EVALUATE, "if high < 0 else", "if True else", OF_JUDGED),
+    Mutant("predict: columns of the input", PREDICT, "if not clashes:", "if True:", OF_PREDICT),
+    Mutant("predict: the best labels", PREDICT, "-np.where(predicted", "np.where(predicted", OF_PREDICT),
+    Mutant("predict: below the threshold", "cli/_rejection.py", "confidence < threshold", "False", OF_PREDICT),
+    Mutant("predict: missing files", PREDICT, "kind_of(argument) in _KINDS", "False", OF_PREDICT),
     Mutant("transfer: fewest labels", EVALUATION, "FEWEST_LABELS = 4", "FEWEST_LABELS = 0", RULES),
     Mutant(
         "transfer: folds of many rows",

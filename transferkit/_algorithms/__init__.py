@@ -9,6 +9,7 @@ Everything here takes and returns arrays and can be tested against a formula. On
 - `rows`: clusters, patches and self-organising maps for rows of numbers.
 - `networks`: layers at prediction time, initial weights, compression.
 - `domains`: domain adaptation.
+- `proportions`: intervals of accuracies and of their differences, calibration of probabilities.
 
 Training by gradients, which needs torch, lies in ``_training``.
 """

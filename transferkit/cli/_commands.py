@@ -8,7 +8,7 @@ import numpy as np
 
 import transferkit
 from transferkit.cli import _evaluate_commands, _file_commands, _options, _predict_commands
-from transferkit.cli._evaluation import check_folds, check_number_of_folds, score_folds
+from transferkit.cli._evaluation import check_folds, check_number_of_folds, describe_folds, predict_folds
 from transferkit.cli._evidence import evidence
 from transferkit.cli._file_commands import read_key
 from transferkit.cli._options import load_teacher, make_encoder, make_scratch_encoder
@@ -232,21 +232,21 @@ def finetune(
         transferkit.save(model, output, trusted=trusted)
         if cv:
             advance(f"evaluating {cv} folds")
-            scores = score_folds(classifier, texts, labels, cv, **others)
+            is_right = predict_folds(classifier, texts, labels, cv, **others)
     fitted = model.estimator_ if rejection.is_given else model
     say(
         f"fine-tuned on {_count_texts(texts, unlabelled)} of {len(model.classes_)} classes in {seconds:.1f} s "
         f"with strategy {fitted.strategy_!r} -> {output} ({megabytes(output)})",
         quiet,
     )
-    say(fitted.summary_["text"], quiet)
     if rejection.is_given:
         say(
             f"accepts {model.coverage_:.1%} of {model.n_held_out_:,} held-out texts, {model.error_:.1%} of these wrong",
             quiet,
         )
     if cv:
-        say(f"accuracy in {cv} folds: {scores.mean():.3f} (standard deviation {scores.std():.3f})", quiet)
+        say(describe_folds(is_right, cv), quiet)
+    say(fitted.summary_["text"], quiet)
 
 
 def _count_texts(labelled, unlabelled):

@@ -4,7 +4,8 @@ from html import escape
 
 import numpy as np
 
-from transferkit.cli._evaluation import evaluate_predictions, evaluate_rejection
+from transferkit._algorithms.proportions import N_BINS, calibrate
+from transferkit.cli._evaluation import evaluate_predictions
 from transferkit.cli._text_models import find_selective
 from transferkit.inspection import top_terms
 
@@ -14,7 +15,6 @@ MOST_CANDIDATES = 20  # rows of the table
 MOST_CLASSES = 30  # of a confusion matrix; of more classes the most frequent confusions are listed
 MOST_CONFUSIONS = 20
 N_TERMS = 10  # per class
-N_BINS = 10  # of probabilities
 _COLUMNS = {
     "strategy": "strategy",
     "evidence": "evidence",
@@ -42,9 +42,7 @@ th:first-child, td:first-child, td.text, th.text { text-align: left; } td.text.w
 def make_report(model, name, description, predicted):
     """Return a page about a model of texts as an HTML document that is complete in itself.
 
-    `description` is that of the model's file, and `predicted` holds, by the name of a labelled file, its labels, the
-    predicted ones, without rejection, their probabilities (n_texts,) or None, and whether they are rejected (n_texts,)
-    or None.
+    `description` is that of the model's file, and `predicted` holds LabelledPredictions by the name of a file.
     """
     selective = find_selective(model)
     model = model if selective is not model else model.estimator_
@@ -62,7 +60,7 @@ def make_report(model, name, description, predicted):
         _write_rejection(selective),
         _write_labels(model),
         _write_candidates(model),
-        *(_write_predicted(file, *values) for file, values in predicted.items()),
+        *(_write_predicted(file, found) for file, found in predicted.items()),
     ]
     if not predicted:
         parts.append(
@@ -173,35 +171,37 @@ def _write_value(name, value):
     return f"{value:g}" if name in ("alpha", "C", "evidence_factor") else f"{value:.3f}"
 
 
-def _write_predicted(file, truth, predicted, probabilities, rejected):
-    report = evaluate_predictions(truth, predicted)
+def _write_predicted(file, found):
+    report = evaluate_predictions(found._replace(predicted=found.classified))  # without rejection
     head = ["class", "precision", "recall", "F1", "texts"]
     rows = [
         [name, *(f"{row[key]:.3f}" for key in ("precision", "recall", "f1")), row["n_texts"]]
         for name, row in report["classes"].items()
     ]
-    accuracy = f"accuracy {100 * report['accuracy']:.1f} %, macro F1 {report['macro_f1']:.3f}"
-    if rejected is not None:
-        accuracy += f", without rejection; {_describe_rejection(**evaluate_rejection(truth, predicted, rejected))}"
+    low, high = report["accuracy_interval"]
+    accuracy = (
+        f"accuracy {100 * report['accuracy']:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}), macro F1 "
+        f"{report['macro_f1']:.3f}"
+    )
+    if found.rejected is not None:
+        accuracy += f", without rejection; {_describe_rejection(report)}"
     return (
         f"<h2>Predictions for {escape(file)}</h2><p>{report['n_texts']:,} texts: {accuracy}.</p>{_table(head, rows)}"
-        f"{_write_confusion(report['confusion_matrix'])}{_write_calibration(predicted == truth, probabilities)}"
+        f"{_write_confusion(report)}{_write_calibration(found.classified == found.truth, found.confidence)}"
     )
 
 
-def _describe_rejection(accepted, accuracy_of_accepted):
-    accuracy = "" if accuracy_of_accepted is None else f", accuracy of these {100 * accuracy_of_accepted:.1f} %"
-    return f"{100 * accepted:.1f} % are accepted{accuracy}"
+def _describe_rejection(report):
+    found = report["accuracy_of_accepted"]
+    accuracy = "" if found is None else f", accuracy of these {100 * found:.1f} %"
+    return f"{100 * report['accepted']:.1f} % are accepted{accuracy}"
 
 
-def _write_confusion(matrix):
-    labels, counts = matrix["labels"], np.array(matrix["counts"])
+def _write_confusion(report):
+    labels, counts = report["confusion_matrix"]["labels"], np.array(report["confusion_matrix"]["counts"])
     title = "<h3>Confusion</h3>"
     if len(labels) > MOST_CLASSES:
-        wrong = counts - np.diag(np.diag(counts))
-        places = np.argsort(-wrong, axis=None, kind="stable")[:MOST_CONFUSIONS]
-        pairs = [divmod(int(place), len(labels)) for place in places if wrong.flat[place] > 0]
-        rows = [[labels[true], labels[predicted], int(wrong[true, predicted])] for true, predicted in pairs]
+        rows = [[pair["true"], pair["predicted"], pair["n_texts"]] for pair in report["confusions"][:MOST_CONFUSIONS]]
         note = f"<p>The most frequent confusions of {len(labels)} classes.</p>"
         return title + note + _table(["true", "predicted", "texts"], rows, classes=("text", "text"))
     totals = np.maximum(counts.sum(1), 1)
@@ -221,17 +221,13 @@ def _write_calibration(is_right, probabilities):
     title = "<h3>Calibration</h3>"
     if probabilities is None:
         return f"{title}<p class='note'>The model has no probabilities.</p>"
-    bins = np.minimum((probabilities * N_BINS).astype(int), N_BINS - 1)
-    rows, points, gap = [], [], 0.0
-    for place in np.unique(bins).tolist():
-        inside = bins == place
-        expected, found, n_texts = probabilities[inside].mean(), is_right[inside].mean(), int(inside.sum())
-        gap += n_texts / len(bins) * abs(expected - found)
-        points.append((expected, found))
-        rows.append([f"{place / N_BINS:.1f} to {(place + 1) / N_BINS:.1f}", f"{expected:.3f}", f"{found:.3f}", n_texts])
+    found = calibrate(is_right, probabilities)
+    bins = zip(found.bins, found.expected, found.found, found.counts, strict=True)
+    rows = [[f"{i / N_BINS:.1f} to {(i + 1) / N_BINS:.1f}", f"{x:.3f}", f"{y:.3f}", n] for i, x, y, n in bins]
+    points = zip(found.expected, found.found, strict=True)
     note = (
         "<p>Predictions by the probability of the predicted class. Where probabilities can be trusted, their mean is "
-        f"the share that is right; the mean distance is {gap:.3f} (expected calibration error).</p>"
+        f"the share that is right; the mean distance is {found.error:.3f} (expected calibration error).</p>"
     )
     head = ["probability", "mean probability", "share right", "texts"]
     return title + note + _draw_calibration(points) + _table(head, rows)
