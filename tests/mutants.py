@@ -114,7 +114,7 @@ MUTANTS = [
         "if True:",
         STOPPING,
     ),
-    # Which predictions are rejected.
+    # When pretraining is said to be lost.
     Mutant(
         "clones of pretrained encoders forget that they were",
         PRETRAINING,
@@ -123,11 +123,11 @@ MUTANTS = [
         f"{OF_PRETRAINING}::test_copies_of_a_clone_know_that_it_was_pretrained",
     ),
     Mutant(
-        "encoders in pipelines are pretrained by any fit",
+        "labels are no sign of a model",
         PRETRAINING,
         "_WITH_LABELS if y is not None else",
         "",
-        f"{OF_PRETRAINING}::test_model_fitted_before_may_be_fitted_and_cross_validated_again",
+        f"{OF_PRETRAINING}::test_encoder_pretrained_within_a_pipeline_is_missed_by_a_model",
     ),
     Mutant(
         "models without labels lose pretraining in silence",
@@ -141,7 +141,7 @@ MUTANTS = [
         PRETRAINING,
         "while frame.f_back is not None and",
         "while False and",
-        f"{OF_PRETRAINING}::test_fitting_again_by_hand_is_no_loss",
+        f"{OF_PRETRAINING}::test_encoder_from_a_file_is_pretrained",
     ),
     Mutant(
         "a warning as an error comes too late",
@@ -151,6 +151,7 @@ MUTANTS = [
         "        if before > degree:\n            _warn(self)\n",
         f"{OF_PRETRAINING}::test_warning_as_an_error_leaves_the_encoder_as_it_was",
     ),
+    # Which predictions are rejected.
     Mutant(
         "terms of a file: alphabetical order first",
         FITTED_TERMS,

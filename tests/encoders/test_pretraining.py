@@ -105,6 +105,7 @@ def test_copies_of_a_clone_know_that_it_was_pretrained(pass_on):
 
 def test_encoder_from_a_file_is_pretrained(tmp_path):
     save(make_text_model(LSAEncoder(2, min_df=1)).fit(TEXTS, LABELS)[0], tmp_path / "encoder.tk")
+    load(tmp_path / "encoder.tk").fit(TEXTS)  # by hand: no warning
     with pytest.warns(LostPretrainingWarning):
         make_text_model(load(tmp_path / "encoder.tk")).fit(TEXTS, LABELS)
 
