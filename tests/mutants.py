@@ -114,7 +114,22 @@ MUTANTS = [
         "if True:",
         STOPPING,
     ),
-    # When pretraining is said to be lost.
+    # When pretraining is said to be lost, or never to have been.
+    Mutant(
+        "encoders fitted to the labelled rows count as pretrained",
+        "transfer/strategies/_auto.py",
+        'return strategy == "scratch" or is_frozen(estimator.encoder)',
+        "return True",
+        "transfer/strategies/test_strategies.py"
+        "::test_encoder_fitted_to_the_labelled_rows_that_helps_gives_no_warning_and_is_no_transfer",
+    ),
+    Mutant(
+        "encoders fitted to few labelled rows are used in silence",
+        "transfer/strategies/_auto.py",
+        "if helps and (is_pretrained or is_tested):",
+        "if helps:",
+        "transfer/strategies/test_strategies.py::test_encoder_that_is_fitted_to_the_labelled_rows_is_no_transfer",
+    ),
     Mutant(
         "clones of pretrained encoders forget that they were",
         PRETRAINING,

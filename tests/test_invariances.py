@@ -54,6 +54,7 @@ from transferkit.exceptions import DivergenceError
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*(transfer|adapt):UserWarning"),  # that it did not help
+    pytest.mark.filterwarnings("ignore:The encoder was not pretrained:UserWarning"),
     pytest.mark.filterwarnings("ignore:prior has no effect:UserWarning"),  # that of a source with other labels
     pytest.mark.filterwarnings("ignore:The least populated class:UserWarning"),
     pytest.mark.filterwarnings("ignore:The score is undefined:UserWarning"),

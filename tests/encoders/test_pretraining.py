@@ -84,7 +84,7 @@ def test_unfitted_encoders_are_fitted_without_a_warning(name):
     MODELS[name](LSAEncoder(2, min_df=1))
 
 
-@pytest.mark.filterwarnings("ignore:Transfer did not help:UserWarning")
+@pytest.mark.filterwarnings("ignore:The encoder was not pretrained:UserWarning")
 @pytest.mark.parametrize("estimator", [TransferClassifier, TransferRegressor, DomainTransferClassifier])
 def test_transfer_estimator_that_is_given_a_clone_warns(estimator):
     options = {"X_target": CORPUS} if estimator is DomainTransferClassifier else {}

@@ -22,6 +22,7 @@ from transferkit import (
     DomainTransferClassifier,
     LogisticHead,
     LSAEncoder,
+    MultiTaskTransfer,
     PretrainedEncoder,
     RidgeHead,
     TfidfEncoder,
@@ -68,12 +69,14 @@ def test_scratch_knows_the_labelled_texts_alone(encoder):
 
 def test_unfitted_encoder_is_cloned_and_fitted_on_the_rows():
     encoder = make_union(TfidfEncoder(), LSAEncoder(2))
-    model = TransferClassifier(encoder).fit(TEXTS, LABELS)
+    with pytest.warns(UserWarning, match="not pretrained but fitted to the 6 labelled samples"):
+        model = TransferClassifier(encoder).fit(TEXTS, LABELS)
     assert not hasattr(encoder.transformer_list[0][1], "idf_")
     assert model.encoder_ is not encoder
     assert model.predict(TEXTS).tolist() == LABELS
 
 
+@pytest.mark.filterwarnings("ignore:The encoder was not pretrained:UserWarning")
 @pytest.mark.parametrize("head", [LinearSVC(), MultinomialNB(), make_pipeline(PCA(1), LogisticRegression())])
 def test_any_classifier_is_a_head(head):
     encoder = PCA(2) if not isinstance(head, MultinomialNB) else TfidfEncoder()
@@ -245,7 +248,13 @@ def test_failed_fit_keeps_the_last_one(encoder):
         ({"encoder": 3}, "The 'encoder' parameter of TransferClassifier must be"),
         ({"head": "svm", "strategy": "scratch"}, "The 'head' parameter of TransferClassifier must be"),
         ({"head": LogisticHead(C=-1), "strategy": "scratch"}, "The 'C' parameter of LogisticHead must be a float"),
-        ({"encoder": "nowhere.tk"}, "There is no model file 'nowhere.tk'"),
+        ({"encoder": "nowhere.tk"}, r"There is no model file 'nowhere.tk'\.$"),
+        ({"encoder": "owner/model"}, r"no model file 'owner/model'. If .* use SentenceEncoder\('owner/model'\)"),
+        ({"encoder": LSAEncoder}, r"Got the class LSAEncoder: give an instance, LSAEncoder\(...\).fit\(unlabelled\)"),
+        ({"encoder": LogisticHead()}, r"Give it as head: TransferClassifier\(encoder, head=LogisticHead\(...\)\)"),
+        ({"encoder": make_pipeline(PCA(), RidgeHead())}, r"Leave out its last step, the RidgeHead: encoder=pip"),
+        ({"encoder": TransferClassifier()}, "Give its encoder, model.encoder_ .* or the model itself as source"),
+        ({"encoder": MultiTaskTransfer()}, "Got a MultiTaskTransfer, which predicts. Give one that has transform"),
         ({"head": RidgeHead(), "strategy": "scratch"}, "must be a classifier. Got the regressor RidgeHead: use Transf"),
         ({"head": make_pipeline(PCA(), RidgeHead()), "strategy": "scratch"}, "must be a classifier. Got the regressor"),
     ],

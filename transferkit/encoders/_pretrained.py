@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 from functools import partial
 from numbers import Real
 
@@ -26,6 +27,7 @@ from transferkit.persistence import fingerprint, forget_fingerprint, load_shared
 
 __all__ = ["PretrainedEncoder"]
 
+_MODEL_NAME = re.compile(r"(?!.*\.(tk|joblib|pkl|pickle)$)([\w-][\w.-]*/)?[\w-][\w.-]*")  # owner/model
 _READ_FROM_SOURCE = ("encoder_", "n_features_in_", "feature_names_in_")
 
 
@@ -221,7 +223,7 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         if not is_plain:  # the full check is slow for a server that encodes single texts
             validate_parameter_constraints(self._parameter_constraints, self.get_params(), type(self).__name__)
         if isinstance(encoder, (str, os.PathLike)):
-            encoder = load_shared(encoder, self.trusted)
+            encoder = _load(encoder, self.trusted)
             if not hasattr(encoder, "transform"):
                 raise TypeError(
                     f"The file {os.fspath(self.source)!r} holds a {type(encoder).__name__}, which cannot encode: "
@@ -264,6 +266,17 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         if not isinstance(self.source, (str, os.PathLike)):
             return super().__dir__()
         return [name for name in object.__dir__(self) if name not in _READ_FROM_SOURCE]
+
+
+def _load(path, trusted):
+    """Return the encoder in a file; for the name of a sentence model raise an error that tells how to use it."""
+    name = os.fspath(path)
+    if isinstance(name, str) and _MODEL_NAME.fullmatch(name) and not os.path.exists(name):
+        raise ModelFileError(
+            f"There is no model file {name!r}. If this is the name of a sentence model, use SentenceEncoder({name!r}) "
+            f"in Python, or make a model file of it, transferkit pretrain TEXTS --teacher {name}, on the command line."
+        )
+    return load_shared(path, trusted)
 
 
 def _read_input_tags(source):

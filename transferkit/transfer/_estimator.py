@@ -22,7 +22,7 @@ from transferkit.encoders import PretrainedEncoder
 from transferkit.encoders.protocols import ModelParts
 from transferkit.encoders.term_union import encode_terms
 from transferkit.exceptions import count_inner_frames
-from transferkit.transfer.pretrained import is_frozen
+from transferkit.transfer.pretrained import check_encoder, is_frozen
 
 __all__ = [
     "RENAMED_STRATEGIES",
@@ -120,6 +120,10 @@ class EncoderHeadMixin(FrozenParametersMixin):
             if getattr(self, name, None) is not None:
                 setattr(copy, name, getattr(self, name))
         return copy
+
+    def _validate_params(self):
+        check_encoder(self)
+        super()._validate_params()
 
     def _find_frozen(self, params):
         """Return which of the parameters `encoder`, `source` and `teacher` hold a pretrained model."""

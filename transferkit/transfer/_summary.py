@@ -12,10 +12,11 @@ WITHOUT_TRANSFER = ("scratch", "target only")  # strategies
 SMALL_ALPHA = 0.25  # up to this alpha, term vectors have little influence
 LEAST_SHARE = 0.5  # of the weight that candidates with pretraining must have
 STANDARD_ERRORS = 2.0  # of the gain, which must be larger
+_NOT_PRETRAINED = "Nothing was transferred: the encoder was fitted to the labelled samples alone"
 _NAMES = {"frozen": "encoder", "finetune": "fine-tuned encoder", "transfer": "source model"}
 
 
-def summarise(task, outcome, outcomes, scoring=None):
+def summarise(task, outcome, outcomes, scoring=None, *, is_pretrained=True):
     """Return what held-out labels say of transfer.
 
     Parameters
@@ -28,6 +29,8 @@ def summarise(task, outcome, outcomes, scoring=None):
         One per strategy that was compared.
     scoring : str, callable or None
         Score of the folds; accuracy if None.
+    is_pretrained : bool, default=True
+        Whether the encoder was pretrained, rather than fitted to the labelled samples.
 
     Returns
     -------
@@ -37,7 +40,7 @@ def summarise(task, outcome, outcomes, scoring=None):
     summary = _start(outcome.strategy, [int(count) for count in _count(task)], scoring, _find_shares(outcome))
     if len(outcome.fold_scores) == 0:
         reason = "No labels were held out" if task.has_folds else "Too few labels to hold any out"
-        return _finish_untested(summary, reason)
+        return _finish_untested(summary, reason, is_pretrained)
     tested = [other for other in outcomes if other.head is not None and len(other.fold_scores)]
     transfers = [other for other in tested if other.strategy not in WITHOUT_TRANSFER]
     with_transfer = outcome if outcome in transfers else max(transfers, key=lambda other: other.mean, default=None)
@@ -48,7 +51,7 @@ def summarise(task, outcome, outcomes, scoring=None):
         gain, gain_error = average_scores(subtract_scores(of_transfer, of_baseline))
         if task.held_out.is_accuracy and not np.isnan(gain):
             gain_error = np.fmax(gain_error, _sign_error(gain, int(task.held_out.is_held.sum())))
-    helped = outcome in transfers and is_gain(gain, gain_error, pretrained_share(outcome))
+    helped = is_pretrained and outcome in transfers and is_gain(gain, gain_error, pretrained_share(outcome))
     summary |= {
         "with_transfer": _mean(of_transfer),
         "without_transfer": _mean(of_baseline),
@@ -59,10 +62,10 @@ def summarise(task, outcome, outcomes, scoring=None):
         "helped": None if np.isnan(gain) else bool(helped),
         "n_folds": len(task.folds),
     }
-    return summary | {"text": _write(summary)}
+    return summary | {"text": _write(summary, is_pretrained)}
 
 
-def summarise_untested(outcome, counts, scoring=None):
+def summarise_untested(outcome, counts, scoring=None, *, is_pretrained=True):
     """Return the summary of a model for which no labels were held out.
 
     Parameters
@@ -73,6 +76,8 @@ def summarise_untested(outcome, counts, scoring=None):
         Number of labels of each class.
     scoring : str, callable or None
         Score that would have been used.
+    is_pretrained : bool, default=True
+        As for `summarise`.
 
     Returns
     -------
@@ -80,7 +85,7 @@ def summarise_untested(outcome, counts, scoring=None):
         As `summarise` returns it; scores are None.
     """
     reason = "No labels were held out" if sum(counts) else "There were no labels"
-    return _finish_untested(_start(outcome.strategy, counts, scoring, _find_shares(outcome)), reason)
+    return _finish_untested(_start(outcome.strategy, counts, scoring, _find_shares(outcome)), reason, is_pretrained)
 
 
 def summarise_new_classes(strategy, counts, n_new, recall):
@@ -208,12 +213,13 @@ def _plain(value):
     return None if np.isnan(value) else float(value)
 
 
-def _finish_untested(summary, reason):
-    used = _write_shares(summary)
-    return summary | {"text": f"{reason}: nothing shows whether transfer helped. Strategy {summary['strategy']}{used}."}
+def _finish_untested(summary, reason, is_pretrained):
+    used = f"Strategy {summary['strategy']}{_write_shares(summary)}."
+    not_pretrained = "" if is_pretrained else f"{_NOT_PRETRAINED}. "
+    return summary | {"text": f"{reason}: nothing shows whether transfer helped. {not_pretrained}{used}"}
 
 
-def _write(summary):
+def _write(summary, is_pretrained):
     """Return the summary as two sentences."""
     is_accuracy = summary["score"] in ("accuracy", "balanced_accuracy")
     unit = " %" if is_accuracy else ""
@@ -221,7 +227,8 @@ def _write(summary):
     def write(value, sign=""):
         return f"{100 * value:{sign}.1f}" if is_accuracy else f"{value:{sign}.3f}"
 
-    named = {"with transfer": "with_transfer", "without": "without_transfer", "majority class": "majority"}
+    what = "transfer" if is_pretrained else "the encoder"
+    named = {f"with {what}": "with_transfer", "without": "without_transfer", "majority class": "majority"}
     parts = [f"{write(summary[key])}{unit} {name}" for name, key in named.items() if summary[key] is not None]
     error = "" if summary["standard_error"] is None else f", +-{write(summary['standard_error'])}"
     folds = f"{summary['n_labels']} labels, {summary['n_folds']} folds{error}"
@@ -232,6 +239,8 @@ def _write(summary):
         return text + used
     gain_error = "" if summary["gain_standard_error"] is None else f" +-{write(summary['gain_standard_error'])}"
     gain = f"({write(summary['gain'], '+')}{gain_error})"
+    if not is_pretrained:
+        return f"{text}{_NOT_PRETRAINED} {gain}. {used}"
     if summary["helped"]:
         return f"{text}Transfer helped {gain}. {used}"
     return f"{text}No clear gain from transfer {gain}. {used}"

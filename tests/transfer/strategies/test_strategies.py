@@ -14,7 +14,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, SplineTransformer
 from sklearn.svm import LinearSVC
 
 import transferkit
@@ -244,6 +244,26 @@ def test_strategy_without_transfer_wins_with_a_warning():
         auto = TransferClassifier(encoder).fit(texts, labels)
     scratch = TransferClassifier(strategy="scratch").fit(texts, labels)
     assert auto.score(TEST_TEXTS, TEST_LABELS) >= scratch.score(TEST_TEXTS, TEST_LABELS) - 0.02
+
+
+@pytest.mark.parametrize(("n_labelled", "found"), [(90, "did not help on held-out labels"), (6, "is not tested")])
+def test_encoder_that_is_fitted_to_the_labelled_rows_is_no_transfer(n_labelled, found):
+    X = np.random.RandomState(0).rand(n_labelled, 8)
+    y = np.where(X[:, 0] > np.median(X[:, 0]), "up", "down")
+    expected = rf"not pretrained but fitted to the {n_labelled} labelled .* and {found}.*PCA\(...\).fit\(unlabelled\)"
+    with pytest.warns(UserWarning, match=expected):
+        model = TransferClassifier(PCA(1, random_state=0)).fit(X, y)
+    assert "Nothing was transferred: the encoder was fitted to the labelled samples" in model.summary_["text"]
+    assert not model.summary_["helped"]
+
+
+def test_encoder_fitted_to_the_labelled_rows_that_helps_gives_no_warning_and_is_no_transfer():
+    X = 6 * np.random.RandomState(0).rand(60, 1)
+    summary = TransferClassifier(SplineTransformer(8)).fit(X, np.cos(2 * X[:, 0]) > 0).summary_
+    assert summary["gain"] > 2 * summary["gain_standard_error"]
+    assert not summary["helped"]
+    assert "96.7 % with the encoder" in summary["text"]
+    assert "Nothing was transferred" in summary["text"]
 
 
 def test_scratch_is_the_average_of_logistic_regressions_on_tf_idf():

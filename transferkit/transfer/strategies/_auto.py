@@ -21,7 +21,7 @@ from transferkit.transfer._evaluation import (
     report_undefined,
 )
 from transferkit.transfer._summary import LEAST_SHARE, pretrained_share, summarise, summarise_untested
-from transferkit.transfer.pretrained import check_has_encoder, is_frozen, make_encoder
+from transferkit.transfer.pretrained import check_has_encoder, how_to_pretrain, is_frozen, make_encoder
 from transferkit.transfer.strategies._candidates import read_settings
 from transferkit.transfer.strategies._class_statistics import summarise_classes
 from transferkit.transfer.strategies._evidence import make_evidence, make_unsupervised_model, to_scores
@@ -48,7 +48,9 @@ def fit_given_head(estimator, strategy, X, y, is_text, sample_weight):
     head = clone(estimator.head).fit(encoder.fit_transform(X, y), y, **weights)
     outcome = Outcome(strategy, encoder, head, np.zeros(0), [make_row(strategy, [], weight=1.0)])
     counts = y.sum(0) if y.ndim == 2 else np.unique(y, return_counts=True)[1]
-    outcome.attributes["summary_"] = summarise_untested(outcome, counts.tolist(), estimator.scoring)
+    outcome.attributes["summary_"] = summarise_untested(
+        outcome, counts.tolist(), estimator.scoring, is_pretrained=_has_pretrained(estimator, strategy)
+    )
     return outcome
 
 
@@ -142,10 +144,11 @@ def fit_strategies(
     outcomes = _fit_in_turn(fit, names, progress)
     report_undefined(task, outcomes)
     taken = choose([outcome for outcome in outcomes if outcome.head is not None])
-    taken.attributes["summary_"] = summarise(task, taken, outcomes, estimator.scoring)
+    is_pretrained = _has_pretrained(estimator, strategy)
+    taken.attributes["summary_"] = summarise(task, taken, outcomes, estimator.scoring, is_pretrained=is_pretrained)
     taken.attributes["class_statistics_"] = summarise_classes(task, taken)
     if is_auto:
-        _warn_without_transfer(taken)
+        _warn_without_transfer(taken, estimator.encoder, len(task.y))
     if evidence is not None and evidence.class_prior is not None:
         _apply_class_prior(taken.head, task, evidence.class_prior)
     return taken, outcomes
@@ -221,6 +224,11 @@ def _make_encoder(estimator, strategy, is_text):
     return make_encoder(estimator.encoder)
 
 
+def _has_pretrained(estimator, strategy):
+    """Return whether nothing is fitted to the labelled samples in place of a pretrained encoder."""
+    return strategy == "scratch" or is_frozen(estimator.encoder)
+
+
 def _list_strategies(estimator, strategy, is_text, settings):
     """Return the names of the strategies to compare, after checking that a given one applies."""
     if strategy == "scratch":
@@ -280,16 +288,22 @@ def _fit_in_turn(fit, names, progress):
     return outcomes
 
 
-def _warn_without_transfer(outcome):
-    """Warn if pretraining did not help."""
+def _warn_without_transfer(outcome, encoder, n_labelled):
+    """Warn if pretraining did not help; or if there was none, and the encoder did not help or nothing shows it."""
     share = 1 - pretrained_share(outcome)
-    if not share > 1 - LEAST_SHARE:
+    helps, is_pretrained = share <= 1 - LEAST_SHARE, is_frozen(encoder)
+    is_tested = len(outcome.fold_scores) > 0
+    if helps and (is_pretrained or is_tested):
         return
     without = f"candidates with little or none of it have a weight of {share:.0%}"
     how = "scratch did better" if outcome.strategy == "scratch" else without
-    warnings.warn(
-        f"Transfer did not help on held-out labels: {how} (see strategy_scores_). An encoder pretrained on data "
-        "closer to the task may help.",
-        UserWarning,
-        stacklevel=count_inner_frames(),
-    )
+    found = f"did not help on held-out labels: {how} (see strategy_scores_)."
+    if is_pretrained:
+        text = f"Transfer {found} An encoder pretrained on data closer to the task may help."
+    else:
+        found = found if is_tested else "is not tested on held-out labels, of which there are too few."
+        text = (
+            f"The encoder was not pretrained but fitted to the {n_labelled} labelled samples alone, and {found} "
+            f"{how_to_pretrain(encoder)}"
+        )
+    warnings.warn(text, UserWarning, stacklevel=count_inner_frames())
