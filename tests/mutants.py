@@ -733,6 +733,20 @@ MUTANTS = [
         DOMAIN + "::test_labels_of_held_out_rows_do_not_leak_through_the_encoder",
     ),
     Mutant(
+        "joint distributions: scale of the discrepancies",
+        "_algorithms/domains/joint_distributions.py",
+        "np.sqrt(weights / norm)",
+        "np.sqrt(weights)",
+        "adaptation/test_joint_distributions.py::test_agrees_with_matrices_over_all_rows",
+    ),
+    Mutant(
+        "joint distributions: pseudo-labels that settled",
+        "adaptation/_joint_distributions.py",
+        "n_iter + 1, np.array_equal(previous, pseudo_labels)",
+        "n_iter + 1, n_iter > 0",
+        "adaptation/test_joint_distributions.py::test_iteration_ends_when_pseudo_labels_stay_the_same",
+    ),
+    Mutant(
         "mirror: evidence",
         "adaptation/_moment_matching.py",
         "> LEAST_EVIDENCE",

@@ -32,6 +32,7 @@ from transferkit import (
     DomainTransferClassifier,
     FeatureAugmentation,
     ImportanceWeighting,
+    JointDistributionAdaptation,
     KMeansEncoder,
     LinearTransport,
     LogisticHead,
@@ -175,6 +176,7 @@ MODELS = {
     "CORAL": lambda rows: CORAL(),
     "LinearTransport": lambda rows: LinearTransport(),
     "SubspaceAlignment": lambda rows: SubspaceAlignment(),
+    "JointDistributionAdaptation": lambda rows: JointDistributionAdaptation(),
     "ImportanceWeighting": lambda rows: ImportanceWeighting(),
     "MarginalizedDenoising": lambda rows: MarginalizedDenoising(),
     "StructuralCorrespondence": lambda rows: StructuralCorrespondence(),
@@ -186,7 +188,7 @@ SLOW_CLASSIFIERS = [MULTI, DOMAIN, UNFITTED, TUNED]
 CLASSIFIERS = [name for name in MODELS if "Logistic" in name or ("Classifier" in name and name not in SLOW_CLASSIFIERS)]
 REGRESSORS = [name for name in MODELS if "Regressor" in name or "Ridge" in name]
 PREDICTORS = [*CLASSIFIERS, *REGRESSORS]
-ADAPTATIONS = list(MODELS)[-7:]
+ADAPTATIONS = list(MODELS)[-8:]
 ENCODERS = [name for name in MODELS if "Encoder" in name]
 TRANSFORMERS = [*ENCODERS, *ADAPTATIONS]
 NUMERICAL = [*PREDICTORS, DOMAIN, *TRANSFORMERS]

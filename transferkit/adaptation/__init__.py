@@ -8,6 +8,9 @@ Moment matching maps source rows to the mean and covariance of the target and le
 whitens and re-colours, `LinearTransport` is the optimal-transport map between Gaussians. `SubspaceAlignment` projects
 both domains on principal axes and aligns these. All three are for dense features.
 
+`JointDistributionAdaptation` projects both domains so that each class has close means in them, with estimated labels
+(*pseudo-labels*) of the target: it needs labels of the source, and no equal class proportions.
+
 `ImportanceWeighting` leaves all features unchanged and estimates density ratios for the `sample_weight` of a head:
 for covariate shift, where the label depends on the features in the same way in both domains.
 
@@ -29,6 +32,7 @@ if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
     from transferkit.adaptation._feature_augmentation import FeatureAugmentation
     from transferkit.adaptation._feature_prediction import MarginalizedDenoising, StructuralCorrespondence
     from transferkit.adaptation._importance_weighting import ImportanceWeighting
+    from transferkit.adaptation._joint_distributions import JointDistributionAdaptation
     from transferkit.adaptation._moment_matching import CORAL, LinearTransport
     from transferkit.adaptation._subspace_alignment import SubspaceAlignment
 
@@ -38,6 +42,7 @@ __getattr__, __dir__ = import_when_asked(
         "CORAL": "._moment_matching",
         "FeatureAugmentation": "._feature_augmentation",
         "ImportanceWeighting": "._importance_weighting",
+        "JointDistributionAdaptation": "._joint_distributions",
         "LinearTransport": "._moment_matching",
         "MarginalizedDenoising": "._feature_prediction",
         "StructuralCorrespondence": "._feature_prediction",
@@ -49,6 +54,7 @@ __all__ = [
     "CORAL",
     "FeatureAugmentation",
     "ImportanceWeighting",
+    "JointDistributionAdaptation",
     "LinearTransport",
     "MarginalizedDenoising",
     "StructuralCorrespondence",

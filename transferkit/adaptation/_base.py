@@ -8,7 +8,7 @@ from transferkit._estimator import VersionedEstimator
 from transferkit._validation import FLOATS, check_is_fitted, fit_context, unchanged_on_error, validate_data
 from transferkit.adaptation.domains import check_labels_of_rows, read_domains, split_rows
 
-__all__ = ["DomainTransformer", "LinearOnTargetMixin"]
+__all__ = ["DomainTransformer", "LinearOnTargetMixin", "project"]
 
 
 class DomainTransformer(TransformerMixin, VersionedEstimator):
@@ -157,8 +157,14 @@ class LinearOnTargetMixin:
         return sparse.eye_array(self.n_features_in_, format="csr"), 0.0
 
 
+def project(X, mean, axes):
+    """Return (X - mean) @ axes, without making sparse rows dense."""
+    projected = X @ axes - mean @ axes if sparse.issparse(X) else (X - mean) @ axes
+    return np.asarray(projected, X.dtype)
+
+
 def _is_finite(value):
     if isinstance(value, list):
         return all(map(_is_finite, value))
     value = value.data if sparse.issparse(value) else value
-    return not isinstance(value, (float, np.floating, np.ndarray)) or bool(np.isfinite(value).all())
+    return np.asarray(value).dtype.kind != "f" or bool(np.isfinite(value).all())

@@ -2,13 +2,11 @@
 
 from numbers import Integral
 
-import numpy as np
-from scipy import sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin
 
 from transferkit._algorithms.domains.alignment import principal_axes
 from transferkit._validation import Interval
-from transferkit.adaptation._base import DomainTransformer, LinearOnTargetMixin
+from transferkit.adaptation._base import DomainTransformer, LinearOnTargetMixin, project
 
 __all__ = ["SubspaceAlignment"]
 
@@ -84,10 +82,10 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, LinearOnTargetMixin, Do
         }
 
     def _map_source(self, X):
-        return _project(X, self.source_mean_, self.source_axes_ @ (self.source_axes_.T @ self.target_axes_))
+        return project(X, self.source_mean_, self.source_axes_ @ (self.source_axes_.T @ self.target_axes_))
 
     def _map_target(self, X):
-        return _project(X, self.target_mean_, self.target_axes_)
+        return project(X, self.target_mean_, self.target_axes_)
 
     def _make_target_map(self):
         return self.target_axes_, -(self.target_mean_ @ self.target_axes_)
@@ -95,9 +93,3 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, LinearOnTargetMixin, Do
     @property
     def _n_features_out(self):
         return self.target_axes_.shape[1]
-
-
-def _project(X, mean, axes):
-    """Return (X - mean) @ axes, without making sparse rows dense."""
-    projected = X @ axes - mean @ axes if sparse.issparse(X) else (X - mean) @ axes
-    return np.asarray(projected, X.dtype)

@@ -23,6 +23,7 @@ ALLOWED = {
         "CORAL",
         "FeatureAugmentation",
         "ImportanceWeighting",
+        "JointDistributionAdaptation",
         "LinearTransport",
         "MarginalizedDenoising",
         "StructuralCorrespondence",

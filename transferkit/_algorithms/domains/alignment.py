@@ -17,7 +17,7 @@ from transferkit._algorithms.linalg.moments import (
 from transferkit._algorithms.linalg.threads import one_blas_thread, run_both
 from transferkit._algorithms.linear.feature_blocks import to_kernel
 
-__all__ = ["RowMap", "coral_map", "feature_scales", "monge_map", "principal_axes", "reflection_evidence"]
+__all__ = ["RowMap", "coral_map", "feature_scales", "joint_axes", "monge_map", "principal_axes", "reflection_evidence"]
 
 
 @dataclass
@@ -103,19 +103,26 @@ def principal_axes(source: Any, target: Any, n_axes: int) -> list[tuple[np.ndarr
     centred implicitly, in the products, and stay sparse.
     """
     sizes = [min(X.shape) for X in (source, target)]
-    grams = run_both(max(sizes), _gram, (source,), (target,))
-    found = []
-    for X, (mean, gram) in zip((source, target), grams, strict=True):
-        with one_blas_thread(len(gram)):
-            vectors = _leading(gram, n_axes)
-        if X.shape[1] > X.shape[0]:
-            if sparse.issparse(X):
-                axes = np.asarray(X.T @ vectors) - np.outer(mean, vectors.sum(0))
-            else:
-                axes = (X - mean.astype(X.dtype)).T @ vectors
-            vectors = np.linalg.qr(axes)[0]  # orthonormal also for eigenvalues of zero
-        found.append((mean.astype(X.dtype), np.ascontiguousarray(fix_signs(vectors), X.dtype)))
-    return found
+    moments = run_both(max(sizes), _gram, (source,), (target,))
+    return [_find_axes(X, mean, gram, n_axes) for X, (mean, gram) in zip((source, target), moments, strict=True)]
+
+
+def joint_axes(rows: Any, n_axes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and the leading principal axes of the rows of both domains, as `principal_axes` does."""
+    mean, gram = _gram(rows)
+    return _find_axes(rows, mean, gram, n_axes)
+
+
+def _find_axes(X: Any, mean: np.ndarray, gram: np.ndarray, n_axes: int) -> tuple[np.ndarray, np.ndarray]:
+    with one_blas_thread(len(gram)):
+        vectors = _leading(gram, n_axes)
+    if X.shape[1] > X.shape[0]:
+        if sparse.issparse(X):
+            axes = np.asarray(X.T @ vectors) - np.outer(mean, vectors.sum(0))
+        else:
+            axes = (X - mean.astype(X.dtype)).T @ vectors
+        vectors = np.linalg.qr(axes)[0]  # orthonormal also for eigenvalues of zero
+    return mean.astype(X.dtype), np.ascontiguousarray(fix_signs(vectors), X.dtype)
 
 
 def _gram(X: Any) -> tuple[np.ndarray, np.ndarray]:
