@@ -47,6 +47,7 @@ EVALUATION, HELD_OUT = "transfer/_evaluation.py", "heads/linear/evaluation.py"
 SUMMARY, OF_SUMMARY = "transfer/_summary.py", "transfer/test_summary.py"
 REPORT, OF_REPORT = "cli/_report.py", "cli/test_report.py"
 JUDGED, EVALUATE, OF_JUDGED = "cli/_evaluation.py", "cli/_evaluate_commands.py", "cli/test_evaluation.py"
+EXPLAIN, OF_EXPLAIN = "cli/_explain_commands.py", "cli/test_explain.py"
 PREDICT, OF_PREDICT = "cli/_predict_commands.py", "cli/test_predict.py"
 SHARES, OF_SHARES = "_algorithms/proportions.py", "_algorithms/test_proportions.py"
 FINETUNE = "transfer/strategies/_fine_tuning.py"
@@ -986,6 +987,9 @@ MUTANTS = [
     Mutant("evaluate: classes of a matrix", EVALUATE, "MOST_IN_MATRIX = 10", "MOST_IN_MATRIX = 11", OF_JUDGED),
     Mutant("evaluate: classes of a table", EVALUATE, "MOST_IN_TABLE = 30", "MOST_IN_TABLE = 31", OF_JUDGED),
     Mutant("evaluate: clear differences", EVALUATE, "if high < 0 else", "if True else", OF_JUDGED),
+    Mutant("explain: the other class", EXPLAIN, "else -values", "else values", OF_EXPLAIN),
+    Mutant("explain: other terms", EXPLAIN, "- sum(row[", "- 0 * sum(row[", OF_EXPLAIN),
+    Mutant("explain: colours", EXPLAIN, "_POSITIVE if share > 0", "_POSITIVE if True", OF_EXPLAIN),
     Mutant("predict: columns of the input", PREDICT, "if not clashes:", "if True:", OF_PREDICT),
     Mutant("predict: the best labels", PREDICT, "-np.where(predicted", "np.where(predicted", OF_PREDICT),
     Mutant("predict: below the threshold", "cli/_rejection.py", "confidence < threshold", "False", OF_PREDICT),

@@ -7,7 +7,7 @@ import click
 import numpy as np
 
 import transferkit
-from transferkit.cli import _evaluate_commands, _file_commands, _options, _predict_commands
+from transferkit.cli import _evaluate_commands, _explain_commands, _file_commands, _options, _predict_commands
 from transferkit.cli._evaluation import check_folds, check_number_of_folds, describe_folds, predict_folds
 from transferkit.cli._evidence import evidence
 from transferkit.cli._file_commands import read_key
@@ -312,5 +312,6 @@ def demo(output, quiet):
     run_demo(Path(output), quiet=quiet)
 
 
-for command in (*_evaluate_commands.COMMANDS, *_file_commands.COMMANDS, *_predict_commands.COMMANDS):
-    commands.add_command(command)
+for module in (_evaluate_commands, _explain_commands, _file_commands, _predict_commands):
+    for command in module.COMMANDS:
+        commands.add_command(command)

@@ -17,6 +17,7 @@ __all__ = [
     "compare_predictions",
     "describe_folds",
     "evaluate_predictions",
+    "find_class",
     "match_labels",
     "predict_folds",
     "report_unknown",
@@ -53,7 +54,7 @@ def match_labels(labels, model, path, reject_label=None):
     none matches.
     """
     classes = model.classes_.tolist() if reject_label is None else [*model.classes_.tolist(), reject_label]
-    names = {label: _find_class(label, classes) for label in sorted(set(labels.tolist()))}
+    names = {label: find_class(label, classes) for label in sorted(set(labels.tolist()))}
     unknown = [label for label, found in names.items() if found is None]
     if len(unknown) == len(names):
         given, expected, hint = write_labels(unknown), write_labels(classes), _compare_spelling(unknown, classes)
@@ -64,7 +65,7 @@ def match_labels(labels, model, path, reject_label=None):
     return np.array([label if names[label] is None else names[label] for label in labels.tolist()]), unknown
 
 
-def _find_class(label, classes):
+def find_class(label, classes):
     """Return the class that a label matches, as ``str`` writes it, or None."""
     for matches in (lambda known: str(known) == label, lambda known: _has_value(known, label)):
         for known in classes:

@@ -92,6 +92,28 @@ class Explanation:
         values = self.contributions[:, column]
         return [(self.terms[i], float(values[i])) for i in np.argsort(-np.abs(values), kind="stable")[:n]]
 
+    def segments(self, label: object = None) -> list[tuple[str, float]]:
+        """Return the text in pieces, each with what its terms contribute to the decision value of one label.
+
+        Parameters
+        ----------
+        label : object, default=None
+            One of `labels`; None for the one with the highest decision value.
+
+        Returns
+        -------
+        segments : list of tuple (piece, contribution)
+            The pieces make up the text. The contribution of a term is divided among the places where it occurs, and
+            those of overlapping terms are added; a piece without any term has 0.
+        """
+        column = self._column(label)
+        heat = np.zeros(len(self.text))
+        often = np.bincount([term for *_, term in self.spans], minlength=len(self.terms))
+        for start, end, term in self.spans:
+            heat[start:end] += self.contributions[term, column] / often[term]
+        edges = np.unique([0, *(np.flatnonzero(np.diff(heat)) + 1), len(self.text)])
+        return [(self.text[start:end], float(heat[start])) for start, end in pairwise(edges.tolist())]
+
     def to_html(self, label: object = None, n: int = 10) -> str:
         """Return HTML of the text with its terms coloured, and a table of the largest contributions.
 
@@ -112,7 +134,7 @@ class Explanation:
         title = f"<b>{escape(str(self.labels[column]))}</b>: decision value {self.decision[column]:.3f}"
         return (
             f'<div class="transferkit-explanation"><p>{title} (intercept {self.intercept[column]:.3f})</p>'
-            f'<p style="white-space:pre-wrap;line-height:1.8">{self._mark_text(column)}</p>'
+            f'<p style="white-space:pre-wrap;line-height:1.8">{self._mark_text(label)}</p>'
             f"{self._make_table(column, n)}</div>"
         )
 
@@ -133,16 +155,12 @@ class Explanation:
             raise ValueError(f"There is no label {label!r}. The labels explained are {self.labels.tolist()!r}.")
         return int(found[0])
 
-    def _mark_text(self, column):
-        heat = np.zeros(len(self.text))
-        often = np.bincount([term for *_, term in self.spans], minlength=len(self.terms))
-        for start, end, term in self.spans:
-            heat[start:end] += self.contributions[term, column] / often[term]
-        edges = np.unique([0, *(np.flatnonzero(np.diff(heat)) + 1), len(self.text)])
-        most = np.abs(heat).max(initial=0) or 1.0
+    def _mark_text(self, label):
+        segments = self.segments(label)
+        most = max((abs(value) for _, value in segments), default=0.0) or 1.0
         pieces = []
-        for start, end in pairwise(edges):
-            piece, value = escape(self.text[start:end]), heat[start]
+        for text, value in segments:
+            piece = escape(text)
             if value:
                 colour = f"rgba({_POSITIVE if value > 0 else _NEGATIVE},{0.1 + 0.6 * abs(value) / most:.2f})"
                 piece = f'<mark style="background:{colour};color:inherit" title="{value:+.3f}">{piece}</mark>'
