@@ -29,7 +29,7 @@ extensions = [
 ]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 exclude_patterns = ["_build", "gallery/*.ipynb", "gallery/*.py", "gallery/*.md5", "sg_execution_times.rst"]
-myst_enable_extensions = ["dollarmath", "attrs_block"]
+myst_enable_extensions = ["dollarmath", "attrs_block", "deflist"]
 myst_heading_anchors = 3
 suppress_warnings = ["config.cache"]
 
@@ -46,9 +46,11 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
     "show_prev_next": True,
-    "header_links_before_dropdown": 5,
+    "header_links_before_dropdown": 7,
 }
-html_sidebars = {"figures": [], "troubleshooting": [], "how-it-works": []}
+html_sidebars = {
+    name: [] for name in ("install", "tutorial", "results", "glossary", "pitfalls", "troubleshooting", "changelog")
+}
 
 autodoc_typehints = "none"  # the docstrings describe the types
 autodoc_default_options = {

@@ -78,7 +78,7 @@ def test_packages_for_serving_are_the_dependencies_without_torch():
     pins = (SERVING / "constraints.txt").read_text().splitlines()
     assert needed <= names_in(pins)
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in pins[1:])
-    page = (SERVING.parent / "docs" / "guide" / "serve.md").read_text(encoding="utf-8")
+    page = (SERVING.parent / "docs" / "how-to" / "docker-and-http.md").read_text(encoding="utf-8")
     assert "pip install " + " ".join(line for line in requirements if line[0] != "#") in page
 
 
