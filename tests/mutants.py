@@ -72,6 +72,7 @@ REJECTION, OF_REJECTION = "_algorithms/rows/rejection.py", "_algorithms/rows/tes
 SELECTIVE, OF_SELECTIVE = "selection/_selective_classifier.py", "selection/test_selective_classifier.py"
 PROPORTIONS = "_algorithms/rows/class_proportions.py"
 OF_PROPORTIONS = "_algorithms/rows/test_class_proportions.py"
+LABEL_SHIFT, OF_LABEL_SHIFT = "adaptation/_label_shift_weighting.py", "adaptation/test_label_shift_weighting.py"
 COVERAGE, OF_COVERAGE = "_algorithms/rows/coverage.py", "_algorithms/rows/test_coverage.py"
 SUGGEST, SUGGESTIONS = "selection/_suggest_labels.py", "selection/test_suggest_labels.py"
 NEW_CLASSES, OF_NEW_CLASSES = "transfer/strategies/_new_classes.py", "transfer/strategies/test_new_classes.py"
@@ -756,10 +757,31 @@ MUTANTS = [
     ),
     Mutant(
         "weights: few rows",
-        "adaptation/_importance_weighting.py",
+        "adaptation/_source_weighting.py",
         "FEWEST_EFFECTIVE = 0.05",
         "FEWEST_EFFECTIVE = 0.0",
         "adaptation/test_methods.py::test_weights_that_rest_on_few_rows_are_warned_of",
+    ),
+    Mutant(
+        "label shift: predictions of held-out rows",
+        LABEL_SHIFT,
+        "held_out[test] = _fit_and_predict(weighting, X[train], y[train], X[test])",
+        "held_out[test] = _fit_and_predict(weighting, X, y, X[test])",
+        f"{OF_LABEL_SHIFT}::test_held_out_predictions_correct_for_those_of_training_rows",
+    ),
+    Mutant(
+        "label shift: relative to the mean prediction for the source",
+        LABEL_SHIFT,
+        "np.maximum(held_out.mean(0), LEAST_PROBABILITY)",
+        "source_proportions",
+        f"{OF_LABEL_SHIFT}::test_without_a_shift_the_weights_are_one",
+    ),
+    Mutant(
+        "label shift: classes that are not distinguished",
+        LABEL_SHIFT,
+        "if np.linalg.svd(confusion, compute_uv=False)[-1] < min(len(held_out), len(predicted)) ** -0.5:",
+        "if False:",
+        f"{OF_LABEL_SHIFT}::test_classes_that_cannot_be_distinguished_are_warned_of",
     ),
     # k-means.
     Mutant("k-means: blocks", POINTS, "max(_CACHED // n_centres, 1)", "max(_CACHED, 1)", OF_POINTS),

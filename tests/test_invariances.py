@@ -34,6 +34,7 @@ from transferkit import (
     ImportanceWeighting,
     JointDistributionAdaptation,
     KMeansEncoder,
+    LabelShiftWeighting,
     LinearTransport,
     LogisticHead,
     LogisticHeadCV,
@@ -51,6 +52,7 @@ from transferkit import (
     TransferClassifier,
     TransferRegressor,
 )
+from transferkit.adaptation.protocols import GivesWeights
 from transferkit.exceptions import DivergenceError
 
 pytestmark = [
@@ -59,6 +61,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:prior has no effect:UserWarning"),  # that of a source with other labels
     pytest.mark.filterwarnings("ignore:The least populated class:UserWarning"),
     pytest.mark.filterwarnings("ignore:The score is undefined:UserWarning"),
+    pytest.mark.filterwarnings("ignore:The classifier hardly distinguishes some classes:UserWarning"),
     pytest.mark.filterwarnings("ignore:MLPHead:sklearn.exceptions.ConvergenceWarning"),
 ]
 
@@ -178,6 +181,7 @@ MODELS = {
     "SubspaceAlignment": lambda rows: SubspaceAlignment(),
     "JointDistributionAdaptation": lambda rows: JointDistributionAdaptation(),
     "ImportanceWeighting": lambda rows: ImportanceWeighting(),
+    "LabelShiftWeighting": lambda rows: LabelShiftWeighting(),
     "MarginalizedDenoising": lambda rows: MarginalizedDenoising(),
     "StructuralCorrespondence": lambda rows: StructuralCorrespondence(),
     "FeatureAugmentation": lambda rows: FeatureAugmentation(),
@@ -188,7 +192,7 @@ SLOW_CLASSIFIERS = [MULTI, DOMAIN, UNFITTED, TUNED]
 CLASSIFIERS = [name for name in MODELS if "Logistic" in name or ("Classifier" in name and name not in SLOW_CLASSIFIERS)]
 REGRESSORS = [name for name in MODELS if "Regressor" in name or "Ridge" in name]
 PREDICTORS = [*CLASSIFIERS, *REGRESSORS]
-ADAPTATIONS = list(MODELS)[-8:]
+ADAPTATIONS = list(MODELS)[-9:]
 ENCODERS = [name for name in MODELS if "Encoder" in name]
 TRANSFORMERS = [*ENCODERS, *ADAPTATIONS]
 NUMERICAL = [*PREDICTORS, DOMAIN, *TRANSFORMERS]
@@ -222,11 +226,12 @@ EXCEPTIONS = {
         for contract in ("translation", "column of timestamps")
     },
     ("MarginalizedDenoising", "scale"): "features are values of tanh, whatever the units",
-    (
-        "ImportanceWeighting",
-        "scale",
-    ): "returns rows as they are; its weights are penalised in the units of the features",
+    **{
+        (name, "scale"): "returns rows as they are; its weights are penalised in the units of the features"
+        for name in ("ImportanceWeighting", "LabelShiftWeighting")
+    },
     ("KMeansEncoder", "order of rows"): "seeds are drawn by the position of rows, and end in another optimum",
+    ("LabelShiftWeighting", "order of rows"): "folds are drawn by the position of rows",
     ("AutoencoderEncoder", "order of rows"): "first weights, batches and noise are drawn by the position of rows",
     (UNFITTED, "weights"): "transformers of scikit-learn learn without weights",
     ("MultiTaskTransfer", "names of columns"): "tasks may have columns of their own: `models_` know them",
@@ -258,7 +263,11 @@ def learn(name, rows=ROWS, *, pretrained_on=None, **parameters):
 def fit(model, rows):
     options = {} if rows.weight is None else {"sample_weight": rows.weight}
     cv = next((cv for cv in ("cv", "estimator__cv") if cv in model.get_params()), None)
-    if rows.folds is not None and cv is not None and not isinstance(model, DomainTransferClassifier):
+    if (
+        rows.folds is not None
+        and cv is not None
+        and not isinstance(model, (DomainTransferClassifier, LabelShiftWeighting))
+    ):
         numbers = np.unique(rows.folds)
         model.set_params(**{cv: [(np.flatnonzero(rows.folds != i), np.flatnonzero(rows.folds == i)) for i in numbers]})
     if isinstance(model, MultiTaskTransfer):
@@ -280,7 +289,7 @@ learned = cache(learn)
 
 def answer(model, rows=ROWS):
     """Return one row of numbers for each row, from whatever the model gives."""
-    if isinstance(model, ImportanceWeighting):  # rows pass through it
+    if isinstance(model, GivesWeights):  # rows pass through it
         return model.sample_weight_[:, None]
     if is_adaptation(model):
         return dense(model.transform(rows.X, sample_domain=rows.domain))

@@ -12,16 +12,18 @@ both domains on principal axes and aligns these. All three are for dense feature
 (*pseudo-labels*) of the target: it needs labels of the source, and no equal class proportions.
 
 `ImportanceWeighting` leaves all features unchanged and estimates density ratios for the `sample_weight` of a head:
-for covariate shift, where the label depends on the features in the same way in both domains.
+for covariate shift, where the label depends on the features in the same way in both domains. `LabelShiftWeighting` does
+the same for label shift, where the features depend on the label in the same way, by the proportions of the classes.
 
 `StructuralCorrespondence` and `MarginalizedDenoising` learn from co-occurrences of features in both domains that
 features of one domain resemble features of the other: for term counts and TF-IDF.
 
 `FeatureAugmentation` is the only supervised one: it needs a few labelled rows of the target.
 
-Modules: `_base` has the base class, `_moment_matching` CORAL and LinearTransport, `_feature_prediction` the two that
-learn from co-occurrences; `domains` handles samples of two domains in any container; `protocols`
-declares the interfaces that other packages use. The mathematics is in ``_algorithms.domains``.
+Modules: `_base` has the base class, `_source_weighting` that of the two that give weights, `_moment_matching` CORAL and
+LinearTransport, `_feature_prediction` the two that learn from co-occurrences; `domains` handles samples of two domains
+in any container; `protocols` declares the interfaces that other packages use. The mathematics is in
+``_algorithms.domains``.
 """
 
 from typing import TYPE_CHECKING
@@ -33,6 +35,7 @@ if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
     from transferkit.adaptation._feature_prediction import MarginalizedDenoising, StructuralCorrespondence
     from transferkit.adaptation._importance_weighting import ImportanceWeighting
     from transferkit.adaptation._joint_distributions import JointDistributionAdaptation
+    from transferkit.adaptation._label_shift_weighting import LabelShiftWeighting
     from transferkit.adaptation._moment_matching import CORAL, LinearTransport
     from transferkit.adaptation._subspace_alignment import SubspaceAlignment
 
@@ -43,6 +46,7 @@ __getattr__, __dir__ = import_when_asked(
         "FeatureAugmentation": "._feature_augmentation",
         "ImportanceWeighting": "._importance_weighting",
         "JointDistributionAdaptation": "._joint_distributions",
+        "LabelShiftWeighting": "._label_shift_weighting",
         "LinearTransport": "._moment_matching",
         "MarginalizedDenoising": "._feature_prediction",
         "StructuralCorrespondence": "._feature_prediction",
@@ -55,6 +59,7 @@ __all__ = [
     "FeatureAugmentation",
     "ImportanceWeighting",
     "JointDistributionAdaptation",
+    "LabelShiftWeighting",
     "LinearTransport",
     "MarginalizedDenoising",
     "StructuralCorrespondence",

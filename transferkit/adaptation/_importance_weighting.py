@@ -5,12 +5,10 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import OneToOneFeatureMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.domains.importance_weights import (
-    effective_sample_size,
     entry_variance,
     fit_kliep,
     fit_kmm,
@@ -21,13 +19,12 @@ from transferkit._algorithms.domains.importance_weights import (
 from transferkit._algorithms.linalg.threads import one_blas_thread
 from transferkit._algorithms.linear.predictions import compute_scores
 from transferkit._validation import Interval, StrOptions, check_is_fitted
-from transferkit.adaptation._base import DomainTransformer, LinearOnTargetMixin
+from transferkit.adaptation._source_weighting import SourceWeighting
 from transferkit.adaptation.domains import stack_rows
 from transferkit.exceptions import count_inner_frames
 
 __all__ = ["ImportanceWeighting"]
 
-FEWEST_EFFECTIVE = 0.05  # of the source rows
 ODDS_TOL = 1e-5  # of the objective
 MOST_SQUARED = 2_500  # features; with more, no matrix of all pairs is formed
 _MOST_LOG_RATIO = 30.0
@@ -39,7 +36,7 @@ _ATTRIBUTES = {  # of each method
 _OF_SOME_METHODS = sorted(set().union(*_ATTRIBUTES.values()))
 
 
-class ImportanceWeighting(OneToOneFeatureMixin, LinearOnTargetMixin, DomainTransformer):
+class ImportanceWeighting(SourceWeighting):
     """Weight source rows by the ratio of the target density to the source density.
 
     Rows are passed through unchanged. `fit` estimates weights w(x) = p_target(x) / p_source(x), to be used as the
@@ -130,7 +127,11 @@ class ImportanceWeighting(OneToOneFeatureMixin, LinearOnTargetMixin, DomainTrans
     True
     """
 
-    fitted_attributes = (*_OF_SOME_METHODS, "effective_sample_size_", "sample_weight_")
+    fitted_attributes = tuple(_OF_SOME_METHODS)
+    _advice = (
+        "The domains hardly overlap, so weighting is unreliable. Use stronger regularisation (a smaller C), fewer "
+        "features, or another adaptation."
+    )
 
     _parameter_constraints: dict = {
         "method": [StrOptions({"logistic", "kliep", "kmm"})],
@@ -185,15 +186,9 @@ class ImportanceWeighting(OneToOneFeatureMixin, LinearOnTargetMixin, DomainTrans
             The fitted estimator.
         """
         super().fit(X, sample_domain=sample_domain)
-        is_source = np.asarray(sample_domain) > 0
-        weights = np.zeros(len(is_source))
-        weights[is_source] = self.sample_weight_
-        self.sample_weight_ = weights
         for name in _OF_SOME_METHODS:  # of an earlier fit
             if name in vars(self) and name not in _ATTRIBUTES[self.method]:
                 delattr(self, name)
-        if self.effective_sample_size_ < FEWEST_EFFECTIVE * is_source.sum():
-            _warn_collapsed(self, int(is_source.sum()))
         return self
 
     def compute_weights(self, X):
@@ -234,10 +229,7 @@ class ImportanceWeighting(OneToOneFeatureMixin, LinearOnTargetMixin, DomainTrans
         attributes, weights = learn(self, source, target)
         if weights is None:
             weights = self._compute_weights(source, attributes)
-        return attributes | {
-            "sample_weight_": weights,
-            "effective_sample_size_": effective_sample_size(weights),
-        }
+        return attributes | {"sample_weight_": weights}
 
     def _compute_weights(self, X, attributes):
         if self.method == "logistic":
@@ -320,16 +312,5 @@ def _warn_not_converged(estimator):
         f"ImportanceWeighting with method={estimator.method!r} did not converge in max_iter={estimator.max_iter} "
         "steps. Increase max_iter or tol.",
         ConvergenceWarning,
-        stacklevel=count_inner_frames(),
-    )
-
-
-def _warn_collapsed(estimator, n_source):
-    size = estimator.effective_sample_size_
-    warnings.warn(
-        f"The weights are dominated by few rows: the effective sample size is {size:.1f} of {n_source} source rows "
-        f"({size / n_source:.1%}). The domains hardly overlap, so weighting is unreliable. Use stronger "
-        "regularisation (a smaller C), fewer features, or another adaptation.",
-        UserWarning,
         stacklevel=count_inner_frames(),
     )

@@ -4,7 +4,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-__all__ = ["Adaptation", "LinearOnTarget"]
+__all__ = ["Adaptation", "GivesWeights", "LinearOnTarget"]
 
 
 @runtime_checkable
@@ -22,6 +22,13 @@ class Adaptation(Protocol):
 
     def transform(self, X: Any, *, sample_domain: Any = None) -> Any:
         """Map samples, by default of the target domain."""
+
+
+@runtime_checkable
+class GivesWeights(Protocol):
+    """A fitted adaptation that weights the source samples and leaves their features unchanged."""
+
+    sample_weight_: np.ndarray  # (n_samples,), one for each sample of `fit`, those of the target included
 
 
 @runtime_checkable

@@ -24,6 +24,7 @@ ALLOWED = {
         "FeatureAugmentation",
         "ImportanceWeighting",
         "JointDistributionAdaptation",
+        "LabelShiftWeighting",
         "LinearTransport",
         "MarginalizedDenoising",
         "StructuralCorrespondence",

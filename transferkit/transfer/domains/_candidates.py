@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 from sklearn.base import clone
 
 from transferkit._algorithms.linear.predictions import to_probabilities
-from transferkit.adaptation import FeatureAugmentation, ImportanceWeighting, MarginalizedDenoising
+from transferkit.adaptation import FeatureAugmentation, MarginalizedDenoising
 from transferkit.encoders import WordVectorEncoder
 from transferkit.heads import LogisticHead, LogisticHeadCV
 from transferkit.transfer._classifier import TransferClassifier
@@ -158,7 +158,7 @@ def _fit_adapted(name, encoder, adaptation, fit_head, *, is_encoder_fitted=False
 
         def predict_source(pseudo):
             unlabelled, source = features.unlabelled, features.labelled[domains.is_source]
-            if adaptation is not None and not isinstance(adaptation, (ImportanceWeighting, FeatureAugmentation)):
+            if adaptation is not None and not isinstance(adaptation, FeatureAugmentation):
                 unlabelled, source = features.swap_domains(domains, np.concatenate([domains.y, pseudo]))
             if len(np.unique(pseudo)) < 2:
                 return np.zeros((source.shape[0], 1))

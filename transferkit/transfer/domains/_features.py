@@ -12,9 +12,8 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.utils import get_tags
 
 from transferkit._validation import check_features, count_rows, take_rows
-from transferkit.adaptation import ImportanceWeighting
 from transferkit.adaptation.domains import stack_rows
-from transferkit.adaptation.protocols import Adaptation
+from transferkit.adaptation.protocols import Adaptation, GivesWeights
 from transferkit.encoders import PretrainedEncoder
 
 __all__ = [
@@ -145,7 +144,7 @@ def _adapt(encoded, adaptation, domains):
     labels = np.concatenate([domains.y, np.full(domains.n_unlabelled, domains.y[0])])  # the latter are not used
     mapped = adaptation.fit_transform(encoded, labels, sample_domain=domains.sample_domain)
     weights = None
-    if isinstance(adaptation, ImportanceWeighting):
+    if isinstance(adaptation, GivesWeights):
         weights = np.where(domains.is_source, adaptation.sample_weight_[:n_labelled], 1.0)
     return DomainFeatures(mapped[:n_labelled], mapped[n_labelled:], weights, adaptation, encoded)
 
