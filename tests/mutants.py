@@ -116,6 +116,21 @@ MUTANTS = [
         "if True:",
         STOPPING,
     ),
+    # What editors and type checkers know of parameters.
+    Mutant(
+        "a strategy that no annotation names",
+        "transfer/_classifier.py",
+        'Literal["auto", "term_vectors", "frozen", "finetune", "scratch"] =',
+        'Literal["auto", "term_vectors", "frozen", "scratch"] =',
+        "test_types.py::test_annotations_of_parameters_are_their_constraints",
+    ),
+    Mutant(
+        "fit loses its types to a decorator",
+        "_validation.py",
+        "def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[F], F]:",
+        "def fit_context(*, prefer_skip_nested_validation: bool) -> Any:",
+        "test_types.py::test_mypy_finds_the_wrong_calls_of_a_script_and_no_others",
+    ),
     # When pretraining is said to be lost, or never to have been.
     Mutant(
         "encoders fitted to the labelled rows count as pretrained",

@@ -10,12 +10,13 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from scipy.sparse import csr_array, csr_matrix, issparse
 from sklearn import config_context, get_config
-from sklearn.base import _fit_context as fit_context
+from sklearn.base import _fit_context
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import _safe_indexing as take_rows
 from sklearn.utils import column_or_1d
 from sklearn.utils._array_api import _convert_to_numpy, _is_numpy_namespace, get_namespace
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_parameter_constraints
+from sklearn.utils.metaestimators import available_if as _available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_feature_names as check_feature_names
 from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
@@ -33,6 +34,7 @@ __all__ = [
     "HasMethods",
     "Interval",
     "StrOptions",
+    "available_if",
     "check_can_merge",
     "check_candidates",
     "check_count",
@@ -128,6 +130,16 @@ def holds_texts(X):
         return len(X.shape) == 1 and getattr(getattr(X, "dtype", None), "kind", "O") not in "biufc"
     first = next(iter(X), None) if isinstance(X, (list, tuple)) else None
     return first is None or not hasattr(first, "__len__") or isinstance(first, (str, bytes))
+
+
+def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[F], F]:
+    """Return scikit-learn's decorator of `fit`, which checks the parameters, as one that keeps the types."""
+    return cast(Callable[[F], F], _fit_context(prefer_skip_nested_validation=prefer_skip_nested_validation))
+
+
+def available_if(check: Callable[[Any], bool]) -> Callable[[F], F]:
+    """Return scikit-learn's decorator of methods that only some estimators have, as one that keeps the types."""
+    return cast(Callable[[F], F], _available_if(check))
 
 
 def check_parameters(estimator: Any) -> None:

@@ -1,6 +1,9 @@
 """Base class of all adaptations: validation of both domains, and dispatch of rows to the map of their domain."""
 
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import TransformerMixin
 
@@ -22,7 +25,7 @@ class DomainTransformer(TransformerMixin, VersionedEstimator):
     is_symmetric = False  # whether the result is the same after exchanging the domains
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, *, sample_domain=None):
+    def fit(self, X, y=None, *, sample_domain: ArrayLike | None = None) -> Self:
         """Fit the adaptation to rows of both domains.
 
         Parameters
@@ -53,7 +56,7 @@ class DomainTransformer(TransformerMixin, VersionedEstimator):
         vars(self).update(attributes)
         return self
 
-    def fit_transform(self, X, y=None, *, sample_domain=None):
+    def fit_transform(self, X, y=None, *, sample_domain: ArrayLike | None = None) -> Any:
         """Fit the adaptation to rows of both domains, and map them.
 
         Parameters
@@ -72,7 +75,7 @@ class DomainTransformer(TransformerMixin, VersionedEstimator):
         """
         return self.fit(X, y, sample_domain=sample_domain).transform(X, sample_domain=sample_domain)
 
-    def transform(self, X, *, sample_domain=None):
+    def transform(self, X, *, sample_domain: ArrayLike | None = None) -> Any:
         """Map rows to features that are comparable between the domains.
 
         Parameters

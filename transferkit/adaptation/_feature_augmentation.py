@@ -52,10 +52,10 @@ class FeatureAugmentation(LinearOnTargetMixin, DomainTransformer):
 
     _parameter_constraints: dict = {"shared_scale": [Interval(Real, 0, None, closed="neither")]}
 
-    def __init__(self, shared_scale=1.0):
+    def __init__(self, shared_scale: float = 1.0) -> None:
         self.shared_scale = shared_scale
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features=None) -> np.ndarray:
         """Return the names of the features, three times.
 
         Parameters

@@ -94,14 +94,22 @@ class StructuralCorrespondence(LinearOnTargetMixin, DomainTransformer):
         "scale": [Interval(Real, 0, None, closed="neither")],
     }
 
-    def __init__(self, n_pivots=1000, n_components=50, *, min_count=5, alpha=1.0, scale=1.0):
+    def __init__(
+        self,
+        n_pivots: int = 1000,
+        n_components: int = 50,
+        *,
+        min_count: int = 5,
+        alpha: float = 1.0,
+        scale: float = 1.0,
+    ) -> None:
         self.n_pivots = n_pivots
         self.n_components = n_components
         self.min_count = min_count
         self.alpha = alpha
         self.scale = scale
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features=None) -> np.ndarray:
         """Return the names of the features and of those added.
 
         Parameters
@@ -228,7 +236,15 @@ class MarginalizedDenoising(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
         "keep_input": ["boolean"],
     }
 
-    def __init__(self, n_layers=3, n_hidden=600, *, corruption=0.9, max_features=4000, keep_input=False):
+    def __init__(
+        self,
+        n_layers: int = 3,
+        n_hidden: int = 600,
+        *,
+        corruption: float = 0.9,
+        max_features: int = 4000,
+        keep_input: bool = False,
+    ) -> None:
         self.n_layers = n_layers
         self.n_hidden = n_hidden
         self.corruption = corruption

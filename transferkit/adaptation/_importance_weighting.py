@@ -2,8 +2,10 @@
 
 import warnings
 from numbers import Integral, Real
+from typing import Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -18,6 +20,7 @@ from transferkit._algorithms.domains.importance_weights import (
 )
 from transferkit._algorithms.linalg.threads import one_blas_thread
 from transferkit._algorithms.linear.predictions import compute_scores
+from transferkit._types import Seed
 from transferkit._validation import Interval, StrOptions, check_is_fitted
 from transferkit.adaptation._source_weighting import SourceWeighting
 from transferkit.adaptation.domains import stack_rows
@@ -147,17 +150,17 @@ class ImportanceWeighting(SourceWeighting):
 
     def __init__(
         self,
-        method="logistic",
+        method: Literal["logistic", "kliep", "kmm"] = "logistic",
         *,
-        C=1.0,
-        gamma=None,
-        n_centres=100,
-        bound=1000.0,
-        slack=None,
-        tol=1e-6,
-        max_iter=1000,
-        random_state=0,
-    ):
+        C: float = 1.0,
+        gamma: float | None = None,
+        n_centres: int = 100,
+        bound: float = 1000.0,
+        slack: float | None = None,
+        tol: float = 1e-6,
+        max_iter: int = 1000,
+        random_state: Seed = 0,
+    ) -> None:
         self.method = method
         self.C = C
         self.gamma = gamma
@@ -168,7 +171,7 @@ class ImportanceWeighting(SourceWeighting):
         self.max_iter = max_iter
         self.random_state = random_state
 
-    def fit(self, X, y=None, *, sample_domain=None):
+    def fit(self, X, y=None, *, sample_domain: ArrayLike | None = None) -> Self:
         """Estimate the weights.
 
         Parameters

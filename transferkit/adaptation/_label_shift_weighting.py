@@ -2,6 +2,7 @@
 
 import warnings
 from numbers import Integral
+from typing import Literal
 
 import numpy as np
 from sklearn.base import clone
@@ -13,6 +14,7 @@ from transferkit._algorithms.rows.class_proportions import (
     estimate_proportions,
     match_predictions,
 )
+from transferkit._types import Predictor
 from transferkit._validation import HasMethods, Interval, StrOptions, check_is_fitted
 from transferkit.adaptation._source_weighting import SourceWeighting
 from transferkit.exceptions import count_inner_frames
@@ -109,7 +111,9 @@ class LabelShiftWeighting(SourceWeighting):
         "cv": [Interval(Integral, 2, None, closed="left")],
     }
 
-    def __init__(self, estimator=None, method="em", *, cv=5):
+    def __init__(
+        self, estimator: Predictor | None = None, method: Literal["em", "bbse"] = "em", *, cv: int = 5
+    ) -> None:
         self.estimator = estimator
         self.method = method
         self.cv = cv

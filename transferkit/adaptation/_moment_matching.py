@@ -3,6 +3,7 @@
 import warnings
 from functools import partial
 from numbers import Real
+from typing import Literal
 
 import numpy as np
 from scipy import sparse
@@ -12,6 +13,7 @@ from sklearn.utils import check_random_state
 from transferkit._algorithms.domains.alignment import RowMap, coral_map, feature_scales, monge_map, reflection_evidence
 from transferkit._algorithms.linalg.moments import column_means, estimate_moments, find_joint_basis
 from transferkit._algorithms.linalg.threads import run_both
+from transferkit._types import Seed
 from transferkit._validation import Interval, StrOptions
 from transferkit.adaptation._base import DomainTransformer, LinearOnTargetMixin
 from transferkit.exceptions import count_inner_frames
@@ -213,7 +215,15 @@ class CORAL(_MomentMatcher):
 
     _parameter_constraints: dict = _CONSTRAINTS
 
-    def __init__(self, *, covariance="full", shrinkage="auto", ridge=0.0, centre=True, random_state=0):
+    def __init__(
+        self,
+        *,
+        covariance: Literal["full", "diagonal"] = "full",
+        shrinkage: Literal["auto"] | float | None = "auto",
+        ridge: float = 0.0,
+        centre: bool = True,
+        random_state: Seed = 0,
+    ) -> None:
         self.covariance = covariance
         self.shrinkage = shrinkage
         self.ridge = ridge
@@ -306,8 +316,15 @@ class LinearTransport(_MomentMatcher):
     _parameter_constraints: dict = {**_CONSTRAINTS, "reflection": [StrOptions({"auto"}), "boolean"]}
 
     def __init__(
-        self, *, covariance="full", shrinkage="auto", ridge=0.0, centre=True, reflection=False, random_state=0
-    ):
+        self,
+        *,
+        covariance: Literal["full", "diagonal"] = "full",
+        shrinkage: Literal["auto"] | float | None = "auto",
+        ridge: float = 0.0,
+        centre: bool = True,
+        reflection: Literal["auto"] | bool = False,
+        random_state: Seed = 0,
+    ) -> None:
         self.covariance = covariance
         self.shrinkage = shrinkage
         self.ridge = ridge

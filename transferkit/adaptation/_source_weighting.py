@@ -1,8 +1,10 @@
 """Base class of adaptations that leave features unchanged and weight the rows of the source."""
 
 import warnings
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import OneToOneFeatureMixin
 
 from transferkit._algorithms.domains.importance_weights import effective_sample_size
@@ -24,7 +26,7 @@ class SourceWeighting(OneToOneFeatureMixin, LinearOnTargetMixin, DomainTransform
     fitted_attributes = ("effective_sample_size_", "sample_weight_")
     _advice = ""  # what to do if the weights are dominated by few rows
 
-    def fit(self, X, y=None, *, sample_domain=None):
+    def fit(self, X, y=None, *, sample_domain: ArrayLike | None = None) -> Self:
         """Estimate the weights.
 
         Parameters

@@ -66,7 +66,7 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, LinearOnTargetMixin, Do
 
     _parameter_constraints: dict = {"n_components": [Interval(Integral, 1, None, closed="left")]}
 
-    def __init__(self, n_components=50):
+    def __init__(self, n_components: int = 50) -> None:
         self.n_components = n_components
 
     def _learn(self, source, target, y):

@@ -5,12 +5,15 @@ import os
 import re
 from functools import partial
 from numbers import Real
+from typing import Any, Self
 
+import numpy as np
 from sklearn.base import TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import InputTags, get_tags
 
 from transferkit._estimator import VersionedEstimator
+from transferkit._types import FilePath, FittedTransformer, Trusted
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -95,12 +98,14 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         "trusted": [list, tuple, set, frozenset, None],
     }
 
-    def __init__(self, source, *, cache_size=512, trusted=None):
+    def __init__(
+        self, source: FilePath | FittedTransformer, *, cache_size: float = 512, trusted: Trusted | None = None
+    ) -> None:
         self.source = source
         self.cache_size = cache_size
         self.trusted = trusted
 
-    def fit(self, X=None, y=None):
+    def fit(self, X=None, y=None) -> Self:
         """Check that the source can be used; nothing is learned.
 
         Parameters
@@ -125,7 +130,7 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         self.encoder_  # noqa: B018 (raises if the source cannot be used)
         return self
 
-    def transform(self, X):
+    def transform(self, X) -> Any:
         """Encode samples, each distinct one once per process.
 
         Parameters
@@ -151,7 +156,7 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
             return encode(X)
         return encode_once(encode, fingerprint(encoder), X, 1e6 * self.cache_size)
 
-    def refresh(self):
+    def refresh(self) -> Self:
         """Compute the digest of the source's state again: call this after changing a part of it in place.
 
         Returns
@@ -177,7 +182,7 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         """
         return super().get_params(deep=False)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features=None) -> np.ndarray:
         """Return the feature names of the pretrained encoder.
 
         Parameters

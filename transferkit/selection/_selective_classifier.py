@@ -2,22 +2,25 @@
 
 import warnings
 from numbers import Integral, Real
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn import get_config
 from sklearn.base import ClassifierMixin, MetaEstimatorMixin, is_classifier
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import has_fit_parameter
 
 from transferkit._algorithms.rows.rejection import find_thresholds, share_thresholds
 from transferkit._estimator import VersionedEstimator
+from transferkit._types import Folds, Predictor
 from transferkit._validation import (
     HasMethods,
     Interval,
     StrOptions,
+    available_if,
     check_has_classes,
     check_is_fitted,
     check_labels,
@@ -177,14 +180,14 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
 
     def __init__(
         self,
-        estimator,
+        estimator: Predictor,
         *,
-        coverage=None,
-        max_error=None,
-        reject_label=None,
-        method="probability",
-        cv=5,
-    ):
+        coverage: float | None = None,
+        max_error: float | None = None,
+        reject_label: Any = None,
+        method: Literal["probability", "distance", "both"] = "probability",
+        cv: Folds = 5,
+    ) -> None:
         self.estimator = estimator
         self.coverage = coverage
         self.max_error = max_error
@@ -194,7 +197,7 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
 
     @fit_context(prefer_skip_nested_validation=False)
     @with_plain_outputs
-    def fit(self, X, y, sample_weight=None, **fit_params):
+    def fit(self, X, y, sample_weight: ArrayLike | None = None, **fit_params) -> Self:
         """Fit the classifier to all samples, and set the thresholds on held-out folds.
 
         Parameters
@@ -258,7 +261,7 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
         return self
 
     @with_plain_outputs
-    def predict(self, X):
+    def predict(self, X) -> np.ndarray:
         """Return the label of each sample, or the reject label.
 
         Parameters
@@ -291,7 +294,7 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
         return self._predict_all(X)[1]
 
     @with_plain_outputs
-    def score_samples(self, X):
+    def score_samples(self, X) -> np.ndarray:
         """Return the acceptance score of each sample.
 
         Parameters
@@ -309,7 +312,7 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
 
     @available_if(_estimator_has("predict_proba"))
     @with_plain_outputs
-    def predict_proba(self, X):
+    def predict_proba(self, X) -> np.ndarray:
         """Return the probability of each class by the estimator, for rejected samples too.
 
         Parameters
@@ -327,7 +330,7 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
 
     @available_if(_estimator_has("decision_function"))
     @with_plain_outputs
-    def decision_function(self, X):
+    def decision_function(self, X) -> np.ndarray:
         """Return the decision values of the estimator, for rejected samples too.
 
         Parameters
@@ -343,7 +346,7 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
         check_is_fitted(self)
         return self.estimator_.decision_function(X)
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X, y, sample_weight: ArrayLike | None = None) -> float:
         """Return the share of the samples that are answered rightly: a rejected one only if its label says so.
 
         Parameters

@@ -2,8 +2,10 @@
 
 import os
 from numbers import Integral, Real
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.base import is_regressor
 from sklearn.callback import CallbackSupportMixin
@@ -11,6 +13,18 @@ from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_random_state
 
 from transferkit._estimator import UNWATCHED, FitProgress, VersionedEstimator
+from transferkit._types import (
+    FilePath,
+    FittedClassifier,
+    FittedPredictor,
+    Folds,
+    Function,
+    Numbers,
+    Predictor,
+    Scoring,
+    Seed,
+    Transformer,
+)
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -182,22 +196,22 @@ class TransferClassifier(TransferMixin, CallbackSupportMixin, HeadScoresMixin, V
 
     def __init__(
         self,
-        encoder=None,
-        head=None,
+        encoder: FilePath | Transformer | None = None,
+        head: Predictor | None = None,
         *,
-        source=None,
-        class_descriptions=None,
-        teacher=None,
-        class_prior=None,
-        strategy="auto",
-        cv=5,
-        scoring=None,
-        device="auto",
-        random_state=0,
-        encoder_learning_rate=0.3,
-        unfreeze_at=2,
-        anchor_strength=1e-2,
-    ):
+        source: FilePath | FittedPredictor | None = None,
+        class_descriptions: Literal["labels"] | dict[Any, Any] | None = None,
+        teacher: FilePath | FittedClassifier | Function | None = None,
+        class_prior: dict[Any, float] | Numbers | None = None,
+        strategy: Literal["auto", "term_vectors", "frozen", "finetune", "scratch"] = "auto",
+        cv: Folds = 5,
+        scoring: Scoring = None,
+        device: str = "auto",
+        random_state: Seed = 0,
+        encoder_learning_rate: float = 0.3,
+        unfreeze_at: int = 2,
+        anchor_strength: float = 1e-2,
+    ) -> None:
         self.encoder = encoder
         self.head = head
         self.source = source
@@ -215,7 +229,9 @@ class TransferClassifier(TransferMixin, CallbackSupportMixin, HeadScoresMixin, V
 
     @fit_context(prefer_skip_nested_validation=False)
     @with_plain_outputs
-    def fit(self, X, y, sample_weight=None, groups=None, *, X_unlabelled=None):
+    def fit(
+        self, X, y, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None, *, X_unlabelled=None
+    ) -> Self:
         """Select the strategy by cross-validation, and train it on all labels.
 
         Parameters

@@ -4,14 +4,15 @@ import os
 import warnings
 from collections.abc import Iterable
 from numbers import Integral
+from typing import Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils import get_tags
-from sklearn.utils.metaestimators import available_if
 
 from transferkit._estimator import FrozenParametersMixin
 from transferkit._validation import (
+    available_if,
     check_feature_names,
     check_is_fitted,
     is_fitted,
@@ -54,7 +55,7 @@ class EncoderHeadMixin(FrozenParametersMixin):
     """
 
     @with_plain_outputs
-    def predict(self, X):
+    def predict(self, X) -> np.ndarray:
         """Return the prediction for each sample.
 
         Parameters
@@ -87,7 +88,7 @@ class EncoderHeadMixin(FrozenParametersMixin):
         check_is_fitted(self)
         return self._encode(X)
 
-    def set_params(self, **params):
+    def set_params(self, **params) -> Self:
         """Set parameters; with ``head__name=value``, a `head` of None is replaced by the default head.
 
         Parameters
@@ -144,7 +145,7 @@ class HeadScoresMixin(ClassifierMixin):
 
     @available_if(_head_has("predict_proba"))
     @with_plain_outputs
-    def predict_proba(self, X):
+    def predict_proba(self, X) -> np.ndarray:
         """Return the probability of each class for each sample; available if the head has this method.
 
         Parameters
@@ -162,7 +163,7 @@ class HeadScoresMixin(ClassifierMixin):
 
     @available_if(_head_has("decision_function"))
     @with_plain_outputs
-    def decision_function(self, X):
+    def decision_function(self, X) -> np.ndarray:
         """Return the decision values of the head; available if the head has this method.
 
         Parameters

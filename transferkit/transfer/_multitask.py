@@ -3,7 +3,9 @@
 import os
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
+import numpy as np
 from sklearn.base import TransformerMixin, clone
 
 from transferkit._estimator import VersionedEstimator
@@ -87,12 +89,12 @@ class MultiTaskTransfer(VersionedEstimator):
 
     _parameter_constraints: dict = {"estimator": [TransferClassifier, None]}
 
-    def __init__(self, estimator=None):
+    def __init__(self, estimator: TransferClassifier | None = None) -> None:
         self.estimator = estimator
 
     @fit_context(prefer_skip_nested_validation=False)
     @with_plain_outputs
-    def fit(self, X, y, *, X_unlabelled=None, class_descriptions=None):
+    def fit(self, X, y, *, X_unlabelled=None, class_descriptions=None) -> Self:
         """Fit every task.
 
         Parameters
@@ -142,7 +144,7 @@ class MultiTaskTransfer(VersionedEstimator):
         return self
 
     @with_plain_outputs
-    def predict(self, X):
+    def predict(self, X) -> dict[str, np.ndarray]:
         """Return the predicted labels of every task.
 
         Parameters
@@ -158,7 +160,7 @@ class MultiTaskTransfer(VersionedEstimator):
         return self._predict(X, "predict")
 
     @with_plain_outputs
-    def predict_proba(self, X):
+    def predict_proba(self, X) -> dict[str, np.ndarray]:
         """Return the probabilities of the classes of every task.
 
         Parameters

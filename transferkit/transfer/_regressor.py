@@ -4,8 +4,10 @@ import os
 import time
 from functools import partial
 from numbers import Real
+from typing import Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin, clone, is_classifier
 from sklearn.model_selection import KFold, check_cv
 
@@ -13,6 +15,7 @@ from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
 from transferkit._algorithms.linear.ridge import MAX_DECOMPOSED
 from transferkit._algorithms.linear.term_prior import block_factors, make_blocks, merge_blocks
 from transferkit._estimator import VersionedEstimator
+from transferkit._types import FilePath, Predictor, Transformer
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -116,7 +119,14 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
         "sharpness": [Interval(Real, 0, None, closed="neither")],
     }
 
-    def __init__(self, encoder=None, head=None, *, strategy="auto", sharpness=SHARPNESS):
+    def __init__(
+        self,
+        encoder: FilePath | Transformer | None = None,
+        head: Predictor | None = None,
+        *,
+        strategy: Literal["auto", "term_vectors", "frozen", "scratch"] = "auto",
+        sharpness: float = SHARPNESS,
+    ) -> None:
         self.encoder = encoder
         self.head = head
         self.strategy = strategy
@@ -124,7 +134,7 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
 
     @fit_context(prefer_skip_nested_validation=False)
     @with_plain_outputs
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight: ArrayLike | None = None) -> Self:
         """Select the strategy by cross-validation, and train it on all labelled rows.
 
         Parameters

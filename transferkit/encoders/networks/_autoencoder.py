@@ -1,8 +1,10 @@
 """Autoencoders: features from which samples can be reconstructed."""
 
 import warnings
+from collections.abc import Sequence
 from copy import copy
 from numbers import Integral, Real
+from typing import Literal, Self
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -12,6 +14,7 @@ from sklearn.utils import check_random_state
 from transferkit._algorithms.linalg.moments import column_means, mean_and_variance
 from transferkit._algorithms.networks.layers import ACTIVATIONS, predict
 from transferkit._estimator import FitProgress, VersionedEstimator
+from transferkit._types import Seed
 from transferkit._validation import (
     FLOATS,
     Interval,
@@ -154,24 +157,24 @@ class AutoencoderEncoder(
 
     def __init__(
         self,
-        hidden_layer_sizes=(256,),
-        n_components=32,
+        hidden_layer_sizes: Sequence[int] = (256,),
+        n_components: int = 32,
         *,
-        activation="relu",
-        noise="masking",
-        noise_level=0.2,
-        tied_weights=False,
-        image_shape=None,
-        conv_channels=(16, 32),
-        loss="squared_error",
-        solver="adam",
-        learning_rate_init=2e-3,
-        alpha=0.0,
-        batch_size=128,
-        max_iter=100,
-        device="auto",
-        random_state=0,
-    ):
+        activation: Literal["relu", "leaky_relu", "elu", "tanh", "sigmoid", "gelu", "identity"] = "relu",
+        noise: Literal["gaussian", "masking"] | None = "masking",
+        noise_level: float = 0.2,
+        tied_weights: bool = False,
+        image_shape: Sequence[int] | None = None,
+        conv_channels: Sequence[int] = (16, 32),
+        loss: Literal["squared_error", "absolute_error", "huber"] = "squared_error",
+        solver: Literal["adam", "adamw", "sgd", "nesterov", "rmsprop"] = "adam",
+        learning_rate_init: float = 2e-3,
+        alpha: float = 0.0,
+        batch_size: int = 128,
+        max_iter: int = 100,
+        device: str = "auto",
+        random_state: Seed = 0,
+    ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.n_components = n_components
         self.activation = activation
@@ -191,7 +194,7 @@ class AutoencoderEncoder(
 
     @fit_context(prefer_skip_nested_validation=True)
     @warns_of_lost_pretraining
-    def fit(self, X, y=None):
+    def fit(self, X, y=None) -> Self:
         """Train the network to reconstruct unlabelled samples.
 
         Parameters
@@ -243,7 +246,7 @@ class AutoencoderEncoder(
         progress.end(fitted)
         return self
 
-    def transform(self, X):
+    def transform(self, X) -> np.ndarray:
         """Return the codes of samples.
 
         Parameters
@@ -259,7 +262,7 @@ class AutoencoderEncoder(
         check_is_fitted(self)
         return predict(self._encoder_layers(), self._validate(X))
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X) -> np.ndarray:
         """Return the samples reconstructed from codes.
 
         Parameters

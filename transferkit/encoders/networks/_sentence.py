@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from numbers import Integral
 from pathlib import Path
 from threading import RLock
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -17,6 +17,7 @@ from sklearn.callback import CallbackSupportMixin
 
 from transferkit._algorithms.linalg.decompositions import unit_rows
 from transferkit._estimator import FitProgress, VersionedEstimator
+from transferkit._types import FilePath, SentenceModel
 from transferkit._validation import HasMethods, Interval, check_texts, fit_context, validate_parameter_constraints
 from transferkit.exceptions import MissingExtraError, ModelFileError, count_inner_frames, how_to_trust
 
@@ -88,7 +89,15 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         "max_length": [Interval(Integral, 1, None, closed="left"), None],
     }
 
-    def __init__(self, model, *, batch_size=32, device="auto", normalize=True, max_length=None):
+    def __init__(
+        self,
+        model: FilePath | SentenceModel,
+        *,
+        batch_size: int = 32,
+        device: str = "auto",
+        normalize: bool = True,
+        max_length: int | None = None,
+    ) -> None:
         self.model = model
         self.batch_size = batch_size
         self.device = device
@@ -96,7 +105,7 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         self.max_length = max_length
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X=None, y=None):
+    def fit(self, X=None, y=None) -> Self:
         """Check the texts; nothing is learned, and the model is not loaded.
 
         Parameters
@@ -116,7 +125,7 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X, y=None) -> np.ndarray:
         """Return the embeddings of the texts, as `transform` does, and report the progress to callbacks.
 
         Parameters
@@ -142,7 +151,7 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         progress.end({})
         return np.concatenate(parts)
 
-    def transform(self, X):
+    def transform(self, X) -> np.ndarray:
         """Return the embeddings of the texts.
 
         Parameters

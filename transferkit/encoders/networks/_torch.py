@@ -1,7 +1,9 @@
 """Trained torch modules as frozen encoders."""
 
+from collections.abc import Sequence
 from copy import copy
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -109,7 +111,15 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
         "input_shape": [tuple, list, None],
     }
 
-    def __init__(self, module, *, output=None, batch_size=256, device="auto", input_shape=None):
+    def __init__(
+        self,
+        module: Any,
+        *,
+        output: str | None = None,
+        batch_size: int = 256,
+        device: str = "auto",
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
         self.module = module
         self.output = output
         self.batch_size = batch_size
@@ -117,7 +127,7 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
         self.input_shape = input_shape
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X=None, y=None):
+    def fit(self, X=None, y=None) -> Self:
         """Check that the module can be used; nothing is learned.
 
         Parameters
@@ -149,7 +159,7 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
         _copies.set(self, self._sources(), features)
         return self
 
-    def transform(self, X):
+    def transform(self, X) -> np.ndarray:
         """Return the features of samples.
 
         Parameters

@@ -1,6 +1,8 @@
 """Clusters as features: k-means."""
 
+from collections.abc import Sequence
 from numbers import Integral, Real
+from typing import Literal, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,6 +12,7 @@ from sklearn.utils import check_random_state
 from transferkit._algorithms.rows.clusters import activate, check_squares, squared_distances
 from transferkit._algorithms.rows.patches import PatchGrid, Preparation, pool_quadrants
 from transferkit._estimator import VersionedEstimator
+from transferkit._types import Seed
 from transferkit._validation import (
     FLOATS,
     Interval,
@@ -159,21 +162,21 @@ class KMeansEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transfor
 
     def __init__(
         self,
-        n_clusters=256,
+        n_clusters: int = 256,
         *,
-        activation="triangle",
-        init="k-means++",
-        n_init=1,
-        max_iter=100,
-        tol=1e-4,
-        batch_size=16384,
-        whiten=False,
-        patches=None,
-        pooling="root",
-        image_shape=None,
-        device="auto",
-        random_state=0,
-    ):
+        activation: Literal["triangle", "distance", "soft", "onehot"] = "triangle",
+        init: Literal["k-means++", "random"] = "k-means++",
+        n_init: int = 1,
+        max_iter: int = 100,
+        tol: float = 1e-4,
+        batch_size: int = 16384,
+        whiten: bool = False,
+        patches: Sequence[int] | None = None,
+        pooling: Literal["root", "sum"] = "root",
+        image_shape: Sequence[int] | None = None,
+        device: str = "auto",
+        random_state: Seed = 0,
+    ) -> None:
         self.n_clusters = n_clusters
         self.activation = activation
         self.init = init
@@ -190,7 +193,7 @@ class KMeansEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transfor
 
     @fit_context(prefer_skip_nested_validation=True)
     @warns_of_lost_pretraining
-    def fit(self, X, y=None):
+    def fit(self, X, y=None) -> Self:
         """Find the clusters of unlabelled samples.
 
         Parameters
@@ -225,7 +228,7 @@ class KMeansEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transfor
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X, y=None) -> Self:
         """Update the clusters with more samples.
 
         Parameters
@@ -250,7 +253,7 @@ class KMeansEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transfor
         self.set_clusters(update_clusters(samples, self._clusters(), self.batch_size, self.device), preparation)
         return self
 
-    def merge(self, other):
+    def merge(self, other) -> Self:
         """Merge the clusters of another encoder into these.
 
         Parameters
@@ -277,7 +280,7 @@ class KMeansEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transfor
         self.set_clusters(merge_clusters(self._clusters(), other._clusters()), self._preparation())
         return self
 
-    def transform(self, X):
+    def transform(self, X) -> np.ndarray:
         """Return the activations of the clusters.
 
         Parameters

@@ -1,6 +1,8 @@
 """Self-organising maps as features."""
 
+from collections.abc import Sequence
 from numbers import Integral, Real
+from typing import Literal, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,6 +23,7 @@ from transferkit._algorithms.rows.clusters import (
 )
 from transferkit._estimator import VersionedEstimator
 from transferkit._lazy import import_pyplot
+from transferkit._types import Seed
 from transferkit._validation import (
     FLOATS,
     Interval,
@@ -121,18 +124,18 @@ class SOMEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     def __init__(
         self,
-        grid_shape=(10, 10),
+        grid_shape: Sequence[int] = (10, 10),
         *,
-        topology="rectangular",
-        neighbourhood="gaussian",
-        radius=None,
-        final_radius=0.3,
-        mode="batch",
-        learning_rate=0.5,
-        n_epochs=20,
-        output="triangle",
-        random_state=0,
-    ):
+        topology: Literal["rectangular", "hexagonal"] = "rectangular",
+        neighbourhood: Literal["gaussian", "bubble"] = "gaussian",
+        radius: float | None = None,
+        final_radius: float = 0.3,
+        mode: Literal["batch", "online"] = "batch",
+        learning_rate: float = 0.5,
+        n_epochs: int = 20,
+        output: Literal["triangle", "distance", "soft", "onehot", "coordinates"] = "triangle",
+        random_state: Seed = 0,
+    ) -> None:
         self.grid_shape = grid_shape
         self.topology = topology
         self.neighbourhood = neighbourhood
@@ -146,7 +149,7 @@ class SOMEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     @fit_context(prefer_skip_nested_validation=True)
     @warns_of_lost_pretraining
-    def fit(self, X, y=None):
+    def fit(self, X, y=None) -> Self:
         """Fit the map to unlabelled samples.
 
         Parameters
@@ -185,7 +188,7 @@ class SOMEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         self._scale = float(squares[:, 0].mean())
         return self
 
-    def transform(self, X):
+    def transform(self, X) -> np.ndarray:
         """Return activations of the units, or coordinates of the best one.
 
         Parameters

@@ -4,7 +4,7 @@ from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from numbers import Integral
 from threading import RLock
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -26,6 +26,7 @@ from transferkit._algorithms.linalg.threads import N_SLICES, blas_threads_for
 from transferkit._algorithms.networks.layers import L2Normalisation, Linear
 from transferkit._algorithms.text.vocabulary import TermStatistics, to_vocabulary
 from transferkit._estimator import VersionedEstimator
+from transferkit._types import Function, Seed, Vocabulary
 from transferkit._validation import (
     Interval,
     check_can_merge,
@@ -148,32 +149,32 @@ class LSAEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     def __init__(
         self,
-        n_components=256,
+        n_components: int = 256,
         *,
-        strip_accents=None,
-        lowercase=True,
-        preprocessor=None,
-        tokenizer=None,
-        analyzer="word",
-        stop_words=None,
-        token_pattern=r"(?u)\b\w\w+\b",
-        ngram_range=(1, 1),
-        max_df=1.0,
-        min_df=2,
-        max_features=None,
-        vocabulary=None,
-        binary=False,
-        norm="l2",
-        use_idf=True,
-        smooth_idf=True,
-        sublinear_tf=True,
-        stemmer=None,
-        max_vocabulary=None,
-        n_jobs=None,
-        device="deprecated",
-        n_iter=6,
-        random_state=0,
-    ):
+        strip_accents: Literal["ascii", "unicode"] | Function | None = None,
+        lowercase: bool = True,
+        preprocessor: Function | None = None,
+        tokenizer: Function | None = None,
+        analyzer: Literal["char", "char_wb", "word"] | Function = "word",
+        stop_words: Literal["english"] | list[str] | None = None,
+        token_pattern: str | None = r"(?u)\b\w\w+\b",
+        ngram_range: tuple[int, int] = (1, 1),
+        max_df: float = 1.0,
+        min_df: float = 2,
+        max_features: int | None = None,
+        vocabulary: Vocabulary | None = None,
+        binary: bool = False,
+        norm: Literal["l1", "l2"] | None = "l2",
+        use_idf: bool = True,
+        smooth_idf: bool = True,
+        sublinear_tf: bool = True,
+        stemmer: str | Function | None = None,
+        max_vocabulary: int | None = None,
+        n_jobs: int | None = None,
+        device: str | None = "deprecated",
+        n_iter: int = 6,
+        random_state: Seed = 0,
+    ) -> None:
         self.n_components = n_components
         self.strip_accents = strip_accents
         self.lowercase = lowercase
@@ -199,7 +200,7 @@ class LSAEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         self.n_iter = n_iter
         self.random_state = random_state
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None) -> Self:
         """Learn the vocabulary and the projection from unlabelled texts.
 
         Parameters
@@ -220,7 +221,7 @@ class LSAEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     @fit_context(prefer_skip_nested_validation=True)
     @warns_of_lost_pretraining
     @with_plain_outputs
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X, y=None) -> np.ndarray:
         """Learn from the texts and return their features.
 
         Parameters
@@ -244,7 +245,7 @@ class LSAEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     @fit_context(prefer_skip_nested_validation=True)
     @with_plain_outputs
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X, y=None) -> Self:
         """Learn from more texts.
 
         Parameters
@@ -288,7 +289,7 @@ class LSAEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             self._decompose_pending()
         return self
 
-    def merge(self, other):
+    def merge(self, other) -> Self:
         """Add the terms and singular vectors of another encoder.
 
         Parameters
@@ -318,7 +319,7 @@ class LSAEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         self.set_vectors(tfidf, self._decompose(no_rows, both))
         return self
 
-    def transform(self, X):
+    def transform(self, X) -> np.ndarray:
         """Return the dense features of the texts.
 
         Parameters

@@ -3,7 +3,7 @@
 import warnings
 from dataclasses import dataclass, replace
 from threading import RLock
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
 from scipy import sparse
@@ -25,6 +25,7 @@ from transferkit._algorithms.text.vocabulary import (
     to_vocabulary,
 )
 from transferkit._estimator import VersionedEstimator
+from transferkit._types import Function, Vocabulary
 from transferkit._validation import (
     StrOptions,
     check_can_merge,
@@ -201,32 +202,32 @@ class TfidfEncoder(PretrainableMixin, TransformerMixin, VersionedEstimator):
     def __init__(
         self,
         *,
-        input="content",
-        encoding="utf-8",
-        decode_error="strict",
-        strip_accents=None,
-        lowercase=True,
-        preprocessor=None,
-        tokenizer=None,
-        analyzer="word",
-        stop_words=None,
-        token_pattern=r"(?u)\b\w\w+\b",
-        ngram_range=(1, 1),
-        max_df=1.0,
-        min_df=1,
-        max_features=None,
-        vocabulary=None,
-        binary=False,
-        dtype=np.float32,
-        norm="l2",
-        use_idf=True,
-        smooth_idf=True,
-        sublinear_tf=False,
-        stemmer=None,
-        max_vocabulary=None,
-        n_jobs=None,
-        device="deprecated",
-    ):
+        input: Literal["content", "file", "filename"] = "content",
+        encoding: str = "utf-8",
+        decode_error: Literal["ignore", "replace", "strict"] = "strict",
+        strip_accents: Literal["ascii", "unicode"] | Function | None = None,
+        lowercase: bool = True,
+        preprocessor: Function | None = None,
+        tokenizer: Function | None = None,
+        analyzer: Literal["char", "char_wb", "word"] | Function = "word",
+        stop_words: Literal["english"] | list[str] | None = None,
+        token_pattern: str | None = r"(?u)\b\w\w+\b",
+        ngram_range: tuple[int, int] = (1, 1),
+        max_df: float = 1.0,
+        min_df: float = 1,
+        max_features: int | None = None,
+        vocabulary: Vocabulary | None = None,
+        binary: bool = False,
+        dtype: Any = np.float32,
+        norm: Literal["l1", "l2"] | None = "l2",
+        use_idf: bool = True,
+        smooth_idf: bool = True,
+        sublinear_tf: bool = False,
+        stemmer: str | Function | None = None,
+        max_vocabulary: int | None = None,
+        n_jobs: int | None = None,
+        device: str | None = "deprecated",
+    ) -> None:
         self.input = input
         self.encoding = encoding
         self.decode_error = decode_error
@@ -255,7 +256,7 @@ class TfidfEncoder(PretrainableMixin, TransformerMixin, VersionedEstimator):
 
     @fit_context(prefer_skip_nested_validation=True)
     @warns_of_lost_pretraining
-    def fit(self, X, y=None):
+    def fit(self, X, y=None) -> Self:
         """Learn the vocabulary and the document frequencies.
 
         Parameters
@@ -278,7 +279,7 @@ class TfidfEncoder(PretrainableMixin, TransformerMixin, VersionedEstimator):
 
     @fit_context(prefer_skip_nested_validation=True)
     @warns_of_lost_pretraining
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X, y=None) -> Any:
         """Learn from the texts and return their TF-IDF vectors.
 
         Parameters
@@ -306,7 +307,7 @@ class TfidfEncoder(PretrainableMixin, TransformerMixin, VersionedEstimator):
         return rows
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X, y=None) -> Self:
         """Learn from more texts, as if they had been part of the first fit.
 
         Parameters
@@ -335,7 +336,7 @@ class TfidfEncoder(PretrainableMixin, TransformerMixin, VersionedEstimator):
             warn_of_lost_words(self, analyzer.sample)
         return self
 
-    def merge(self, other):
+    def merge(self, other) -> Self:
         """Add the term statistics of another encoder.
 
         Parameters
@@ -360,7 +361,7 @@ class TfidfEncoder(PretrainableMixin, TransformerMixin, VersionedEstimator):
         other._check_complete()
         return self.add_terms(other._terms.statistics())
 
-    def transform(self, X):
+    def transform(self, X) -> Any:
         """Return the TF-IDF vectors of the texts.
 
         Parameters
@@ -378,7 +379,7 @@ class TfidfEncoder(PretrainableMixin, TransformerMixin, VersionedEstimator):
         warn_of_unknown_texts(self, n_unknown)
         return rows
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X) -> Any:
         """Return the terms that have an entry in each row.
 
         Parameters
@@ -451,7 +452,7 @@ class TfidfEncoder(PretrainableMixin, TransformerMixin, VersionedEstimator):
         """
         return find_analyzer(self).analyze
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features=None) -> np.ndarray:
         """Return the terms in the order of the columns.
 
         Parameters

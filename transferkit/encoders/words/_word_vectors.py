@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from threading import RLock
+from typing import Literal, Self
 
 import numpy as np
 from scipy import sparse
@@ -31,6 +32,7 @@ from transferkit._algorithms.words.vectors import (
 )
 from transferkit._estimator import FitProgress, VersionedEstimator
 from transferkit._lazy import DerivedValues
+from transferkit._types import Function, Seed
 from transferkit._validation import (
     Interval,
     StrOptions,
@@ -299,37 +301,37 @@ class WordVectorEncoder(
 
     def __init__(
         self,
-        n_components=300,
+        n_components: int = 300,
         *,
-        method="ppmi-svd",
-        window=5,
-        min_count=5,
-        max_features=None,
-        pooling="tfidf",
-        norm="l2",
-        smoothing=0.75,
-        eigenvalue_weight=0.5,
-        sif_weight=1e-3,
-        max_iter=3,
-        learning_rate=0.02,
-        x_max=10.0,
-        n_negative=1.0,
-        subword=False,
-        ngram_range=(3, 6),
-        n_buckets=65536,
-        max_pairs=100_000_000,
-        max_vocabulary=None,
-        strip_accents=None,
-        lowercase=True,
-        preprocessor=None,
-        tokenizer=None,
-        stop_words=None,
-        token_pattern=r"(?u)\b\w\w+\b",
-        stemmer=None,
-        n_jobs=None,
-        device="auto",
-        random_state=0,
-    ):
+        method: Literal["glove", "ppmi-svd", "sgns"] = "ppmi-svd",
+        window: int = 5,
+        min_count: int = 5,
+        max_features: int | None = None,
+        pooling: Literal["max", "mean", "mean+max", "sif", "tfidf"] = "tfidf",
+        norm: Literal["l2"] | None = "l2",
+        smoothing: float = 0.75,
+        eigenvalue_weight: float = 0.5,
+        sif_weight: float = 1e-3,
+        max_iter: int = 3,
+        learning_rate: float = 0.02,
+        x_max: float = 10.0,
+        n_negative: float = 1.0,
+        subword: bool = False,
+        ngram_range: tuple[int, int] = (3, 6),
+        n_buckets: int = 65536,
+        max_pairs: int = 100_000_000,
+        max_vocabulary: int | None = None,
+        strip_accents: Literal["ascii", "unicode"] | Function | None = None,
+        lowercase: bool = True,
+        preprocessor: Function | None = None,
+        tokenizer: Function | None = None,
+        stop_words: Literal["english"] | list[str] | None = None,
+        token_pattern: str | None = r"(?u)\b\w\w+\b",
+        stemmer: str | Function | None = None,
+        n_jobs: int | None = None,
+        device: str = "auto",
+        random_state: Seed = 0,
+    ) -> None:
         self.n_components = n_components
         self.method = method
         self.window = window
@@ -361,7 +363,7 @@ class WordVectorEncoder(
         self.random_state = random_state
 
     @classmethod
-    def from_file(cls, path, *, restrict_to=None, limit=None, encoding="utf-8", errors="strict", **parameters):
+    def from_file(cls, path, *, restrict_to=None, limit=None, encoding="utf-8", errors="strict", **parameters) -> Self:
         """Return an encoder with the word vectors of a file.
 
         Parameters
@@ -425,7 +427,7 @@ class WordVectorEncoder(
         return cls(**parameters)._load(read)
 
     @classmethod
-    def from_gensim(cls, keyed_vectors, **parameters):
+    def from_gensim(cls, keyed_vectors, **parameters) -> Self:
         """Return an encoder with the word vectors of gensim.
 
         Parameters
@@ -563,7 +565,7 @@ class WordVectorEncoder(
 
     @fit_context(prefer_skip_nested_validation=True)
     @warns_of_lost_pretraining
-    def fit(self, X, y=None):
+    def fit(self, X, y=None) -> Self:
         """Train word vectors on unlabelled texts.
 
         Parameters
@@ -596,7 +598,7 @@ class WordVectorEncoder(
         warn_of_lost_words(self, sample)
         return self
 
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X, y=None) -> np.ndarray:
         """Train word vectors on the texts and return the vectors of the texts.
 
         Parameters
@@ -615,7 +617,7 @@ class WordVectorEncoder(
         return self.fit(texts, y).transform(texts)
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X, y=None) -> Self:
         """Add the counts of more texts: the result is that of `fit` on all texts at once.
 
         Parameters
@@ -641,7 +643,7 @@ class WordVectorEncoder(
             warn_of_lost_words(self, sample)
         return self
 
-    def merge(self, other):
+    def merge(self, other) -> Self:
         """Add the counts of another encoder: the result is that of `fit` on the texts of both.
 
         Parameters
@@ -666,7 +668,7 @@ class WordVectorEncoder(
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
-    def continue_fit(self, X, y=None, *, weight=1):
+    def continue_fit(self, X, y=None, *, weight=1) -> Self:
         """Continue training on the texts of a domain, keeping the orientation of the vectors.
 
         Words that become frequent enough are added. The new vectors are rotated onto the old ones (if they have the
@@ -714,7 +716,7 @@ class WordVectorEncoder(
         vars(self).update(learned, _counts=counts.to_state(), _keeps_counts=True)
         return self
 
-    def adapt_idf(self, X):
+    def adapt_idf(self, X) -> Self:
         """Replace the weights of words by those in the given texts; the vectors stay the same.
 
         Parameters
@@ -741,7 +743,7 @@ class WordVectorEncoder(
         self._frequency, self._common = frequency, common_direction(rows)
         return self
 
-    def transform(self, X):
+    def transform(self, X) -> np.ndarray:
         """Return the vectors of texts, pooled from those of their words.
 
         Parameters

@@ -35,7 +35,7 @@ class ScoringClassifierMixin(ClassifierMixin):
     After a fit on a two-dimensional y `multilabel_` is true, and the outputs are independent binary classifiers.
     """
 
-    def predict(self, X):
+    def predict(self, X) -> np.ndarray:
         """Return the most probable label of each sample, or the indicators of its labels.
 
         Parameters
@@ -54,7 +54,7 @@ class ScoringClassifierMixin(ClassifierMixin):
         best = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(1)
         return self.classes_[best]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X) -> np.ndarray:
         """Return the probability of each class.
 
         Parameters
@@ -72,7 +72,7 @@ class ScoringClassifierMixin(ClassifierMixin):
             return to_probabilities(scores.ravel())[:, 1].reshape(scores.shape)
         return to_probabilities(scores)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X) -> np.ndarray:
         """Return the logarithm of each class's probability.
 
         Parameters
@@ -99,7 +99,7 @@ class ScoringClassifierMixin(ClassifierMixin):
 class LinearClassifierMixin(ScoringClassifierMixin):
     """Predictions from `coef_`, `intercept_` and `classes_`, in NumPy."""
 
-    def decision_function(self, X):
+    def decision_function(self, X) -> np.ndarray:
         """Return the score of each class.
 
         Parameters

@@ -2,11 +2,14 @@
 
 import os
 from numbers import Integral, Real
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.callback import CallbackSupportMixin
 
 from transferkit._estimator import FitProgress, KeepsSourceMixin, VersionedEstimator
+from transferkit._types import ClassWeight, FilePath, FittedPredictor, Numbers
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -159,17 +162,17 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
 
     def __init__(
         self,
-        C=1.0,
+        C: float = 1.0,
         *,
-        class_weight=None,
-        prior=None,
-        block_scales=None,
-        fit_intercept=True,
-        tol=1e-4,
-        max_iter=1000,
-        warm_start=False,
-        device="auto",
-    ):
+        class_weight: ClassWeight = None,
+        prior: FittedPredictor | FilePath | None = None,
+        block_scales: Numbers | None = None,
+        fit_intercept: bool = True,
+        tol: float = 1e-4,
+        max_iter: int = 1000,
+        warm_start: bool = False,
+        device: str = "auto",
+    ) -> None:
         self.C = C
         self.class_weight = class_weight
         self.prior = prior
@@ -181,7 +184,7 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
         self.device = device
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the head to features and labels.
 
         Parameters
@@ -209,7 +212,7 @@ class LogisticHead(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMixin
         return self._fit(X, check_labels(to_numpy(y)), sample_weight, encode)
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit_soft(self, X, probabilities, *, classes=None, sample_weight=None):
+    def fit_soft(self, X, probabilities, *, classes=None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the head to features and probabilities of the classes, such as the predictions of another model.
 
         The loss of a sample is the cross-entropy of its probabilities, -sum_k q_k log p_k, as in knowledge distillation

@@ -3,13 +3,16 @@
 import os
 import time
 from numbers import Integral, Real
+from typing import Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import check_cv
 
 from transferkit._estimator import FitProgress, KeepsSourceMixin, VersionedEstimator
+from transferkit._types import ClassWeight, FilePath, FittedPredictor, Folds, Numbers, Scoring
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -197,20 +200,20 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
 
     def __init__(
         self,
-        Cs=10,
+        Cs: int | Numbers = 10,
         *,
-        cv=5,
-        scoring=None,
-        class_weight=None,
-        prior=None,
-        block_scales=None,
-        refit=True,
-        store_oof=False,
-        fit_intercept=True,
-        tol=1e-4,
-        max_iter=1000,
-        device="auto",
-    ):
+        cv: Folds = 5,
+        scoring: Scoring = None,
+        class_weight: ClassWeight = None,
+        prior: FittedPredictor | FilePath | None = None,
+        block_scales: Numbers | None = None,
+        refit: Literal["average"] | bool = True,
+        store_oof: bool = False,
+        fit_intercept: bool = True,
+        tol: float = 1e-4,
+        max_iter: int = 1000,
+        device: str = "auto",
+    ) -> None:
         self.Cs = Cs
         self.cv = cv
         self.scoring = scoring
@@ -225,7 +228,7 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
         self.device = device
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, groups=None):
+    def fit(self, X, y, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None) -> Self:
         """Choose C by cross-validation and train with it on all rows.
 
         Parameters

@@ -3,8 +3,10 @@
 import os
 import warnings
 from numbers import Real
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import check_cv
@@ -13,6 +15,7 @@ from transferkit._algorithms.linear.feature_blocks import centre_rows
 from transferkit._algorithms.linear.predictions import compute_scores
 from transferkit._algorithms.linear.ridge import MAX_DECOMPOSED, decompose, solve_by_conjugate_gradients
 from transferkit._estimator import KeepsSourceMixin, VersionedEstimator
+from transferkit._types import FilePath, FittedPredictor, Folds, Numbers
 from transferkit._validation import (
     HasMethods,
     Interval,
@@ -128,7 +131,16 @@ class RidgeHead(KeepsSourceMixin, MultiOutputMixin, RegressorMixin, VersionedEst
         "tol": [Interval(Real, 0, None, closed="neither")],
     }
 
-    def __init__(self, alpha=1.0, *, alphas=None, cv=None, prior=None, fit_intercept=True, tol=1e-6):
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        *,
+        alphas: Numbers | None = None,
+        cv: Folds = None,
+        prior: FittedPredictor | FilePath | None = None,
+        fit_intercept: bool = True,
+        tol: float = 1e-6,
+    ) -> None:
         self.alpha = alpha
         self.alphas = alphas
         self.cv = cv
@@ -137,7 +149,7 @@ class RidgeHead(KeepsSourceMixin, MultiOutputMixin, RegressorMixin, VersionedEst
         self.tol = tol
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, groups=None):
+    def fit(self, X, y, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None) -> Self:
         """Train on features and targets.
 
         Parameters
@@ -179,7 +191,7 @@ class RidgeHead(KeepsSourceMixin, MultiOutputMixin, RegressorMixin, VersionedEst
         self.loo_errors_, self.cv_errors_ = (errors, None) if folds is None else (None, errors)
         return self
 
-    def predict(self, X):
+    def predict(self, X) -> np.ndarray:
         """Return the predicted targets.
 
         Parameters

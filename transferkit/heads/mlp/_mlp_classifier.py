@@ -1,16 +1,21 @@
 """Classification by a multilayer perceptron, trained by gradient descent."""
 
+import os
+from collections.abc import Sequence
 from numbers import Real
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.utils import column_or_1d
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 
+from transferkit._types import ClassWeight, FittedPredictor, Function, Numbers, Seed
 from transferkit._validation import (
     Interval,
     StrOptions,
+    available_if,
     check_has_classes,
     check_labels,
     check_probabilities,
@@ -242,45 +247,49 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
 
     def __init__(
         self,
-        hidden_layer_sizes=(100,),
+        hidden_layer_sizes: int | Sequence[int] = (100,),
         *,
-        activation="relu",
-        dropout=0.0,
-        batch_norm=False,
-        loss="cross_entropy",
-        focal_gamma=2.0,
-        class_weight=None,
-        label_smoothing=0.0,
-        solver="adam",
-        alpha=1e-4,
-        momentum=0.9,
-        clip_norm=None,
-        clip_value=None,
-        learning_rate_init=1e-3,
-        learning_rate="constant",
-        learning_rate_decay=0.5,
-        learning_rate_epochs=10,
-        warmup=0,
-        batch_size="auto",
-        batch_schedule="constant",
-        batch_epochs=10,
-        weight_init="kaiming",
-        init_mean=0.0,
-        init_scale=None,
-        max_iter=200,
-        tol=1e-4,
-        n_iter_no_change=10,
-        early_stopping=False,
-        validation_fraction=0.1,
-        mixup=0.0,
-        feature_noise=0.0,
-        feature_dropout=0.0,
-        swa=None,
-        prune_schedule=None,
-        warm_start=False,
-        random_state=None,
-        device="auto",
-    ):
+        activation: Literal["relu", "leaky_relu", "elu", "tanh", "sigmoid", "gelu", "identity"] = "relu",
+        dropout: float = 0.0,
+        batch_norm: bool = False,
+        loss: Literal["cross_entropy", "hinge", "focal"] = "cross_entropy",
+        focal_gamma: float = 2.0,
+        class_weight: ClassWeight = None,
+        label_smoothing: float = 0.0,
+        solver: Literal["adam", "adagrad", "adamw", "gd", "lbfgs", "momentum", "nesterov", "rmsprop", "sgd"] = "adam",
+        alpha: float = 1e-4,
+        momentum: float = 0.9,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        learning_rate_init: Literal["auto"] | float = 1e-3,
+        learning_rate: Literal["constant", "cosine", "exponential", "inverse", "one_cycle", "plateau", "step"]
+        | Function = "constant",
+        learning_rate_decay: float = 0.5,
+        learning_rate_epochs: int = 10,
+        warmup: float = 0,
+        batch_size: Literal["auto"] | int = "auto",
+        batch_schedule: Literal["constant", "grow", "decay"] | Function = "constant",
+        batch_epochs: Literal["stall"] | int | Numbers = 10,
+        weight_init: Literal["kaiming", "normal", "orthogonal", "random", "uniform", "xavier", "zeros"]
+        | Sequence[Any]
+        | FittedPredictor
+        | os.PathLike[str] = "kaiming",
+        init_mean: float = 0.0,
+        init_scale: float | None = None,
+        max_iter: int = 200,
+        tol: float | None = 1e-4,
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        mixup: float = 0.0,
+        feature_noise: float = 0.0,
+        feature_dropout: float = 0.0,
+        swa: float | None = None,
+        prune_schedule: dict[str, Any] | None = None,
+        warm_start: bool = False,
+        random_state: Seed = None,
+        device: str = "auto",
+    ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.dropout = dropout
@@ -320,7 +329,7 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
         self.device = device
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+    def fit(self, X, y, sample_weight: ArrayLike | None = None, X_val=None, y_val=None) -> Self:
         """Train on features and labels.
 
         Parameters
@@ -350,7 +359,7 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
         return self._fit(X, self._check_targets(y), sample_weight, X_val, y_val)
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit_soft(self, X, probabilities, *, classes=None, sample_weight=None):
+    def fit_soft(self, X, probabilities, *, classes=None, sample_weight: ArrayLike | None = None) -> Self:
         """Train on features and probabilities of the classes, such as the predictions of another model.
 
         The loss of a sample is the mean of the losses of the classes, weighted by their probabilities; for
@@ -406,7 +415,7 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
         return self._fit(X, probabilities, sample_weight, encode=encode, to_labels=lambda y: classes[y.argmax(1)])
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(self, X, y, classes=None, sample_weight: ArrayLike | None = None) -> Self:
         """Train for one more epoch, on a part of the data.
 
         Each call is an epoch of the schedules of learning rate and batch size. "cosine" and "one_cycle" end after
@@ -435,7 +444,7 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
         return self._partial_fit(X, self._check_targets(y), sample_weight, classes)
 
     @available_if(lambda self: _has_probabilities(self))
-    def predict_proba(self, X):
+    def predict_proba(self, X) -> np.ndarray:
         """Return the probability of each class; not after the hinge loss.
 
         Parameters
@@ -451,7 +460,7 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
         return super().predict_proba(X)
 
     @available_if(lambda self: _has_probabilities(self))
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X) -> np.ndarray:
         """Return the log-probability of each class; not after the hinge loss.
 
         Parameters
@@ -466,7 +475,7 @@ class MLPHeadClassifier(ScoringClassifierMixin, MLPHead):
         """
         return super().predict_log_proba(X)
 
-    def decision_function(self, X):
+    def decision_function(self, X) -> np.ndarray:
         """Return the outputs of the network before any link function.
 
         Parameters

@@ -1,10 +1,15 @@
 """Regression by a multilayer perceptron, trained by gradient descent."""
 
+import os
+from collections.abc import Sequence
 from numbers import Real
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 
+from transferkit._types import FittedPredictor, Function, Numbers, Seed
 from transferkit._validation import Interval, StrOptions, check_sample_weight, fit_context, to_numpy
 from transferkit.heads.mlp._base import MLPHead, TrainingSet
 from transferkit.heads.mlp._parameters import CONSTRAINTS
@@ -91,43 +96,47 @@ class MLPHeadRegressor(RegressorMixin, MLPHead):
 
     def __init__(
         self,
-        hidden_layer_sizes=(100,),
+        hidden_layer_sizes: int | Sequence[int] = (100,),
         *,
-        activation="relu",
-        dropout=0.0,
-        batch_norm=False,
-        loss="squared_error",
-        huber_delta=1.0,
-        solver="adam",
-        alpha=1e-4,
-        momentum=0.9,
-        clip_norm=None,
-        clip_value=None,
-        learning_rate_init=1e-3,
-        learning_rate="constant",
-        learning_rate_decay=0.5,
-        learning_rate_epochs=10,
-        warmup=0,
-        batch_size="auto",
-        batch_schedule="constant",
-        batch_epochs=10,
-        weight_init="kaiming",
-        init_mean=0.0,
-        init_scale=None,
-        max_iter=200,
-        tol=1e-4,
-        n_iter_no_change=10,
-        early_stopping=False,
-        validation_fraction=0.1,
-        mixup=0.0,
-        feature_noise=0.0,
-        feature_dropout=0.0,
-        swa=None,
-        prune_schedule=None,
-        warm_start=False,
-        random_state=None,
-        device="auto",
-    ):
+        activation: Literal["elu", "gelu", "identity", "leaky_relu", "relu", "sigmoid", "tanh"] = "relu",
+        dropout: float = 0.0,
+        batch_norm: bool = False,
+        loss: Literal["squared_error", "absolute_error", "huber"] = "squared_error",
+        huber_delta: float = 1.0,
+        solver: Literal["adagrad", "adam", "adamw", "gd", "lbfgs", "momentum", "nesterov", "rmsprop", "sgd"] = "adam",
+        alpha: float = 1e-4,
+        momentum: float = 0.9,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        learning_rate_init: Literal["auto"] | float = 1e-3,
+        learning_rate: Literal["constant", "cosine", "exponential", "inverse", "one_cycle", "plateau", "step"]
+        | Function = "constant",
+        learning_rate_decay: float = 0.5,
+        learning_rate_epochs: int = 10,
+        warmup: float = 0,
+        batch_size: Literal["auto"] | int = "auto",
+        batch_schedule: Literal["constant", "decay", "grow"] | Function = "constant",
+        batch_epochs: Literal["stall"] | int | Numbers = 10,
+        weight_init: Literal["kaiming", "normal", "orthogonal", "random", "uniform", "xavier", "zeros"]
+        | Sequence[Any]
+        | FittedPredictor
+        | os.PathLike[str] = "kaiming",
+        init_mean: float = 0.0,
+        init_scale: float | None = None,
+        max_iter: int = 200,
+        tol: float | None = 1e-4,
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        mixup: float = 0.0,
+        feature_noise: float = 0.0,
+        feature_dropout: float = 0.0,
+        swa: float | None = None,
+        prune_schedule: dict[str, Any] | None = None,
+        warm_start: bool = False,
+        random_state: Seed = None,
+        device: str = "auto",
+    ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.dropout = dropout
@@ -165,7 +174,7 @@ class MLPHeadRegressor(RegressorMixin, MLPHead):
         self.device = device
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+    def fit(self, X, y, sample_weight: ArrayLike | None = None, X_val=None, y_val=None) -> Self:
         """Train on features and targets.
 
         Parameters
@@ -194,7 +203,7 @@ class MLPHeadRegressor(RegressorMixin, MLPHead):
         return self._fit(X, y, sample_weight, X_val, y_val)
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X, y, sample_weight: ArrayLike | None = None) -> Self:
         """Train for one more epoch, on a part of the data.
 
         Each call is an epoch of the schedules of learning rate and batch size. "cosine" and "one_cycle" end after
@@ -216,7 +225,7 @@ class MLPHeadRegressor(RegressorMixin, MLPHead):
         """
         return self._partial_fit(X, y, sample_weight)
 
-    def predict(self, X):
+    def predict(self, X) -> np.ndarray:
         """Return the predicted targets.
 
         Parameters

@@ -2,12 +2,15 @@
 
 import os
 from numbers import Integral
+from typing import Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 
 from transferkit._estimator import VersionedEstimator
+from transferkit._types import Adaptation, FilePath, Predictor, Seed, Transformer
 from transferkit._validation import (
     FLOATS,
     HasMethods,
@@ -187,7 +190,18 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
         "random_state": ["random_state"],
     }
 
-    def __init__(self, encoder=None, head=None, *, adaptation="auto", cv=3, device="auto", random_state=0):
+    def __init__(
+        self,
+        encoder: FilePath | Transformer | None = None,
+        head: Predictor | None = None,
+        *,
+        adaptation: Literal["auto", "none+denoising", "term_vectors", "term_vectors+denoising"]
+        | Adaptation
+        | None = "auto",
+        cv: int = 3,
+        device: str = "auto",
+        random_state: Seed = 0,
+    ) -> None:
         self.encoder = encoder
         self.head = head
         self.adaptation = adaptation
@@ -197,7 +211,7 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
 
     @fit_context(prefer_skip_nested_validation=False)
     @with_plain_outputs
-    def fit(self, X, y, *, X_target=None, sample_domain=None):
+    def fit(self, X, y, *, X_target=None, sample_domain: ArrayLike | None = None) -> Self:
         """Fit to labelled samples of the source and unlabelled samples of the target.
 
         Parameters
