@@ -8,6 +8,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from transferkit._algorithms.domains.alignment import joint_axes
 from transferkit._algorithms.domains.joint_distributions import JointProjection
+from transferkit._types import Predictor
 from transferkit._validation import HasMethods, Interval, check_labels
 from transferkit.adaptation._base import DomainTransformer, LinearOnTargetMixin, project
 from transferkit.adaptation.domains import stack_rows
@@ -114,7 +115,15 @@ class JointDistributionAdaptation(ClassNamePrefixFeaturesOutMixin, LinearOnTarge
         "max_iter": [Interval(Integral, 1, None, closed="left")],
     }
 
-    def __init__(self, n_components=100, *, penalty=1.0, balance=0.9, estimator=None, max_iter=10):
+    def __init__(
+        self,
+        n_components: int = 100,
+        *,
+        penalty: float = 1.0,
+        balance: float = 0.9,
+        estimator: Predictor | None = None,
+        max_iter: int = 10,
+    ) -> None:
         self.n_components = n_components
         self.penalty = penalty
         self.balance = balance
