@@ -75,11 +75,156 @@ OF_PROPORTIONS = "_algorithms/rows/test_class_proportions.py"
 LABEL_SHIFT, OF_LABEL_SHIFT = "adaptation/_label_shift_weighting.py", "adaptation/test_label_shift_weighting.py"
 COVERAGE, OF_COVERAGE = "_algorithms/rows/coverage.py", "_algorithms/rows/test_coverage.py"
 SUGGEST, SUGGESTIONS = "selection/_suggest_labels.py", "selection/test_suggest_labels.py"
+ENCODINGS, OF_ENCODINGS = "datasets/_encodings.py", "datasets/test_encodings.py"
+SEPARATORS, OF_SEPARATORS = "datasets/_delimited.py", "datasets/test_separators.py"
+COLUMNS, OF_COLUMNS = "datasets/_columns.py", "datasets/test_columns.py"
+CHECKS, OF_CHECKS = "datasets/_checks.py", "datasets/test_checks.py"
 NEW_CLASSES, OF_NEW_CLASSES = "transfer/strategies/_new_classes.py", "transfer/strategies/test_new_classes.py"
 
 SERVER, OF_SERVER = "cli/_http.py", "cli/test_serve.py"
 STOPPING = f"{OF_SERVER}::test_server_that_is_told_to_stop_answers_open_requests_and_waits_for_no_endless_one"
 MUTANTS = [
+    # How files are read.
+    Mutant(
+        "encodings: a damaged file is Western European",
+        ENCODINGS,
+        "if 2 * sum(map(len, _UTF_8.findall(data))) > n_high:",
+        "if False:",
+        f"{OF_ENCODINGS}::test_other_encodings_and_damaged_files_are_not_guessed",
+    ),
+    Mutant(
+        "encodings: no sequence may be UTF-8",
+        ENCODINGS,
+        "if 2 * sum(map(len, _UTF_8.findall(data))) > n_high:",
+        "if _UTF_8.findall(data):",
+        f"{OF_ENCODINGS}::test_typographic_signs_of_windows_are_kept",
+    ),
+    Mutant(
+        "encodings: Cyrillic is Western European",
+        ENCODINGS,
+        "> MOST_IN_RUNS * n_high",
+        "> n_high",
+        f"{OF_ENCODINGS}::test_other_encodings_and_damaged_files_are_not_guessed",
+    ),
+    Mutant(
+        "encodings: signs within words",
+        ENCODINGS,
+        "<= MOST_MISPLACED * len(within)",
+        "<= len(within)",
+        f"{OF_ENCODINGS}::test_other_encodings_and_damaged_files_are_not_guessed",
+    ),
+    Mutant(
+        "encodings: control characters",
+        ENCODINGS,
+        "\\x00-\\x08\\x0e-\\x19\\x1c-\\x1f\\x81",
+        "\\x81",
+        f"{OF_ENCODINGS}::test_other_encodings_and_damaged_files_are_not_guessed",
+    ),
+    Mutant(
+        "encodings: a guess is never taken back",
+        ENCODINGS,
+        "if self._error is not None and not _is_western(chunk):",
+        "if False:",
+        f"{OF_ENCODINGS}::test_a_guess_that_later_bytes_contradict_is_an_error",
+    ),
+    Mutant(
+        "encodings: UTF-8 before the first invalid byte",
+        ENCODINGS,
+        'self.encoding == "utf-8" and self._is_ascii',
+        'self.encoding == "utf-8"',
+        f"{OF_ENCODINGS}::test_a_guess_that_later_bytes_contradict_is_an_error",
+    ),
+    Mutant(
+        "encodings: zeros at both halves",
+        ENCODINGS,
+        "if min(even, odd) > MOST_ODD_ZEROS * max(even, odd):",
+        "if False:",
+        f"{OF_ENCODINGS}::test_zero_characters_do_not_make_utf_16",
+    ),
+    Mutant(
+        "encodings: lines of UTF-16",
+        ENCODINGS,
+        'or 2 * text.count("\\n") > start.count(b"\\n")',
+        'or "\\n" in text',
+        f"{OF_ENCODINGS}::test_zero_characters_do_not_make_utf_16",
+    ),
+    Mutant(
+        "separators: number of fields",
+        SEPARATORS,
+        "((n_different, -lengths[0],",
+        "((0, -lengths[0],",
+        f"{OF_SEPARATORS}::test_separator_is_the_one_that_splits_best",
+    ),
+    Mutant(
+        "separators: most fields",
+        SEPARATORS,
+        "((n_different, -lengths[0],",
+        "((n_different, 0,",
+        f"{OF_SEPARATORS}::test_separator_is_the_one_that_splits_best",
+    ),
+    Mutant(
+        "separators: the default one",
+        SEPARATORS,
+        "separator != by_default), separator",
+        "separator == by_default), separator",
+        f"{OF_SEPARATORS}::test_separator_is_the_one_that_splits_best",
+    ),
+    Mutant(
+        "columns: the only one with letters",
+        COLUMNS,
+        "names = [name for name in values if any(map(_LETTERS.search, values[name]))]",
+        "names = [*values]",
+        f"{OF_COLUMNS}::test_columns_that_must_be_meant_are_guessed_and_reported",
+    ),
+    Mutant(
+        "columns: words of a text",
+        COLUMNS,
+        "n_words >= LEAST_WORDS",
+        "n_words >= 1",
+        f"{OF_COLUMNS}::test_columns_that_must_be_meant_are_guessed_and_reported",
+    ),
+    Mutant(
+        "columns: ideographs of a text",
+        COLUMNS,
+        ">= LEAST_IDEOGRAPHS",
+        "> 100",
+        f"{OF_COLUMNS}::test_the_only_column_of_a_corpus_is_no_guess",
+    ),
+    Mutant(
+        "columns: labels repeat",
+        COLUMNS,
+        "name != text and _repeats(values[name])]",
+        "name != text]",
+        f"{OF_COLUMNS}::test_ambiguous_columns_are_listed",
+    ),
+    Mutant(
+        "columns: labels of larger tables",
+        COLUMNS,
+        "if len(values) == 2 else []",
+        "if True else []",
+        f"{OF_COLUMNS}::test_ambiguous_columns_are_listed",
+    ),
+    Mutant(
+        "columns: the first row is data",
+        COLUMNS,
+        "is_data = any(name in values[name] for name in values)",
+        "is_data = False",
+        f"{OF_COLUMNS}::test_a_table_without_names_of_columns_is_an_error",
+    ),
+    Mutant(
+        "checks: blanks in all labels",
+        CHECKS,
+        "if found != label and counts[label] > 1]",
+        "if found != label]",
+        f"{OF_CHECKS}::test_nothing_is_reported_without_need",
+    ),
+    Mutant(
+        "checks: equal texts of one label",
+        CHECKS,
+        "first.setdefault(text, label) != label and text",
+        "first.setdefault(text, label) and text",
+        f"{OF_CHECKS}::test_nothing_is_reported_without_need",
+    ),
     # What the server answers, and when it ends.
     Mutant(
         "server: a large body is not read",

@@ -3,6 +3,7 @@
 import sys
 
 __all__ = [
+    "DataWarning",
     "DivergenceError",
     "ExportError",
     "LostPretrainingWarning",
@@ -46,6 +47,10 @@ class ModelVersionWarning(UserWarning):
 
 class LostPretrainingWarning(UserWarning):
     """A pretrained encoder is fitted again within a model, and loses what it had learned."""
+
+
+class DataWarning(UserWarning):
+    """The form of a file was guessed, or its texts and labels look wrong."""
 
 
 class MissingExtraError(TransferkitError, ImportError):

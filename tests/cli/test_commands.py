@@ -29,7 +29,7 @@ def folder(tmp_path):
     rows = [("the cat is here", "pet"), ("the cow", "pet"), ("the stock, again", "money"), ("the bond", "money")]
     with open(tmp_path / "labelled.csv", "w", newline="") as file:
         csv.writer(file).writerows([("text", "label"), *rows])
-    (tmp_path / "other.csv").write_text("body,sentiment\na cat,pet\n")
+    (tmp_path / "other.csv").write_text("body,remark\na cat,pet\n")
     return tmp_path
 
 
@@ -154,14 +154,14 @@ def test_quiet_says_nothing(folder, run):
         (("pretrain", "corpus.txt", "-o", "no/e.tk"), "The folder of the output 'no/e.tk' does not exist"),
         (("pretrain", "corpus.txt", "-o", "."), "The output '.' is a folder"),
         (("pretrain", "missing.txt", "-o", "e.tk"), "No such file or directory: 'missing.txt'"),
-        (("pretrain", "labelled.pdf", "-o", "e.tk"), "A corpus is a .txt, .csv, .tsv or .jsonl file"),
-        (("pretrain", "other.csv", "-o", "e.tk"), "has no column 'text'. Its columns are: ['body', 'sentiment']"),
+        (("pretrain", "labelled.pdf", "-o", "e.tk"), "A corpus is a .txt, .csv"),
+        (("pretrain", "other.csv", "-o", "e.tk"), "has no column 'text'. Its columns are: ['body', 'remark']"),
         (
             ("pretrain", "corpus.txt", "-o", "e.tk", "--n-components", "0"),
             "The 'n_components' parameter of WordVectorEncoder",
         ),
         (("pretrain", "-o", "e.tk"), "Missing argument 'CORPUS...'"),
-        (("finetune", "other.csv", "-e", "encoder.tk", "-o", "m.tk"), "has no column 'text'"),
+        (("finetune", "other.csv", "-e", "encoder.tk", "-o", "m.tk"), "has no column 'label'"),
         (("finetune", "labelled.csv", "-o", "m.tk"), "strategy='auto' needs an encoder"),
         (("finetune", "labelled.csv", "-e", "no.tk", "-o", "m.tk"), "There is no model file 'no.tk'"),
         (
@@ -174,7 +174,7 @@ def test_quiet_says_nothing(folder, run):
         ),
         (("finetune", "one.csv", "-e", "encoder.tk", "-o", "m.tk"), "labels of at least 2 classes"),
         (("evaluate", "encoder.tk", "labelled.csv"), "which predicts no classes"),
-        (("evaluate", "model.tk", "other.csv"), "has no column 'text'"),
+        (("evaluate", "model.tk", "other.csv"), "has no column 'label'"),
         (("predict", "model.tk"), "'standard input' holds no texts"),
         (("predict", "model.tk", "missing.txt", "-o", "out.csv"), "No such file"),
         (("describe", "missing.tk"), "There is no model file 'missing.tk'"),

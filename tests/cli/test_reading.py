@@ -27,12 +27,11 @@ def command(request, tmp_path, saved_model):
 @pytest.mark.parametrize(
     ("name", "content", "message", "options"),
     [
-        ("t.csv", TABLE.encode("latin-1"), "--encoding latin-1", ["--encoding", "latin-1"]),
-        ("t.csv", TABLE.encode("utf-16-le"), "--encoding utf-16-le", ["--encoding", "utf-16-le"]),
-        ("t.csv", TABLE.encode("latin-1"), "--encoding-errors replace", ["--encoding-errors", "replace"]),
-        ("t.csv", TABLE.encode("latin-1"), "--encoding-errors replace", ["--encoding-errors", "ignore"]),
+        ("t.csv", TABLE.replace("café", "小猫在家里").encode("gbk"), "or gbk for Chinese", ["--encoding", "gbk"]),
+        ("t.csv", TABLE.encode() + b"\xff,pet\n", "--encoding-errors replace", ["--encoding-errors", "replace"]),
+        ("t.csv", TABLE.encode() + b"\xff,pet\n", "--encoding-errors replace", ["--encoding-errors", "ignore"]),
         ("t.csv", TABLE.replace("the", '"the').encode(), "--no-quoting", ["--no-quoting"]),
-        ("t.tsv", b'"text"\t"label"\n"the\tcat"\t"pet"\n"a bond"\t"money"\n', "--quoting", ["--quoting"]),
+        ("t.tsv", b'text\tlabel\n"the\tcat"\t"pet"\n"a bond"\t"money"\n', "--quoting", ["--quoting"]),
         ("t.jsonl", b'{"text": "half \\ud83d cat", "label": "pet"}\n{"text": "the bond", "label": "money"}\n',
          "--encoding-errors replace", ["--encoding-errors", "replace"]),
     ],

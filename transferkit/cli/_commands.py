@@ -107,7 +107,7 @@ def suggest(corpora, encoder, output, n, model, labelled, method, reading, label
     Fill in labels and pass the table to finetune, which ignores rows without one.
     """
     _check_is_new_table(output)
-    columns = [reading["text"], label_column, "reason"]
+    columns = [reading["text"] or "text", label_column or "label", "reason"]
     if len(set(columns)) < len(columns):
         raise ValueError(f"The output has the columns {columns}, which must differ: rename columns of the input.")
     pretrained = transferkit.PretrainedEncoder(encoder, trusted=trusted or None)

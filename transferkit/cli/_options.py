@@ -2,12 +2,14 @@
 
 import functools
 import re
+import shlex
 import warnings
 from pathlib import Path
 
 import click
 
 import transferkit
+from transferkit.datasets.messages import Messages, addressed_by
 
 __all__ = [
     "as_json",
@@ -22,7 +24,9 @@ __all__ = [
 ]
 
 quiet = click.option("--quiet", "-q", is_flag=True, help="Do not print progress or a summary.")
-label_column = click.option("--label-column", default="label", show_default=True, help="Column or key of the labels.")
+label_column = click.option(
+    "--label-column", help="Column or key of the labels.  [default: label, or the only one that can be meant]"
+)
 trusted = click.option(
     "--trusted",
     multiple=True,
@@ -31,6 +35,29 @@ trusted = click.option(
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _LONGEST_CHARACTER_NGRAM = 3
+_OPTION_OF = {"text": "--text-column", "label": "--label-column", "errors": "--encoding-errors"}
+
+
+class _CommandLine(Messages):
+    """The words of the command line for what the loaders say: options, and lines on stderr."""
+
+    def __init__(self, quiet):
+        self.quiet = quiet
+
+    def option(self, name, value):
+        """Return an option with its value."""
+        if isinstance(value, bool):
+            return f"--{'' if value else 'no-'}{name}"
+        return f"{_OPTION_OF.get(name, f'--{name}')} {shlex.quote(str(value))}"
+
+    def note(self, message):
+        """Print what was detected, unless --quiet."""
+        if not self.quiet:
+            self.warn(message)
+
+    def warn(self, message):
+        """Print what was guessed or looks wrong."""
+        click.echo(message, err=True)
 
 
 def reading(command):
@@ -39,26 +66,33 @@ def reading(command):
     It contains the parameters common to `load_corpus`, `load_labelled_csv` and `read_texts`.
     """
 
-    @click.option("--text-column", default="text", show_default=True, help="Column or key of the texts.")
     @click.option(
-        "--encoding", default="utf-8", show_default=True, metavar="NAME", help="Encoding of the texts, such as latin-1."
+        "--text-column", help="Column or key of the texts.  [default: text, or the only one that looks like texts]"
     )
+    @click.option("--encoding", metavar="NAME", help="Encoding of the texts, such as latin-1.  [default: detected]")
     @click.option(
         "--encoding-errors",
         type=click.Choice(["strict", "replace", "ignore"]),
         default="strict",
         show_default=True,
-        help="How to handle bytes that are invalid in this encoding.",
+        help="How to handle bytes that are invalid in this encoding; otherwise than strict, it is UTF-8 by default.",
+    )
+    @click.option(
+        "--sep",
+        metavar="CHARACTER",
+        help="Separator of the fields of a table, such as ';' or tab.  [default: detected]",
     )
     @click.option(
         "--quoting/--no-quoting",
         default=None,
-        help="Whether double quotes enclose fields of a table.  [default: with commas, not with tabs]",
+        help="Whether double quotes enclose fields of a table.  [default: except in .tsv files]",
     )
+    @click.option("--recursive", is_flag=True, help="Of a folder of texts, read the sub-folders too.")
     @functools.wraps(command)
-    def wrapped(*args, text_column, encoding, encoding_errors, quoting, **kwargs):
-        options = {"text": text_column, "encoding": encoding, "errors": encoding_errors, "quoting": quoting}
-        return command(*args, reading=options, **kwargs)
+    def wrapped(*args, text_column, encoding, encoding_errors, sep, quoting, recursive, **kwargs):
+        options = {"text": text_column, "encoding": encoding, "errors": encoding_errors, "sep": sep}
+        with addressed_by(_CommandLine(kwargs.get("quiet", False))):
+            return command(*args, reading={**options, "quoting": quoting, "recursive": recursive}, **kwargs)
 
     return wrapped
 

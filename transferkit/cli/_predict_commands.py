@@ -135,13 +135,12 @@ class _Input(NamedTuple):
 
 
 def _read(source, keep, reading):
-    for place, name in enumerate(keep):
-        if name in (*keep[:place], reading["text"]):
-            raise ValueError(f"--keep {name}: the output already has a column {name!r}. Omit it, or rename it.")
     found = read_texts(**source, **reading, others=keep or None, keep_blank=True)
-    is_table = (source.get("kind") or kind_of(source["source"])) != "txt"
+    for place, name in enumerate(keep):
+        if name in (*keep[:place], found.column):
+            raise ValueError(f"--keep {name}: the output already has a column {name!r}. Omit it, or rename it.")
     place = len(found.names) if keep else found.place
-    names = _insert(found.names, place, reading["text"] if is_table else "text")
+    names = _insert(found.names, place, found.column)
     rows = [_insert(values, place, text) for text, values in zip(found.texts, found.others, strict=True)]
     return _Input(names, rows, found.texts)
 

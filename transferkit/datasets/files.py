@@ -1,6 +1,5 @@
 """Text files by path or URL: their kind and name, how they are opened, and their lines in any encoding."""
 
-import codecs
 import gzip
 import io
 import os
@@ -10,17 +9,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO, cast
 
+from transferkit.datasets._encodings import Decoder, decode
+from transferkit.datasets.messages import messages
 from transferkit.exceptions import MissingExtraError
 
-__all__ = ["is_url", "kind_of", "name_of", "open_binary", "read_lines", "split_url"]
+__all__ = ["TextFile", "is_url", "kind_of", "name_of", "open_binary", "split_url"]
 
-_MARKS = (  # the longer ones first, because that of UTF-32 begins with that of UTF-16
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 _CHUNK = 1 << 20  # bytes read at once
 
 
@@ -55,25 +49,65 @@ def open_binary(path: str, *, decompress: bool = False) -> BinaryIO:
     return cast(BinaryIO, open_local(path, "rb"))
 
 
-def read_lines(
-    source: str | os.PathLike[str] | BinaryIO, encoding: str, errors: str, *, any_end: bool = False
-) -> Iterator[str]:
-    """Yield the lines of a text file, each with its line ending; the last line may have none.
+class TextFile:
+    """A text file or binary stream in an encoding that is given or, if None, detected.
 
-    `encoding` is that of the file, unless it begins with the byte order mark of UTF-8, UTF-16 or UTF-32. With `any_end`
-    a single carriage return ends a line, as in tables from old Macs. Otherwise only newlines do, so that a carriage
-    return, a form feed or a Unicode line separator within a line is part of it. ValueError is raised if the encoding is
-    unknown, if bytes are invalid in it, or if the gzip stream is damaged.
+    Parameters
+    ----------
+    source : str, path or binary file
+        The file.
+    encoding : str
+        Encoding of the file, unless it begins with a byte order mark; None to detect it.
+    errors : str
+        As in ``bytes.decode``. Encodings are detected only with "strict"; otherwise None is UTF-8.
     """
-    newline, ends = ("", "\r\n") if any_end else ("\n", "\n")
-    parts: list[str] = []
-    for text in _decode(_read_chunks(source), name_of(source), encoding, errors):
-        parts.append(text)
-        if any(end in text for end in ends):
-            *lines, last = io.StringIO("".join(parts), newline).readlines()
-            parts = [last]  # even a complete line: a newline may follow its carriage return
-            yield from lines
-    yield from io.StringIO("".join(parts), newline)
+
+    def __init__(self, source: str | os.PathLike[str] | BinaryIO, encoding: str | None, errors: str) -> None:
+        self.source, self.name = source, name_of(source)
+        self._decoder = Decoder(self.name, encoding, errors)
+
+    @property
+    def encoding(self) -> str | None:
+        """The encoding of what was read so far."""
+        return self._decoder.encoding
+
+    @property
+    def is_detected(self) -> bool:
+        """Whether the encoding was found in the bytes, and is not UTF-8."""
+        return self._decoder.is_detected
+
+    def lines(self, *, any_end: bool = False) -> Iterator[str]:
+        """Yield the lines, each with its line ending; the last line may have none.
+
+        With `any_end` a single carriage return ends a line, as in tables from old Macs. Otherwise only newlines do, so
+        that a carriage return, a form feed or a Unicode line separator within a line is part of it. ValueError is
+        raised if bytes are invalid in the encoding, or if the gzip stream is damaged.
+        """
+        newline, ends = ("", "\r\n") if any_end else ("\n", "\n")
+        parts: list[str] = []
+        for text in decode(_read_chunks(self.source), self._decoder):
+            parts.append(text)
+            if any(end in text for end in ends):
+                *lines, last = io.StringIO("".join(parts), newline).readlines()
+                parts = [last]  # even a complete line: a newline may follow its carriage return
+                yield from lines
+        yield from io.StringIO("".join(parts), newline)
+
+    def read(self) -> str:
+        """Return the whole text."""
+        return "".join(decode(_read_chunks(self.source), self._decoder))
+
+    def report_encoding(self) -> None:
+        """Report an encoding that was detected, with a word by which a reader sees whether it is right."""
+        if not self.is_detected:
+            return
+        if (example := self._decoder.example) is None:
+            messages().note(f"{self.name}: read as {self.encoding}.")
+        else:
+            messages().warn(
+                f"{self.name}: not UTF-8, read as {self.encoding} (Western European), for example {example!r}. If "
+                f"this is wrong, give the encoding: {messages().option('encoding', 'cp1250')} or another one."
+            )
 
 
 def _is_gzipped(name: str) -> bool:
@@ -98,77 +132,3 @@ def _read_chunks(source):
             yield from iter(lambda: file.read(_CHUNK), b"")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"The file {name_of(source)!r} is damaged or not gzipped: {error}.") from error
-
-
-def _decode(chunks, name, encoding, errors):
-    """Yield the text of each chunk of bytes."""
-    _check_encoding(encoding, errors)
-    decoder = None
-    for chunk in chunks:
-        if decoder is None:
-            found, mark = next(((found, mark) for mark, found in _MARKS if chunk.startswith(mark)), (encoding, b""))
-            decoder, chunk = _Decoder(name, found, errors, len(mark)), chunk[len(mark) :]
-            if errors == "strict":
-                decoder.check_zeros(chunk)
-        yield decoder.decode(chunk)
-    if decoder is not None:
-        yield decoder.decode(b"", final=True)
-
-
-def _check_encoding(encoding, errors):
-    try:
-        io.TextIOWrapper(io.BytesIO(), encoding)  # accepts codecs of text only
-        is_known = codecs.lookup(encoding).incrementaldecoder is not None
-    except LookupError:
-        is_known = False
-    if not is_known:
-        raise ValueError(f"Unknown encoding {encoding!r}. Encodings are, for example, 'utf-8' and 'latin-1'.")
-    try:
-        codecs.lookup_error(errors)
-    except LookupError:
-        raise ValueError(
-            f"The 'errors' parameter must be 'strict', 'replace', 'ignore' or another error handler of Python. Got "
-            f"{errors!r} instead."
-        ) from None
-
-
-class _Decoder:
-    """Decode successive chunks; errors name the position of the invalid byte."""
-
-    def __init__(self, name, encoding, errors, n_bytes):
-        codec = codecs.lookup(encoding)
-        self.name, self.encoding = name, codec.name
-        self.n_bytes, self.n_lines = n_bytes, 0  # decoded so far
-        self._decoder = codec.incrementaldecoder(errors)
-
-    def decode(self, chunk, *, final=False):
-        try:
-            text = self._decoder.decode(chunk, final)
-        except UnicodeDecodeError as error:
-            pending = len(error.object) - len(chunk)  # bytes of a character that the previous chunk began
-            before = error.object[: error.start].decode(self.encoding, "replace")
-            raise ValueError(
-                f"The file {self.name!r} is not {self.encoding.upper()}: byte {self.n_bytes - pending + error.start}, "
-                f"on line {self.n_lines + before.count(chr(10)) + 1}, is 0x{error.object[error.start]:02x} "
-                f"({error.reason}). {_remedy('latin-1')}, or set errors='replace' (--encoding-errors replace)."
-            ) from None
-        except UnicodeError as error:  # of codecs that give no position
-            raise ValueError(f"The file {self.name!r} is not {self.encoding.upper()}: {error}.") from None
-        self.n_bytes += len(chunk)
-        self.n_lines += text.count("\n")
-        return text
-
-    def check_zeros(self, chunk):
-        """Raise ValueError for UTF-16 without a mark, where every other byte is zero, which is valid in UTF-8."""
-        start = chunk[:4096]
-        if self.encoding.startswith(("utf-16", "utf-32")) or 3 * start.count(0) <= len(start):
-            return
-        likely = "utf-16-le" if start[1::2].count(0) >= start[::2].count(0) else "utf-16-be"
-        raise ValueError(
-            f"The file {self.name!r} is not text in {self.encoding.upper()}: {start.count(0)} of its first "
-            f"{len(start)} bytes are zero. {_remedy(likely)}."
-        )
-
-
-def _remedy(encoding):
-    return f"Give its encoding, for example encoding={encoding!r} (on the command line --encoding {encoding})"

@@ -1,0 +1,80 @@
+"""Tables of Excel, LibreOffice and Parquet, which optional packages read."""
+
+import datetime
+import io
+import itertools
+import math
+import os
+from typing import Any, BinaryIO
+
+from transferkit.datasets._rows import Rows
+from transferkit.datasets.files import is_url, name_of, open_binary
+from transferkit.exceptions import MissingExtraError
+
+__all__ = ["SHEET_KINDS", "open_parquet", "open_sheet"]
+
+SHEET_KINDS = ("xlsx", "xlsm", "xlsb", "xls", "ods")
+
+
+def open_sheet(source: str | os.PathLike[str] | BinaryIO) -> Rows:
+    """Return the rows of the first sheet of a workbook below its first row that is not blank."""
+    try:
+        from python_calamine import CalamineError, CalamineWorkbook
+    except ImportError as error:
+        raise MissingExtraError(f"Reading {name_of(source)!r}", "tables") from error
+    name, content = name_of(source), _read_bytes(source)
+    try:
+        workbook = CalamineWorkbook.from_filelike(io.BytesIO(content))
+        first, *others = workbook.sheet_names
+        cells = workbook.get_sheet_by_name(first).to_python(skip_empty_area=False)
+    except (CalamineError, ValueError) as error:
+        raise ValueError(f"The file {name!r} is no workbook: {error or type(error).__name__}.") from None
+    note = f"{name}: read the sheet {first!r}, the first of {1 + len(others)}." if others else None
+    rows = ((number, [_simplify(value) for value in row]) for number, row in enumerate(cells, 1))
+    names = next((row for _, row in rows if any(value is not None for value in row)), [])
+    return Rows(name, ["" if value is None else str(value) for value in names], rows, "Row", note=note)
+
+
+def open_parquet(source: str | os.PathLike[str] | BinaryIO) -> Rows:
+    """Return the rows of a Parquet file, which are read in batches, without columns of lists."""
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError as error:
+        raise MissingExtraError(f"Reading {name_of(source)!r}", "tables") from error
+    name = name_of(source)
+    try:
+        file = parquet.ParquetFile(source if _is_local(source) else io.BytesIO(_read_bytes(source)))
+    except ArrowException as error:
+        raise ValueError(f"The file {name!r} is no Parquet file: {error}.") from None
+    names = [field.name for field in file.schema_arrow if field.type.num_fields == 0]
+    return Rows(name, names, _read_batches(file, names), "Row")
+
+
+def _is_local(source):
+    return isinstance(source, (str, os.PathLike)) and not is_url(os.fspath(source))
+
+
+def _read_batches(file, names):
+    numbers = itertools.count(1)
+    for batch in file.iter_batches(columns=names):
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            yield next(numbers), [_simplify(value) for value in row]
+
+
+def _read_bytes(source):
+    if not isinstance(source, (str, os.PathLike)):
+        return source.read()
+    with open_binary(os.fspath(source)) as file:
+        return file.read()
+
+
+def _simplify(value: Any) -> Any:
+    """Return the value of a cell as in JSON, where None is an empty cell; whole numbers are integers, as displayed."""
+    if value == "" or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, datetime.datetime) and not (value.hour or value.minute or value.second or value.microsecond):
+        value = value.date()
+    is_json = value is None or isinstance(value, (str, int, float, bool, list, dict))
+    return value if is_json else value.isoformat() if hasattr(value, "isoformat") else str(value)
