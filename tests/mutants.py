@@ -909,6 +909,20 @@ MUTANTS = [
         "adaptation/test_joint_distributions.py::test_iteration_ends_when_pseudo_labels_stay_the_same",
     ),
     Mutant(
+        "moments: proportions of reflected rows",
+        "adaptation/_moment_matching.py",
+        "if sign < 0:",
+        "if sign < -1:",
+        "adaptation/test_class_proportions.py::test_proportions_are_estimated_from_reflected_rows",
+    ),
+    Mutant(
+        "moments: shrinkage of weighted rows",
+        "_algorithms/linalg/moments.py",
+        "np.sqrt(weights)",
+        "weights",
+        "adaptation/test_class_proportions.py::test_weights_count_as_repetitions_of_rows",
+    ),
+    Mutant(
         "mirror: evidence",
         "adaptation/_moment_matching.py",
         "> LEAST_EVIDENCE",

@@ -6,10 +6,11 @@ rows of both domains for training; for prediction, `transform` maps rows of the 
 
 Moment matching maps source rows to the mean and covariance of the target and leaves target rows unchanged: `CORAL`
 whitens and re-colours, `LinearTransport` is the optimal-transport map between Gaussians. `SubspaceAlignment` projects
-both domains on principal axes and aligns these. All three are for dense features.
+both domains on principal axes and aligns these. All three are for dense features, and assume that the classes have the
+same proportions in both domains; `class_proportions` of the first two lifts this.
 
 `JointDistributionAdaptation` projects both domains so that each class has close means in them, with estimated labels
-(*pseudo-labels*) of the target: it needs labels of the source, and no equal class proportions.
+(*pseudo-labels*) of the target: it needs labels of the source, and no equal proportions.
 
 `ImportanceWeighting` leaves all features unchanged and estimates density ratios for the `sample_weight` of a head:
 for covariate shift, where the label depends on the features in the same way in both domains. `LabelShiftWeighting` does

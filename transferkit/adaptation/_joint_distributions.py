@@ -9,9 +9,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from transferkit._algorithms.domains.alignment import joint_axes
 from transferkit._algorithms.domains.joint_distributions import JointProjection
 from transferkit._types import Predictor
-from transferkit._validation import HasMethods, Interval, check_labels
+from transferkit._validation import HasMethods, Interval
 from transferkit.adaptation._base import DomainTransformer, LinearOnTargetMixin, project
-from transferkit.adaptation.domains import stack_rows
+from transferkit.adaptation.domains import check_source_labels, stack_rows
 
 __all__ = ["JointDistributionAdaptation"]
 
@@ -136,7 +136,12 @@ class JointDistributionAdaptation(ClassNamePrefixFeaturesOutMixin, LinearOnTarge
         return tags
 
     def _learn(self, source, target, y):
-        y = self._check_labels(y)
+        if self.estimator is not None and not is_classifier(self.estimator):
+            raise TypeError(
+                f"The 'estimator' parameter of {type(self).__name__} must be a classifier. Got {self.estimator!r} "
+                "instead."
+            )
+        y = check_source_labels(self, y)
         rows = stack_rows(source, target)
         mean, axes = self._find_span(rows)
         rows = project(rows, mean, axes)
@@ -149,22 +154,6 @@ class JointDistributionAdaptation(ClassNamePrefixFeaturesOutMixin, LinearOnTarge
             "pseudo_labels_": pseudo_labels,
             "n_iter_": n_iter,
         }
-
-    def _check_labels(self, y):
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None: give one label per row. "
-                "Those of target rows are ignored."
-            )
-        if self.estimator is not None and not is_classifier(self.estimator):
-            raise TypeError(
-                f"The 'estimator' parameter of {type(self).__name__} must be a classifier. Got {self.estimator!r} "
-                "instead."
-            )
-        try:
-            return check_labels(y)
-        except ValueError as error:
-            raise ValueError(f"Labels of source rows (positions count these only): {error}") from error
 
     def _find_span(self, rows):
         """Return the mean of the rows, and the principal axes along which they differ."""

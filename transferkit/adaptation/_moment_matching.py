@@ -13,9 +13,11 @@ from sklearn.utils import check_random_state
 from transferkit._algorithms.domains.alignment import RowMap, coral_map, feature_scales, monge_map, reflection_evidence
 from transferkit._algorithms.linalg.moments import column_means, estimate_moments, find_joint_basis
 from transferkit._algorithms.linalg.threads import run_both
-from transferkit._types import Seed
-from transferkit._validation import Interval, StrOptions
+from transferkit._types import Numbers, Seed
+from transferkit._validation import SUM_TOLERANCE, Interval, StrOptions
 from transferkit.adaptation._base import DomainTransformer, LinearOnTargetMixin
+from transferkit.adaptation._joint_distributions import JointDistributionAdaptation
+from transferkit.adaptation.domains import check_source_labels, stack_rows
 from transferkit.exceptions import count_inner_frames
 
 __all__ = ["CORAL", "LinearTransport"]
@@ -25,6 +27,7 @@ _CONSTRAINTS = {
     "shrinkage": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"}), None],
     "ridge": [Interval(Real, 0, None, closed="left")],
     "centre": ["boolean"],
+    "class_proportions": [StrOptions({"estimate"}), "array-like", None],
     "random_state": ["random_state"],
 }
 LEAST_EVIDENCE = 4.0  # for a reflection, in standard errors
@@ -36,7 +39,16 @@ class _MomentMatcher(OneToOneFeatureMixin, LinearOnTargetMixin, DomainTransforme
     A subclass computes the map in `_make_map`, and may return -1 from `_orient` to reflect it.
     """
 
-    fitted_attributes = ("basis_", "matrix_", "reflected_", "scale_", "shrinkage_", "source_mean_", "target_mean_")
+    fitted_attributes = (
+        "basis_",
+        "class_proportions_",
+        "matrix_",
+        "reflected_",
+        "scale_",
+        "shrinkage_",
+        "source_mean_",
+        "target_mean_",
+    )
 
     def finish_loading(self, trusted):
         """Check that the matrix fits the features.
@@ -56,17 +68,55 @@ class _MomentMatcher(OneToOneFeatureMixin, LinearOnTargetMixin, DomainTransforme
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = self.covariance == "diagonal" and not self.centre
+        tags.target_tags.required = self.class_proportions is not None
         return tags
 
     def _learn(self, source, target, y):
-        if self.covariance == "diagonal":
-            return self._learn_scales(source, target)
-        if sparse.issparse(source):
+        self._check_density(source)
+        sign = 1.0 if sparse.issparse(source) else self._orient(source, target)
+        proportions, weights = self._weight_classes(source, target, y, sign)
+        learn = self._learn_scales if self.covariance == "diagonal" else self._learn_map
+        attributes = learn(source, target, weights)
+        attributes["matrix_"] *= sign
+        attributes["scale_"] *= sign
+        return attributes | {"class_proportions_": proportions, "reflected_": sign < 0}
+
+    def _check_density(self, source):
+        if not sparse.issparse(source):
+            return
+        if self.covariance == "full":
             raise TypeError(
                 f"{type(self).__name__} with covariance='full' maps sparse rows to dense ones. Use "
                 "covariance='diagonal' with centre=False, which keeps rows sparse, or reduce the dimension first "
                 "(LSAEncoder for texts, TruncatedSVD)."
             )
+        if self.centre:
+            raise ValueError(
+                f"{type(self).__name__} cannot centre sparse rows without making them dense. Set centre=False, so that "
+                "moments about zero are matched."
+            )
+
+    def _weight_classes(self, source, target, y, sign):
+        """Return the class proportions of the target, and the weights that give source rows the same; or None."""
+        if self.class_proportions is None:
+            return None, None
+        y = check_source_labels(self, y)
+        codes, counts = np.unique(y, return_inverse=True, return_counts=True)[1:]
+        if isinstance(self.class_proportions, str):
+            if sign < 0:
+                source = sum(self._find_means(source, target)) - source
+            proportions = _estimate_proportions(source, target, y)
+        else:
+            proportions = _check_proportions(self, len(counts))
+        return proportions, (proportions * len(codes) / counts)[codes]
+
+    def _find_means(self, source, target, weights=None):
+        """Return the means of source and target, zeros with ``centre=False``."""
+        if not self.centre:
+            return [np.zeros(X.shape[1], X.dtype) for X in (source, target)]
+        return [column_means(source, weights), column_means(target)]
+
+    def _learn_map(self, source, target, weights):
         basis = find_joint_basis(source, target, check_random_state(self.random_state))
         if basis is not None and basis.shape[1] == 0:
             raise ValueError(
@@ -75,44 +125,34 @@ class _MomentMatcher(OneToOneFeatureMixin, LinearOnTargetMixin, DomainTransforme
             )
         estimate = partial(estimate_moments, shrinkage=self.shrinkage, ridge=self.ridge, centre=self.centre)
         size = source.shape[1] if basis is None else basis.shape[1]
-        moments = run_both(size, estimate, (source, basis), (target, basis))
+        moments = run_both(size, estimate, (source, basis, weights), (target, basis))
         for domain, X, found in zip(("source", "target"), (source, target), moments, strict=True):
             if found.is_singular:
                 _warn_singular(self, domain, X)
         row_map = self._make_map(*moments, basis)
-        sign = self._orient(source, target, moments[0].mean, moments[1].mean)
         return {
             "source_mean_": moments[0].mean,
             "target_mean_": moments[1].mean,
-            "matrix_": sign * row_map.matrix.astype(source.dtype),
+            "matrix_": row_map.matrix.astype(source.dtype),
             "basis_": None if basis is None else np.ascontiguousarray(basis, source.dtype),
-            "scale_": sign * row_map.scale,
+            "scale_": row_map.scale,
             "shrinkage_": (moments[0].shrinkage, moments[1].shrinkage),
-            "reflected_": sign < 0,
         }
 
-    def _learn_scales(self, source, target):
-        if sparse.issparse(source) and self.centre:
-            raise ValueError(
-                f"{type(self).__name__} cannot centre sparse rows without making them dense. Set centre=False, so that "
-                "moments about zero are matched."
-            )
+    def _learn_scales(self, source, target, weights):
         shrinkage = 0.0 if self.shrinkage in ("auto", None) else float(self.shrinkage)
-        scales = feature_scales(source, target, shrinkage=shrinkage, ridge=self.ridge, centre=self.centre)
-        n_features = source.shape[1]
-        means = [column_means(X) if self.centre else np.zeros(n_features, source.dtype) for X in (source, target)]
-        sign = 1.0 if sparse.issparse(source) else self._orient(source, target, *means)
+        settings = {"shrinkage": shrinkage, "ridge": self.ridge, "centre": self.centre}
+        source_mean, target_mean = self._find_means(source, target, weights)
         return {
-            "source_mean_": means[0],
-            "target_mean_": means[1],
-            "matrix_": sign * scales.astype(source.dtype),
+            "source_mean_": source_mean,
+            "target_mean_": target_mean,
+            "matrix_": feature_scales(source, target, weights, **settings).astype(source.dtype),
             "basis_": None,
             "scale_": 1.0,
             "shrinkage_": (shrinkage, shrinkage),
-            "reflected_": sign < 0,
         }
 
-    def _orient(self, source, target, source_mean, target_mean):
+    def _orient(self, source, target):
         return 1.0
 
     def _map_source(self, X):
@@ -150,6 +190,11 @@ class CORAL(_MomentMatcher):
         Added to all variances; the original method adds 1.
     centre : bool, default=True
         Whether means are matched as well. Otherwise both are taken to be zero.
+    class_proportions : "estimate", array-like of shape (n_classes,) or None, default=None
+        Proportions of the classes in the target, in the order of their sorted labels. Source rows are weighted so that
+        their classes have these proportions, and `fit` requires their labels. "estimate" takes the proportions of the
+        labels that :class:`JointDistributionAdaptation` predicts for the target. None assumes that the proportions are
+        equal in both domains: if they are not, matching moments moves rows of one class onto those of another.
     random_state : int, RandomState instance or None, default=0
         Used only with more features than rows and more than 3,000 rows; see Notes.
 
@@ -166,6 +211,8 @@ class CORAL(_MomentMatcher):
         Means, zeros with ``centre=False``.
     shrinkage_ : tuple of float
         Shrinkage of the source's and of the target's covariance.
+    class_proportions_ : ndarray of shape (n_classes,) or None
+        Proportions of the classes to which source rows were weighted; None without weights.
     reflected_ : bool
         Always False; see :class:`LinearTransport`.
     n_features_in_ : int
@@ -222,12 +269,14 @@ class CORAL(_MomentMatcher):
         shrinkage: Literal["auto"] | float | None = "auto",
         ridge: float = 0.0,
         centre: bool = True,
+        class_proportions: Literal["estimate"] | Numbers | None = None,
         random_state: Seed = 0,
     ) -> None:
         self.covariance = covariance
         self.shrinkage = shrinkage
         self.ridge = ridge
         self.centre = centre
+        self.class_proportions = class_proportions
         self.random_state = random_state
 
     def _make_map(self, source, target, basis):
@@ -255,6 +304,11 @@ class LinearTransport(_MomentMatcher):
         Added to all variances.
     centre : bool, default=True
         Whether means are matched as well. Otherwise both are taken to be zero.
+    class_proportions : "estimate", array-like of shape (n_classes,) or None, default=None
+        Proportions of the classes in the target, in the order of their sorted labels. Source rows are weighted so that
+        their classes have these proportions, and `fit` requires their labels. "estimate" takes the proportions of the
+        labels that :class:`JointDistributionAdaptation` predicts for the target. None assumes that the proportions are
+        equal in both domains: if they are not, matching moments moves rows of one class onto those of another.
     reflection : {"auto"} or bool, default=False
         Whether to use -A instead of A, which gives the same mean and covariance: for images of inverted contrast, or
         signals of inverted polarity. "auto" compares the skewness of both domains, whose sign only a reflection
@@ -275,6 +329,8 @@ class LinearTransport(_MomentMatcher):
         Means, zeros with ``centre=False``.
     shrinkage_ : tuple of float
         Shrinkage of the source's and of the target's covariance.
+    class_proportions_ : ndarray of shape (n_classes,) or None
+        Proportions of the classes to which source rows were weighted; None without weights.
     reflected_ : bool
         Whether the map is -A.
     n_features_in_ : int
@@ -322,6 +378,7 @@ class LinearTransport(_MomentMatcher):
         shrinkage: Literal["auto"] | float | None = "auto",
         ridge: float = 0.0,
         centre: bool = True,
+        class_proportions: Literal["estimate"] | Numbers | None = None,
         reflection: Literal["auto"] | bool = False,
         random_state: Seed = 0,
     ) -> None:
@@ -329,18 +386,41 @@ class LinearTransport(_MomentMatcher):
         self.shrinkage = shrinkage
         self.ridge = ridge
         self.centre = centre
+        self.class_proportions = class_proportions
         self.reflection = reflection
         self.random_state = random_state
 
     def _make_map(self, source, target, basis):
         return monge_map(source, target, basis)
 
-    def _orient(self, source, target, source_mean, target_mean):
+    def _orient(self, source, target):
         """Return -1 if the target is a reflection of the source, else 1."""
         if self.reflection == "auto":
+            source_mean, target_mean = self._find_means(source, target)
             evidence = reflection_evidence(source - source_mean, target - target_mean)
             return -1.0 if evidence > LEAST_EVIDENCE else 1.0
         return -1.0 if self.reflection else 1.0
+
+
+def _estimate_proportions(source, target, y):
+    """Return the proportions of labels predicted for the target, with one row more per class so that none is zero."""
+    domain = np.repeat([1, -1], [len(y), target.shape[0]])
+    labels = np.concatenate([y, np.full(target.shape[0], y[0])])
+    adaptation = JointDistributionAdaptation().fit(stack_rows(source, target), labels, sample_domain=domain)
+    counts = np.array([1 + np.count_nonzero(adaptation.pseudo_labels_ == label) for label in adaptation.classes_])
+    return counts / counts.sum()
+
+
+def _check_proportions(estimator, n_classes):
+    proportions = np.asarray(estimator.class_proportions, dtype=np.float64)
+    is_valid = proportions.shape == (n_classes,) and (proportions >= 0).all()
+    if not is_valid or abs(proportions.sum() - 1) > SUM_TOLERANCE:
+        raise ValueError(
+            f"The 'class_proportions' parameter of {type(estimator).__name__} must hold one number of at least 0 for "
+            f"each of the {n_classes} classes of the source, in the order of their sorted labels, and they must sum to "
+            f"one. Got {estimator.class_proportions!r} instead."
+        )
+    return proportions / proportions.sum()
 
 
 def _warn_singular(estimator, domain, X):

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 from scipy import sparse
 
-from transferkit._validation import count_rows
+from transferkit._validation import check_labels, count_rows
 
-__all__ = ["as_rows", "check_labels_of_rows", "read_domains", "split_rows", "stack_rows"]
+__all__ = ["as_rows", "check_labels_of_rows", "check_source_labels", "read_domains", "split_rows", "stack_rows"]
 
 
 def read_domains(estimator, X, sample_domain, *, needs_both=True):
@@ -101,3 +101,17 @@ def check_labels_of_rows(X, y):
     if y.ndim != 1 or len(y) != count_rows(X):
         raise ValueError(f"X and y must have the same length. Got {count_rows(X)} rows and y of shape {y.shape}.")
     return y
+
+
+def check_source_labels(estimator, y):
+    """Return the labels of the source rows, after checking that there are some and that each names a class."""
+    name = type(estimator).__name__
+    if y is None:
+        raise ValueError(
+            f"{name} requires y to be passed, but the target y is None: give one label per row. Those of target rows "
+            "are ignored."
+        )
+    try:
+        return check_labels(y)
+    except ValueError as error:
+        raise ValueError(f"Labels of source rows (positions count these only): {error}") from error

@@ -80,15 +80,17 @@ def _outer_scale(source: Moments, target: Moments, basis: np.ndarray | None) -> 
     return 1.0 if basis is None else float(np.sqrt(target.outside / source.outside))
 
 
-def feature_scales(source: Any, target: Any, *, shrinkage: float, ridge: float, centre: bool) -> np.ndarray:
+def feature_scales(
+    source: Any, target: Any, weights: np.ndarray | None = None, *, shrinkage: float, ridge: float, centre: bool
+) -> np.ndarray:
     """Return the ratio of standard deviations, target to source, of each feature (n_features,).
 
     This is CORAL as well as the Monge map for diagonal covariances. Variances are shrunk to their mean as covariances
-    are. The scale of a feature that is constant in the source is 1.
+    are. The scale of a feature that is constant in the source is 1. `weights` (n_source_rows,) are of source rows.
     """
     variances = []
-    for X in (source, target):
-        mean, variance = mean_and_variance(X)
+    for X, weights_of_rows in ((source, weights), (target, None)):
+        mean, variance = mean_and_variance(X, weights_of_rows)
         if not centre:
             variance += mean**2
         variances.append((1 - shrinkage) * variance + shrinkage * variance.mean() + ridge)

@@ -34,28 +34,36 @@ _BLOCK_ROWS = 2_000  # centred at a time, to avoid a copy of all rows
 _LEAST_VARIANCE = 1e-9  # relative to the mean variance; smaller eigenvalues are rounding errors
 
 
-def column_means(X: Any) -> np.ndarray:
-    """Return the mean of each column, summed in float64 and of the type of X (n_columns,)."""
+def column_means(X: Any, weights: np.ndarray | None = None) -> np.ndarray:
+    """Return the mean of each column, summed in float64 and of the type of X (n_columns,).
+
+    `weights` (n_rows,) are those of the rows; None for equal ones.
+    """
     exact = X.astype(np.float64, copy=False) if sparse.issparse(X) else X  # SciPy rounds entries to the type of X
+    if weights is not None:
+        return np.asarray((exact.T @ weights) / weights.sum()).ravel().astype(X.dtype)
     return np.asarray(exact.mean(axis=0, dtype=np.float64)).ravel().astype(X.dtype)
 
 
-def mean_and_variance(X: Any) -> tuple[np.ndarray, np.ndarray]:
+def mean_and_variance(X: Any, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean and the variance of each column in float64, from differences to the mean.
+
+    `weights` (n_rows,) are those of the rows; None for equal ones.
 
     Squares of numbers far from zero would leave no digits of the variance. A variance within the rounding error of the
     mean is zero, so that constant columns have none.
     """
     if sparse.issparse(X):
-        mean, variance = mean_variance_axis(X.tocsr().astype(np.float64, copy=False), axis=0)
+        mean, variance = mean_variance_axis(X.tocsr().astype(np.float64, copy=False), axis=0, weights=weights)
     else:
-        mean = X.mean(axis=0, dtype=np.float64)
+        mean = np.average(X, axis=0, weights=weights) if weights is not None else X.mean(axis=0, dtype=np.float64)
         variance = np.zeros(X.shape[1])
         size = max(1, _BLOCK_ENTRIES // max(1, X.shape[1]))
         for begin in range(0, len(X), size):
             difference = X[begin : begin + size] - mean
-            variance += np.einsum("ij,ij->j", difference, difference)
-        variance /= len(X)
+            part = difference if weights is None else difference * weights[begin : begin + size, None]
+            variance += np.einsum("ij,ij->j", part, difference)
+        variance /= len(X) if weights is None else weights.sum()
     rounding = (X.shape[0] * np.finfo(np.float64).eps * mean) ** 2
     return mean, np.where(variance <= rounding, 0.0, variance)
 
@@ -134,16 +142,26 @@ def find_joint_basis(source: Any, target: Any, random_state: np.random.RandomSta
 
 
 def estimate_moments(
-    X: Any, basis: np.ndarray | None, *, shrinkage: float | str | None, ridge: float, centre: bool
+    X: Any,
+    basis: np.ndarray | None,
+    weights: np.ndarray | None = None,
+    *,
+    shrinkage: float | str | None,
+    ridge: float,
+    centre: bool,
 ) -> Moments:
     """Return the mean and the shrunk covariance (1 - s) C + (s trace(C) / n_features + ridge) I of rows.
 
     `shrinkage` is s, from 0 to 1; "auto" is the estimate of Ledoit and Wolf. Without `centre` the mean is taken to be
-    zero.
+    zero. `weights` (n_rows,) are those of the rows, with mean 1.
     """
     n_rows, n_features = X.shape
-    mean = column_means(X) if centre else np.zeros(n_features, X.dtype)
-    covariance, squares = centred_scatter(X, mean, basis)
+    mean = column_means(X, weights) if centre else np.zeros(n_features, X.dtype)
+    if weights is None:
+        covariance, squares = centred_scatter(X, mean, basis)
+    else:  # moments about zero of weighted differences, whose lengths also give the shrinkage
+        weighted = (X - mean) * np.sqrt(weights).astype(X.dtype)[:, None]
+        covariance, squares = centred_scatter(weighted, np.zeros_like(mean), basis)
     covariance /= n_rows
     mean_variance = squares.mean() / n_features
     if shrinkage == "auto":
