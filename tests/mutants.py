@@ -43,6 +43,11 @@ POINTS, OF_POINTS = "_training/clustering/points.py", "_training/clustering/test
 DECOMPOSITIONS, LINALG = "_algorithms/linalg/decompositions.py", "_algorithms/linalg/test_decompositions.py"
 SELECTION = "transfer/domains/_selection.py"
 DOMAIN = "transfer/domains/test_domain_classifier.py"
+ROUNDS = "transfer/strategies/test_rounds.py"
+OF_COLUMNS = (
+    "_training/linear/test_preconditioning.py"
+    "::test_columns_of_sparse_blocks_are_decomposed_if_they_are_few_and_replaced_by_rows_if_they_are_very_many"
+)
 EVALUATION, HELD_OUT = "transfer/_evaluation.py", "heads/linear/evaluation.py"
 SUMMARY, OF_SUMMARY = "transfer/_summary.py", "transfer/test_summary.py"
 REPORT, OF_REPORT = "cli/_report.py", "cli/test_report.py"
@@ -1154,7 +1159,7 @@ MUTANTS = [
     Mutant(
         "transfer: unknown classes",
         HELD_OUT,
-        "True if self.multilabel else self.trained[fold, targets[test]]",
+        "True if self.multilabel else self.trained[fold, self.targets[test]]",
         "True",
         MISSING + "::test_rows_of_a_class_that_training_lacks_do_not_count_in_the_loss",
     ),
@@ -1165,7 +1170,7 @@ MUTANTS = [
     Mutant("summary: least loss", SUMMARY, "(np.isnan(pair[0]), pair[0])", "0", OF_SUMMARY),
     Mutant(
         "summary: candidates without transfer",
-        "transfer/strategies/_candidates.py",
+        "transfer/strategies/_average.py",
         'row["alpha"] == 0 and not row["evidence"]',
         'row["alpha"] == 0.25 and not row["evidence"]',
         f"{OF_SUMMARY}::test_strategy_with_term_vectors_alone_is_compared_with_alpha_of_zero",
@@ -1197,6 +1202,48 @@ MUTANTS = [
         "MOST_FOLDS_OF_MANY = 5000, 3",
         "MOST_FOLDS_OF_MANY = 5000, 9",
         RULES,
+    ),
+    Mutant(
+        "transfer: rows for rounds",
+        EVALUATION,
+        "FEWEST_ROWS_FOR_ROUNDS = 2500",
+        "FEWEST_ROWS_FOR_ROUNDS = 2502",
+        RULES,
+    ),
+    Mutant(
+        "transfer: folds that may differ",
+        EVALUATION,
+        "isinstance(cv, Integral) and groups is None:",
+        "True:",
+        ROUNDS + "::test_folds_that_may_differ_are_all_used",
+    ),
+    Mutant(
+        "transfer: candidates of further rounds",
+        "transfer/strategies/_average.py",
+        "for held_out in self.rounds[1:]:",
+        "for held_out in self.rounds[2:]:",
+        ROUNDS + "::test_candidates_with_weight_are_evaluated_on_all_folds_and_others_on_some",
+    ),
+    Mutant(
+        "transfer: strategies that are left out",
+        "transfer/strategies/_average.py",
+        "self.best.loss > self.task.to_beat",
+        "False",
+        ROUNDS + "::test_strategies_that_are_clearly_worse_in_the_first_fold_are_left_out",
+    ),
+    Mutant(
+        "logistic: sparse columns decomposed",
+        "_training/linear/problem.py",
+        "MAX_SPARSE_DECOMPOSED = 500",
+        "MAX_SPARSE_DECOMPOSED = 501",
+        OF_COLUMNS,
+    ),
+    Mutant(
+        "logistic: sparse columns per row",
+        "_training/linear/problem.py",
+        "MOST_COLUMNS_PER_ROW = 4",
+        "MOST_COLUMNS_PER_ROW = 5",
+        OF_COLUMNS,
     ),
     Mutant(
         "transfer: floor of the loss",

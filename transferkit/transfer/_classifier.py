@@ -115,7 +115,9 @@ class TransferClassifier(TransferMixin, CallbackSupportMixin, HeadScoresMixin, V
         Selected strategy.
     strategy_scores_ : dict of str to ndarray
         Table with one row per candidate: "strategy", "evidence", "evidence_factor", "alpha", "C", "idf", "terms",
-        "weight", "log_loss", "mean" score, "standard_error", "seconds"; NaN or "" if missing.
+        "weight", "log_loss", "mean" score, "standard_error", "seconds"; NaN or "" if missing. With more than 2,500
+        labels and an int `cv`, candidates and strategies that are clearly worse in the first folds are not trained on
+        the others; "log_loss" and "mean" are then those of the first folds.
     summary_ : dict
         Whether transfer helped, from held-out labels: "text" says it; "with_transfer", "without_transfer" and
         "majority" are means of "score" (accuracy, or `scoring`) over the folds; "standard_error"; "gain" and

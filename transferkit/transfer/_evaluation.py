@@ -30,6 +30,7 @@ __all__ = [
 
 FEWEST_LABELS = 4  # per class, on average; with fewer there are no folds
 MANY_ROWS, MOST_FOLDS_OF_MANY = 5000, 3  # thousands of held-out rows distinguish candidates in few folds
+FEWEST_ROWS_FOR_ROUNDS = 2500  # beyond, the rows that one fold holds out tell bad candidates from good ones
 LEAST_DIFFERENCE = 1e-12  # of scores; less is rounding
 COLUMNS = (
     "strategy",
@@ -92,6 +93,10 @@ class ClassificationTask:
         of_folds = self.fold_weights[:, :-1]
         given = self.classes, y, self.targets, self.folds, of_folds, self.sample_weight
         self.held_out = HeldOut(scoring, *given, is_weighted=self.is_weighted)
+        self.rounds = [self.held_out]  # of a comparison, which may leave out candidates after each
+        if self.folds and len(rows) > FEWEST_ROWS_FOR_ROUNDS and isinstance(cv, Integral) and groups is None:
+            self.rounds = [self.held_out.on_first_folds(n_folds + 1) for n_folds in range(len(self.folds))]
+        self.to_beat = None  # loss in the first round above which a strategy is not compared any further
 
     @property
     def has_folds(self):
@@ -121,9 +126,7 @@ class ClassificationTask:
         scores : ndarray of shape (n_samples, n_folds or more, n_scores)
             Decision values of each fold's model.
         """
-        if not self.has_folds:
-            return np.nan
-        return -self.held_out.log_likelihood(self.held_out.decide(scores)) / max(self.held_out.weight, 1e-300)
+        return self.held_out.loss(scores)
 
     def make_head(self, coef, intercept, **parameters):
         """Return a fitted head with these weights (n_outputs or n_labels, n_features)."""

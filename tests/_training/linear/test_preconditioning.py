@@ -7,11 +7,18 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
 from transferkit._training.linear import problem as problems
 from transferkit._training.linear.lbfgs import minimise
 from transferkit._training.linear.losses import SoftmaxLoss
 from transferkit._training.linear.matrices import DenseMatrix, KernelMatrix, RowSpan, SparseMatrix
-from transferkit._training.linear.problem import Design, EigenDecomposition, RowScaling, decompose
+from transferkit._training.linear.problem import (
+    Design,
+    EigenDecomposition,
+    MixedDecomposition,
+    RowScaling,
+    decompose,
+)
 
 CPU = torch.device("cpu")
 
@@ -92,6 +99,17 @@ def test_the_shape_decides():
     assert decompose(tall, np.ones(50), True, CPU).span is None
     assert decompose(wide, np.ones(20), True, CPU).span is not None
     assert decompose(wide.toarray(), np.ones(20), True, CPU).span is not None
+
+
+def test_columns_of_sparse_blocks_are_decomposed_if_they_are_few_and_replaced_by_rows_if_they_are_very_many():
+    def kind(n_columns, n_rows=2600):
+        blocks = FeatureBlocks(sp.csr_matrix((n_rows, n_columns)), np.ones((n_rows, 1)))
+        return decompose(blocks, np.ones(n_rows), True, CPU)
+
+    assert isinstance(kind(499).basis, torch.Tensor)
+    assert not isinstance(kind(500).basis, torch.Tensor)
+    assert isinstance(kind(4 * 2600 - 1), EigenDecomposition)
+    assert isinstance(kind(4 * 2600), MixedDecomposition)
 
 
 def test_many_rows_of_still_more_sparse_features_are_solved_by_the_rows(monkeypatch):

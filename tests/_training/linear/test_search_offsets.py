@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from transferkit._algorithms.linear.kernel_search import KernelSearch
 from transferkit._training.linear.search import LogisticSearch
 
 
@@ -30,6 +31,26 @@ def test_offsets_that_are_linear_are_a_prior(n_classes):
     ones = np.ones((60, 1))
     refitted = with_offsets.refit([found], ones, offsets[:, 0])[0]
     np.testing.assert_allclose(refitted.coef + prior, with_prior.refit([expected], ones)[0].coef, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", [LogisticSearch, KernelSearch])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_folds_can_be_fitted_one_by_one(kind, n_classes):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 40)), np.arange(60) % n_classes
+    n_outputs = 1 if n_classes == 2 else n_classes
+    fold_weights = (np.arange(60)[:, None] // 7 % 3 != np.arange(3)).astype(float)
+    options = {"n_outputs": n_outputs, "fit_intercept": True, "tol": 1e-9, "max_iter": 1000}
+    if kind is LogisticSearch:
+        options["device"] = "cpu"
+    offsets = rng.normal(size=(60, 3, n_outputs))
+    search = kind(X, y[:, None] if n_classes == 2 else y, fold_weights, offsets=offsets, **options)
+    together = centred(search.fit(1.0).scores)
+    for fold in range(3):
+        alone = search.on_fold(fold).fit(1.0)
+        np.testing.assert_allclose(centred(alone.scores)[:, 0], together[:, fold], atol=1e-3)
+        refitted, expected = (search.refit([fit], np.ones((60, 1)))[0] for fit in (alone, search.fit(1.0)))
+        np.testing.assert_allclose(refitted.coef, expected.coef, atol=1e-3)
 
 
 @pytest.mark.parametrize("size", [12.0, 200.0])

@@ -20,7 +20,8 @@ SHAPES = {"few": (150, 400, 10), "tall": (900, 100, 20), "large": (560, 500, 10)
 @pytest.fixture(autouse=True)
 def small_decompositions(monkeypatch):
     """Set limits so that only the large problem is too large to be decomposed."""
-    monkeypatch.setattr("transferkit._training.linear.problem.MAX_DECOMPOSED", 400)
+    for name, value in {"MAX_DECOMPOSED": 400, "MAX_SPARSE_DECOMPOSED": 400, "MOST_COLUMNS_PER_ROW": 1}.items():
+        monkeypatch.setattr(f"transferkit._training.linear.problem.{name}", value)
 
 
 def make_problem(name, n_classes=3, dtype=np.float64):

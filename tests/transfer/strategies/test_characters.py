@@ -211,7 +211,7 @@ def test_characters_replace_words_alone_only_if_the_loss_is_clearly_lower(encode
     both = np.char.endswith(table["terms"], " + characters")
     difference = table["log_loss"][~both].min() - table["log_loss"][both].min()
     for negligible, is_union in ((1e-3, True), (np.exp(-len(TEXTS) * difference * 0.26), False)):
-        monkeypatch.setattr("transferkit.transfer.strategies._candidates.NEGLIGIBLE_WEIGHT", negligible)
+        monkeypatch.setattr("transferkit.transfer.strategies._average.NEGLIGIBLE_WEIGHT", negligible)
         model = TransferClassifier(encoder, strategy="term_vectors").fit(TEXTS, LABELS)
         assert (split_terms(model.encoder_) is not None) == is_union
 

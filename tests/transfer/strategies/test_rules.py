@@ -15,6 +15,18 @@ def test_folds_are_none_of_very_few_labels_and_three_of_very_many(n_rows, n_fold
     assert len(make_folds(y, y, 5, None, 0)) == n_folds
 
 
+@pytest.mark.parametrize(("n_rows", "n_rounds"), [(2500, 1), (2502, 5), (5002, 3)])
+def test_many_labels_are_held_out_in_rounds(n_rows, n_rounds):
+    y = np.arange(n_rows) % 2
+    given = {"scoring": None, "class_weight": None, "sample_weight": None, "groups": None, "random_state": 0}
+    task = ClassificationTask(TransferClassifier(), y, cv=5, **given)
+    assert [len(held_out.folds) for held_out in task.rounds] == [*range(1, n_rounds), len(task.folds)]
+    scores = np.zeros((n_rows, 5, 1))
+    scores[task.folds[1][1], 1] = 5.0
+    assert task.loss(scores) > 1
+    assert task.rounds[0].loss(scores) == pytest.approx(np.log(2) if n_rounds > 1 else task.loss(scores))
+
+
 def test_one_hopeless_row_does_not_decide_on_a_loss():
     y = np.arange(40) % 2
     given = {"scoring": None, "class_weight": None, "sample_weight": None, "groups": None, "random_state": 0}

@@ -5,10 +5,11 @@ only once, and again for the weights of the models that are kept. Few rows need 
 and there are hardly more sums than calls.
 """
 
+import copy
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -125,6 +126,7 @@ class KernelSearch:
         self.rows = WeightedRows(X, fold_weights.reshape(len(fold_weights), -1).mean(1), fit_intercept)
         is_large = X.dtype == np.float32 and len(targets) > MOST_PRECISE_ROWS
         self.dtype: Any = np.dtype(np.float32 if is_large else np.float64)
+        self.fold_weights, self.offsets = fold_weights, offsets
         self.folds = self._make_problem(fold_weights, offsets)
 
     @classmethod
@@ -150,6 +152,13 @@ class KernelSearch:
         largest = (np.square(self.scales) @ squares).max()
         of_eigenvalues = len(self.targets) * np.finfo(np.float64).eps
         return float(C * largest * max(np.finfo(self.dtype).eps, of_eigenvalues))
+
+    def on_fold(self, fold: int) -> Self:
+        """Return a search on one of the folds, which shares the kernel matrices."""
+        part, chosen = copy.copy(self), slice(fold, fold + 1)
+        offsets = None if self.offsets is None else self.offsets[:, chosen]
+        part.folds = part._make_problem(self.fold_weights[:, chosen], offsets)
+        return part
 
     def run(self, Cs: Sequence[float]) -> Iterator[KernelFit]:
         """Yield the fits at each scale and C, C ascending; each starts from those at the C before."""

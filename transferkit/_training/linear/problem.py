@@ -37,6 +37,8 @@ from transferkit._training.linear.preconditioning import (
 __all__ = ["Design", "EigenDecomposition", "LinearProblem", "Prior", "RowScaling", "decompose"]
 
 MAX_DECOMPOSED = 2500  # largest Gram matrix that is decomposed; beyond, the decomposition costs more than it saves
+MAX_SPARSE_DECOMPOSED = 500  # the same with sparse columns, for which their scales do nearly as well
+MOST_COLUMNS_PER_ROW = 4  # of sparse and dense blocks; with more, one variable per row is less than one per column
 MAX_SPAN_ROWS = 1200  # up to here fewer rows than features become a square dense problem
 MAX_SPAN_SPARSE_ROWS = 200  # the same of sparse rows, for which a `RowMap` is faster much earlier
 
@@ -52,8 +54,8 @@ def decompose(X: Any, row_weights: np.ndarray, fit_intercept: bool, device: torc
     """Decompose X, dense, sparse or in blocks, with positive row weights (n_rows,).
 
     With fewer rows than features, few rows are described in a basis of their span; of many, sparse blocks get one
-    variable per row, and dense blocks the eigenvectors of their Gram matrix. In all other cases the eigenvectors of the
-    Gram matrix of X are used.
+    variable per row, and dense blocks the eigenvectors of their Gram matrix. Beside dense blocks that takes a few times
+    as many features as rows. In all other cases the eigenvectors of the Gram matrix of X are used, or of its blocks.
     """
     n_rows, n_columns = X.shape
     is_sparse = has_sparse_part(X)
@@ -62,9 +64,10 @@ def decompose(X: Any, row_weights: np.ndarray, fit_intercept: bool, device: torc
         matrix = DenseMatrix.from_numpy(rows, row_weights, False, device)
         return replace(EigenDecomposition.of(matrix, row_weights, fit_intercept), span=span)
     if n_rows < n_columns and is_sparse:
-        if isinstance(X, FeatureBlocks) and not all(map(sp.issparse, X.blocks)):
+        if not isinstance(X, FeatureBlocks) or all(map(sp.issparse, X.blocks)):
+            return RowScaling.of(X, row_weights, fit_intercept, device)
+        if n_columns > MOST_COLUMNS_PER_ROW * n_rows:
             return MixedDecomposition.of(X, row_weights, fit_intercept, device)
-        return RowScaling.of(X, row_weights, fit_intercept, device)
     return EigenDecomposition.of(make_matrix(X, row_weights, fit_intercept, device), row_weights, fit_intercept)
 
 
@@ -84,7 +87,8 @@ class EigenDecomposition:
         """Decompose the Gram matrix of weighted rows."""
         weights = torch.from_numpy(row_weights).to(matrix.mean)
         total = float(row_weights.sum())
-        if matrix.n_columns > MAX_DECOMPOSED:
+        is_dense = isinstance(matrix, DenseMatrix)
+        if matrix.n_columns > (MAX_DECOMPOSED if is_dense else MAX_SPARSE_DECOMPOSED):
             return cls(matrix, *decompose_blocks(matrix, weights), total, fit_intercept)
         spectrum, basis = torch.linalg.eigh(matrix.gram(weights))
         return cls(matrix, basis.to(weights.dtype), spectrum.clamp_min(0), total, fit_intercept)

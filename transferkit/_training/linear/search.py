@@ -1,10 +1,11 @@
 """Logistic regressions for many values of C and all folds, several at once."""
 
+import copy
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -105,7 +106,7 @@ class LogisticSearch:
         self.n_labels = targets.shape[1] if targets.ndim == 2 and n_outputs == 1 else 1
         self.targets = targets
         self.n_folds = fold_weights.shape[1]
-        self.fold_weights = self._spread(fold_weights)
+        self.fold_weights = self._spread(fold_weights)  # (n_rows, n_folds * n_labels)
         self.trained = np.ones((self.n_folds, n_outputs), dtype=bool)
         if n_outputs > 1:
             self.trained = np.stack([sum_class_weights(targets, weights, n_outputs) for weights in fold_weights.T]) > 0
@@ -117,6 +118,15 @@ class LogisticSearch:
         self.block_scales: Sequence[Sequence[float] | None] = block_scales or [None]
         self.make_design = partial(Design, X, mean_weights, **options)
         self.designs: dict[int, Design] = {}  # by the number of the scales
+
+    def on_fold(self, fold: int) -> Self:
+        """Return a search on one of the folds, which shares the decompositions."""
+        part = copy.copy(self)
+        part.n_folds = 1
+        part.fold_weights = self.fold_weights[:, fold * self.n_labels : (fold + 1) * self.n_labels]
+        part.trained = self.trained[fold : fold + 1]
+        part.offsets = None if self.offsets is None else self.offsets[:, fold : fold + 1]
+        return part
 
     def run(self, Cs: Sequence[float]) -> Iterator[CandidateFit]:
         """Yield the fits at each scale and C, C ascending; each batch starts from the solutions of the last one."""
@@ -157,7 +167,7 @@ class LogisticSearch:
         problem = design.make_problem(
             loss, self._tensor([fit.C] * self.n_labels), offsets, is_informed=offset is not None
         )
-        folds = (self.n_folds, self.n_labels, self.n_outputs)
+        folds = (len(fit.n_iter), self.n_labels, self.n_outputs)
         mean = fit.u.map(lambda part: part.view(-1, *folds).mean(1))
         start = problem.preconditioner.convert(mean, fit.problem.preconditioner.select(labels))
         u, n_iter, converged = minimise_with_restarts(problem, start, tol=self.tol, max_iter=self.max_iter)

@@ -68,16 +68,31 @@ class HeldOut:
         if not self.multilabel:
             totals = [np.bincount(targets, weights, len(classes)) for weights in fold_weights.T]
             self.trained = np.reshape(totals, self.trained.shape) > 0
-        self.is_held = np.zeros(len(targets), bool)
-        self.is_scored = np.zeros(len(targets), bool)  # whether some model that did not see the row knows its class
-        for fold, (_, test) in enumerate(folds):
+        self._mark_rows()
+
+    def _mark_rows(self):
+        self.is_held = np.zeros(len(self.targets), bool)
+        self.is_scored = self.is_held.copy()  # whether some model that did not see the row knows its class
+        for fold, (_, test) in enumerate(self.folds):
             self.is_held[test] = True
-            self.is_scored[test] |= True if self.multilabel else self.trained[fold, targets[test]]
+            self.is_scored[test] |= True if self.multilabel else self.trained[fold, self.targets[test]]
+
+    def on_first_folds(self, n_folds):
+        """Return the held-out rows of the first folds alone."""
+        part = copy.copy(self)
+        part.folds, part.trained = self.folds[:n_folds], self.trained[:n_folds]
+        part._mark_rows()
+        return part
 
     @property
     def weight(self):
         """Total weight of the rows that count in the likelihood."""
         return float(self.sample_weight[self.is_scored].sum(dtype=np.float64))
+
+    @property
+    def n_scored(self):
+        """Number of these rows."""
+        return int(np.count_nonzero(self.is_scored))
 
     def score(self, scores):
         """Return the score of each fold, (n_folds,), from decision values; NaN if it is undefined."""
@@ -139,6 +154,12 @@ class HeldOut:
             logs = to_log_probabilities(decision[:, 0] if decision.shape[1] == 1 else decision)
             logs = np.maximum(logs[np.arange(len(logs)), targets], LOWEST_LOG_PROBABILITY)
         return float(logs @ self.sample_weight[self.is_scored])
+
+    def loss(self, scores):
+        """Return the mean negative log-likelihood of held-out rows, NaN without folds, given decision values."""
+        if not self.folds:
+            return np.nan
+        return -self.log_likelihood(self.decide(scores)) / max(self.weight, 1e-300)
 
     def report_undefined(self, scores):
         """Warn of folds in which no candidate has a score, (n_candidates, n_folds); raise ValueError if all are so."""

@@ -1,11 +1,11 @@
 """Candidates for the hyperparameters of a logistic regression: trained on folds, evaluated there, and averaged.
 
 Every strategy with a linear head compares candidates in the same way. A search trains the models of all folds for each
-candidate; `Average` collects their decision values for held-out rows and weights candidates by their likelihood.
+candidate; an `Average` collects their decision values for held-out rows and weights candidates by their likelihood.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,18 +14,17 @@ from transferkit._algorithms.linear.kernel_search import KernelSearch
 from transferkit._validation import check_features, check_parameters
 from transferkit.heads import LogisticHead, LogisticHeadCV
 from transferkit.heads.linear import read_candidates
-from transferkit.heads.linear.evaluation import NEGLIGIBLE_WEIGHT, compute_candidate_weights
-from transferkit.transfer._evaluation import make_row
 
 __all__ = [
     "LOOSE_TOL",
     "SHARPNESS",
-    "Average",
     "LogisticSettings",
     "SharedSearch",
     "SplitSearch",
     "check_head_of_candidates",
     "drop_scores",
+    "first_round",
+    "fit_fold",
     "make_search",
     "read_settings",
     "refit",
@@ -106,88 +105,8 @@ def read_settings(head, device):
     return LogisticSettings(Cs, head.class_weight, head.fit_intercept, head.tol, head.max_iter, head.device)
 
 
-@dataclass
-class Candidate:
-    """One candidate: its row of the table, and its models."""
-
-    row: dict
-    scores: np.ndarray  # (n_samples, n_folds or more, n_scores), decision values of the models of the folds
-    read_model: Callable  # returns coef, intercept, n_iter and converged of the model of all rows
-
-
-class Average:
-    """Candidates of one strategy, weighted by the likelihood of held-out labels (a tempered posterior)."""
-
-    def __init__(self, strategy, task):
-        self.strategy, self.task = strategy, task
-        self.rows = []  # of the table, one per candidate
-        self.kept = []  # candidates whose weight is not negligible so far
-        self.baseline = None  # loss and fold scores of the best candidate without transfer
-
-    def add(self, scores, read_model, **values):
-        """Evaluate one more candidate.
-
-        Parameters
-        ----------
-        scores : ndarray of shape (n_samples, n_folds or more, n_scores)
-            Decision values of the models of the folds.
-        read_model : callable
-            Returns the model of all rows.
-        **values : dict
-            Columns of the table.
-
-        Returns
-        -------
-        loss : float
-            Log loss of held-out rows, NaN without folds.
-        """
-        loss = self.task.loss(scores)
-        fold_scores = self.task.held_out.score(scores)
-        row = make_row(self.strategy, fold_scores, log_loss=loss, weight=0.0, **values)
-        is_baseline = row["alpha"] == 0 and not row["evidence"]
-        if is_baseline and self.task.has_folds and (self.baseline is None or loss < self.baseline[0]):
-            self.baseline = loss, fold_scores
-        self.task.progress.step(name=describe_candidate(row))
-        self.rows.append(row)
-        self.kept.append(Candidate(row, scores, read_model))
-        least = self.best.row["log_loss"] + self.margin
-        self.kept = [candidate for candidate in self.kept if not candidate.row["log_loss"] > least]
-        return loss
-
-    @property
-    def best(self):
-        """Candidate with the least loss; of equals, and without folds, the first."""
-        return min(self.kept, key=lambda candidate: candidate.row["log_loss"])
-
-    @property
-    def margin(self):
-        """Distance from the least loss beyond which a candidate has no weight in the average."""
-        return -np.log(NEGLIGIBLE_WEIGHT) / (SHARPNESS * max(self.task.held_out.weight, 1e-300))
-
-    def weigh(self):
-        """Return (weight, candidate) of all that have a weight, and enter the weights in the table."""
-        losses = np.array([candidate.row["log_loss"] for candidate in self.kept])
-        weights = compute_candidate_weights(-self.task.held_out.weight * np.nan_to_num(losses), SHARPNESS).tolist()
-        for weight, candidate in zip(weights, self.kept, strict=True):
-            candidate.row["weight"] = weight
-        return [pair for pair in zip(weights, self.kept, strict=True) if pair[0] > 0]
-
-
-def describe_candidate(row):
-    """Return what distinguishes a candidate, and its loss, as text.
-
-    Parameters
-    ----------
-    row : dict
-        Its row of the table.
-    """
-    columns = ("C", "alpha", "terms", "idf", "evidence", "log_loss")
-    values = {name: row[name] if isinstance(row[name], str) else f"{row[name]:.4g}" for name in columns}
-    return ", ".join(f"{name}={value}" for name, value in values.items() if value not in ("", "nan"))
-
-
 class FoldScores(NamedTuple):
-    """Decision values of the models of all folds at one C."""
+    """Decision values of the models of some folds at one C."""
 
     C: float
     scores: np.ndarray  # (n_samples, n_folds, n_scores)
@@ -209,21 +128,24 @@ class SharedSearch:
         Mean of the Gaussian prior over the weights.
     offsets : ndarray of shape (n_samples, n_folds + 1, n_scores), default=None
         Added to the scores of the models of the folds and of all rows.
+    in_rounds : bool, default=False
+        Whether only the folds of the first round of the task are trained, and the others on request.
     """
 
-    def __init__(self, features, task, settings, prior=None, offsets=None):
+    def __init__(self, features, task, settings, prior=None, offsets=None, *, in_rounds=False):
         X = check_features(features)
         self.row_weights = task.row_weights.astype(X.dtype)
         self.offset = None if offsets is None else offsets[:, -1]
         options = {"prior": prior, "offsets": None if offsets is None else offsets[:, :-1]}
         self.search = make_search(X, task.targets, task.fold_weights[:, :-1], task, settings, **options)
-        fits = list(self.search.run(settings.Cs))
+        fits = list((first_round(self.search, task) if in_rounds else self.search).run(settings.Cs))
         self.found = [FoldScores(fit.C, fit.scores, fit.seconds) for fit in fits]
         self.fits = [drop_scores(fit) for fit in fits]
 
-    def read_model(self, place):
-        """Return the model of all rows at one of the Cs."""
-        return refit(self.search, self.fits[place], self.row_weights, self.offset)
+    def readers(self, place):
+        """Return functions for the model of all rows at one of the Cs, and for the scores of a further fold there."""
+        fit = self.fits[place]
+        return partial(refit, self.search, fit, self.row_weights, self.offset), partial(fit_fold, self.search, fit)
 
 
 class SplitSearch:
@@ -257,8 +179,11 @@ class SplitSearch:
                 seconds[place] += fit.seconds
         self.found = [FoldScores(*values) for values in zip(settings.Cs, scores, seconds, strict=True)]
 
-    def read_model(self, place):
-        """Return the model of all rows at one of the Cs."""
+    def readers(self, place):
+        """Return a function for the model of all rows at one of the Cs."""
+        return (partial(self._read_model, place),)
+
+    def _read_model(self, place):
         task, weights = self.task, self.task.row_weights.astype(self.X.dtype)
         search = make_search(self.X, task.targets, weights[:, None], task, self.settings)
         return refit(search, search.fit(self.settings.Cs[place]), weights)
@@ -281,6 +206,16 @@ def make_search(X, targets, fold_weights, task, settings, **options):
         options["prior"] = options["prior"].astype(X.dtype)
     weights = fold_weights.astype(X.dtype)
     return LogisticSearch(X, targets, weights, device=settings.device, **shared, **options)
+
+
+def first_round(search, task):
+    """Return the search on the folds of the first round of the task."""
+    return search.on_fold(0) if len(task.rounds) > 1 else search
+
+
+def fit_fold(search, fit, fold):
+    """Return the decision values (n_samples, 1, n_scores) of the model of a fold that the fit of a search lacks."""
+    return search.on_fold(fold).fit(fit.C, scale_index=fit.scale_index).scores
 
 
 def drop_scores(fit):

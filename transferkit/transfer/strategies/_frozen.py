@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +13,8 @@ from transferkit.heads import LogisticHead
 from transferkit.heads.linear import warn_not_converged
 from transferkit.heads.linear.evaluation import average_models
 from transferkit.transfer._evaluation import Outcome, make_row
-from transferkit.transfer.strategies._candidates import Average, SharedSearch, SplitSearch, make_search
+from transferkit.transfer.strategies._average import Average
+from transferkit.transfer.strategies._candidates import SharedSearch, SplitSearch, make_search
 from transferkit.transfer.strategies._evidence import EVIDENCE_FACTORS, make_evidence, sum_evidence
 
 __all__ = ["FoldFeatures", "encode_folds", "finish_average", "fit_any_head", "fit_logistic"]
@@ -53,12 +53,12 @@ def fit_logistic(strategy, encoder, features, task, settings, of_folds=None, evi
         row = make_row(strategy, [], C=C, weight=1.0)
         return Outcome(strategy, encoder, head, np.zeros(0), [row], features=features)
     if of_folds is None:
-        search = SharedSearch(features, task, settings)
+        search = SharedSearch(features, task, settings, in_rounds=True)
     else:
         search = SplitSearch(features, of_folds, task, settings)
-    average = Average(strategy, task)
+    average = Average(strategy, task, in_rounds=of_folds is None)
     for place, (C, scores, seconds) in enumerate(search.found):
-        average.add(scores, partial(search.read_model, place), C=C, seconds=seconds)
+        average.add(scores, *search.readers(place), C=C, seconds=seconds)
     return finish_average(average, encoder, features, task, settings)
 
 
@@ -74,10 +74,10 @@ def _fit_with_evidence(strategy, encoder, features, task, settings, evidence):
         return finish_average(average, encoder, features, task, settings, found)
     tried = [(source.name, factor, source.offsets(features, factor)) for source in found for factor in EVIDENCE_FACTORS]
     for name, factor, offsets in [("", np.nan, None), *tried]:
-        search = SharedSearch(features, task, settings, offsets=offsets)
+        search = SharedSearch(features, task, settings, offsets=offsets, in_rounds=True)
         for place, (C, scores, seconds) in enumerate(search.found):
             values = {"C": C, "seconds": seconds, "evidence": name, "evidence_factor": factor}
-            average.add(scores, partial(search.read_model, place), **values)
+            average.add(scores, *search.readers(place), **values)
     return finish_average(average, encoder, features, task, settings, found)
 
 
@@ -102,8 +102,11 @@ def finish_average(average, encoder, features, task, settings, evidence=()):
     Returns
     -------
     outcome : Outcome
-        Encoder and head, trained on all rows.
+        Encoder and head, trained on all rows; without a head if the strategy is left out.
     """
+    if average.is_beaten:
+        return Outcome(average.strategy, None, None, np.zeros(0), average.rows)
+    average.finish()
     kept = average.weigh()
     models = [_widen(candidate.read_model(), features.shape[1]) for _, candidate in kept]
     model = average_models(models, [weight for weight, _ in kept])

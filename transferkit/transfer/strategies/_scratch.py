@@ -13,7 +13,15 @@ from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.encoders.term_projection import find_text_settings
 from transferkit.encoders.term_union import describe_terms, fit_characters, join_characters
 from transferkit.transfer._evaluation import Outcome, make_row
-from transferkit.transfer.strategies._candidates import Average, SharedSearch, drop_scores, make_search, refit
+from transferkit.transfer.strategies._average import Average
+from transferkit.transfer.strategies._candidates import (
+    SharedSearch,
+    drop_scores,
+    first_round,
+    fit_fold,
+    make_search,
+    refit,
+)
 from transferkit.transfer.strategies._frozen import finish_average, fit_logistic
 
 __all__ = ["fit_scratch_if_possible", "fit_scratch_texts", "make_baseline", "takes_raw_input"]
@@ -60,10 +68,9 @@ def fit_scratch_texts(encoder, texts, task, settings):
     if characters is None:
         return fit_logistic("scratch", encoder, rows, task, settings)
     union, average = join_characters(encoder, characters), Average("scratch", task)
-    search = SharedSearch(rows, task, settings)
+    search = SharedSearch(rows, task, settings, in_rounds=True)
     for place, (C, scores, seconds) in enumerate(search.found):
-        read_model = partial(search.read_model, place)
-        average.add(scores, read_model, terms=describe_terms(encoder), C=C, seconds=seconds)
+        average.add(scores, *search.readers(place), terms=describe_terms(encoder), C=C, seconds=seconds)
     wide = sp.hstack([rows, characters.transform(texts)], format="csr")
     _search_around_best(average, wide, task, settings, describe_terms(union), search.fits)
     if all(candidate.row["terms"] != describe_terms(union) for candidate in average.kept):
@@ -74,15 +81,15 @@ def fit_scratch_texts(encoder, texts, task, settings):
 def _search_around_best(average, rows, task, settings, terms, before):
     """Add the candidates on rows of more terms whose C is near the best so far, starting near fits without these."""
     search = make_search(check_features(rows), task.targets, task.fold_weights[:, :-1], task, settings)
-    fits = list(before)
+    of_round, fits = first_round(search, task), list(before)
     row_weights = task.row_weights.astype(rows.dtype)
 
     def evaluate(point):
         C = settings.Cs[point[1]]
-        fit = search.fit(C, fits)
+        fit = of_round.fit(C, fits)
         fits.append(drop_scores(fit))
-        read_model = partial(refit, search, fits[-1], row_weights)
-        return average.add(fit.scores, read_model, terms=terms, C=C, seconds=fit.seconds)
+        readers = partial(refit, search, fits[-1], row_weights), partial(fit_fold, search, fits[-1])
+        return average.add(fit.scores, *readers, terms=terms, C=C, seconds=fit.seconds)
 
     best = average.best.row
     start = 0, settings.Cs.index(best["C"])

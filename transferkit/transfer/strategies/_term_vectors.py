@@ -15,7 +15,15 @@ from transferkit.encoders.term_projection import find_projection, join_terms, ma
 from transferkit.encoders.term_union import describe_terms, fit_characters, join_characters
 from transferkit.heads.linear import warn_not_converged
 from transferkit.transfer._evaluation import Outcome
-from transferkit.transfer.strategies._candidates import LOOSE_TOL, Average, drop_scores, make_search, refit
+from transferkit.transfer.strategies._average import Average
+from transferkit.transfer.strategies._candidates import (
+    LOOSE_TOL,
+    drop_scores,
+    first_round,
+    fit_fold,
+    make_search,
+    refit,
+)
 from transferkit.transfer.strategies._evidence import EVIDENCE_FACTORS, make_evidence, sum_evidence
 
 __all__ = ["ALPHAS", "check_term_vectors", "fit_term_vectors", "idf_ratios"]
@@ -100,6 +108,9 @@ def fit_term_vectors(encoder, texts, task, settings, *, is_default_head, terms=N
         found = _choose(found, tried[-1])
     if projection is None:
         found.characters = characters  # several tasks share the columns of all terms
+    baselines = [one.average.baseline for one in tried if one.average.baseline is not None]
+    baseline = min(baselines, key=lambda candidate: candidate.loss, default=None)
+    found.average.finish(baseline)
     kept = found.average.weigh()
     coef, labels, intercept, is_converged = _merge_candidates(found, kept)
     attributes = {"label_coef_": labels}
@@ -113,9 +124,9 @@ def fit_term_vectors(encoder, texts, task, settings, *, is_default_head, terms=N
     scores = sum(weight * candidate.scores for weight, candidate in kept)
     fold_scores, loss = task.held_out.score(scores), task.loss(scores)
     table = [row for one in tried for row in one.average.rows]
-    baselines = [one.average.baseline for one in tried if one.average.baseline is not None]
-    baseline = min(baselines, key=lambda pair: pair[0], default=None)
-    about = attributes, scores, baseline, found.rows
+    task.to_beat = found.average.find_loss_to_beat(scores, baseline)
+    without = None if baseline is None else (baseline.loss, baseline.fold_scores)
+    about = attributes, scores, without, found.rows
     return Outcome("term_vectors", found.encoder, head, fold_scores, table, loss, *about)
 
 
@@ -239,17 +250,18 @@ def _search_around_best(found, blocks, task, settings, values, before, offsets, 
     Cs = settings.Cs
     of_folds, of_rows = (None, None) if offsets is None else (offsets[:, :-1], offsets[:, -1])
     search = _make_search(blocks, alphas, task.fold_weights[:, :-1], task, settings, of_folds)
+    of_round = first_round(search, task)
     fits = [] if before is None else list(before.fits)
 
     def evaluate(point):
-        fit = search.fit(Cs[point[1]], fits, point[0])
+        fit = of_round.fit(Cs[point[1]], fits, point[0])
         scores, fit = fit.scores, drop_scores(fit)  # the average keeps those that it needs
         fits.append(fit)
         found.fits = fits[-MOST_FITS:]
         del fits[:-MOST_FITS]
-        read_model = partial(refit, search, fit, task.row_weights, of_rows)
+        readers = partial(refit, search, fit, task.row_weights, of_rows), partial(fit_fold, search, fit)
         values_of_fit = {"alpha": alphas[point[0]], "C": fit.C, "seconds": fit.seconds}
-        return found.average.add(scores, read_model, **values, **values_of_fit)
+        return found.average.add(scores, *readers, **values, **values_of_fit)
 
     start, known = (len(alphas) // 2, len(Cs) // 2), np.inf
     if before is not None:
