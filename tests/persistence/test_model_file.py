@@ -22,6 +22,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import NMF, PCA, TruncatedSVD
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.naive_bayes import ComplementNB
 from sklearn.pipeline import make_pipeline, make_union
@@ -206,6 +207,36 @@ def test_describe_reads_the_header(tmp_path):
     assert "3: matrix, other, vector" in str(description)
     assert "strategy='scratch'\n" in str(description)
     assert json.loads(json.dumps(description.to_dict()))["format"] == 2
+
+
+def test_describe_reads_what_a_transfer_estimator_learned(tmp_path):
+    encoder = transferkit.WordVectorEncoder(4, min_count=1).fit(TEXTS)
+    model = TransferClassifier(encoder, LogisticHead(), strategy="frozen").fit(TEXTS, LABELS)
+    model = transferkit.SelectiveClassifier(FrozenEstimator(model), coverage=0.9, cv=2).fit(TEXTS, LABELS)
+    transferkit.save(model, tmp_path / "model.tk")
+    description, fitted = transferkit.describe(tmp_path / "model.tk"), model.estimator_.estimator
+    assert (description.strategy, description.encoder) == ("frozen", "PretrainedEncoder(WordVectorEncoder)")
+    assert description.summary == fitted.summary_
+    counts = ", ".join(f"{name} {list(LABELS).count(name)}" for name in ("matrix", "other", "vector"))
+    assert f"labels     {len(LABELS)}: {counts}\n" in str(description)
+    assert f"held out   {fitted.summary_['text']}\n" in str(description)
+    transferkit.save(TransferClassifier(strategy="scratch").fit(TEXTS, LABELS), tmp_path / "model.tk")
+    parts = "FeatureUnion(words: TfidfEncoder, characters: TfidfEncoder)"
+    assert transferkit.describe(tmp_path / "model.tk").encoder in (parts, "TfidfEncoder")
+    transferkit.save(encoder, tmp_path / "model.tk")
+    assert transferkit.describe(tmp_path / "model.tk").summary is None
+
+
+@pytest.mark.parametrize(
+    ("sizes", "text"), [([2] * 11, "22: 2 of each class"), ([3] + [2] * 10, "from 2 (b) to 3 (a)")]
+)
+def test_labels_of_many_classes_are_summed_up(sizes, text, tmp_path):
+    labels = [name for name, size in zip("abcdefghijk", sizes, strict=True) for _ in range(size)]
+    model = TransferClassifier(strategy="scratch").fit([f"{label} text" for label in labels], labels)
+    transferkit.save(model, tmp_path / "model.tk")
+    description = str(transferkit.describe(tmp_path / "model.tk"))
+    assert text in description
+    assert "11: a, b, c, d, e, f, g, h, i, j, ...\n" in description
 
 
 def test_file_has_the_mode_that_the_umask_gives(tmp_path):

@@ -454,6 +454,9 @@ def test_description_is_shown_in_a_notebook_with_its_markup_escaped(path):
     assert "<script>" not in html
 
 
+NO_ENCODER = {"encoder_": {"estimator": 9}}  # which the file does not have
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -470,6 +473,10 @@ def test_description_is_shown_in_a_notebook_with_its_markup_escaped(path):
         lambda m: m.update(card=["notes"]),
         lambda m: m.update(summary=[]),
         lambda m: m.pop("card"),
+        lambda m: m["estimators"][0].update({"class": "transferkit.transfer.TransferClassifier", "state": 5}),
+        lambda m: m["estimators"].append(
+            {"class": "transferkit.transfer.X", "state": {"strategy_": "a", **NO_ENCODER}}
+        ),
     ],
 )
 def test_description_of_other_types_is_damaged(change, path):

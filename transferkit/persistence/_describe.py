@@ -10,6 +10,8 @@ from transferkit.persistence._container import is_signed, open_container, read_h
 
 __all__ = ["ModelDescription", "describe"]
 
+_MOST_SHOWN = 10  # classes that `print` lists; `to_dict` has up to 200
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelDescription:
@@ -49,6 +51,12 @@ class ModelDescription:
         SHA-256 of the file (its digest and signature counted as zeros); it identifies the model.
     signed : bool
         Whether it carries a signature; ``load(..., verify_key=...)`` checks it.
+    strategy : str or None, default=None
+        Strategy with which a transfer estimator was fitted.
+    encoder : str or None, default=None
+        Class of its encoder, and of the parts of a FeatureUnion or Pipeline.
+    summary : dict or None, default=None
+        What held-out labels said of it: `summary_` of a :class:`TransferClassifier`.
     """
 
     path: str
@@ -67,6 +75,9 @@ class ModelDescription:
     card: dict[str, Any]
     digest: str
     signed: bool
+    strategy: str | None = None
+    encoder: str | None = None
+    summary: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the description as JSON data."""
@@ -85,14 +96,18 @@ class ModelDescription:
 
     def _lines(self):
         """Return the lines to show, by name."""
-        classes = ", ".join(self.classes or ()) + (
-            ", ..." if self.classes and self.n_classes > len(self.classes) else ""
+        classes = ", ".join((self.classes or ())[:_MOST_SHOWN]) + (
+            ", ..." if self.classes and self.n_classes > _MOST_SHOWN else ""
         )
         lines = {
             "file": f"{self.path} ({self.n_bytes / 1e6:.2f} MB, {self.n_arrays} arrays, format {self.format})",
             "class": self.class_name,
             "parameters": ", ".join(f"{name}={self.parameters[name]}" for name in self.changed) or "all default",
             "classes": f"{self.n_classes}: {classes}" if self.classes else None,
+            "labels": self._count_labels(),
+            "strategy": self.strategy,
+            "encoder": self.encoder,
+            "held out": None if self.summary is None else self.summary.get("text"),
             "features": self.n_features_in,
             "made of": ", ".join(name.rpartition(".")[2] for name in self.estimators),
             "created": self.created,
@@ -101,6 +116,19 @@ class ModelDescription:
             "digest": self.digest + (", signed" if self.signed else ""),
         }
         return {name: value for name, value in lines.items() if value is not None}
+
+    def _count_labels(self):
+        """Return the numbers of labels as text, of many classes the smallest and the largest."""
+        counts = (self.summary or {}).get("class_counts")
+        if not counts or not self.classes or len(counts) != self.n_classes:
+            return None
+        named = list(zip(counts, self.classes, strict=False))
+        if len(counts) <= _MOST_SHOWN:
+            return f"{sum(counts):,}: {', '.join(f'{name} {count}' for count, name in named)}"
+        fewest, most = min(named, key=_first), max(named, key=_first)
+        if fewest[0] == most[0]:
+            return f"{sum(counts):,}: {most[0]} of each class"
+        return f"{sum(counts):,} of {len(counts)} classes, from {fewest[0]} ({fewest[1]}) to {most[0]} ({most[1]})"
 
 
 def describe(path: str | os.PathLike[str]) -> ModelDescription:
@@ -143,13 +171,65 @@ def describe(path: str | os.PathLike[str]) -> ModelDescription:
             card=metadata["card"],
             digest=header.hexdigests["digest"],
             signed=is_signed(header),
+            **_describe_transfer(metadata["estimators"]),
         )
         _check_types(description)
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise ModelFileError(
             f"The model file {os.fspath(path)!r} is damaged: its description cannot be read ({error!r})."
         ) from error
     return description
+
+
+def _describe_transfer(estimators):
+    """Return strategy, encoder and summary of the outermost transfer estimator among the entries of a header."""
+    for entry in reversed(estimators):
+        state = entry["state"]
+        if entry["class"].startswith("transferkit.transfer.") and isinstance(state.get("strategy_"), str):
+            place = _find_reference(state.get("encoder_"))
+            encoder = None if place is None else _name_parts(estimators, place)
+            return {"strategy": state["strategy_"], "encoder": encoder, "summary": _read_summary(state.get("summary_"))}
+    return {}
+
+
+def _name_parts(estimators, place):
+    """Return the name of an estimator's class, and in parentheses the encoders in it."""
+    name, state = estimators[place]["class"].rpartition(".")[2], estimators[place]["state"]
+    steps = {"FeatureUnion": "transformer_list", "Pipeline": "steps"}.get(name)
+    if steps is not None:
+        nodes = [step["tuple"] if isinstance(step, dict) else step for step in state[steps]]
+    else:
+        nodes = [("", state.get("source"))] if name == "PretrainedEncoder" else []
+    parts = []
+    for title, node in nodes:
+        part = _find_reference(node)
+        if part is not None and part < place:  # those inside come first
+            parts.append(f"{title}: {_name_parts(estimators, part)}" if title else _name_parts(estimators, part))
+    return f"{name}({', '.join(parts)})" if parts else name
+
+
+def _find_reference(node):
+    """Return the place of the estimator to which a node refers, None for other values."""
+    place = node.get("estimator") if isinstance(node, dict) else None
+    return place if type(place) is int and place >= 0 else None
+
+
+def _read_summary(node):
+    """Return a dict of plain values, None for anything else."""
+    value = _read_plain(node)
+    counts = value.get("class_counts") if isinstance(value, dict) else None
+    is_plain = type(counts) is list and all(type(count) is int for count in counts) and type(value.get("text")) is str
+    return value if is_plain else None
+
+
+def _read_plain(node):
+    if isinstance(node, dict):
+        return {key: _read_plain(value) for key, value in node["dict"]} if node.keys() == {"dict"} else None
+    return [_read_plain(part) for part in node] if isinstance(node, list) else node
+
+
+def _first(pair):
+    return pair[0]
 
 
 def _check_types(description):
