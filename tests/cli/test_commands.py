@@ -92,6 +92,28 @@ def test_report_in_json_counts_right(model_path, run):
     assert report["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
 
 
+def test_pretrain_shows_what_was_learned(folder, run):
+    options = ("--n-components", 3, "--min-df", 1, "-o", folder / "e.tk")
+    corpus = folder / "long.txt"
+    corpus.write_text("\n".join([*UNLABELLED * 2, *("their horse" for _ in range(30)), "their money"] + ["x y"] * 100))
+    _, out, _ = run("pretrain", corpus, *options)
+    encoder = transferkit.load(folder / "e.tk")
+    assert f"\nvocabulary: {len(encoder.vocabulary_)} words\n" in out
+    words = [line.split()[2].rstrip(":") for line in out.splitlines() if line.startswith("nearest to ")]
+    assert words == ["bond", "fund", "share", "stock", "money"]  # "there", "again" are in many texts, or stop words
+    nearest = ", ".join(word for word, _ in encoder.most_similar("stock", 4))
+    assert f"nearest to stock: {nearest}\n" in out
+    assert "vocabulary: " in run("pretrain", corpus, *options, "--encoder", "tfidf+lsa")[1]
+
+
+@pytest.mark.parametrize("encoder", ["vectors", "lsa"])
+def test_seed_reaches_the_encoder(encoder, folder, run):
+    options = ("--encoder", encoder, "--n-components", 3, "-o", folder / "e.tk", "-q")
+    for seed in (0, 7):
+        assert run("pretrain", folder / "corpus.txt", *options, "--seed", seed) == (0, "", "")
+        assert transferkit.load(folder / "e.tk").random_state == seed
+
+
 def test_finetune_from_scratch_needs_no_encoder(folder, run):
     code, *_ = run("finetune", folder / "labelled.csv", "--strategy", "scratch", "-o", folder / "scratch.tk")
     assert code == 0
@@ -158,7 +180,7 @@ def test_quiet_says_nothing(folder, run):
         (("pretrain", "other.csv", "-o", "e.tk"), "has no column 'text'. Its columns are: ['body', 'remark']"),
         (
             ("pretrain", "corpus.txt", "-o", "e.tk", "--n-components", "0"),
-            "The 'n_components' parameter of WordVectorEncoder",
+            "Invalid value for '--n-components': 0 is not in the range x>=1",
         ),
         (("pretrain", "-o", "e.tk"), "Missing argument 'CORPUS...'"),
         (("finetune", "other.csv", "-e", "encoder.tk", "-o", "m.tk"), "has no column 'label'"),
@@ -170,7 +192,7 @@ def test_quiet_says_nothing(folder, run):
         ),
         (
             ("finetune", "labelled.csv", "-e", "encoder.tk", "-o", "m.tk", "-C", "-1"),
-            "The 'C' parameter of LogisticHead",
+            "Invalid value for '-C': -1.0 is not in the range x>0",
         ),
         (("finetune", "one.csv", "-e", "encoder.tk", "-o", "m.tk"), "labels of at least 2 classes"),
         (("evaluate", "encoder.tk", "labelled.csv"), "which predicts no classes"),

@@ -12,7 +12,7 @@ from transferkit.cli._evaluation import check_folds, check_number_of_folds, desc
 from transferkit.cli._evidence import evidence
 from transferkit.cli._file_commands import read_key
 from transferkit.cli._options import load_teacher, make_encoder, make_scratch_encoder
-from transferkit.cli._output import check_writable, megabytes, say, write_csv
+from transferkit.cli._output import check_writable, describe_vocabulary, megabytes, say, write_csv
 from transferkit.cli._progress import CandidateReport, show_progress
 from transferkit.cli._rejection import rejection
 from transferkit.cli._text_models import load_text_model
@@ -34,9 +34,15 @@ def commands():
     "--encoder", type=click.Choice(["vectors", "tfidf+lsa", "lsa", "tfidf"]), default="vectors", show_default=True
 )
 @click.option(
-    "--n-components", default=256, show_default=True, help="Dimension of word vectors, number of LSA features."
+    "--n-components",
+    type=click.IntRange(min=1),
+    default=256,
+    show_default=True,
+    help="Dimension of word vectors, number of LSA features.",
 )
-@click.option("--min-df", default=2, show_default=True, help="Ignore terms that occur in fewer texts.")
+@click.option(
+    "--min-df", type=click.IntRange(min=1), default=2, show_default=True, help="Ignore terms that occur in fewer texts."
+)
 @click.option(
     "--max-ngram",
     type=click.IntRange(min=1),
@@ -48,14 +54,17 @@ def commands():
     help="Model file of an encoder, or name or folder of a sentence-transformers model: it encodes the texts, and "
     "word vectors learned from its embeddings, rare words included, are put beside those of --encoder vectors.",
 )
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of random numbers.")
 @_options.splitting
 @_options.reading
 @_options.quiet
 @_options.trusted
-def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, teacher, splitting, reading, quiet, trusted):
+def pretrain(
+    corpora, output, encoder, n_components, min_df, max_ngram, teacher, seed, splitting, reading, quiet, trusted
+):
     """Pretrain an encoder on unlabelled texts (.txt, .csv, .tsv or .jsonl files, also with .gz)."""
     check_writable(output)
-    unfitted = make_encoder(encoder, n_components, min_df, max_ngram, **splitting)
+    unfitted = make_encoder(encoder, n_components, min_df, max_ngram, seed, **splitting)
     if teacher is not None:
         if encoder != "vectors":
             raise ValueError(f"--teacher gives word vectors: it needs --encoder vectors, not {encoder}.")
@@ -75,13 +84,14 @@ def pretrain(corpora, output, encoder, n_components, min_df, max_ngram, teacher,
     if teacher is not None:
         cosine, n_texts = fitted.fidelity_, fitted.n_held_out_
         say(f"fidelity to the teacher: mean cosine {cosine:.3f} on {n_texts:,} held-out texts", quiet)
+    say("\n".join(describe_vocabulary(fitted)), quiet)
 
 
 @commands.command()
 @click.argument("corpora", nargs=-1, required=True, metavar="CORPUS...")
 @click.option("--encoder", "-e", required=True, help="Model file of a pretrained encoder.")
 @click.option("--output", "-o", required=True, help="New CSV file to write, for example to_label.csv.")
-@click.option("-n", "n", default=20, show_default=True, help="Number of texts to suggest.")
+@click.option("-n", "n", type=click.IntRange(min=1), default=20, show_default=True, help="Number of texts to suggest.")
 @click.option("--model", metavar="MODEL.tk", help="Model file of a classifier fine-tuned on the labels so far.")
 @click.option(
     "--labelled",
@@ -163,7 +173,12 @@ def _read_labelled(paths, label_column, reading):
     show_default=True,
     help="How to use the encoder; auto selects the strategy by cross-validation.",
 )
-@click.option("-C", "C", type=float, help="Inverse regularisation strength.  [default: selected by cross-validation]")
+@click.option(
+    "-C",
+    "C",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Inverse regularisation strength.  [default: selected by cross-validation]",
+)
 @click.option("--class-weight", type=click.Choice(["balanced"]), help="Weight classes inversely to their frequency.")
 @click.option("--cv", default=0, show_default=True, help="Also report the accuracy of this many folds; 0 for none.")
 @evidence

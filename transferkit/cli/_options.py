@@ -122,7 +122,9 @@ def splitting(command):
     return wrapped
 
 
-def make_encoder(name="vectors", n_components=256, min_df=2, max_ngram=None, analyzer="word", token_pattern=None):
+def make_encoder(
+    name="vectors", n_components=256, min_df=2, max_ngram=None, seed=0, analyzer="word", token_pattern=None
+):
     """Return the unfitted encoder with the given name: word vectors, TF-IDF, LSA, or TF-IDF and LSA concatenated.
 
     For word vectors `min_df` is the minimum number of occurrences. `max_ngram` is by default 1 for words and 3 for
@@ -141,11 +143,11 @@ def make_encoder(name="vectors", n_components=256, min_df=2, max_ngram=None, ana
             )
         if splitting.pop("ngram_range")[1] != 1:
             raise ValueError("Word vectors need single words: --max-ngram needs --encoder lsa or tfidf.")
-        return transferkit.WordVectorEncoder(n_components, min_count=min_df, **splitting)
+        return transferkit.WordVectorEncoder(n_components, min_count=min_df, random_state=seed, **splitting)
     terms = {"min_df": min_df, "sublinear_tf": True, **splitting}
     encoders = {
         "tfidf": transferkit.TfidfEncoder(**terms),
-        "lsa": transferkit.LSAEncoder(n_components, **terms),
+        "lsa": transferkit.LSAEncoder(n_components, random_state=seed, **terms),
     }
     parts = [encoders[part] for part in name.split("+")]
     return make_union(*parts) if len(parts) > 1 else parts[0]

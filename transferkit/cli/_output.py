@@ -1,4 +1,4 @@
-"""What commands write: tables, and messages about what they wrote."""
+"""What commands write: tables, and what they say of files and encoders."""
 
 import csv
 import io
@@ -6,10 +6,15 @@ import json
 from pathlib import Path
 
 import click
+import numpy as np
 
 from transferkit.persistence import write_atomically
 
-__all__ = ["check_writable", "megabytes", "say", "write_csv", "write_json_lines"]
+__all__ = ["check_writable", "describe_vocabulary", "megabytes", "say", "write_csv", "write_json_lines"]
+
+N_WORDS, N_NEIGHBOURS = 5, 4  # words shown with their nearest ones
+MOST_COMMON = 0.1  # share of the texts from which a word says nothing of a topic
+SHORTEST = 4  # letters of such a word
 
 
 def check_writable(path):
@@ -57,6 +62,27 @@ def _write(content, output):
 def megabytes(path):
     """Return the size of a file as text."""
     return f"{Path(path).stat().st_size / 1e6:.2f} MB"
+
+
+def describe_vocabulary(encoder):
+    """Return lines on a fitted encoder of texts: the size of its vocabulary, and words with their nearest ones.
+
+    These are the most frequent words that may say something of a topic: not short, no stop words, not in many texts.
+    """
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    encoders = [part for _, part in getattr(encoder, "transformer_list", [("", encoder)])]
+    size = len(encoders[0].vocabulary_)
+    if not hasattr(encoder, "most_similar"):
+        return [f"vocabulary: {size:,} terms"]
+    is_rare = encoder.idf_ >= 1 - np.log(MOST_COMMON)
+    known = encoder.vocabulary_.items()
+    words = [word for word, row in known if is_rare[row] and len(word) >= SHORTEST and word not in ENGLISH_STOP_WORDS]
+    nearest = [", ".join(other for other, _ in encoder.most_similar(word, N_NEIGHBOURS)) for word in words[:N_WORDS]]
+    return [
+        f"vocabulary: {size:,} words",
+        *(f"nearest to {word}: {others}" for word, others in zip(words, nearest, strict=False)),
+    ]
 
 
 def say(message, quiet):
