@@ -33,6 +33,9 @@ def how_to_trust(*names: str) -> str:
     return f"trusted={list(names)} in Python, {options} on the command line"
 
 
+CLONES_IN_GRIDS = "scikit-learn clones the values of a grid, and a clone is not fitted"  # for messages
+
+
 class ExportError(TransferkitError, ValueError):
     """A model cannot be expressed exactly in another form."""
 

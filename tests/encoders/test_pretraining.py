@@ -94,6 +94,19 @@ def test_transfer_estimator_that_is_given_a_clone_warns(estimator):
 
 
 @pytest.mark.parametrize(
+    ("model", "grid"),
+    [
+        (TransferClassifier(), {"source": [make_text_model(LSAEncoder(2, min_df=1)).fit(TEXTS, LABELS)]}),
+        (make_text_model(LSAEncoder(2, min_df=1)), {"logistichead__prior": [LogisticHead().fit(np.eye(2), [0, 1])]}),
+        (make_text_model(PretrainedEncoder(pretrain())), {"pretrainedencoder__source": [pretrain()]}),
+    ],
+)
+def test_models_that_a_grid_has_cloned_are_refused_with_the_remedy(model, grid):
+    with pytest.raises(ValueError, match=r"In a grid give .*: scikit-learn clones the values of a grid"):
+        GridSearchCV(model, grid, cv=2, error_score="raise").fit(TEXTS, LABELS)
+
+
+@pytest.mark.parametrize(
     "pass_on",
     [clone, copy.copy, copy.deepcopy, lambda encoder: pickle.loads(pickle.dumps(encoder))],
     ids=["clone", "copy", "deepcopy", "pickle"],

@@ -25,7 +25,7 @@ from transferkit._validation import (
     with_plain_outputs,
 )
 from transferkit.encoders._embedding_cache import encode_once
-from transferkit.exceptions import ModelFileError
+from transferkit.exceptions import CLONES_IN_GRIDS, ModelFileError
 from transferkit.persistence import fingerprint, forget_fingerprint, load_shared
 
 __all__ = ["PretrainedEncoder"]
@@ -237,7 +237,8 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         if not is_fitted(encoder):
             raise NotFittedError(
                 f"The source of PretrainedEncoder must be fitted. Got an unfitted {type(encoder).__name__}: "
-                "call its fit on the unlabelled data first."
+                "call its fit on the unlabelled data first. In a grid give PretrainedEncoder(encoder) or a path: "
+                f"{CLONES_IN_GRIDS}."
             )
         return encoder
 

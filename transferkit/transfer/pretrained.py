@@ -7,6 +7,7 @@ from sklearn.pipeline import Pipeline
 
 from transferkit._validation import is_fitted
 from transferkit.encoders import PretrainedEncoder
+from transferkit.exceptions import CLONES_IN_GRIDS
 
 __all__ = ["check_encoder", "check_has_encoder", "how_to_pretrain", "is_frozen", "make_encoder"]
 
@@ -48,8 +49,7 @@ def how_to_pretrain(encoder):
     """Return what to do with an encoder that is not fitted, for warnings."""
     return (
         f"Fit it to unlabelled data first, {type(encoder).__name__}(...).fit(unlabelled), or give the path of a "
-        "pretrained encoder. In a grid of encoders give paths or PretrainedEncoder(encoder): scikit-learn clones the "
-        "values, and a clone is not fitted."
+        f"pretrained encoder. In a grid give paths or PretrainedEncoder(encoder): {CLONES_IN_GRIDS}."
     )
 
 

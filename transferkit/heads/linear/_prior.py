@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from transferkit.exceptions import count_inner_frames
+from transferkit.exceptions import CLONES_IN_GRIDS, count_inner_frames
 
 __all__ = ["load_prior", "match_classes", "match_prior"]
 
@@ -58,7 +58,7 @@ def load_prior(prior):
     if not hasattr(prior, "coef_") or np.ndim(prior.coef_) not in (1, 2):
         raise ValueError(
             f"prior must be a fitted linear model with weights in coef_. Got {prior!r}, which has none: fit it first, "
-            "or pass the last step of its pipeline."
+            f"or pass the last step of its pipeline. In a grid give its path: {CLONES_IN_GRIDS}."
         )
     return prior
 

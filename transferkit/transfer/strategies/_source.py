@@ -10,12 +10,12 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from transferkit._validation import check_is_fitted, is_fitted, read_feature_names, take_rows
+from transferkit._validation import is_fitted, read_feature_names, take_rows
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.encoders.protocols import TermProjection
 from transferkit.encoders.term_projection import join_terms
 from transferkit.encoders.term_union import join_characters, name_terms, split_terms
-from transferkit.exceptions import count_inner_frames
+from transferkit.exceptions import CLONES_IN_GRIDS, count_inner_frames
 from transferkit.heads import LogisticHead
 from transferkit.heads.linear import match_prior
 from transferkit.heads.linear.evaluation import average_folds
@@ -136,7 +136,11 @@ def _warn_of_forgotten(known, classes):
 def read_source(source):
     """Return the source model, its encoder and its linear head."""
     model = load_shared(source) if isinstance(source, (str, os.PathLike)) else source
-    check_is_fitted(model)
+    if not is_fitted(model):
+        raise NotFittedError(
+            f"The source must be fitted. Got an unfitted {type(model).__name__}: fit it first. In a grid give its "
+            f"path: {CLONES_IN_GRIDS}."
+        )
     for name in ("best_estimator_", "estimator_"):  # of searches and of classifiers that reject samples
         inner = getattr(model, name, model)
         model = inner if is_fitted(inner) else model  # `estimator_` of a forest is not fitted
