@@ -903,6 +903,13 @@ MUTANTS = [
         DOMAIN + "::test_labels_of_held_out_rows_do_not_leak_through_the_encoder",
     ),
     Mutant(
+        "pretrained: pipelines that end without a fit",
+        "_validation.py",
+        "if get_tags(step).requires_fit), None)",
+        "if True), None)",
+        PRETRAINED + "::test_pipeline_whose_last_step_needs_no_fit_may_not_be_fitted",
+    ),
+    Mutant(
         "joint distributions: scale of the discrepancies",
         "_algorithms/domains/joint_distributions.py",
         "np.sqrt(weights / norm)",

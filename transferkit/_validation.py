@@ -1,5 +1,6 @@
 """Input checks, and wrappers of scikit-learn's private helpers."""
 
+import sys
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from sklearn import config_context, get_config
 from sklearn.base import _fit_context
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import _safe_indexing as take_rows
-from sklearn.utils import column_or_1d
+from sklearn.utils import column_or_1d, get_tags
 from sklearn.utils._array_api import _convert_to_numpy, _is_numpy_namespace, get_namespace
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.metaestimators import available_if as _available_if
@@ -414,7 +415,18 @@ def check_is_fitted(estimator, attribute=None):
 
 
 def is_fitted(estimator):
-    """Return whether the estimator is fitted (or needs no fitting)."""
+    """Return whether the estimator is fitted (or needs no fitting).
+
+    A pipeline is fitted if its last step that needs fitting is. scikit-learn looks at the last step of all, so that
+    pipelines that end in a Normalizer would always count as fitted.
+    """
+    pipeline = sys.modules.get("sklearn.pipeline")  # which takes long to import
+    if pipeline is not None and isinstance(estimator, pipeline.Pipeline):
+        backwards = (step for _, step in reversed(estimator.steps) if hasattr(step, "fit"))
+        last = next((step for step in backwards if get_tags(step).requires_fit), None)
+        return last is None or is_fitted(last)
+    if pipeline is not None and isinstance(estimator, pipeline.FeatureUnion):
+        return all(is_fitted(part) for _, part in estimator.transformer_list if hasattr(part, "fit"))
     try:
         check_is_fitted(estimator)
     except NotFittedError:

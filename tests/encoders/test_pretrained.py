@@ -15,8 +15,8 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 
 import transferkit
 from transferkit import (
@@ -25,6 +25,7 @@ from transferkit import (
     PretrainedEncoder,
     SentenceEncoder,
     TfidfEncoder,
+    TransferClassifier,
     WordVectorEncoder,
 )
 from transferkit.encoders import _embedding_cache
@@ -380,6 +381,20 @@ def test_clone_has_output_settings_of_its_own():
     cloned = clone(frozen).set_output(transform="default")
     assert type(frozen.transform(np.eye(3))).__name__ == "DataFrame"
     assert isinstance(cloned.transform(np.eye(3)), np.ndarray)
+
+
+@pytest.mark.parametrize("union", [False, True])
+def test_pipeline_whose_last_step_needs_no_fit_may_not_be_fitted(union):
+    rows = np.random.RandomState(0).rand(20, 3)
+    pipeline = make_pipeline(StandardScaler(), Normalizer())
+    pipeline = make_union(pipeline, PCA(1)) if union else pipeline
+    with pytest.raises(NotFittedError, match=f"Got an unfitted {type(pipeline).__name__}"):
+        PretrainedEncoder(pipeline).transform(rows)
+    assert TransferClassifier(pipeline, strategy="frozen").fit(rows, rows[:, 0] > 0.5).predict(rows).dtype == bool
+    fitted = pipeline.fit(rows)
+    np.testing.assert_array_equal(PretrainedEncoder(fitted).transform(rows), fitted.transform(rows))
+    stateless = make_pipeline(FunctionTransformer(), Normalizer())
+    np.testing.assert_allclose(PretrainedEncoder(stateless).transform(rows), stateless.transform(rows))
 
 
 def test_fit_learns_nothing():
