@@ -74,6 +74,7 @@ def test_proportions_are_estimated_from_reflected_rows():
         ([0.5, 0.5], Y, r"one number of at least 0 for each of the 3 classes .* Got \[0.5, 0.5\] instead"),
         ([0.5, 0.6, 0.1], Y, "they must sum to one"),
         ([1.5, -0.5, 0.0], Y, "one number of at least 0"),
+        ({"a": 0.5, "b": 0.2, "c": 0.3}, Y, "one number of at least 0 for each of the 3 classes"),
         ("estimat", Y, "must be a str among {'estimate'}"),
     ],
 )

@@ -412,7 +412,10 @@ def _estimate_proportions(source, target, y):
 
 
 def _check_proportions(estimator, n_classes):
-    proportions = np.asarray(estimator.class_proportions, dtype=np.float64)
+    try:
+        proportions = np.asarray(estimator.class_proportions, dtype=np.float64)
+    except (TypeError, ValueError):
+        proportions = np.empty(0)
     is_valid = proportions.shape == (n_classes,) and (proportions >= 0).all()
     if not is_valid or abs(proportions.sum() - 1) > SUM_TOLERANCE:
         raise ValueError(
