@@ -1,7 +1,7 @@
 """Find pages of the site that are wider than a screen: ``python docs/check_widths.py FOLDER``, with Chromium installed.
 
-Each page is opened in a frame of 390 and of 1,400 pixels. It is too wide if it scrolls sideways, on a narrow screen if an
-element sticks out that is not in a box which scrolls by itself, on a wide one if any such box is needed.
+Each page is opened in a frame of 390 and of 1,400 pixels. It is too wide if it scrolls sideways, on a narrow screen if
+an element sticks out that is not in a box which scrolls by itself, on a wide one if any such box is needed.
 """
 
 import functools
@@ -48,26 +48,28 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def do_GET(self):
         """Answer with a file of the site, or with the script for the pages and the width in the query."""
         path, _, query = self.path.partition("?")
-        if path != "/measure":
-            return super().do_GET()
-        width, first = map(int, query.split("-"))
-        pages = json.dumps(find_pages(Path(self.directory))[first : first + PER_CALL])
-        self.send_response(200)
-        self.send_header("content-type", "text/html")
-        self.end_headers()
-        self.wfile.write(
-            SCRIPT.replace("PAGES", pages).replace("WIDTH", str(width)).replace("WIDE", str(WIDE)).encode()
-        )
+        if path == "/measure":
+            width, first = map(int, query.split("-"))
+            pages = json.dumps(find_pages(Path(self.directory))[first : first + PER_CALL])
+            script = SCRIPT.replace("PAGES", pages).replace("WIDTH", str(width)).replace("WIDE", str(WIDE))
+            self.send_response(200)
+            self.send_header("content-type", "text/html")
+            self.end_headers()
+            self.wfile.write(script.encode())
+        else:
+            super().do_GET()
 
     def log_message(self, *_):
         """Log nothing."""
 
 
 def find_pages(folder):
+    """Return the pages of the site, without those of its theme."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.html") if path.parent.name[0] != "_")
 
 
 def main():
+    """Print the pages that are too wide, and return whether there are any."""
     folder = Path(sys.argv[1])
     browser = next(filter(None, map(shutil.which, BROWSERS)))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder))

@@ -76,6 +76,10 @@ def test_map_without_labels_and_with_many():
     display = EmbeddingMapDisplay(points, labels).plot()
     assert len(display.collections_) == 21
     assert len(display.collections_[0].get_offsets()) == 10  # grey: the rarest labels
+    display.figure_.draw_without_rendering()
+    legend, axes = display.ax_.get_legend().get_window_extent(), display.ax_.get_window_extent()
+    assert axes.x0 < legend.x0 < legend.x1 < axes.x1
+    assert axes.y0 < legend.y0 < legend.y1 < axes.y1
 
 
 def test_wrong_projection_is_named():

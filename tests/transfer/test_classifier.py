@@ -1,6 +1,7 @@
 """Encoder and head as one estimator on raw input."""
 
 import pickle
+import re
 
 import joblib
 import numpy as np
@@ -274,6 +275,23 @@ def test_repr_and_tags_work_before_fit(encoder):
 def test_a_diagram_needs_no_file(kind):
     assert "nowhere.tk" in kind("/nowhere.tk")._repr_html_()
     assert kind("/nowhere.tk").__sklearn_tags__().input_tags.string
+
+
+def labels_in_diagram(estimator):
+    return re.findall(r'<div><div>([^<]*)</div>(?:<div class="caption">([^<]*)</div>)?', estimator._repr_html_())
+
+
+def test_a_diagram_shows_a_path_and_the_strategy_that_was_chosen(encoder, tmp_path):
+    transferkit.save(encoder, tmp_path / "encoder.tk")
+    path = str(tmp_path / "encoder.tk")
+    model = TransferClassifier(path, LogisticHead())
+    shown = [name for name, _ in labels_in_diagram(model)]
+    assert shown == ["TransferClassifier", "encoder", path, "head: LogisticHead", "LogisticHead"]
+    model = model.fit(TEXTS, LABELS)
+    assert [name for name, _ in labels_in_diagram(model)] == [*shown, "strategy", model.strategy_]
+    assert [name for name, _ in labels_in_diagram(TransferClassifier())] == ["TransferClassifier"]
+    assert ("PretrainedEncoder", path) in labels_in_diagram(make_pipeline(PretrainedEncoder(path), LogisticHead()))
+    assert "source: " in labels_in_diagram(PretrainedEncoder(encoder))[1][0]
 
 
 def test_a_diagram_needs_no_file_of_a_source():

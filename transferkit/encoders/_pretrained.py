@@ -267,6 +267,16 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         vars(clone).update(copy.deepcopy({k: v for k, v in vars(self).items() if k not in self.get_params()}))
         return clone
 
+    def _sk_visual_block_(self):
+        """Return the box of scikit-learn's diagram, with the path, or the boxes of the encoder that it holds."""
+        from sklearn.utils._repr_html.estimator import _VisualBlock
+
+        name = type(self).__name__
+        if isinstance(self.source, (str, os.PathLike)):
+            return _VisualBlock("single", self, names=name, name_caption=os.fspath(self.source), name_details=str(self))
+        label = f"source: {type(self.source).__name__}"
+        return _VisualBlock("parallel", [self.source], names=[label], name_details=[str(self.source)])
+
     def __dir__(self):
         """Return the names of attributes, so that diagrams and completion open no file."""
         if not isinstance(self.source, (str, os.PathLike)):

@@ -133,7 +133,8 @@ class EmbeddingMapDisplay:
             self.collections_.append(ax.scatter(*points.T, color=colours(i), label=str(label), **style))
         ax.set(xlabel=f"{self.name} 1", ylabel=f"{self.name} 2")
         if self.labels is not None:
-            ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2, fontsize="small")
+            columns = 1 + len(self.collections_) // 11
+            ax.legend(loc="best", ncols=columns, markerscale=2, fontsize="small")
         return self
 
 

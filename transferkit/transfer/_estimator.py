@@ -35,6 +35,13 @@ __all__ = [
     "set_fitted",
 ]
 
+_SHOWN = {  # boxes of the diagram, and the attributes that hold them
+    "encoder": "encoder",
+    "head": "head",
+    "source": "source",
+    "strategy": "strategy_",
+    "adaptation": "adaptation_name_",
+}
 RENAMED_STRATEGIES = {"prior": "term_vectors"}  # name until version 0.1
 
 
@@ -121,6 +128,19 @@ class EncoderHeadMixin(FrozenParametersMixin):
             if getattr(self, name, None) is not None:
                 setattr(copy, name, getattr(self, name))
         return copy
+
+    def _sk_visual_block_(self):
+        """Return the boxes of scikit-learn's diagram: the parts, also a path, and after `fit` the choice it made."""
+        from sklearn.utils._repr_html.estimator import _VisualBlock  # without it the diagram has a single box
+
+        parts = {name: getattr(self, attribute, None) for name, attribute in _SHOWN.items()}
+        parts = {name: part for name, part in parts.items() if part is not None}
+        if not parts:
+            return _VisualBlock("single", self, names=type(self).__name__, name_details=str(self))
+        boxes = [part if hasattr(part, "get_params") else str(part) for part in parts.values()]
+        kinds = ["" if isinstance(box, str) else f": {type(box).__name__}" for box in boxes]
+        labels = [name + kind for name, kind in zip(parts, kinds, strict=True)]
+        return _VisualBlock("parallel", boxes, names=labels, name_details=[str(box) for box in boxes])
 
     def _validate_params(self):
         check_encoder(self)
