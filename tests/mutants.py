@@ -1207,7 +1207,7 @@ MUTANTS = [
     Mutant("predict: columns of the input", PREDICT, "if not clashes:", "if True:", OF_PREDICT),
     Mutant("predict: the best labels", PREDICT, "-np.where(predicted", "np.where(predicted", OF_PREDICT),
     Mutant("predict: below the threshold", "cli/_rejection.py", "confidence < threshold", "False", OF_PREDICT),
-    Mutant("predict: missing files", PREDICT, "kind_of(argument) in _KINDS", "False", OF_PREDICT),
+    Mutant("predict: missing files", PREDICT, 'kind_of(argument) in ("txt", *TABLE_KINDS)', "False", OF_PREDICT),
     Mutant("transfer: fewest labels", EVALUATION, "FEWEST_LABELS = 4", "FEWEST_LABELS = 0", RULES),
     Mutant(
         "transfer: folds of many rows",

@@ -62,7 +62,7 @@ def commands():
 def pretrain(
     corpora, output, encoder, n_components, min_df, max_ngram, teacher, seed, splitting, reading, quiet, trusted
 ):
-    """Pretrain an encoder on unlabelled texts (.txt, .csv, .tsv or .jsonl files, also with .gz)."""
+    """Pretrain an encoder on unlabelled texts: .txt, tables (.csv, .tsv, .jsonl, .xlsx, .parquet) or folders."""
     check_writable(output)
     unfitted = make_encoder(encoder, n_components, min_df, max_ngram, seed, **splitting)
     if teacher is not None:
@@ -97,7 +97,7 @@ def pretrain(
     "--labelled",
     multiple=True,
     metavar="LABELLED",
-    help="Table (.csv, .tsv or .jsonl) of the texts labelled so far; rows without a label are ignored; repeatable.",
+    help="Table of the texts labelled so far; rows without a label are ignored; repeatable.",
 )
 @click.option(
     "--method",
@@ -111,7 +111,7 @@ def pretrain(
 @_options.quiet
 @_options.trusted
 def suggest(corpora, encoder, output, n, model, labelled, method, reading, label_column, quiet, trusted):
-    """Suggest which texts of a corpus (.txt, .csv, .tsv or .jsonl) to label next.
+    """Suggest which texts of a corpus (.txt, a table or a folder) to label next.
 
     Writes a table of the texts, most useful first, with an empty column for the labels and the reason for each text.
     Fill in labels and pass the table to finetune, which ignores rows without one.
@@ -205,7 +205,9 @@ def finetune(
     quiet,
     trusted,
 ):
-    """Train a head on labelled texts (.csv, .tsv or .jsonl) and save encoder and head as one model.
+    """Train a head on labelled texts and save encoder and head as one model.
+
+    LABELLED is a table (.csv, .tsv, .jsonl, .xlsx, .parquet) or a folder with a sub-folder of texts per label.
 
     Rows without a label are ignored.
 

@@ -38,7 +38,7 @@ _LONGEST_EXAMPLE = 60  # characters
 @_options.as_json
 @_options.trusted
 def evaluate(models, labelled, reading, label_column, as_json, trusted):
-    r"""Evaluate one or more models on labelled texts (.csv, .tsv or .jsonl).
+    r"""Evaluate one or more models on labelled texts (a table, or a folder with a sub-folder per label).
 
     \b
     transferkit evaluate model.tk test.csv
@@ -176,7 +176,7 @@ def _write_difference(first, second, found):
     "--data",
     multiple=True,
     metavar="LABELLED",
-    help="Labelled texts (.csv, .tsv or .jsonl) for the confusion matrix and the calibration; repeatable.",
+    help="Labelled texts, a table or folder, for the confusion matrix and the calibration; repeatable.",
 )
 @_options.reading
 @_options.label_column

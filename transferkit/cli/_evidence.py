@@ -73,7 +73,7 @@ def evidence(command):
         "--unlabelled",
         multiple=True,
         metavar="CORPUS",
-        help="Unlabelled texts of the task (.txt, .csv, .tsv or .jsonl, one text per line or row); repeatable.",
+        help="Unlabelled texts of the task (.txt, a table, or a folder of files); repeatable.",
     )
     @click.option(
         "--teacher",

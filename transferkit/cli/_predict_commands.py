@@ -14,13 +14,12 @@ from transferkit.cli._progress import show_progress
 from transferkit.cli._rejection import apply_rejection
 from transferkit.cli._text_models import find_selective, load_text_model, predict_texts
 from transferkit.datasets import read_texts
-from transferkit.datasets.files import kind_of
+from transferkit.datasets.files import TABLE_KINDS, kind_of
 
 __all__ = ["COMMANDS"]
 
 _BATCH = 1000  # texts predicted at once
 _DIGITS = 6  # of probabilities
-_KINDS = ("txt", "csv", "tsv", "tab", "jsonl", "ndjson", "xlsx", "parquet")  # extensions of files
 _WRITERS = {"csv": write_csv, "jsonl": write_json_lines, "ndjson": write_json_lines}
 
 
@@ -68,7 +67,7 @@ class _Columns(NamedTuple):
 @_options.quiet
 @_options.trusted
 def predict(model, texts, output, keep, top, threshold, reject, probabilities, as_json, reading, quiet, trusted):
-    r"""Predict the texts of a file (.txt, .csv, .tsv, .jsonl), of standard input, one per line, or one text.
+    r"""Predict the texts of a file (.txt or a table) or folder, of standard input, one per line, or one text.
 
     \b
     transferkit predict model.tk inbox.csv -o answered.csv
@@ -120,7 +119,7 @@ def _is_text(argument):
     Names are those of existing files, those with the extension of a table or corpus, URLs, and words with any extension
     or a separator of folders.
     """
-    if os.path.exists(argument) or kind_of(argument) in _KINDS:
+    if os.path.exists(argument) or kind_of(argument) in ("txt", *TABLE_KINDS):
         return False
     has_blanks = len(argument.split()) > 1
     return has_blanks or not (Path(argument.rstrip(".")).suffix or os.sep in argument)

@@ -8,12 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from transferkit.datasets._rows import Rows
-from transferkit.datasets.files import TextFile
+from transferkit.datasets.files import TAB_KINDS, TextFile
 from transferkit.datasets.messages import messages
 
-__all__ = ["TAB_KINDS", "open_delimited"]
+__all__ = ["open_delimited"]
 
-TAB_KINDS = ("tsv", "tab")  # by default with tabs and without quotes, all others with commas and quotes
 SEPARATORS = (",", ";", "\t", "|")
 SAMPLE = 100  # lines by which the separator is detected
 _NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}

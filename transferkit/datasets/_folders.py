@@ -3,16 +3,11 @@
 import os
 from pathlib import Path
 
-from transferkit.datasets._delimited import TAB_KINDS
-from transferkit.datasets._json import JSON_KINDS
 from transferkit.datasets._rows import Rows
-from transferkit.datasets._workbooks import SHEET_KINDS
-from transferkit.datasets.files import TextFile, kind_of
+from transferkit.datasets.files import TABLE_KINDS, TextFile, kind_of
 from transferkit.datasets.messages import messages
 
 __all__ = ["is_folder", "open_folder"]
-
-_TABLES = {"csv", "parquet", *TAB_KINDS, *JSON_KINDS, *SHEET_KINDS}
 
 
 def is_folder(source: object) -> bool:
@@ -39,7 +34,7 @@ def open_folder(
     if not found:
         raise ValueError(f"The folder {name!r} holds no files.")
     for path in found:
-        if kind_of(path) in _TABLES:
+        if kind_of(path) in TABLE_KINDS:
             raise ValueError(
                 f"The folder {name!r} holds the table {path.relative_to(root).as_posix()!r}, but a folder holds one "
                 "document per file. Give the paths of the tables themselves."
@@ -57,11 +52,13 @@ def _is_hidden(path):
 def _name_nested(first, name, labelled, *, is_all, n_files):
     """Report files in sub-folders that are not read, or raise ValueError if these are all, or labels are ambiguous."""
     recursive = messages().option("recursive", True)
+    inner = first.relative_to(name).parent
     if labelled:
         raise ValueError(
             f"The folder {name!r} has folders within the sub-folders that are its labels, such as "
-            f"{first.parent.relative_to(name).as_posix()!r}. Give the folder above the labels, or pass {recursive} to "
-            "read them under the name of the sub-folder."
+            f"{inner.as_posix()!r}. Give the folder directly above the labels, for example "
+            f"{(Path(name) / inner.parts[0]).as_posix()!r}, or pass {recursive} to read them under the name of the "
+            "sub-folder."
         )
     if is_all:
         raise ValueError(f"The folder {name!r} holds only folders. Pass {recursive} to read the files in them.")

@@ -6,9 +6,7 @@ from transferkit.datasets._rows import MISSING, Rows
 from transferkit.datasets.files import TextFile
 from transferkit.datasets.messages import messages
 
-__all__ = ["JSON_KINDS", "check_characters", "open_json"]
-
-JSON_KINDS = ("jsonl", "ndjson", "json")
+__all__ = ["check_characters", "open_json"]
 
 
 def open_json(file: TextFile, kind: str, errors: str) -> Rows:

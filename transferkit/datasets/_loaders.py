@@ -15,8 +15,8 @@ from transferkit.datasets._checks import (
 )
 from transferkit.datasets._folders import is_folder
 from transferkit.datasets._rows import write_value
-from transferkit.datasets._tables import TABLE_KINDS, Options, Table, read_table
-from transferkit.datasets.files import TextFile, kind_of, name_of
+from transferkit.datasets._tables import Options, Table, read_table
+from transferkit.datasets.files import TABLE_KINDS, TextFile, kind_of, name_of
 
 __all__ = ["Texts", "load_corpus", "load_labelled_csv", "read_texts"]
 

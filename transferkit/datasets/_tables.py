@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 from transferkit.datasets._columns import find_column, find_columns
-from transferkit.datasets._delimited import TAB_KINDS, open_delimited
+from transferkit.datasets._delimited import open_delimited
 from transferkit.datasets._folders import is_folder, open_folder
-from transferkit.datasets._json import JSON_KINDS, check_characters, open_json
+from transferkit.datasets._json import check_characters, open_json
 from transferkit.datasets._rows import MISSING, Rows, write_value
-from transferkit.datasets._workbooks import SHEET_KINDS, open_parquet, open_sheet
-from transferkit.datasets.files import TextFile, kind_of, name_of
+from transferkit.datasets._workbooks import open_parquet, open_sheet
+from transferkit.datasets.files import JSON_KINDS, SHEET_KINDS, TextFile, kind_of, name_of
 from transferkit.datasets.messages import messages
 
-__all__ = ["TABLE_KINDS", "Options", "Table", "read_table"]
+__all__ = ["Options", "Table", "read_table"]
 
-TABLE_KINDS = ("csv", "parquet", *TAB_KINDS, *JSON_KINDS, *SHEET_KINDS)
 _SAMPLE = 1000  # rows by which columns are guessed
 
 

@@ -11,9 +11,7 @@ from transferkit.datasets._rows import Rows
 from transferkit.datasets.files import is_url, name_of, open_binary
 from transferkit.exceptions import MissingExtraError
 
-__all__ = ["SHEET_KINDS", "open_parquet", "open_sheet"]
-
-SHEET_KINDS = ("xlsx", "xlsm", "xlsb", "xls", "ods")
+__all__ = ["open_parquet", "open_sheet"]
 
 
 def open_sheet(source: str | os.PathLike[str] | BinaryIO) -> Rows:

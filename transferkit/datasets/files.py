@@ -13,8 +13,24 @@ from transferkit.datasets._encodings import Decoder, decode
 from transferkit.datasets.messages import messages
 from transferkit.exceptions import MissingExtraError
 
-__all__ = ["TextFile", "is_url", "kind_of", "name_of", "open_binary", "split_url"]
+__all__ = [
+    "JSON_KINDS",
+    "SHEET_KINDS",
+    "TABLE_KINDS",
+    "TAB_KINDS",
+    "TextFile",
+    "is_url",
+    "kind_of",
+    "name_of",
+    "open_binary",
+    "split_url",
+]
 
+# extensions
+TAB_KINDS = ("tsv", "tab")  # by default with tabs and without quotes, other text with commas and quotes
+JSON_KINDS = ("jsonl", "ndjson", "json")
+SHEET_KINDS = ("xlsx", "xlsm", "xlsb", "xls", "ods")
+TABLE_KINDS = ("csv", "parquet", *TAB_KINDS, *JSON_KINDS, *SHEET_KINDS)
 _CHUNK = 1 << 20  # bytes read at once
 
 
