@@ -952,6 +952,20 @@ MUTANTS = [
         "adaptation/test_methods.py::test_weights_that_rest_on_few_rows_are_warned_of",
     ),
     Mutant(
+        "source domains: weights are relative to their sizes",
+        "adaptation/_domain_weighting.py",
+        ".mean(0) * counts.sum() / counts",
+        ".mean(0) * len(counts)",
+        "adaptation/test_domain_weighting.py::test_sources_that_are_alike_have_equal_weights",
+    ),
+    Mutant(
+        "source domains: their numbers reach the adaptation",
+        "transfer/domains/_features.py",
+        "return np.concatenate([self.labelled_domain, np.full(self.n_unlabelled, -1)])",
+        "return np.concatenate([np.sign(self.labelled_domain), np.full(self.n_unlabelled, -1)])",
+        "adaptation/test_domain_weighting.py::test_the_transfer_classifier_learns_from_sources_like_the_target",
+    ),
+    Mutant(
         "label shift: predictions of held-out rows",
         LABEL_SHIFT,
         "held_out[test] = _fit_and_predict(weighting, X[train], y[train], X[test])",

@@ -30,6 +30,7 @@ from transferkit import (
     CORAL,
     AutoencoderEncoder,
     DomainTransferClassifier,
+    DomainWeighting,
     FeatureAugmentation,
     ImportanceWeighting,
     JointDistributionAdaptation,
@@ -73,7 +74,7 @@ class Rows:
     X: object
     labels: np.ndarray
     targets: np.ndarray
-    domain: np.ndarray  # 1 for the source, -1 for the target
+    domain: np.ndarray  # 1 and 2 for two sources, -1 for the target
     weight: np.ndarray | None = None
     folds: np.ndarray | None = None  # number of the fold that holds each row out
 
@@ -93,7 +94,7 @@ def make_rows(seed=0, n=90, n_features=5, *, step=1 / 64):
     X = 3 * np.eye(3, n_features)[labels] + random.randn(n, n_features)
     X = np.round(X / step) * step
     targets = X @ random.randn(n_features) + 0.1 * random.randn(n)
-    domain = np.where(np.arange(n) < 2 * n // 3, 1, -1)
+    domain = np.where(np.arange(n) < 2 * n // 3, 1 + np.arange(n) % 2, -1)
     return Rows(X, labels, targets, domain)
 
 
@@ -182,6 +183,7 @@ MODELS = {
     "JointDistributionAdaptation": lambda rows: JointDistributionAdaptation(),
     "ImportanceWeighting": lambda rows: ImportanceWeighting(),
     "LabelShiftWeighting": lambda rows: LabelShiftWeighting(),
+    "DomainWeighting": lambda rows: DomainWeighting(),
     "MarginalizedDenoising": lambda rows: MarginalizedDenoising(),
     "StructuralCorrespondence": lambda rows: StructuralCorrespondence(),
     "FeatureAugmentation": lambda rows: FeatureAugmentation(),
@@ -192,7 +194,7 @@ SLOW_CLASSIFIERS = [MULTI, DOMAIN, UNFITTED, TUNED]
 CLASSIFIERS = [name for name in MODELS if "Logistic" in name or ("Classifier" in name and name not in SLOW_CLASSIFIERS)]
 REGRESSORS = [name for name in MODELS if "Regressor" in name or "Ridge" in name]
 PREDICTORS = [*CLASSIFIERS, *REGRESSORS]
-ADAPTATIONS = list(MODELS)[-9:]
+ADAPTATIONS = list(MODELS)[-10:]
 ENCODERS = [name for name in MODELS if "Encoder" in name]
 TRANSFORMERS = [*ENCODERS, *ADAPTATIONS]
 NUMERICAL = [*PREDICTORS, DOMAIN, *TRANSFORMERS]
@@ -228,7 +230,7 @@ EXCEPTIONS = {
     ("MarginalizedDenoising", "scale"): "features are values of tanh, whatever the units",
     **{
         (name, "scale"): "returns rows as they are; its weights are penalised in the units of the features"
-        for name in ("ImportanceWeighting", "LabelShiftWeighting")
+        for name in ("ImportanceWeighting", "LabelShiftWeighting", "DomainWeighting")
     },
     ("KMeansEncoder", "order of rows"): "seeds are drawn by the position of rows, and end in another optimum",
     ("LabelShiftWeighting", "order of rows"): "folds are drawn by the position of rows",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
     from transferkit import datasets
     from transferkit.adaptation import (
         CORAL,
+        DomainWeighting,
         FeatureAugmentation,
         ImportanceWeighting,
         JointDistributionAdaptation,
@@ -59,6 +60,7 @@ _PACKAGE_OF_NAME = {
     "CORAL": "adaptation",
     "DomainGapDisplay": "inspection",
     "DomainTransferClassifier": "transfer",
+    "DomainWeighting": "adaptation",
     "EmbeddingMapDisplay": "inspection",
     "FeatureAugmentation": "adaptation",
     "FeatureBlocks": "heads",
@@ -119,6 +121,7 @@ __all__ = [
     "AutoencoderEncoder",
     "DomainGapDisplay",
     "DomainTransferClassifier",
+    "DomainWeighting",
     "EmbeddingMapDisplay",
     "FeatureAugmentation",
     "FeatureBlocks",

@@ -13,6 +13,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from transferkit import (
     CORAL,
+    DomainWeighting,
     FeatureAugmentation,
     ImportanceWeighting,
     JointDistributionAdaptation,
@@ -24,14 +25,16 @@ from transferkit import (
     load,
     save,
 )
+from transferkit.adaptation._source_weighting import SourceWeighting
 from transferkit.adaptation.protocols import Adaptation, GivesWeights, LinearOnTarget
 
 RNG = np.random.default_rng(0)
 X = np.abs(np.vstack([RNG.normal(size=(40, 5)), RNG.normal([1, 0, 0, 0, 2], size=(30, 5))]))
-DOMAIN = np.repeat([3, -1], [40, 30])
+DOMAIN = np.repeat([3, 4, -1, -2], [20, 20, 15, 15])
 Y = np.r_[X[:40, 1] > np.median(X[:40, 1]), np.arange(30) % 2].astype(int)  # those of the target are not used
 ADAPTATIONS = [
     CORAL(),
+    DomainWeighting(),
     FeatureAugmentation(2.0),
     ImportanceWeighting(),
     ImportanceWeighting("kliep", n_centres=10, tol=1e-3),
@@ -54,7 +57,7 @@ def test_adaptations_offer_what_other_packages_ask_for(adaptation):
     assert isinstance(adaptation, Adaptation)
     assert isinstance(adaptation, LinearOnTarget) != isinstance(adaptation, MarginalizedDenoising)
     adaptation.fit(X, Y, sample_domain=DOMAIN)
-    assert isinstance(adaptation, GivesWeights) == isinstance(adaptation, (ImportanceWeighting, LabelShiftWeighting))
+    assert isinstance(adaptation, GivesWeights) == isinstance(adaptation, SourceWeighting)
 
 
 def test_rows_keep_their_order(adaptation):
@@ -152,7 +155,13 @@ def test_other_numbers_of_features_are_refused(adaptation):
         adaptation.transform(X[:, :4])
 
 
-SPARSE = [FeatureAugmentation(), ImportanceWeighting(), LabelShiftWeighting(), StructuralCorrespondence(3, 2)]
+SPARSE = [
+    DomainWeighting(),
+    FeatureAugmentation(),
+    ImportanceWeighting(),
+    LabelShiftWeighting(),
+    StructuralCorrespondence(3, 2),
+]
 
 
 @pytest.mark.parametrize("adaptation", SPARSE, ids=lambda a: type(a).__name__)
@@ -184,7 +193,7 @@ def alternate(X):
     """Return a domain for each row, in turn."""
     from transferkit._validation import count_rows
 
-    return np.where(np.arange(count_rows(X)) % 2 == 0, 1, -1)
+    return np.array([1, -1, 2, -2])[np.arange(count_rows(X)) % 4]
 
 
 def split_in_turn(cls):
@@ -212,6 +221,7 @@ def split_in_turn(cls):
         split_in_turn(LinearTransport)(reflection="auto"),
         split_in_turn(SubspaceAlignment)(1),
         split_in_turn(JointDistributionAdaptation)(2),
+        split_in_turn(DomainWeighting)(),
         split_in_turn(FeatureAugmentation)(),
         split_in_turn(ImportanceWeighting)(C=0.01),
         split_in_turn(LabelShiftWeighting)(),

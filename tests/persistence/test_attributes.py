@@ -47,7 +47,7 @@ TEXTS = ["a matrix has rows", "rows of a matrix", "a vector has entries", "entri
 LABELS = ["matrix", "matrix", "vector", "vector", "other"] * 4
 RANDOM = np.random.RandomState(0)
 X, Y = RANDOM.rand(40, 6).astype(np.float32), np.arange(40) % 3
-TAGS, DOMAINS = RANDOM.rand(40, 3) > 0.5, np.where(np.arange(40) % 2, 1, -1)
+TAGS, DOMAINS = RANDOM.rand(40, 3) > 0.5, np.where(np.arange(40) % 2, 1 + np.arange(40) % 3, -1)  # three sources
 WORDS = {"n_components": 2, "min_count": 1, "max_iter": 2}
 EPOCHS = {"max_iter": 3, "hidden_layer_sizes": (4,)}
 

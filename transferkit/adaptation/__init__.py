@@ -15,16 +15,17 @@ same proportions in both domains; `class_proportions` of the first two lifts thi
 `ImportanceWeighting` leaves all features unchanged and estimates density ratios for the `sample_weight` of a head:
 for covariate shift, where the label depends on the features in the same way in both domains. `LabelShiftWeighting` does
 the same for label shift, where the features depend on the label in the same way, by the proportions of the classes.
+`DomainWeighting` gives each of several source domains one weight.
 
 `StructuralCorrespondence` and `MarginalizedDenoising` learn from co-occurrences of features in both domains that
 features of one domain resemble features of the other: for term counts and TF-IDF.
 
 `FeatureAugmentation` is the only supervised one: it needs a few labelled rows of the target.
 
-Modules: `_base` has the base class, `_source_weighting` that of the two that give weights, `_moment_matching` CORAL and
-LinearTransport, `_feature_prediction` the two that learn from co-occurrences; `domains` handles samples of two domains
-in any container; `protocols` declares the interfaces that other packages use. The mathematics is in
-``_algorithms.domains``.
+Modules: `_base` has the base class, `_source_weighting` that of the three that give weights, `_held_out` the
+classifiers that two of these use, `_moment_matching` CORAL and LinearTransport, `_feature_prediction` the two that
+learn from co-occurrences; `domains` handles samples of two domains in any container; `protocols` declares the
+interfaces that other packages use. The mathematics is in ``_algorithms.domains``.
 """
 
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ from typing import TYPE_CHECKING
 from transferkit._lazy import import_when_asked
 
 if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
+    from transferkit.adaptation._domain_weighting import DomainWeighting
     from transferkit.adaptation._feature_augmentation import FeatureAugmentation
     from transferkit.adaptation._feature_prediction import MarginalizedDenoising, StructuralCorrespondence
     from transferkit.adaptation._importance_weighting import ImportanceWeighting
@@ -44,6 +46,7 @@ __getattr__, __dir__ = import_when_asked(
     __name__,
     {
         "CORAL": "._moment_matching",
+        "DomainWeighting": "._domain_weighting",
         "FeatureAugmentation": "._feature_augmentation",
         "ImportanceWeighting": "._importance_weighting",
         "JointDistributionAdaptation": "._joint_distributions",
@@ -57,6 +60,7 @@ __getattr__, __dir__ = import_when_asked(
 
 __all__ = [
     "CORAL",
+    "DomainWeighting",
     "FeatureAugmentation",
     "ImportanceWeighting",
     "JointDistributionAdaptation",

@@ -5,10 +5,8 @@ from numbers import Integral
 from typing import Literal
 
 import numpy as np
-from sklearn.base import clone
-from sklearn.model_selection import StratifiedKFold
+from sklearn.utils.multiclass import check_classification_targets
 
-from transferkit._algorithms.linear.predictions import compute_scores, to_probabilities
 from transferkit._algorithms.rows.class_proportions import (
     adjust_probabilities,
     estimate_proportions,
@@ -16,12 +14,12 @@ from transferkit._algorithms.rows.class_proportions import (
 )
 from transferkit._types import Predictor
 from transferkit._validation import HasMethods, Interval, StrOptions, check_is_fitted
+from transferkit.adaptation._held_out import fit_and_predict, predict_held_out
 from transferkit.adaptation._source_weighting import SourceWeighting
 from transferkit.exceptions import count_inner_frames
 
 __all__ = ["LabelShiftWeighting"]
 
-C_OF_DEFAULT = 1.0
 LEAST_PROBABILITY = 1e-12  # of a class, on average
 
 
@@ -172,8 +170,8 @@ class LabelShiftWeighting(SourceWeighting):
 
     def _learn(self, source, target, y):
         classes, numbers = self._read_labels(y)
-        held_out = _predict_held_out(self, source, y, numbers)
-        predicted = _fit_and_predict(self, source, y, target)
+        held_out = predict_held_out(self.estimator, source, y, self.cv)
+        predicted = fit_and_predict(self.estimator, source, y, target)
         one_hot = np.eye(len(classes))[numbers]
         confusion = held_out.T @ one_hot / one_hot.sum(0)
         if np.linalg.svd(confusion, compute_uv=False)[-1] < min(len(held_out), len(predicted)) ** -0.5:
@@ -204,6 +202,7 @@ class LabelShiftWeighting(SourceWeighting):
                 f"method='em' needs probabilities, but {type(self.estimator).__name__} has no predict_proba. Use "
                 "method='bbse', or another estimator."
             )
+        check_classification_targets(y)
         classes, numbers, counts = np.unique(y, return_inverse=True, return_counts=True)
         if len(classes) < 2 or counts.min() < 2:
             raise ValueError(
@@ -211,36 +210,6 @@ class LabelShiftWeighting(SourceWeighting):
                 f"2 source rows each. Got {dict(zip(classes.tolist(), counts.tolist(), strict=True))}."
             )
         return classes, numbers
-
-
-def _predict_held_out(weighting, X, y, numbers):
-    """Return the predictions for each source row by a classifier that was not trained on it (n_rows, n_classes)."""
-    folds = StratifiedKFold(min(weighting.cv, np.bincount(numbers).min()))
-    held_out = np.zeros((len(y), numbers.max() + 1))
-    for train, test in folds.split(y, numbers):
-        held_out[test] = _fit_and_predict(weighting, X[train], y[train], X[test])
-    return held_out
-
-
-def _fit_and_predict(weighting, X, y, rows):
-    """Return the predictions for some rows by a classifier trained on others, as probabilities (n_rows, n_classes)."""
-    if weighting.estimator is None:
-        return _fit_logistic_and_predict(X, np.unique(y, return_inverse=True)[1], rows)
-    fitted = clone(weighting.estimator).fit(X, y)
-    if hasattr(fitted, "predict_proba"):
-        return np.asarray(fitted.predict_proba(rows), np.float64)
-    return (np.asarray(fitted.predict(rows))[:, None] == np.unique(y)).astype(np.float64)
-
-
-def _fit_logistic_and_predict(X, numbers, rows):
-    from transferkit._training.linear.logistic import train_linear_classifier
-
-    n_classes = int(numbers.max()) + 1
-    is_binary = n_classes == 2
-    weights = np.ones((len(numbers), 1), X.dtype)
-    model = train_linear_classifier(X, numbers, weights, C_OF_DEFAULT, n_outputs=1 if is_binary else n_classes)
-    scores = compute_scores(rows, model.coef, model.intercept).astype(np.float64)
-    return to_probabilities(scores[:, 0] if is_binary else scores)
 
 
 def _warn_not_distinguished(weighting):

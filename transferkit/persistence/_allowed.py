@@ -21,6 +21,7 @@ __all__ = [
 ALLOWED = {
     "transferkit.adaptation": (
         "CORAL",
+        "DomainWeighting",
         "FeatureAugmentation",
         "ImportanceWeighting",
         "JointDistributionAdaptation",

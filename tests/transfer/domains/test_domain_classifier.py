@@ -190,7 +190,7 @@ def test_names_until_version_0_1_are_accepted_with_a_warning(name):
 @pytest.mark.parametrize("name", ["none", "term_vectors", "term_vectors+denoising"])
 def test_the_model_that_is_judged_is_the_one_that_is_returned(name, n_classes):
     y = SENTIMENT if n_classes == 2 else np.where(["fine" in text for text in TEXTS], "fine", SENTIMENT)
-    domains = Domains(TEXTS, y, OTHERS, np.ones(len(y), bool), True, make_folds(y, 3, 0))
+    domains = Domains(TEXTS, y, OTHERS, np.ones(len(y)), True, make_folds(y, 3, 0))
     fitted = fit_candidate(name, TfidfEncoder(), None, None, domains, device="cpu", evaluate=True)
     rows = fitted.encoder.transform(OTHERS)
     rows = rows if fitted.adaptation is None else fitted.adaptation.transform(rows)
@@ -260,7 +260,7 @@ class KeepsCorrelated(TransformerMixin, BaseEstimator):
 def test_labels_of_held_out_rows_do_not_leak_through_the_encoder(encoder, head):
     random = np.random.default_rng(0)
     X, y, X_target = random.normal(size=(80, 300)), np.arange(80) % 2, random.normal(size=(60, 300))
-    domains = Domains(X, y, X_target, np.ones(80, bool), False, make_folds(y, 3, 0))
+    domains = Domains(X, y, X_target, np.ones(80), False, make_folds(y, 3, 0))
     for adaptation in (None, CORAL()):
         given = "name", clone(encoder), adaptation, head, domains
         fitted = fit_candidate(*given, device="cpu", evaluate=True)
@@ -531,7 +531,7 @@ def evaluated():
     back = np.repeat([[0.0, -9.0], [-9.0, 0.0]], [360, 40], axis=0)
     head = SimpleNamespace(classes_=np.array([0, 1]))
     fitted = FittedCandidate("CORAL", None, None, head, held_out, target, lambda pseudo: back)
-    return fitted, Domains(None, truth, None, np.ones(400, bool), False, [])
+    return fitted, Domains(None, truth, None, np.ones(400), False, [])
 
 
 def test_each_criterion_estimates_the_error_rate_in_its_own_way(evaluated):

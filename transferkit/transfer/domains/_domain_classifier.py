@@ -223,8 +223,9 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
         X_target : iterable of str, array-like or sparse matrix of shape (n_target_samples, n_features)
             Unlabelled samples of the target. A data frame must have the columns of X, in the same order.
         sample_domain : array-like of shape (n_samples,), default=None
-            Domain of each labelled sample, if some belong to the target: larger than 0 for the source, less than 0 for
-            the target. None means that all belong to the source.
+            Domain of each labelled sample: larger than 0 for the source, less than 0 for the target. Different numbers
+            larger than 0 are different source domains, which :class:`DomainWeighting` weights. None means that all
+            belong to one source.
 
         Returns
         -------
@@ -294,12 +295,10 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
         check_same_length(X, y)
         check_has_classes(np.unique(y), self)
         check_search(self.head)
-        is_source = np.ones(len(y), bool)
-        if sample_domain is not None:
-            is_source = read_domains(self, X, sample_domain, needs_both=False)
-            if not is_source.any():
-                raise ValueError("'sample_domain' has no source sample (larger than 0) among the labelled ones.")
-        return Domains(X, y, X_target, is_source, is_text, make_folds(y, self.cv, self.random_state))
+        sample_domain = np.ones(len(y)) if sample_domain is None else np.asarray(sample_domain)
+        if not read_domains(self, X, sample_domain, needs_both=False).any():
+            raise ValueError("'sample_domain' has no source sample (larger than 0) among the labelled ones.")
+        return Domains(X, y, X_target, sample_domain, is_text, make_folds(y, self.cv, self.random_state))
 
     def _read_rows(self, X, X_target):
         """Return samples that are not texts, after checking that both domains have the same columns."""

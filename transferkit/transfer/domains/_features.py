@@ -37,7 +37,7 @@ class Domains:
     labelled: Any
     y: np.ndarray  # (n_labelled,)
     unlabelled: Any
-    is_source: np.ndarray  # (n_labelled,)
+    labelled_domain: np.ndarray  # (n_labelled,), larger than 0 for each source domain, less than 0 for the target
     is_text: bool
     folds: list  # of the labelled samples; empty if a class has too few of them
 
@@ -47,9 +47,14 @@ class Domains:
         return stack_rows(self.labelled, self.unlabelled)
 
     @property
+    def is_source(self):
+        """Whether a labelled sample belongs to a source domain, (n_labelled,)."""
+        return self.labelled_domain > 0
+
+    @property
     def sample_domain(self):
-        """1 for samples of the source, -1 for those of the target, (n_samples,)."""
-        return np.concatenate([np.where(self.is_source, 1, -1), np.full(self.n_unlabelled, -1)])
+        """Domains of all samples, -1 for the unlabelled ones, (n_samples,)."""
+        return np.concatenate([self.labelled_domain, np.full(self.n_unlabelled, -1)])
 
     @property
     def n_unlabelled(self):
