@@ -967,9 +967,9 @@ MUTANTS = [
     ),
     Mutant(
         "label shift: predictions of held-out rows",
-        LABEL_SHIFT,
-        "held_out[test] = _fit_and_predict(weighting, X[train], y[train], X[test])",
-        "held_out[test] = _fit_and_predict(weighting, X, y, X[test])",
+        "adaptation/_held_out.py",
+        "held_out[test] = fit_and_predict(estimator, X[train], y[train], X[test])",
+        "held_out[test] = fit_and_predict(estimator, X, y, X[test])",
         f"{OF_LABEL_SHIFT}::test_held_out_predictions_correct_for_those_of_training_rows",
     ),
     Mutant(
