@@ -109,7 +109,6 @@ def test_directions_are_at_most_those_in_which_rows_differ(monkeypatch):
     ("y", "options", "error", "message"),
     [
         (None, {}, ValueError, "requires y to be passed, but the target y is None: give one label per row"),
-        (np.append(np.full(60, np.nan), np.zeros(40)), {}, ValueError, "Labels of source rows.*position 0 is missing"),
         (np.linspace(0, 1, 100), {}, ValueError, "Labels of source rows.*Unknown label type: continuous"),
         (Y, {"estimator": LinearRegression()}, TypeError, r"must be a classifier. Got LinearRegression\(\) instead"),
     ],

@@ -112,7 +112,7 @@ def test_rare_classes_that_most_of_the_weight_is_on_are_warned_of():
 @pytest.mark.parametrize(
     ("weighting", "y", "message"),
     [
-        (LabelShiftWeighting(), None, "requires y to be passed, but the target y is None: it needs the labels"),
+        (LabelShiftWeighting(), None, "requires y to be passed, but the target y is None: give one label per row"),
         (LabelShiftWeighting(), np.full(1100, "a"), r"at least 2 classes .* Got \{'a': 600\}"),
         (LabelShiftWeighting(), np.r_[["b"], np.full(1099, "a")], r"2 source rows each. Got \{'a': 599, 'b': 1\}"),
         (LabelShiftWeighting(LinearSVC()), LABELS, "LinearSVC has no predict_proba. Use method='bbse'"),

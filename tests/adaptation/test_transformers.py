@@ -149,6 +149,24 @@ def test_bad_domains_are_named(adaptation, domain, message):
     assert vars(adaptation) == before
 
 
+@pytest.mark.parametrize(
+    "uses_labels",
+    [
+        CORAL(class_proportions="estimate"),
+        JointDistributionAdaptation(),
+        LabelShiftWeighting(),
+        StructuralCorrespondence(3, 2),
+    ],
+    ids=lambda a: type(a).__name__,
+)
+def test_missing_labels_are_refused_in_source_rows_alone(uses_labels):
+    labels = np.where(DOMAIN > 0, Y, np.nan)
+    assert uses_labels.fit(X, labels, sample_domain=DOMAIN).transform(X).shape[0] == 70
+    labels[3] = np.nan
+    with pytest.raises(ValueError, match=r"Labels of source rows \(.*\): The label at position 3 is missing"):
+        uses_labels.fit(X, labels, sample_domain=DOMAIN)
+
+
 def test_other_numbers_of_features_are_refused(adaptation):
     adaptation.fit(X, Y, sample_domain=DOMAIN)
     with pytest.raises(ValueError, match=r"X has 4 features, but .* is expecting 5"):

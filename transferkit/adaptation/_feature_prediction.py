@@ -15,7 +15,7 @@ from transferkit._algorithms.domains.feature_prediction import (
 )
 from transferkit._validation import Interval, check_feature_names_in, check_is_fitted
 from transferkit.adaptation._base import DomainTransformer, LinearOnTargetMixin
-from transferkit.adaptation.domains import stack_rows
+from transferkit.adaptation.domains import check_source_labels, stack_rows
 
 __all__ = ["MarginalizedDenoising", "StructuralCorrespondence"]
 
@@ -128,7 +128,7 @@ class StructuralCorrespondence(LinearOnTargetMixin, DomainTransformer):
         return np.concatenate([names, np.array(added, dtype=object)])
 
     def _learn(self, source, target, y):
-        labels = None if y is None else np.unique(y, return_inverse=True)[1]
+        labels = None if y is None else np.unique(check_source_labels(self, y), return_inverse=True)[1]
         pivots = choose_pivots(source, target, labels, self.n_pivots, self.min_count)
         if len(pivots) == 0:
             raise ValueError(

@@ -36,7 +36,8 @@ class JointDistributionAdaptation(ClassNamePrefixFeaturesOutMixin, LinearOnTarge
         given up for close means.
     balance : float, default=0.9
         Weight of the classes from 0 to 1, that of all rows being 1 - balance (balanced distribution adaptation
-        [2]_). 0.5 is joint distribution adaptation [1]_, 0 uses no pseudo-labels (transfer component analysis).
+        [2]_). 0.5 is joint distribution adaptation [1]_, 0 uses no pseudo-labels (transfer component analysis). The
+        means of all rows have little weight by default, because they also differ where class proportions do.
     estimator : classifier or None, default=None
         Predicts the pseudo-labels. None is the nearest neighbour, as in the papers.
     max_iter : int, default=10

@@ -16,6 +16,7 @@ from transferkit._types import Predictor
 from transferkit._validation import HasMethods, Interval, StrOptions, check_is_fitted
 from transferkit.adaptation._held_out import fit_and_predict, predict_held_out
 from transferkit.adaptation._source_weighting import SourceWeighting
+from transferkit.adaptation.domains import check_source_labels
 from transferkit.exceptions import count_inner_frames
 
 __all__ = ["LabelShiftWeighting"]
@@ -169,6 +170,7 @@ class LabelShiftWeighting(SourceWeighting):
         return tags
 
     def _learn(self, source, target, y):
+        y = check_source_labels(self, y)
         classes, numbers = self._read_labels(y)
         held_out = predict_held_out(self.estimator, source, y, self.cv)
         predicted = fit_and_predict(self.estimator, source, y, target)
@@ -192,11 +194,6 @@ class LabelShiftWeighting(SourceWeighting):
 
     def _read_labels(self, y):
         """Return the classes, and the number of the class of each source row."""
-        if y is None:
-            raise ValueError(
-                "LabelShiftWeighting requires y to be passed, but the target y is None: it needs the labels of the "
-                "source rows."
-            )
         if self.method == "em" and self.estimator is not None and not hasattr(self.estimator, "predict_proba"):
             raise ValueError(
                 f"method='em' needs probabilities, but {type(self.estimator).__name__} has no predict_proba. Use "
