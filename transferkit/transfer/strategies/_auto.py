@@ -291,7 +291,7 @@ def _fit_in_turn(fit, names, progress):
 def _warn_without_transfer(outcome, encoder, n_labelled):
     """Warn if pretraining did not help; or if there was none, and the encoder did not help or nothing shows it."""
     share = 1 - pretrained_share(outcome)
-    helps, is_pretrained = share <= 1 - LEAST_SHARE, is_frozen(encoder)
+    helps, is_pretrained = not share > 1 - LEAST_SHARE, is_frozen(encoder)
     is_tested = len(outcome.fold_scores) > 0
     if helps and (is_pretrained or is_tested):
         return
