@@ -286,6 +286,13 @@ MUTANTS = [
     ),
     # When pretraining is said to be lost, or never to have been.
     Mutant(
+        "encoders that are not fitted leave unlabelled rows alone",
+        "transfer/pretrained.py",
+        "other.encoder = clone(encoder).fit(X_unlabelled)",
+        "pass",
+        "transfer/test_evidence.py::test_encoder_that_is_not_fitted_is_fitted_to_the_unlabelled_texts",
+    ),
+    Mutant(
         "encoders fitted to the labelled rows count as pretrained",
         "transfer/strategies/_auto.py",
         'return strategy == "scratch" or is_frozen(estimator.encoder)',

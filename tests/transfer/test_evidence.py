@@ -5,6 +5,7 @@ import pytest
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.decomposition import PCA
+from sklearn.feature_selection import SelectKBest
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -330,6 +331,23 @@ def test_no_labels_need_unlabelled_texts(encoder):
 def test_labels_and_texts_must_both_be_missing(encoder):
     with pytest.raises(ValueError, match="y"):
         TransferClassifier(encoder, class_descriptions=DESCRIPTIONS).fit(["a text"], [], X_unlabelled=UNLABELLED)
+
+
+def test_encoder_that_is_not_fitted_is_fitted_to_the_unlabelled_texts():
+    unfitted = LSAEncoder(5)
+    for X, y in ((TEXTS, LABELS), ([], [])):
+        model = TransferClassifier(unfitted, class_descriptions=DESCRIPTIONS).fit(X, y, X_unlabelled=iter(UNLABELLED))
+        expected = TransferClassifier(LSAEncoder(5).fit(UNLABELLED), class_descriptions=DESCRIPTIONS)
+        expected.fit(X, y, X_unlabelled=UNLABELLED)
+        np.testing.assert_allclose(model.predict_proba(TEXTS), expected.predict_proba(TEXTS))
+        assert model.encoder is unfitted
+        assert "transfer" in model.summary_["text"]
+        assert clone(model).fit(X, y, X_unlabelled=UNLABELLED).strategy_ == expected.strategy_
+    assert not hasattr(unfitted, "components_")
+    with pytest.raises(ValueError, match="X and X_unlabelled must be of one kind"):
+        TransferClassifier(unfitted).fit(TEXTS, LABELS, X_unlabelled=np.eye(3))
+    with pytest.raises(ValueError, match="need a pretrained encoder"):
+        TransferClassifier(SelectKBest(k=1)).fit(np.eye(6), [0, 1] * 3, X_unlabelled=np.eye(6))
 
 
 def test_evidence_needs_a_pretrained_encoder_and_one_label_per_row(encoder):

@@ -12,8 +12,8 @@ also be fitted in batches (`partial_fit`), added up (`merge`), or fitted to shar
 
 :class:`PretrainedEncoder` (`_pretrained`) freezes a fitted encoder, or a model file: `fit` changes nothing, and `clone`
 keeps the state, so that folds and searches share one encoder. It remembers the features of samples that it has encoded
-(`_embedding_cache`): one bounded cache per process, by digests of the input, for all copies of an encoder. A clone of any
-other encoder is not fitted; `_pretraining` warns if a model fits one that was pretrained.
+(`_embedding_cache`): one bounded cache per process, by digests of the input, for all copies of an encoder. A clone of
+any other encoder is not fitted; `_pretraining` warns if a model fits one that was pretrained.
 
 `model_parts` splits a model into its encoder and what predicts from the features, to encode once for several results.
 `protocols` lists what other packages ask of encoders beyond scikit-learn's API, such as a linear form, layers to

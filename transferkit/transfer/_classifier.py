@@ -48,6 +48,7 @@ from transferkit.transfer._estimator import (
     read_renamed,
     set_fitted,
 )
+from transferkit.transfer.pretrained import with_fitted_encoder
 
 __all__ = ["TransferClassifier", "fit_classifier"]
 
@@ -61,8 +62,8 @@ class TransferClassifier(TransferMixin, CallbackSupportMixin, HeadScoresMixin, V
     ----------
     encoder : str, path or transformer, default=None
         Pretrained encoder: a model file or a fitted transformer, which is never changed, not even by `clone`. An
-        unfitted transformer is cloned and fitted on the training rows. None only with ``strategy="scratch"`` or a
-        `source`.
+        unfitted transformer is cloned and fitted to the `X_unlabelled` of `fit`, or else to the training rows. None
+        only with ``strategy="scratch"`` or a `source`.
     head : classifier, default=None
         None is logistic regression averaged over values of C; a :class:`LogisticHeadCV` gives these values by its
         `Cs`, a :class:`LogisticHead` a single one. Any other classifier is cloned and trained on features.
@@ -249,8 +250,9 @@ class TransferClassifier(TransferMixin, CallbackSupportMixin, HeadScoresMixin, V
             Groups, for splitters that use them, such as :class:`~sklearn.model_selection.GroupKFold`. With an int
             `cv` rows of one group are held out together.
         X_unlabelled : iterable of str, array-like or sparse matrix of shape (n_unlabelled, n_features), default=None
-            Unlabelled rows of the task, of the same kind as X. With `class_descriptions` or a `teacher` X and y may be
-            empty. scikit-learn's searches split these rows together with X if there are as many of them.
+            Unlabelled rows of the task, of the same kind as X; an encoder that is not fitted is fitted to them. With
+            `class_descriptions` or a `teacher` X and y may be empty. scikit-learn's searches split these rows together
+            with X if there are as many of them.
 
         Returns
         -------
@@ -294,6 +296,8 @@ def fit_classifier(
             "The 'head' parameter of TransferClassifier must be a classifier. Got the regressor "
             f"{type(head).__name__}: use TransferRegressor with it."
         )
+    if X_unlabelled is not None and holds_texts(X_unlabelled):
+        X_unlabelled = check_texts(X_unlabelled)
     knows_classes = classifier.class_descriptions is not None or classifier.teacher is not None
     if (X_unlabelled is not None or knows_classes) and count_rows(X) == count_rows(y) == 0:
         return _fit_without_labels(classifier, X_unlabelled, terms, progress)
@@ -310,6 +314,7 @@ def fit_classifier(
         check_has_classes(classes, classifier)
     strategy = read_renamed(classifier, "strategy", RENAMED_STRATEGIES)
     random_state = check_random_state(classifier.random_state)
+    given, classifier = classifier, with_fitted_encoder(classifier, X_unlabelled, is_text)
     evidence = read_evidence(classifier, classes, X_unlabelled, is_text=is_text, random_state=random_state)
     if evidence is not None:
         _check_takes_evidence(classifier, strategy, evidence, y)
@@ -320,7 +325,7 @@ def fit_classifier(
         check_head_of_candidates(head, classifier)
         options = {"sample_weight": sample_weight, "groups": groups, "terms": terms, "cv": cv, "evidence": evidence}
         taken, outcomes = fit_strategies(classifier, strategy, X, y, is_text=is_text, progress=progress, **options)
-    return _set_fitted(classifier, taken, outcomes, names, taken.head.classes_, progress)
+    return _set_fitted(given, taken, outcomes, names, taken.head.classes_, progress)
 
 
 def _fit_without_labels(classifier, X_unlabelled, terms, progress):
@@ -334,12 +339,13 @@ def _fit_without_labels(classifier, X_unlabelled, terms, progress):
     names = read_feature_names(X_unlabelled)
     strategy = read_renamed(classifier, "strategy", RENAMED_STRATEGIES)
     random_state = check_random_state(classifier.random_state)
+    given, classifier = classifier, with_fitted_encoder(classifier, X_unlabelled, is_text)
     evidence = read_evidence(classifier, classes, X_unlabelled, is_text=is_text, random_state=random_state)
     _check_takes_evidence(classifier, strategy, evidence, classes)
     check_has_classes(classes, classifier)
     progress.begin([], classes[:0], None)
     taken = fit_evidence(classifier, strategy, classes, evidence, terms=terms)
-    return _set_fitted(classifier, taken, [taken], names, classes, progress)
+    return _set_fitted(given, taken, [taken], names, classes, progress)
 
 
 def _set_fitted(classifier, taken, outcomes, names, classes, progress):

@@ -56,11 +56,11 @@ def read_evidence(classifier, classes, X_unlabelled, *, is_text, random_state):
     descriptions = _read_descriptions(classifier.class_descriptions, classes)
     if descriptions is not None and not is_text:
         raise ValueError("class_descriptions describe texts, but the rows to classify hold numbers.")
+    unlabelled = None if X_unlabelled is None else _read_rows(X_unlabelled, is_text)
     if X_unlabelled is not None or descriptions is not None:
         _check_encoder(classifier)
     if X_unlabelled is None and classifier.teacher is not None:
         raise ValueError("A teacher labels unlabelled rows: give fit(X, y, X_unlabelled=...). Got None.")
-    unlabelled = None if X_unlabelled is None else _read_rows(X_unlabelled, is_text)
     prior = _read_prior(classifier.class_prior, classes)
     if unlabelled is not None and count_rows(unlabelled) > MOST_UNLABELLED:
         unlabelled = take_rows(unlabelled, np.sort(random_state.permutation(count_rows(unlabelled))[:MOST_UNLABELLED]))

@@ -1,15 +1,28 @@
 """The `encoder` parameter of transfer estimators: pretrained encoders are shared, others are cloned and fitted."""
 
 import os
+from copy import copy
+from inspect import signature
 
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 
-from transferkit._validation import is_fitted
+from transferkit._validation import holds_texts, is_fitted
 from transferkit.encoders import PretrainedEncoder
 from transferkit.exceptions import CLONES_IN_GRIDS
 
-__all__ = ["check_encoder", "check_has_encoder", "how_to_pretrain", "is_frozen", "make_encoder"]
+__all__ = [
+    "check_encoder",
+    "check_has_encoder",
+    "how_to_pretrain",
+    "is_frozen",
+    "make_encoder",
+    "uses_labels",
+    "with_fitted_encoder",
+]
+# packages of scikit-learn whose tags do not declare whether labels are used
+_UNTAGGED = ("sklearn.feature_selection", "sklearn.cross_decomposition")
 
 
 def is_frozen(encoder):
@@ -17,6 +30,29 @@ def is_frozen(encoder):
     if isinstance(encoder, (str, os.PathLike, PretrainedEncoder)):
         return True
     return hasattr(encoder, "fit") and not isinstance(encoder, type) and is_fitted(encoder)
+
+
+def with_fitted_encoder(estimator, X_unlabelled, is_text):
+    """Return a transfer estimator, or a copy whose encoder, which was not fitted, is fitted to unlabelled rows."""
+    encoder = estimator.encoder
+    needs_none = encoder is None or is_frozen(encoder) or uses_labels(encoder) or estimator.strategy == "scratch"
+    if needs_none or X_unlabelled is None or holds_texts(X_unlabelled) != is_text:  # which is an error
+        return estimator
+    other = copy(estimator)
+    other.encoder = clone(encoder).fit(X_unlabelled)
+    return other
+
+
+def uses_labels(encoder):
+    """Return whether an unfitted encoder, or an estimator inside it, may use labels.
+
+    Estimators of scikit-learn and transferkit declare this in their tags, with few exceptions. Those of other packages
+    rarely do, so any of them whose `fit` accepts y is assumed to use labels.
+    """
+    if isinstance(encoder, PretrainedEncoder):
+        return False
+    inside = encoder.get_params().values() if hasattr(encoder, "get_params") else ()
+    return any(_may_use_labels(part) for part in (encoder, *inside) if hasattr(part, "fit"))
 
 
 def check_encoder(estimator):
@@ -48,8 +84,9 @@ def check_has_encoder(estimator, strategy):
 def how_to_pretrain(encoder):
     """Return what to do with an encoder that is not fitted, for warnings."""
     return (
-        f"Fit it to unlabelled data first, {type(encoder).__name__}(...).fit(unlabelled), or give the path of a "
-        f"pretrained encoder. In a grid give paths or PretrainedEncoder(encoder): {CLONES_IN_GRIDS}."
+        f"Fit it to unlabelled data first, {type(encoder).__name__}(...).fit(unlabelled), give these as X_unlabelled "
+        "of fit, or give the path of a pretrained encoder. In a grid give paths or PretrainedEncoder(encoder): "
+        f"{CLONES_IN_GRIDS}."
     )
 
 
@@ -70,3 +107,10 @@ def _how_to_use(model, estimator):
     if is_classifier(model) or is_regressor(model):
         return f"Give it as head: {type(estimator).__name__}(encoder, head={type(model).__name__}(...))."
     return "Give one that has transform."
+
+
+def _may_use_labels(part):
+    module = type(part).__module__
+    if module.startswith(("sklearn.", "transferkit.")):
+        return get_tags(part).target_tags.required or module.startswith(_UNTAGGED)
+    return "y" in signature(part.fit).parameters

@@ -40,8 +40,9 @@ from transferkit import (
 )
 from transferkit._algorithms.domains.diagnostics import Estimate
 from transferkit.transfer.domains._candidates import FittedCandidate, fit_candidate
-from transferkit.transfer.domains._features import Domains, make_folds, uses_labels
+from transferkit.transfer.domains._features import Domains, make_folds
 from transferkit.transfer.domains._selection import density_ratio, estimate_error_rates, select_candidate
+from transferkit.transfer.pretrained import uses_labels
 
 RNG = np.random.default_rng(0)
 DIGITS, LABELS = load_digits(n_class=5, return_X_y=True)

@@ -2,19 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from inspect import signature
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array, csr_matrix
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold
-from sklearn.utils import get_tags
 
 from transferkit._validation import check_features, count_rows, take_rows
 from transferkit.adaptation.domains import stack_rows
 from transferkit.adaptation.protocols import Adaptation, GivesWeights
-from transferkit.encoders import PretrainedEncoder
+from transferkit.transfer.pretrained import uses_labels
 
 __all__ = [
     "DomainFeatures",
@@ -23,11 +21,7 @@ __all__ = [
     "make_features",
     "make_folds",
     "transform",
-    "uses_labels",
 ]
-
-# packages of scikit-learn whose tags do not declare whether labels are used
-_UNTAGGED = ("sklearn.feature_selection", "sklearn.cross_decomposition")
 
 
 @dataclass
@@ -121,18 +115,6 @@ def transform(encoder, rows):
     return _as_features(encoder.transform(rows))
 
 
-def uses_labels(encoder):
-    """Return whether an unfitted encoder, or an estimator inside it, may use labels.
-
-    Estimators of scikit-learn and transferkit declare this in their tags, with few exceptions. Those of other packages
-    rarely do, so any of them whose `fit` accepts y is assumed to use labels.
-    """
-    if isinstance(encoder, PretrainedEncoder):
-        return False
-    inside = encoder.get_params().values() if hasattr(encoder, "get_params") else ()
-    return any(_may_use_labels(part) for part in (encoder, *inside) if hasattr(part, "fit"))
-
-
 def _encode_with(encoder, domains, train):
     """Return the features of all samples by an encoder fitted to some labelled samples and their labels."""
     others = np.setdiff1d(np.arange(len(domains.y) + domains.n_unlabelled), train)
@@ -156,10 +138,3 @@ def _adapt(encoded, adaptation, domains):
 
 def _as_features(rows):
     return rows if type(rows) in (np.ndarray, csr_matrix, csr_array) else check_features(rows)
-
-
-def _may_use_labels(part):
-    module = type(part).__module__
-    if module.startswith(("sklearn.", "transferkit.")):
-        return get_tags(part).target_tags.required or module.startswith(_UNTAGGED)
-    return "y" in signature(part.fit).parameters
