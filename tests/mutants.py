@@ -180,9 +180,16 @@ MUTANTS = [
     Mutant(
         "columns: the only one with letters",
         COLUMNS,
-        "names = [name for name in values if any(map(_LETTERS.search, values[name]))]",
-        "names = [*values]",
+        "if any(map(_LETTERS.search, values[name])) and not _is_of_labels(name)]",
+        "if not _is_of_labels(name)]",
         f"{OF_COLUMNS}::test_columns_that_must_be_meant_are_guessed_and_reported",
+    ),
+    Mutant(
+        "columns: names of labels are none of texts",
+        COLUMNS,
+        "if any(map(_LETTERS.search, values[name])) and not _is_of_labels(name)]",
+        "if any(map(_LETTERS.search, values[name]))]",
+        f"{OF_COLUMNS}::test_usual_names_of_labels_are_none_of_texts",
     ),
     Mutant(
         "columns: words of a text",

@@ -92,6 +92,12 @@ def test_the_only_column_of_a_corpus_is_no_guess(tmp_path):
         assert load_corpus(write(tmp_path / "t.csv", 题=["小猫", "小狗", "股票", "钱包"], 句=chinese)) == chinese
 
 
+def test_usual_names_of_labels_are_none_of_texts(tmp_path):
+    path = write(tmp_path / "t.csv", Intent=LABELS, query=TITLES, id=[1, 2, 3, 4])
+    with pytest.warns(DataWarning, match="texts are those of the column 'query'"):
+        assert load_corpus(path) == TITLES
+
+
 def test_a_given_name_is_not_replaced_by_a_guess(tmp_path):
     path = write(tmp_path / "t.csv", body=TEXTS, label=LABELS)
     with pytest.raises(ValueError, match=r"no column 'text'. Its columns are: \['body', 'label'\]"):

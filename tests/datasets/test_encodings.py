@@ -72,6 +72,16 @@ def test_zero_characters_do_not_make_utf_16(text, tmp_path):
     assert load_corpus(tmp_path / "a.txt") == [line for line in text.split("\n") if line]
 
 
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [(b"PK\x03\x04", r"workbook \(.xlsx"), (b"\x1f\x8b", r"gzipped file \(.gz"), (b"%PDF-1.7", "PDF")],
+)
+def test_files_of_other_kinds_are_named(start, kind, tmp_path):
+    (tmp_path / "a.csv").write_bytes(start + bytes(range(256)))
+    with pytest.raises(ValueError, match=rf"a.csv' is not text, but .*{kind}"):
+        load_labelled_csv(tmp_path / "a.csv")
+
+
 def test_an_encoding_that_is_named_is_not_guessed(tmp_path):
     (tmp_path / "a.txt").write_bytes("né über\n".encode("latin-1"))
     with pytest.raises(ValueError, match="is not UTF-8"):

@@ -53,7 +53,7 @@ def test_very_long_text_is_read(tmp_path):
             "row that begins on line 3 of .* is not CSV: a quote is opened in it and never closed",
         ),
         ('text,label\n"a\nb" c,1\n', r"Line 3 of .* is not CSV: .* \(the row begins on line 2\)"),
-        ('text,label\n"a\nb",1,2\n', "Line 2 of .* has 3 fields; the header has 2"),
+        ('text,label\n"a\nb",1,2\n', "Line 2 of .* has 3 fields; the header has 2. Enclose fields that contain ',' in"),
         ("text,text,label\na,b,1\n", "has 2 columns 'text': rename all but one"),
         ("text,label\na, \n", "The label in line 2 of .* is empty"),
     ],

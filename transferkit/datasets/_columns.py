@@ -74,10 +74,14 @@ def _values_of(sample, place):
 
 
 def _guess_label(values, text):
-    names = [name for name in values if name.strip().casefold() in LABEL_NAMES and name != text]
+    names = [name for name in values if _is_of_labels(name) and name != text]
     if not names:
         names = [name for name in values if name != text and _repeats(values[name])] if len(values) == 2 else []
     return names[0] if len(names) == 1 else None
+
+
+def _is_of_labels(name):
+    return name.strip().casefold() in ("label", *LABEL_NAMES)
 
 
 def _repeats(values):
@@ -85,7 +89,7 @@ def _repeats(values):
 
 
 def _guess_text(rows, values):
-    names = [name for name in values if any(map(_LETTERS.search, values[name]))]
+    names = [name for name in values if any(map(_LETTERS.search, values[name])) and not _is_of_labels(name)]
     if len(names) > 1:
         names = [name for name in names if _looks_like_texts(values[name])]
     if len(names) > 1:

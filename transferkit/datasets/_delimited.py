@@ -40,7 +40,7 @@ def open_delimited(file: TextFile, kind: str, sep: str | None, quoting: bool | N
     note = f"{file.name}: fields are separated by {_describe(found)}." if is_detected else None
     rows = _split(itertools.chain(start, lines), found, quoting, file.name, number)
     names = next((row for _, row in rows if row), [])
-    return Rows(file.name, names, _check_lengths(rows, names, file.name, quoting), "Line", found, quoting, note)
+    return Rows(file.name, names, _check_lengths(rows, names, file.name, found, quoting), "Line", found, quoting, note)
 
 
 def _has_quotes(header):
@@ -81,11 +81,14 @@ def _detect_separator(lines: Sequence[str], by_default: str, quoting: bool) -> s
 
 
 def _count_fields(lines, separator, quoting):
-    """Return the number of fields of each row."""
+    """Return the number of fields of each row, none if the lines are not CSV with this separator."""
     if not quoting:
         return [len(line.split(separator)) for line in lines if line.strip()]
-    with _unlimited_fields():
-        return [len(row) for row in csv.reader(lines, delimiter=separator) if row]
+    try:
+        with _unlimited_fields():
+            return [len(row) for row in csv.reader(lines, delimiter=separator) if row]
+    except csv.Error:
+        return []
 
 
 def _split(
@@ -120,17 +123,18 @@ def _name_quote(error, name, start, end):
     return ValueError(f"Line {end} of {name!r} is not CSV: {error} (the row begins on line {start}). {hint}")
 
 
-def _check_lengths(rows, names, name, quoting):
+def _check_lengths(rows, names, name, separator, quoting):
     """Yield rows of as many fields as the header; empty ones beyond, as some spreadsheets write them, are dropped."""
     for number, row in rows:
         if len(row) > len(names) and not any(row[len(names) :]):
             row = row[: len(names)]
         if row and len(row) != len(names):
-            has_quotes = not quoting and any(field.startswith('"') for field in row)
-            raise ValueError(
-                f"Line {number} of {name!r} has {len(row)} fields; the header has {len(names)}."
-                + (f" If quotes enclose its fields, pass {messages().option('quoting', True)}." if has_quotes else "")
-            )
+            hint = ""
+            if not quoting and any(field.startswith('"') for field in row):
+                hint = f" If quotes enclose its fields, pass {messages().option('quoting', True)}."
+            elif quoting and len(row) > len(names):
+                hint = f" Enclose fields that contain {_describe(separator)} in double quotes."
+            raise ValueError(f"Line {number} of {name!r} has {len(row)} fields; the header has {len(names)}.{hint}")
         yield number, row
 
 

@@ -16,6 +16,13 @@ _MARKS = (  # the longer ones first, because that of UTF-32 begins with that of 
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_SIGNATURES = {  # first bytes of files that are often given the wrong extension
+    b"PK\x03\x04": "a workbook (.xlsx, .ods) or another zip archive",
+    b"\xd0\xcf\x11\xe0": "a workbook (.xls) or another file of old Microsoft Office",
+    b"PAR1": "a Parquet file (.parquet)",
+    b"\x1f\x8b": "a gzipped file (.gz)",
+    b"%PDF": "a PDF file",
+}
 _WESTERN = "cp1252"  # all printable characters of latin-1, and those of Windows
 MOST_ODD_ZEROS = 0.05  # zero bytes that are not the upper halves of characters, as a share of those that are
 MOST_IN_RUNS = 0.25  # share of accented letters and signs that stand in runs of four or more
@@ -83,6 +90,11 @@ class Decoder:
 
     def _begin(self, chunk):
         """Determine the encoding by the first chunk, and return this chunk without a byte order mark."""
+        kind = next((kind for start, kind in _SIGNATURES.items() if chunk.startswith(start)), None)
+        if kind is not None and self.errors == "strict":
+            raise ValueError(
+                f"The file {self.name!r} is not text, but {kind}. If it can be read as such, give it this extension."
+            )
         found, mark = next(((found, mark) for mark, found in _MARKS if chunk.startswith(mark)), (self.given, b""))
         if found is None:
             found = (self.errors == "strict" and _find_utf_16(chunk[:4096])) or "utf-8"
