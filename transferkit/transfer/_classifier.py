@@ -290,7 +290,7 @@ def fit_classifier(
     from transferkit.transfer.strategies._candidates import check_head_of_candidates
     from transferkit.transfer.strategies._new_classes import adds_classes
 
-    head = classifier.head
+    given, head = classifier, classifier.head
     if head is not None and is_regressor(head):
         raise ValueError(
             "The 'head' parameter of TransferClassifier must be a classifier. Got the regressor "
@@ -314,7 +314,7 @@ def fit_classifier(
         check_has_classes(classes, classifier)
     strategy = read_renamed(classifier, "strategy", RENAMED_STRATEGIES)
     random_state = check_random_state(classifier.random_state)
-    given, classifier = classifier, with_fitted_encoder(classifier, X_unlabelled, is_text)
+    classifier = with_fitted_encoder(classifier, X_unlabelled, is_text)
     evidence = read_evidence(classifier, classes, X_unlabelled, is_text=is_text, random_state=random_state)
     if evidence is not None:
         _check_takes_evidence(classifier, strategy, evidence, y)
@@ -335,11 +335,11 @@ def _fit_without_labels(classifier, X_unlabelled, terms, progress):
 
     if X_unlabelled is None:
         raise ValueError("Without labelled rows fit needs unlabelled ones: fit([], [], X_unlabelled=...). Got None.")
-    is_text, classes = holds_texts(X_unlabelled), find_classes(classifier)
+    given, is_text, classes = classifier, holds_texts(X_unlabelled), find_classes(classifier)
     names = read_feature_names(X_unlabelled)
     strategy = read_renamed(classifier, "strategy", RENAMED_STRATEGIES)
     random_state = check_random_state(classifier.random_state)
-    given, classifier = classifier, with_fitted_encoder(classifier, X_unlabelled, is_text)
+    classifier = with_fitted_encoder(classifier, X_unlabelled, is_text)
     evidence = read_evidence(classifier, classes, X_unlabelled, is_text=is_text, random_state=random_state)
     _check_takes_evidence(classifier, strategy, evidence, classes)
     check_has_classes(classes, classifier)
