@@ -9,6 +9,7 @@ copy of the encoder.
 import tempfile
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from transferkit import MultiTaskTransfer, TransferClassifier, WordVectorEncoder
@@ -37,11 +38,17 @@ few = {
 # %%
 model = MultiTaskTransfer(TransferClassifier(encoder, strategy="term_vectors", cv=3))
 model.fit({task: texts[rows] for task, rows in few.items()}, {task: tasks[task][0][rows] for task, rows in few.items()})
-predictions = model.predict(texts[held_out])
+predictions, accuracies = model.predict(texts[held_out]), {}
 for task, (labels, classes) in tasks.items():
     known = np.isin(labels[held_out], classes)
-    accuracy = (predictions[task] == labels[held_out])[known].mean()
-    print(f"{task:8s} {len(classes)} classes, chance {1 / len(classes):.0%}: {accuracy:.1%} of {known.sum()}")
+    accuracies[task] = (predictions[task] == labels[held_out])[known].mean()
+    print(f"{task:8s} {len(classes)} classes, chance {1 / len(classes):.0%}: {accuracies[task]:.1%} of {known.sum()}")
+fig, ax = plt.subplots(figsize=(6, 3), layout="tight")
+ax.bar(list(tasks), list(accuracies.values()), color="#0072b2", label="sixteen labels per class")
+ax.plot(list(tasks), [1 / len(classes) for _, classes in tasks.values()], "k_", markersize=40, label="chance")
+ax.set(ylabel="accuracy on held-out texts", title="Three tasks on one encoder")
+ax.legend(loc="lower right")
+plt.show()
 
 # %%
 # After saving and loading, the tasks still predict together.

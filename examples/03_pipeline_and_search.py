@@ -8,6 +8,7 @@ grid search, and each text is encoded once, however many folds and candidates th
 
 import time
 
+import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import GridSearchCV, train_test_split
@@ -39,11 +40,17 @@ search = GridSearchCV(model, grid, cv=3).fit(train, y_train)
 print(f"{3 * len(search.cv_results_['params']) + 1} fits in {time.perf_counter() - began:.1f} s")
 
 # %%
-results = search.cv_results_
+results, bars = search.cv_results_, {}
 for i in np.argsort(-results["mean_test_score"]):
     encoder = results["param_pretrainedencoder"][i]
     size = encoder.source.n_components if isinstance(encoder, PretrainedEncoder) else "-"
     head = results["params"][i].get("logistichead", f"C={results['params'][i].get('logistichead__C')}")
     name, head = type(encoder).__name__, head if isinstance(head, str) else type(head).__name__
-    print(f"{results['mean_test_score'][i]:.1%}  {name:18s} components {size!s:4s} {head}")
+    bars[f"{name} {size}, {head}"] = results["mean_test_score"][i]
+    print(f"{bars[f'{name} {size}, {head}']:.1%}  {name:18s} components {size!s:4s} {head}")
+
+fig, ax = plt.subplots(figsize=(8, 3), layout="tight")
+ax.barh(list(bars), list(bars.values()), color="#0072b2")
+ax.set(xlabel="mean accuracy in three folds", title="Candidates of the search")
+plt.show()
 print(f"best on {len(y_test)} test texts: {search.score(test, y_test):.1%}")

@@ -13,6 +13,7 @@ examples/06_continue_a_model.py`` reads them from scikit-learn's data home.
 import os
 import tempfile
 
+import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import fetch_20newsgroups
 from sklearn.pipeline import make_pipeline
@@ -30,7 +31,7 @@ else:
     texts, groups = np.array(docstrings.data, dtype=object), docstrings.target
 topics = np.array([group.split(".")[0] for group in groups])  # the labels
 in_source = np.isin(groups, np.unique(groups)[::2])  # every other group
-rng = np.random.default_rng(0)
+rng, curves = np.random.default_rng(0), {}
 in_test = ~in_source & (rng.random(len(texts)) < 0.5)
 
 # %%
@@ -47,7 +48,12 @@ print("labels per class  scratch  continued")
 for n_labels in (4, 16, 64):
     pools = [np.flatnonzero((topics == topic) & ~in_source & ~in_test) for topic in np.unique(topics)]
     few = np.concatenate([rng.choice(pool, n_labels, replace=False) for pool in pools])
-    scratch = TransferClassifier(strategy="scratch").fit(texts[few], topics[few])
-    continued = TransferClassifier(source=path).fit(texts[few], topics[few])
-    scores = [model.score(texts[in_test], topics[in_test]) for model in (scratch, continued)]
+    scratch, continued = TransferClassifier(strategy="scratch"), TransferClassifier(source=path)
+    models = [model.fit(texts[few], topics[few]) for model in (scratch, continued)]
+    scores = [model.score(texts[in_test], topics[in_test]) for model in models]
+    curves[n_labels] = scores
     print(f"{n_labels:16d}  {scores[0]:7.1%}  {scores[1]:9.1%}  ({continued.strategy_})")
+plt.semilogx(list(curves), list(curves.values()), "o-", label=["scratch", "continued from the source"])
+plt.gca().set(xlabel="labels per class", ylabel="test accuracy", xticks=list(curves), xticklabels=list(curves))
+plt.legend()
+plt.show()

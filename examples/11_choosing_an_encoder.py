@@ -6,6 +6,7 @@ Which of several pretrained encoders suits a task? ``rank_encoders`` scores them
 a model. Here its ranking is compared with the ground truth: the test accuracy after training on each.
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.model_selection import train_test_split
 
@@ -37,11 +38,18 @@ truth = {
     name: TransferClassifier(encoder, strategy="frozen").fit(few, y_few).score(test, y_test)
     for name, encoder in candidates.items()
 }
-for metric in ("logme", "knn", "cv"):
+fig, axes = plt.subplots(1, 3, figsize=(9, 3), sharey=True, layout="tight")
+for metric, ax in zip(("logme", "knn", "cv"), axes, strict=True):
     ranking = rank_encoders(candidates, few, y_few, metric=metric)
     seconds = ranking["score_seconds"].sum()
     print(f"{metric}: {seconds:.2f} s")
     for name, score in zip(ranking["encoder"], ranking["score"], strict=True):
         print(f"  {name:22s} {score:8.3f}   test accuracy {truth[name]:.1%}")
+    for name, score in zip(ranking["encoder"], ranking["score"], strict=True):
+        ax.plot(score, truth[name], "o" if "SciPy" in name else "s", label=name)
+    ax.set(title=metric, xlabel="score of the metric")
     lost = max(truth.values()) - truth[str(ranking["encoder"][0])]
     print(f"  its first choice loses {100 * lost:.1f} percentage points to the best\n")
+axes[0].set_ylabel("test accuracy after training")
+axes[2].legend(fontsize="x-small")
+plt.show()

@@ -2,14 +2,14 @@
 13 Serving a model
 ==================
 
-Serve a model file over HTTP, with a custom route beside the built-in ones. ``transferkit serve MODEL.tk`` does the same
-from the command line; ``python examples/13_serving.py --port 8000`` adds the custom route.
+Serve a model file over HTTP, with a route of your own: ``python examples/13_serving.py --port 8000``.
 """
 
 import argparse
 import tempfile
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 from fastapi.testclient import TestClient
 
 from transferkit import LSAEncoder, TransferClassifier, save
@@ -17,7 +17,7 @@ from transferkit.cli import make_app
 from transferkit.datasets import load_docstrings
 
 # %%
-# A model to serve: pretrained without labels, then fine-tuned on four labels.
+# A model to serve, fine-tuned on four labels.
 encoder = LSAEncoder(n_components=64).fit(load_docstrings(["sklearn", "joblib"], remove_examples=True).data)
 texts = ["fit a linear model", "ridge regression", "run jobs in parallel", "cache results on disk"]
 labels = ["learning", "learning", "running", "running"]
@@ -41,10 +41,13 @@ with TestClient(app) as client:
     text = "logistic loss with an L2 penalty"
     print("GET /classes ", client.get("/classes").json())
     print("POST /predict", client.post("/predict", json={"texts": [text]}).json()["predictions"])
-    terms = client.post("/explain", json={"text": text, "n": 2}).json()["terms"]
-    print("POST /explain", {label: [item["term"] for item in items] for label, items in terms.items()})
-    print("GET /model   ", client.get("/model").json()["card"])
+    terms = client.post("/explain", json={"text": text, "n": 5}).json()["terms"]["running"]
+    print("POST /explain", [item["term"] for item in terms])
     print("too many     ", client.post("/predict", json={"texts": [text] * 21}).status_code)
+
+plt.barh([item["term"] for item in terms], [item["contribution"] for item in terms])
+plt.xlabel("contribution to 'running', against 'learning'")
+plt.show()
 
 # %%
 # With a port, requests may come from anywhere on this machine.

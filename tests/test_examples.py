@@ -43,6 +43,7 @@ def test_example_runs(path, tmp_path, monkeypatch, capsys, load_docstrings_once)
     monkeypatch.delenv("TRANSFERKIT_20NEWSGROUPS", raising=False)
     try:
         runpy.run_path(str(path), run_name="__main__")
+        assert pyplot.get_fignums(), "the gallery has a picture of each example"
     finally:
         pyplot.close("all")
     lines = [line for line in capsys.readouterr().out.splitlines() if line]
