@@ -17,11 +17,12 @@ PACKAGES = {
     "datasets": "Data sets",
     "exceptions": "Exceptions and warnings",
 }
+TOCTREE = "   :toctree: generated\n"
 TOP = ("save", "load", "describe")  # of the package of model files only the names at the top level are public
 
 
 def write_all(folder):
-    """Write an index, and for each package a page with a table of its names.
+    """Write an index with a table of the names of each package, and a page for each.
 
     Parameters
     ----------
@@ -33,21 +34,27 @@ def write_all(folder):
     for package in packages:
         _write(folder / f"{package}.rst", _page(package))
     names = "\n".join(f"   {package}" for package in packages)
-    _write(folder / "index.rst", f"{_title('API reference')}\n.. toctree::\n   :maxdepth: 2\n\n{names}\n")
+    toctree = f".. toctree::\n   :maxdepth: 2\n   :hidden:\n\n{names}\n"
+    tables = "\n".join(f"{_title(PACKAGES[package], '-')}\n{_table(package)}" for package in packages)
+    _write(folder / "index.rst", f"{_title('API reference')}\n{toctree}\n{tables}")
 
 
 def _page(package):
-    module = importlib.import_module(f"transferkit.{package}")
-    names = TOP if package == "persistence" else module.__all__
-    owner = "transferkit" if package == "persistence" else f"transferkit.{package}"
+    summary = (inspect.getdoc(importlib.import_module(f"transferkit.{package}")) or "").splitlines()[0]
+    return f"{_title(PACKAGES[package])}\n{summary}\n\n{_table(package, TOCTREE)}"
+
+
+def _table(package, option=""):
+    """Return a table of the names of a package with the first lines of their docstrings."""
+    is_top = package == "persistence"
+    names = TOP if is_top else importlib.import_module(f"transferkit.{package}").__all__
+    owner = "transferkit" if is_top else f"transferkit.{package}"
     lines = "\n".join(f"   {name}" for name in names)
-    summary = (inspect.getdoc(module) or "").splitlines()[0]
-    table = f".. autosummary::\n   :toctree: generated\n   :nosignatures:\n\n{lines}\n"
-    return f"{_title(PACKAGES[package])}\n{summary}\n\n.. currentmodule:: {owner}\n\n{table}"
+    return f".. currentmodule:: {owner}\n\n.. autosummary::\n   :nosignatures:\n{option}\n\n{lines}\n"
 
 
-def _title(text):
-    return f"{text}\n{'=' * len(text)}\n"
+def _title(text, underline="="):
+    return f"{text}\n{underline * len(text)}\n"
 
 
 def _write(path, text):
