@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import warnings
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,6 +14,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 mpl.use("agg")
+warnings.filterwarnings("ignore", "Using `httpx` with `starlette.testclient`")  # as in the tests; it would be published
 
 import pictures  # noqa: E402
 import reference  # noqa: E402

@@ -46,8 +46,8 @@ for task, (labels, classes) in tasks.items():
 fig, ax = plt.subplots(figsize=(6, 3), layout="tight")
 ax.bar(list(tasks), list(accuracies.values()), color="#0072b2", label="sixteen labels per class")
 ax.plot(list(tasks), [1 / len(classes) for _, classes in tasks.values()], "k_", markersize=40, label="chance")
-ax.set(ylabel="accuracy on held-out texts", title="Three tasks on one encoder")
-ax.legend(loc="lower right")
+ax.set(ylabel="accuracy on held-out texts", title="Three tasks on one encoder", ylim=(0, 1.2))
+ax.legend(loc="upper center", ncols=2)
 plt.show()
 
 # %%

@@ -51,9 +51,9 @@ for n_labels in (4, 16, 64):
     scratch, continued = TransferClassifier(strategy="scratch"), TransferClassifier(source=path)
     models = [model.fit(texts[few], topics[few]) for model in (scratch, continued)]
     scores = [model.score(texts[in_test], topics[in_test]) for model in models]
-    curves[n_labels] = scores
+    curves[str(n_labels)] = scores
     print(f"{n_labels:16d}  {scores[0]:7.1%}  {scores[1]:9.1%}  ({continued.strategy_})")
-plt.semilogx(list(curves), list(curves.values()), "o-", label=["scratch", "continued from the source"])
-plt.gca().set(xlabel="labels per class", ylabel="test accuracy", xticks=list(curves), xticklabels=list(curves))
+plt.plot(list(curves), list(curves.values()), "o-", label=["scratch", "continued from the source"])
+plt.gca().set(xlabel="labels per class", ylabel="test accuracy")
 plt.legend()
 plt.show()
