@@ -142,7 +142,7 @@ class LabelShiftWeighting(SourceWeighting):
     def correct_probabilities(self, probabilities):
         """Return probabilities of a classifier trained on the source, corrected for the proportions of the target.
 
-        The log-odds of the classes change by the logarithm of the ratio of their weights (Bayes' rule) [1]_. This is
+        The log-odds of the classes change by the logarithm of the ratio of their weights (Bayes' rule). This is
         for a classifier trained without the weights: they would be applied twice.
 
         Parameters
