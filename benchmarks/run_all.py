@@ -66,6 +66,11 @@ BENCHMARKS = {
         [["--runs", "1", "--output", "OUT"]],
         [WIKI, NEWS, "ag_news_subset", "trec", "banking77"],
     ),
+    "english": (
+        [["DATA", "--output", "OUT"]],
+        [["--draws", "1", "--labels", "8", "--output", "OUT"]],
+        [NEWS, "ag_news_subset", "sst2", "trec", "mr", "mpqa", "banking77"],
+    ),
     "busy": ([["--output", "OUT"]], [["--quick", "--runs", "1", "--output", "OUT"]], []),
     "shared_vectors": (
         [["--output", "OUT"]],

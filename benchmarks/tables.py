@@ -109,6 +109,34 @@ def write_transfer(size):
     return write
 
 
+def write_english(results):
+    """Write the accuracies of the encoder of the package and of scikit-learn, per number of labels and task."""
+    accuracy = results.get("english", "accuracy", optional=True)
+    if not accuracy:
+        return NOT_MEASURED
+    columns, lines = list(next(iter(next(iter(accuracy.values())).values()))), []
+    for size, tasks in accuracy.items():
+        for task, row in tasks.items():
+            cells = [f"{row[column]:.1f}" for column in columns]
+            n_draws = results.get("english", "draws", size, task)
+            gain = f"{row['english'] - row['scikit-learn']:+.1f}"
+            lines.append([TASK_NAMES.get(task, task.upper()), size, n_draws, *cells, gain])
+    return to_markdown(["task", "labels per class", "draws", *columns, "english - scikit-learn"], lines)
+
+
+def write_english_gain(results):
+    """Write the mean and the least gain over the tasks, per number of labels."""
+    gains = results.get("english", "gain over scikit-learn", optional=True)
+    if not gains:
+        return NOT_MEASURED
+    lines = [
+        [name, size, f"{values['mean']:+.1f}", f"{values['least']:+.1f}"]
+        for size, columns in gains.items()
+        for name, values in columns.items()
+    ]
+    return to_markdown(["encoder", "labels per class", "mean gain", "least gain"], lines, align="lrrr")
+
+
 def write_evidence(results):
     """Write accuracies with more than labels: per number of labels and task, the mean gain and its standard error."""
     accuracy = results.get("evidence", "accuracy", optional=True)

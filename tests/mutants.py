@@ -49,6 +49,7 @@ OF_COLUMNS = (
     "::test_columns_of_sparse_blocks_are_decomposed_if_they_are_few_and_replaced_by_rows_if_they_are_very_many"
 )
 EVALUATION, HELD_OUT = "transfer/_evaluation.py", "heads/linear/evaluation.py"
+DEFAULT_ENCODER = "transfer/test_default_encoder.py"
 SUMMARY, OF_SUMMARY = "transfer/_summary.py", "transfer/test_summary.py"
 REPORT, OF_REPORT = "cli/_report.py", "cli/test_report.py"
 JUDGED, EVALUATE, OF_JUDGED = "cli/_evaluation.py", "cli/_evaluate_commands.py", "cli/test_evaluation.py"
@@ -1672,6 +1673,48 @@ MUTANTS = [
         "return 1 if in_thread and",
         "return 1 if False and",
         f"{OF_CPUS}::test_workers_in_threads_share_the_cpus",
+    ),
+    Mutant(
+        "other languages",
+        "encoders/_pretrained.py",
+        "    if share < LEAST_KNOWN:",
+        "    if share < 0.3:",
+        f"{DEFAULT_ENCODER}::test_other_languages_give_a_warning",
+    ),
+    Mutant(
+        "English texts",
+        "encoders/_pretrained.py",
+        "    if share < LEAST_KNOWN:",
+        "    if share < 0.99:",
+        f"{DEFAULT_ENCODER}::test_english_gives_no_warning",
+    ),
+    Mutant(
+        "no default from scratch",
+        "transfer/pretrained.py",
+        '    needs_one = estimator.strategy != "scratch" and',
+        "    needs_one =",
+        f"{DEFAULT_ENCODER}::test_no_encoder_is_taken_where_none_is_needed",
+    ),
+    Mutant(
+        "default that a second fit forgets",
+        "transfer/_estimator.py",
+        "    estimator.default_encoder_ = encoder if estimator.encoder is None else None",
+        "    estimator.default_encoder_ = encoder",
+        f"{DEFAULT_ENCODER}::test_second_fit_forgets_the_default",
+    ),
+    Mutant(
+        "weights of words continued",
+        "encoders/words/_word_vectors.py",
+        "        idf = np.full(len(all_columns), self._idf.max(), np.float32)",
+        "        idf = np.full(len(all_columns), self._idf.min(), np.float32)",
+        "encoders/words/test_word_vectors.py::test_vectors_without_counts_get_further_components",
+    ),
+    Mutant(
+        "vectors that stay rounded",
+        "encoders/words/_word_vectors.py",
+        '            "_levels": None,',
+        '            "_levels": vars(self).get("_levels"),',
+        "encoders/words/test_word_vectors.py::test_vectors_that_are_trained_again_are_not_rounded",
     ),
 ]
 

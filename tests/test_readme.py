@@ -14,7 +14,7 @@ def test_example_runs(tmp_path, monkeypatch, capsys):
     [code] = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})
-    assert capsys.readouterr().out == "['learning' 'running']\n"
+    assert capsys.readouterr().out == "['learning' 'running']\n" * 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["encoder.tk", "model.tk"]
 
 

@@ -166,6 +166,15 @@ def test_description_in_json(model_path, run):
     assert description["classes"] == ["money", "pet"]
 
 
+def test_finetune_takes_the_encoder_of_the_package(folder, run, tmp_path):
+    code, out, err = run("finetune", folder / "labelled.csv", "-o", tmp_path / "m.tk")
+    assert code == 0
+    assert "No encoder was given: pretrained encoder 'english'." in out + err
+    assert "encoder='english' (none was given)" in run("describe", tmp_path / "m.tk")[1]
+    named = run("finetune", folder / "labelled.csv", "-e", "english", "-o", tmp_path / "named.tk", "-q")
+    assert named == (0, "", "")
+
+
 def test_quiet_says_nothing(folder, run):
     assert run("pretrain", folder / "corpus.txt", "-o", folder / "e.tk", "-q") == (0, "", "")
 
@@ -184,7 +193,6 @@ def test_quiet_says_nothing(folder, run):
         ),
         (("pretrain", "-o", "e.tk"), "Missing argument 'CORPUS...'"),
         (("finetune", "other.csv", "-e", "encoder.tk", "-o", "m.tk"), "has no column 'label'"),
-        (("finetune", "labelled.csv", "-o", "m.tk"), "strategy='auto' needs an encoder"),
         (("finetune", "labelled.csv", "-e", "no.tk", "-o", "m.tk"), "There is no model file 'no.tk'"),
         (
             ("finetune", "labelled.csv", "-e", "corpus.txt", "-o", "m.tk"),

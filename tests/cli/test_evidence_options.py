@@ -138,11 +138,13 @@ def test_mistakes_are_named_and_leave_no_file(args, message, finetune, tmp_path)
     assert not (tmp_path / "model.tk").exists()
 
 
-def test_evidence_needs_a_pretrained_encoder(files, run, tmp_path):
-    options = ("--strategy", "scratch", "-o", tmp_path / "m.tk", "--descriptions", files / "classes.json")
+@pytest.mark.parametrize("excluding", ["--strategy scratch", "--source"])
+def test_evidence_excludes_other_ways_to_train(excluding, files, run, tmp_path):
+    options = excluding.split() if " " in excluding else [excluding, tmp_path / "source.tk"]
+    options += ["-o", tmp_path / "m.tk", "--descriptions", files / "classes.json"]
     code, _, error = run("finetune", files / "labelled.csv", *options)
     assert code == 2
-    assert "--descriptions: needs a pretrained encoder, --encoder encoder.tk." in error
+    assert f"--descriptions cannot be combined with {excluding}. Leave one of them out." in error
 
 
 def test_classes_are_added_to_a_source(run, files, tmp_path):

@@ -244,7 +244,6 @@ def test_failed_fit_keeps_the_last_one(encoder):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({}, "strategy='auto' needs an encoder"),
         ({"strategy": "magic"}, "The 'strategy' parameter of TransferClassifier must be a str among"),
         ({"encoder": 3}, "The 'encoder' parameter of TransferClassifier must be"),
         ({"head": "svm", "strategy": "scratch"}, "The 'head' parameter of TransferClassifier must be"),

@@ -106,7 +106,6 @@ def test_saved_and_loaded_predicts_the_same(encoder, tmp_path):
         ({}, Y[:3], "same length"),
         ({}, [*Y[:-1], np.nan], "Input y contains NaN"),
         ({}, LABELS, "could not convert string to float"),
-        ({"encoder": None}, Y, "needs an encoder"),
     ],
 )
 def test_bad_input_is_named_and_changes_nothing(encoder, parameters, y, message):

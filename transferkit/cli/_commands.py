@@ -89,7 +89,13 @@ def pretrain(
 
 @commands.command()
 @click.argument("corpora", nargs=-1, required=True, metavar="CORPUS...")
-@click.option("--encoder", "-e", required=True, help="Model file of a pretrained encoder.")
+@click.option(
+    "--encoder",
+    "-e",
+    default="english",
+    show_default=True,
+    help='Model file of a pretrained encoder, or "english" for that of the package.',
+)
 @click.option("--output", "-o", required=True, help="New CSV file to write, for example to_label.csv.")
 @click.option("-n", "n", type=click.IntRange(min=1), default=20, show_default=True, help="Number of texts to suggest.")
 @click.option("--model", metavar="MODEL.tk", help="Model file of a classifier fine-tuned on the labels so far.")
@@ -156,7 +162,10 @@ def _read_labelled(paths, label_column, reading):
 @commands.command()
 @click.argument("labelled", metavar="[LABELLED]...", nargs=-1)
 @click.option(
-    "--encoder", "-e", help="Model file of a pretrained encoder. Required unless --strategy scratch or --source."
+    "--encoder",
+    "-e",
+    help='Model file of a pretrained encoder, or "english" for that of the package.  [default: english, unless '
+    "--strategy scratch or --source is given]",
 )
 @click.option(
     "--source",
@@ -219,7 +228,8 @@ def finetune(
     With --coverage or --max-error the model rejects texts; --cv evaluates it without that.
     """
     check_number_of_folds(cv)
-    evidence.check(labelled, encoder, cv)
+    excluding = ["--strategy scratch"] * (strategy == "scratch") + ["--source"] * (source is not None)
+    evidence.check(labelled, cv, excluding)
     rejection.check(labelled)
     check_writable(output)
     head = None

@@ -1,4 +1,4 @@
-"""The demo: one pretrained encoder and four tasks with few labels, compared with training from scratch."""
+"""The demo: four tasks with few labels, by the English encoder, by one pretrained on own texts, and from scratch."""
 
 import dataclasses
 import json
@@ -18,13 +18,13 @@ from transferkit.exceptions import MissingExtraError
 __all__ = ["run_demo"]
 
 _LABELS_PER_CLASS = (4, 16, 64)
-STRATEGIES = {"transfer": "auto", "scratch": "scratch"}
+_WAYS = ("english", "own texts", "scratch")
 _N_DRAWS = 3
 _MOST_LABELS_DRAWN_AGAIN = 16  # per class; a draw of more takes as long as all others, and varies less
 _MOST_TEST_TEXTS = 1000
 _COLUMNS = (  # of the table, after the task
-    "classes", "labels\nper class", "accuracy\ntransfer", "\nscratch", "\ngain", "macro F1\ntransfer", "\nscratch",
-    "seconds to train\ntransfer", "\nscratch",
+    "classes", "labels\nper class", "accuracy\nenglish", "\nown texts", "\nscratch", "gain\nenglish", "\nown texts",
+    "seconds to train\nenglish", "\nown texts", "\nscratch",
 )  # fmt: skip
 
 
@@ -44,6 +44,9 @@ class _Task:
 
 def run_demo(folder, *, quiet=False, labels_per_class=_LABELS_PER_CLASS, packages=None):
     """Pretrain, fine-tune, compare, plot, and predict without torch; files are written to `folder`.
+
+    Each task is learned in three ways: with the English encoder of the package, with one that is pretrained on the
+    texts at hand, and from scratch.
 
     Parameters
     ----------
@@ -83,7 +86,8 @@ def run_demo(folder, *, quiet=False, labels_per_class=_LABELS_PER_CLASS, package
         for n_labels in labels_per_class:  # the fastest ones first
             for task in tasks:
                 for draw in range(_count_draws(n_labels)):
-                    results, models[task.name] = _compare(task, n_labels, draw, texts, encoder_path)
+                    encoders = {"english": "english", "own texts": encoder_path, "scratch": None}
+                    results, models[task.name] = _compare(task, n_labels, draw, texts, encoders)
                     runs += results
                     advance()
                     advance.detail(_write_result(results), is_new=draw == 0)
@@ -129,8 +133,8 @@ def _make_tasks(docstrings, held_out, most_labels):
     return tasks
 
 
-def _compare(task, n_labels, draw, texts, encoder_path):
-    """Fine-tune on one draw of labels, with transfer and from scratch; return figures and the transfer model."""
+def _compare(task, n_labels, draw, texts, encoders):
+    """Fine-tune on one draw of labels in each way; return figures, and the model whose encoder knows these texts."""
     from sklearn.metrics import accuracy_score, f1_score
 
     random = np.random.RandomState(draw)
@@ -138,9 +142,10 @@ def _compare(task, n_labels, draw, texts, encoder_path):
         [random.choice(task.train[task.labels[task.train] == label], n_labels, replace=False) for label in task.classes]
     )
     results, models = [], {}
-    for name, strategy in STRATEGIES.items():
-        head = transferkit.LogisticHead(C=100.0)  # in both; selecting C as well takes five times as long
-        model = transferkit.TransferClassifier(encoder_path, head, strategy=strategy, cv=3)
+    for name, encoder in encoders.items():
+        head = transferkit.LogisticHead(C=100.0)  # in all; selecting C as well takes five times as long
+        strategy = "scratch" if encoder is None else "auto"
+        model = transferkit.TransferClassifier(encoder, head, strategy=strategy, cv=3)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Transfer did not help")  # shown in the table
             models[name], seconds = _timed(lambda model=model: model.fit(texts[chosen], task.labels[chosen]))
@@ -158,7 +163,7 @@ def _compare(task, n_labels, draw, texts, encoder_path):
                 "seconds": seconds,
             }
         )
-    return results, models["transfer"]
+    return results, models["own texts"]
 
 
 def _print_table(runs):
@@ -166,7 +171,7 @@ def _print_table(runs):
     from rich.table import Table
 
     sizes = sorted({run["labels_per_class"] for run in runs})
-    title = f"Transfer compared with the same head from scratch (%; draws of the labels: {_write_draws(sizes)})"
+    title = f"Two encoders compared with the same head from scratch (%; draws of the labels: {_write_draws(sizes)})"
     table = Table(title=title, title_justify="left")
     table.add_column("task")
     for column in _COLUMNS:
@@ -177,8 +182,11 @@ def _print_table(runs):
             first = (task, str(chosen[0]["n_classes"])) if n_labels == sizes[0] else ("", "")
             table.add_row(*first, str(n_labels), *_write_means(chosen), end_section=n_labels == sizes[-1])
     Console(width=None if sys.stdout.isatty() else 120).print(table)
-    gains = [f"{_mean_gain(runs, n_labels):+.1f} with {n_labels}" for n_labels in sizes]
-    click.echo(f"Mean gain over the tasks, in percentage points of accuracy: {', '.join(gains)} labels per class.\n")
+    click.echo("Mean gain over the tasks, in percentage points of accuracy:")
+    for way, named in (("english", "English encoder"), ("own texts", "encoder of these texts")):
+        gains = [f"{_mean_gain(runs, n_labels, way):+.1f} with {n_labels}" for n_labels in sizes]
+        click.echo(f"  {named}: {', '.join(gains)} labels per class")
+    click.echo()
 
 
 def _write_draws(sizes):
@@ -187,26 +195,23 @@ def _write_draws(sizes):
 
 def _write_means(runs):
     """Return the cells from "accuracy" on: means over the draws of one task and number of labels."""
-    mean = {
-        (key, name): np.mean([run[key] for run in runs if run["strategy"] == name])
-        for key in ("accuracy", "macro_f1", "seconds")
-        for name in STRATEGIES
-    }
-    accuracy = [100 * mean["accuracy", name] for name in STRATEGIES]
+    accuracy, seconds = (
+        [np.mean([run[key] for run in runs if run["strategy"] == name]) for name in _WAYS]
+        for key in ("accuracy", "seconds")
+    )
     return [
-        *(f"{value:.1f}" for value in accuracy),
-        f"{accuracy[0] - accuracy[1]:+.1f}",
-        *(f"{100 * mean['macro_f1', name]:.1f}" for name in STRATEGIES),
-        *(f"{mean['seconds', name]:.2f}" for name in STRATEGIES),
+        *(f"{100 * value:.1f}" for value in accuracy),
+        *(f"{100 * (value - accuracy[-1]):+.1f}" for value in accuracy[:-1]),
+        *(f"{value:.2f}" for value in seconds),
     ]
 
 
-def _mean_gain(runs, n_labels):
+def _mean_gain(runs, n_labels, way):
     accuracies = {
         name: [run["accuracy"] for run in runs if (run["labels_per_class"], run["strategy"]) == (n_labels, name)]
-        for name in STRATEGIES
+        for name in (way, "scratch")
     }
-    return 100 * (np.mean(accuracies["transfer"]) - np.mean(accuracies["scratch"]))
+    return 100 * (np.mean(accuracies[way]) - np.mean(accuracies["scratch"]))
 
 
 def _save_models(models, folder):
@@ -231,7 +236,7 @@ def _draw(runs, folder):
     FigureCanvasAgg(figure)
     for panel, task in zip(figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0], tasks, strict=True):
         sizes = sorted({run["labels_per_class"] for run in runs})
-        scores = {name: [_accuracies(runs, task, size, name) for size in sizes] for name in STRATEGIES}
+        scores = {name: [_accuracies(runs, task, size, name) for size in sizes] for name in _WAYS}
         # The display takes as many draws of every size.
         scores = {name: [(draws * _N_DRAWS)[:_N_DRAWS] for draws in values] for name, values in scores.items()}
         transferkit.TransferCurveDisplay(sizes, scores, score_name="accuracy on held-out docstrings, %").plot(panel)

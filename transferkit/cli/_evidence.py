@@ -21,8 +21,11 @@ class GivenEvidence(NamedTuple):
     teacher: str | None  # path
     class_prior: str | None  # path
 
-    def check(self, labelled, encoder, n_folds):
-        """Raise ValueError if other arguments exclude these, before any file is read."""
+    def check(self, labelled, n_folds, excluding):
+        """Raise ValueError if other arguments exclude these, before any file is read.
+
+        `excluding` are the given options with which none of these can be combined.
+        """
         if not labelled:
             knows_classes = self.teacher is not None or self.descriptions not in (None, "labels")
             if not (self.unlabelled and knows_classes):
@@ -36,11 +39,8 @@ class GivenEvidence(NamedTuple):
             raise ValueError("--teacher labels unlabelled texts: add --unlabelled CORPUS.")
         given = {"--descriptions": self.descriptions, "--unlabelled": self.unlabelled, "--teacher": self.teacher}
         names = [name for name, value in given.items() if value]
-        if names and encoder is None:
-            raise ValueError(
-                f"{' and '.join(names)}: needs a pretrained encoder, --encoder encoder.tk. Make one with "
-                "transferkit pretrain, best on the unlabelled texts themselves."
-            )
+        if names and excluding:
+            raise ValueError(f"{' and '.join(names)} cannot be combined with {excluding[0]}. Leave one of them out.")
 
     def read_parameters(self, trusted=()):
         """Return the parameters of TransferClassifier."""

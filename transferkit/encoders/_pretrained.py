@@ -3,6 +3,7 @@
 import copy
 import os
 import re
+import warnings
 from functools import partial
 from numbers import Real
 from typing import Any, Self
@@ -25,13 +26,15 @@ from transferkit._validation import (
     with_plain_outputs,
 )
 from transferkit.encoders._embedding_cache import encode_once
-from transferkit.exceptions import CLONES_IN_GRIDS, ModelFileError
-from transferkit.persistence import fingerprint, forget_fingerprint, load_shared
+from transferkit.exceptions import CLONES_IN_GRIDS, ModelFileError, count_inner_frames
+from transferkit.persistence import PACKAGED_MODELS, fingerprint, forget_fingerprint, load_shared
 
 __all__ = ["PretrainedEncoder"]
 
 _MODEL_NAME = re.compile(r"(?!.*\.(tk|joblib|pkl|pickle)$)([\w-][\w.-]*/)?[\w-][\w.-]*")  # owner/model
 _READ_FROM_SOURCE = ("encoder_", "n_features_in_", "feature_names_in_")
+LEAST_KNOWN = 0.75  # share of the words of English texts that the encoder of the package knows, at least
+MOST_COUNTED = 1000  # texts
 
 
 class PretrainedEncoder(TransformerMixin, VersionedEstimator):
@@ -45,7 +48,8 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
     ----------
     source : str, path or fitted transformer
         A model file (``.tk``, or ``.joblib`` / ``.pkl``, which run code when loaded: only from people you trust), or a
-        fitted transformer of this package, of scikit-learn or of any other package.
+        fitted transformer of this package, of scikit-learn or of any other package. "english" is the encoder of English
+        words that is part of the package.
     cache_size : float, default=512
         Bound on the memory of embeddings, in MB. All encoders of a process share it; the least recently used
         embeddings are dropped first. 0 switches the cache off.
@@ -110,8 +114,8 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
 
         Parameters
         ----------
-        X : ignored
-            Present for API consistency.
+        X : iterable of str, default=None
+            With ``source="english"``, texts whose words are looked up; otherwise ignored.
         y : ignored
             Present for API consistency.
 
@@ -126,8 +130,16 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
             If the file is missing or damaged, or names a class, function or model that `trusted` does not list.
         NotFittedError
             If the source is not fitted.
+
+        Warns
+        -----
+        UserWarning
+            If the encoder "english" knows fewer than three quarters of the words of the texts: these are probably in
+            another language.
         """
-        self.encoder_  # noqa: B018 (raises if the source cannot be used)
+        encoder = self.encoder_  # raises an error if the source cannot be used
+        if isinstance(self.source, str) and self.source in PACKAGED_MODELS and X is not None and holds_texts(X):
+            _warn_of_unknown_words(self.source, encoder, X)
         return self
 
     def transform(self, X) -> Any:
@@ -287,12 +299,27 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
 def _load(path, trusted):
     """Return the encoder in a file; for the name of a sentence model raise an error that tells how to use it."""
     name = os.fspath(path)
-    if isinstance(name, str) and _MODEL_NAME.fullmatch(name) and not os.path.exists(name):
+    is_file = name in PACKAGED_MODELS or os.path.exists(name)
+    if isinstance(name, str) and _MODEL_NAME.fullmatch(name) and not is_file:
         raise ModelFileError(
             f"There is no model file {name!r}. If this is the name of a sentence model, use SentenceEncoder({name!r}) "
             f"in Python, or make a model file of it, transferkit pretrain TEXTS --teacher {name}, on the command line."
         )
     return load_shared(path, trusted)
+
+
+def _warn_of_unknown_words(name, encoder, X):
+    texts = check_texts(X)
+    share = encoder.term_projection().words.known_share(texts[:: -(-len(texts) // MOST_COUNTED)] if texts else texts)
+    if share < LEAST_KNOWN:
+        warnings.warn(
+            f"The encoder {name!r} knows only {100 * share:.0f} % of the words of these texts, so it can hardly help. "
+            "If they are not in English, pretrain an encoder on unlabelled texts of their language, or train without "
+            "one: in Python by WordVectorEncoder().fit(unlabelled_texts) or strategy='scratch', on the command line by "
+            "transferkit pretrain or --strategy scratch.",
+            UserWarning,
+            stacklevel=count_inner_frames(),
+        )
 
 
 def _read_input_tags(source):

@@ -13,6 +13,7 @@
 - Budget (`_bounds`): the memory that the values of a file may take, relative to its size.
 - Probe (`_probe`): a few samples generated from the model and its output for them; comparing the output after loading
   is the self-test.
+- Packaged models (`_packaged`): names, such as "english", that stand for files of the package.
 - Model file (`_model_file`): `save` and `load` put these together, and `load_shared` loads a file once per process.
 - Fingerprint (`_fingerprint`): a name that identifies the state of an estimator in memory.
 """
@@ -26,6 +27,7 @@ if TYPE_CHECKING:  # editors and type checkers do not follow __getattr__
     from transferkit.persistence._describe import ModelDescription, describe
     from transferkit.persistence._fingerprint import fingerprint, forget_fingerprint
     from transferkit.persistence._model_file import is_pickle, load, load_shared, load_with_outcome, save
+    from transferkit.persistence._packaged import PACKAGED_MODELS
     from transferkit.persistence._probe import make_probe
     from transferkit.persistence._unpack import reads_files
 
@@ -33,6 +35,7 @@ __getattr__, __dir__ = import_when_asked(
     __name__,
     {
         "ModelDescription": "._describe",
+        "PACKAGED_MODELS": "._packaged",
         "describe": "._describe",
         "fingerprint": "._fingerprint",
         "forget_fingerprint": "._fingerprint",
@@ -48,6 +51,7 @@ __getattr__, __dir__ = import_when_asked(
 )
 
 __all__ = [
+    "PACKAGED_MODELS",
     "ModelDescription",
     "describe",
     "fingerprint",

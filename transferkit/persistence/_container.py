@@ -16,6 +16,7 @@ import numpy as np
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence._atomic import write_atomically
 from transferkit.persistence._bounds import check_json, is_shape
+from transferkit.persistence._packaged import find_file
 
 __all__ = [
     "FORMAT",
@@ -96,7 +97,7 @@ def write_container(path, arrays, metadata, *, sign_key=None):
 def open_container(path):
     """Open a model file for reading; errors of the operating system become a ModelFileError."""
     try:
-        with open(path, "rb") as file:
+        with open(find_file(path), "rb") as file:
             yield file
     except FileNotFoundError:
         raise ModelFileError(f"There is no model file {os.fspath(path)!r}.") from None

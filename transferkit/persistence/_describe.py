@@ -137,7 +137,7 @@ def describe(path: str | os.PathLike[str]) -> ModelDescription:
     Parameters
     ----------
     path : str or path
-        A file written by :func:`transferkit.save`.
+        A file written by :func:`transferkit.save`, or "english" for the encoder of the package.
 
     Returns
     -------

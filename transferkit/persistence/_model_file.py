@@ -32,6 +32,7 @@ from transferkit.persistence._container import (
 )
 from transferkit.persistence._fingerprint import remember_fingerprint
 from transferkit.persistence._pack import Packer, get_state
+from transferkit.persistence._packaged import PACKAGED_MODELS, find_file
 from transferkit.persistence._probe import find_reason_not_to_run, gives_nan, make_probe, passes_probe
 from transferkit.persistence._unpack import Unpacker
 from transferkit.persistence.protocols import DescribesParameters
@@ -81,7 +82,7 @@ def save(
     Raises
     ------
     ValueError
-        If the card is not JSON data.
+        If the card is not JSON data, or the path is "english", the name of an encoder of the package.
     NotFittedError
         If the estimator is not fitted.
     ModelFileError
@@ -118,6 +119,7 @@ def save(
         raise NotFittedError(f"This {name} is not fitted, so there is nothing to save: call fit first.") from None
     from importlib.metadata import version  # here, because `load` does without
 
+    _check_is_not_packaged(path)
     card = _check_card(card)
     _check_key(sign_key, "sign_key of save")
     packer = Packer(Trusted(trusted, "save"), compress=compress)
@@ -157,7 +159,7 @@ def load(
     Parameters
     ----------
     path : str or path
-        A file written by :func:`save`.
+        A file written by :func:`save`, or "english" for the encoder of the package.
     trusted : list of str, class or function, default=None
         Other classes that the file may hold, such as "my_package.MyTransformer", and functions that it may name, such
         as "my_package.cut". Importing them runs the code of their modules, and using the model runs theirs, as does the
@@ -250,7 +252,7 @@ def load_shared(path, trusted=None):
     Files ending in ``.joblib``, ``.pkl`` or ``.pickle`` are loaded by joblib, which runs their code. `trusted` is as in
     :func:`transferkit.load`; a file is loaded once per such list: the trust of one caller does not extend to another.
     """
-    path = Path(path)
+    path = Path(find_file(path))
     names = Trusted(trusted, "load").names
     try:
         status = path.stat()
@@ -290,6 +292,14 @@ def _load_pickled(path):
         return joblib.load(path)
     except Exception as error:  # unpickling damaged bytes can raise anything
         raise ModelFileError(f"The file {os.fspath(path)!r} could not be loaded by joblib: {error!r}.") from error
+
+
+def _check_is_not_packaged(path):
+    if isinstance(path, str) and path in PACKAGED_MODELS:
+        raise ValueError(
+            f"{path!r} is the name of an encoder of the package, and load({path!r}) reads that. Save under another "
+            f"name, such as '{path}.tk'."
+        )
 
 
 def _check_card(card):

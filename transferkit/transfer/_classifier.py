@@ -48,7 +48,7 @@ from transferkit.transfer._estimator import (
     read_renamed,
     set_fitted,
 )
-from transferkit.transfer.pretrained import with_fitted_encoder
+from transferkit.transfer.pretrained import with_default_encoder, with_fitted_encoder
 
 __all__ = ["TransferClassifier", "fit_classifier"]
 
@@ -62,8 +62,9 @@ class TransferClassifier(TransferMixin, CallbackSupportMixin, HeadScoresMixin, V
     ----------
     encoder : str, path or transformer, default=None
         Pretrained encoder: a model file or a fitted transformer, which is never changed, not even by `clone`. An
-        unfitted transformer is cloned and fitted to the `X_unlabelled` of `fit`, or else to the training rows. None
-        only with ``strategy="scratch"`` or a `source`.
+        unfitted transformer is cloned and fitted to the `X_unlabelled` of `fit`, or else to the training rows.
+        "english" is the encoder of English words that is part of the package, and None takes it for texts (not with a
+        `source`). Rows of numbers need an encoder unless ``strategy="scratch"``.
     head : classifier, default=None
         None is logistic regression averaged over values of C; a :class:`LogisticHeadCV` gives these values by its
         `Cs`, a :class:`LogisticHead` a single one. Any other classifier is cloned and trained on features.
@@ -114,6 +115,8 @@ class TransferClassifier(TransferMixin, CallbackSupportMixin, HeadScoresMixin, V
         Labels, sorted.
     strategy_ : str
         Selected strategy.
+    default_encoder_ : str or None
+        "english" if no encoder was given and that one was taken.
     strategy_scores_ : dict of str to ndarray
         Table with one row per candidate: "strategy", "evidence", "evidence_factor", "alpha", "C", "idf", "terms",
         "weight", "log_loss", "mean" score, "standard_error", "seconds"; NaN or "" if missing. With more than 2,500
@@ -314,6 +317,7 @@ def fit_classifier(
         check_has_classes(classes, classifier)
     strategy = read_renamed(classifier, "strategy", RENAMED_STRATEGIES)
     random_state = check_random_state(classifier.random_state)
+    classifier = with_default_encoder(classifier, is_text)
     classifier = with_fitted_encoder(classifier, X_unlabelled, is_text)
     evidence = read_evidence(classifier, classes, X_unlabelled, is_text=is_text, random_state=random_state)
     if evidence is not None:
@@ -325,7 +329,7 @@ def fit_classifier(
         check_head_of_candidates(head, classifier)
         options = {"sample_weight": sample_weight, "groups": groups, "terms": terms, "cv": cv, "evidence": evidence}
         taken, outcomes = fit_strategies(classifier, strategy, X, y, is_text=is_text, progress=progress, **options)
-    return _set_fitted(given, taken, outcomes, names, taken.head.classes_, progress)
+    return _set_fitted(given, taken, outcomes, names, taken.head.classes_, progress, classifier.encoder)
 
 
 def _fit_without_labels(classifier, X_unlabelled, terms, progress):
@@ -339,17 +343,18 @@ def _fit_without_labels(classifier, X_unlabelled, terms, progress):
     names = read_feature_names(X_unlabelled)
     strategy = read_renamed(classifier, "strategy", RENAMED_STRATEGIES)
     random_state = check_random_state(classifier.random_state)
+    classifier = with_default_encoder(classifier, is_text)
     classifier = with_fitted_encoder(classifier, X_unlabelled, is_text)
     evidence = read_evidence(classifier, classes, X_unlabelled, is_text=is_text, random_state=random_state)
     _check_takes_evidence(classifier, strategy, evidence, classes)
     check_has_classes(classes, classifier)
     progress.begin([], classes[:0], None)
     taken = fit_evidence(classifier, strategy, classes, evidence, terms=terms)
-    return _set_fitted(given, taken, [taken], names, classes, progress)
+    return _set_fitted(given, taken, [taken], names, classes, progress, classifier.encoder)
 
 
-def _set_fitted(classifier, taken, outcomes, names, classes, progress):
-    set_fitted(classifier, taken, outcomes, names)
+def _set_fitted(classifier, taken, outcomes, names, classes, progress, encoder):
+    set_fitted(classifier, taken, outcomes, names, encoder)
     classifier.classes_ = classes
     classifier.class_statistics_ = taken.attributes.get("class_statistics_")
     progress.end({})  # the classifier has them

@@ -203,7 +203,15 @@ class HeadScoresMixin(ClassifierMixin):
 class TransferMixin(EncoderHeadMixin):
     """An encoder and a head combined by a strategy, which the parameter `strategy` names."""
 
-    fitted_attributes = ("encoder_", "head_", "label_coef_", "evidence_coef_", "strategy_", "strategy_scores_")
+    fitted_attributes = (
+        "default_encoder_",
+        "encoder_",
+        "evidence_coef_",
+        "head_",
+        "label_coef_",
+        "strategy_",
+        "strategy_scores_",
+    )
 
     @property
     def n_features_in_(self):
@@ -229,6 +237,11 @@ class TransferMixin(EncoderHeadMixin):
             if state.get(name) is not None:
                 state[name] = None
         return state
+
+    def describe_parameters(self):
+        """Return the text that `describe` shows for an encoder that was not given."""
+        default = getattr(self, "default_encoder_", None)
+        return {} if default is None else {"encoder": f"{default!r} (none was given)"}
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -272,7 +285,7 @@ def read_renamed(estimator, parameter, renamed):
     return renamed[value]
 
 
-def set_fitted(estimator, outcome, outcomes, feature_names):
+def set_fitted(estimator, outcome, outcomes, feature_names, encoder):
     """Set the fitted attributes of a transfer estimator.
 
     Parameters
@@ -285,6 +298,8 @@ def set_fitted(estimator, outcome, outcomes, feature_names):
         One per strategy, for the table.
     feature_names : ndarray of str or None
         Names of the input features.
+    encoder : str, path, transformer or None
+        Encoder that was used: that of the estimator, or the default.
     """
     from transferkit.transfer._evaluation import tabulate  # here: predictions do not need it
 
@@ -294,8 +309,11 @@ def set_fitted(estimator, outcome, outcomes, feature_names):
     estimator.strategy_scores_ = tabulate([row for other in outcomes for row in other.rows])
     estimator.label_coef_ = outcome.attributes.get("label_coef_")
     estimator.evidence_coef_ = outcome.attributes.get("evidence_coef_")
+    estimator.default_encoder_ = encoder if estimator.encoder is None else None
     if "summary_" in outcome.attributes:
         estimator.summary_ = outcome.attributes["summary_"]
+        if estimator.default_encoder_ is not None:
+            estimator.summary_["text"] += f" No encoder was given: pretrained encoder {encoder!r}."
     vars(estimator).pop("feature_names_in_", None)  # of an earlier fit
     if feature_names is not None:
         estimator.feature_names_in_ = feature_names

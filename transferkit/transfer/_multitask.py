@@ -23,7 +23,7 @@ from transferkit.encoders.term_union import encode_terms, fit_characters
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import describe, fingerprint, load, load_shared, save
 from transferkit.transfer._classifier import TransferClassifier, fit_classifier
-from transferkit.transfer.pretrained import is_frozen, make_encoder
+from transferkit.transfer.pretrained import is_frozen, make_encoder, with_default_encoder
 
 __all__ = ["EncoderReference", "MultiTaskTransfer"]
 
@@ -129,10 +129,11 @@ class MultiTaskTransfer(VersionedEstimator):
         estimators = _describe(estimator, class_descriptions, rows)
         texts = [part for part in rows.values() if count_rows(part)]
         everything = [text for task in texts for text in task] if all(map(holds_texts, texts)) else None
+        encoder = with_default_encoder(estimator, everything is not None).encoder
         uses_terms = estimator.source is None and estimator.strategy in ("auto", "term_vectors", "prior")
         terms = None
-        if everything is not None and uses_terms and is_frozen(estimator.encoder):
-            projection = find_projection(make_encoder(estimator.encoder))
+        if everything is not None and uses_terms and is_frozen(encoder):
+            projection = find_projection(make_encoder(encoder))
             if projection is not None:
                 terms = join_terms(projection, everything)
                 terms = terms._replace(characters=fit_characters(terms.encoder, everything))

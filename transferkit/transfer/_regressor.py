@@ -39,7 +39,7 @@ from transferkit.transfer._estimator import (
     set_fitted,
 )
 from transferkit.transfer._evaluation import Outcome, make_row
-from transferkit.transfer.pretrained import check_has_encoder, is_frozen, make_encoder
+from transferkit.transfer.pretrained import check_has_encoder, is_frozen, make_encoder, with_default_encoder
 from transferkit.transfer.strategies._candidates import SHARPNESS
 from transferkit.transfer.strategies._frozen import encode_folds
 from transferkit.transfer.strategies._scratch import fit_scratch_if_possible, make_baseline
@@ -57,7 +57,7 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
     Parameters
     ----------
     encoder : str, path or transformer, default=None
-        Pretrained encoder, as in :class:`TransferClassifier`. May be None only with ``strategy="scratch"``.
+        Pretrained encoder, as in :class:`TransferClassifier`; None takes "english" for texts.
     head : regressor, default=None
         None is a ridge regression whose penalty is selected by exact leave-one-out error. Any other regressor is cloned
         and fitted on features, with strategies "frozen" and "scratch" only.
@@ -74,6 +74,8 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
         The fitted head.
     strategy_ : str
         The selected strategy.
+    default_encoder_ : str or None
+        "english" if no encoder was given and that one was taken.
     strategy_scores_ : dict of str to ndarray
         One row per candidate, as in :class:`TransferClassifier`; "mean" is minus the mean squared leave-one-out
         error, "C" is one over the penalty.
@@ -158,26 +160,27 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
                 f"{type(self.head).__name__}: use TransferClassifier with it."
             )
         is_text, feature_names = holds_texts(X), read_feature_names(X)
+        chosen = with_default_encoder(self, is_text)
         X = check_texts(X) if is_text else X
         y = check_targets(y)
         check_same_length(X, y)
         X, y, sample_weight, _, _ = drop_weightless(self.head, X, y, sample_weight)
         strategy = read_renamed(self, "strategy", RENAMED_STRATEGIES)
-        names = self._strategies(strategy, is_text)
-        folds = self._make_folds(y) if "frozen" in names and not is_frozen(self.encoder) else None
-        fit = partial(self._fit_strategy, X=X, y=y, is_text=is_text, sample_weight=sample_weight, folds=folds)
+        names = chosen._strategies(strategy, X, is_text)
+        folds = self._make_folds(y) if "frozen" in names and not is_frozen(chosen.encoder) else None
+        fit = partial(chosen._fit_strategy, X=X, y=y, is_text=is_text, sample_weight=sample_weight, folds=folds)
         outcomes = [
-            fit_scratch_if_possible(fit, self.encoder, X, is_text)
+            fit_scratch_if_possible(fit, chosen.encoder, X, is_text)
             if name == "scratch" and strategy == "auto"
             else fit(name)
             for name in names
         ]
         errors = [outcome.loss for outcome in outcomes]
         taken = outcomes[int(np.nanargmin(errors))] if not np.isnan(errors).all() else outcomes[0]
-        set_fitted(self, taken, outcomes, feature_names)
+        set_fitted(self, taken, outcomes, feature_names, chosen.encoder)
         return self
 
-    def _strategies(self, strategy, is_text):
+    def _strategies(self, strategy, X, is_text):
         """Return the names of the strategies to compare, after checking that a given one applies."""
         ridge = self.head is None or (type(self.head) is RidgeHead and self.head.prior is None)
         if strategy == "term_vectors" and not (ridge and is_text):
@@ -189,6 +192,8 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
             return ["scratch"]
         check_has_encoder(self, strategy)
         encoder = make_encoder(self.encoder)
+        if is_frozen(self.encoder):
+            encoder.fit(X)  # warns of texts whose words are unknown
         can = ridge and is_text and is_frozen(self.encoder) and find_projection(encoder) is not None
         if strategy == "term_vectors" and not can:
             name = type(getattr(encoder, "encoder_", encoder)).__name__

@@ -13,16 +13,30 @@ from transferkit.encoders import PretrainedEncoder
 from transferkit.exceptions import CLONES_IN_GRIDS
 
 __all__ = [
+    "DEFAULT_ENCODER",
     "check_encoder",
     "check_has_encoder",
     "how_to_pretrain",
     "is_frozen",
     "make_encoder",
     "uses_labels",
+    "with_default_encoder",
     "with_fitted_encoder",
 ]
+
+DEFAULT_ENCODER = "english"  # of texts
 # packages of scikit-learn whose tags do not declare whether labels are used
 _UNTAGGED = ("sklearn.feature_selection", "sklearn.cross_decomposition")
+
+
+def with_default_encoder(estimator, is_text):
+    """Return a transfer estimator, or a copy with the default encoder if it needs one for texts and has none."""
+    needs_one = estimator.strategy != "scratch" and getattr(estimator, "source", None) is None
+    if estimator.encoder is not None or not is_text or not needs_one:
+        return estimator
+    other = copy(estimator)
+    other.encoder = DEFAULT_ENCODER
+    return other
 
 
 def is_frozen(encoder):
@@ -75,9 +89,9 @@ def check_has_encoder(estimator, strategy):
     """Raise ValueError if a transfer estimator has no encoder for a strategy that needs one."""
     if estimator.encoder is None:
         raise ValueError(
-            f"{type(estimator).__name__} with strategy={strategy!r} needs an encoder: a model file, or a transformer "
-            "such as WordVectorEncoder().fit(unlabelled_texts). For a model without transfer choose "
-            "strategy='scratch'."
+            f"{type(estimator).__name__} with strategy={strategy!r} needs an encoder: a model file, or a fitted "
+            f"transformer of such rows. Only texts have a default, {DEFAULT_ENCODER!r}. For a model without transfer "
+            "choose strategy='scratch'."
         )
 
 

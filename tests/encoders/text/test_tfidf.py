@@ -661,3 +661,10 @@ def test_bound_on_the_vocabulary_keeps_its_promise(learn, load_docstrings_once):
 def document_frequencies(encoder):
     names, frequency = encoder.get_feature_names_out(), encoder.terms_.vocabulary.document_frequency
     return dict(zip(names, frequency[np.argsort(encoder.terms_.columns)].tolist(), strict=True))
+
+
+def test_share_of_known_terms_counts_every_occurrence():
+    encoder = TfidfEncoder(max_features=2).fit(["the cat and the dog", "the cat sat"])
+    assert encoder.known_share(["the cat saw the bird", "The end", ""]) == 4 / 7
+    assert encoder.known_share(["unheard"]) == 0
+    assert np.isnan(encoder.known_share(["", "-"]))

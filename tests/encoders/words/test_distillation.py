@@ -195,8 +195,6 @@ def test_student_cannot_be_fitted_further(student, trained):
     with pytest.raises(ValueError, match=message):
         student.partial_fit(TEXTS)
     with pytest.raises(ValueError, match=message):
-        student.continue_fit(TEXTS)
-    with pytest.raises(ValueError, match=message):
         clone(student).partial_fit(TEXTS).merge(student)
     with pytest.raises(ValueError, match=message):
         pickle.loads(pickle.dumps(student)).merge(student)

@@ -461,8 +461,61 @@ def test_continuing_is_fitting_on_all_texts_in_the_old_coordinates(corpus, weigh
 def test_continuing_needs_counts_and_a_weight(fitted, corpus):
     with pytest.raises(ValueError, match=r"The 'weight' of continue_fit must be an int of at least 1\. Got 0\.5"):
         fitted.continue_fit(corpus, weight=0.5)
+    with pytest.raises(ValueError, match="counts texts 2 times, but this WordVectorEncoder holds no counts"):
+        pickle.loads(pickle.dumps(fitted)).continue_fit(corpus, weight=2)
+
+
+@pytest.mark.parametrize("quantised", [False, True])
+def test_vectors_without_counts_get_further_components(quantised, corpus, tmp_path):
+    known = WordVectorEncoder(30, min_count=2).fit(corpus[:300])
+    known = known.quantise() if quantised else pickle.loads(pickle.dumps(known))
+    old, frequency, idf = known.vectors_.copy(), known.frequency_, known.idf_
+    words, texts = list(known.vocabulary_), corpus[300:]
+    assert known.continue_fit(texts) is known
+    n, own = len(words), WordVectorEncoder(100, min_count=2).fit(texts)
+    assert list(known.vocabulary_)[:n] == words
+    assert set(known.vocabulary_) == {*words, *own.vocabulary_}
+    assert known.get_params()["n_components"] == known.vectors_.shape[1] == 130
+    np.testing.assert_array_equal(known.vectors_[:n, :30], old)
+    assert not known.vectors_[n:, :30].any()
+    new = known.vectors_[[known.vocabulary_[word] for word in own.vocabulary_], 30:]
+    scale = np.linalg.norm(new[0]) / np.linalg.norm(own.vectors_[0])
+    np.testing.assert_allclose(new, scale * own.vectors_, rtol=1e-4, atol=1e-6)
+    shared = [row for word, row in known.vocabulary_.items() if row < n and word in own.vocabulary_]
+    squares = [np.mean(part**2) for part in np.split(known.vectors_[shared], [30], axis=1)]
+    assert squares[0] == pytest.approx(squares[1], rel=1e-3)  # per component
+    np.testing.assert_array_equal(known.idf_[:n], idf)
+    assert (known.idf_[n:] == idf.max()).all()
+    np.testing.assert_allclose(known.frequency_[:n] / known.frequency_[0], frequency / frequency[0])
+    assert known.frequency_.sum() == pytest.approx(1)
+    transferkit.save(known, tmp_path / "continued.tk")
+    loaded = transferkit.load(tmp_path / "continued.tk")
+    np.testing.assert_array_equal(loaded.transform(texts[:9]), known.transform(texts[:9]))
+
+
+def test_quantised_encoder_is_small_and_stays_so(fitted, corpus, tmp_path):
+    quantised = fitted.quantise()
+    np.testing.assert_allclose(quantised.vectors_, fitted.vectors_, atol=np.abs(fitted.vectors_).max(0).max() / 250)
+    for encoder, name in ((fitted, "plain.tk"), (quantised, "small.tk")):
+        transferkit.save(encoder, tmp_path / name)
+    loaded = transferkit.load(tmp_path / "small.tk")
+    transferkit.save(loaded, tmp_path / "again.tk")
+    sizes = [(tmp_path / name).stat().st_size for name in ("plain.tk", "small.tk", "again.tk")]
+    n_saved = 3 * fitted.vectors_.size  # bytes
+    assert sizes[0] - sizes[1] > 0.95 * n_saved
+    assert abs(sizes[1] - sizes[2]) < 100
+    assert len(pickle.dumps(fitted)) - len(pickle.dumps(quantised)) > 0.95 * n_saved
+    for other in (loaded, pickle.loads(pickle.dumps(quantised)), transferkit.load(tmp_path / "again.tk")):
+        np.testing.assert_array_equal(other.transform(corpus[:20]), quantised.transform(corpus[:20]))
+        assert other.most_similar("array", 3) == quantised.most_similar("array", 3)
+
+
+def test_vectors_that_are_trained_again_are_not_rounded(corpus):
+    encoder = WordVectorEncoder(20).fit(corpus).quantise()
     with pytest.raises(ValueError, match="holds no counts"):
-        pickle.loads(pickle.dumps(fitted)).continue_fit(corpus)
+        encoder.partial_fit(corpus)
+    expected = WordVectorEncoder(20).fit(corpus[:500])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(encoder.fit(corpus[:500]))).vectors_, expected.vectors_)
 
 
 def test_texts_without_known_words_can_be_adapted_to(fitted):

@@ -541,6 +541,24 @@ class TfidfEncoder(PretrainableMixin, TransformerMixin, VersionedEstimator):
         """
         return self._count_documents(find_analyzer(self), self._check_documents(X))
 
+    def known_share(self, X):
+        """Return the share of the terms of texts that the fitted encoder knows.
+
+        Parameters
+        ----------
+        X : iterable of str, length n_texts
+            Texts.
+
+        Returns
+        -------
+        share : float
+            From 0 to 1, where a term counts as often as it occurs; NaN for texts without terms.
+        """
+        check_is_fitted(self)
+        found = self.count_terms(X).terms
+        n_known = found.total[self.terms_.columns_of(found) >= 0].sum()
+        return float(n_known / n_found) if (n_found := found.total.sum()) else float("nan")
+
     def add_terms(self, statistics):
         """Add the term statistics of more texts; columns and weights are computed when they are next needed.
 

@@ -14,6 +14,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
 
 from transferkit._algorithms.linalg.decompositions import unit_rows
+from transferkit._algorithms.networks.compression import dequantise, quantise_array
 from transferkit._algorithms.networks.layers import L2Normalisation, Linear
 from transferkit._algorithms.text.term_counts import inverse_document_frequency
 from transferkit._algorithms.text.vocabulary import TermStatistics
@@ -74,7 +75,7 @@ from transferkit.encoders.words._vector_files import (
 )
 from transferkit.exceptions import NotLinearError, count_inner_frames
 
-__all__ = ["WordVectorEncoder"]
+__all__ = ["N_BESIDE", "WordVectorEncoder"]
 
 _TEXT_PARAMETERS = (
     "strip_accents",
@@ -87,6 +88,7 @@ _TEXT_PARAMETERS = (
     "n_jobs",
 )
 _sif_weights: DerivedValues[np.ndarray] = DerivedValues()  # of large vocabularies, they take longer than a short text
+N_BESIDE = 100  # components that continue_fit appends to vectors without counts
 _finishing = RLock()  # shared by all encoders, because a lock in an encoder could not be pickled
 
 
@@ -263,10 +265,12 @@ class WordVectorEncoder(
         "_is_stale",
         "_keeps_counts",
         "_lengths",
+        "_levels",
         "_losses",
         "_ngram_buckets",
         "_ngram_vectors",
         "_pair_error",
+        "_scales",
         "_vectors",
         "_vocabulary_error",
         "_words",
@@ -669,11 +673,15 @@ class WordVectorEncoder(
 
     @fit_context(prefer_skip_nested_validation=True)
     def continue_fit(self, X, y=None, *, weight=1) -> Self:
-        """Continue training on the texts of a domain, keeping the orientation of the vectors.
+        """Continue training on the texts of a domain.
 
-        Words that become frequent enough are added. The new vectors are rotated onto the old ones (if they have the
-        same length) by the orthogonal Procrustes solution [1]_, so that a model trained on the old ones remains valid
-        as far as the words have kept their meaning.
+        Counts of the texts are added to those of the encoder, and words that become frequent enough are added. The new
+        vectors are rotated onto the old ones (if they have the same length) by the orthogonal Procrustes solution [1]_,
+        so that a model trained on the old ones remains valid as far as the words have kept their meaning.
+
+        An encoder without counts, such as "english", one from a file of vectors or a student, keeps its vectors as the
+        first components. They are followed by `N_BESIDE` components that are trained on these texts alone, scaled to
+        the same mean square.
 
         Parameters
         ----------
@@ -683,28 +691,37 @@ class WordVectorEncoder(
             Ignored; here for scikit-learn's API.
         weight : int, default=1
             Number of times that the texts are counted. More than once up-weights a small domain relative to a large
-            corpus.
+            corpus. Only for an encoder with counts.
 
         Returns
         -------
         self : WordVectorEncoder
-            The encoder. Up to the rotation it equals one fitted on all texts; :meth:`adapt_idf` is undone.
+            The encoder. With counts, it equals one fitted on all texts, up to the rotation, and :meth:`adapt_idf` is
+            undone. Without, words keep their weights, and new ones get that of the rarest word.
 
         Raises
         ------
         ValueError
-            If `weight` is not a positive int, or the encoder holds no counts: its vectors were loaded, or it was fitted
-            with `fit` and then loaded.
+            If `weight` is not a positive int, or is larger than 1 for an encoder without counts.
 
         References
         ----------
         .. [1] P. Schönemann (1966). A generalized solution of the orthogonal Procrustes problem.
            Psychometrika 31 (1), 1-10.
+
+        Examples
+        --------
+        >>> from transferkit import load
+        >>> encoder = load("english").continue_fit(["a zyx is a fruit", "the zyx is a sweet fruit"] * 5)
+        >>> "zyx" in encoder.vocabulary_
+        True
         """
         check_is_fitted(self)
         if not isinstance(weight, Integral) or weight < 1:
             raise ValueError(f"The 'weight' of continue_fit must be an int of at least 1. Got {weight!r} instead.")
         self._settle()
+        if self._counts is None:
+            return self._train_beside(X, weight)
         known = self._known_counts()
         counts = known.merge(self._count(WordCounts(), X).scaled(int(weight)), self._bounds(), self.n_jobs)
         learned = self._learn(counts)
@@ -936,6 +953,24 @@ class WordVectorEncoder(
         _forget_teacher(other)  # the fidelity is that of the vectors before
         return other
 
+    def quantise(self):
+        """Return a copy whose vectors are written as 8-bit integers: files and pickles take a quarter of the size.
+
+        Each component is rounded to 255 levels between minus and plus its largest magnitude. In memory, the copy has
+        the rounded vectors as float32.
+
+        Returns
+        -------
+        encoder : WordVectorEncoder
+            The copy, without the counts that `partial_fit`, `merge` and `continue_fit` need. Vectors that are trained
+            further are written as float32 again.
+        """
+        self._settle()
+        other = copy(self)
+        levels, scales = quantise_array(self._vectors, "int8")
+        vars(other).update(_counts=None, _keeps_counts=False, **_read_levels(levels, scales))
+        return other
+
     @fit_context(prefer_skip_nested_validation=True)
     def first_pass(self, keep_statistics=False):
         """Return the first pass of a fit to texts in shards.
@@ -952,6 +987,16 @@ class WordVectorEncoder(
         """
         self._make_words().first_pass()  # checks the parameters of texts
         return WordPass(self._count, self._bounds(), partial(self._become_fitted, keeps_counts=keep_statistics))
+
+    def finish_loading(self, trusted):
+        """Compute the vectors that the file holds as integers.
+
+        Parameters
+        ----------
+        trusted : Trusted
+            The classes, functions and names that the caller of `load` trusts.
+        """
+        self._restore_vectors()
 
     @property
     def vectors_(self):
@@ -1014,7 +1059,13 @@ class WordVectorEncoder(
             return super().__getstate__()
         self._settle()
         state = super().__getstate__()
+        if state.get("_levels") is not None:
+            state = {name: value for name, value in state.items() if name not in ("_vectors", "_lengths")}
         return state if self._keeps_counts else {**state, "_counts": None}
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._restore_vectors()
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -1022,6 +1073,10 @@ class WordVectorEncoder(
         tags.input_tags.two_d_array = False
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+    def _restore_vectors(self):
+        if vars(self).get("_levels") is not None:
+            vars(self).update(_read_levels(self._levels, self._scales))
 
     def _count(self, counts, X, sample=None):
         """Return the counts with those of more texts added."""
@@ -1114,6 +1169,7 @@ class WordVectorEncoder(
             "_ngram_vectors": ngram_vectors,
             "_words": words,
             "_vectors": vectors,
+            "_levels": None,
             "_lengths": row_lengths(vectors),
             "_frequency": frequency,
             "_idf": idf,
@@ -1176,6 +1232,31 @@ class WordVectorEncoder(
         if len(chosen) == 0:
             raise ValueError(f"No word occurs min_count={self.min_count} times. Use a lower min_count or more texts.")
         return chosen
+
+    def _train_beside(self, X, weight):
+        """Put vectors that are trained on texts alone beside those of the encoder, which has no counts."""
+        if weight != 1:
+            raise ValueError(
+                f"The 'weight' of continue_fit counts texts {weight} times, but this WordVectorEncoder holds no counts "
+                "to which they could be added. Leave it out."
+            )
+        parameters = self.get_params() | {"n_components": N_BESIDE, "subword": False}
+        own = type(self)(**parameters).fit(X)
+        terms, columns = own._words.terms_.kept
+        joined, all_columns = join_words(own._words.terms_.statistics(), np.argsort(columns), self._words)
+        words = self._make_words().set_terms(joined, all_columns)
+        beside = np.zeros((len(all_columns), own.vectors_.shape[1]), np.float32)
+        frequency = np.zeros(len(all_columns))
+        places = words.terms_.columns_of(terms)
+        beside[places], frequency[places] = own.vectors_[columns], own.frequency_[columns]
+        frequency[: len(self._frequency)] = self._frequency
+        idf = np.full(len(all_columns), self._idf.max(), np.float32)
+        idf[: len(self._idf)] = self._idf
+        vectors = append_scaled(self._vectors, beside)
+        self.n_components = vectors.shape[1]
+        vars(self).update(self._describe(words, vectors, frequency / frequency.sum(), idf), _losses=own.loss_curve_)
+        _forget_teacher(self)
+        return self
 
     def _vectors_of_shared_words(self, words, vectors):
         """Return the current vectors of the words that another encoder of words shares, and its vectors of them."""
@@ -1246,6 +1327,14 @@ def _check_beside(beside, parameters):
     different = [name for name in given if not np.array_equal(parameters[name], getattr(beside, name))]
     if different:
         raise ValueError(f"Texts are split into words as 'beside' of distil splits them. Omit {different}.")
+
+
+def _read_levels(levels, scales):
+    """Return the attributes of vectors that are stored as integers, and a scale for each component."""
+    if not (levels.dtype == np.int8 and levels.ndim == 2 and scales.shape == (levels.shape[1],)):
+        raise ValueError(f"vectors are stored as {levels.dtype} {levels.shape} with scales {scales.shape}")
+    vectors = dequantise(levels, scales)
+    return {"_levels": levels, "_scales": scales, "_vectors": vectors, "_lengths": row_lengths(vectors)}
 
 
 def _forget_teacher(encoder):

@@ -109,7 +109,7 @@ def fit_strategies(
             taken = fit_new_classes(estimator, X, y, settings, **given)
             return taken, [taken]
     else:
-        names = _list_strategies(estimator, strategy, is_text, settings)
+        names = _list_strategies(estimator, strategy, X, is_text, settings)
     task = ClassificationTask(
         estimator,
         y,
@@ -180,6 +180,7 @@ def fit_evidence(estimator, strategy, classes, evidence, X=(), task=None, terms=
         Encoder and head.
     """
     encoder, settings = make_encoder(estimator.encoder), read_settings(estimator.head, estimator.device)
+    encoder.fit(evidence.unlabelled)  # warns of texts whose words are unknown
     projection = find_projection(encoder) if evidence.is_text and strategy != "frozen" else None
     strategy = "frozen" if projection is None else "term_vectors"
     attributes, encode = {}, encoder.transform
@@ -229,11 +230,13 @@ def _has_pretrained(estimator, strategy):
     return strategy == "scratch" or is_frozen(estimator.encoder)
 
 
-def _list_strategies(estimator, strategy, is_text, settings):
+def _list_strategies(estimator, strategy, X, is_text, settings):
     """Return the names of the strategies to compare, after checking that a given one applies."""
     if strategy == "scratch":
         return [strategy]
     encoder = _make_encoder(estimator, strategy, is_text)
+    if is_frozen(estimator.encoder):
+        encoder.fit(X)  # warns of texts whose words are unknown
     if strategy == "term_vectors":
         check_term_vectors(encoder, estimator.head, settings, is_text)
     if strategy == "finetune":
@@ -266,10 +269,10 @@ def _fit_strategy(estimator, strategy, X, is_text, task, settings, terms, eviden
         return fit_finetuned(find_fine_tunable(encoder), X, task, settings, pace, seed)
     if strategy == "scratch" and is_text:
         return fit_scratch_texts(encoder, X, task, settings)
-    of_folds = None
-    if strategy == "frozen" and not is_pretrained:
+    of_folds, is_fitted_here = None, strategy == "scratch" or not is_pretrained
+    if strategy == "frozen" and is_fitted_here:
         of_folds = encode_folds(encoder, X, task.y, task.folds)
-    features = encoder.fit_transform(X, task.y)
+    features = encoder.fit_transform(X, task.y) if is_fitted_here else encoder.transform(X)
     return fit_logistic(strategy, encoder, features, task, settings, of_folds, evidence.get(strategy))
 
 
