@@ -5,6 +5,7 @@ import pytest
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 
 from transferkit import DomainTransferClassifier, LabelShiftWeighting, LogisticHead
@@ -86,6 +87,8 @@ def test_weights_of_other_rows_are_those_of_their_labels():
     np.testing.assert_array_equal(weighting.compute_weights(Y), weighting.sample_weight_[:600])
     with pytest.raises(ValueError, match=r"among those that fit saw: \['a', 'b', 'c'\]. Got .*'d'"):
         weighting.compute_weights(["a", "d"])
+    with pytest.raises(ValueError, match="labels"):
+        weighting.compute_weights([["a", "b"]])
 
 
 def test_the_transfer_classifier_trains_with_the_weights():
@@ -95,6 +98,12 @@ def test_the_transfer_classifier_trains_with_the_weights():
     np.testing.assert_allclose(model.head_.coef_, trusted.coef_, atol=0.01)
     plain = DomainTransferClassifier(head=LogisticHead(1.0), adaptation=None).fit(SOURCE, Y, X_target=TARGET)
     assert model.score(TARGET, Y_TARGET) > plain.score(TARGET, Y_TARGET) + 0.03
+
+
+def test_heads_that_take_no_weights_are_refused():
+    model = DomainTransferClassifier(head=KNeighborsClassifier(), adaptation=LabelShiftWeighting())
+    with pytest.raises(ValueError, match=r"LabelShiftWeighting gives weights, but .* KNeighborsClassifier takes no"):
+        model.fit(SOURCE, Y, X_target=TARGET)
 
 
 def test_classes_that_cannot_be_distinguished_are_warned_of():
@@ -115,6 +124,7 @@ def test_rare_classes_that_most_of_the_weight_is_on_are_warned_of():
         (LabelShiftWeighting(), None, "requires y to be passed, but the target y is None: give one label per row"),
         (LabelShiftWeighting(), np.full(1100, "a"), r"at least 2 classes .* Got \{'a': 600\}"),
         (LabelShiftWeighting(), np.r_[["b"], np.full(1099, "a")], r"2 source rows each. Got \{'a': 599, 'b': 1\}"),
+        (LabelShiftWeighting(), np.where(np.arange(1100) == 3, None, LABELS), "missing"),
         (LabelShiftWeighting(LinearSVC()), LABELS, "LinearSVC has no predict_proba. Use method='bbse'"),
     ],
 )
@@ -125,7 +135,16 @@ def test_bad_input_is_named(weighting, y, message):
     assert vars(weighting) == before
 
 
-def test_probabilities_need_one_column_per_class():
+@pytest.mark.parametrize(
+    ("probabilities", "message"),
+    [
+        (np.ones((5, 2)) / 2, r"\(n_samples, 3\). Got an array of shape \(5, 2\)"),
+        ([[1.0, 0.0, 0.0], [0.5, 0.7, 0.0]], r"sum to one. Got \[0.5, 0.7, 0.0\] in row 1"),
+        ([[1.5, -0.5, 0.0]], r"not negative .* in row 0"),
+        ([[np.nan, 0.5, 0.5]], "contains NaN"),
+    ],
+)
+def test_what_are_no_probabilities_is_refused(probabilities, message):
     weighting = LabelShiftWeighting().fit(X, LABELS, sample_domain=DOMAIN)
-    with pytest.raises(ValueError, match=r"\(n_samples, 3\). Got an array of shape \(5, 2\)"):
-        weighting.correct_probabilities(np.ones((5, 2)) / 2)
+    with pytest.raises(ValueError, match=message):
+        weighting.correct_probabilities(probabilities)

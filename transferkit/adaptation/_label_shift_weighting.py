@@ -5,7 +5,7 @@ from numbers import Integral
 from typing import Literal
 
 import numpy as np
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils import check_array
 
 from transferkit._algorithms.rows.class_proportions import (
     adjust_probabilities,
@@ -13,7 +13,7 @@ from transferkit._algorithms.rows.class_proportions import (
     match_predictions,
 )
 from transferkit._types import Predictor
-from transferkit._validation import HasMethods, Interval, StrOptions, check_is_fitted
+from transferkit._validation import HasMethods, Interval, StrOptions, check_is_fitted, check_labels
 from transferkit.adaptation._held_out import fit_and_predict, predict_held_out
 from transferkit.adaptation._source_weighting import SourceWeighting
 from transferkit.adaptation.domains import check_source_labels
@@ -22,6 +22,7 @@ from transferkit.exceptions import count_inner_frames
 __all__ = ["LabelShiftWeighting"]
 
 LEAST_PROBABILITY = 1e-12  # of a class, on average
+ROUNDING = 1e-3  # of the sum of probabilities, which may be given with few digits
 
 
 class LabelShiftWeighting(SourceWeighting):
@@ -131,12 +132,11 @@ class LabelShiftWeighting(SourceWeighting):
             Weights with mean 1 over the source rows of `fit`.
         """
         check_is_fitted(self)
-        labels = np.asarray(y)
-        unknown = ~np.isin(labels, self.classes_)
-        if unknown.any():
-            raise ValueError(
-                f"Labels must be among those that fit saw: {self.classes_.tolist()!r}. Got {labels[unknown][0]!r}."
-            )
+        labels = check_labels(y)
+        unknown = np.flatnonzero(~np.isin(labels, self.classes_))
+        if labels.ndim != 1 or len(unknown):
+            given = f"an array of shape {labels.shape}" if labels.ndim != 1 else repr(labels[unknown[0]].item())
+            raise ValueError(f"Labels must be among those that fit saw: {self.classes_.tolist()!r}. Got {given}.")
         return (self.class_proportions_ / self.source_proportions_)[np.searchsorted(self.classes_, labels)]
 
     def correct_probabilities(self, probabilities):
@@ -156,11 +156,17 @@ class LabelShiftWeighting(SourceWeighting):
             Probabilities in the target.
         """
         check_is_fitted(self)
-        probabilities = np.asarray(probabilities)
-        if probabilities.ndim != 2 or probabilities.shape[1] != len(self.classes_):
+        probabilities = check_array(probabilities, dtype=np.float64, input_name="probabilities")
+        if probabilities.shape[1] != len(self.classes_):
             raise ValueError(
                 f"'probabilities' must have one column per class, (n_samples, {len(self.classes_)}). Got an array of "
                 f"shape {probabilities.shape}."
+            )
+        wrong = np.flatnonzero((probabilities < 0).any(1) | (np.abs(probabilities.sum(1) - 1) > ROUNDING))
+        if len(wrong):
+            raise ValueError(
+                "Each row of 'probabilities' must hold numbers that are not negative and sum to one. Got "
+                f"{probabilities[wrong[0]].tolist()} in row {wrong[0]}."
             )
         return adjust_probabilities(probabilities, self.source_proportions_, self.class_proportions_)
 
@@ -199,7 +205,6 @@ class LabelShiftWeighting(SourceWeighting):
                 f"method='em' needs probabilities, but {type(self.estimator).__name__} has no predict_proba. Use "
                 "method='bbse', or another estimator."
             )
-        check_classification_targets(y)
         classes, numbers, counts = np.unique(y, return_inverse=True, return_counts=True)
         if len(classes) < 2 or counts.min() < 2:
             raise ValueError(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 from sklearn.base import clone
+from sklearn.utils.validation import has_fit_parameter
 
 from transferkit._algorithms.linear.predictions import to_probabilities
 from transferkit.adaptation import FeatureAugmentation, MarginalizedDenoising
@@ -95,6 +96,11 @@ class HeadFitter:
 
     def _train(self, head, features, rows=slice(None)):
         given = {} if features.weights is None else {"sample_weight": features.weights[rows]}
+        if given and not has_fit_parameter(head, "sample_weight"):
+            raise ValueError(
+                f"{type(features.adaptation).__name__} gives weights, but the head {type(head).__name__} takes no "
+                "'sample_weight'. Use another head or another adaptation."
+            )
         return clone(head).fit(features.labelled[rows], self.domains.y[rows], **given)
 
     def _predict_held_out(self, features):
