@@ -264,6 +264,12 @@ def test_bad_parameters_are_named(parameters, message):
         TransferClassifier(**parameters).fit(TEXTS, LABELS)
 
 
+@pytest.mark.parametrize("estimator", [TransferClassifier, TransferRegressor, DomainTransferClassifier])
+def test_bad_encoders_are_named_in_folds_too(estimator):
+    with pytest.raises(ValueError, match=r"The 'encoder' parameter of .* must be"):
+        cross_val_score(estimator(["the cat sat"]), TEXTS, LABELS, cv=2, error_score="raise")
+
+
 def test_repr_and_tags_work_before_fit(encoder):
     assert "TransferClassifier" in repr(TransferClassifier(encoder))
     assert TransferClassifier(encoder).__sklearn_tags__().input_tags.string

@@ -8,7 +8,6 @@ from typing import Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils import get_tags
 
 from transferkit._estimator import FrozenParametersMixin
 from transferkit._validation import (
@@ -23,7 +22,7 @@ from transferkit.encoders import PretrainedEncoder
 from transferkit.encoders.protocols import ModelParts
 from transferkit.encoders.term_union import encode_terms
 from transferkit.exceptions import count_inner_frames
-from transferkit.transfer.pretrained import check_encoder, is_frozen
+from transferkit.transfer.pretrained import check_encoder, is_frozen, read_input_tags
 
 __all__ = [
     "RENAMED_STRATEGIES",
@@ -253,11 +252,7 @@ class TransferMixin(EncoderHeadMixin):
             encoder = source if isinstance(source, (str, os.PathLike)) else read_source(source)[1]
         if encoder is None and (self.encoder is not None and self.strategy != "scratch"):
             encoder = self.encoder
-        if encoder is None:  # TF-IDF for texts, no transformation for tables
-            tags.input_tags.string = tags.input_tags.sparse = True
-        else:
-            is_path = isinstance(encoder, (str, os.PathLike))
-            tags.input_tags = get_tags(PretrainedEncoder(encoder) if is_path else encoder).input_tags
+        tags.input_tags = read_input_tags(encoder)
         return tags
 
 

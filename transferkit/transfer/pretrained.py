@@ -6,7 +6,7 @@ from inspect import signature
 
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.pipeline import Pipeline
-from sklearn.utils import get_tags
+from sklearn.utils import InputTags, get_tags
 
 from transferkit._validation import holds_texts, is_fitted
 from transferkit.encoders import PretrainedEncoder
@@ -19,6 +19,7 @@ __all__ = [
     "how_to_pretrain",
     "is_frozen",
     "make_encoder",
+    "read_input_tags",
     "uses_labels",
     "with_default_encoder",
     "with_fitted_encoder",
@@ -93,6 +94,15 @@ def check_has_encoder(estimator, strategy):
             f"transformer of such rows. Only texts have a default, {DEFAULT_ENCODER!r}. For a model without transfer "
             "choose strategy='scratch'."
         )
+
+
+def read_input_tags(encoder):
+    """Return the input tags of an encoder; all kinds of input for none or a file, and for what `fit` will refuse.
+
+    Without an encoder, texts are encoded by TF-IDF, and tables are taken as they are. No file is opened for tags.
+    """
+    has_tags = hasattr(encoder, "__sklearn_tags__") and not isinstance(encoder, type)
+    return get_tags(encoder).input_tags if has_tags else InputTags(string=True, sparse=True)
 
 
 def how_to_pretrain(encoder):

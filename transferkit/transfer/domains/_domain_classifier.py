@@ -7,7 +7,6 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils import get_tags
 
 from transferkit._estimator import VersionedEstimator
 from transferkit._types import Adaptation, FilePath, Predictor, Seed, Transformer
@@ -55,7 +54,7 @@ from transferkit.transfer.domains._selection import (
     tabulate,
     warn_too_few_labels,
 )
-from transferkit.transfer.pretrained import make_encoder
+from transferkit.transfer.pretrained import make_encoder, read_input_tags
 
 __all__ = ["DomainTransferClassifier"]
 
@@ -257,11 +256,7 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        encoder = getattr(self, "encoder_", self.encoder)
-        if encoder is None or isinstance(encoder, (str, os.PathLike)):
-            tags.input_tags.string = tags.input_tags.sparse = True
-        else:
-            tags.input_tags = get_tags(encoder).input_tags
+        tags.input_tags = read_input_tags(getattr(self, "encoder_", self.encoder))
         return tags
 
     def _encode(self, X):
