@@ -228,6 +228,13 @@ MUTANTS = [
         f"{OF_COLUMNS}::test_a_table_without_names_of_columns_is_an_error",
     ),
     Mutant(
+        "workbooks: titles above the names of columns",
+        "datasets/_workbooks.py",
+        "for fewest in (2, 1):",
+        "for fewest in (1,):",
+        "datasets/test_workbooks.py::test_titles_above_the_names_of_columns_are_left_out",
+    ),
+    Mutant(
         "checks: blanks in all labels",
         CHECKS,
         "if found != label and counts[label] > 1]",

@@ -66,7 +66,9 @@ def test_utf_16_without_a_mark_is_read_without_a_warning(encoding, text, tmp_pat
         assert load_corpus(tmp_path / "a.txt") == text.splitlines()
 
 
-@pytest.mark.parametrize("text", ["one\ntwo\x00\nthree\n", "a\n\x00\nb\n\n", "0,\x000\n1\n"])
+@pytest.mark.parametrize(
+    "text", ["one\ntwo\x00\nthree\n", "a\n\x00\nb\n\n", "0,\x000\n1\n", "a\x00\n\x00\x00bxyxyxyxyxyxy"]
+)
 def test_zero_characters_do_not_make_utf_16(text, tmp_path):
     (tmp_path / "a.txt").write_bytes(text.encode())
     assert load_corpus(tmp_path / "a.txt") == [line for line in text.split("\n") if line]

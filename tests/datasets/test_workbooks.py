@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from transferkit.datasets import load_corpus, load_labelled_csv, read_texts
-from transferkit.exceptions import MissingExtraError
+from transferkit.exceptions import DataWarning, MissingExtraError
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("openpyxl")
@@ -66,13 +66,32 @@ def test_blank_rows_and_further_sheets_of_a_workbook_are_left_out(tmp_path):
         ("t.parquet", b"text,label\n", "is no Parquet file"),
         ("t.json", b'[{"text": "a"},', "The file .* is not JSON"),
         ("t.json", b'[{"text": "a", "label": "x"}, 3]', "Item 2 of .* is no object"),
-        ("t.json", b'{"text": {"0": "a"}}', "has no column 'label'"),
+        ("t.json", b'{"text": {"0": "a"}, "label": {}}', "Line 1 of .* where a text is expected"),
     ],
 )
 def test_damaged_files_are_named(name, content, message, tmp_path):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
         load_labelled_csv(tmp_path / name)
+
+
+def test_titles_above_the_names_of_columns_are_left_out(tmp_path):
+    rows = [["Report", None], [None, None], ["text", "label"], ["a", "x"], ["b", "x"], [None, "y"]]
+    pd.DataFrame(rows).to_excel(tmp_path / "t.xlsx", index=False, header=False)
+    with pytest.warns(DataWarning, match="1 of 3 texts is empty, the first in row 6"):
+        assert load_labelled_csv(tmp_path / "t.xlsx").data == ["a", "b", ""]
+    pd.DataFrame(["text", "one", None, "two"]).to_excel(tmp_path / "t.xlsx", index=False, header=False)
+    assert load_corpus(tmp_path / "t.xlsx") == ["one", "two"]
+
+
+@pytest.mark.parametrize("orient", ["records", "columns", "list"])
+def test_json_of_pandas_is_read(orient, tmp_path):
+    frame = FRAME[["id", "text", "label"]]
+    if orient == "list":
+        (tmp_path / "t.json").write_text(json.dumps(frame.to_dict("list")))
+    else:
+        frame.to_json(tmp_path / "t.json", orient=orient)
+    assert load_labelled_csv(tmp_path / "t.json").data == FRAME["text"].tolist()
 
 
 def test_json_with_one_object_per_line_may_have_the_extension_json(tmp_path):

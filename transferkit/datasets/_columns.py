@@ -118,8 +118,8 @@ def _check_guess(rows, values, option, found):
             f"{rows.names}. Put a row above it with the names of the columns, such as text and label."
         )
     if found is None:
-        example = messages().option(option, next(iter(values), "NAME"))
-        raise ValueError(_list_columns(rows, option, f" Choose one, for example {example}." if values else ""))
+        example = messages().option(option, next(iter(values), ""))
+        raise ValueError(_list_columns(rows, option, f" Choose one, for example {example}." if len(values) > 1 else ""))
 
 
 def _report(name, guessed, say):

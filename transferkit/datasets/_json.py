@@ -12,16 +12,18 @@ __all__ = ["check_characters", "open_json"]
 def open_json(file: TextFile, kind: str, errors: str) -> Rows:
     """Return the objects of a file as rows, whose columns are their keys.
 
-    A ``.json`` file that is no list is read as one object per line. ValueError with the number of the line or item is
-    raised if it is not JSON or no object.
+    A ``.json`` file holds a list of objects, an object of columns, or one object per line. ValueError with the number
+    of the line or item is raised if it is not JSON or no object.
     """
-    unit, records = "Line", _read_lines(file.lines(), file.name)
+    unit, records = "Line", None
     if kind == "json":
         text = file.read()
-        if text.lstrip().startswith("["):
-            unit, records = "Item", _read_list(text, file.name)
-        else:
-            records = _read_lines(text.split("\n"), file.name)
+        unit, records = "Item", _read_whole(text, file.name)
+        lines = iter(text.split("\n"))
+    else:
+        lines = file.lines()
+    if records is None:
+        unit, records = "Line", _read_lines(lines, file.name)
     names: list[str] = []
     return Rows(file.name, names, _make_rows(records, names, file.name, unit), unit, errors=errors)
 
@@ -38,12 +40,25 @@ def _read_lines(lines, name):
             raise ValueError(f"Line {number} of {name!r} is not JSON: {error}.") from None
 
 
-def _read_list(text, name):
+def _read_whole(text, name):
+    """Return the numbered objects of a list, or of the columns that pandas writes; None if each line has an object."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"The file {name!r} is not JSON: {error}.") from None
-    yield from enumerate(found, 1)
+        if text.lstrip().startswith("["):
+            raise ValueError(f"The file {name!r} is not JSON: {error}.") from None
+        return None
+    if isinstance(found, dict):
+        found = _transpose(found)
+    return enumerate(found, 1) if isinstance(found, list) else None
+
+
+def _transpose(columns):
+    """Return the objects of columns, which are lists or objects of equal length, or None."""
+    values = [list(column.values()) if isinstance(column, dict) else column for column in columns.values()]
+    if not all(isinstance(column, list) and len(column) == len(values[0]) for column in values):
+        return None
+    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
 
 
 def _make_rows(records, names, name, unit):

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from typing import Any, BinaryIO, NamedTuple
 
 from transferkit.datasets._columns import find_column, find_columns
@@ -65,22 +66,24 @@ def read_table(
     is kept, and so is a blank line below a header of one column. ValueError with the number of the row is raised if one
     cannot be read.
     """
-    file, rows = _open(source, options, labelled)
-    sample = list(itertools.islice(rows.values, _SAMPLE))
-    rows = rows._replace(values=itertools.chain(sample, rows.values))
-    if not any(row for _, row in sample):
-        raise ValueError(f"The file {rows.name!r} holds no rows{' below its column names' if rows.names else ''}.")
-    columns = find_columns(rows, [row for _, row in sample if row], text, label, labelled=labelled)
-    table = _choose(rows, [*columns, *(find_column(rows, name) for name in others or ())], others is None, keep_blank)
-    if rows.note is not None:
-        messages().note(rows.note)
-    if file is not None:
-        file.report_encoding()
-        table = table._replace(encoding=file.encoding)
-    return table
+    with ExitStack() as stack:
+        file, rows = _open(source, options, labelled, stack)
+        sample = list(itertools.islice(rows.values, _SAMPLE))
+        rows = rows._replace(values=itertools.chain(sample, rows.values))
+        if not any(row for _, row in sample):
+            raise ValueError(f"The file {rows.name!r} holds no rows{' below its column names' if rows.names else ''}.")
+        columns = find_columns(rows, [row for _, row in sample if row], text, label, labelled=labelled)
+        columns += [find_column(rows, name) for name in others or ()]
+        table = _choose(rows, columns, others is None, keep_blank)
+        if rows.note is not None:
+            messages().note(rows.note)
+        if file is not None:
+            file.report_encoding()
+            table = table._replace(encoding=file.encoding)
+        return table
 
 
-def _open(source, options, labelled):
+def _open(source, options, labelled, stack):
     """Return the text file, if it is one, and its rows."""
     encoding, errors, sep, quoting, recursive, kind = options
     if kind is None and is_folder(source):
@@ -88,7 +91,7 @@ def _open(source, options, labelled):
     kind = kind_of(name_of(source)) if kind is None else kind
     if kind in SHEET_KINDS or kind == "parquet":
         return None, open_parquet(source) if kind == "parquet" else open_sheet(source)
-    file = TextFile(source, encoding, errors)
+    file = stack.enter_context(closing(TextFile(source, encoding, errors)))
     return file, open_json(file, kind, errors) if kind in JSON_KINDS else open_delimited(file, kind, sep, quoting)
 
 

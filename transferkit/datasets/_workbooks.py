@@ -15,7 +15,7 @@ __all__ = ["open_parquet", "open_sheet"]
 
 
 def open_sheet(source: str | os.PathLike[str] | BinaryIO) -> Rows:
-    """Return the rows of the first sheet of a workbook below its first row that is not blank."""
+    """Return the rows of the first sheet of a workbook below the names of columns; titles above them are left out."""
     try:
         from python_calamine import CalamineError, CalamineWorkbook
     except ImportError as error:
@@ -27,10 +27,23 @@ def open_sheet(source: str | os.PathLike[str] | BinaryIO) -> Rows:
         cells = workbook.get_sheet_by_name(first).to_python(skip_empty_area=False)
     except (CalamineError, ValueError) as error:
         raise ValueError(f"The file {name!r} is no workbook: {error or type(error).__name__}.") from None
-    note = f"{name}: read the sheet {first!r}, the first of {1 + len(others)}." if others else None
-    rows = ((number, [_simplify(value) for value in row]) for number, row in enumerate(cells, 1))
-    names = next((row for _, row in rows if any(value is not None for value in row)), [])
-    return Rows(name, ["" if value is None else str(value) for value in names], rows, "Row", note=note)
+    rows = [[_simplify(value) for value in row] for row in cells]
+    header = _find_header(rows)
+    notes = [f"read the sheet {first!r}, the first of {1 + len(others)}"] if others else []
+    if any(any(value is not None for value in row) for row in rows[:header]):
+        notes.append(f"skipped the rows above row {header + 1}, which has the names of columns")
+    names = ["" if value is None else str(value) for value in (rows[header] if rows else [])]
+    note = f"{name}: {'; '.join(notes)}." if notes else None
+    return Rows(name, names, iter(enumerate(rows[header + 1 :], header + 2)), "Row", note=note)
+
+
+def _find_header(rows):
+    """Return the place of the first row with several values, or of the first value of a table of one column."""
+    for fewest in (2, 1):
+        for place, row in enumerate(rows):
+            if sum(value is not None for value in row) >= fewest:
+                return place
+    return 0
 
 
 def open_parquet(source: str | os.PathLike[str] | BinaryIO) -> Rows:

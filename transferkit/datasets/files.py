@@ -79,8 +79,8 @@ class TextFile:
     """
 
     def __init__(self, source: str | os.PathLike[str] | BinaryIO, encoding: str | None, errors: str) -> None:
-        self.source, self.name = source, name_of(source)
-        self._decoder = Decoder(self.name, encoding, errors)
+        self.name = name_of(source)
+        self._decoder, self._chunks = Decoder(self.name, encoding, errors), _read_chunks(source)
 
     @property
     def encoding(self) -> str | None:
@@ -101,7 +101,7 @@ class TextFile:
         """
         newline, ends = ("", "\r\n") if any_end else ("\n", "\n")
         parts: list[str] = []
-        for text in decode(_read_chunks(self.source), self._decoder):
+        for text in decode(self._chunks, self._decoder):
             parts.append(text)
             if any(end in text for end in ends):
                 *lines, last = io.StringIO("".join(parts), newline).readlines()
@@ -109,9 +109,13 @@ class TextFile:
                 yield from lines
         yield from io.StringIO("".join(parts), newline)
 
+    def close(self) -> None:
+        """Close the file, if an error ended the reading of its lines."""
+        self._chunks.close()
+
     def read(self) -> str:
         """Return the whole text."""
-        return "".join(decode(_read_chunks(self.source), self._decoder))
+        return "".join(decode(self._chunks, self._decoder))
 
     def report_encoding(self) -> None:
         """Report an encoding that was detected, with a word by which a reader sees whether it is right."""
