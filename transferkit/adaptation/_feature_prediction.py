@@ -173,8 +173,9 @@ class MarginalizedDenoising(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
     ----------
     n_layers : int, default=3
         Number of layers; each takes the outputs of the one before.
-    n_hidden : int, default=600
-        Width of the layers: the number of most frequent features to reconstruct.
+    n_hidden : int, default=2000
+        Width of the layers: the number of most frequent features to reconstruct. The weights take
+        (max_features + (n_layers - 1) n_hidden) n_hidden numbers, which fewer hidden features reduce.
     corruption : float, default=0.9
         Probability with which a feature is set to zero, larger than 0 and less than 1.
     max_features : int, default=4000
