@@ -22,7 +22,6 @@ class DomainTransformer(TransformerMixin, VersionedEstimator):
     """
 
     _accepts_sparse = True
-    is_symmetric = False  # whether the result is the same after exchanging the domains
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, sample_domain: ArrayLike | None = None) -> Self:

@@ -226,7 +226,6 @@ class MarginalizedDenoising(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
     (5, 8)
     """
 
-    is_symmetric = True
     fitted_attributes = ("features_", "intercepts_", "means_", "scales_", "weights_")
 
     _parameter_constraints: dict = {

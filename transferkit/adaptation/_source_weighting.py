@@ -22,7 +22,6 @@ class SourceWeighting(OneToOneFeatureMixin, LinearOnTargetMixin, DomainTransform
     `_learn` returns `sample_weight_` with one weight per source row.
     """
 
-    is_symmetric = True  # features are unchanged in both directions
     fitted_attributes = ("effective_sample_size_", "sample_weight_")
     _advice = ""  # what to do if the weights are dominated by few rows
 

@@ -11,11 +11,8 @@ __all__ = ["Adaptation", "GivesWeights", "LinearOnTarget"]
 class Adaptation(Protocol):
     """A transformer of features that distinguishes source and target samples.
 
-    `transfer.domains` fits one between the encoder and the head. `is_symmetric` tells whether exchanging the domains
-    gives the same features, so that reverse validation does not have to fit it a second time.
+    `transfer.domains` fits one between the encoder and the head.
     """
-
-    is_symmetric: bool
 
     def fit_transform(self, X: Any, y: Any = None, *, sample_domain: Any = None) -> Any:
         """Fit to samples of both domains, and map them."""

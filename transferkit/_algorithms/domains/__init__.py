@@ -1,4 +1,4 @@
-"""Unsupervised domain adaptation and its evaluation, on arrays.
+"""Unsupervised domain adaptation, on arrays.
 
 There are rows of a source domain, with labels, and rows of a target domain, without.
 
@@ -7,6 +7,6 @@ There are rows of a source domain, with labels, and rows of a target domain, wit
 - `importance_weights`: density ratios p_target / p_source (logistic odds, KLIEP, kernel mean matching).
 - `feature_prediction`: features predicted from the others, by structural correspondence learning and by layers of
   marginalized stacked denoising autoencoders.
-- `diagnostics`: the AUC of a domain classifier, the drift of each feature (Cohen's d), and estimates of the error rate
-  in the target without target labels.
+- `discriminant`: Gaussian classes fitted to the target, from given class probabilities.
+- `diagnostics`: the AUC of a domain classifier, and the drift of each feature (Cohen's d).
 """

@@ -1,12 +1,17 @@
 """Classification in a target domain without labels, from labels of a source domain."""
 
 import os
+import time
+import warnings
 from numbers import Integral
 from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import sparse
+from sklearn.base import clone
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import check_random_state
 
 from transferkit._estimator import VersionedEstimator
 from transferkit._types import Adaptation, FilePath, Predictor, Seed, Transformer
@@ -26,34 +31,23 @@ from transferkit._validation import (
     validate_rows,
     with_plain_outputs,
 )
-from transferkit.adaptation import (
-    CORAL,
-    ImportanceWeighting,
-    LinearTransport,
-    MarginalizedDenoising,
-    SubspaceAlignment,
-)
 from transferkit.adaptation.domains import as_rows, read_domains
 from transferkit.encoders import TfidfEncoder
 from transferkit.encoders.protocols import ModelParts
+from transferkit.exceptions import count_inner_frames
 from transferkit.heads import LogisticHead
 from transferkit.transfer._estimator import EncoderHeadMixin, HeadScoresMixin, read_renamed
 from transferkit.transfer.domains._candidates import (
     BLENDS,
     TERM_VECTORS,
+    FittedCandidate,
+    HeadFitter,
     check_search,
     fit_candidate,
     is_logistic,
 )
-from transferkit.transfer.domains._features import Domains, encode, make_folds, transform
-from transferkit.transfer.domains._selection import (
-    density_ratio,
-    estimate_error_rates,
-    make_single_row,
-    select_candidate,
-    tabulate,
-    warn_too_few_labels,
-)
+from transferkit.transfer.domains._consensus import CONSENSUS, fit_consensus
+from transferkit.transfer.domains._features import Domains, make_features, make_folds, transform
 from transferkit.transfer.pretrained import make_encoder, read_input_tags
 
 __all__ = ["DomainTransferClassifier"]
@@ -64,7 +58,8 @@ RENAMED = {"prior": TERM_VECTORS, "prior+denoising": "term_vectors+denoising"}  
 class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstimator):
     """Classify samples of a domain without labels, using labels of another domain.
 
-    The classifier selects a domain adaptation, or none, without target labels.
+    By default several domain adaptations label the target samples, and the head is trained on these labels beside those
+    of the source.
 
     Parameters
     ----------
@@ -78,7 +73,7 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
         C, a :class:`LogisticHeadCV` gives its `Cs`; its folds and scoring must be left at their defaults. Any other
         scikit-learn classifier is cloned; "auto" needs its `predict_proba`.
     adaptation : str, transformer or None, default="auto"
-        "auto" evaluates the applicable adaptations and selects one, or none; see Notes. "term_vectors" is for texts:
+        "auto" averages several adaptations; see Notes. "term_vectors" is for texts:
         word vectors are pretrained on the texts of both domains and used by the strategy of that name of
         :class:`TransferClassifier`. "term_vectors+denoising" averages the decisions of that model and one on
         :class:`MarginalizedDenoising` features; "none+denoising" averages those of the model without adaptation and one
@@ -104,12 +99,12 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
     classes_ : ndarray of shape (n_classes,)
         Labels, sorted.
     adaptation_name_ : str
-        Name of the selected candidate, "none" without adaptation.
+        Name of the adaptation in use: "consensus" for that of "auto", "none" without adaptation.
     adaptation_scores_ : dict of str to ndarray
-        Table with one row per candidate: "adaptation" (name); estimates of its error rate in the target by "iwv",
-        "dev", "circular" and "entropy", NaN if not applicable; their "median"; "gain", the median reduction relative to
-        no adaptation, with its "standard_error"; "n_in_favour", the number of criteria that indicate a reduction;
-        "chosen"; "seconds". ``pandas.DataFrame(model.adaptation_scores_)`` shows it.
+        Table with one row per candidate of the consensus and one for itself: "adaptation" (name); "held_out", the
+        accuracy on held-out samples of the source; "agreement", the share of target samples that it labels as the
+        consensus does; "chosen"; "seconds". If an adaptation is named, and for sparse features, it has one row, without
+        the first two figures. ``pandas.DataFrame(model.adaptation_scores_)`` shows it.
     label_coef_ : CSR matrix of shape (n_outputs, n_terms) or None
         For "term_vectors": the part of ``head_.coef_`` that was learned from labels alone.
     n_features_in_ : int
@@ -124,12 +119,18 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
 
     Notes
     -----
-    "auto" estimates the error rate of each candidate in the target by four criteria: "iwv" (importance-weighted
-    validation [1]_), "dev" (deep embedded validation [2]_), "circular" (circular validation [3]_) and "entropy"
-    (average thresholded confidence [4]_). An adaptation is selected if the median of these is lower than without it
-    by more than 0.75 percentage points and more than one standard error. docs/how-it-works.md lists the candidates,
-    and describes the criteria and the rule of selection. All criteria can be wrong at the same time, or miss an
-    improvement. If some target labels are available, compare models on those.
+    For dense features, "auto" averages the class probabilities of target samples by three candidates: the head without
+    adaptation; a linear discriminant that is fitted to the target by expectation-maximisation, beginning with the
+    predictions after :class:`LinearTransport`; and the nearest neighbours after :class:`JointDistributionAdaptation`.
+    The head is then trained on the labelled samples and on the target samples with these probabilities. The last two
+    assume that the classes are clusters of samples. This is checked on the source, of which each fold in turn is the
+    target: if the average is worse there than the head alone, by more than one standard error, no adaptation is used. A
+    warning is given if the adaptations disagree on many target samples.
+
+    For texts and sparse features with logistic regression, "auto" is "term_vectors+denoising" or "none+denoising", and
+    for sparse features with another head the average of the head without and with :class:`MarginalizedDenoising`,
+    checked in the same way. No criterion can be certain without target labels: if some are available, compare models
+    on those, or give them to `fit`.
 
     An adaptation given by the user that uses labels, such as :class:`StructuralCorrespondence`, is fitted to all
     labelled samples before C is selected on held-out ones.
@@ -137,19 +138,7 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
     Models with denoised features are not linear in terms, so :func:`~transferkit.inspection.explain` raises an error
     for them; it explains "term_vectors".
 
-    CORAL, LinearTransport and ImportanceWeighting do not change target samples, so predictions are as fast as without
-    adaptation.
-
-    References
-    ----------
-    .. [1] M. Sugiyama, M. Krauledat, K.-R. Müller, "Covariate shift adaptation by importance weighted cross
-       validation", Journal of Machine Learning Research 8 (2007), 985-1005.
-    .. [2] K. You, X. Wang, M. Long, M. Jordan, "Towards accurate model selection in deep unsupervised domain
-       adaptation", ICML (2019).
-    .. [3] L. Bruzzone and M. Marconcini, "Domain adaptation problems: a DASVM classification technique and a circular
-       validation strategy", IEEE Transactions on Pattern Analysis and Machine Intelligence 32 (2010), 770-787.
-    .. [4] S. Garg, S. Balakrishnan, Z. Lipton, B. Neyshabur, H. Sedghi, "Leveraging unlabeled data to predict
-       out-of-distribution performance", ICLR (2022).
+    The consensus changes the weights of the head alone, so that predictions are as fast as without adaptation.
 
     Examples
     --------
@@ -162,7 +151,7 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
     True
     >>> model = DomainTransferClassifier().fit(source, y[:900], X_target=target)
     >>> model.adaptation_name_, model.score(target, y[900:]) > 0.85
-    ('LinearTransport', True)
+    ('consensus', True)
     """
 
     default_head = LogisticHead
@@ -235,10 +224,10 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
             domains = self._read(X, y, X_target, sample_domain)
             adaptation = read_renamed(self, "adaptation", RENAMED)
             is_auto = isinstance(adaptation, str) and adaptation == "auto"
-            fitted, rows = self._fit_auto(domains) if is_auto else self._fit_named(adaptation, domains)
+            fitted, table = self._fit_auto(domains) if is_auto else self._fit_named(adaptation, domains)
         self.encoder_, self.adaptation_, self.head_ = fitted.encoder, fitted.adaptation, fitted.head
         self.classes_, self.adaptation_name_ = fitted.head.classes_, fitted.name
-        self.adaptation_scores_ = tabulate(rows)
+        self.adaptation_scores_ = table
         self.label_coef_ = fitted.attributes.get("label_coef_")
         return self
 
@@ -313,45 +302,43 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
         return validate_data(self, X, accept_sparse="csr", dtype=FLOATS) if reset else validate_rows(self, X)
 
     def _fit_auto(self, domains):
-        """Return the selected candidate, and the rows of the table."""
+        """Return what is fitted by "auto", and its table."""
         if not (is_logistic(self.head) or hasattr(self.head, "predict_proba")):
             raise ValueError(
-                f"adaptation='auto' compares probabilities, but {type(self.head).__name__} has no predict_proba. "
+                f"adaptation='auto' averages probabilities, but {type(self.head).__name__} has no predict_proba. "
                 "Name an adaptation, or use another head."
             )
-        if not domains.folds:
-            warn_too_few_labels(np.unique(domains.y, return_counts=True)[1])
+        if domains.is_text and self.encoder is None and is_logistic(self.head):
+            return self._fit_named("term_vectors+denoising", domains)
+        encoder = self._make_encoder(domains)
+        features = make_features(encoder, None, domains, needs_both=True)
+        if sparse.issparse(features.labelled) and is_logistic(self.head):
+            return self._fit_named("none+denoising", domains)
+        if reason := _find_obstacle(domains):
+            warnings.warn(
+                "adaptation='auto' checks with held-out labels of the source that adaptations do no harm; no "
+                f"adaptation is used, because {reason}. Give at least 2 labels per class of the source, or name an "
+                "adaptation.",
+                UserWarning,
+                stacklevel=count_inner_frames(),
+            )
             return self._fit_named(None, domains)
-        shared = encode(self._make_encoder(domains), domains, needs_both=True)
-        n_labelled = len(domains.y)
-        weights = density_ratio(shared[:n_labelled][domains.is_source], shared[n_labelled:])
-        candidates = []
-        for name, adaptation in self._list_candidates(domains, shared):
-            candidates.append(self._fit_candidate(name, adaptation, domains, evaluate=True, known=candidates))
-        estimates = [estimate_error_rates(fitted, domains, weights) for fitted in candidates]
-        best, rows = select_candidate(candidates, estimates)
-        return candidates[best], rows
-
-    def _list_candidates(self, domains, features):
-        """Return the names and adaptations of the candidates; the first one is no adaptation."""
-        if isinstance(features, np.ndarray):
-            found = [CORAL(), LinearTransport(reflection="auto"), SubspaceAlignment(), ImportanceWeighting()]
-        elif not is_logistic(self.head):
-            found = [MarginalizedDenoising()]
-        else:
-            uses_vectors = domains.is_text and self.encoder is None
-            names = [TERM_VECTORS, "term_vectors+denoising"] if uses_vectors else ["none+denoising"]
-            return [(name, None) for name in ("none", *names)]
-        return [("none", None), *((_name(adaptation), adaptation) for adaptation in found)]
+        unadapted = HeadFitter(self.head, domains, self.device).fit(features)
+        random_state = check_random_state(self.random_state)
+        head, table = fit_consensus(features, domains, clone(unadapted), self.cv, random_state)
+        if head is None:
+            return self._fit_named(None, domains)[0], table
+        return FittedCandidate(CONSENSUS, encoder, None, head), table
 
     def _fit_named(self, adaptation, domains):
-        """Return the candidate with a given adaptation, and the only row of the table."""
-        name = _name(adaptation)
+        """Return what is fitted with a given adaptation, and a table of one row."""
+        began, name = time.perf_counter(), _name(adaptation)
         if isinstance(adaptation, str):
             self._check_named(name, domains)
             adaptation = None
-        fitted = self._fit_candidate(name, adaptation, domains)
-        return fitted, [make_single_row(name, fitted.seconds)]
+        encoder = self._make_encoder(domains)
+        fitted = fit_candidate(name, encoder, adaptation, self.head, domains, device=self.device)
+        return fitted, _make_single_row(name, time.perf_counter() - began)
 
     def _check_named(self, name, domains):
         if name != "none+denoising" and not domains.is_text:
@@ -361,10 +348,6 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
                 f"adaptation={name!r} trains logistic regression: head must be None, or a LogisticHead or "
                 f"LogisticHeadCV without a prior. Got {self.head!r}."
             )
-
-    def _fit_candidate(self, name, adaptation, domains, **evaluation):
-        encoder = self._make_encoder(domains)
-        return fit_candidate(name, encoder, adaptation, self.head, domains, device=self.device, **evaluation)
 
     def _make_encoder(self, domains):
         """Return the encoder, unfitted unless it is pretrained."""
@@ -377,3 +360,18 @@ def _name(adaptation):
     if isinstance(adaptation, str):
         return adaptation
     return "none" if adaptation is None else type(adaptation).__name__
+
+
+def _make_single_row(name, seconds):
+    """Return the table of an adaptation that was not compared with others."""
+    row = {"adaptation": name, "held_out": np.nan, "agreement": np.nan, "chosen": True, "seconds": seconds}
+    return {column: np.array([value]) for column, value in row.items()}
+
+
+def _find_obstacle(domains):
+    """Return why adaptations cannot be checked on the source, or None."""
+    missing = np.setdiff1d(domains.y, domains.y[domains.is_source])
+    if len(missing):
+        return f"the source has no label {missing[0]}"
+    classes, counts = np.unique(domains.y[domains.is_source], return_counts=True)
+    return f"class {classes[counts.argmin()]} has only 1 label" if counts.min() < 2 else None

@@ -11,13 +11,12 @@ from sklearn.model_selection import StratifiedKFold
 
 from transferkit._validation import check_features, count_rows, take_rows
 from transferkit.adaptation.domains import stack_rows
-from transferkit.adaptation.protocols import Adaptation, GivesWeights
+from transferkit.adaptation.protocols import GivesWeights
 from transferkit.transfer.pretrained import uses_labels
 
 __all__ = [
     "DomainFeatures",
     "Domains",
-    "encode",
     "make_features",
     "make_folds",
     "transform",
@@ -58,22 +57,13 @@ class Domains:
 
 @dataclass
 class DomainFeatures:
-    """Adapted features of both domains, on which a head is trained and evaluated."""
+    """Adapted features of both domains, on which a head is trained."""
 
     labelled: Any  # (n_labelled, n_features)
     unlabelled: Any
     weights: np.ndarray | None  # (n_labelled,), sample weights for training
     adaptation: Any  # fitted, or None
-    encoded: Any  # features of all samples before the adaptation
     in_fold: Callable | None = None  # indices of training samples -> features by an encoder that used their labels only
-
-    def swap_domains(self, domains, labels):
-        """Return unlabelled and source features as adapted in the opposite direction, from the target to the source."""
-        n_labelled = len(domains.y)
-        if isinstance(self.adaptation, Adaptation) and self.adaptation.is_symmetric:
-            return self.unlabelled, self.labelled[domains.is_source]
-        both = clone(self.adaptation).fit_transform(self.encoded, labels, sample_domain=-domains.sample_domain)
-        return both[n_labelled:], both[:n_labelled][domains.is_source]
 
 
 def make_folds(y, cv, random_state):
@@ -84,19 +74,22 @@ def make_folds(y, cv, random_state):
     return list(StratifiedKFold(n_splits, shuffle=True, random_state=random_state).split(np.zeros(len(y)), y))
 
 
-def make_features(encoder, adaptation, domains, *, is_encoder_fitted=False):
-    """Return the features of both domains; fits the encoder unless it is fitted already, and clones the adaptation."""
+def make_features(encoder, adaptation, domains, *, is_encoder_fitted=False, needs_both=False):
+    """Return the features of both domains; fits the encoder unless it is fitted already, and clones the adaptation.
+
+    With an adaptation, or if it `needs_both`, the encoder is fitted to samples of both domains.
+    """
     if is_encoder_fitted:
         encoded = transform(encoder, domains.rows)
     else:
-        encoded = encode(encoder, domains, needs_both=adaptation is not None)
+        encoded = _encode(encoder, domains, needs_both=needs_both or adaptation is not None)
     features = _adapt(encoded, adaptation, domains)
     if uses_labels(encoder):
         features.in_fold = lambda train: _adapt(_encode_with(clone(encoder), domains, train), adaptation, domains)
     return features
 
 
-def encode(encoder, domains, *, needs_both):
+def _encode(encoder, domains, *, needs_both):
     """Fit an encoder and return the features of all samples.
 
     An encoder that uses labels is fitted to the labelled samples. Any other one is fitted to the samples of both
@@ -126,14 +119,14 @@ def _encode_with(encoder, domains, train):
 def _adapt(encoded, adaptation, domains):
     n_labelled = len(domains.y)
     if adaptation is None:
-        return DomainFeatures(encoded[:n_labelled], encoded[n_labelled:], None, None, encoded)
+        return DomainFeatures(encoded[:n_labelled], encoded[n_labelled:], None, None)
     adaptation = clone(adaptation)
     labels = np.concatenate([domains.y, np.full(domains.n_unlabelled, domains.y[0])])  # the latter are not used
     mapped = adaptation.fit_transform(encoded, labels, sample_domain=domains.sample_domain)
     weights = None
     if isinstance(adaptation, GivesWeights):
         weights = np.where(domains.is_source, adaptation.sample_weight_[:n_labelled], 1.0)
-    return DomainFeatures(mapped[:n_labelled], mapped[n_labelled:], weights, adaptation, encoded)
+    return DomainFeatures(mapped[:n_labelled], mapped[n_labelled:], weights, adaptation)
 
 
 def _as_features(rows):
