@@ -193,6 +193,13 @@ MUTANTS = [
         f"{OF_COLUMNS}::test_usual_names_of_labels_are_none_of_texts",
     ),
     Mutant(
+        "columns: keys of objects are data",
+        COLUMNS,
+        "is_data = rows.errors is None and any(",
+        "is_data = any(",
+        f"{OF_COLUMNS}::test_keys_of_objects_are_never_data",
+    ),
+    Mutant(
         "columns: words of a text",
         COLUMNS,
         "n_words >= LEAST_WORDS",
@@ -223,7 +230,7 @@ MUTANTS = [
     Mutant(
         "columns: the first row is data",
         COLUMNS,
-        "is_data = any(name in values[name] for name in values)",
+        "is_data = rows.errors is None and any(name in values[name] for name in values)",
         "is_data = False",
         f"{OF_COLUMNS}::test_a_table_without_names_of_columns_is_an_error",
     ),

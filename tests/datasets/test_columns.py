@@ -84,6 +84,18 @@ def test_a_table_without_names_of_columns_is_an_error(content, tmp_path):
         load_labelled_csv(tmp_path / "t.csv") if "\t" in content else load_corpus(tmp_path / "t.csv")
 
 
+def test_keys_of_objects_are_never_data(tmp_path):
+    path = write(tmp_path / "t.jsonl", intent=["intent", "arrival", "intent", "arrival"], query=TITLES)
+    with pytest.warns(DataWarning, match="labels are those of the column 'intent'"):
+        assert load_labelled_csv(path).data == TITLES
+
+
+def test_a_guessed_column_that_is_there_twice_is_an_error(tmp_path):
+    (tmp_path / "t.csv").write_text("query;label;query\nlost;x;late\n")
+    with pytest.raises(ValueError, match="has 2 columns 'query': rename all but one"):
+        load_labelled_csv(tmp_path / "t.csv")
+
+
 def test_the_only_column_of_a_corpus_is_no_guess(tmp_path):
     with warnings.catch_warnings(action="error"):
         assert load_corpus(write(tmp_path / "t.csv", review=TITLES)) == TITLES

@@ -26,22 +26,28 @@ def find_columns(
     other one, or in the only one that looks like texts. Columns without a name are left out of account. A column that
     was guessed is reported; ValueError, which lists the columns, is raised if none is found.
     """
-    values = {name: _values_of(sample, place) for place, name in enumerate(rows.names) if name.strip()}
     found_text, found_label = _find(rows, "text", text), _find(rows, "label", label) if labelled else None
+    if found_text is None or (labelled and found_label is None):
+        found_text, found_label = _guess(rows, sample, found_text, found_label, labelled)
+    return [find_column(rows, name) for name in (found_text, found_label) if name is not None]
+
+
+def _guess(rows, sample, text, label, labelled):
+    """Return the columns of texts and labels, of which at least one is not known, and report it."""
+    values = {name: _values_of(sample, place) for place, name in enumerate(rows.names) if name.strip()}
     guessed = []
-    if labelled and found_label is None:
-        found_label = _guess_label(values, found_text)
-        _check_guess(rows, values, "label", found_label)
-        guessed.append(("label", found_label))
-    if found_text is None:
-        values = {name: found for name, found in values.items() if name != found_label}
-        found_text = _guess_text(rows, values)
-        _check_guess(rows, values, "text", found_text)
-        guessed.insert(0, ("text", found_text))
-    if guessed:
-        is_certain = len(values) == 1 and not labelled
-        _report(rows.name, guessed, messages().note if is_certain else messages().warn)
-    return [name for name in (found_text, found_label) if name is not None]
+    if labelled and label is None:
+        label = _guess_label(values, text)
+        _check_guess(rows, values, "label", label)
+        guessed.append(("label", label))
+    if text is None:
+        others = {name: found for name, found in values.items() if name != label}
+        text = _guess_text(rows, others)
+        _check_guess(rows, others, "text", text)
+        guessed.insert(0, ("text", text))
+    is_certain = len(values) == 1
+    _report(rows.name, guessed, messages().note if is_certain else messages().warn)
+    return text, label
 
 
 def find_column(rows: Rows, name: str) -> str:
@@ -111,7 +117,7 @@ def _looks_like_text(value):
 
 def _check_guess(rows, values, option, found):
     """Raise ValueError if there is no such column, or if the first row is one of the data instead of the names."""
-    is_data = any(name in values[name] for name in values)
+    is_data = rows.errors is None and any(name in values[name] for name in values)  # objects of JSON have no first row
     if is_data or (len(values) == 1 and _looks_like_text(next(iter(values)))):
         raise ValueError(
             f"The file {rows.name!r} has no column {option!r}, and its first row looks like one of the data: "
