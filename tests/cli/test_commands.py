@@ -418,3 +418,11 @@ def test_a_command_has_no_more_threads_of_blas_than_the_process_may_use(run, mon
         run("describe")
         assert count() == before
     assert found == [1] * len(before)
+
+
+@pytest.mark.parametrize("name", sorted(_commands.commands.commands))
+def test_help_shows_examples_on_lines_of_their_own(name, run):
+    shown = run(name, "--help")[1]
+    assert "\\b" not in shown
+    for line in shown.splitlines():
+        assert line.count(f"transferkit {name}") <= 1

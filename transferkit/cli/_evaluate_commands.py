@@ -38,7 +38,7 @@ _LONGEST_EXAMPLE = 60  # characters
 @_options.as_json
 @_options.trusted
 def evaluate(models, labelled, reading, label_column, as_json, trusted):
-    r"""Evaluate one or more models on labelled texts (a table, or a folder with a sub-folder per label).
+    """Evaluate one or more models on labelled texts (a table, or a folder with a sub-folder per label).
 
     \b
     transferkit evaluate model.tk test.csv
@@ -51,7 +51,7 @@ def evaluate(models, labelled, reading, label_column, as_json, trusted):
 
     If a model rejects texts, the reject label is a class, "(rejected)" if it has none, and the accuracy of the accepted
     texts is printed, too.
-    """
+    """  # noqa: D301
     if kind_of(labelled) == "tk":
         raise ValueError(
             f"evaluate takes models and then a file of labelled texts, such as test.csv. Got {labelled!r}."

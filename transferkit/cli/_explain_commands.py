@@ -33,7 +33,7 @@ _PARTS = ("from_pretraining", "from_labels", "from_evidence")
 @_options.as_json
 @_options.trusted
 def explain(model, text, label, n, html, as_json, trusted):
-    r"""Explain a prediction by the terms of the text.
+    """Explain a prediction by the terms of the text.
 
     \b
     transferkit explain model.tk "where is my card?"
@@ -42,7 +42,7 @@ def explain(model, text, label, n, html, as_json, trusted):
     terms with the largest contributions. These and the intercept add up to the decision value. If the model has them,
     the parts of each contribution that come from pretraining and from labels are listed, too. TEXT may be - for
     standard input. The model must be linear in its terms.
-    """
+    """  # noqa: D301
     if html is not None:
         check_writable(html)
     if os.path.exists(text):

@@ -67,7 +67,7 @@ class _Columns(NamedTuple):
 @_options.quiet
 @_options.trusted
 def predict(model, texts, output, keep, top, threshold, reject, probabilities, as_json, reading, quiet, trusted):
-    r"""Predict the texts of a file (.txt or a table) or folder, of standard input, one per line, or one text.
+    """Predict the texts of a file (.txt or a table) or folder, of standard input, one per line, or one text.
 
     \b
     transferkit predict model.tk inbox.csv -o answered.csv
@@ -78,7 +78,7 @@ def predict(model, texts, output, keep, top, threshold, reject, probabilities, a
     rejects texts (finetune --coverage or --max-error), there is a column "rejected". If the input has columns of these
     names, they are kept, and the new ones begin with the name of the model. The output is CSV, or with --json one JSON
     object per line.
-    """
+    """  # noqa: D301
     write = _find_writer(output, as_json)
     source = _find_source(texts)
     fitted = load_text_model(model, trusted=trusted)
