@@ -71,6 +71,8 @@ def serve(instructions, work, environment):
             found = json.load(answer)["probabilities"]
         for one, other in zip(found, expected["output"], strict=True):
             assert all(abs(a - b) < 1e-4 for a, b in zip(one, other, strict=True)), f"{one} differs from {other}"
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/docs", timeout=SECONDS) as page:
+            assert b"fetch" in page.read()
         server.terminate()
         return server.wait(timeout=SECONDS)
 
