@@ -29,7 +29,7 @@ def find_columns(
     found_text, found_label = _find(rows, "text", text), _find(rows, "label", label) if labelled else None
     if found_text is None or (labelled and found_label is None):
         found_text, found_label = _guess(rows, sample, found_text, found_label, labelled)
-    return [find_column(rows, name) for name in (found_text, found_label) if name is not None]
+    return [name for name in (found_text, found_label) if name is not None]
 
 
 def _guess(rows, sample, text, label, labelled):
@@ -126,6 +126,7 @@ def _check_guess(rows, values, option, found):
     if found is None:
         example = messages().option(option, next(iter(values), ""))
         raise ValueError(_list_columns(rows, option, f" Choose one, for example {example}." if len(values) > 1 else ""))
+    find_column(rows, found)  # an error if there are several
 
 
 def _report(name, guessed, say):
