@@ -15,6 +15,7 @@ bow         the same domains as bags of 5,000 words; tested on other reviews tha
 newsgroups  20 Newsgroups, classification of pairs of top-level groups, without headers, footers and quotes. Source and
             target hold different subgroups of both.
 digits      scikit-learn's digits, half and half, with shifts: inverted contrast, rotation, noise. Means of 2 draws.
+sources     bags of words of three kinds of goods, to classify those of the fourth: all pooled, or weighted.
 skada       the digits again: skada 0.6's methods, and the choice among them by its own scorers. Measured in a separate
             process, because importing skada switches metadata routing on globally.
 speed       seconds of fits on 5,000 + 5,000 samples of 1,000 features, ours and skada's in turn; medians of 3. A figure
@@ -46,6 +47,7 @@ from results import RESULTS, choose_output, describe_machine, read_results, writ
 from rivals import is_installed
 from scipy.ndimage import rotate
 from scipy.optimize import minimize, minimize_scalar
+from scipy.sparse import vstack
 from sklearn.datasets import load_digits, load_svmlight_file
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
@@ -56,6 +58,7 @@ from timing import alternate, timed
 from transferkit import (
     CORAL,
     DomainTransferClassifier,
+    DomainWeighting,
     ImportanceWeighting,
     LinearTransport,
     MarginalizedDenoising,
@@ -84,7 +87,8 @@ SPARSE = {
     "correspondence": StructuralCorrespondence(),
     "weights, logistic": ImportanceWeighting(),
 }
-PARTS = ("digits", "text", "newsgroups", "bow", "skada", "speed")
+SOURCES = {"pooled": None, "weights of sources": DomainWeighting(), "weights of samples": ImportanceWeighting()}
+PARTS = ("digits", "text", "newsgroups", "bow", "sources", "skada", "speed")
 
 
 def read_reviews(folder):
@@ -105,16 +109,39 @@ def text_tasks(folder):
                 yield f"{source}-{target}", *reviews[source], reviews[target][0], *reviews[target]
 
 
-def bow_tasks(folder):
-    def read(name, part):
-        with gzip.open(folder / "amazon_reviews_bow" / f"{name}_{part}.svmlight.gz") as file:
-            X, y = load_svmlight_file(file, n_features=5000, dtype=np.float32)
-        return X, y.astype(int)
+def read_bow(folder, name, part):
+    with gzip.open(folder / "amazon_reviews_bow" / f"{name}_{part}.svmlight.gz") as file:
+        X, y = load_svmlight_file(file, n_features=5000, dtype=np.float32)
+    return X, y.astype(int)
 
+
+def bow_tasks(folder):
+    read = partial(read_bow, folder)
     for source in GOODS:
         for target in GOODS:
             if source != target:
                 yield f"{source}-{target}", *read(source, "train"), read(target, "train")[0], *read(target, "test")
+
+
+def measure_sources(results, options):
+    """Add the accuracies in each kind of goods of models that were trained on the three others."""
+    found = results.setdefault("sources", {})
+    for target in GOODS:
+        parts = [read_bow(options.folder, name, "train") for name in GOODS if name != target]
+        X, y = vstack([X for X, _ in parts], format="csr"), np.concatenate([y for _, y in parts])
+        numbers = np.repeat([1, 2, 3], [len(y) for _, y in parts])
+        unlabelled, (X_test, y_test) = (
+            read_bow(options.folder, target, "train")[0],
+            read_bow(options.folder, target, "test"),
+        )
+        encoder = TfidfTransformer(sublinear_tf=True).fit(vstack([X, unlabelled]))  # the same for all
+        X, unlabelled, X_test = (encoder.transform(rows) for rows in (X, unlabelled, X_test))
+        for name, adaptation in SOURCES.items():
+            model = DomainTransferClassifier(adaptation=adaptation, device=options.device)
+            model.fit(X, y, X_target=unlabelled, sample_domain=numbers)
+            found.setdefault(target, {})[name] = 100 * model.score(X_test, y_test)
+        write(results, options.output)
+        print(f"sources {target}:", {name: round(value, 1) for name, value in found[target].items()}, flush=True)
 
 
 def newsgroup_tasks(folder):
@@ -407,6 +434,9 @@ def write(results, path):
     write_results(path, results)
 
 
+OF_ITS_OWN = {"skada": measure_skada, "speed": measure_speed, "sources": measure_sources}
+
+
 def main():
     options = read_arguments()
     if options.fresh:
@@ -420,10 +450,8 @@ def main():
             subprocess.run([sys.executable, __file__, *words, "--in-this-process"], check=True)
             continue
         results = read_results(options.output)
-        if part == "skada":
-            measure_skada(results, options)
-        elif part == "speed":
-            measure_speed(results, options)
+        if part in OF_ITS_OWN:
+            OF_ITS_OWN[part](results, options)
         elif part == "digits":
             measure_part(part, digit_tasks(options.quick), DENSE, None, results, options)
         elif part == "bow":
@@ -454,7 +482,7 @@ def read_arguments():
     options = parser.parse_args()
     if options.parts is None:
         options.parts = ["digits", "speed"] if options.quick else list(PARTS)
-    if options.folder is None and set(options.parts) & {"text", "bow", "newsgroups"}:
+    if options.folder is None and set(options.parts) & {"text", "bow", "newsgroups", "sources"}:
         parser.error("these parts need the folder of data sets")
     options.output = choose_output(options.output, KEPT, options.quick)
     return options

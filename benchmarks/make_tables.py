@@ -314,6 +314,7 @@ TABLES = {
     "calibration": write_calibration,
     "adaptation-words": write_adaptation("text", "newsgroups", "bow"),
     "adaptation-rows": write_adaptation("digits"),
+    "adaptation-sources": write_grid("adaptation", "sources", first="target", form="{:.1f}"),
     "adaptation-choices": write_choices,
     "adaptation-speed": lambda results: write_speeds(results, ADAPTATION),
     "files": write_files,
