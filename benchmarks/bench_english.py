@@ -27,7 +27,7 @@ import transferkit
 from transferkit import TransferClassifier
 
 KEPT = RESULTS / "bench_english.json"
-TASKS = ("ag_news_subset", "sst2", "trec", "mr", "mpqa", "20newsgroups", "banking77")
+TASKS = ("ag_news_subset", "sst2", "trec", "mr", "mpqa", "20newsgroups", "banking77", "docstrings")
 COLUMNS = ("scikit-learn", "english", "with own texts")
 MOST_TEST_TEXTS = 4000
 

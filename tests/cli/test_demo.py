@@ -22,7 +22,7 @@ def test_demo_compares_three_tasks_and_leaves_its_files(demo):
     tasks = {run["task"] for run in results["runs"]}
     assert tasks >= {"sklearn area", "kind of object"}
     assert {(run["labels_per_class"], run["strategy"]) for run in results["runs"]} == {
-        (n, strategy) for n in (4, 16) for strategy in ("english", "own texts", "scratch")
+        (n, strategy) for n in (4, 16) for strategy in ("transfer", "scratch")
     }
     assert all(0 < run["accuracy"] < 1 and run["seconds"] > 0 for run in results["runs"])
     assert (folder / "learning_curves.png").read_bytes().startswith(b"\x89PNG")
@@ -33,11 +33,20 @@ def test_demo_compares_three_tasks_and_leaves_its_files(demo):
         assert "TfidfEncoder" in str(transferkit.describe(path))
 
 
+def test_english_encoder_is_shown_first(capsys):
+    seen = {word for texts in _demo._SENTENCES.values() for text in texts for word in text.split()}
+    assert not seen & {"delicious", "dinner", "shower", "broken", "charming", "helpful", "hosts", "horrible", "smell"}
+    _demo._show_english()
+    shown = capsys.readouterr().out
+    answers = [line.split(" -> ")[1].split()[0] for line in shown.splitlines() if " -> " in line]
+    assert answers == ["praise", "complaint", "praise", "complaint"]
+
+
 def test_more_labels_help_on_average(demo):
     _, results = demo
     mean = {
         n: sum(
-            run["accuracy"] for run in results["runs"] if run["labels_per_class"] == n and run["strategy"] == "english"
+            run["accuracy"] for run in results["runs"] if run["labels_per_class"] == n and run["strategy"] == "transfer"
         )
         for n in (4, 16)
     }
@@ -62,9 +71,9 @@ def test_results_are_shown_as_they_come_without_a_terminal(tmp_path, capsys, mon
     sizes = [run["labels_per_class"] for run in results["runs"]]
     assert sizes == sorted(sizes)
     n_tasks = len(results["model_bytes"])
-    assert [step.split(" % english")[0].split(": ")[0] for step in steps[2:]].count(
+    assert [step.split(" % transfer")[0].split(": ")[0] for step in steps[2:]].count(
         "  kind of object, 8 labels per class"
     ) == 1
-    assert sizes.count(4) == 2 * 3 * n_tasks
-    assert sizes.count(8) == 3 * n_tasks
+    assert sizes.count(4) == 2 * 2 * n_tasks
+    assert sizes.count(8) == 2 * n_tasks
     assert "draws of the labels: 2 with 4, 1 with 8" in output
