@@ -54,8 +54,6 @@ SUMMARY, OF_SUMMARY = "transfer/_summary.py", "transfer/test_summary.py"
 REPORT, OF_REPORT = "cli/_report.py", "cli/test_report.py"
 JUDGED, EVALUATE, OF_JUDGED = "cli/_evaluation.py", "cli/_evaluate_commands.py", "cli/test_evaluation.py"
 OF_COMMANDS = "cli/test_commands.py::test_pretrain_shows_what_was_learned"
-DESCRIBE = "persistence/_describe.py"
-OF_DESCRIBE = "persistence/test_model_file.py::test_describe_reads_what_a_transfer_estimator_learned"
 EXPLAIN, OF_EXPLAIN = "cli/_explain_commands.py", "cli/test_explain.py"
 PREDICT, OF_PREDICT = "cli/_predict_commands.py", "cli/test_predict.py"
 SHARES, OF_SHARES = "_algorithms/proportions.py", "_algorithms/test_proportions.py"
@@ -1224,7 +1222,6 @@ MUTANTS = [
     Mutant("explain: colours", EXPLAIN, "_POSITIVE if share > 0", "_POSITIVE if True", OF_EXPLAIN),
     Mutant("pretrain: common words", "cli/_output.py", "is_rare[row] and", "True and", OF_COMMANDS),
     Mutant("pretrain: short words", "cli/_output.py", "SHORTEST = 4", "SHORTEST = 1", OF_COMMANDS),
-    Mutant("describe: the outermost strategy", DESCRIBE, "in reversed(estimators)", "in estimators", OF_DESCRIBE),
     Mutant("predict: columns of the input", PREDICT, "if not clashes:", "if True:", OF_PREDICT),
     Mutant("predict: the best labels", PREDICT, "-np.where(predicted", "np.where(predicted", OF_PREDICT),
     Mutant("predict: below the threshold", "cli/_rejection.py", "confidence < threshold", "False", OF_PREDICT),
