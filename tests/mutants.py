@@ -53,6 +53,7 @@ DEFAULT_ENCODER = "transfer/test_default_encoder.py"
 SUMMARY, OF_SUMMARY = "transfer/_summary.py", "transfer/test_summary.py"
 REPORT, OF_REPORT = "cli/_report.py", "cli/test_report.py"
 JUDGED, EVALUATE, OF_JUDGED = "cli/_evaluation.py", "cli/_evaluate_commands.py", "cli/test_evaluation.py"
+OF_MISTAKES = "cli/test_mistakes.py"
 OF_COMMANDS = "cli/test_commands.py::test_pretrain_shows_what_was_learned"
 EXPLAIN, OF_EXPLAIN = "cli/_explain_commands.py", "cli/test_explain.py"
 PREDICT, OF_PREDICT = "cli/_predict_commands.py", "cli/test_predict.py"
@@ -1222,6 +1223,9 @@ MUTANTS = [
     Mutant("explain: colours", EXPLAIN, "_POSITIVE if share > 0", "_POSITIVE if True", OF_EXPLAIN),
     Mutant("pretrain: common words", "cli/_output.py", "is_rare[row] and", "True and", OF_COMMANDS),
     Mutant("pretrain: short words", "cli/_output.py", "SHORTEST = 4", "SHORTEST = 1", OF_COMMANDS),
+    Mutant("mistakes: models over tables", "cli/_output.py", "if kind_of(path) in _TABLES:", "if False:", OF_MISTAKES),
+    Mutant("mistakes: one class", "cli/_evidence.py", "len(classes) == 1 and source", "False and source", OF_MISTAKES),
+    Mutant("mistakes: options", "cli/_output.py", "message = message.replace(sentence, other)", "pass", OF_MISTAKES),
     Mutant("predict: columns of the input", PREDICT, "if not clashes:", "if True:", OF_PREDICT),
     Mutant("predict: the best labels", PREDICT, "-np.where(predicted", "np.where(predicted", OF_PREDICT),
     Mutant("predict: below the threshold", "cli/_rejection.py", "confidence < threshold", "False", OF_PREDICT),

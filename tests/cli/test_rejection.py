@@ -62,7 +62,7 @@ def test_finetune_makes_a_model_that_rejects(folder, run, tmp_path):
         (("--reject-by", "both"), "--reject-by is for a model that rejects texts"),
         (("--coverage", "0"), "0.0 is not in the range 0<x<=1"),
         (("--max-error", "1"), "1.0 is not in the range 0<x<1"),
-        (("--coverage", "0.9", "--reject-label", "pet"), "reject_label='pet' is one of the labels"),
+        (("--coverage", "0.9", "--reject-label", "pet"), "--reject-label pet is one of the labels"),
     ],
 )
 def test_wrong_options_of_finetune_are_named(arguments, message, folder, run, tmp_path):

@@ -2,8 +2,8 @@
 
 - Commands: one function per command of ``transferkit``. Those that train, serve and demo are in `_commands`, with the
   group of all; `_evaluate_commands`, `_predict_commands`, `_explain_commands` and `_file_commands` have the others.
-  `_options` has what they share: options, and the unfitted encoder that these describe; `_output` writes tables and
-  messages.
+  `_options` has what they share: options, and the unfitted encoder that these describe; `_output` writes tables, and
+  puts errors and warnings in words of the options.
 - Progress (`_progress`): a bar in a terminal, lines elsewhere, and what a fit of ``finetune`` is trying.
 - Evidence (`_evidence`): the options of ``finetune`` for what is known beside labels, and their files.
 - Rejection (`_rejection`): the options of ``finetune`` for a model that rejects texts.
@@ -15,11 +15,13 @@
   are rejected before the model sees them.
 - Demo (`_demo`).
 
-Errors that the user can fix are printed as one line, with exit code 2.
+Errors that the user can fix are printed as one line, with exit code 2, and warnings as one line each.
 """
 
 import math
+import re
 import sys
+import warnings
 from typing import TYPE_CHECKING
 
 from transferkit._lazy import import_when_asked
@@ -54,9 +56,11 @@ def _run(args):
 
     from transferkit._algorithms.linalg.threads import blas_threads_for
     from transferkit.cli._commands import commands
+    from transferkit.cli._output import print_warning, to_options
 
     try:
-        with blas_threads_for(math.inf):  # no more than the quota of the container
+        with warnings.catch_warnings(), blas_threads_for(math.inf):  # no more than the quota of the container
+            warnings.showwarning = print_warning
             return commands.main(args=args, prog_name="transferkit", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
@@ -69,7 +73,7 @@ def _run(args):
         sys.stderr.close()
         return 0
     except (ValueError, TypeError, OSError, ImportError) as error:
-        return _print_error(str(error))
+        return _print_error(to_options(re.sub(r"^\[Errno \d+\] ", "", str(error))))
 
 
 def _print_error(message, code=2):

@@ -11,8 +11,8 @@ from transferkit.cli import _evaluate_commands, _explain_commands, _file_command
 from transferkit.cli._evaluation import check_folds, check_number_of_folds, describe_folds, predict_folds
 from transferkit.cli._evidence import evidence
 from transferkit.cli._file_commands import read_key
-from transferkit.cli._options import load_teacher, make_encoder, make_scratch_encoder
-from transferkit.cli._output import check_writable, describe_vocabulary, megabytes, say, write_csv
+from transferkit.cli._options import check_encoder, load_teacher, make_encoder, make_scratch_encoder
+from transferkit.cli._output import check_model_output, check_writable, describe_vocabulary, megabytes, say, write_csv
 from transferkit.cli._progress import CandidateReport, show_progress
 from transferkit.cli._rejection import rejection
 from transferkit.cli._text_models import load_text_model
@@ -63,7 +63,7 @@ def pretrain(
     corpora, output, encoder, n_components, min_df, max_ngram, teacher, seed, splitting, reading, quiet, trusted
 ):
     """Pretrain an encoder on unlabelled texts: .txt, tables (.csv, .tsv, .jsonl, .xlsx, .parquet) or folders."""
-    check_writable(output)
+    check_model_output(output)
     unfitted = make_encoder(encoder, n_components, min_df, max_ngram, seed, **splitting)
     if teacher is not None:
         if encoder != "vectors":
@@ -126,6 +126,7 @@ def suggest(corpora, encoder, output, n, model, labelled, method, reading, label
     columns = [reading["text"] or "text", label_column or "label", "reason"]
     if len(set(columns)) < len(columns):
         raise ValueError(f"The output has the columns {columns}, which must differ: rename columns of the input.")
+    check_encoder(encoder, trusted)
     pretrained = transferkit.PretrainedEncoder(encoder, trusted=trusted or None)
     fitted = None if model is None else load_text_model(model, classes=True, trusted=trusted)
     with show_progress("reading", 2, quiet=quiet) as advance:
@@ -231,13 +232,14 @@ def finetune(
     excluding = ["--strategy scratch"] * (strategy == "scratch") + ["--source"] * (source is not None)
     evidence.check(labelled, cv, excluding)
     rejection.check(labelled)
-    check_writable(output)
+    check_model_output(output)
     head = None
     if C is not None:
         head = transferkit.LogisticHead(C=C, class_weight=class_weight)
     elif class_weight is not None:
         head = transferkit.LogisticHeadCV(Cs=[0.1, 1, 10, 100, 1000], class_weight=class_weight)
     if encoder is not None:
+        check_encoder(encoder, trusted)
         encoder = transferkit.PretrainedEncoder(encoder, trusted=trusted or None)
     given = make_scratch_encoder(encoder, strategy, **splitting)
     if source is not None:
@@ -248,6 +250,8 @@ def finetune(
     with show_progress("reading", 4 if cv else 3, quiet=quiet, lines=True) as advance:
         classifier.set_callbacks(CandidateReport(advance.detail))
         texts, labels = _read_labelled(labelled, label_column, reading)
+        evidence.check_classes(labels, source)
+        rejection.check_label(labels)
         check_folds(cv, labels, " and ".join(labelled))
         unlabelled = evidence.read_texts(reading)
         others = {} if unlabelled is None else {"X_unlabelled": unlabelled}

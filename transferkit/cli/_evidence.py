@@ -42,6 +42,15 @@ class GivenEvidence(NamedTuple):
         if names and excluding:
             raise ValueError(f"{' and '.join(names)} cannot be combined with {excluding[0]}. Leave one of them out.")
 
+    def check_classes(self, labels, source):
+        """Raise ValueError if there is one class, unless others are described, taught or in the source model."""
+        classes = sorted(set(labels.tolist()))
+        if len(classes) == 1 and source is None and self.descriptions is None and self.teacher is None:
+            raise ValueError(
+                f"A model needs labels of at least 2 classes, but all {len(labels):,} texts have the label "
+                f"{classes[0]!r}. Label texts of another class, or choose another --label-column."
+            )
+
     def read_parameters(self, trusted=()):
         """Return the parameters of TransferClassifier."""
         descriptions = self.descriptions

@@ -10,9 +10,11 @@ import click
 
 import transferkit
 from transferkit.datasets.messages import Messages, addressed_by
+from transferkit.persistence import load_shared
 
 __all__ = [
     "as_json",
+    "check_encoder",
     "label_column",
     "load_teacher",
     "make_encoder",
@@ -168,6 +170,18 @@ def make_scratch_encoder(encoder, strategy, analyzer="word", token_pattern=None)
             "texts as in pretraining. Pass them to transferkit pretrain."
         )
     return transferkit.TfidfEncoder(**_make_text_parameters(analyzer, token_pattern))
+
+
+def check_encoder(path, trusted=()):
+    """Raise ValueError if a file holds a model that predicts in place of an encoder."""
+    if not Path(path).is_file():
+        return  # the encoder says so
+    model = load_shared(path, trusted or None)
+    if not hasattr(model, "transform"):
+        raise ValueError(
+            f"--encoder {path}: the file holds a {type(model).__name__}, which predicts and does not encode. Give the "
+            "file of an encoder; to start from a model that predicts, use finetune --source."
+        )
 
 
 def load_teacher(name, trusted=()):

@@ -1,20 +1,63 @@
-"""What commands write: tables, and what they say of files and encoders."""
+"""What commands write: tables, and what they say of files, encoders, errors and warnings, in words of their options."""
 
 import csv
 import io
 import json
+import os
+import re
 from pathlib import Path
 
 import click
 import numpy as np
 
+from transferkit.datasets.files import kind_of
 from transferkit.persistence import write_atomically
 
-__all__ = ["check_writable", "describe_vocabulary", "megabytes", "say", "write_csv", "write_json_lines"]
+__all__ = [
+    "check_model_output",
+    "check_writable",
+    "describe_vocabulary",
+    "megabytes",
+    "print_warning",
+    "say",
+    "to_options",
+    "write_csv",
+    "write_json_lines",
+]
 
 N_WORDS, N_NEIGHBOURS = 5, 4  # words shown with their nearest ones
 MOST_COMMON = 0.1  # share of the texts from which a word says nothing of a topic
 SHORTEST = 4  # letters of such a word
+_TABLES = ("csv", "tsv", "tab", "txt", "json", "jsonl", "ndjson", "xlsx", "parquet")
+_OPTIONS = {  # of parameters
+    "class_descriptions": "--descriptions",
+    "class_prior": "--class-prior",
+    "max_error": "--max-error",
+    "min_count": "--min-df",
+    "min_df": "--min-df",
+    "n_components": "--n-components",
+    "reject_label": "--reject-label",
+    "token_pattern": "--token-pattern",
+    "X_labelled": "--labelled",
+    "X_unlabelled": "--unlabelled",
+}
+_OPTIONS_IF_SET = {  # of parameters that are ordinary words
+    "coverage": "--coverage",
+    "encoder": "--encoder",
+    "method": "--method",
+    "n": "-n",
+    "source": "--source",
+    "strategy": "--strategy",
+    "teacher": "--teacher",
+}
+_SENTENCES = {
+    "Model files are written by transferkit.save; for joblib or pickle files use joblib.load.": "Model files are those "
+    "that transferkit pretrain and finetune write, or convert makes of joblib and pickle files.",
+    "TransferClassifier with strategy": "finetune with strategy",
+    "a model file, or a transformer such as WordVectorEncoder().fit(unlabelled_texts)": "one that pretrain makes",
+    "Pass the encoder as well: TransferClassifier(encoder, source=source).": "Give --encoder as well.",
+    "Try a lower min_df or a higher max_df.": "Try a lower min_df.",
+}
 
 
 def check_writable(path):
@@ -23,6 +66,34 @@ def check_writable(path):
         raise ValueError(f"The output {path!r} is a folder. Give the path of a file.")
     if not Path(path).absolute().parent.is_dir():
         raise ValueError(f"The folder of the output {path!r} does not exist. Create it first.")
+    if not Path(path).exists() and not os.access(Path(path).absolute().parent, os.W_OK):
+        raise ValueError(f"The output {path!r} cannot be written: you may not write into its folder.")
+
+
+def check_model_output(path):
+    """Raise ValueError if a model file cannot be written, or would have the name of a table, and perhaps replace it."""
+    if kind_of(path) in _TABLES:
+        raise ValueError(f"--output {path}: this is written as a model file. Give a name that ends in .tk.")
+    check_writable(path)
+
+
+def to_options(message):
+    """Return an error or a warning with the options of commands in place of parameters."""
+    for sentence, other in _SENTENCES.items():
+        message = message.replace(sentence, other)
+    everything, names = _OPTIONS | _OPTIONS_IF_SET, "|".join(_OPTIONS)
+    message = re.sub(rf"The '({names})' parameter of \w+", lambda found: _OPTIONS[found[1]], message)
+    value = r"('[^']*'|[\w.-]*\w)"
+    return re.sub(
+        rf"\b({'|'.join(everything)})={value}|\b({names})\b",
+        lambda found: f"{everything[found[1]]} {found[2].strip(chr(39))}" if found[1] else _OPTIONS[found[3]],
+        message,
+    )
+
+
+def print_warning(message, category, filename, lineno, file=None, line=None):
+    """Print a warning as one line on stderr, in place of `warnings.showwarning`."""
+    click.echo(f"Warning: {' '.join(to_options(str(message)).split())}", err=True)
 
 
 def write_csv(rows, output):

@@ -34,6 +34,14 @@ class GivenRejection(NamedTuple):
             name = "--reject-label" if self.reject_label is not None else "--reject-by"
             raise ValueError(f"{name} is for a model that rejects texts: add --coverage or --max-error.")
 
+    def check_label(self, labels):
+        """Raise ValueError if the reject label is one of the labels."""
+        if self.reject_label in labels.tolist():
+            raise ValueError(
+                f"--reject-label {self.reject_label} is one of the labels: rejected texts could not be told from that "
+                "class. Choose another, or leave out the texts that belong to no class."
+            )
+
     def wrap(self, model):
         """Return the model, in a SelectiveClassifier if it is to reject texts."""
         if not self.is_given:

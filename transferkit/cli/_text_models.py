@@ -47,7 +47,8 @@ def load_text_model(path, *, classes=False, **options):
     model = load(path, **options)
     subject = f"The model in {os.fspath(path)!r} is a {type(model).__name__}, which"
     if not hasattr(model, "predict"):
-        raise ModelFileError(f"{subject} predicts {'no classes' if classes else 'nothing'}.")
+        hint = " Train it on labels first, with transferkit finetune." if hasattr(model, "transform") else ""
+        raise ModelFileError(f"{subject} predicts {'no classes' if classes else 'nothing'}.{hint}")
     try:
         check_predictions(model)
     except ImportError:  # its message says what to install
