@@ -126,8 +126,8 @@ def test_labels_are_not_overwritten(suggest):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("-n", 91), "n=91 suggestions"),
-        (("-n", 0), "'n' parameter"),
+        (("-n", 91), "-n 91 suggestions"),
+        (("-n", 0), "Invalid value for '-n'"),
         (("--method", "uncertain"), "needs a model"),
         (("--model", "missing.tk"), "missing.tk"),
         (("--model", "ENCODER"), "predicts no classes"),
@@ -151,4 +151,4 @@ def test_an_encoder_of_numbers_is_named(run, tmp_path, monkeypatch):
     transferkit.save(transferkit.KMeansEncoder(2).fit([[0.0], [1.0], [2.0]]), "rows.tk")
     code, _, error = run("suggest", "corpus.txt", "-e", "rows.tk", "-o", "to_label.csv", "-n", 2)
     assert code == 2
-    assert "X_unlabelled cannot be encoded" in error
+    assert "the unlabelled texts cannot be encoded" in error

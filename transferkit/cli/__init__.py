@@ -1,9 +1,8 @@
 """The command line and the HTTP server.
 
 - Commands: one function per command of ``transferkit``. Those that train, serve and demo are in `_commands`, with the
-  group of all; `_evaluate_commands`, `_predict_commands`, `_explain_commands` and `_file_commands` have the others.
-  `_options` has what they share: options, and the unfitted encoder that these describe; `_output` writes tables, and
-  puts errors and warnings in words of the options.
+  group of all; `commands` has the others by subject. `_options` has what they share: options, and the unfitted encoder
+  that these describe; `_output` writes tables, and puts errors and warnings in words of the options.
 - Progress (`_progress`): a bar in a terminal, lines elsewhere, and what a fit of ``finetune`` is trying.
 - Evidence (`_evidence`): the options of ``finetune`` for what is known beside labels, and their files.
 - Rejection (`_rejection`): the options of ``finetune`` for a model that rejects texts.

@@ -7,15 +7,16 @@ import click
 import numpy as np
 
 import transferkit
-from transferkit.cli import _evaluate_commands, _explain_commands, _file_commands, _options, _predict_commands
+from transferkit.cli import _options
 from transferkit.cli._evaluation import check_folds, check_number_of_folds, describe_folds, predict_folds
 from transferkit.cli._evidence import evidence
-from transferkit.cli._file_commands import read_key
 from transferkit.cli._options import check_encoder, load_teacher, make_encoder, make_scratch_encoder
 from transferkit.cli._output import check_model_output, check_writable, describe_vocabulary, megabytes, say, write_csv
 from transferkit.cli._progress import CandidateReport, show_progress
 from transferkit.cli._rejection import rejection
 from transferkit.cli._text_models import load_text_model
+from transferkit.cli.commands import _evaluate, _explain, _files, _predict
+from transferkit.cli.commands._files import read_key
 from transferkit.datasets.files import kind_of
 
 __all__ = ["commands"]
@@ -343,6 +344,6 @@ def demo(output, quiet):
     run_demo(Path(output), quiet=quiet)
 
 
-for module in (_evaluate_commands, _explain_commands, _file_commands, _predict_commands):
+for module in (_evaluate, _explain, _files, _predict):
     for command in module.COMMANDS:
         commands.add_command(command)

@@ -29,7 +29,7 @@ N_WORDS, N_NEIGHBOURS = 5, 4  # words shown with their nearest ones
 MOST_COMMON = 0.1  # share of the texts from which a word says nothing of a topic
 SHORTEST = 4  # letters of such a word
 _TABLES = ("csv", "tsv", "tab", "txt", "json", "jsonl", "ndjson", "xlsx", "parquet")
-_OPTIONS = {  # of parameters
+_OPTIONS = {  # or other words, of parameters
     "class_descriptions": "--descriptions",
     "class_prior": "--class-prior",
     "max_error": "--max-error",
@@ -38,8 +38,8 @@ _OPTIONS = {  # of parameters
     "n_components": "--n-components",
     "reject_label": "--reject-label",
     "token_pattern": "--token-pattern",
-    "X_labelled": "--labelled",
-    "X_unlabelled": "--unlabelled",
+    "X_labelled": "the labelled texts",
+    "X_unlabelled": "the unlabelled texts",
 }
 _OPTIONS_IF_SET = {  # of parameters that are ordinary words
     "coverage": "--coverage",
@@ -53,7 +53,6 @@ _OPTIONS_IF_SET = {  # of parameters that are ordinary words
 _SENTENCES = {
     "Model files are written by transferkit.save; for joblib or pickle files use joblib.load.": "Model files are those "
     "that transferkit pretrain and finetune write, or convert makes of joblib and pickle files.",
-    "TransferClassifier with strategy": "finetune with strategy",
     "a model file, or a transformer such as WordVectorEncoder().fit(unlabelled_texts)": "one that pretrain makes",
     "Pass the encoder as well: TransferClassifier(encoder, source=source).": "Give --encoder as well.",
     "Try a lower min_df or a higher max_df.": "Try a lower min_df.",
