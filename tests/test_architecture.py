@@ -167,7 +167,7 @@ ORDER = [
     "get_feature_names_out",
     "__sklearn_tags__",
 ]
-PROTOCOL_NAMES = ("_n_features_out",)  # scikit-learn's, in spite of the one underscore
+PROTOCOL_NAMES = ("_n_features_out", "_sk_visual_block_")  # scikit-learn's, in spite of the one underscore
 ESTIMATOR_PACKAGES = ("encoders", "heads", "adaptation", "transfer")
 
 
