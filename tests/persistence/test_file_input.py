@@ -40,9 +40,10 @@ def set_input(path, value):
     _container.write_container(path, arrays, header.metadata)
 
 
-def test_model_that_opens_files_is_loaded_only_where_that_is_allowed(reader, paths, tmp_path):
+def test_model_that_opens_files_is_loaded_only_where_that_is_allowed(paths, tmp_path):
     path = tmp_path / "model.tk"
-    transferkit.save(make_pipeline(make_union(reader), LogisticHead()).fit(paths, [0, 1]), path)
+    union = make_union(TfidfEncoder(input="filename"))
+    transferkit.save(make_pipeline(union, LogisticHead()).fit(paths, [0, 1]), path)
     for verify in ("probe", "full", None):
         with pytest.raises(ModelFileError, match=r"with input='filename': .* allow_file_input=True\)"):
             transferkit.load(path, verify=verify)
