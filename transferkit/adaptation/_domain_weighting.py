@@ -1,7 +1,11 @@
 """Weighting of several source domains by their resemblance to the target."""
 
-import numpy as np
+from typing import Self
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from transferkit._types import Predictor
 from transferkit._validation import HasMethods
 from transferkit.adaptation._held_out import fit_and_predict
 from transferkit.adaptation._source_weighting import SourceWeighting
@@ -72,10 +76,10 @@ class DomainWeighting(SourceWeighting):
         "estimator": [HasMethods(["fit", "predict_proba"]), None],
     }
 
-    def __init__(self, estimator=None):
+    def __init__(self, estimator: Predictor | None = None) -> None:
         self.estimator = estimator
 
-    def fit(self, X, y=None, *, sample_domain=None):
+    def fit(self, X, y=None, *, sample_domain: ArrayLike | None = None) -> Self:
         """Estimate the weights.
 
         Parameters
