@@ -234,10 +234,24 @@ MUTANTS = [
         f"{OF_COLUMNS}::test_a_table_without_names_of_columns_is_an_error",
     ),
     Mutant(
+        "encodings: runs of dashes",
+        ENCODINGS,
+        r"[\xa1-\xaa\xac-\xba\xbc-\xff]{4,}",
+        r"[\x80-\xff]{4,}",
+        f"{OF_ENCODINGS}::test_typographic_signs_of_windows_are_kept",
+    ),
+    Mutant(
+        "workbooks: a column without a name",
+        "datasets/_workbooks.py",
+        "filled[place] == 1 and row[0] is not None",
+        "filled[place] == 1",
+        "datasets/test_workbooks.py::test_titles_above_the_names_of_columns_are_left_out",
+    ),
+    Mutant(
         "workbooks: titles above the names of columns",
         "datasets/_workbooks.py",
-        "for fewest in (2, 1):",
-        "for fewest in (1,):",
+        "if filled[place] and not is_title:",
+        "if filled[place]:",
         "datasets/test_workbooks.py::test_titles_above_the_names_of_columns_are_left_out",
     ),
     Mutant(

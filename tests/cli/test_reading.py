@@ -27,7 +27,7 @@ def command(request, tmp_path, saved_model):
 @pytest.mark.parametrize(
     ("name", "content", "message", "options"),
     [
-        ("t.csv", TABLE.replace("café", "小猫在家里").encode("gbk"), "or gbk for Chinese", ["--encoding", "gbk"]),
+        ("t.csv", TABLE.replace("café", "小猫在家里").encode("gbk"), "gbk for Chinese", ["--encoding", "gbk"]),
         ("t.csv", TABLE.encode() + b"\xff,pet\n", "--encoding-errors replace", ["--encoding-errors", "replace"]),
         ("t.csv", TABLE.encode() + b"\xff,pet\n", "--encoding-errors replace", ["--encoding-errors", "ignore"]),
         ("t.csv", TABLE.replace("the", '"the').encode(), "--no-quoting", ["--no-quoting"]),

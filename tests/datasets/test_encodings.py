@@ -8,7 +8,7 @@ from transferkit.datasets import load_corpus, load_labelled_csv
 from transferkit.exceptions import DataWarning
 
 GERMAN = "text,label\n" + "Die Straße über dem Café wäre schön,gut\nNur ASCII hier,schlecht\n" * 3
-FRENCH = "text,label\n«\xa0Voilà\xa0» l’été, créé à Noël…\n".replace(", ", " ").replace("…", ",oui")
+FRENCH = "text,label\n————\xa0«\xa0Voilà\xa0» l’été, créé à Noël…\n".replace(", ", " ").replace("…", ",oui")
 FINNISH = "text,label\nhän määrää päätöksen yöllä,ä\n"
 
 
@@ -27,7 +27,7 @@ def test_western_european_text_is_recognised_and_shown(encoding, text, tmp_path)
 def test_typographic_signs_of_windows_are_kept(tmp_path):
     (tmp_path / "a.csv").write_bytes(FRENCH.encode("cp1252"))  # its blank and guillemet are UTF-8 of another letter
     with pytest.warns(DataWarning, match="for example 'Voilà'"):
-        assert load_labelled_csv(tmp_path / "a.csv").data == ["«\xa0Voilà\xa0» l’été créé à Noël"]
+        assert load_labelled_csv(tmp_path / "a.csv").data == ["————\xa0«\xa0Voilà\xa0» l’été créé à Noël"]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,9 @@ def test_typographic_signs_of_windows_are_kept(tmp_path):
 )
 def test_other_encodings_and_damaged_files_are_not_guessed(text, encoding, tmp_path):
     (tmp_path / "a.csv").write_bytes(text.encode(encoding, "surrogateescape"))
-    with pytest.raises(ValueError, match=r"is not UTF-8: byte \d+, .* encoding='cp1251' for Cyrillic"):
+    with pytest.raises(
+        ValueError, match=r"is not UTF-8: byte \d+, .* encoding='cp1252' for Western Europe, .* gbk for"
+    ):
         load_labelled_csv(tmp_path / "a.csv")
 
 

@@ -66,7 +66,7 @@ def test_a_table_without_separators_has_one_column(tmp_path):
 
 
 def test_empty_fields_and_rows_that_spreadsheets_add_are_dropped(tmp_path):
-    (tmp_path / "t.csv").write_text("text;label\na;x;;\n;\nb;y\n;;;\n")
+    (tmp_path / "t.csv").write_text(";\ntext;label\na;x;;\n;\nb;y\n;;;\n")
     assert load_labelled_csv(tmp_path / "t.csv").data == ["a", "b"]
     (tmp_path / "t.csv").write_text("text;label\na;x;;z\n")
     with pytest.raises(ValueError, match=r"Line 2 of .* has 4 fields; the header has 2"):

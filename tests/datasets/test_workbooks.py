@@ -80,6 +80,8 @@ def test_titles_above_the_names_of_columns_are_left_out(tmp_path):
     pd.DataFrame(rows).to_excel(tmp_path / "t.xlsx", index=False, header=False)
     with pytest.warns(DataWarning, match="1 of 3 texts is empty, the first in row 6"):
         assert load_labelled_csv(tmp_path / "t.xlsx").data == ["a", "b", ""]
+    FRAME[["text"]].to_excel(tmp_path / "t.xlsx")  # with a column of numbers that has no name
+    assert load_corpus(tmp_path / "t.xlsx") == FRAME["text"].tolist()
     pd.DataFrame(["text", "one", None, "two"]).to_excel(tmp_path / "t.xlsx", index=False, header=False)
     assert load_corpus(tmp_path / "t.xlsx") == ["one", "two"]
 

@@ -102,6 +102,5 @@ def _count(n, noun):
 
 def _list(words):
     words = list(words)
-    return ", ".join(words[:_MOST_EXAMPLES]) + (
-        f" and {len(words) - _MOST_EXAMPLES} more" * (len(words) > _MOST_EXAMPLES)
-    )
+    rest = len(words) - _MOST_EXAMPLES
+    return ", ".join(words[:_MOST_EXAMPLES]) + (f" and {rest} more" if rest > 0 else "")

@@ -39,7 +39,7 @@ def open_delimited(file: TextFile, kind: str, sep: str | None, quoting: bool | N
     is_detected = found != by_default and not (sep or declared)
     note = f"{file.name}: fields are separated by {_describe(found)}." if is_detected else None
     rows = _split(itertools.chain(start, lines), found, quoting, file.name, number)
-    names = next((row for _, row in rows if row), [])
+    names = next((row for _, row in rows if any(row)), [])
     return Rows(file.name, names, _check_lengths(rows, names, file.name, found, quoting), "Line", found, quoting, note)
 
 

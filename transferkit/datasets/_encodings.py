@@ -32,6 +32,7 @@ _UTF_8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\x
 _BETWEEN_LETTERS = re.compile(rb"(?<=[a-z])[\x80-\xff](?=[a-z])")
 # lower-case letters and ordinals, apostrophes, dashes, dots, soft hyphens and unbreakable blanks
 _FITTING = re.compile(rb"[\x9a\x9c\x9e\xaa\xba\xdf-\xf6\xf8-\xff\x85\x91\x92\x96\x97\xa0\xad\xb7]")
+_RUN = re.compile(rb"[\xa1-\xaa\xac-\xba\xbc-\xff]{4,}")  # without dashes, dots and quotation marks
 _ACCENTED_WORD = re.compile(r"\w*[^\W\x00-\x7f]\w*")
 
 
@@ -140,9 +141,11 @@ class Decoder:
         )
 
     def _remedy(self, likely=None):
-        tried = self.given is None and likely is None  # then latin-1 was not plausible
-        example = likely or ("cp1251" if tried else "latin-1")
-        others = " for Cyrillic, cp1250 for Central Europe or gbk for Chinese" if tried else ""
+        is_open = self.given is None and likely is None  # no encoding was plausible
+        example = likely or ("cp1252" if is_open else "latin-1")
+        others = (
+            " for Western Europe, cp1250 for Central Europe, cp1251 for Cyrillic, gbk for Chinese" if is_open else ""
+        )
         return f"Give its encoding, for example {messages().option('encoding', example)}{others}"
 
 
@@ -172,7 +175,7 @@ def _is_western(data):
     n_high = _count(rb"[\x80-\xff]", data)
     if 2 * sum(map(len, _UTF_8.findall(data))) > n_high:
         return False
-    if sum(map(len, re.findall(rb"[\x80-\xff]{4,}", data))) > MOST_IN_RUNS * n_high:
+    if sum(map(len, _RUN.findall(data))) > MOST_IN_RUNS * n_high:
         return False
     within = b"".join(_BETWEEN_LETTERS.findall(data))
     return len(within) - _count(_FITTING, within) <= MOST_MISPLACED * len(within)

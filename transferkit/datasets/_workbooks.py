@@ -38,11 +38,13 @@ def open_sheet(source: str | os.PathLike[str] | BinaryIO) -> Rows:
 
 
 def _find_header(rows):
-    """Return the place of the first row with several values, or of the first value of a table of one column."""
-    for fewest in (2, 1):
-        for place, row in enumerate(rows):
-            if sum(value is not None for value in row) >= fewest:
-                return place
+    """Return the place of the first row that is neither blank nor a title, which is alone in its row."""
+    filled = [sum(value is not None for value in row) for row in rows]
+    has_columns = max(filled, default=0) > 1
+    for place, row in enumerate(rows):
+        is_title = has_columns and filled[place] == 1 and row[0] is not None  # a column of numbers has no name
+        if filled[place] and not is_title:
+            return place
     return 0
 
 
