@@ -1,6 +1,7 @@
 """The README tells the truth: its example runs, and its map shows the packages there are."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,11 @@ def test_map_shows_every_package():
 @pytest.mark.parametrize("name", transferkit.__all__)
 def test_every_public_name_is_mentioned(name):
     assert f"`{name}`" in README
+
+
+def test_every_extra_is_explained():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    install = (Path(__file__).parents[1] / "docs" / "install.md").read_text(encoding="utf-8")
+    for extra in project["optional-dependencies"].keys() - {"bench", "dev", "docs", "all"}:
+        assert f'".[{extra}]"' in README
+        assert f'`pip install ".[{extra}]"`' in install
