@@ -48,7 +48,7 @@ def draw_vocabulary_growth(ax, docstrings):
         terms.append(rows.shape[1])
     ax.plot(sizes, tokens, "s-", color=ORANGE, label="tokens")
     ax.plot(sizes, terms, "o-", color=BLUE, label="distinct terms")
-    ax.set(xscale="log", yscale="log", xlabel="number of texts", ylabel="number", title="Tokens and terms of SciPy's docstrings")
+    ax.set(xscale="log", yscale="log", xlabel="texts", ylabel="number", title="Tokens and terms of SciPy's docstrings")
     ax.legend()
     ax.grid(alpha=0.3)
 
