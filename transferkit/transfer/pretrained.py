@@ -105,12 +105,13 @@ def read_input_tags(encoder):
     return get_tags(encoder).input_tags if has_tags else InputTags(string=True, sparse=True)
 
 
-def how_to_pretrain(encoder):
+def how_to_pretrain(encoder, is_text):
     """Return what to do with an encoder that is not fitted, for warnings."""
+    or_english = f" (encoder={DEFAULT_ENCODER!r} for English texts)" if is_text else ""
     return (
         f"Fit it to unlabelled data first, {type(encoder).__name__}(...).fit(unlabelled), give these as X_unlabelled "
-        "of fit, or give the path of a pretrained encoder. In a grid give paths or PretrainedEncoder(encoder): "
-        f"{CLONES_IN_GRIDS}."
+        f"of fit, or give a pretrained encoder or its path{or_english}. In a grid give paths or "
+        f"PretrainedEncoder(encoder): {CLONES_IN_GRIDS}."
     )
 
 

@@ -148,7 +148,7 @@ def fit_strategies(
     taken.attributes["summary_"] = summarise(task, taken, outcomes, estimator.scoring, is_pretrained=is_pretrained)
     taken.attributes["class_statistics_"] = summarise_classes(task, taken)
     if is_auto:
-        _warn_without_transfer(taken, estimator.encoder, len(task.y))
+        _warn_without_transfer(taken, estimator.encoder, len(task.y), is_text)
     if evidence is not None and evidence.class_prior is not None:
         _apply_class_prior(taken.head, task, evidence.class_prior)
     return taken, outcomes
@@ -291,7 +291,7 @@ def _fit_in_turn(fit, names, progress):
     return outcomes
 
 
-def _warn_without_transfer(outcome, encoder, n_labelled):
+def _warn_without_transfer(outcome, encoder, n_labelled, is_text):
     """Warn if pretraining did not help; or if there was none, and the encoder did not help or nothing shows it."""
     share = 1 - pretrained_share(outcome)
     helps, is_pretrained = not share > 1 - LEAST_SHARE, is_frozen(encoder)
@@ -307,6 +307,6 @@ def _warn_without_transfer(outcome, encoder, n_labelled):
         found = found if is_tested else "is not tested on held-out labels, of which there are too few."
         text = (
             f"The encoder was not pretrained but fitted to the {n_labelled} labelled samples alone, and {found} "
-            f"{how_to_pretrain(encoder)}"
+            f"{how_to_pretrain(encoder, is_text)}"
         )
     warnings.warn(text, UserWarning, stacklevel=count_inner_frames())
