@@ -9,8 +9,8 @@ The columns:
 - with own texts: the same encoder, continued by `continue_fit` on the training texts of the task, without labels.
 
 Accuracies are those on up to 4,000 test texts. The number of words and the lengths of the vectors of the encoder were
-chosen on AG News, SST-2, TREC and MPQA (docs/decisions.md). Measurements are stored as they are made, so that the
-script may be stopped and started again. Without FOLDER there is one task, docstrings.
+chosen on AG News, SST-2, TREC and MPQA (datasets/english_encoder). Measurements are stored as they are made, so that
+the script may be stopped and started again. Without FOLDER there is one task, docstrings.
 """
 
 import argparse
@@ -58,7 +58,7 @@ class Task:
 
 
 def summarise(parts):
-    """Return means over the draws in which all columns were measured, and gains over scikit-learn."""
+    """Return means over the draws in which all columns of a task were measured, and gains over scikit-learn."""
     values = {}
     for key, accuracy in parts.items():
         task, size, draw, column = key.split(" ", 3)
@@ -67,19 +67,19 @@ def summarise(parts):
     for size, tasks in values.items():
         for task, columns in tasks.items():
             common = set.intersection(*(set(of_draws) for of_draws in columns.values()))
-            if len(columns) < len(COLUMNS) or not common:
-                continue
-            means = {name: np.mean([columns[name][draw] for draw in common]) for name in COLUMNS}
-            accuracy.setdefault(size, {})[task] = {name: round(float(mean), 2) for name, mean in means.items()}
-            draws.setdefault(size, {})[task] = len(common)
-        found = accuracy.get(size, {}).values()
-        for name in COLUMNS[1:] if found else ():
-            of_tasks = [row[name] - row["scikit-learn"] for row in found]
-            gains.setdefault(size, {})[name] = {
-                "mean": round(float(np.mean(of_tasks)), 2),
-                "least": round(min(of_tasks), 2),
-            }
+            if common and "scikit-learn" in columns:
+                means = {name: np.mean([columns[name][k] for k in common]) for name in COLUMNS if name in columns}
+                accuracy.setdefault(size, {})[task] = {name: round(float(mean), 2) for name, mean in means.items()}
+                draws.setdefault(size, {})[task] = len(common)
+        gains[size] = {name: _find_gains(accuracy.get(size, {}).values(), name) for name in COLUMNS[1:]}
     return {"accuracy": accuracy, "gain over scikit-learn": gains, "draws": draws}
+
+
+def _find_gains(rows, column):
+    """Return the mean and the least gain of a column, None without any, and the number of tasks."""
+    found = [row[column] - row["scikit-learn"] for row in rows if column in row]
+    mean, least = (round(float(np.mean(found)), 2), round(min(found), 2)) if found else (None, None)
+    return {"mean": mean, "least": least, "tasks": len(found)}
 
 
 def main():

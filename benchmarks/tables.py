@@ -114,10 +114,10 @@ def write_english(results):
     accuracy = results.get("english", "accuracy", optional=True)
     if not accuracy:
         return NOT_MEASURED
-    columns, lines = list(next(iter(next(iter(accuracy.values())).values()))), []
+    columns, lines = ("scikit-learn", "english", "with own texts"), []
     for size, tasks in accuracy.items():
         for task, row in tasks.items():
-            cells = [f"{row[column]:.1f}" for column in columns]
+            cells = ["" if column not in row else f"{row[column]:.1f}" for column in columns]
             n_draws = results.get("english", "draws", size, task)
             gain = f"{row['english'] - row['scikit-learn']:+.1f}"
             lines.append([TASK_NAMES.get(task, task.upper()), size, n_draws, *cells, gain])
@@ -130,11 +130,12 @@ def write_english_gain(results):
     if not gains:
         return NOT_MEASURED
     lines = [
-        [name, size, f"{values['mean']:+.1f}", f"{values['least']:+.1f}"]
+        [name, size, values["tasks"], f"{values['mean']:+.1f}", f"{values['least']:+.1f}"]
         for size, columns in gains.items()
         for name, values in columns.items()
+        if values["tasks"]
     ]
-    return to_markdown(["encoder", "labels per class", "mean gain", "least gain"], lines, align="lrrr")
+    return to_markdown(["encoder", "labels per class", "tasks", "mean gain", "least gain"], lines)
 
 
 def write_evidence(results):
