@@ -70,7 +70,7 @@ def test_scratch_knows_the_labelled_texts_alone(encoder):
 
 def test_unfitted_encoder_is_cloned_and_fitted_on_the_rows():
     encoder = make_union(TfidfEncoder(), LSAEncoder(2))
-    with pytest.warns(UserWarning, match="not pretrained but fitted to the 6 labelled .* encoder='english'"):
+    with pytest.warns(UserWarning, match="not pretrained but fitted to the 6 labelled .*encoder='english'"):
         model = TransferClassifier(encoder).fit(TEXTS, LABELS)
     assert not hasattr(encoder.transformer_list[0][1], "idf_")
     assert model.encoder_ is not encoder
