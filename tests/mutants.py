@@ -1240,6 +1240,7 @@ MUTANTS = [
     Mutant("mistakes: models over tables", "cli/_output.py", "if kind_of(path) in _TABLES:", "if False:", OF_MISTAKES),
     Mutant("mistakes: one class", "cli/_evidence.py", "len(classes) == 1 and source", "False and source", OF_MISTAKES),
     Mutant("mistakes: options", "cli/_output.py", "message = message.replace(sentence, other)", "pass", OF_MISTAKES),
+    Mutant("predict: the input is kept", PREDICT, "os.path.samefile(texts, output)", "False", OF_PREDICT),
     Mutant("predict: columns of the input", PREDICT, "if not clashes:", "if True:", OF_PREDICT),
     Mutant("predict: the best labels", PREDICT, "-np.where(predicted", "np.where(predicted", OF_PREDICT),
     Mutant("predict: below the threshold", "cli/_rejection.py", "confidence < threshold", "False", OF_PREDICT),

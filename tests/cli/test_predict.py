@@ -139,6 +139,16 @@ def test_output_of_another_kind_is_refused(name, model_path, run, tmp_path):
     assert not (tmp_path / name).exists()
 
 
+def test_the_input_is_never_written_over(model_path, run, tmp_path):
+    (tmp_path / "t.csv").write_text("id,text\n1,the cat\n")
+    before = (tmp_path / "t.csv").read_bytes()
+    for options, message in (((), "this is the file of the texts"), (("--json",), "--json writes JSON lines")):
+        code, _, error = run("predict", model_path, tmp_path / "t.csv", "-o", tmp_path / "t.csv", *options)
+        assert code == 2
+        assert message in error
+    assert (tmp_path / "t.csv").read_bytes() == before
+
+
 def test_models_of_several_labels_keep_their_probabilities(run, tmp_path):
     y = np.array([[0, 1], [1, 0], [1, 1]] * 2)
     transferkit.save(TransferClassifier(strategy="scratch").fit(TEXTS, y), tmp_path / "m.tk")

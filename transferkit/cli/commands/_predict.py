@@ -80,6 +80,8 @@ def predict(model, texts, output, keep, top, threshold, reject, probabilities, a
     object per line.
     """  # noqa: D301
     write = _find_writer(output, as_json)
+    if output is not None and os.path.isfile(texts) and os.path.exists(output) and os.path.samefile(texts, output):
+        raise ValueError(f"--output {output}: this is the file of the texts, which stays as it is. Give another name.")
     source = _find_source(texts)
     fitted = load_text_model(model, trusted=trusted)
     wanted = _Columns(top, threshold, reject is not False, probabilities)
@@ -103,6 +105,8 @@ def _find_writer(output, as_json):
     kind = kind_of(output) if not output.lower().endswith(".gz") else "gz"
     if kind and kind not in _WRITERS:
         raise ValueError(f"--output {output}: predict writes .csv or .jsonl. Give a name that ends so.")
+    if kind == "csv" and as_json:
+        raise ValueError(f"--output {output}: --json writes JSON lines. Give a name that ends in .jsonl.")
     return write_json_lines if as_json else _WRITERS.get(kind, write_csv)
 
 
