@@ -44,6 +44,9 @@ DECOMPOSITIONS, LINALG = "_algorithms/linalg/decompositions.py", "_algorithms/li
 CONSENSUS, TARGET_CLASSES = "transfer/domains/_consensus.py", "_algorithms/domains/discriminant.py"
 DOMAIN = "transfer/domains/test_domain_classifier.py"
 ROUNDS = "transfer/strategies/test_rounds.py"
+NEAR_STARTS = (
+    "_training/linear/test_search_offsets.py::test_fits_start_near_those_of_other_scales_and_of_some_of_the_blocks"
+)
 OF_COLUMNS = (
     "_training/linear/test_preconditioning.py"
     "::test_columns_of_sparse_blocks_are_decomposed_if_they_are_few_and_replaced_by_rows_if_they_are_very_many"
@@ -729,8 +732,8 @@ MUTANTS = [
     ),
     Mutant(
         "characters: near the best C of words",
-        SCRATCH,
-        'settings.Cs.index(best["C"])',
+        "transfer/strategies/_average.py",
+        "settings.Cs.index(C)",
         "0",
         f"{OF_CHARACTERS}::test_characters_at_the_best_C_of_words_and_near_it_are_tried",
     ),
@@ -765,8 +768,8 @@ MUTANTS = [
     Mutant(
         "characters: clearly lower loss",
         TERM_VECTORS,
-        "wider.loss < found.loss - found.average.margin",
-        "wider.loss < found.loss",
+        "gain > found.average.margin",
+        "gain > 0",
         f"{OF_CHARACTERS}::test_characters_replace_words_alone_only_if_the_loss_is_clearly_lower",
     ),
     Mutant(
@@ -1270,8 +1273,8 @@ MUTANTS = [
     Mutant(
         "transfer: candidates of further rounds",
         "transfer/strategies/_average.py",
-        "for held_out in self.rounds[1:]:",
-        "for held_out in self.rounds[2:]:",
+        "self.rounds.index(self.held_out) + 1 :",
+        "self.rounds.index(self.held_out) + 2 :",
         ROUNDS + "::test_candidates_with_weight_are_evaluated_on_all_folds_and_others_on_some",
     ),
     Mutant(
@@ -1280,6 +1283,34 @@ MUTANTS = [
         "self.best.loss > self.task.to_beat",
         "False",
         ROUNDS + "::test_strategies_that_are_clearly_worse_in_the_first_fold_are_left_out",
+    ),
+    Mutant(
+        "transfer: terms that the first round leaves in doubt",
+        TERM_VECTORS,
+        "if abs(gain - found.average.margin) < found.average.doubt:",
+        "if False:",
+        ROUNDS + "::test_all_folds_decide_on_further_terms_where_the_first_leaves_it_in_doubt",
+    ),
+    Mutant(
+        "transfer: loss that scratch must reach",
+        "transfer/strategies/_average.py",
+        "known = [] if task.to_beat is None else [task.to_beat.loss]",
+        "known = [np.inf]",
+        ROUNDS + "::test_a_search_ends_where_the_strategies_before_are_clearly_better",
+    ),
+    Mutant(
+        "logistic: start at other scales",
+        "_training/linear/search.py",
+        "same[-2:] or nearest[-1:]",
+        "same[-2:]",
+        NEAR_STARTS,
+    ),
+    Mutant(
+        "logistic: blocks that are not there",
+        "_training/linear/problem.py",
+        "return None if given else np.hstack(parts)",
+        "return np.hstack(parts)",
+        NEAR_STARTS,
     ),
     Mutant(
         "logistic: sparse columns decomposed",
@@ -1319,7 +1350,7 @@ MUTANTS = [
     Mutant(
         "transfer: further terms begin at what is known",
         TERM_VECTORS,
-        'known = best["log_loss"]',
+        "known = before.average.first_loss",
         "known = np.inf",
         "transfer/strategies/test_strategies.py::test_further_terms_are_left_alone_where_they_begin_far_above_the_best",
     ),

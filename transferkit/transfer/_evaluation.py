@@ -96,7 +96,7 @@ class ClassificationTask:
         self.rounds = [self.held_out]  # of a comparison, which may leave out candidates after each
         if self.folds and len(rows) > FEWEST_ROWS_FOR_ROUNDS and isinstance(cv, Integral) and groups is None:
             self.rounds = [self.held_out.on_first_folds(n_folds + 1) for n_folds in range(len(self.folds))]
-        self.to_beat = None  # loss in the first round above which a strategy is not compared any further
+        self.to_beat = None  # what strategies before found in the first round, and further ones must reach
 
     @property
     def has_folds(self):

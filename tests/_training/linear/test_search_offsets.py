@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
+from transferkit import FeatureBlocks
 from transferkit._algorithms.linear.kernel_search import KernelSearch
 from transferkit._training.linear.search import LogisticSearch
 
@@ -51,6 +53,25 @@ def test_folds_can_be_fitted_one_by_one(kind, n_classes):
         np.testing.assert_allclose(centred(alone.scores)[:, 0], together[:, fold], atol=1e-3)
         refitted, expected = (search.refit([fit], np.ones((60, 1)))[0] for fit in (alone, search.fit(1.0)))
         np.testing.assert_allclose(refitted.coef, expected.coef, atol=1e-3)
+
+
+def test_fits_start_near_those_of_other_scales_and_of_some_of_the_blocks():
+    rng = np.random.default_rng(0)
+    words, further = (sparse.random_array((400, 600), density=0.02, rng=rng, dtype=np.float32).tocsr() for _ in "ab")
+    vectors = rng.normal(size=(400, 10)).astype(np.float32)
+    y = (words[:, :9] @ rng.normal(size=(9, 3)) + vectors[:, :3]).argmax(1)
+    options = {"n_outputs": 3, "fit_intercept": True, "tol": 1e-4, "max_iter": 1000, "device": "cpu"}
+    options["fold_weights"] = np.ones((400, 1), np.float32)
+    blocks = FeatureBlocks(words, vectors)
+    search = LogisticSearch(blocks, y, block_scales=[(1.0, 1.0), (1.0, 0.7)], **options)
+    wide = LogisticSearch(FeatureBlocks(words, further, vectors), y, block_scales=[(1.0, 0.1, 1.0)], **options)
+    first = search.fit(10.0)
+    for other, scale_index in ((search, 1), (wide, 0)):
+        cold, near = other.fit(10.0, scale_index=scale_index), other.fit(10.0, [first], scale_index)
+        assert near.n_iter[0] < 0.8 * cold.n_iter[0]
+        np.testing.assert_allclose(centred(near.scores), centred(cold.scores), atol=0.1)
+    others = LogisticSearch(FeatureBlocks(further[:, :500], vectors), y, block_scales=[(1.0, 1.0)], **options)
+    np.testing.assert_array_equal(others.fit(10.0, [first]).scores, others.fit(10.0).scores)
 
 
 @pytest.mark.parametrize("size", [12.0, 200.0])

@@ -1,13 +1,18 @@
 """With many rows candidates are compared in rounds, a fold each, and only those that may have a weight go on."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from sklearn.model_selection import StratifiedKFold
 
 from tests.transfer.strategies.test_strategies import UNLABELLED, make_texts
-from transferkit import TransferClassifier, WordVectorEncoder
+from transferkit import LogisticHeadCV, TransferClassifier, WordVectorEncoder
 from transferkit.transfer import _evaluation
+from transferkit.transfer._evaluation import ClassificationTask
 from transferkit.transfer.strategies import _candidates, _term_vectors
+from transferkit.transfer.strategies._average import Average, ToBeat, search_around_best
+from transferkit.transfer.strategies._candidates import read_settings
 
 TEXTS, LABELS = make_texts(240, 1)
 NOISY = np.where(np.random.RandomState(3).rand(len(LABELS)) < 0.2, "sky", LABELS)
@@ -33,12 +38,12 @@ def test_candidates_with_weight_are_evaluated_on_all_folds_and_others_on_some(en
     table = model.strategy_scores_
     is_kept = table["weight"] > 0
     assert not np.isnan(table["standard_error"][is_kept]).any()
-    assert np.isnan(table["standard_error"]).mean() > 0.1
+    assert np.isnan(table["standard_error"]).any()
     assert not np.isnan(table["mean"]).any()
     monkeypatch.setattr(_evaluation, "FEWEST_ROWS_FOR_ROUNDS", 1000)
     expected = TransferClassifier(encoder, random_state=0).fit(TEXTS, NOISY)
-    columns = ("strategy", "alpha", "C", "idf", "terms")
     full = expected.strategy_scores_
+    columns = ("strategy", "alpha", "C", "idf", "terms")
     rows, others = (np.stack([one[name].astype(str) for name in columns], 1).tolist() for one in (table, full))
     places = [others.index(row) for row, kept in zip(rows, is_kept, strict=True) if kept]
     for name in ("log_loss", "mean", "standard_error"):
@@ -54,10 +59,33 @@ def test_strategies_that_are_clearly_worse_in_the_first_fold_are_left_out(encode
     nonsense = [" ".join(text) for text in np.random.RandomState(0).choice(words, (200, 6))]
     misleading = WordVectorEncoder(1, min_count=1).fit(nonsense)
     table = TransferClassifier(misleading, random_state=0).fit(TEXTS, LABELS).strategy_scores_
-    frozen = table["strategy"] == "frozen"
+    frozen, scratch = (table["strategy"] == name for name in ("frozen", "scratch"))
     assert np.isnan(table["standard_error"][frozen]).all()
+    assert scratch.any()
     alone = TransferClassifier(misleading, strategy="frozen", random_state=0).fit(TEXTS, LABELS).strategy_scores_
     assert not np.isnan(alone["standard_error"][alone["weight"] > 0]).any()
+
+
+@pytest.mark.parametrize(("first_loss", "loss", "is_taken"), [(0.90, 0.7, True), (0.97, 0.7, True), (1.2, 0.7, False)])
+def test_all_folds_decide_on_further_terms_where_the_first_leaves_it_in_doubt(first_loss, loss, is_taken):
+    def found(first_loss, loss):
+        finished = SimpleNamespace(margin=0.05, doubt=0.1, first_loss=first_loss, best=SimpleNamespace(loss=first_loss))
+        finished.finish = lambda: setattr(finished.best, "loss", loss)
+        return SimpleNamespace(average=finished)
+
+    words, further = found(1.0, 0.8), found(first_loss, loss)
+    assert _term_vectors._choose(words, further) is (further if is_taken else words)
+
+
+@pytest.mark.parametrize(("loss", "n_fitted"), [(0.1, 1), (10.0, 3)])
+def test_a_search_ends_where_the_strategies_before_are_clearly_better(loss, n_fitted):
+    X, y = np.random.RandomState(0).rand(80, 3), np.arange(80) % 2
+    given = {"scoring": None, "class_weight": None, "sample_weight": None, "groups": None, "random_state": 0}
+    task = ClassificationTask(TransferClassifier(), y, cv=2, **given)
+    task.to_beat = ToBeat(loss, 1000.0)
+    average = Average("scratch", task)
+    search_around_best(average, X, task, read_settings(LogisticHeadCV([1.0, 100.0, 1000.0]), "cpu"))
+    assert [row["C"] for row in average.rows] == [1000.0, 100.0, 1.0][:n_fitted]
 
 
 def test_weights_of_rows_do_not_make_the_first_fold_decide(encoder, in_rounds):

@@ -222,9 +222,9 @@ class Design:
         self.prior, self.n_features, self.row_weights = prior, X.shape[1], row_weights
         self.fit_intercept, self.device = fit_intercept, device
         self.factors = None  # (n_features,), zero for blocks that are left out
+        self.widths = [block.shape[1] for block in (X.blocks if isinstance(X, FeatureBlocks) else [X])]
         if block_scales is not None:
-            widths = [block.shape[1] for block in X.blocks]
-            self.factors = np.repeat(np.asarray(block_scales, dtype=X.dtype), widths)
+            self.factors = np.repeat(np.asarray(block_scales, dtype=X.dtype), self.widths)
             X = scale_blocks(X, block_scales)
         self.X = X
 
@@ -267,6 +267,17 @@ class Design:
             used = self.factors != 0
             coef = coef[:, used] / self.factors[used]
         return coef.T, intercept
+
+    def take_over(self, coef: np.ndarray, widths: Sequence[int]) -> np.ndarray | None:
+        """Return coef (any, n_features) from weights of blocks with these widths, or None if one is not here.
+
+        Blocks are matched by their widths, in order, and the others get weights of zero.
+        """
+        parts, given = list[np.ndarray](), list(np.split(coef, np.cumsum(widths)[:-1], axis=1))
+        for width in self.widths:
+            is_known = bool(given) and given[0].shape[1] == width
+            parts.append(given.pop(0) if is_known else np.zeros((len(coef), width), coef.dtype))
+        return None if given else np.hstack(parts)
 
 
 def scale_blocks(X: FeatureBlocks, scales: Sequence[float]) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -117,7 +118,7 @@ class LogisticSearch:
         options: dict[str, Any] = {"fit_intercept": fit_intercept, "device": self.device, "prior": pull}
         self.block_scales: Sequence[Sequence[float] | None] = block_scales or [None]
         self.make_design = partial(Design, X, mean_weights, **options)
-        self.designs: dict[int, Design] = {}  # by the number of the scales
+        self.designs = WeakValueDictionary[int, Design]()  # by the number of the scales, as long as a fit needs them
 
     def on_fold(self, fold: int) -> Self:
         """Return a search on one of the folds, which shares the decompositions."""
@@ -141,11 +142,15 @@ class LogisticSearch:
                 yield from fits
 
     def fit(self, C: float, before: Sequence[Any] = (), scale_index: int = 0) -> CandidateFit:
-        """Return the fit at one C and scale, starting near fits of this scale that were made before, in any order."""
+        """Return the fit at one C and scale, starting near fits of the same folds that were made before, in any order.
+
+        If none has this scale, they may be fits of other scales, or of some of the blocks.
+        """
         design = self._find_design(scale_index)
-        same = [fit for fit in before if isinstance(fit, CandidateFit) and fit.problem.design is design]
-        nearest = sorted(same, key=lambda fit: abs(np.log(C / fit.C)), reverse=True)[-2:]
-        return self._fit_batch(scale_index, [C], nearest)[0]
+        known = [fit for fit in before if isinstance(fit, CandidateFit)]
+        nearest = sorted(known, key=lambda fit: abs(np.log(C / fit.C)), reverse=True)
+        same = [fit for fit in nearest if fit.problem.design is design]
+        return self._fit_batch(scale_index, [C], same[-2:] or nearest[-1:])[0]
 
     @with_own_modes()
     @threads_for()
@@ -177,13 +182,14 @@ class LogisticSearch:
     @threads_for()
     def _find_design(self, scale_index: int) -> Design:
         """Return the design with these block scales, decomposed when it is needed first."""
-        if scale_index not in self.designs:
+        design = self.designs.get(scale_index)
+        if design is None:
+            design = self.designs[scale_index] = self.make_design(block_scales=self.block_scales[scale_index])
             try:
-                design = self.make_design(block_scales=self.block_scales[scale_index])
-                self.designs[scale_index], _ = design, design.decomposition
+                _ = design.decomposition
             except LinAlgError as error:
                 raise ValueError(TOO_LARGE) from error
-        return self.designs[scale_index]
+        return design
 
     @with_own_modes()
     @threads_for()
@@ -194,8 +200,9 @@ class LogisticSearch:
         C_of_problems = self._tensor(np.repeat(Cs, n_problems))  # problem = (C, fold, label)
         offset, is_informed = self._offset_folds(len(Cs)), self.offsets is not None
         problem = self._find_design(scale_index).make_problem(loss, C_of_problems, offset, is_informed=is_informed)
-        start = self._follow_path(problem, Cs, done) if done else problem.zeros()
-        if done and self.n_outputs > 1 and needed_hessian(done[-1]) and can_form_hessian(problem.preconditioner):
+        is_path = bool(done) and done[-1].problem.design is problem.design
+        start = self._follow_path(problem, Cs, done) if is_path else self._start_near(problem, done)
+        if is_path and self.n_outputs > 1 and needed_hessian(done[-1]) and can_form_hessian(problem.preconditioner):
             scores = problem.add_offset(problem.preconditioner.scores(start))
             problem = replace(problem, preconditioner=with_hessian(problem.preconditioner, loss, scores))
         u, scores, n_iter, converged = self._minimise(problem, start)
@@ -250,6 +257,15 @@ class LogisticSearch:
         distances = np.log(np.array(Cs) / done[-1].C) / np.log(done[-1].C / done[-2].C)
         factor = self._tensor(np.repeat(np.minimum(distances, 1), n_problems))
         return last.plus(factor, last.plus(-1, before[0]))
+
+    def _start_near(self, problem: LinearProblem, done: list[CandidateFit]) -> Vector:
+        """Return the weights of a fit on other scales or blocks, or zeros if there is none, or no such weights."""
+        if done and isinstance(problem.preconditioner, EigenMap):
+            coef, intercept = done[-1].problem.weights(done[-1].u)
+            taken = problem.design.take_over(coef, done[-1].problem.design.widths)
+            if taken is not None:
+                return problem.from_weights(taken, intercept)
+        return problem.zeros()
 
     def _spread(self, fold_weights: np.ndarray) -> np.ndarray:
         """Return the weights of every problem of one candidate, (n_rows, n_folds * n_labels)."""

@@ -6,14 +6,25 @@ the folds so far are left out (a race, as in Maron and Moore 1994).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
+from transferkit._algorithms.linear.grid_descent import descend_grid
+from transferkit._validation import check_features
 from transferkit.heads.linear.evaluation import NEGLIGIBLE_WEIGHT, compute_candidate_weights
 from transferkit.transfer._evaluation import average_scores, make_row
-from transferkit.transfer.strategies._candidates import SHARPNESS
+from transferkit.transfer.strategies._candidates import (
+    SHARPNESS,
+    drop_scores,
+    first_round,
+    fit_fold,
+    make_search,
+    refit,
+)
 
-__all__ = ["Average"]
+__all__ = ["Average", "ToBeat", "search_around_best"]
 
 
 @dataclass
@@ -102,13 +113,24 @@ class Average:
         return find_margin(self.task.held_out.weight)
 
     @property
+    def first_loss(self):
+        """Loss of the best candidate in the first round."""
+        return self.rounds[0].loss(self.best.scores)
+
+    @property
+    def doubt(self):
+        """Difference of losses in the first round up to which further rounds may change its sign; zero without any."""
+        return find_margin(self.rounds[0].n_scored) if len(self.rounds) > 1 else 0.0
+
+    @property
     def is_beaten(self):
         """Whether the strategy is left out, because another one had a clearly smaller loss in the first round."""
-        return self.task.to_beat is not None and self.best.loss > self.task.to_beat
+        is_comparable = len(self.rounds) > 1 and self.task.to_beat is not None
+        return is_comparable and self.best.loss > self.task.to_beat.loss
 
     def finish(self, baseline=None):
         """Evaluate the candidates in the rounds that are left, and also one without transfer."""
-        for held_out in self.rounds[1:]:
+        for held_out in self.rounds[self.rounds.index(self.held_out) + 1 :]:
             self.held_out = held_out
             for candidate in self.kept:
                 candidate.evaluate(held_out)
@@ -116,16 +138,15 @@ class Average:
         if baseline is not None:
             baseline.evaluate(self.task.held_out)
 
-    def find_loss_to_beat(self, scores, baseline):
-        """Return the loss in the first round above which other strategies are left out, None if there are no rounds.
+    def set_to_beat(self, scores, baseline):
+        """Set the loss in the first round above which further strategies are left out, if there are rounds.
 
-        They are neither near these scores of the average nor better than the best candidate without transfer.
+        They are clearly worse than these scores of the average, and worse than the best candidate without transfer.
         """
-        if len(self.rounds) == 1:
-            return None
-        first = self.rounds[0]
-        near = first.loss(scores) + find_margin(first.n_scored)
-        return near if baseline is None else max(near, first.loss(baseline.scores))
+        if len(self.rounds) > 1:
+            loss = self.rounds[0].loss(scores) + self.margin
+            loss = loss if baseline is None else max(loss, self.rounds[0].loss(baseline.scores))
+            self.task.to_beat = ToBeat(loss, self.best.row["C"])
 
     def weigh(self):
         """Return (weight, candidate) of all that have a weight, and enter the weights in the table."""
@@ -140,6 +161,53 @@ class Average:
         is_last = self.held_out is self.rounds[-1]
         least = self.best.loss + (self.margin if is_last else find_margin(self.held_out.n_scored))
         self.kept = [candidate for candidate in candidates if not candidate.loss > least]
+
+
+class ToBeat(NamedTuple):
+    """What a strategy found in the first round, for those after it."""
+
+    loss: float
+    C: float
+
+
+def search_around_best(average, features, task, settings, before=(), **values):
+    """Add the candidates whose C is near the best so far, of the average or of the strategies before, and the fits.
+
+    Parameters
+    ----------
+    average : Average
+        Average of a strategy.
+    features : array, CSR matrix or data frame of shape (n_samples, n_features)
+        Features of all rows.
+    task : ClassificationTask
+        Labels and folds.
+    settings : LogisticSettings
+        Candidates for C.
+    before : list of fits, default=()
+        Fits of some of the features, near which these start.
+    **values : dict
+        Columns of the table.
+
+    Returns
+    -------
+    fits : list
+        Those before and the new ones.
+    """
+    X = check_features(features)
+    search = make_search(X, task.targets, task.fold_weights[:, :-1], task, settings)
+    of_round, fits, row_weights = first_round(search, task), list(before), task.row_weights.astype(X.dtype)
+
+    def evaluate(point):
+        fit = of_round.fit(settings.Cs[point[1]], fits)
+        fits.append(drop_scores(fit))
+        readers = partial(refit, search, fits[-1], row_weights), partial(fit_fold, search, fits[-1])
+        return average.add(fit.scores, *readers, C=fit.C, seconds=fit.seconds, **values)
+
+    C = average.best.row["C"] if average.kept else task.to_beat.C
+    known = [] if task.to_beat is None else [task.to_beat.loss]
+    known += [candidate.loss for candidate in average.kept]
+    descend_grid((1, len(settings.Cs)), [(0, settings.Cs.index(C))], evaluate, average.margin, min(known))
+    return fits
 
 
 def find_margin(n_rows):

@@ -1,27 +1,18 @@
 """Strategy "scratch": the head without transfer, on TF-IDF of the labelled texts or on rows of numbers as they are."""
 
 import os
-from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.preprocessing import FunctionTransformer
 
-from transferkit._algorithms.linear.grid_descent import descend_grid
 from transferkit._validation import check_features
 from transferkit.encoders import PretrainedEncoder, TfidfEncoder
 from transferkit.encoders.term_projection import find_text_settings
 from transferkit.encoders.term_union import describe_terms, fit_characters, join_characters
 from transferkit.transfer._evaluation import Outcome, make_row
-from transferkit.transfer.strategies._average import Average
-from transferkit.transfer.strategies._candidates import (
-    SharedSearch,
-    drop_scores,
-    first_round,
-    fit_fold,
-    make_search,
-    refit,
-)
+from transferkit.transfer.strategies._average import Average, search_around_best
+from transferkit.transfer.strategies._candidates import SharedSearch
 from transferkit.transfer.strategies._frozen import finish_average, fit_logistic
 
 __all__ = ["fit_scratch_if_possible", "fit_scratch_texts", "make_baseline", "takes_raw_input"]
@@ -68,32 +59,18 @@ def fit_scratch_texts(encoder, texts, task, settings):
     if characters is None:
         return fit_logistic("scratch", encoder, rows, task, settings)
     union, average = join_characters(encoder, characters), Average("scratch", task)
-    search = SharedSearch(rows, task, settings, in_rounds=True)
-    for place, (C, scores, seconds) in enumerate(search.found):
-        average.add(scores, *search.readers(place), terms=describe_terms(encoder), C=C, seconds=seconds)
+    if task.to_beat is None:
+        search = SharedSearch(rows, task, settings, in_rounds=True)
+        for place, (C, scores, seconds) in enumerate(search.found):
+            average.add(scores, *search.readers(place), terms=describe_terms(encoder), C=C, seconds=seconds)
+        fits = search.fits
+    else:
+        fits = search_around_best(average, rows, task, settings, terms=describe_terms(encoder))
     wide = sp.hstack([rows, characters.transform(texts)], format="csr")
-    _search_around_best(average, wide, task, settings, describe_terms(union), search.fits)
+    search_around_best(average, wide, task, settings, fits, terms=describe_terms(union))
     if all(candidate.row["terms"] != describe_terms(union) for candidate in average.kept):
         return finish_average(average, encoder, rows, task, settings)
     return finish_average(average, union, wide, task, settings)
-
-
-def _search_around_best(average, rows, task, settings, terms, before):
-    """Add the candidates on rows of more terms whose C is near the best so far, starting near fits without these."""
-    search = make_search(check_features(rows), task.targets, task.fold_weights[:, :-1], task, settings)
-    of_round, fits = first_round(search, task), list(before)
-    row_weights = task.row_weights.astype(rows.dtype)
-
-    def evaluate(point):
-        C = settings.Cs[point[1]]
-        fit = of_round.fit(C, fits)
-        fits.append(drop_scores(fit))
-        readers = partial(refit, search, fits[-1], row_weights), partial(fit_fold, search, fits[-1])
-        return average.add(fit.scores, *readers, terms=terms, C=C, seconds=fit.seconds)
-
-    best = average.best.row
-    start = 0, settings.Cs.index(best["C"])
-    descend_grid((1, len(settings.Cs)), [start], evaluate, average.margin, best["log_loss"])
 
 
 def fit_scratch_if_possible(fit, encoder, X, is_text):

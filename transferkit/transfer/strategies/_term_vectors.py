@@ -109,7 +109,7 @@ def fit_term_vectors(encoder, texts, task, settings, *, is_default_head, terms=N
     if projection is None:
         found.characters = characters  # several tasks share the columns of all terms
     baselines = [one.average.baseline for one in tried if one.average.baseline is not None]
-    baseline = min(baselines, key=lambda candidate: candidate.loss, default=None)
+    baseline = min(baselines, key=lambda candidate: task.rounds[0].loss(candidate.scores), default=None)
     found.average.finish(baseline)
     kept = found.average.weigh()
     coef, labels, intercept, is_converged = _merge_candidates(found, kept)
@@ -124,15 +124,23 @@ def fit_term_vectors(encoder, texts, task, settings, *, is_default_head, terms=N
     scores = sum(weight * candidate.scores for weight, candidate in kept)
     fold_scores, loss = task.held_out.score(scores), task.loss(scores)
     table = [row for one in tried for row in one.average.rows]
-    task.to_beat = found.average.find_loss_to_beat(scores, baseline)
+    found.average.set_to_beat(scores, baseline)
     without = None if baseline is None else (baseline.loss, baseline.fold_scores)
     about = attributes, scores, without, found.rows
     return Outcome("term_vectors", found.encoder, head, fold_scores, table, loss, *about)
 
 
 def _choose(found, wider):
-    """Return the candidates on more terms if their least loss is clearly lower, else those found before."""
-    return wider if wider.loss < found.loss - found.average.margin else found
+    """Return the candidates on more terms if their least loss is clearly lower, else those found before.
+
+    Where the first round leaves that in doubt, all folds decide.
+    """
+    gain = found.average.first_loss - wider.average.first_loss
+    if abs(gain - found.average.margin) < found.average.doubt:
+        found.average.finish()
+        wider.average.finish()
+        gain = found.average.best.loss - wider.average.best.loss
+    return wider if gain > found.average.margin else found
 
 
 def idf_ratios(encoder, rows):
@@ -170,11 +178,6 @@ class _Found:
         n_rows, n_terms = self.words.shape[0], len(self.characters.idf_)
         further = sparse.csr_matrix((n_rows, n_terms), dtype=self.words.dtype) if further is None else further
         return sparse.hstack([self.words, further], format="csr")
-
-    @property
-    def loss(self):
-        """The least loss of a candidate."""
-        return self.average.best.row["log_loss"]
 
 
 def _search(terms, idfs, texts, task, settings, before=None, evidence=None):
@@ -266,7 +269,7 @@ def _search_around_best(found, blocks, task, settings, values, before, offsets, 
     start, known = (len(alphas) // 2, len(Cs) // 2), np.inf
     if before is not None:
         best = before.average.best.row
-        known = best["log_loss"]
+        known = before.average.first_loss
         start = alphas.index(min(best["alpha"], alphas[-1])), Cs.index(best["C"])
     descend_grid((len(alphas), len(Cs)), [start, (0, start[1])], evaluate, found.average.margin, known)
 
