@@ -48,11 +48,11 @@ def run_command(words, monkeypatch):
     if words[0] == "curl":
         return request(words[1:])
     assert words[0] == "transferkit"
-    out = io.StringIO()
+    out, errors = io.StringIO(), io.StringIO()
     monkeypatch.setattr(sys, "stdin", io.StringIO())
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()), pytest.raises(SystemExit) as end:
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors), pytest.raises(SystemExit) as end:
         main(words[1:])
-    assert end.value.code == 0
+    assert end.value.code == 0, errors.getvalue()
     return out.getvalue()
 
 
