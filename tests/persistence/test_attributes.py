@@ -69,6 +69,7 @@ FITTED = {
         *[lambda m=m: WordVectorEncoder(method=m, subword=True, **WORDS).fit(TEXTS) for m in ("ppmi-svd", "sgns")],
         lambda: WordVectorEncoder(**WORDS).partial_fit(TEXTS).merge(WordVectorEncoder(**WORDS).partial_fit(TEXTS)),
         lambda: fit_sharded(WordVectorEncoder(**WORDS), [TEXTS, TEXTS]),
+        lambda: WordVectorEncoder(**WORDS).fit(TEXTS).quantise(),
         lambda: WordVectorEncoder.distil(LSAEncoder(2).fit(TEXTS), [f"{a} {b}" for a in TEXTS[:5] for b in TEXTS[:5]]),
     ],
     "KMeansEncoder": [

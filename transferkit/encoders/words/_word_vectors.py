@@ -953,7 +953,7 @@ class WordVectorEncoder(
         _forget_teacher(other)  # the fidelity is that of the vectors before
         return other
 
-    def quantise(self):
+    def quantise(self) -> Self:
         """Return a copy whose vectors are written as 8-bit integers: files and pickles take a quarter of the size.
 
         Each component is rounded to 255 levels between minus and plus its largest magnitude. In memory, the copy has
