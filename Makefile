@@ -7,7 +7,7 @@ BIN := .venv/bin
 # Modules are compiled when they are imported; compiling all of torch, SciPy and the others takes a minute.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
-.PHONY: demo test test-kernels mutants lint format docs docs-test bench tables test-serving test-lowest dist clean
+.PHONY: demo test test-kernels mutants lint format docs docs-widths docs-test bench tables test-serving test-lowest dist clean
 
 demo: .venv/demo-ready
 	$(BIN)/transferkit demo
@@ -39,6 +39,9 @@ format: .venv/test-ready
 # The site, in docs/_build: runs the examples; every warning, such as a broken link, is an error.
 docs: .venv/docs-ready
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build
+
+docs-widths: docs
+	$(BIN)/python docs/check_widths.py docs/_build
 
 docs-test: .venv/test-ready
 	$(BIN)/python -m pytest tests/test_guide.py tests/test_examples.py
