@@ -1717,7 +1717,7 @@ MUTANTS = [
         "other languages",
         "encoders/_pretrained.py",
         "    if share < LEAST_KNOWN:",
-        "    if share < 0.3:",
+        "    if share < 0.1:",
         f"{DEFAULT_ENCODER}::test_other_languages_give_a_warning",
     ),
     Mutant(
