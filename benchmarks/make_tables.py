@@ -313,7 +313,7 @@ TABLES = {
     "rejection-thresholds": write_accepted,
     "calibration": write_calibration,
     "adaptation-words": write_adaptation("text", "newsgroups", "bow"),
-    "adaptation-rows": write_adaptation("digits"),
+    "adaptation-rows": write_adaptation("digits", "objects", "made-up"),
     "adaptation-sources": write_grid("adaptation", "sources", first="target", form="{:.1f}"),
     "adaptation-choices": write_choices,
     "adaptation-speed": lambda results: write_speeds(results, ADAPTATION),
