@@ -4,21 +4,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-__all__ = ["Adaptation", "GivesWeights", "LinearOnTarget"]
-
-
-@runtime_checkable
-class Adaptation(Protocol):
-    """A transformer of features that distinguishes source and target samples.
-
-    `transfer.domains` fits one between the encoder and the head.
-    """
-
-    def fit_transform(self, X: Any, y: Any = None, *, sample_domain: Any = None) -> Any:
-        """Fit to samples of both domains, and map them."""
-
-    def transform(self, X: Any, *, sample_domain: Any = None) -> Any:
-        """Map samples, by default of the target domain."""
+__all__ = ["GivesWeights", "LinearOnTarget"]
 
 
 @runtime_checkable
