@@ -3,11 +3,14 @@
 import ast
 import importlib
 import inspect
+import pydoc
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from numpydoc.docscrape import NumpyDocString
 from numpydoc.validate import validate
 
 import transferkit
@@ -114,6 +117,31 @@ def test_no_public_name_needs_torch_to_import(run_without_torch):
 def test_docstring_is_valid_numpydoc(name):
     errors = [error for error in validate(name)["errors"] if error[0] not in IGNORED_CHECKS]
     assert errors == []
+
+
+def is_literal(text, value):
+    """Return whether a text is a literal of the value, or its `repr`."""
+    try:
+        return ast.literal_eval(text) == value
+    except (SyntaxError, ValueError):
+        return text in (repr(value), f"np.{getattr(value, '__name__', '')}")
+
+
+def test_defaults_in_docstrings_are_those_of_the_signatures():
+    wrong, n_stated = [], 0
+    for name in sorted({*public_objects(), *public_methods()}):
+        found = pydoc.locate(name)
+        if not callable(found) or (inspect.isclass(found) and issubclass(found, (Exception, tuple))):
+            continue
+        signature = inspect.signature(found).parameters
+        for parameter in NumpyDocString(inspect.getdoc(found) or "")["Parameters"]:
+            stated = re.search(r"default=(.+)$", parameter.type)
+            if stated and parameter.name in signature:
+                n_stated += 1
+                if not is_literal(stated[1], signature[parameter.name].default):
+                    wrong.append((name, parameter.name, stated[1], signature[parameter.name].default))
+    assert wrong == []
+    assert n_stated > 500
 
 
 def test_words_are_spelled_right():

@@ -239,7 +239,7 @@ class MarginalizedDenoising(ClassNamePrefixFeaturesOutMixin, DomainTransformer):
     def __init__(
         self,
         n_layers: int = 3,
-        n_hidden: int = 600,
+        n_hidden: int = 2000,
         *,
         corruption: float = 0.9,
         max_features: int = 4000,
