@@ -919,6 +919,13 @@ MUTANTS = [
         "_algorithms/domains/test_discriminant.py::test_wrong_labels_are_corrected_where_classes_are_clusters",
     ),
     Mutant(
+        "domain: share of the denoised model",
+        "transfer/domains/_candidates.py",
+        "DENOISED_SHARE = 0.67",
+        "DENOISED_SHARE = 0.5",
+        DOMAIN + "::test_the_blend_decides_as_the_weighted_mean_of_its_two_models",
+    ),
+    Mutant(
         "domain: no leak",
         "transfer/domains/_features.py",
         "_encode_with(clone(encoder), domains, train)",

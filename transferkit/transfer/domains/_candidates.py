@@ -29,6 +29,7 @@ N_COMPONENTS, MIN_COUNT = 100, 3  # of word vectors trained on a few thousand te
 N_FOLDS = 3  # of term vectors if the labels are too few for folds
 UNUSED_OF_SEARCH = ("cv", "scoring", "refit", "block_scales", "store_oof")
 TERM_VECTORS = "term_vectors"
+DENOISED_SHARE = 0.67  # of the decision of an average
 BLENDS = {"none+denoising": "none", "term_vectors+denoising": TERM_VECTORS}  # name -> candidate that is averaged
 
 
@@ -46,8 +47,8 @@ class FittedCandidate:
 def fit_candidate(name, encoder, adaptation, head, domains, *, device):
     """Fit a candidate: an encoder, an adaptation of its features or None, and a head.
 
-    "term_vectors" uses word vectors pretrained on both domains, "term_vectors+denoising" the mean of that model and one
-    on denoised features, and "none+denoising" the mean of the model without adaptation and one on denoised features.
+    "term_vectors" uses word vectors pretrained on both domains, "term_vectors+denoising" an average of that model and
+    one on denoised features, and "none+denoising" that of the model without adaptation and one on such features.
 
     A pretrained encoder is fitted already. Any other one is fitted to samples of both domains, or without adaptation to
     the labelled samples; if it may use labels, to the labelled samples, separately in each fold. A head of None is
@@ -152,19 +153,19 @@ def _fit_term_vectors(fit_head):
 
 
 def _fit_blend(name, first, fit_head):
-    """Return the mean of a model and one on its denoised features, as a single linear head on both."""
+    """Return the average of a model and one on its denoised features, as a single linear head on both."""
     features = make_features(first.encoder, MarginalizedDenoising(), fit_head.domains, is_encoder_fitted=True)
     adaptation = features.adaptation.set_params(keep_input=True)
-    return FittedCandidate(name, first.encoder, adaptation, _average_heads([first.head, fit_head.fit(features)]))
+    return FittedCandidate(name, first.encoder, adaptation, _average_heads(first.head, fit_head.fit(features)))
 
 
-def _average_heads(heads):
-    """Return the head on concatenated features whose decision is the mean of the decisions of heads on each part."""
-    merged = clone(heads[0])
-    vars(merged).update({name: getattr(heads[0], name) for name in ("classes_", "multilabel_", "n_iter_")})
-    merged.coef_ = np.concatenate([head.coef_.T for head in heads]).T / len(heads)  # its transpose is C-contiguous
-    merged.intercept_ = sum(head.intercept_ for head in heads) / len(heads)
-    merged.n_features_in_, merged.prior_coverage_ = merged.coef_.shape[1], heads[0].prior_coverage_
+def _average_heads(plain, denoised):
+    """Return the head on concatenated features whose decision is the weighted mean of those of heads on each part."""
+    merged, parts = clone(plain), ((1 - DENOISED_SHARE, plain), (DENOISED_SHARE, denoised))
+    vars(merged).update({name: getattr(plain, name) for name in ("classes_", "multilabel_", "n_iter_")})
+    merged.coef_ = np.concatenate([share * head.coef_.T for share, head in parts]).T  # its transpose is C-contiguous
+    merged.intercept_ = sum(share * head.intercept_ for share, head in parts)
+    merged.n_features_in_, merged.prior_coverage_ = merged.coef_.shape[1], plain.prior_coverage_
     return merged
 
 

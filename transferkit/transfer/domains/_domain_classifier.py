@@ -73,12 +73,12 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
         C, a :class:`LogisticHeadCV` gives its `Cs`; its folds and scoring must be left at their defaults. Any other
         scikit-learn classifier is cloned; "auto" needs its `predict_proba`.
     adaptation : str, transformer or None, default="auto"
-        "auto" averages several adaptations; see Notes. "term_vectors" is for texts:
-        word vectors are pretrained on the texts of both domains and used by the strategy of that name of
-        :class:`TransferClassifier`. "term_vectors+denoising" averages the decisions of that model and one on
-        :class:`MarginalizedDenoising` features; "none+denoising" averages those of the model without adaptation and one
-        on such features. A transformer of ``transferkit.adaptation``, or one with the same `fit_transform`, is cloned
-        and used. None uses no adaptation.
+        "auto" averages several adaptations; see Notes. "term_vectors" is for texts: word vectors are pretrained on the
+        texts of both domains and used by the strategy of that name of :class:`TransferClassifier`.
+        "term_vectors+denoising" averages the decisions of that model, with a weight of a third, and of one on
+        :class:`MarginalizedDenoising` features; "none+denoising" averages those of the model without adaptation and of
+        one on such features in the same way. A transformer of ``transferkit.adaptation``, or one with the same
+        `fit_transform`, is cloned and used. None uses no adaptation.
     cv : int, default=3
         Number of folds of labelled samples for the selection of C and of the adaptation, at least 2.
     device : str, default="auto"
