@@ -136,6 +136,10 @@ def test_many_classes_have_no_matrix_and_only_the_worst_are_listed(tmp_path, run
         table = out[out.index("class ") :].split("\n\n")[0]
         assert table.count("label") == n_listed
         assert f"{labels[-1]}      0.000   0.000   0.000      1" in table
+    rows = [(label, label) for label in labels if label != labels[5]] + [(labels[5], labels[0])]
+    out = run("evaluate", path, write_rows(tmp_path / "t.csv", rows))[1]
+    assert "the 10 of 30 classes with the lowest F1" in out
+    assert f"\n{labels[5]} " not in out  # predicted, but no text of the file has it
 
 
 @pytest.mark.parametrize(("share", "verdict"), [(0.80, "fits"), (0.85, "fits"), (0.60, "too high"), (0.95, "too low")])

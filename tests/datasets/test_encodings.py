@@ -24,6 +24,12 @@ def test_western_european_text_is_recognised_and_shown(encoding, text, tmp_path)
     assert "\n".join(map(",".join, zip(found.data, found.target, strict=True))) in text
 
 
+def test_a_sign_is_shown_where_no_word_has_an_accent(tmp_path):
+    (tmp_path / "a.csv").write_bytes("text,label\nan extra £1 charge,yes\nno charge,no\n".encode("cp1252"))
+    with pytest.warns(DataWarning, match="read as cp1252 .*, for example '£1'"):
+        assert load_labelled_csv(tmp_path / "a.csv").data[0] == "an extra £1 charge"
+
+
 def test_typographic_signs_of_windows_are_kept(tmp_path):
     (tmp_path / "a.csv").write_bytes(FRENCH.encode("cp1252"))  # its blank and guillemet are UTF-8 of another letter
     with pytest.warns(DataWarning, match="for example 'Voilà'"):

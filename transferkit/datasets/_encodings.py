@@ -34,6 +34,7 @@ _BETWEEN_LETTERS = re.compile(rb"(?<=[a-z])[\x80-\xff](?=[a-z])")
 _FITTING = re.compile(rb"[\x9a\x9c\x9e\xaa\xba\xdf-\xf6\xf8-\xff\x85\x91\x92\x96\x97\xa0\xad\xb7]")
 _RUN = re.compile(rb"[\xa1-\xaa\xac-\xba\xbc-\xff]{4,}")  # without dashes, dots and quotation marks
 _ACCENTED_WORD = re.compile(r"\w*[^\W\x00-\x7f]\w*")
+_SIGN = re.compile(r"\S*[^\x00-\x7f]\S*|[^\x00-\x7f]")
 
 
 def decode(chunks: Iterable[bytes], decoder: "Decoder") -> Iterator[str]:
@@ -117,8 +118,8 @@ class Decoder:
             raise self._error from None
         self._start(_WESTERN)
         text = self._decoder.decode(error.object, final)
-        word = _ACCENTED_WORD.search(text)
-        self.example = word.group()[:40] if word else ""
+        word = _ACCENTED_WORD.search(text) or _SIGN.search(text)
+        self.example = word.group()[:40]
         return text
 
     def _name_byte(self, error, chunk):

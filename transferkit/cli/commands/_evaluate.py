@@ -120,8 +120,9 @@ def _write_confusions(confusions):
 def _write_classes(classes):
     names, title = list(classes), ""
     if len(names) > MOST_IN_TABLE:
-        names = sorted(names, key=lambda name: classes[name]["f1"])[:N_WORST]
-        title = f"the {N_WORST} of {len(classes)} classes with the lowest F1 (--json has all)"
+        present = [name for name in names if classes[name]["n_texts"]]  # others have no F1 of their own
+        names = sorted(present, key=lambda name: classes[name]["f1"])[:N_WORST]
+        title = f"the {len(names)} of {len(present)} classes with the lowest F1 (--json has all)"
     width = max(len(name) for name in [*names, "class"])
     lines = ["", *([title] if title else []), f"{'class':<{width}}  precision  recall      F1  texts"]
     for name in names:
