@@ -31,6 +31,7 @@ from transferkit import (
     MarginalizedDenoising,
     StructuralCorrespondence,
     SubspaceAlignment,
+    TfidfEncoder,
     explain,
     load,
     save,
@@ -256,7 +257,8 @@ def test_names_until_version_0_1_are_accepted_with_a_warning(name):
 
 def test_the_blend_decides_as_the_weighted_mean_of_its_two_models():
     model = DomainTransferClassifier(adaptation="none+denoising").fit(TEXTS, SENTIMENT, X_target=OTHERS)
-    plain = DomainTransferClassifier(adaptation=None).fit(TEXTS, SENTIMENT, X_target=OTHERS)
+    encoder = TfidfEncoder(sublinear_tf=True).fit(TEXTS + OTHERS)
+    plain = DomainTransferClassifier(encoder, adaptation=None).fit(TEXTS, SENTIMENT, X_target=OTHERS)
     rows = plain.encoder_.transform(TEXTS + OTHERS)
     denoising = MarginalizedDenoising().fit(rows, sample_domain=np.repeat([1, -1], [len(TEXTS), len(OTHERS)]))
     denoised = LogisticHeadCV((0.1, 1.0, 10.0, 100.0), cv=make_folds(SENTIMENT, 3, 0), scoring="neg_log_loss")

@@ -30,7 +30,7 @@ N_FOLDS = 3  # of term vectors if the labels are too few for folds
 UNUSED_OF_SEARCH = ("cv", "scoring", "refit", "block_scales", "store_oof")
 TERM_VECTORS = "term_vectors"
 DENOISED_SHARE = 0.67  # of the decision of an average
-BLENDS = {"none+denoising": "none", "term_vectors+denoising": TERM_VECTORS}  # name -> candidate that is averaged
+BLENDS = ("none+denoising", "term_vectors+denoising")
 
 
 @dataclass
@@ -50,13 +50,16 @@ def fit_candidate(name, encoder, adaptation, head, domains, *, device):
     "term_vectors" uses word vectors pretrained on both domains, "term_vectors+denoising" an average of that model and
     one on denoised features, and "none+denoising" that of the model without adaptation and one on such features.
 
-    A pretrained encoder is fitted already. Any other one is fitted to samples of both domains, or without adaptation to
-    the labelled samples; if it may use labels, to the labelled samples, separately in each fold. A head of None is
+    A pretrained encoder is fitted already. Any other one is fitted to samples of both domains, or if nothing is adapted
+    to the labelled samples; if it may use labels, to the labelled samples, separately in each fold. A head of None is
     logistic regression with C selected by cross-validation.
     """
     fit_head = HeadFitter(head, domains, device)
-    if name in BLENDS:
-        return _fit_blend(name, fit_candidate(BLENDS[name], encoder, None, head, domains, device=device), fit_head)
+    if name == "none+denoising":
+        features = make_features(encoder, None, domains, needs_both=True)
+        return _fit_blend(name, fit_adapted(name, encoder, features, fit_head), fit_head)
+    if name == "term_vectors+denoising":
+        return _fit_blend(name, _fit_term_vectors(fit_head), fit_head)
     if name == TERM_VECTORS:
         return _fit_term_vectors(fit_head)
     return fit_adapted(name, encoder, make_features(encoder, adaptation, domains), fit_head)
