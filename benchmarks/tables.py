@@ -321,6 +321,23 @@ def write_adaptation(*parts):
     return write
 
 
+def write_shifts(*parts):
+    """Return a function that writes accuracies on each shift, without adaptation and by "auto"."""
+
+    def write(results):
+        lines = []
+        for part in parts:
+            shifts = {}
+            for name, methods in (results.get("adaptation", part, optional=True) or {}).items():
+                shifts.setdefault(name.partition(", draw")[0], []).append(methods)
+            for name, draws in shifts.items():
+                none, auto = (sum(draw[m]["accuracy"] for draw in draws) / len(draws) for m in ("none", "auto"))
+                lines.append([f"{part}: {name}", f"{none:.1f}", f"{auto:.1f}", f"{auto - none:+.1f}"])
+        return to_markdown(["shift", "none", "auto", "gain"], lines) if lines else NOT_MEASURED
+
+    return write
+
+
 def write_choices(results):
     """Return the mean accuracy on shifted digits of the methods that skada's scorers and ours select."""
     found = {"transferkit, auto": [], "no adaptation": []}
