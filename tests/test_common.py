@@ -440,13 +440,19 @@ ALL_ENCODERS = {
     "AutoencoderEncoder": (AutoencoderEncoder((4,), 2, max_iter=1), NUMBERS),
     "KMeansEncoder": (KMeansEncoder(2), NUMBERS),
     "LSAEncoder": (LSAEncoder(2, min_df=1), TEXTS),
-    "PretrainedEncoder": (PretrainedEncoder(TfidfEncoder().fit(TEXTS)), TEXTS),
+    "PretrainedEncoder": (lambda: PretrainedEncoder(TfidfEncoder().fit(TEXTS)), TEXTS),
     "SOMEncoder": (SOMEncoder((2, 2)), NUMBERS),
     "SentenceEncoder": (SentenceEncoder(Lengths()), TEXTS),
     "TfidfEncoder": (TfidfEncoder(), TEXTS),
     "TorchEncoder": (TorchEncoder(torch.nn.Identity()), NUMBERS),
     "WordVectorEncoder": (WordVectorEncoder(2, min_count=1), TEXTS),
 }
+
+
+def make_encoder(name):
+    """Return an unfitted encoder and samples for it."""
+    encoder, X = ALL_ENCODERS[name]
+    return clone(encoder() if callable(encoder) else encoder), X
 
 
 def test_contract_of_encoders_leaves_none_out():
@@ -456,8 +462,8 @@ def test_contract_of_encoders_leaves_none_out():
 @pytest.mark.parametrize("name", ALL_ENCODERS)
 @pytest.mark.parametrize("copied", [False, True], ids=["itself", "clone"])
 def test_pretrained_encoder_in_a_model_keeps_what_it_learned_or_warns(name, copied):
-    encoder, X = ALL_ENCODERS[name]
-    encoder = clone(encoder).fit(X)
+    encoder, X = make_encoder(name)
+    encoder = encoder.fit(X)
     expected = dense(encoder.transform(X))
     for y in (np.arange(8) % 2, None):
         model = make_pipeline(clone(encoder) if copied else encoder)
@@ -471,6 +477,6 @@ def test_pretrained_encoder_in_a_model_keeps_what_it_learned_or_warns(name, copi
 
 @pytest.mark.parametrize("name", ALL_ENCODERS)
 def test_unfitted_encoder_is_fitted_in_a_model_without_a_warning(name):
-    encoder, X = ALL_ENCODERS[name]
+    encoder, X = make_encoder(name)
     model = make_pipeline(clone(encoder)).fit(X, np.arange(len(X)) % 2)
     clone(model).fit(X, np.arange(len(X)) % 2)

@@ -93,17 +93,16 @@ def test_transfer_estimator_that_is_given_a_clone_warns(estimator):
         estimator(clone(pretrain())).fit(TEXTS, y, **options)
 
 
-@pytest.mark.parametrize(
-    ("model", "grid"),
-    [
-        (TransferClassifier(), {"source": [make_text_model(LSAEncoder(2, min_df=1)).fit(TEXTS, LABELS)]}),
-        (make_text_model(LSAEncoder(2, min_df=1)), {"logistichead__prior": [LogisticHead().fit(np.eye(2), [0, 1])]}),
-        (make_text_model(PretrainedEncoder(pretrain())), {"pretrainedencoder__source": [pretrain()]}),
-    ],
-)
-def test_models_that_a_grid_has_cloned_are_refused_with_the_remedy(model, grid):
+@pytest.mark.parametrize("kind", ["source", "prior", "encoder"])
+def test_models_that_a_grid_has_cloned_are_refused_with_the_remedy(kind):
+    unfitted = make_text_model(LSAEncoder(2, min_df=1))
+    model, name, value = {
+        "source": lambda: (TransferClassifier(), "source", unfitted.fit(TEXTS, LABELS)),
+        "prior": lambda: (unfitted, "logistichead__prior", LogisticHead().fit(np.eye(2), [0, 1])),
+        "encoder": lambda: (make_text_model(PretrainedEncoder(pretrain())), "pretrainedencoder__source", pretrain()),
+    }[kind]()
     with pytest.raises(ValueError, match=r"In a grid give .*: scikit-learn clones the values of a grid"):
-        GridSearchCV(model, grid, cv=2, error_score="raise").fit(TEXTS, LABELS)
+        GridSearchCV(model, {name: [value]}, cv=2, error_score="raise").fit(TEXTS, LABELS)
 
 
 @pytest.mark.parametrize(

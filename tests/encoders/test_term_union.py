@@ -57,8 +57,8 @@ def test_rows_are_those_of_feature_union(words, texts):
 
 
 def test_other_encoders_are_used_as_they_are(words):
-    for encoder in (words, LSAEncoder(2).fit(TEXTS), FeatureUnion([("words", words), ("characters", LSAEncoder(2))])):
-        encoder = encoder.fit(TEXTS)
+    both = FeatureUnion([("words", TfidfEncoder()), ("characters", LSAEncoder(2))])
+    for encoder in (words, LSAEncoder(2).fit(TEXTS), both.fit(TEXTS)):
         assert split_terms(encoder) is None
         np.testing.assert_array_equal(name_terms(encoder), encoder.get_feature_names_out())
         left, right = encode_terms(encoder, TEXTS), encoder.transform(TEXTS)
