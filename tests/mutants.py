@@ -1278,13 +1278,6 @@ MUTANTS = [
         ROUNDS + "::test_folds_that_may_differ_are_all_used",
     ),
     Mutant(
-        "transfer: candidates of further rounds",
-        "transfer/strategies/_average.py",
-        "self.rounds.index(self.held_out) + 1 :",
-        "self.rounds.index(self.held_out) + 2 :",
-        ROUNDS + "::test_candidates_with_weight_are_evaluated_on_all_folds_and_others_on_some",
-    ),
-    Mutant(
         "transfer: strategies that are left out",
         "transfer/strategies/_average.py",
         "self.best.loss > self.task.to_beat",

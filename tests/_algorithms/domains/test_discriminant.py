@@ -22,11 +22,11 @@ def soften(codes, n_classes=3, certainty=0.8):
 def test_wrong_labels_are_corrected_where_classes_are_clusters(dtype):
     (source, codes), (target, truth) = draw([50, 50, 50]), draw([80, 80, 80], MEANS + np.array([2.0, 1.0, -1.0]))
     wrong = truth.copy()
-    wrong[RNG.permutation(len(truth))[:70]] = RNG.integers(3, size=70)
+    wrong[RNG.permutation(len(truth))[:150]] = RNG.integers(3, size=150)
     found = label_by_discriminant(source.astype(dtype), codes, target.astype(dtype), soften(wrong))
     assert found.shape == (240, 3)
     np.testing.assert_allclose(found.sum(1), 1)
-    assert (wrong == truth).mean() < 0.85
+    assert (wrong == truth).mean() < 0.7
     assert (found.argmax(1) == truth).mean() > 0.97
 
 

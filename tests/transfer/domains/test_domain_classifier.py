@@ -318,8 +318,9 @@ def test_labels_of_held_out_rows_do_not_leak_through_the_encoder(encoder):
     X, y, X_target = random.normal(size=(80, 300)), np.arange(80) % 2, random.normal(size=(60, 300))
     domains = Domains(X, y, X_target, np.ones(80), False, make_folds(y, 3, 0))
     for adaptation in (None, CORAL()):
-        fitted = fit_candidate("name", clone(encoder), adaptation, None, domains, device="cpu")
-        assert fitted.head.C == 0.1  # the smallest: the labels mean nothing
+        head = LogisticHeadCV([1e-4, 0.1], scoring="neg_log_loss")
+        fitted = fit_candidate("name", clone(encoder), adaptation, head, domains, device="cpu")
+        assert fitted.head.C == 1e-4  # the labels mean nothing
 
 
 def test_an_encoder_that_learns_from_labels_gives_what_its_features_give():
