@@ -100,7 +100,9 @@ def main():
         fits[key] = measure(encoder, train, test, arguments.runs)
         print(key, fits[key], flush=True)
     machine = describe_machine() | {"threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count()))}
-    write_results(output, read_results(output) | {"machine": machine, "runs": arguments.runs, "fits": fits})
+    part = {"machine of many": machine, "runs of many": arguments.runs} if arguments.many else {"machine": machine}
+    part |= {} if arguments.many else {"runs": arguments.runs}
+    write_results(output, read_results(output) | part | {"fits": fits})
 
 
 if __name__ == "__main__":
