@@ -38,19 +38,17 @@ class Consensus:
         """Mean of the candidates (n_target, n_classes)."""
         return self.probabilities.mean(0)
 
-    def count_right(self, codes):
-        """Return whether samples of known classes are labelled right by each candidate and by the mean of all.
-
-        The result has the shape (n_candidates + 1, n_target).
-        """
-        return np.append(self.probabilities.argmax(2), [self.mean.argmax(1)], axis=0) == codes
+    @property
+    def codes(self):
+        """Class numbers by each candidate and by the mean of all, (n_candidates + 1, n_target)."""
+        return np.append(self.probabilities.argmax(2), [self.mean.argmax(1)], axis=0)
 
     def tabulate(self, held_out, is_used):
         """Return one row of the table for each candidate and one for their mean, given accuracies on the source."""
-        labels = np.append(self.probabilities.argmax(2), [self.mean.argmax(1)], axis=0)
-        agreement, seconds = (labels == labels[-1]).mean(1), [*self.seconds, sum(self.seconds)]
+        codes = self.codes
+        agreement, seconds = (codes == codes[-1]).mean(1), [*self.seconds, sum(self.seconds)]
         columns = {"adaptation": [*self.names, CONSENSUS], "held_out": held_out, "agreement": agreement}
-        columns |= {"chosen": np.arange(len(labels)) == (len(self.names) if is_used else 0), "seconds": seconds}
+        columns |= {"chosen": np.arange(len(codes)) == (len(self.names) if is_used else 0), "seconds": seconds}
         return {name: np.asarray(values) for name, values in columns.items()}
 
     def warn_disagreement(self):
@@ -201,7 +199,7 @@ def compare_on_source(source, y, head, folds):
     codes = np.unique(y, return_inverse=True)[1]
     found = None
     for train, test in folds:
-        right = find_consensus(source[train], y[train], source[test], head).count_right(codes[test])
+        right = find_consensus(source[train], y[train], source[test], head).codes == codes[test]
         found = np.zeros((len(right), len(y)), bool) if found is None else found
         found[:, test] = right
     return found
