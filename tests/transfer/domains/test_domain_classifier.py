@@ -140,6 +140,12 @@ def test_a_class_that_the_source_lacks_is_not_labelled_away():
     assert (model.predict(TARGET[40:])[Y_TARGET[40:] == 4] == 4).mean() > 0.5
 
 
+def test_samples_that_are_all_alike_are_not_adapted():
+    with pytest.warns(UserWarning, match="because all samples of the source have the same features"):
+        model = DomainTransferClassifier().fit(np.ones((20, 3)), np.arange(20) % 2, X_target=TARGET[:, :3])
+    assert model.adaptation_name_ == "none"
+
+
 @pytest.mark.parametrize("n_target", [1, 2, 5])
 def test_very_few_target_rows_are_enough(n_target):
     model = DomainTransferClassifier().fit(SOURCE, Y, X_target=TARGET[:n_target])

@@ -314,11 +314,11 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
         features = make_features(encoder, None, domains, needs_both=True)
         if sparse.issparse(features.labelled) and is_logistic(self.head):
             return self._fit_named("none+denoising", domains)
-        if reason := _find_obstacle(domains):
+        if reason := _find_obstacle(domains, features.labelled):
             warnings.warn(
                 "adaptation='auto' checks with held-out labels of the source that adaptations do no harm; no "
-                f"adaptation is used, because {reason}. Give at least 2 labels per class of the source, or name an "
-                "adaptation.",
+                f"adaptation is used, because {reason}. Give at least 2 different samples per class of the source, or "
+                "name an adaptation.",
                 UserWarning,
                 stacklevel=count_inner_frames(),
             )
@@ -368,8 +368,10 @@ def _make_single_row(name, seconds):
     return {column: np.array([value]) for column, value in row.items()}
 
 
-def _find_obstacle(domains):
+def _find_obstacle(domains, features):
     """Return why adaptations cannot be checked on the source, or None."""
+    if not sparse.issparse(features) and not np.ptp(features[domains.is_source], axis=0).any():
+        return "all samples of the source have the same features"
     missing = np.setdiff1d(domains.y, domains.y[domains.is_source])
     if len(missing):
         return f"the source has no label {missing[0]}"
