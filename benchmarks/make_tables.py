@@ -10,6 +10,7 @@ import re
 import sys
 from pathlib import Path
 
+from first_screen import write_first_screen
 from tables import (
     TASK_NAMES,
     Results,
@@ -289,6 +290,7 @@ ADAPTATION = [
     adaptation_row("KLIEP", "weights, KLIEP, by SciPy's SLSQP", "mean log weight", "SciPy's SLSQP", form="{:.4f}"),
 ]
 TABLES = {
+    "first-screen": write_first_screen,
     "short": lambda results: write_speeds(results, SHORT),
     "text": lambda results: write_speeds(results, TEXT),
     "heads": lambda results: write_speeds(results, HEADS),
