@@ -1,37 +1,42 @@
-"""Time training, tuning and predicting of heads, at the same loss as scikit-learn's models.
+"""Time fits of logistic regression beside other libraries, with the objective and the accuracy that each reaches.
 
-Run: python benchmarks/bench_heads.py --data-home FOLDER [--cases dense sparse ...] [--device cuda] [--output PATH].
-FOLDER holds scikit-learn's copy of 20 Newsgroups (also found through SCIKIT_LEARN_DATA, downloaded otherwise). Rivals
-and heads alternate; times are medians in seconds. Results go to benchmarks/results/bench_heads.json or PATH; those of
-cases that are not run are kept.
+Run: python benchmarks/bench_heads.py FOLDER [--quick] [--cases two-dense ...] [--runs N] [--device cuda] [--output
+PATH]. FOLDER holds the movie reviews `mr` and 20 Newsgroups (see datasets/); a quick run draws small data at random.
+Every case runs in a process with one thread and in one with all threads. Rivals alternate, after a fit of each to a
+part of the samples that does not count; times are medians in seconds of the clock and of the processor, of as many runs
+as 20 seconds allow. An objective is given by what fraction it exceeds the lowest one of its case. LinearSVC and
+SGDClassifier minimise other objectives, so that only their accuracy is given. Cases with test samples: 40 classes of
+docstrings as embeddings ("dense"), and 20 Newsgroups as sparse rows ("sparse"). "soft" trains on the probabilities of
+a network; without them each sample is there once per class. Results go to benchmarks/results/bench_heads.json or PATH.
 """
 
 import argparse
 import json
 import os
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse as sp
 import torch
-from results import RESULTS, describe_machine, read_results, write_results
+from data import embed_docstrings, read_labelled, vectorise_newsgroups
+from results import RESULTS, choose_output, describe_machine, read_results, write_results
+from rivals import is_installed
+from scipy.sparse import issparse
 from scipy.special import log_expit, log_softmax
-from sklearn.datasets import fetch_20newsgroups, load_digits
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, SGDClassifier
-from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
 from sklearn.multiclass import OneVsRestClassifier
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
-from timing import time_alternating
+from timing import measure_in_process, time_both
 
-from transferkit import KMeansEncoder, LogisticHead, LogisticHeadCV, LSAEncoder, MLPHeadClassifier, TfidfEncoder
-from transferkit.datasets import load_docstrings
+from transferkit import LogisticHead, LSAEncoder, MLPHeadClassifier, TfidfEncoder
 
-C = 10.0
-MANY_CORES = 8  # with at least this many, rivals run all folds of a search
+KEPT = RESULTS / "bench_heads.json"
+CASES = ("two-dense", "two-sparse", "two-sparse-5000", "small-dense", "dense", "sparse", "multilabel", "soft")
+RUNS = 5
+C = {"dense": 10.0, "sparse": 10.0, "soft": 10.0}  # of the other cases 1
+EQUAL = 1e-6  # relative difference of objectives that count as equal
+N_WARM = 500  # samples of the fits that do not count
 
 
 class PlainTorch(LogisticRegression):
@@ -56,259 +61,182 @@ class PlainTorch(LogisticRegression):
         return self
 
 
-def measure_objective(model, X, y, C=C):
-    scores = np.asarray(X.astype(np.float64) @ model.coef_.T.astype(np.float64)) + model.intercept_
-    losses = -log_softmax(scores, axis=1)[np.arange(len(y)), np.searchsorted(model.classes_, y)]
-    return C * losses.sum() + (model.coef_.astype(np.float64) ** 2).sum() / 2
+def draw_data(n_samples, n_features, n_classes):
+    """Return normal features, and classes that are noisy linear functions of them."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_samples, n_features)).astype(np.float32)
+    scores = X @ rng.normal(size=(n_features, n_classes)) + rng.gumbel(scale=5, size=(n_samples, n_classes))
+    return X, scores.argmax(1)
 
 
-def compare_fits(X, y, T, truth, others, repeats, device):
-    """Time one fit of each model; the head counts only if its loss is as low as the rival's."""
-    makers = {
-        "LogisticHead": lambda: LogisticHead(C=C, device=device).fit(X, y),
-        "LogisticRegression": lambda: LogisticRegression(C=C, max_iter=1000).fit(X, y),
-    }
-    seconds, models = time_alternating(makers, repeats)
-    seconds_of_others, others = time_alternating({name: lambda m=m: m.fit(X, y) for name, m in others.items()}, 1)
-    objectives = {name: measure_objective(model, X, y) for name, model in models.items()}
-    models |= others
-    return {
-        "shape": [*X.shape, len(np.unique(y))],
-        "seconds": seconds | seconds_of_others,
-        "accuracy": {name: float(model.score(T, truth)) for name, model in models.items()},
-        "objective": objectives,
-        "equal_objective": bool(objectives["LogisticHead"] <= objectives["LogisticRegression"] * (1 + 1e-4)),
-        "times_faster": seconds["LogisticRegression"] / seconds["LogisticHead"],
-    }
-
-
-def compare_soft_fits(X, y, T, truth, repeats, device):
-    """Time fits to the probabilities that a network predicts; without them each row is there once per class."""
-    teacher = MLPHeadClassifier(64, learning_rate_init=0.01, max_iter=10, random_state=0, device="cpu").fit(X, y)
-    probabilities, classes = teacher.predict_proba(X).astype(np.float64), teacher.classes_
-    rows, labels = np.tile(X, (len(classes), 1)), np.repeat(classes, len(X))
-    weights = probabilities.T.ravel()
-    makers = {
-        "fit_soft": lambda: LogisticHead(C=C, device=device).fit_soft(X, probabilities, classes=classes),
-        "fit": lambda: LogisticHead(C=C, device=device).fit(X, y),
-    }
-    seconds, models = time_alternating(makers, repeats)
-    rivals = {
-        "LogisticHead, one row per class": LogisticHead(C=C, device=device),
-        "LogisticRegression, one row per class": LogisticRegression(C=C, max_iter=1000),
-    }
-    seconds_of_rivals, rivals = time_alternating(
-        {name: lambda m=m: m.fit(rows, labels, sample_weight=weights) for name, m in rivals.items()}, 1
-    )
-    objectives = {
-        name: measure_soft_objective(model, X, probabilities)
-        for name, model in (models | rivals).items()
-        if name != "fit"
-    }
-    least = objectives["LogisticRegression, one row per class"]
-    return {
-        "shape": [*X.shape, len(classes)],
-        "seconds": seconds | seconds_of_rivals,
-        "accuracy": {name: float(model.score(T, truth)) for name, model in (models | rivals).items()},
-        "accuracy_of_teacher": float(teacher.score(T, truth)),
-        "objective": objectives,
-        "equal_objective": bool(objectives["fit_soft"] <= least * (1 + 1e-4)),
-        "times_faster": seconds_of_rivals["LogisticRegression, one row per class"] / seconds["fit_soft"],
-    }
-
-
-def measure_soft_objective(model, X, probabilities, C=C):
-    scores = np.asarray(X.astype(np.float64) @ model.coef_.T.astype(np.float64)) + model.intercept_
-    losses = -(probabilities * log_softmax(scores, axis=1)).sum(1)
-    return C * losses.sum() + (model.coef_.astype(np.float64) ** 2).sum() / 2
-
-
-def compare_searches(X, y, device):
-    """Time a search of 10 C and 5 folds; on few cores only one fold of the rival, which the results state."""
-    cores = os.cpu_count()
-    Cs, rival_folds = np.logspace(-4, 4, 10), 5 if cores >= MANY_CORES else 1
-    folds = list(StratifiedKFold(5).split(X, y))
-    single = LogisticRegression(max_iter=1000)
-    rival = GridSearchCV(single, {"C": Cs}, cv=folds[:rival_folds], refit=False, n_jobs=cores)
-    search = LogisticHeadCV(Cs, cv=folds, refit=False, device=device)
-    on_gpu = device.startswith("cuda")
-    if on_gpu:
-        search.fit(X, y)  # the first call of each kernel loads it
-    seconds, found = time_alternating({"LogisticHeadCV": lambda: search.fit(X, y)}, 3 if on_gpu else 1)
-    seconds_of_rival, found_of_rival = time_alternating({"GridSearchCV": lambda: rival.fit(X, y)}, 1)
-    seconds, found = seconds | seconds_of_rival, found | found_of_rival
-    ours, theirs = (
-        np.array([found[name].cv_results_[f"split{i}_test_score"] for i in range(rival_folds)]) for name in seconds
-    )
-    return {
-        "shape": [*X.shape, len(np.unique(y))],
-        "seconds": seconds,
-        "rival_folds": rival_folds,
-        "rival_processes": cores,
-        "best_C": {"LogisticHeadCV": found["LogisticHeadCV"].C_, "GridSearchCV": float(Cs[theirs.mean(0).argmax()])},
-        "mean_scores": {"LogisticHeadCV": ours.mean(0).tolist(), "GridSearchCV": theirs.mean(0).tolist()},
-        "largest_difference_of_mean_scores": float(np.abs(ours.mean(0) - theirs.mean(0)).max()),
-        "difference_at_the_best_C": float(np.abs(ours.mean(0).max() - theirs.mean(0).max())),
-        "times_faster": seconds["GridSearchCV"] * 5 / rival_folds / seconds["LogisticHeadCV"],
-    }
-
-
-def compare_small_searches(S, labels, repeats):
-    """Time whole searches on few labelled rows: digits encoded with more features than rows, and sparse texts."""
-    pixels, y = load_digits(return_X_y=True)
-    X = KMeansEncoder(128, patches=(3, 1), image_shape=(8, 8), random_state=0).fit_transform(pixels / 16)
-    digits, texts = (
-        np.concatenate([np.flatnonzero(classes == label)[:n] for label in np.unique(classes)])
-        for classes, n in ((y, 10), (labels, 8))
-    )
-    dense = StandardScaler().fit_transform(X[digits]).astype(np.float32)
-    problems = {"dense": (dense, y[digits]), "sparse": (S[texts], labels[texts])}
-    Cs, results = np.logspace(-4, 4, 10), {}
-    for name, (features, classes) in problems.items():
-        makers = {
-            "LogisticHeadCV": lambda X=features, y=classes: LogisticHeadCV(Cs, device="cpu").fit(X, y),
-            "GridSearchCV": lambda X=features, y=classes: GridSearchCV(
-                LogisticRegression(max_iter=1000), {"C": Cs}, cv=5, n_jobs=os.cpu_count()
-            ).fit(X, y),
-        }
-        seconds, found = time_alternating(makers, repeats)
-        results[name] = {
-            "shape": [*features.shape, len(np.unique(classes))],
-            "seconds": seconds,
-            "best_score": {key: float(model.best_score_) for key, model in found.items()},
-            "times_faster": seconds["GridSearchCV"] / seconds["LogisticHeadCV"],
-        }
-    return results
-
-
-def compare_multilabel(X, device, repeats, n_labels=50):
-    """Time labels that are noisy linear functions of the features."""
+def draw_labels(X, n_labels):
+    """Return indicators of labels that are noisy linear functions of the features."""
     rng = np.random.default_rng(0)
     scores = X @ rng.normal(size=(X.shape[1], n_labels)).astype(np.float32)
-    y = (scores + 0.3 * scores.std() * rng.normal(size=scores.shape) > np.quantile(scores, 0.9, axis=0)).astype(int)
-    makers = {
-        "LogisticHead": lambda: LogisticHead(C=C, device=device).fit(X, y),
-        "OneVsRestClassifier": lambda: OneVsRestClassifier(
-            LogisticRegression(C=C, max_iter=1000), n_jobs=os.cpu_count()
-        ).fit(X, y),
+    noisy = scores + 0.3 * scores.std() * rng.normal(size=scores.shape)
+    return (noisy > np.quantile(noisy, 0.9, axis=0)).astype(int)
+
+
+def read_case(case, folder, quick):
+    """Return features and labels (numbers, indicators or probabilities) of a case, and test data or None."""
+    test = None
+    if quick:
+        X, y = draw_data(600, 20, 2 if case.startswith("two") else 5)
+    elif case == "small-dense":
+        X, y = draw_data(5000, 128, 20)
+    elif case.startswith("two"):
+        texts, labels = read_labelled(folder, "mr", "all")
+        y = np.unique(labels, return_inverse=True)[1]
+        chosen = np.random.default_rng(0).permutation(len(y))[:5000] if case == "two-sparse-5000" else np.arange(len(y))
+        texts, y = [texts[k] for k in chosen], y[chosen]
+        encoder = LSAEncoder(256, random_state=0) if case == "two-dense" else TfidfEncoder(ngram_range=(1, 2))
+        X = encoder.fit_transform(texts)
+    else:
+        X, X_test, y, y_test = vectorise_newsgroups(folder / "20newsgroups") if case == "sparse" else embed_docstrings()
+        names, y = np.unique(y, return_inverse=True)
+        test = X_test, np.searchsorted(names, y_test)
+    if case == "multilabel":
+        return X, draw_labels(X, 5 if quick else 50), None
+    if case == "soft":
+        teacher = MLPHeadClassifier(64, learning_rate_init=0.01, max_iter=10, random_state=0, device="cpu")
+        return X, teacher.fit(X, y).predict_proba(X).astype(np.float64), test
+    return X, y, test
+
+
+def measure_objective(coef, intercept, X, y, C):
+    """Return the objective of one model in float64; `y` are numbers of classes, or their probabilities."""
+    coef, intercept = (np.asarray(part, dtype=np.float64) for part in (np.atleast_2d(coef), np.ravel(intercept)))
+    scores = np.asarray(X.astype(np.float64) @ coef.T) + intercept
+    if len(coef) == 1:
+        losses = -log_expit(np.where(y > 0, scores[:, 0], -scores[:, 0]))
+    elif y.ndim == 2:
+        losses = -(y * log_softmax(scores, axis=1)).sum(1)
+    else:
+        losses = -log_softmax(scores, axis=1)[np.arange(len(y)), y]
+    return C * losses.sum() + (coef**2).sum() / 2
+
+
+def measure_fit(case, model, X, y):
+    """Return the objective of a fitted model, summed over the labels of an indicator matrix."""
+    if case != "multilabel":
+        return measure_objective(model.coef_, model.intercept_, X, y, C.get(case, 1.0))
+    singles = getattr(model, "estimators_", None)
+    if singles is not None:
+        pairs = [(single.coef_, single.intercept_) for single in singles]
+    else:
+        pairs = zip(model.coef_, model.intercept_, strict=True)
+    return sum(measure_objective(*pair, X, column, 1.0) for pair, column in zip(pairs, y.T, strict=True))
+
+
+def list_models(case, X, y, n_threads, device):
+    """Return unfitted models by name: ours, those of the same objective, and those that are only as accurate."""
+    strength = C.get(case, 1.0)
+    is_binary = y.ndim == 2 or y.max() == 1
+    ours = {
+        "LogisticHead": LogisticHead(strength, device=device),
+        "LogisticHead, tol=1e-6": LogisticHead(strength, tol=1e-6, device=device),
     }
-    seconds, models = time_alternating(makers, repeats)
-    singles = models["OneVsRestClassifier"].estimators_
-    pairs = {
-        "LogisticHead": zip(models["LogisticHead"].coef_, models["LogisticHead"].intercept_, strict=True),
-        "OneVsRestClassifier": ((single.coef_[0], single.intercept_[0]) for single in singles),
+    same = {
+        "LogisticRegression": LogisticRegression(C=strength, max_iter=5000),
+        "LogisticRegression, tol=1e-6": LogisticRegression(C=strength, max_iter=5000, tol=1e-6),
     }
-    objectives = {
-        name: [measure_binary_objective(*pair, X, column) for pair, column in zip(found, y.T, strict=True)]
-        for name, found in pairs.items()
-    }
-    ours, theirs = (np.array(values) for values in objectives.values())
-    return {
-        "seconds": seconds,
-        "objective": {name: float(np.sum(values)) for name, values in objectives.items()},
-        "equal_objective": bool((ours <= theirs * (1 + 1e-4)).all()),
-        "times_faster": seconds["OneVsRestClassifier"] / seconds["LogisticHead"],
-    }
+    others = {}
+    if not issparse(X):
+        same["LogisticRegression, newton-cholesky"] = LogisticRegression(C=strength, solver="newton-cholesky")
+        if is_installed("sklearnex"):
+            from sklearnex.linear_model import LogisticRegression as Intelex
+
+            same["scikit-learn-intelex"] = Intelex(C=strength, max_iter=5000)
+        if not is_binary:
+            same["torch L-BFGS"] = PlainTorch(C=strength)
+    if case.startswith("two") and is_installed("snapml"):
+        from snapml import LogisticRegression as Snap
+
+        options = {"max_iter": 5000, "fit_intercept": True, "normalize": False, "n_jobs": n_threads}
+        for tol in (1e-3, 1e-4):
+            same[f"snapml, tol={tol}"] = Snap(regularizer=1 / strength, tol=tol, **options)
+    if case == "multilabel":
+        same = {name: OneVsRestClassifier(single, n_jobs=n_threads) for name, single in same.items()}
+    if case in ("dense", "sparse"):
+        others = {"LinearSVC": LinearSVC(), "SGDClassifier": SGDClassifier(n_jobs=n_threads, random_state=0)}
+    return ours, same, others
 
 
-def measure_binary_objective(coef, intercept, X, y):
-    scores = X.astype(np.float64) @ coef.astype(np.float64) + intercept
-    return C * -log_expit(np.where(y > 0, scores, -scores)).sum() + (coef.astype(np.float64) ** 2).sum() / 2
+def list_fits(case, X, y, n_threads, device):
+    """Return functions that fit each model to samples, and the names of the models whose objective is the same."""
+    if case == "soft":
+        n_classes = y.shape[1]
+        rivals = {
+            "LogisticHead, one row per class": LogisticHead(C[case], device=device),
+            "LogisticRegression, one row per class": LogisticRegression(C=C[case], max_iter=1000),
+        }
+
+        def fit_soft(X, y):
+            return LogisticHead(C[case], device=device).fit_soft(X, y, classes=np.arange(n_classes))
+
+        def fit_rows(model, X, y):
+            labels = np.repeat(np.arange(n_classes), len(X))
+            return model.fit(np.tile(X, (n_classes, 1)), labels, sample_weight=y.T.ravel())
+
+        fits = {"LogisticHead": fit_soft} | {name: partial(fit_rows, model) for name, model in rivals.items()}
+        return fits, list(fits)
+    ours, same, others = list_models(case, X, y, n_threads, device)
+    models = ours | same | others
+    return {name: lambda X, y, model=model: model.fit(X, y) for name, model in models.items()}, [*ours, *same]
 
 
-def compare_one_row(X, y):
-    """Time predict_proba of one sparse row."""
-    few = np.flatnonzero(np.random.default_rng(0).random(len(y)) < 0.1)
-    models = {
-        "LogisticHead": LogisticHead().fit(X[few], y[few]),
-        "LogisticRegression": LogisticRegression(max_iter=20, tol=0.1).fit(X[few], y[few]),
-    }
-    row = X[:1]
-    seconds, _ = time_alternating({name: lambda m=m: m.predict_proba(row) for name, m in models.items()}, 200)
-    return {"seconds": seconds, "times_faster": seconds["LogisticRegression"] / seconds["LogisticHead"]}
+def warm_up(fits, X, y):
+    """Fit each model to a part of the samples that has all classes; the first use of a library loads it."""
+    order = np.random.default_rng(0).permutation(X.shape[0])[:N_WARM]
+    if y.ndim == 1:
+        first = np.unique(y, return_index=True)[1]
+        order = np.union1d(order, first)
+    for fit in fits.values():
+        fit(X[order], y[order])
 
 
-def compare_one_text(data_home):
-    """Time predict_proba of one short text through encoder and classifier, each library with its own."""
-    train = fetch_20newsgroups(subset="train", data_home=data_home)
-    some = slice(0, 600)
-    pipelines = {}
-    for name, encoder, head in (
-        ("transferkit", TfidfEncoder(sublinear_tf=True), LogisticHead()),
-        ("scikit-learn", TfidfVectorizer(sublinear_tf=True), LogisticRegression(max_iter=20, tol=0.1)),
-    ):
-        X = encoder.fit_transform(train.data)  # all terms; the time of one prediction does not depend on the weights
-        pipelines[name] = Pipeline([("encoder", encoder), ("head", head.fit(X[some], train.target[some]))])
-    text = ["Does anyone know a good graphics card for an old 486 with a VESA bus?"]
-    seconds, _ = time_alternating({name: lambda p=p: p.predict_proba(text) for name, p in pipelines.items()}, 100)
-    return {
-        "terms": X.shape[1],
-        "seconds": seconds,
-        "times_faster": seconds["scikit-learn"] / seconds["transferkit"],
-    }
-
-
-def load_dense():
-    bunch = load_docstrings()
-    labels, counts = np.unique(bunch.target, return_counts=True)
-    kept = np.isin(bunch.target, labels[np.argsort(-counts)[:40]])
-    texts = [text for text, keep in zip(bunch.data, kept, strict=True) if keep]
-    X = np.asarray(LSAEncoder(n_components=256, random_state=0).fit_transform(texts), dtype=np.float32)
-    return train_test_split(X, np.asarray(bunch.target)[kept], test_size=0.2, random_state=0)
-
-
-def load_sparse(data_home):
-    train, test = (fetch_20newsgroups(subset=part, data_home=data_home) for part in ("train", "test"))
-    encoder = TfidfEncoder(sublinear_tf=True).fit(train.data)
-    X, T = (sp.csr_matrix(encoder.transform(part.data)) for part in (train, test))
-    return X, T, train.target, test.target
-
-
-def read_arguments(cases):
-    """Return the options of a benchmark of heads, and the results that are already in its file."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data-home")
-    parser.add_argument("--cases", nargs="+", choices=cases, default=cases)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--output", type=Path, default=RESULTS / "bench_heads.json")
-    arguments = parser.parse_args()
-    results = read_results(arguments.output)
-    results["machine"] = describe_machine(arguments.device)
-    return arguments, results
+def run_case(case, folder, n_threads, runs, quick, device):
+    """Return times, objectives and accuracies of one case in this process."""
+    X, y, test = read_case(case, folder, quick)
+    fits, comparable = list_fits(case, X, y, n_threads, device)
+    warm_up(fits, X, y)
+    result, found = time_both({name: partial(fit, X, y) for name, fit in fits.items()}, runs)
+    objectives = {name: measure_fit(case, found[name], X, y) for name in comparable}
+    lowest = min(objectives.values())
+    result["shape"] = [*X.shape, int(y.shape[1] if y.ndim == 2 else y.max() + 1)]
+    result["excess_of_objective"] = {name: value / lowest - 1 for name, value in objectives.items()}
+    if test is not None:
+        result["accuracy"] = {name: 100 * float(model.score(*test)) for name, model in found.items()}
+    return result
 
 
 def main():
-    names = ["dense", "soft", "sparse", "search-dense", "search-sparse", "search-few", "multilabel"]
-    names += ["one-row", "one-text"]
-    arguments, results = read_arguments(names)
-    warnings.simplefilter("ignore")
-    cases, device = set(arguments.cases), arguments.device
-    on_gpu = device.startswith("cuda")
-    repeats = 1 if on_gpu else 3
-    makers = {}
-    if cases & {"dense", "soft", "search-dense", "multilabel"}:
-        X, T, y, truth = load_dense()
-        LogisticHead(device=device).fit(X[:500], y[:500])  # the first use of torch loads it
-        others = {"torch L-BFGS": PlainTorch(C=C), "LinearSVC": LinearSVC(), "SGDClassifier": SGDClassifier()}
-        others = {} if on_gpu else others
-        makers["dense"] = lambda: compare_fits(X, y, T, truth, others, repeats, device)
-        makers["soft"] = lambda: compare_soft_fits(X, y, T, truth, repeats, device)
-        makers["search-dense"] = lambda: compare_searches(X, y, device)
-        makers["multilabel"] = lambda: compare_multilabel(X, device, repeats)
-    if cases & {"sparse", "search-sparse", "search-few", "one-row"}:
-        S, S_test, labels, S_truth = load_sparse(arguments.data_home)
-        LogisticHead(device=device).fit(S[:500], labels[:500])
-        sparse_others = {} if on_gpu else {"LinearSVC": LinearSVC(), "SGDClassifier": SGDClassifier()}
-        makers["sparse"] = lambda: compare_fits(S, labels, S_test, S_truth, sparse_others, 1, device)
-        makers["search-sparse"] = lambda: compare_searches(S, labels, device)
-        makers["search-few"] = lambda: compare_small_searches(S, labels, 3)
-        makers["one-row"] = lambda: compare_one_row(S, labels)
-    makers["one-text"] = lambda: compare_one_text(arguments.data_home)
-    for name in names:
-        if name in cases:
-            results[name] = makers[name]()
-            write_results(arguments.output, results)  # after each case, so that an interrupted run keeps its results
-            print(json.dumps({name: results[name]}, indent=2), flush=True)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--quick", action="store_true", help="small random data")
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES)
+    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--output", type=Path, default=KEPT)
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    quick, runs, device = arguments.quick, arguments.runs, arguments.device
+    if arguments.case is not None:
+        warnings.simplefilter("ignore")
+        print(json.dumps(run_case(arguments.case, arguments.folder, arguments.threads, runs, quick, device)))
+        return
+    path = choose_output(arguments.output, KEPT, quick)
+    for case in arguments.cases:
+        words = ["--case", case, "--runs", runs, "--device", device, *["--quick"] * quick]
+        words += [arguments.folder] if arguments.folder else []
+        for n_threads in sorted({1, os.cpu_count()} if device == "cpu" else {os.cpu_count()}):
+            found = measure_in_process(__file__, words, n_threads)
+            results = read_results(path)  # other scripts may have added to the file
+            results["machine"] = describe_machine(device)
+            results.setdefault(case, {})["one thread" if n_threads == 1 else "all threads"] = found
+            write_results(path, results)  # after each case, so that an interrupted run keeps its results
+            print(json.dumps({f"{case}, threads: {n_threads}": found}, indent=1), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,16 @@
-"""Measure the cost of serving a model: loading, file, one short text, a whole process, a server under load.
+"""Measure the files of a model, and a server under load; times of loading and first answers: bench_first_answers.py.
 
 Run ``python benchmarks/bench_serving.py FOLDER`` (FOLDER holds 20 Newsgroups as scikit-learn caches it; see datasets/).
 The model is TF-IDF and a logistic head, 130,107 terms and 20 classes, trained once; without FOLDER it is one of
 docstrings. It is compared with the same weights in scikit-learn's own classes (`to_sklearn`, which must give the same
 probabilities; coef_ in the order that scikit-learn's fit leaves it), saved with joblib, and with skops if it is
-installed. Times are medians of alternating runs. ``--load-test 60`` instead serves the model on loopback and sends
+installed. ``--load-test 60`` instead serves the model on loopback and sends
 requests for that many seconds. The memory of processes that share a file is measured by bench_shared_vectors.py.
 """
 
 import argparse
 import http.client
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,6 @@ from data import read_newsgroups
 from results import RESULTS, choose_output, describe_machine, read_results, write_results
 from rivals import is_installed
 from sklearn.pipeline import Pipeline
-from timing import median_milliseconds
 
 from transferkit import LogisticHead, TfidfEncoder, load, save, to_sklearn
 from transferkit.compression import quantise
@@ -33,8 +31,6 @@ from transferkit.datasets import load_docstrings
 
 KEPT = RESULTS / "bench_serving.json"
 TEXT = "The new graphics card draws windows much faster than the old one, but the driver crashes when two games start"
-REPEATS = 5
-PROCESS_REPEATS = 9
 SMALLER = ("float16", "float16, compressed", "float32, compressed")
 
 
@@ -59,7 +55,7 @@ def train(folder, kept=None):
 
 
 def write_files(model, folder):
-    """Write the model in each way; return the functions that load it, and the paths."""
+    """Write the model in each way, after checking that the rival gives its probabilities; return the paths."""
     rival = to_sklearn(model)
     # as scikit-learn's own fit leaves them: float64, and weights in the other order
     rival[0].set_params(dtype=np.float64)._tfidf.idf_ = rival[0].idf_.astype(np.float64)
@@ -68,19 +64,16 @@ def write_files(model, folder):
     paths = {"transferkit": folder / "model.tk", "joblib": folder / "model.joblib"}
     save(model, paths["transferkit"])
     joblib.dump(rival, paths["joblib"])
-    loaders = {"transferkit": lambda: load(paths["transferkit"]), "joblib": lambda: joblib.load(paths["joblib"])}
-    if not is_installed("skops"):
-        return loaders, paths
-    import skops.io
+    if is_installed("skops"):
+        import skops.io
 
-    paths["skops"] = folder / "model.skops"
-    skops.io.dump(rival, paths["skops"])
-    known = skops.io.get_untrusted_types(file=paths["skops"])
-    return {**loaders, "skops": lambda: skops.io.load(paths["skops"], trusted=known)}, paths
+        paths["skops"] = folder / "model.skops"
+        skops.io.dump(rival, paths["skops"])
+    return paths
 
 
 def measure_smaller_files(model, data_folder):
-    """Return the file sizes, accuracies and times of models with float16 weights and compressed terms."""
+    """Return the file sizes and accuracies of models with float16 weights and compressed terms."""
     texts, labels = read(data_folder, "test")
     small = Pipeline([("encoder", model[0]), ("head", quantise(model[1], "float16"))])
     rows = model[0].transform(texts)
@@ -92,50 +85,14 @@ def measure_smaller_files(model, data_folder):
         for name, path in paths.items():
             save(model if "float32" in name else small, path, compress="compressed" in name)
         report["file_mb"] = {name: round(path.stat().st_size / 1e6, 2) for name, path in paths.items()}
-        report["load_ms"] = median_milliseconds(
-            {name: lambda path=path: load(path) for name, path in paths.items()}, 15
-        )
-        models = {name: load(path) for name, path in paths.items()}
-        answers = {name: lambda served=served: served.predict_proba([TEXT]) for name, served in models.items()}
-        report["one_text_ms"] = median_milliseconds(answers, 7, calls=50)
     return report
 
 
-def time_processes(paths, repeats):
-    """Return the median milliseconds of a whole process: start, import, load, first answer.
-
-    Modules are compiled, as they are after an installation. The import of scikit-learn's base classes, which every
-    estimator needs, is measured as well.
-    """
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    answer = "; model.predict_proba([sys.argv[2]])"
-    ways = {"transferkit": "import sys, transferkit; model = transferkit.load(sys.argv[1])" + answer,
-            "joblib": "import sys, joblib; model = joblib.load(sys.argv[1])" + answer,
-            "import sklearn.base alone": "import sklearn.base"}  # fmt: skip
-
-    def run(name):
-        command = [sys.executable, "-c", ways[name], str(paths.get(name)), TEXT]
-        return lambda: subprocess.run(command, check=True, env=environment)
-
-    runs = {name: run(name) for name in ways}
-    median_milliseconds(runs, 1)  # compiles modules, and fills the disk cache
-    return median_milliseconds(runs, repeats)
-
-
-def measure_table(model):
+def measure_files(model):
+    """Return the sizes in MB of the model in each kind of file."""
     with tempfile.TemporaryDirectory() as folder:
-        loaders, paths = write_files(model, Path(folder))
-        loading = median_milliseconds(loaders, REPEATS)
-        models = {name: loader() for name, loader in loaders.items()}
-        answers = {name: lambda model=model: model.predict_proba([TEXT]) for name, model in models.items()}
-        return {
-            "terms": len(model[0].idf_),
-            "classes": len(model.classes_),
-            "load_ms": loading,
-            "file_mb": {name: round(path.stat().st_size / 1e6, 2) for name, path in paths.items()},
-            "one_text_ms": median_milliseconds(answers, 7, calls=50),
-            "process_ms": time_processes(paths, PROCESS_REPEATS),
-        }
+        paths = write_files(model, Path(folder))
+        return {name: round(path.stat().st_size / 1e6, 2) for name, path in paths.items()}
 
 
 def proportional_set_size(pid):
@@ -205,9 +162,9 @@ def main():
     if args.load_test:
         report["load_test"] = try_load(model, args.folder, args.load_test)
     else:
-        report["table"] = measure_table(model)
+        report["file_mb"] = measure_files(model)
         report["smaller_files"] = measure_smaller_files(model, args.folder)
-    kept = {name: report[name] for name in ("load_test", "table", "smaller_files") if name in report}
+    kept = {name: report[name] for name in ("load_test", "file_mb", "smaller_files") if name in report}
     report = kept | {"machine": describe_machine("cpu")}
     print(json.dumps(report, indent=1))
     write_results(args.output, report)

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 import torch
-from bench_heads import load_dense, load_sparse
+from data import embed_docstrings, vectorise_newsgroups
 from results import RESULTS, describe_machine, read_results, write_results
 from rivals import is_installed
 from scipy.special import expit
@@ -173,7 +173,7 @@ def compare_sparse(data_home, device, batch, repeats):
     skorch on dense batches. It gets as many epochs as it needs for the accuracy, a mean over the turns, of one epoch of
     skorch.
     """
-    X, T, y, truth = load_sparse(data_home)
+    X, T, y, truth = vectorise_newsgroups(data_home)
     seconds, accuracy = {}, {}
     if is_installed("skorch"):
         makers = {"skorch": lambda seed: make_skorch([X.shape[1], 128, 20], batch, 1, device, seed).fit(X, y)}
@@ -244,8 +244,8 @@ def print_memory(name, folder, device, batch):
 
 
 def load_numbered():
-    """Return the dense rows of bench_heads.py with classes as numbers, which torch needs."""
-    X, T, y, truth = load_dense()
+    """Return the embeddings of docstrings with classes as numbers, which torch needs."""
+    X, T, y, truth = embed_docstrings()
     names, y = np.unique(y, return_inverse=True)
     return X, T, y, np.searchsorted(names, truth)
 

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.datasets import fetch_20newsgroups
 from sklearn.model_selection import train_test_split
 
+from transferkit import LSAEncoder, TfidfEncoder
 from transferkit.datasets import load_corpus, load_docstrings, load_labelled_csv
 
 
@@ -35,6 +36,23 @@ def split_docstrings(n_least):
     texts, labels = np.array(docstrings.data, dtype=object)[kept], docstrings.target[kept]
     train, test, y, y_test = train_test_split(texts, labels, test_size=0.3, random_state=0, stratify=labels)
     return train, y, test, y_test
+
+
+def embed_docstrings(n_classes=40, n_components=256):
+    """Return training and test embeddings of docstrings (LSA), and their labels, the most frequent sub-packages."""
+    docstrings = load_docstrings()
+    names, counts = np.unique(docstrings.target, return_counts=True)
+    kept = np.isin(docstrings.target, names[np.argsort(-counts)[:n_classes]])
+    texts = [text for text, keep in zip(docstrings.data, kept, strict=True) if keep]
+    X = LSAEncoder(n_components=n_components, random_state=0).fit_transform(texts).astype(np.float32)
+    return train_test_split(X, np.asarray(docstrings.target)[kept], test_size=0.2, random_state=0)
+
+
+def vectorise_newsgroups(folder):
+    """Return the sparse TF-IDF training and test rows of 20 Newsgroups, and the numbers of their groups."""
+    (train, y, _), (test, y_test, _) = (read_newsgroups(folder, part) for part in ("train", "test"))
+    encoder = TfidfEncoder(sublinear_tf=True).fit(train)
+    return encoder.transform(train).tocsr(), encoder.transform(test).tocsr(), y, y_test
 
 
 def draw_per_class(labels, n_per_class, random):

@@ -23,6 +23,7 @@ from tables import (
     write_adaptation,
     write_calibration,
     write_choices,
+    write_comparisons,
     write_english,
     write_english_gain,
     write_evidence,
@@ -68,47 +69,46 @@ def nothing(results):
     return ""
 
 
-def text_row(what, corpus, case):
+FIGURES = {
+    "excess_of_objective": ("{:.0e}", "objective above the lowest"),
+    "accuracy": ("{:.1f}", "accuracy in %"),
+    "largest_error_of_mean_scores_in_points": ("{:.1f}", "largest error of a mean score, percentage points"),
+}
+
+
+def text_row(what, corpus, case, rival):
     key = f"{corpus}, {case}"
-    fits = ("text", key, "fit_transform")
-    ours, theirs = (*fits, "transferkit, 2 threads", "seconds"), (*fits, "scikit-learn", "seconds")
-    return what, "`TfidfVectorizer`", ours, theirs, flag("text", key, "equal", word="equal matrix")
+    word = "equal matrix" if rival == "TfidfVectorizer" else "hashes instead of terms"
+    return what, f"`{rival}`", ("text", key), "TfidfEncoder", rival, flag("text", key, "equal", word=word)
 
 
-def heads_row(what, case, ours="LogisticHead", theirs="LogisticRegression"):
-    key = ("heads", case, "seconds")
-    quality = flag("heads", case, "equal_objective", word="same or lower loss")
-    return what, f"`{theirs}`", (*key, ours), (*key, theirs), quality
+def lsa_row(what, corpus, rival):
+    key = ("text", f"{corpus}, LSA")
+    energy = [(*key, "one thread", "captured_energy", name) for name in ("LSAEncoder", rival)]
+    return what, f"`TfidfVectorizer`, `{rival}`", key, "LSAEncoder", rival, pair(*energy, "{:.2%}", "energy")
 
 
-def small_row(what, case, rival, ours="LogisticHead, tol=1e-6"):
-    key = ("small_heads", case, "one thread")
-    figure = (*key, "excess_of_objective")
-    quality = pair((*figure, ours), (*figure, rival), "{:.0e}", "loss above the lowest")
-    return what, f"`{rival}`", (*key, "processor_seconds", ours), (*key, "processor_seconds", rival), quality
+def fit_row(what, case, rival, ours="LogisticHead, tol=1e-6", figure="excess_of_objective", file="heads"):
+    """Return a row of one case: figures are objectives, accuracies or scores."""
+    form, word = FIGURES[figure]
+    figures = [(file, case, "one thread", figure, name) for name in (ours, rival)]
+    return what, f"`{rival}`", (file, case), ours, rival, pair(*figures, form, word)
 
 
-def small_rows(what, case, rivals):
-    """Return a row for scikit-learn's default tolerance, and rows of a tight one for the other rivals."""
-    first = small_row(what, case, "LogisticRegression", "LogisticHead")
+def fit_rows(what, case, rivals, others=()):
+    """Return a row for each rival: default tolerances, then tight ones, then other objectives with accuracies."""
+    defaults = fit_row(what, case, "LogisticRegression", "LogisticHead")
+    tight = [fit_row("the same, tol=1e-6", case, rival) for rival in ("LogisticRegression, tol=1e-6", *rivals)]
+    return [defaults, *tight, *(fit_row("the same", case, other, "LogisticHead", "accuracy") for other in others)]
+
+
+def search_rows(what, case, rivals):
+    """Return a row for each rival of a search."""
+    names = [what, *["the same"] * (len(rivals) - 1)]
     return [
-        first,
-        *(small_row("the same, tol=1e-6", case, rival) for rival in ("LogisticRegression, tol=1e-6", *rivals)),
+        fit_row(name, case, rival, "LogisticHeadCV", "largest_error_of_mean_scores_in_points", "searches")
+        for name, rival in zip(names, rivals, strict=True)
     ]
-
-
-def fair_row(name):
-    key = ("heads", "search-fair", "searches")
-    word, figure = "max. abs. error of CV scores, percentage points", "largest_error_of_mean_scores_in_points"
-    quality = pair((*key, "LogisticHeadCV", figure), (*key, name, figure), "{:.1f}", word)
-    what = "search over 10 C x 5 folds, 1,000 x 64, 20 classes"
-    return what, f"`{name}`", (*key, "LogisticHeadCV", "seconds"), (*key, name, "seconds"), quality
-
-
-def few_row(what, case):
-    key = ("heads", "search-few", case)
-    quality = pair((*key, "best_score", "LogisticHeadCV"), (*key, "best_score", "GridSearchCV"), "{:.1%}", "best score")
-    return what, "`GridSearchCV`", (*key, "seconds", "LogisticHeadCV"), (*key, "seconds", "GridSearchCV"), quality
 
 
 def adaptation_row(what, case, word, rival="skada", form="{:.2f}"):
@@ -138,18 +138,6 @@ def unsupervised_row(what, case, ours, theirs, figure, word, form="{:.3g}"):
     return what, theirs, (*key, ours, "seconds"), (*key, theirs, "seconds"), quality
 
 
-def lsa_row(what, corpus, rival):
-    key = ("text", f"{corpus}, LSA", "fit, 1 thread")
-    energy = (*key, "transferkit", "captured_energy"), (*key, rival, "captured_energy")
-    seconds = (*key, "transferkit", "seconds"), (*key, rival, "seconds")
-    return what, f"`TfidfVectorizer`, `{rival}`", *seconds, pair(*energy, "{:.2%}", "energy")
-
-
-def serving_row(what, figure):
-    key = ("serving", "table", figure)
-    return what, "`TfidfVectorizer` and `LogisticRegression`, joblib", (*key, "transferkit"), (*key, "joblib"), nothing
-
-
 def first_row(what, figure, rival, quality=nothing):
     key = ("first_answers", "processor_seconds", figure)
     return what, f"`TfidfVectorizer` and `LogisticRegression`, {rival}", (*key, "transferkit"), (*key, rival), quality
@@ -164,37 +152,57 @@ def import_alone(results):
     return f"importing scikit-learn alone {duration(results.get(*key))}"
 
 
+def difference_of_scores(results):
+    points = 100 * results.get("heads_h100", "search-sparse", "largest_difference_of_mean_scores")
+    return f"mean scores differ by up to {points:.1f} percentage points"
+
+
 SAME_PICKLED = "pickle, float32"
+
+
+def one_thread(row):
+    """Return a row of `write_comparisons` as one of `write_speeds`: processor time with one thread."""
+    what, rival, key, ours, theirs, quality = row
+    seconds = (*key, "one thread", "processor_seconds")
+    return what, rival, (*seconds, ours), (*seconds, theirs), quality
+
+
+HASHING = "HashingVectorizer"
 TEXT = [
-    text_row("TF-IDF of 20 Newsgroups, words", "20newsgroups", "words"),
-    text_row("the same, 1-2-grams", "20newsgroups", "word 1-2-grams"),
-    text_row("the same, char_wb 3-5-grams", "20newsgroups", "char_wb 3-5-grams"),
-    (
-        "TF-IDF of one short text",
-        "`TfidfVectorizer`",
-        ("text", "20newsgroups, words", "one_short_text_microseconds", "transferkit"),
-        ("text", "20newsgroups, words", "one_short_text_microseconds", "scikit-learn"),
-        nothing,
-    ),
-    lsa_row("LSA of 4,000 texts of 20 Newsgroups, 128 components, one thread", "20newsgroups", "TruncatedSVD"),
+    text_row("TF-IDF of 20 Newsgroups, words", "20newsgroups", "words", "TfidfVectorizer"),
+    text_row("the same", "20newsgroups", "words", HASHING),
+    text_row("words and pairs of words", "20newsgroups", "word 1-2-grams", "TfidfVectorizer"),
+    text_row("the same", "20newsgroups", "word 1-2-grams", HASHING),
+    text_row("n-grams of 3 to 5 characters within words", "20newsgroups", "char_wb 3-5-grams", "TfidfVectorizer"),
+    text_row("the same", "20newsgroups", "char_wb 3-5-grams", HASHING),
+    text_row("TF-IDF of docstrings, words", "docstrings", "words", "TfidfVectorizer"),
+    text_row("the same", "docstrings", "words", HASHING),
+    lsa_row("LSA of 4,000 texts of 20 Newsgroups, 128 components", "20newsgroups", "TruncatedSVD"),
     lsa_row("the same", "20newsgroups", "TruncatedSVD(algorithm='arpack')"),
-    lsa_row("LSA of 4,000 docstrings, 128 components, one thread", "docstrings", "TruncatedSVD"),
+    lsa_row("LSA of 4,000 docstrings, 128 components", "docstrings", "TruncatedSVD"),
 ]
+NEWTON, INTEL = "LogisticRegression, newton-cholesky", "scikit-learn-intelex"
+SNAPML = ("snapml, tol=0.001", "snapml, tol=0.0001")
+LINEAR = ("LinearSVC", "SGDClassifier")
 HEADS = [
-    heads_row(f"logistic regression, {NEWS}", "sparse"),
-    heads_row(f"logistic regression, {DOCSTRINGS}", "dense"),
-    heads_row("logistic regression, 50 labels per sample, dense", "multilabel", theirs="OneVsRestClassifier"),
-    fair_row("GridSearchCV, tol=1e-6"),
-    fair_row("GridSearchCV, default tol"),
-    fair_row("LogisticRegressionCV"),
-    heads_row(
-        "logistic regression on probabilities of 40 classes, dense",
-        "soft",
-        "fit_soft",
-        "LogisticRegression, one row per class",
-    ),
-    few_row("search on few labels, 160 texts x 130,107 sparse", "sparse"),
-    few_row("search on few labels, 100 digits x 512 dense", "dense"),
+    *fit_rows(f"logistic regression, {NEWS}", "sparse", (), LINEAR),
+    *fit_rows(f"logistic regression, {DOCSTRINGS}", "dense", (NEWTON, INTEL, "torch L-BFGS"), LINEAR),
+    *fit_rows("20 classes, 5,000 x 128 dense rows", "small-dense", (NEWTON, INTEL)),
+    *fit_rows("two classes, 10,662 x 256 dense rows", "two-dense", (NEWTON, INTEL, *SNAPML)),
+    *fit_rows("two classes, 10,662 x 124,615 sparse rows", "two-sparse", SNAPML),
+    *fit_rows("two classes, 5,000 x 69,617 sparse rows", "two-sparse-5000", SNAPML),
+    *fit_rows("50 labels per sample, 6,443 x 256 dense rows", "multilabel", (NEWTON, INTEL)),
+    fit_row("probabilities of 40 classes, dense", "soft", "LogisticRegression, one row per class", "LogisticHead"),
+]
+GRIDS = ("GridSearchCV", "GridSearchCV, tol=1e-6", "LogisticRegressionCV", "LogisticRegressionCV, tol=1e-6")
+GRIDS_DENSE = (*GRIDS, "GridSearchCV of scikit-learn-intelex")
+SEARCHES = [
+    *search_rows("6,443 x 256 dense rows, 40 classes", "many", GRIDS_DENSE),
+    *search_rows("1,000 x 64 dense rows, 20 classes", "medium", GRIDS_DENSE),
+    *search_rows("100 digits x 512, 10 classes", "few-dense", GRIDS_DENSE),
+    *search_rows("160 texts of 20 classes, sparse", "few-sparse", GRIDS),
+]
+TRAINING = [
     *(
         training_row(f"{name}, batches of {batch:,}", f"{case}-{batch}")
         for name, case in (("linear layer", "linear"), ("network (256, 128)", "mlp"))
@@ -203,17 +211,6 @@ HEADS = [
     training_row("network on 130,107 sparse features, to the accuracy of skorch after one epoch", "sparse"),
 ]
 INERTIA = ("inertia", "inertia", "{:,.0f}")
-SNAPML = ("snapml, tol=0.001", "snapml, tol=0.0001")
-SMALL_HEADS = [
-    *small_rows(
-        "two classes, 10,662 x 256 dense rows",
-        "two-dense",
-        ("LogisticRegression, newton-cholesky", "scikit-learn-intelex", *SNAPML),
-    ),
-    *small_rows("two classes, 10,662 x 124,615 sparse rows", "two-sparse", SNAPML),
-    *small_rows("two classes, 5,000 x 69,617 sparse rows", "two-sparse-5000", SNAPML),
-    *small_rows("20 classes, 5,000 x 128 dense rows", "small-dense", ("scikit-learn-intelex",)),
-]
 UNSUPERVISED = [
     words_row("factorised", "ppmi-svd"),
     words_row("GloVe", "glove"),
@@ -242,9 +239,6 @@ UNSUPERVISED = [
     ),
 ]
 SERVING = [
-    serving_row("load a model of 130,107 terms and 20 classes", "load_ms"),
-    serving_row("predict one short text with it", "one_text_ms"),
-    serving_row("start a process, import, load and predict", "process_ms"),
     first_row(
         "load a model of 130,107 terms and 20 classes, predict 100 texts",
         "load and first batch",
@@ -256,7 +250,12 @@ SERVING = [
     first_row("start a process, import, load and predict, processor time", "new process", "pickle", import_alone),
     first_row("the same", "new process", "joblib", import_alone),
 ]
-SHORT = [TEXT[0], HEADS[0], HEADS[3], UNSUPERVISED[0], UNSUPERVISED[3], SERVING[3]]
+SHORT = [
+    *(one_thread(row) for row in (TEXT[0], HEADS[0], SEARCHES[2])),
+    UNSUPERVISED[0],
+    ("k-means of 100,000 image patches x 243, k = 256, one thread", *UNSUPERVISED[5][1:]),
+    SERVING[0],
+]
 GPU = [
     (
         f"logistic regression, {NEWS}",
@@ -270,7 +269,7 @@ GPU = [
         "`GridSearchCV`, 16 cores",
         ("heads_h100", "search-sparse", "seconds", "LogisticHeadCV"),
         ("heads_h100", "search-sparse", "seconds", "GridSearchCV"),
-        nothing,
+        difference_of_scores,
     ),
     training_row("linear layer, batches of 1,024", "linear-1024", file="training_h100"),
     training_row("network (256, 128), batches of 1,024", "mlp-1024", file="training_h100"),
@@ -292,9 +291,10 @@ ADAPTATION = [
 TABLES = {
     "first-screen": write_first_screen,
     "short": lambda results: write_speeds(results, SHORT),
-    "text": lambda results: write_speeds(results, TEXT),
-    "heads": lambda results: write_speeds(results, HEADS),
-    "small-heads": lambda results: write_speeds(results, SMALL_HEADS),
+    "text": lambda results: write_comparisons(results, TEXT),
+    "heads": lambda results: write_comparisons(results, HEADS),
+    "searches": lambda results: write_comparisons(results, SEARCHES),
+    "training": lambda results: write_speeds(results, TRAINING),
     "unsupervised": lambda results: write_speeds(results, UNSUPERVISED),
     "serving": lambda results: write_speeds(results, SERVING),
     "english": write_english,
@@ -334,7 +334,7 @@ TABLES = {
     "machines": write_machines(
         "text",
         "heads",
-        "small_heads",
+        "searches",
         "training",
         "unsupervised",
         "word_vectors",

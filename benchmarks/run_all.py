@@ -22,24 +22,9 @@ NEWS, WIKI = "20newsgroups", "wiki_en_sample"
 # the folder of data sets, OUT by the file of results.
 BENCHMARKS = {
     "encode_once": ([["--output", "OUT"]], [["--output", "OUT"]], []),
-    "text": (
-        [
-            *(
-                ["--corpus", "20newsgroups", "--folder", f"DATA/{NEWS}", "--case", case, "--output", "OUT"]
-                for case in ("words", "word 1-2-grams", "char_wb 3-5-grams", "LSA")
-            ),
-            *(["--corpus", "docstrings", "--case", case, "--output", "OUT"] for case in ("words", "LSA")),
-        ],
-        [["--corpus", "docstrings", "--repeats", "1", "--output", "OUT"]],
-        [NEWS],
-    ),
-    "heads": (
-        [["--data-home", f"DATA/{NEWS}", "--output", "OUT"]],
-        [["--cases", "dense", "multilabel", "--output", "OUT"]],
-        [NEWS],
-    ),
-    "small_heads": ([["DATA", "--output", "OUT"]], [["--quick", "--runs", "1", "--output", "OUT"]], ["mr"]),
-    "heads_search": ([["--output", "OUT"]], [["--cases", "search-fair", "--output", "OUT"]], []),  # adds to heads' file
+    "text": ([["DATA", "--output", "OUT"]], [["--quick", "--runs", "1", "--output", "OUT"]], [NEWS]),
+    "heads": ([["DATA", "--output", "OUT"]], [["--quick", "--runs", "1", "--output", "OUT"]], ["mr", NEWS]),
+    "searches": ([["DATA", "--output", "OUT"]], [["--quick", "--runs", "1", "--output", "OUT"]], [NEWS]),
     "training": (
         [["--data", f"DATA/{NEWS}", "--output", "OUT"]],
         [["--cases", "linear-1024", "--repeats", "1", "--output", "OUT"]],
@@ -120,7 +105,7 @@ def run(name, data, quick):
     missing = [] if quick else [folder for folder in needed if data is None or not (data / folder).is_dir()]
     if missing:
         return f"needs {' and '.join(missing)} in the folder of data"
-    output = (RESULTS / "quick" if quick else RESULTS) / f"bench_{name.removesuffix('_search')}.json"
+    output = (RESULTS / "quick" if quick else RESULTS) / f"bench_{name}.json"
     output.parent.mkdir(parents=True, exist_ok=True)
     commands, began = [], time.perf_counter()
     for words in runs:

@@ -5,7 +5,6 @@ import statistics
 from results import RESULTS, read_results
 
 NOT_MEASURED = "Not measured yet."
-SCALES = {"one_short_text_microseconds": 1e-6, "load_ms": 1e-3, "one_text_ms": 1e-3, "process_ms": 1e-3}
 TASK_NAMES = {
     "ag_news_subset": "AG News subset",
     "sst2": "SST-2",
@@ -63,15 +62,40 @@ def write_speeds(results, rows):
     """Return a table of tasks with our time, the rival's time and their ratio."""
     lines = []
     for what, rival, ours, theirs, quality in rows:
+        if not results.get(ours[0], optional=True):
+            continue
         seconds, its_seconds = results.get(*ours), results.get(*theirs, optional=True)
         seconds, its_seconds = (statistics.median(s) if isinstance(s, list) else s for s in (seconds, its_seconds))
-        scale = SCALES.get(ours[-2] if len(ours) > 1 else "", SCALES.get(ours[1], 1.0))
         times = ["", ""]
         if its_seconds is not None:
-            times = [duration(its_seconds * scale), factor(its_seconds / seconds)]
-        lines.append([what, duration(seconds * scale), rival, *times, quality(results)])
+            times = [duration(its_seconds), factor(its_seconds / seconds)]
+        lines.append([what, duration(seconds), rival, *times, quality(results)])
     names = ["task", "time", "rival", "rival's time", "speed-up", "results: ours / rival's"]
     return to_markdown(names, lines, "lrlrrl")
+
+
+def write_comparisons(results, rows):
+    """Return a table of tasks with our time, the rival's and their ratio: one thread, then all threads.
+
+    Those of one thread are of the processor, those of all threads of the clock.
+    """
+    lines = []
+    for what, rival, key, ours, theirs, quality in rows:
+        if not results.get(key[0], optional=True):
+            continue
+        times = []
+        for setting, kind in (("one thread", "processor_seconds"), ("all threads", "seconds")):
+            seconds = results.get(*key, setting, kind, ours)
+            its_seconds = results.get(*key, setting, kind, theirs, optional=True)
+            if its_seconds is None:
+                times += [duration(seconds), "", ""]
+            else:
+                times += [duration(seconds), duration(its_seconds), factor(its_seconds / seconds)]
+        n_runs = [results.get(*key, "one thread", "runs", name, optional=True) for name in (ours, theirs)]
+        lines.append([what, rival, *times, " / ".join(map(str, n_runs)), quality(results)])
+    names = ["task", "rival", *("one thread", "rival", "speed-up"), *("all threads", "rival", "speed-up")]
+    names += ["runs: ours / rival's", "results: ours / rival's"]
+    return to_markdown(names, lines, "llrrrrrrrl") if lines else NOT_MEASURED
 
 
 def duration(seconds):
@@ -353,7 +377,7 @@ def write_choices(results):
 
 def write_files(results):
     """Return sizes of the files of one model."""
-    sizes = dict(results.get("serving", "table", "file_mb"))
+    sizes = dict(results.get("serving", "file_mb"))
     for name, size in (results.get("serving", "smaller_files", "file_mb", optional=True) or {}).items():
         sizes[f"transferkit, {name}"] = size
     return to_markdown(["file of the model", "MB"], [[name, f"{size:.1f}"] for name, size in sizes.items()])
