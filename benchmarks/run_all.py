@@ -33,7 +33,7 @@ BENCHMARKS = {
     "unsupervised": ([["--output", "OUT"]], [["--cases", "som", "--output", "OUT"]], []),
     "word_vectors": (
         [["--data", "DATA", "--output", "OUT"]],
-        [["--methods", "ppmi-svd", "--rounds", "1", "--output", "OUT"]],
+        [["--kinds", "factorised", "--output", "OUT"]],
         [WIKI],
     ),
     "serving": (
@@ -55,6 +55,11 @@ BENCHMARKS = {
         [["DATA", "--output", "OUT"]],
         [["--draws", "1", "--labels", "8", "--output", "OUT"]],
         [NEWS, "ag_news_subset", "sst2", "trec", "mr", "mpqa", "banking77"],
+    ),
+    "mteb": (
+        [["DATA", "--output", "OUT"]],
+        [["--columns", "TF-IDF", "english", "--output", "OUT"]],
+        [WIKI, NEWS, "ag_news_subset", "sst2", "trec", "mr", "mpqa", "banking77"],
     ),
     "busy": ([["--output", "OUT"]], [["--quick", "--runs", "1", "--output", "OUT"]], []),
     "shared_vectors": (
