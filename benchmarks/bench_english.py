@@ -19,9 +19,10 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from bench_evidence import read, train_scikit_learn
 from bench_rejection import take
+from bench_transfer import read_task
 from results import RESULTS, choose_output, describe_machine, read_results, write_results
+from transfer_rivals import train_scikit_learn
 
 import transferkit
 from transferkit import TransferClassifier
@@ -36,7 +37,7 @@ class Task:
     """Texts and labels of a task, and the encoder that has seen its texts."""
 
     def __init__(self, folder, name):
-        self.texts, self.labels, test, truth = read(folder, name)
+        self.texts, self.labels, test, truth = read_task(folder, name)
         chosen = np.random.default_rng(0).permutation(len(test))[:MOST_TEST_TEXTS]
         self.test, self.truth = np.asarray(test)[chosen].tolist(), np.asarray(truth)[chosen]
         self.continued = None

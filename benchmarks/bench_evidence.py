@@ -28,14 +28,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from bench_transfer import CS, draw, pretrain, read_task, read_texts
-from data import read_labelled
+from bench_transfer import draw, pretrain, read_task, read_texts
 from results import RESULTS, choose_output, describe_machine, read_results, write_results
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegressionCV
-from sklearn.model_selection import StratifiedKFold
-from sklearn.pipeline import make_pipeline
 from timing import timed
+from transfer_rivals import train_scikit_learn
 
 import transferkit
 from transferkit import TransferClassifier
@@ -90,22 +86,6 @@ COLUMNS = ("words", "characters", "labels", "unlabelled", "descriptions", "both"
 N_UNLABELLED = 4000
 
 
-def read(folder, task):
-    """Return training texts and labels, test texts and labels."""
-    if task != "banking77":
-        return read_task(folder, task)
-    parts = [read_labelled(folder, task, part) for part in ("train", "test")]
-    return tuple(values for texts, labels in parts for values in (np.array(texts, dtype=object), labels))
-
-
-def train_scikit_learn(column, texts, labels):
-    """Return scikit-learn's pipeline, its C selected by five folds."""
-    settings = {"analyzer": "char_wb", "ngram_range": (2, 5)} if column == "characters" else {}
-    folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    head = LogisticRegressionCV(Cs=CS, cv=folds, max_iter=1000, use_legacy_attributes=False, l1_ratios=(0,))
-    return make_pipeline(TfidfVectorizer(sublinear_tf=True, **settings), head).fit(texts, labels)
-
-
 def train(column, task, encoder, texts, labels, unlabelled):
     """Return the trained model of a column."""
     if column in ("words", "characters"):
@@ -128,7 +108,7 @@ def measure(arguments, parts, keep, cache):
     began, commit = time.perf_counter(), describe_machine()["commit"]
     for size in arguments.labels:
         for task in arguments.tasks:
-            texts, labels, test_texts, test_labels = read(arguments.folder, task)
+            texts, labels, test_texts, test_labels = read_task(arguments.folder, task)
             path = cache / f"{task}.tk"
             if not path.exists():
                 transferkit.save(pretrain([*read_texts(arguments.folder, False), *texts.tolist()]), path)

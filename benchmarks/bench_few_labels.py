@@ -18,11 +18,12 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from bench_evidence import read, train_scikit_learn
 from bench_rejection import find_encoder, take
+from bench_transfer import read_task
 from results import RESULTS, choose_output, describe_machine, read_results, write_results
 from tables import TASK_NAMES
 from timing import alternate
+from transfer_rivals import train_scikit_learn
 
 from transferkit import TransferClassifier
 
@@ -42,7 +43,7 @@ MOST_TEST_TEXTS = 4000
 def read_case(folder, name):
     """Return training and test texts and labels of a task, whose classes may be halved."""
     task, _, halved = name.partition(", ")
-    texts, labels, test_texts, truth = read(folder, task)
+    texts, labels, test_texts, truth = read_task(folder, task)
     if halved:
         random = np.random.default_rng(0)
         labels, truth = (np.char.add(y.astype(str), random.choice(["_0", "_1"], len(y))) for y in (labels, truth))

@@ -20,8 +20,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from bench_evidence import read
-from bench_transfer import pretrain, read_texts
+from bench_transfer import pretrain, read_task, read_texts
 from results import RESULTS, choose_output, describe_machine, read_results, write_results
 
 import transferkit
@@ -70,7 +69,7 @@ def run(arguments, parts, keep, cache):
     began, commit = time.perf_counter(), describe_machine()["commit"]
     for seed in range(arguments.draws):
         for task in arguments.tasks:
-            data = read(arguments.folder, task)
+            data = read_task(arguments.folder, task)
             path = cache / f"{task}.tk"
             if not path.exists():
                 transferkit.save(pretrain([*read_texts(arguments.folder, False), *data[0].tolist()]), path)

@@ -33,14 +33,14 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from bench_evidence import read, train_scikit_learn
-from bench_transfer import pretrain, read_texts
+from bench_transfer import pretrain, read_task, read_texts
 from results import RESULTS, choose_output, describe_machine, read_results, write_results
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.neighbors import LocalOutlierFactor
+from transfer_rivals import train_scikit_learn
 
 import transferkit
 from transferkit import SelectiveClassifier, TransferClassifier
@@ -191,7 +191,7 @@ def run(arguments, parts, keep, cache):
     began, commit = time.perf_counter(), describe_machine()["commit"]
     for size in arguments.labels:
         for task in arguments.tasks:
-            texts, labels, test_texts, truth = read(arguments.folder, task)
+            texts, labels, test_texts, truth = read_task(arguments.folder, task)
             for draw in range(count_draws(task, size, arguments.draws)):
                 key = f"{task} {size} {draw}"
                 if key in parts:

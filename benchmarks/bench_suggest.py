@@ -32,8 +32,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from bench_evidence import read
-from bench_transfer import pretrain, read_texts
+from bench_transfer import pretrain, read_task, read_texts
 from data import read_wiki
 from results import RESULTS, choose_output, describe_machine, read_results, write_results
 from sklearn.cluster import KMeans
@@ -139,7 +138,7 @@ def measure_task(arguments, task, cache):
     """Measure all draws and columns of a task that are not yet there."""
     path, commit = cache / f"{task}.json", describe_machine()["commit"]
     parts = read_results(path)
-    texts, labels, test_texts, test_labels = read(arguments.folder, task)
+    texts, labels, test_texts, test_labels = read_task(arguments.folder, task)
     encoder = PretrainedEncoder(open_encoder(arguments.folder, task, texts, cache))
     tested = np.random.default_rng(1).permutation(len(test_texts))[:N_TEST]
     tests = test_texts[tested].tolist(), test_labels[tested]
@@ -164,7 +163,7 @@ def open_encoder(folder, task, texts, cache):
 
 def measure_many(arguments, task, cache):
     """Return the seconds that 20 suggestions from many texts take, embeddings of the sampled ones included."""
-    texts, labels, *_ = read(arguments.folder, task)
+    texts, labels, *_ = read_task(arguments.folder, task)
     encoder = PretrainedEncoder(open_encoder(arguments.folder, task, texts, cache), cache_size=0)
     words = (word for article in read_wiki(arguments.folder) for word in article.split())
     many = [" ".join(islice(words, N_WORDS)) for _ in range(N_MANY)]

@@ -56,7 +56,9 @@ def vectorise_newsgroups(folder):
 
 
 def draw_per_class(labels, n_per_class, random):
-    """Return the indices of `n_per_class` samples per class, drawn by a NumPy generator or RandomState."""
-    return np.concatenate(
-        [random.choice(np.flatnonzero(labels == label), n_per_class, replace=False) for label in np.unique(labels)]
-    )
+    """Return the indices of up to `n_per_class` samples per class, drawn by a NumPy generator or RandomState."""
+    found = []
+    for label in np.unique(labels):
+        of_class = np.flatnonzero(labels == label)
+        found.append(random.choice(of_class, min(n_per_class, len(of_class)), replace=False))
+    return np.concatenate(found)

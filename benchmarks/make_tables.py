@@ -38,6 +38,7 @@ from tables import (
     write_scale,
     write_shifts,
     write_speeds,
+    write_strategies,
     write_suggestions,
     write_transfer,
 )
@@ -305,6 +306,7 @@ TABLES = {
     "transfer-8": write_transfer("8"),
     "transfer-64": write_transfer("64"),
     "transfer-all": write_transfer("all"),
+    "transfer-strategies": write_strategies,
     "evidence": write_evidence,
     "new-classes": write_new_classes,
     "digits": write_grid("unsupervised", "digits", first="features"),
@@ -356,6 +358,12 @@ TABLES = {
 }
 
 
+CURVES = {
+    "auto": ("transferkit", {"color": "#0072b2", "marker": "o"}),
+    "scikit-learn": ("scikit-learn: TF-IDF and logistic regression", {"color": "#d55e00", "marker": "s"}),
+}
+
+
 def fill(text, results):
     """Return the text with every table between its marks regenerated."""
 
@@ -370,33 +378,36 @@ def fill(text, results):
 
 
 def draw_transfer(results, path):
-    """Draw the accuracy with and without transfer, one line per task, for each number of labels."""
+    """Draw the accuracy by the number of labels with transfer and of scikit-learn, one panel per task."""
     import matplotlib as mpl
 
     mpl.use("agg")
     import matplotlib.pyplot as plt
 
     mpl.rcParams["svg.hashsalt"] = "transferkit"
-    tables = {size: results.get("transfer", "accuracy", size, optional=True) or {} for size in ("8", "64")}
-    tasks = [task for task, row in tables["8"].items() if {"scratch", "auto"} <= set(row)]
-    tasks.sort(key=lambda task: tables["8"][task]["auto"] - tables["8"][task]["scratch"])
-    figure, axes = plt.subplots(1, 2, figsize=(8, 0.34 * len(tasks) + 1.1), sharey=True, layout="constrained")
-    for ax, (size, table) in zip(axes, tables.items(), strict=True):
-        for place, task in enumerate(tasks):
-            row = table.get(task, {})
-            if {"scratch", "auto"} <= set(row):
-                ax.plot([row["scratch"], row["auto"]], [place] * 2, color="#bbbbbb", linewidth=3, zorder=1)
-                ax.scatter(row["scratch"], place, color="#d55e00", marker="s", s=36, zorder=2)
-                ax.scatter(row["auto"], place, color="#0072b2", s=44, zorder=3)
-        ax.set(title=f"{size} labels per class", xlabel="test accuracy, %", xlim=(20, 100))
-        ax.grid(axis="x", alpha=0.3)
-    axes[0].set_yticks(range(len(tasks)), [TASK_NAMES.get(task, task.upper()) for task in tasks])
-    handles = [
-        plt.Line2D([], [], color="#d55e00", marker="s", linestyle="", label="scratch"),
-        plt.Line2D([], [], color="#0072b2", marker="o", linestyle="", label="with transfer"),
-    ]
-    axes[0].legend(handles=handles, loc="lower right", frameon=False)
-    figure.savefig(path, metadata={"Date": None})
+    sizes = results.get("transfer", "columns", optional=True)
+    if not sizes:
+        return
+    tasks = list(dict.fromkeys(task for rows in sizes.values() for task in rows))
+    figure, axes = plt.subplots(2, -(-len(tasks) // 2), figsize=(8, 4.4), sharex=True, layout="constrained")
+    for ax, task in zip(axes.flat, tasks, strict=False):
+        for column, (label, style) in CURVES.items():
+            found = {size: rows[task][column] for size, rows in sizes.items() if column in rows.get(task, {})}
+            accuracies = [figures["accuracy"] for figures in found.values()]
+            errors = [figures.get("standard deviation", 0.0) for figures in found.values()]
+            places = [list(sizes).index(size) for size in found]
+            ax.errorbar(places, accuracies, errors, label=label, capsize=3, markersize=5, **style)
+        ax.set_title(TASK_NAMES.get(task, task.upper()), fontsize=11)
+        ax.set_xticks(range(len(sizes)), sizes)
+        ax.set_xlim(-0.3, len(sizes) - 0.7)
+        ax.grid(axis="y", alpha=0.3)
+    for ax in list(axes.flat)[len(tasks) :]:
+        ax.set_axis_off()
+    figure.supxlabel("labels per class", fontsize=11)
+    figure.supylabel("test accuracy, %", fontsize=11)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=11)
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     plt.close(figure)
 
 

@@ -75,9 +75,9 @@ BENCHMARKS = {
     ),
     "scale": ([["DATA", "--output", "OUT"]], [["--quick", "--output", "OUT"]], [WIKI]),
     "transfer": (
-        [["DATA", "--output", "OUT"], ["DATA", "--together", "--output", "OUT"]],
-        [["--quick", "--labels", "8", "--columns", "scratch", "term_vectors", "auto", "--output", "OUT"]],
-        [WIKI, "sst2", "trec"],
+        [["DATA", "--output", "OUT"]],
+        [["--quick", "--labels", "8", "--columns", "scikit-learn", "auto", "--output", "OUT"]],
+        [WIKI, "sst2", "trec", "ag_news_subset", "mr", "mpqa", NEWS, "banking77"],
     ),
     "evidence": (
         [["DATA", "--output", "OUT"]],

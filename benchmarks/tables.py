@@ -12,7 +12,7 @@ TASK_NAMES = {
     "banking77": "Banking77",
     "docstrings": "docstrings",
 }
-COLUMNS = ("scratch", "frozen", "term_vectors", "finetune", "auto", "fastText", "gensim", "scikit-learn")
+TRANSFER_COLUMNS = ("scikit-learn", "characters", "ComplementNB", "fastText", "gensim", "english", "auto")
 SCALE_NAMES = {
     "tfidf": "TF-IDF",
     "lsa": "LSA, 100 components of 50,000 terms, `n_iter=1`",
@@ -113,24 +113,59 @@ def factor(value):
 
 
 def write_transfer(size):
-    """Return a function that writes the accuracies of all strategies for a number of labels per class."""
+    """Return a function that writes the accuracies of transfer and of its rivals for a number of labels per class."""
 
     def write(results):
-        table = results.get("transfer", "accuracy", size, optional=True)
-        if not table:
+        tasks = results.get("transfer", "columns", size, optional=True)
+        if not tasks:
             return NOT_MEASURED
-        draws = results.get("transfer", "draws", size)
-        columns = [column for column in COLUMNS if any(column in row for row in table.values())]
+        columns = [column for column in TRANSFER_COLUMNS if any(column in row for row in tasks.values())]
         lines = []
-        for task, row in table.items():
-            best = max(row.values())
-            cells = [
-                "" if c not in row else f"**{row[c]:.1f}**" if row[c] == best else f"{row[c]:.1f}" for c in columns
-            ]
-            lines.append([TASK_NAMES.get(task, task.upper()), draws[task], *cells])
-        return to_markdown(["task", "draws", *columns], lines)
+        for task, row in tasks.items():
+            best = max(row[column]["accuracy"] for column in columns if column in row)
+            cells = [_write_accuracy(row.get(column), best) for column in columns]
+            difference = results.get("transfer", "auto - scikit-learn", size, task, optional=True)
+            seconds = [row[column]["seconds"] for column in ("auto", "scikit-learn") if column in row]
+            lines.append(
+                [
+                    TASK_NAMES.get(task, task.upper()),
+                    results.get("transfer", "seen in development", task),
+                    _write_draws({column: row[column]["draws"] for column in columns if column in row}),
+                    *cells,
+                    "" if difference is None else _write_mean(difference, "{:+.1f}"),
+                    " / ".join(f"{value:.2f}" for value in seconds),
+                ]
+            )
+        names = ["task", "seen in development", "draws", *columns, "auto - scikit-learn", "fit, s: auto / scikit-learn"]
+        return to_markdown(names, lines, "llr" + "r" * (len(columns) + 2))
 
     return write
+
+
+def write_strategies(results):
+    """Write the accuracies of two strategies and of the selection among them, where all have the same draws."""
+    columns, lines = ("frozen", "term_vectors", "auto"), []
+    for size, tasks in (results.get("transfer", "columns", optional=True) or {}).items():
+        for task, row in tasks.items():
+            draws = {row[column]["draws"] if column in row else None for column in columns}
+            if len(draws) == 1 and None not in draws:
+                cells = [f"{row[column]['accuracy']:.1f}" for column in columns]
+                lines.append([TASK_NAMES.get(task, task.upper()), size, *draws, *cells])
+    return to_markdown(["task", "labels per class", "draws", *columns], lines) if lines else NOT_MEASURED
+
+
+def _write_accuracy(figures, best):
+    if figures is None:
+        return ""
+    text = f"{figures['accuracy']:.1f}"
+    return f"**{text}**" if figures["accuracy"] == best else text
+
+
+def _write_draws(draws):
+    """Return the number of draws of most columns, and which columns have others."""
+    usual = statistics.mode(draws.values())
+    others = [f"{column} {n}" for column, n in draws.items() if n != usual]
+    return f"{usual} ({', '.join(others)})" if others else str(usual)
 
 
 def write_english(results):
