@@ -29,8 +29,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from bench_evidence import read
 from bench_rejection import find_encoder
+from bench_transfer import read_task
 from results import RESULTS, choose_output, describe_machine, read_results, write_results
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -69,7 +69,7 @@ def find_accuracies(encoder, texts, labels, test_rows, truth):
 
 def read_parts(folder, name):
     """Return training texts and labels, and up to 4,000 test texts and their labels."""
-    texts, labels, test, truth = read(folder, name)
+    texts, labels, test, truth = read_task(folder, name)
     chosen = np.random.default_rng(0).permutation(len(test))[:MOST_TEST_TEXTS]
     return texts.tolist(), np.asarray(labels), np.asarray(test)[chosen].tolist(), np.asarray(truth)[chosen]
 

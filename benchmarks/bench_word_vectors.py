@@ -61,18 +61,19 @@ KINDS = (*OURS, SCIPY, *GENSIM_KINDS, FASTTEXT)
 
 
 def train(kind, texts, n_threads, device):
-    """Return an encoder with the vectors."""
+    """Return an encoder with the vectors, and a function that embeds unknown words, None unless it is fastText's."""
     if kind in OURS:
-        return WordVectorEncoder(**OURS[kind], device=device, n_jobs=n_threads).fit(texts)
+        return WordVectorEncoder(**OURS[kind], device=device, n_jobs=n_threads).fit(texts), None
     tokenise = re.compile(WordVectorEncoder().token_pattern).findall
+    embed = None
     if kind == SCIPY:
         found = factorise_ppmi(texts, tokenise, MIN_COUNT)
     elif kind == FASTTEXT:
-        found = train_fasttext(texts, tokenise, MIN_COUNT, n_threads=n_threads)
+        found, embed = train_fasttext(texts, tokenise, MIN_COUNT, n_threads=n_threads)
     else:
         epochs, sample = GENSIM_KINDS[kind]
         found = train_word2vec(texts, tokenise, MIN_COUNT, epochs=epochs, sample=sample, n_threads=n_threads)
-    return WordVectorEncoder.from_gensim(found)
+    return WordVectorEncoder.from_gensim(found), embed
 
 
 def read_pairs(folder, name):
@@ -90,10 +91,13 @@ def similarity_scores(encoder, folder):
     return scores
 
 
-def rare_word_score(encoder, folder):
+def rare_word_score(encoder, embed, folder):
     """Return Spearman's correlation on all pairs of rare words, pairs that get no similarity counting as 0."""
 
     def similarity(a, b):
+        if embed is not None:
+            first, second = embed(a), embed(b)
+            return first @ second / max(np.linalg.norm(first) * np.linalg.norm(second), 1e-12)
         try:
             return encoder.similarity(a, b)
         except KeyError:
@@ -125,12 +129,12 @@ def few_label_accuracy(encoder, task, folder):
     return round(float(np.mean(find_accuracies(encoder, texts, labels, encoder.transform(test), truth))), 2)
 
 
-def find_quality(encoder, folder):
+def find_quality(encoder, embed, folder):
     return {
         "words": len(encoder.vocabulary_),
         "similarity": similarity_scores(encoder, folder),
         "analogies": analogy_accuracy(encoder, folder),
-        "rarewords, all pairs": rare_word_score(encoder, folder),
+        "rarewords, all pairs": rare_word_score(encoder, embed, folder),
         "8 labels": {task: few_label_accuracy(encoder, task, folder) for task in TASKS},
     }
 
@@ -139,10 +143,10 @@ def measure(make, n_threads, folder):
     """Return seconds of all threads together on one thread, or wall time on several; and the quality of the vectors."""
     clock = time.process_time if n_threads == 1 else time.perf_counter
     start = clock()
-    encoder = make()
+    encoder, embed = make()
     taken = round(clock() - start, 2)
     found = {"processor seconds" if n_threads == 1 else f"seconds on {n_threads} threads": taken}
-    return found | ({} if folder is None else find_quality(encoder, folder))
+    return found | ({} if folder is None else find_quality(encoder, embed, folder))
 
 
 def find_tuned(parts):

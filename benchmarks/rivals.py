@@ -29,7 +29,7 @@ def train_word2vec(texts, tokenise, min_count, *, epochs=5, sample=1e-3, n_threa
 
 
 def train_fasttext(texts, tokenise, min_count, *, epochs=5, n_threads=None):
-    """Return the word vectors of fastText's skip-gram with subwords, in the form of gensim's KeyedVectors."""
+    """Return the word vectors of fastText's skip-gram with subwords, and a function that embeds any word."""
     import fasttext
 
     options = {"dim": N_COMPONENTS, "ws": WINDOW, "minCount": min_count, "neg": 5, "verbose": 0}
@@ -39,11 +39,9 @@ def train_fasttext(texts, tokenise, min_count, *, epochs=5, n_threads=None):
         )
     words, counts = model.get_words(include_freq=True)
     known = [(word, count) for word, count in zip(words, counts, strict=True) if word != "</s>"]
-    return as_keyed_vectors(
-        [word for word, _ in known],
-        np.array([model.get_word_vector(word) for word, _ in known]),
-        np.array([count for _, count in known]),
-    )
+    vectors = np.array([model.get_word_vector(word) for word, _ in known])
+    counts = np.array([count for _, count in known])
+    return as_keyed_vectors([word for word, _ in known], vectors, counts), model.get_word_vector
 
 
 def factorise_ppmi(texts, tokenise, min_count):
