@@ -1622,6 +1622,20 @@ MUTANTS = [
         "heads/linear/test_fold_scores.py::test_a_loss_of_nan_does_not_win_against_one_that_is_known",
     ),
     Mutant(
+        "search: blocks of past fits",
+        "_training/linear/search.py",
+        "preconditioner=replace(preconditioner, hessian=None)",
+        "preconditioner=preconditioner",
+        "_training/linear/test_logistic.py::test_search_with_blocks_finds_the_same_optima",
+    ),
+    Mutant(
+        "search: blocks once they were needed",
+        "_training/linear/search.py",
+        "needed_hessian=is_refined or",
+        "needed_hessian=False and",
+        "_training/linear/test_logistic.py::test_search_with_blocks_finds_the_same_optima",
+    ),
+    Mutant(
         "search: one row that outweighs the others",
         "_training/linear/search.py",
         "        if not self.is_lopsided:\n",

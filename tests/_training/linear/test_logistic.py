@@ -168,3 +168,6 @@ def test_search_with_blocks_finds_the_same_optima(monkeypatch, prior):
     for expected, found in zip(plain, refined, strict=True):
         np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
     assert sum(fit.n_iter.sum() for fit in refined) < sum(fit.n_iter.sum() for fit in plain)
+    assert [fit.needed_hessian for fit in plain] == [False] * 3
+    assert [fit.needed_hessian for fit in refined] == [True] * 3
+    assert all(fit.problem.preconditioner.hessian is None for fit in refined)  # blocks of past fits take memory

@@ -10,7 +10,7 @@ to 0.8 times as long.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeGuard
 
@@ -342,7 +342,7 @@ def invert_whole(eigen_map: EigenMap, loss: Loss, scores: Tensor) -> Tensor:
         whole[other, :, one] -= block
     common = torch.einsum("kiki->i", whole) / n_outputs**2  # the loss is constant along equal steps of all outputs
     whole += torch.diag(common)[None, :, None, :]
-    return invert(whole.view(1, n_outputs * size, -1), penalty.repeat(n_outputs), slopes, dtype)
+    return invert([whole.view(n_outputs * size, -1)], penalty.repeat(n_outputs), slopes, dtype)
 
 
 def rotate_rows(eigen_map: EigenMap) -> Tensor:
@@ -378,34 +378,35 @@ def penalty_diagonal(eigen_map: EigenMap) -> Tensor:
     return diagonal
 
 
-def sum_products(rows: Tensor, weights: Tensor, n_exact: int) -> Tensor:
-    """Return rows.T @ diag(weights) @ rows for weights (n_blocks, n_rows), beyond `n_exact` rows the diagonal.
+def sum_products(rows: Tensor, weights: Tensor, n_exact: int) -> Iterator[Tensor]:
+    """Yield rows.T @ diag(w) @ rows for each w of the weights (n_blocks, n_rows), beyond `n_exact` rows the diagonal.
 
     In the whitened variables of an `EigenMap` the average of many rows is nearly diagonal.
     """
     squares = rows.square()
     diagonals = (weights @ squares).double()
     _, largest = (weights * squares.sum(1)).topk(min(n_exact, len(rows)), dim=1)
-    blocks = rows.new_empty(len(weights), rows.shape[1], rows.shape[1], dtype=torch.float64)
-    for weight, index, block in zip(weights, largest, blocks, strict=True):
+    for weight, index, diagonal in zip(weights, largest, diagonals, strict=True):
         part = (rows[index] * weight[index].sqrt()[:, None]).double()
-        torch.mm(part.T, part, out=block)
-    if n_exact < len(rows):
-        rest = diagonals - torch.diagonal(blocks, dim1=1, dim2=2)
-        torch.diagonal(blocks, dim1=1, dim2=2).add_(rest.clamp_min(0))
-    return blocks
+        block = part.T @ part
+        if n_exact < len(rows):
+            block.diagonal().add_((diagonal - block.diagonal()).clamp_min(0))
+        yield block
 
 
-def invert(blocks: Tensor, penalty: Tensor, slopes: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the inverses of blocks (n_blocks, n, n) plus the penalty, in the variables for rows that are not centred.
+def invert(blocks: Iterable[Tensor], penalty: Tensor, slopes: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the inverses of blocks (n, n) plus the penalty, in the variables for rows that are not centred.
 
-    The variables of one output are as many as there are slopes, and a block is of one or of all outputs.
+    The variables of one output are as many as there are slopes, and a block is of one or of all outputs. Blocks are
+    consumed one by one, because in float64 all of them would need several times the memory of the inverses.
     """
-    n_outputs = blocks.shape[1] // len(slopes)
-    diagonals = torch.diagonal(blocks, dim1=1, dim2=2)
-    diagonals += JITTER * diagonals + penalty
-    inverses = torch.cholesky_inverse(torch.linalg.cholesky(blocks))
-    parts = inverses.view(len(blocks), n_outputs, len(slopes), n_outputs, len(slopes))
-    parts[:, :, -1] += torch.einsum("i,bkilj->bklj", slopes, parts)
-    parts[..., -1] += torch.einsum("bkilj,j->bkil", parts, slopes)
-    return inverses.to(dtype)
+    inverses = []
+    for block in blocks:
+        diagonal = block.diagonal()
+        diagonal += JITTER * diagonal + penalty
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(block))
+        parts = inverse.view(-1, len(slopes), len(block) // len(slopes), len(slopes))
+        parts[:, -1] += torch.einsum("i,kilj->klj", slopes, parts)
+        parts[..., -1] += torch.einsum("kilj,j->kil", parts, slopes)
+        inverses.append(inverse.to(dtype))
+    return torch.stack(inverses)

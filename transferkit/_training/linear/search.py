@@ -46,6 +46,7 @@ class CandidateFit:
     seconds: float
     problem: LinearProblem  # n_folds * n_labels problems
     u: Vector
+    needed_hessian: bool  # had one, or took so many steps that the next fit of a path should have one
 
     @with_own_modes()
     @threads_for()
@@ -202,10 +203,14 @@ class LogisticSearch:
         problem = self._find_design(scale_index).make_problem(loss, C_of_problems, offset, is_informed=is_informed)
         is_path = bool(done) and done[-1].problem.design is problem.design
         start = self._follow_path(problem, Cs, done) if is_path else self._start_near(problem, done)
-        if is_path and self.n_outputs > 1 and needed_hessian(done[-1]) and can_form_hessian(problem.preconditioner):
+        if is_path and self.n_outputs > 1 and done[-1].needed_hessian and can_form_hessian(problem.preconditioner):
             scores = problem.add_offset(problem.preconditioner.scores(start))
             problem = replace(problem, preconditioner=with_hessian(problem.preconditioner, loss, scores))
         u, scores, n_iter, converged = self._minimise(problem, start)
+        preconditioner, is_refined = problem.preconditioner, False
+        if isinstance(preconditioner, EigenMap) and preconditioner.hessian is not None:
+            # its blocks take more memory than the fits, which are kept
+            problem, is_refined = replace(problem, preconditioner=replace(preconditioner, hessian=None)), True
         seconds = (time.perf_counter() - began) / len(Cs)
         fits = []
         for i, C in enumerate(Cs):
@@ -220,6 +225,7 @@ class LogisticSearch:
                     seconds=seconds,
                     problem=problem if len(Cs) == 1 else problem.select(problems),
                     u=u if len(Cs) == 1 else u.select(problems),
+                    needed_hessian=is_refined or bool(n_iter[problems.cpu()].max() >= STEPS_BEFORE_HESSIAN),
                 )
             )
         return fits
@@ -296,10 +302,3 @@ class LogisticSearch:
 def add_offsets(first: torch.Tensor | None, second: torch.Tensor | None) -> torch.Tensor | None:
     """Return the sum of two offsets, None being zero."""
     return first if second is None else second if first is None else first + second
-
-
-def needed_hessian(fit: CandidateFit) -> bool:
-    """Return whether the fit took many steps, or used the blocks of the Hessian."""
-    preconditioner = fit.problem.preconditioner
-    has_hessian = isinstance(preconditioner, EigenMap) and preconditioner.hessian is not None
-    return has_hessian or bool(fit.n_iter.max() >= STEPS_BEFORE_HESSIAN)
