@@ -29,6 +29,7 @@ def _first(name):
 def _describe_accuracies(results):
     """Return the conditions of the accuracies, the range of the gains, and their mean on tasks not looked at."""
     draws = {n for tasks in results.get("english", "draws").values() for n in tasks.values()}
+    n_draws = " to ".join(str(n) for n in sorted({min(draws), max(draws)}))
     gains = {
         size: {task: row["english"] - row["scikit-learn"] for task, row in tasks.items()}
         for size, tasks in results.get("english", "accuracy").items()
@@ -38,8 +39,8 @@ def _describe_accuracies(results):
     unseen = [[gain for task, gain in row.items() if task not in CHOSEN_ON] for row in gains.values()]
     means = " and ".join(f"{statistics.mean(row):+.1f}" for row in unseen)
     return (
-        f"Accuracies are means over {n_tasks} tasks and {' to '.join(str(n) for n in sorted({min(draws), max(draws)}))} "
-        "draws of the labels: `TransferClassifier()`, whose English encoder has seen no text of any of them, beside "
+        f"Accuracies are means over {n_tasks} tasks and {n_draws} draws of the labels: "
+        "`TransferClassifier()`, whose English encoder has seen no text of any of them, beside "
         f"`TfidfVectorizer` and `LogisticRegressionCV`. The gain is {' and '.join(ranges)} labels per class; its mean "
         f"on the {len(unseen[0])} tasks that played no part in choosing the size of the encoder is {means}."
     )
