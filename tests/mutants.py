@@ -603,6 +603,13 @@ MUTANTS = [
         f"{OF_PROPORTIONS}::test_proportions_of_overlapping_classes_have_the_largest_likelihood",
     ),
     Mutant(
+        "self-test: texts for an encoder of several parts within a classifier",
+        "persistence/_probe.py",
+        '("encoder_", "estimator_")',
+        '("estimator_",)',
+        "persistence/test_self_test.py::test_encoders_of_several_parts_within_a_transfer_classifier_are_compared",
+    ),
+    Mutant(
         "label shift: the error of the simplex, not of all vectors",
         PROPORTIONS,
         "confusion - predicted[:, None]",
@@ -668,8 +675,8 @@ MUTANTS = [
     Mutant(
         "evidence: folds of the command line have the unlabelled texts",
         "cli/_commands.py",
-        "predict_folds(classifier, texts, labels, cv, **others)",
-        "predict_folds(classifier, texts, labels, cv)",
+        "predict_folds(classifier, texts, labels, cv, advance.detail, **others)",
+        "predict_folds(classifier, texts, labels, cv, advance.detail)",
         "cli/test_evidence_options.py::test_folds_are_evaluated_with_the_unlabelled_texts",
     ),
     Mutant(
@@ -1247,7 +1254,13 @@ MUTANTS = [
     Mutant("explain: colours", EXPLAIN, "_POSITIVE if share > 0", "_POSITIVE if True", OF_EXPLAIN),
     Mutant("pretrain: common words", "cli/_output.py", "is_rare[row] and", "True and", OF_COMMANDS),
     Mutant("pretrain: short words", "cli/_output.py", "SHORTEST = 4", "SHORTEST = 1", OF_COMMANDS),
-    Mutant("mistakes: models over tables", "cli/_output.py", "if kind_of(path) in _TABLES:", "if False:", OF_MISTAKES),
+    Mutant(
+        "mistakes: models over tables",
+        "cli/_output.py",
+        "if kind_of(path) in _TABLES or is_pickle(path):",
+        "if False:",
+        OF_MISTAKES,
+    ),
     Mutant("mistakes: one class", "cli/_evidence.py", "len(classes) == 1 and source", "False and source", OF_MISTAKES),
     Mutant("mistakes: options", "cli/_output.py", "message = message.replace(sentence, other)", "pass", OF_MISTAKES),
     Mutant("predict: the input is kept", PREDICT, "os.path.samefile(texts, output)", "False", OF_PREDICT),

@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
 
 import transferkit
-from transferkit import LogisticHead, TfidfEncoder, TorchEncoder
+from transferkit import LogisticHead, TfidfEncoder, TorchEncoder, TransferClassifier
 from transferkit.cli._commands import commands
 from transferkit.exceptions import ModelFileError
 from transferkit.persistence import _container, load_with_outcome
@@ -106,6 +106,16 @@ def test_patterns_that_could_run_long_are_not_run(pattern, path, monkeypatch):
 )  # fmt: skip
 def test_text_encoders_within_other_estimators_are_compared(make_encoder, path):
     transferkit.save(make_pipeline(make_encoder(), LogisticHead()).fit(TEXTS, LABELS), path)
+    assert load_with_outcome(path)[1] is None
+    turn_signs(path)
+    with pytest.raises(ModelFileError, match="gives other results than when it was saved"):
+        transferkit.load(path)
+
+
+def test_encoders_of_several_parts_within_a_transfer_classifier_are_compared(path):
+    encoder = make_union(TfidfEncoder(), TfidfEncoder(analyzer="char_wb")).fit(TEXTS)
+    model = TransferClassifier(encoder, LogisticHead(), strategy="frozen").fit(TEXTS, LABELS)
+    transferkit.save(model, path)
     assert load_with_outcome(path)[1] is None
     turn_signs(path)
     with pytest.raises(ModelFileError, match="gives other results than when it was saved"):

@@ -111,7 +111,8 @@ def _takes_texts(estimator):
     if get_tags(estimator).input_tags.string:
         return True
     parts = getattr(estimator, "steps", ())[:1] or getattr(estimator, "transformer_list", ())
-    return any(_takes_texts(part) for _, part in parts)
+    inside = [part for _, part in parts] + [getattr(estimator, name, None) for name in ("encoder_", "estimator_")]
+    return any(map(_takes_texts, inside))
 
 
 def _find_vocabulary(value):
