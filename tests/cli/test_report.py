@@ -156,6 +156,8 @@ def test_several_files_and_labels_of_many_classes(tmp_path, run):
     rows = Page(html).rows
     assert [f"Predictions for {file}" in html for file in files] == [True, True]
     assert "true \\ predicted" not in html
+    assert "310 labels of 31 classes, 10 of each." in html
+    assert html.count("<details><summary>All 31 classes</summary>") == 4  # labels, one per file, terms
     place = rows.index(["true", "predicted", "texts"])
     assert int(rows[place + 1][2]) >= int(rows[place + 2][2]) > 0
 

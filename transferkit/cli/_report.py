@@ -12,7 +12,7 @@ from transferkit.inspection import top_terms
 __all__ = ["make_report"]
 
 MOST_CANDIDATES = 20  # rows of the table
-MOST_CLASSES = 30  # of a confusion matrix; of more classes the most frequent confusions are listed
+MOST_CLASSES = 30  # of a confusion matrix and of open tables; of more the most frequent confusions are listed
 MOST_CONFUSIONS = 20
 N_TERMS = 10  # per class
 _COLUMNS = {
@@ -35,7 +35,8 @@ h3 { font-size: 1rem; } .scroll { overflow-x: auto; } table { border-collapse: c
 th, td { padding: .2rem .6rem; border-bottom: 1px solid #e4e4e4; text-align: right; white-space: nowrap; }
 th:first-child, td:first-child, td.text, th.text { text-align: left; } td.text.wide { white-space: normal; }
 .summary { font-size: 1.1rem; background: #f3f6fa; padding: .8rem 1rem; border-left: 4px solid #0072b2; }
-.note { color: #555; }
+.note { color: #555; } svg { max-width: 100%; height: auto; } summary { cursor: pointer; }
+@media (max-width: 40rem) { td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 8rem; } }
 """
 
 
@@ -119,9 +120,18 @@ def _write_labels(model):
     counts = (getattr(model, "summary_", None) or {}).get("class_counts")
     rows = [[str(label)] for label in model.classes_.tolist()]
     if counts is None:
-        return "<h2>Labels</h2>" + _table(["label"], rows)
+        return "<h2>Labels</h2>" + _fold(_table(["label"], rows), len(rows))
     rows = [[*row, count] for row, count in zip(rows, counts, strict=True)]
-    return f"<h2>Labels</h2><p>{sum(counts):,} labels of {len(counts)} classes.</p>" + _table(["label", "texts"], rows)
+    each = f", {counts[0]:,} of each" if len(set(counts)) == 1 else ""
+    table = _fold(_table(["label", "texts"], rows), len(rows))
+    return f"<h2>Labels</h2><p>{sum(counts):,} labels of {len(counts)} classes{each}.</p>{table}"
+
+
+def _fold(table, n_classes):
+    """Return a table of classes, which is opened by a click if there are many."""
+    if n_classes <= MOST_CLASSES:
+        return table
+    return f"<details><summary>All {n_classes} classes</summary>{table}</details>"
 
 
 def _write_candidates(model):
@@ -186,7 +196,8 @@ def _write_predicted(file, found):
     if found.rejected is not None:
         accuracy += f", without rejection; {_describe_rejection(report)}"
     return (
-        f"<h2>Predictions for {escape(file)}</h2><p>{report['n_texts']:,} texts: {accuracy}.</p>{_table(head, rows)}"
+        f"<h2>Predictions for {escape(file)}</h2><p>{report['n_texts']:,} texts: {accuracy}.</p>"
+        f"{_fold(_table(head, rows), len(rows))}"
         f"{_write_confusion(report)}{_write_calibration(found.classified == found.truth, found.confidence)}"
     )
 
@@ -262,7 +273,8 @@ def _write_terms(model):
         for label, terms in found.items()
     ]
     note = "<p>Terms of largest weight; a unit of the term adds as much to the decision value of the class.</p>"
-    return title + note + _table(["class", "terms"], rows, classes=("text", "text wide"))
+    table = _table(["class", "terms"], rows, classes=("text", "text wide"))
+    return title + note + _fold(table, len(rows))
 
 
 def _table(head, rows, classes=()):
