@@ -200,6 +200,9 @@ def test_impossible_limits_and_ports_are_rejected(options, path, run):
         (b'{"texts":["a",]}', {}, 422, "not valid JSON at character 14: "),
         (b'{"texts":["\xff"]}', {}, 400, "can't decode byte 0xff in position 11"),
         (b"[" * 2000, {}, 400, "recursion"),
+        (b"", {}, 422, """The body must be a JSON object, such as {\\"texts\\": [\\"a text\\"]}."""),
+        (b'["a"]', {}, 422, """The body must be a JSON object, such as {\\"texts\\": [\\"a text\\"]}."""),
+        (b'{"text":"a"}', {}, 422, """The body must be a JSON object with 'texts', such as """),
         (b'{"texts":["a"]}', {"content-type": "application/vnd.api+json; charset=utf-8"}, 200, "matrix"),
     ],
 )
@@ -208,6 +211,18 @@ def test_body_that_is_not_json_is_answered_with_the_reason(client, body, headers
     assert answer.status_code == status
     assert message in json.dumps(answer.json(), ensure_ascii=False)
     assert status != 415 or "-H 'content-type: application/json'" in answer.json()["detail"]
+
+
+def test_invalid_requests_of_routes_that_were_added_are_answered(path):
+    app = make_app(path)
+
+    @app.post("/own")
+    def own(n: int):
+        return n
+
+    answer = TestClient(app).post("/own")
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["msg"] == "Field required"
 
 
 def test_wrong_path_and_wrong_method_point_to_the_page(client):

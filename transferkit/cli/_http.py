@@ -12,8 +12,9 @@ LOG = logging.getLogger("transferkit.serve")
 _SECONDS_FOR_BODY = 30.0  # the connection is closed if the request is not complete by then
 _MOST_PROBLEMS = 10  # problems listed in one response
 _LONGEST_LOGGED_PATH = 200
+_EXAMPLES = {"/predict": '{"texts": ["a text"]}', "/explain": '{"text": "a text"}'}
 _HINTS = {
-    404: "There is no such path. /docs lists those that there are.",
+    404: "There is no such path: /docs lists the paths, and is a page to try them.",
     405: "This path takes another method, such as POST. /docs shows what it takes.",
 }
 
@@ -34,7 +35,7 @@ async def answer_invalid_request(request, error):
             "(with curl: -H 'content-type: application/json').",
         )
     problems = [
-        {"type": problem["type"], "loc": problem["loc"], "msg": _describe_problem(problem)}
+        {"type": problem["type"], "loc": problem["loc"], "msg": _describe_problem(problem, request.url.path)}
         for problem in error.errors()[:_MOST_PROBLEMS]
     ]
     return _json_response(422, problems)
@@ -45,9 +46,12 @@ def _is_json(content_type):
     return media_type == "application/json" or media_type.endswith("+json")
 
 
-def _describe_problem(problem):
+def _describe_problem(problem, path):
     if problem["type"] == "json_invalid":
         return f"The body is not valid JSON at character {problem['loc'][-1]}: {problem['ctx']['error']}."
+    if path in _EXAMPLES and (problem["loc"] == ("body",) or problem["type"] == "missing"):
+        lacks = "" if problem["loc"] == ("body",) else f" with {problem['loc'][-1]!r}"
+        return f"The body must be a JSON object{lacks}, such as {_EXAMPLES[path]}."
     if problem["type"] == "too_long":
         return f"{problem['msg']}. The server's option --max-texts sets this limit: send several requests."
     if problem["type"] == "string_too_long":
