@@ -1,13 +1,17 @@
 """The command line does the whole job, and reports mistakes in one line with exit code 2."""
 
+import contextlib
 import csv
 import io
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from sklearn.pipeline import make_pipeline
@@ -17,6 +21,7 @@ import transferkit
 from transferkit._algorithms.linalg import threads
 from transferkit.cli import _commands, make_app
 
+ROOT = Path(__file__).parents[2]
 ANIMALS, PAPERS, VERBS = ("cat", "dog", "cow", "horse"), ("stock", "bond", "fund", "share"), ("here", "there", "again")
 UNLABELLED = [f"the {noun} is {verb}" for noun in ANIMALS + PAPERS for verb in VERBS] + [
     f"the {a} and the {b}" for group in (ANIMALS, PAPERS) for a in group for b in group if a != b
@@ -169,7 +174,7 @@ def test_description_in_json(model_path, run):
 def test_finetune_takes_the_encoder_of_the_package(folder, run, tmp_path):
     code, out, err = run("finetune", folder / "labelled.csv", "-o", tmp_path / "m.tk")
     assert code == 0
-    assert "No encoder was given: pretrained encoder 'english'." in out + err
+    assert "No encoder was given, so it is 'english', that of the package." in out + err
     assert "encoder='english' (none was given)" in run("describe", tmp_path / "m.tk")[1]
     named = run("finetune", folder / "labelled.csv", "-e", "english", "-o", tmp_path / "named.tk", "-q")
     assert named == (0, "", "")
@@ -208,6 +213,14 @@ def test_quiet_says_nothing(folder, run):
         (("predict", "model.tk"), "'standard input' holds no texts"),
         (("predict", "model.tk", "missing.txt", "-o", "out.csv"), "No such file"),
         (("describe", "missing.tk"), "There is no model file 'missing.tk'"),
+        (("describe", "."), "'.' is a folder, not a model file"),
+        (("finetune", "labelled.csv", "-e", ".", "-o", "m.tk"), "'.' is a folder, not a model file"),
+        (("finetune", "labelled.csv", "-e", "encoder.tk", "-o", "m.joblib"), "Give a name that ends in .tk"),
+        (("finetune", "labelled.csv", "-e", "encoder.tk", "-o", "m.tk", "-C", "ten"), "'ten' is not a number."),
+        (("pretrain", "corpus.txt", "-o", "e.tk", "--n-components", "a"), "'a' is not a whole number."),
+        (("report", "model.tk", "-o", "labelled.csv"), "written as an HTML page. Give a name that ends in .html"),
+        (("report", "model.tk", "-o", "model.tk"), "written as an HTML page. Give a name that ends in .html"),
+        (("convert", "own.joblib", "labelled.csv"), "Give a name that ends in .tk"),
         (("describe", "labelled.csv"), "is not a transferkit model file"),
         (("nonsense",), "No such command 'nonsense'"),
     ],
@@ -381,7 +394,7 @@ def test_models_with_trusted_classes_can_be_used(folder, run):
     transferkit.save(model, path, trusted=[name])
     for command in ("evaluate", "predict", "verify", "convert"):
         others = {"verify": [], "convert": [folder / "own.joblib"]}.get(command, [folder / "labelled.csv"])
-        assert "trusted=" in run(command, path, *others)[2]
+        assert re.search(rf"Error: .* --trusted {name}", run(command, path, *others)[2])
         code, _, error = run(command, path, *others, "--trusted", name)
         assert (code, error) == (0, "")
     back = ("convert", folder / "own.joblib", folder / "back.tk", "--trust-code")
@@ -398,7 +411,7 @@ def test_encoder_with_a_trusted_class_can_be_fine_tuned(folder, run):
     command = ("finetune", folder / "labelled.csv", "-e", encoder, "-o", output, "--strategy", "frozen")
     code, _, error = run(*command)
     assert code == 2
-    assert f"trusted=[{name!r}]" in error
+    assert f"--trusted {name}" in error
     assert not output.exists()
     assert run(*command, "--trusted", name)[0] == 0
     with pytest.raises(transferkit.exceptions.ModelFileError, match="trusted="):
@@ -418,6 +431,34 @@ def test_a_command_has_no_more_threads_of_blas_than_the_process_may_use(run, mon
         run("describe")
         assert count() == before
     assert found == [1] * len(before)
+
+
+def test_list_of_commands_says_whole_sentences(run):
+    shown = run("--help")[1].partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in shown] == sorted(_commands.commands.commands)
+    assert all(line.endswith(".") and not line.endswith("...") for line in shown)
+
+
+def test_encoder_that_is_missing_is_reported_before_anything_is_read(folder, run, monkeypatch):
+    monkeypatch.chdir(folder)
+    error = run("finetune", "missing.csv", "-e", "no.tk", "-o", "m.tk", progress=True)[2]
+    assert error == "Error: There is no model file 'no.tk'.\n"
+
+
+PAGES = {ROOT / "README.md", *(ROOT / "docs").rglob("*.md")} - {ROOT / "docs" / "how-to" / "mistakes.md"}
+
+
+@pytest.mark.parametrize("page", sorted(PAGES), ids=lambda page: page.stem)
+def test_commands_of_the_pages_exist_with_their_options(page):
+    text = page.read_text("utf-8")
+    blocks = "\n".join(re.findall(r"^```[^\n]*\n(.*?)^```", text, re.M | re.S))
+    found = re.findall(r"^(?:\$ )?transferkit ([a-z].*)$", blocks, re.M) + re.findall(
+        r"`transferkit ([a-z][^`]*)`", text
+    )
+    for line in found:
+        name, *args = shlex.split(line.partition(" #")[0])
+        with contextlib.suppress(click.MissingParameter, click.exceptions.Exit):  # only named, or --help
+            _commands.commands.commands[name].make_context(name, args)
 
 
 @pytest.mark.parametrize("name", sorted(_commands.commands.commands))

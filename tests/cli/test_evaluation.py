@@ -121,7 +121,7 @@ def test_evaluate_shows_interval_calibration_and_worst_confusions(tmp_path, run)
     sure = model.predict_proba(texts).max(axis=1)
     assert report["accuracy_interval"] == pytest.approx([low, high])
     assert report["calibration"]["mean_confidence"] == pytest.approx(sure.mean(), abs=1e-6)
-    assert f"is {sure.mean():.0%} sure on average and right about 56%" in out
+    assert f"is {sure.mean():.1%} sure on average and right for 55.6% of the texts" in out
     assert sure[6] > sure[5]
     assert report["confusions"][0] == {"true": "cow", "predicted": "dog", "n_texts": 2, "example": "dog"}
 

@@ -65,6 +65,10 @@ def test_the_page_has_twenty_mistakes():
          "--strategy auto."),
         ("class_descriptions of class_descriptions_ and a strategy of one's own", "--descriptions of "
          "class_descriptions_ and a strategy of one's own"),
+        ("in Python by A(x='y').fit(), on the command line by transferkit pretrain.", "by transferkit pretrain."),
+        ("name it: trusted=['a.B'] in Python, --trusted a.B on the command line.", "name it: --trusted a.B."),
+        ("of one, use SentenceEncoder('a') in Python, or make a model file of it, transferkit pretrain, on the command "
+         "line.", "of one, make a model file of it: transferkit pretrain."),
         ("n=20 of method='typical'", "-n 20 of --method typical"),
     ],
 )  # fmt: skip

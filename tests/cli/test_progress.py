@@ -129,6 +129,8 @@ def test_finetune_says_in_lines_what_it_tries_without_a_terminal(folder, run, mo
     monkeypatch.setattr(_progress, "_SECONDS_BETWEEN_DETAILS", 1e9)
     assert run(*command, progress=True)[2].splitlines() == [steps[0], *strategies, steps[1]]
     assert run(*command, "--quiet", progress=True) == (0, "", "")
+    lines = run(*command, "--cv", "2", progress=True)[2].splitlines()
+    assert lines == [steps[0], *strategies, steps[1], "evaluating 2 folds", "  fold 1 of 2", "  fold 2 of 2"]
 
 
 def test_bar_shows_the_step_and_what_it_tries(monkeypatch, capsys):

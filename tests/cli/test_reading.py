@@ -94,7 +94,7 @@ def test_what_was_detected_and_looks_wrong_is_printed_in_the_words_of_the_comman
         "read as cp1252 (Western European), for example 'café'. If this is wrong, give the encoding: --encoding cp1250",
         "1 of 4 texts is empty, the first in line 5",
         "'Money' (1 text) and 'money' (1 text)",
-        "1 text in 2 rows have different labels, for example 'the stock again' has 'Money', 'money'",
+        "1 text in 2 rows has different labels, for example 'the stock again' has 'Money', 'money'",
     ):
         assert sum(part in line and line.startswith("t.csv: ") for line in lines) == 1
     assert len(lines) == 6

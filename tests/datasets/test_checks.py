@@ -18,7 +18,7 @@ from transferkit.exceptions import DataWarning
         (["a,Pos", "b,pos", "c,pos", "d,neg"], r"differ only in case, .*: 'Pos' \(1 text\) and 'pos' \(2 texts\)"),
         (["a,not ok", "b,not  ok"], "differ only in case, whitespace"),
         (["a,ﬁt", "b,fit"], "Unicode form"),
-        (["a,x", "a,y", " a,x", "b,x", "b,x"], "1 text in 3 rows have different labels, for example 'a' has 'x', 'y'"),
+        (["a,x", "a,y", " a,x", "b,x", "b,x"], "1 text in 3 rows has different labels, for example 'a' has 'x', 'y'"),
         ([f"{i},{label}" for i in range(6) for label in "xy"], "6 texts in 12 rows have different labels"),
     ],
 )

@@ -31,7 +31,10 @@ def test_default_is_the_encoder_of_the_package(tmp_path):
     assert model.encoder is None
     assert clone(model).encoder is None
     np.testing.assert_array_equal(model.predict_proba(TEXTS), named.predict_proba(TEXTS))
-    assert model.summary_["text"] == named.summary_["text"] + " No encoder was given: pretrained encoder 'english'."
+    assert (
+        model.summary_["text"]
+        == named.summary_["text"] + " No encoder was given, so it is 'english', that of the package."
+    )
     transferkit.save(model, tmp_path / "model.tk")
     assert "encoder='english' (none was given)" in str(transferkit.describe(tmp_path / "model.tk"))
     loaded = transferkit.load(tmp_path / "model.tk")

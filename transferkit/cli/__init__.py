@@ -33,6 +33,9 @@ __all__ = ["main", "make_app"]
 __getattr__, __dir__ = import_when_asked(__name__, {"make_app": "._serve"})
 
 
+_NOT_A_NUMBER = re.compile(r"is not a valid (integer|float)( range)?")  # as click says it
+
+
 def main(args=None):
     """Run the command line; an error that the user can fix is one line on stderr, with exit code 2.
 
@@ -65,14 +68,18 @@ def _run(args):
         click.echo(error.format_message(), err=True)
         return 2
     except click.ClickException as error:
-        return _print_error(error.format_message())
+        return _print_error(_NOT_A_NUMBER.sub(_name_number, error.format_message()))
     except click.Abort as error:
         raise KeyboardInterrupt from error
     except BrokenPipeError:  # the reader of the output, such as head, has closed it
         sys.stderr.close()
         return 0
     except (ValueError, TypeError, OSError, ImportError) as error:
-        return _print_error(to_options(re.sub(r"^\[Errno \d+\] ", "", str(error))))
+        return _print_error(to_options(re.sub(r"\[Errno \d+\] ", "", str(error))))
+
+
+def _name_number(found):
+    return f"is not a {'whole ' if found[1] == 'integer' else ''}number"
 
 
 def _print_error(message, code=2):

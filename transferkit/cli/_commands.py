@@ -63,7 +63,10 @@ def commands():
 def pretrain(
     corpora, output, encoder, n_components, min_df, max_ngram, teacher, seed, splitting, reading, quiet, trusted
 ):
-    """Pretrain an encoder on unlabelled texts: .txt, tables (.csv, .tsv, .jsonl, .xlsx, .parquet) or folders."""
+    """Pretrain an encoder on unlabelled texts.
+
+    CORPUS is a .txt file of one text per line, a table (.csv, .tsv, .jsonl, .xlsx, .parquet) or a folder.
+    """
     check_model_output(output)
     unfitted = make_encoder(encoder, n_components, min_df, max_ngram, seed, **splitting)
     if teacher is not None:
@@ -118,7 +121,9 @@ def pretrain(
 @_options.quiet
 @_options.trusted
 def suggest(corpora, encoder, output, n, model, labelled, method, reading, label_column, quiet, trusted):
-    """Suggest which texts of a corpus (.txt, a table or a folder) to label next.
+    """Suggest which texts to label next.
+
+    CORPUS is a .txt file of one text per line, a table or a folder.
 
     Writes a table of the texts, most useful first, with an empty column for the labels and the reason for each text.
     Fill in labels and pass the table to finetune, which ignores rows without one.
@@ -161,6 +166,14 @@ def _read_labelled(paths, label_column, reading):
     return texts, np.array(labels, dtype=str)
 
 
+class _Strategy(click.Choice):
+    """The strategies, and the old name of "term_vectors", which neither the help nor messages show."""
+
+    def convert(self, value, param, ctx):
+        """Return the strategy."""
+        return value if value == "prior" else super().convert(value, param, ctx)
+
+
 @commands.command()
 @click.argument("labelled", metavar="[LABELLED]...", nargs=-1)
 @click.option(
@@ -178,8 +191,7 @@ def _read_labelled(paths, label_column, reading):
 @click.option("--output", "-o", required=True, help="Model file to write, for example model.tk.")
 @click.option(
     "--strategy",
-    type=click.Choice(["auto", "term_vectors", "frozen", "finetune", "scratch", "prior"]),
-    metavar="[auto|term_vectors|frozen|finetune|scratch]",  # "prior" is the old name of "term_vectors"
+    type=_Strategy(["auto", "term_vectors", "frozen", "finetune", "scratch"]),
     default="auto",
     show_default=True,
     help="How to use the encoder; auto selects the strategy by cross-validation.",
@@ -216,7 +228,9 @@ def finetune(
     quiet,
     trusted,
 ):
-    """Train a head on labelled texts and save encoder and head as one model.
+    """Train a classifier on labelled texts.
+
+    Encoder and head are saved as one model.
 
     LABELLED is a table (.csv, .tsv, .jsonl, .xlsx, .parquet) or a folder with a sub-folder of texts per label.
 
@@ -239,10 +253,10 @@ def finetune(
         head = transferkit.LogisticHead(C=C, class_weight=class_weight)
     elif class_weight is not None:
         head = transferkit.LogisticHeadCV(Cs=[0.1, 1, 10, 100, 1000], class_weight=class_weight)
+    given = make_scratch_encoder(encoder, strategy, **splitting)
     if encoder is not None:
         check_encoder(encoder, trusted)
-        encoder = transferkit.PretrainedEncoder(encoder, trusted=trusted or None)
-    given = make_scratch_encoder(encoder, strategy, **splitting)
+        given = transferkit.PretrainedEncoder(encoder, trusted=trusted or None)
     if source is not None:
         source = load_text_model(source, classes=True, trusted=trusted)
     parameters = {"strategy": strategy, "source": source, **evidence.read_parameters(trusted)}
@@ -264,7 +278,7 @@ def finetune(
         transferkit.save(model, output, trusted=trusted)
         if cv:
             advance(f"evaluating {cv} folds")
-            is_right = predict_folds(classifier, texts, labels, cv, **others)
+            is_right = predict_folds(classifier, texts, labels, cv, advance.detail, **others)
     fitted = model.estimator_ if rejection.is_given else model
     say(
         f"fine-tuned on {_count_texts(texts, unlabelled)} of {len(model.classes_)} classes in {seconds:.1f} s "
@@ -323,7 +337,9 @@ def _count_texts(labelled, unlabelled):
 @click.option("--quiet", "-q", is_flag=True, help="Do not log requests.")
 @_options.trusted
 def serve(model, port, host, quiet, key_file, **options):
-    """Serve a model over HTTP: POST /predict and /explain, GET /model and /health, and a page to try them, /docs.
+    """Serve a model over HTTP.
+
+    POST /predict and /explain, GET /model and /health; /docs is a page to try them.
 
     Each request is a line on stderr. The file is reloaded when it is replaced. Ctrl-C or SIGTERM ends the server when
     the requests that have begun are answered.
@@ -338,7 +354,10 @@ def serve(model, port, host, quiet, key_file, **options):
 @click.option("--output", "-o", default="demo-output", show_default=True, help="Folder for models, plot and results.")
 @_options.quiet
 def demo(output, quiet):
-    """Run a demo: pretrain on docstrings, fine-tune four tasks with few labels, compare with training from scratch."""
+    """Show all of this on docstrings, in half a minute.
+
+    Pretrains an encoder, fine-tunes four tasks with few labels, and compares with training from scratch.
+    """
     from transferkit.cli._demo import run_demo
 
     run_demo(Path(output), quiet=quiet)

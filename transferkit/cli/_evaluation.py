@@ -1,5 +1,6 @@
 """How a model is evaluated on labelled texts: labels matched to its classes, figures as data, and cross-validation."""
 
+import functools
 import warnings
 from collections import Counter
 from typing import NamedTuple
@@ -8,6 +9,7 @@ import click
 import numpy as np
 
 from transferkit._algorithms.proportions import calibrate, paired_interval, wilson_interval
+from transferkit.cli._progress import CandidateReport
 
 __all__ = [
     "REJECTED",
@@ -139,11 +141,12 @@ def check_folds(n_folds, labels, path):
         click.echo(f"Class {rarest!r} has fewer texts ({fewest}) than --cv has folds: some folds have none.", err=True)
 
 
-def predict_folds(model, texts, labels, n_folds, **others):
+def predict_folds(model, texts, labels, n_folds, show=None, **others):
     """Return whether clones of a model predict each text rightly that they were not trained on, (n_texts,).
 
-    Folds are stratified. The other arguments are passed to `fit` in each fold. ValueError is raised if the model cannot
-    be fitted in a fold; its message says that the model itself is saved.
+    Folds are stratified. `show` is called with the name of each fold, and with what is tried in it. Other arguments are
+    passed to `fit` in each fold. ValueError is raised if the model cannot be fitted in a fold; its message says that
+    the model itself is saved.
     """
     from sklearn.base import clone
     from sklearn.model_selection import StratifiedKFold
@@ -151,15 +154,25 @@ def predict_folds(model, texts, labels, n_folds, **others):
     is_right = np.zeros(len(labels), bool)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)  # check_folds has reported it
-        for train, test in StratifiedKFold(n_folds).split(labels, labels):
+        for number, (train, test) in enumerate(StratifiedKFold(n_folds).split(labels, labels), 1):
+            of_fold = clone(model)
+            if show is not None:
+                name = f"fold {number} of {n_folds}"
+                show(name, is_new=True)
+                of_fold.set_callbacks(CandidateReport(functools.partial(_show_within, show, name)))
             try:
-                fitted = clone(model).fit([texts[i] for i in train], labels[train], **others)
+                fitted = of_fold.fit([texts[i] for i in train], labels[train], **others)
                 is_right[test] = fitted.predict([texts[i] for i in test]) == labels[test]
             except (ValueError, TypeError) as error:
                 raise ValueError(
                     f"The model is saved, but could not be evaluated in {n_folds} folds (--cv): {error}"
                 ) from error
     return is_right
+
+
+def _show_within(show, name, text, is_new=False):
+    """Show what is tried in a fold; a line of its own only if there was none for some time."""
+    show(f"{name}, {text}")
 
 
 def describe_folds(is_right, n_folds):

@@ -173,9 +173,10 @@ def make_scratch_encoder(encoder, strategy, analyzer="word", token_pattern=None)
 
 
 def check_encoder(path, trusted=()):
-    """Raise ValueError if a file holds a model that predicts in place of an encoder."""
-    if not Path(path).is_file():
-        return  # the encoder says so
+    """Raise ModelFileError if there is no such encoder, and ValueError if the file holds a model that predicts."""
+    if not Path(path).exists():  # "english", or an error that says what to do
+        transferkit.PretrainedEncoder(path).fit()
+        return
     model = load_shared(path, trusted or None)
     if not hasattr(model, "transform"):
         raise ValueError(

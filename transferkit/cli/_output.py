@@ -11,10 +11,11 @@ import click
 import numpy as np
 
 from transferkit.datasets.files import kind_of
-from transferkit.persistence import write_atomically
+from transferkit.persistence import is_pickle, write_atomically
 
 __all__ = [
     "check_model_output",
+    "check_page_output",
     "check_writable",
     "describe_vocabulary",
     "megabytes",
@@ -50,6 +51,12 @@ _OPTIONS_IF_SET = {  # of parameters that are ordinary words
     "strategy": "--strategy",
     "teacher": "--teacher",
 }
+_ON_COMMAND_LINE = {  # patterns of messages that name both ways, and the one on the command line
+    r"in Python by .+?, on the command line by ": "by ",
+    r"use SentenceEncoder\([^)]*\) in Python, or make a model file of it, (.+?), on the command line": r"make a model "
+    r"file of it: \1",
+    r"trusted=\[[^]]*\] in Python, (.+?) on the command line": r"\1",
+}
 _SENTENCES = {
     "Model files are written by transferkit.save; for joblib or pickle files use joblib.load.": "Model files are those "
     "that transferkit pretrain and finetune write, or convert makes of joblib and pickle files.",
@@ -71,13 +78,22 @@ def check_writable(path):
 
 def check_model_output(path):
     """Raise ValueError if a model file cannot be written, or would have the name of a table, and perhaps replace it."""
-    if kind_of(path) in _TABLES:
+    if kind_of(path) in _TABLES or is_pickle(path):
         raise ValueError(f"--output {path}: this is written as a model file. Give a name that ends in .tk.")
+    check_writable(path)
+
+
+def check_page_output(path):
+    """Raise ValueError if an HTML page cannot be written, or would have the name of a table or a model."""
+    if kind_of(path) in (*_TABLES, "tk") or is_pickle(path):
+        raise ValueError(f"--output {path}: this is written as an HTML page. Give a name that ends in .html.")
     check_writable(path)
 
 
 def to_options(message):
     """Return an error or a warning with the options of commands in place of parameters."""
+    for pattern, other in _ON_COMMAND_LINE.items():
+        message = re.sub(pattern, other, message)
     for sentence, other in _SENTENCES.items():
         message = message.replace(sentence, other)
     everything, names = _OPTIONS | _OPTIONS_IF_SET, "|".join(_OPTIONS)

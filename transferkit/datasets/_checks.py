@@ -73,8 +73,9 @@ def _report_contradictions(texts, labels, name):
         example = rows[0][0]
         found = sorted({label for text, label in rows if text == example})
         short = example if len(example) <= 60 else f"{example[:60]}..."
+        verb = "has" if len(contradicting) == 1 else "have"
         messages().warn(
-            f"{name}: {_count(len(contradicting), 'text')} in {len(rows):,} rows have different labels, for example "
+            f"{name}: {_count(len(contradicting), 'text')} in {len(rows):,} rows {verb} different labels, for example "
             f"{short!r} has {_list(map(repr, found))}. All these rows are used."
         )
 

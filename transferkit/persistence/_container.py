@@ -101,8 +101,11 @@ def open_container(path):
             yield file
     except FileNotFoundError:
         raise ModelFileError(f"There is no model file {os.fspath(path)!r}.") from None
+    except IsADirectoryError:
+        raise ModelFileError(f"{os.fspath(path)!r} is a folder, not a model file.") from None
     except OSError as error:
-        raise ModelFileError(f"The model file {os.fspath(path)!r} could not be read: {error}.") from error
+        reason = error.strerror or error
+        raise ModelFileError(f"The model file {os.fspath(path)!r} could not be read: {reason}.") from error
 
 
 def read_header(file):

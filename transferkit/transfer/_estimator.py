@@ -308,7 +308,7 @@ def set_fitted(estimator, outcome, outcomes, feature_names, encoder):
     if "summary_" in outcome.attributes:
         estimator.summary_ = outcome.attributes["summary_"]
         if estimator.default_encoder_ is not None:
-            estimator.summary_["text"] += f" No encoder was given: pretrained encoder {encoder!r}."
+            estimator.summary_["text"] += f" No encoder was given, so it is {encoder!r}, that of the package."
     vars(estimator).pop("feature_names_in_", None)  # of an earlier fit
     if feature_names is not None:
         estimator.feature_names_in_ = feature_names

@@ -247,5 +247,6 @@ def _write(summary, is_pretrained):
 
 
 def _write_shares(summary):
-    shares = [f"{name} {100 * share:.0f} %" for name, share in summary["shares"].items()]
-    return f"; shares of the weight: {', '.join(shares)}" if shares else ""
+    """Return the weight of the candidates that use each source; many use several of them."""
+    shares = [f"with {name} {100 * share:.0f} %" for name, share in summary["shares"].items()]
+    return f"; weight of candidates {', '.join(shares)}" if shares else ""

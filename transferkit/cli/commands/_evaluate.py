@@ -16,7 +16,7 @@ from transferkit.cli._evaluation import (
     match_labels,
     report_unknown,
 )
-from transferkit.cli._output import check_writable, say
+from transferkit.cli._output import check_page_output, say
 from transferkit.cli._rejection import apply_rejection
 from transferkit.cli._text_models import find_selective, load_text_model, predict_texts
 from transferkit.datasets.files import kind_of
@@ -38,7 +38,9 @@ _LONGEST_EXAMPLE = 60  # characters
 @_options.as_json
 @_options.trusted
 def evaluate(models, labelled, reading, label_column, as_json, trusted):
-    """Evaluate one or more models on labelled texts (a table, or a folder with a sub-folder per label).
+    """Evaluate one or more models on labelled texts.
+
+    LABELLED is a table, or a folder with a sub-folder per label.
 
     \b
     transferkit evaluate model.tk test.csv
@@ -95,7 +97,7 @@ def _write_rejection(report):
 def _write_calibration(found):
     if found is None:
         return []
-    sure = f"is {found['mean_confidence']:.0%} sure on average and right about {found['accuracy']:.0%}"
+    sure = f"is {found['mean_confidence']:.1%} sure on average and right for {found['accuracy']:.1%} of the texts"
     meaning = {
         "fits": "its confidence fits",
         "too high": "it is surer than it should be",
@@ -184,13 +186,14 @@ def _write_difference(first, second, found):
 @_options.quiet
 @_options.trusted
 def report(model, output, data, reading, label_column, quiet, trusted):
-    """Write a page about a model: whether transfer helped, candidates, top terms, and predictions for labelled texts.
+    """Write a page about a model.
 
-    The page is one HTML file that needs no network and no JavaScript.
+    It shows whether transfer helped, candidates, top terms, and with --data predictions for labelled texts. The page is
+    one HTML file that needs no network and no JavaScript.
     """
     from transferkit.cli._report import make_report
 
-    check_writable(output)
+    check_page_output(output)
     fitted = load_text_model(model, classes=True, trusted=trusted)
     tables = {name: transferkit.datasets.load_labelled_csv(name, label=label_column, **reading) for name in data}
     predicted = {name: _predict_labelled(fitted, model, table, name) for name, table in tables.items()}

@@ -7,7 +7,7 @@ import click
 
 import transferkit
 from transferkit.cli import _options
-from transferkit.cli._output import check_writable, megabytes
+from transferkit.cli._output import check_model_output, check_writable, megabytes
 from transferkit.persistence import is_pickle, load_with_outcome, write_atomically
 
 __all__ = ["COMMANDS", "read_key"]
@@ -27,7 +27,10 @@ def describe(model, as_json):
 @click.option("--key-file", help="File with the secret key that the model must be signed with.")
 @_options.trusted
 def verify(model, key_file, trusted):
-    """Check the digest and signature of a model file and run its self-test; exit code 2 if one of them fails."""
+    """Check that a model file is intact.
+
+    Compares its digest and signature, and runs its self-test; the exit code is 2 if one of them fails.
+    """
     _, not_compared = load_with_outcome(model, verify="full", verify_key=read_key(key_file), trusted=trusted)
     self_test = "self-test passed" if not_compared is None else f"self-test not run: {not_compared}"
     description = transferkit.describe(model)
@@ -50,13 +53,13 @@ def read_key(path):
 @click.option("--trust-code", is_flag=True, help="Load a .joblib or .pkl file, which runs the code in it.")
 @_options.trusted
 def convert(source, output, trust_code, trusted):
-    """Convert a .joblib or .pkl file to a model file (.tk), or back."""
+    """Convert a .joblib or .pkl file to a model file, or back."""
     import joblib
 
-    check_writable(output)
     writes = is_pickle(output)
     if is_pickle(source) == writes:
         raise ValueError(f"One of {source!r} and {output!r} must end in .joblib or .pkl, the other is the model file.")
+    (check_writable if writes else check_model_output)(output)
     if writes:
         model = transferkit.load(source, verify="full", mmap=False, trusted=trusted)
         with write_atomically(output, "output") as temporary:

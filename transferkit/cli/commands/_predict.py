@@ -67,7 +67,9 @@ class _Columns(NamedTuple):
 @_options.quiet
 @_options.trusted
 def predict(model, texts, output, keep, top, threshold, reject, probabilities, as_json, reading, quiet, trusted):
-    """Predict the texts of a file (.txt or a table) or folder, of standard input, one per line, or one text.
+    """Predict the labels of texts.
+
+    TEXTS is a .txt file of one text per line, a table, a folder, - for standard input, or one text.
 
     \b
     transferkit predict model.tk inbox.csv -o answered.csv
