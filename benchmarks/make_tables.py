@@ -10,6 +10,7 @@ import re
 import sys
 from pathlib import Path
 
+from encoder_tables import write_frozen, write_published
 from first_screen import write_first_screen
 from tables import (
     TASK_NAMES,
@@ -300,6 +301,8 @@ TABLES = {
     "serving": lambda results: write_speeds(results, SERVING),
     "english": write_english,
     "english-gain": write_english_gain,
+    "frozen": write_frozen,
+    "published": write_published,
     "few-labels": write_grid("few_labels", "fits", first="", form="{:.2f}"),
     "busy": write_grid("busy", "fits", first="", form="{:.2f}"),
     "gpu": lambda results: write_speeds(results, GPU),
@@ -343,6 +346,7 @@ TABLES = {
         "serving",
         "first_answers",
         "english",
+        "mteb",
         "few_labels",
         "busy",
         "selection",

@@ -45,7 +45,7 @@ def train_fasttext(texts, tokenise, min_count, *, epochs=5, n_threads=None):
 
 
 def factorise_ppmi(texts, tokenise, min_count):
-    """Return word vectors as WordVectorEncoder computes them by default, by NumPy, SciPy and scikit-learn.
+    """Return word vectors by the usual factorisation with NumPy, SciPy and scikit-learn.
 
     Co-occurrences within five words, adjacent words counting five times; positive pointwise mutual information with
     smoothed contexts; TruncatedSVD by ARPACK; components times the square root of the singular values.

@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
+import encoder_tables  # noqa: E402
 import make_tables  # noqa: E402
 import run_all  # noqa: E402
 import tables  # noqa: E402
@@ -62,3 +63,9 @@ def test_results_are_stamped_with_the_machine(tmp_path):
 
 def test_a_benchmark_without_its_data_is_left_out(tmp_path):
     assert run_all.run("transfer", tmp_path, quick=False).startswith("needs wiki_en_sample and sst2")
+
+
+def test_published_figures_name_their_source():
+    for row in json.loads(encoder_tables.PUBLISHED.read_text(encoding="utf-8")):
+        assert {"task", "labels per class", "system", "accuracy", "protocol"} <= set(row)
+        assert "](https://" in row["source"]
