@@ -56,6 +56,7 @@ DEFAULT_ENCODER = "transfer/test_default_encoder.py"
 SUMMARY, OF_SUMMARY = "transfer/_summary.py", "transfer/test_summary.py"
 REPORT, OF_REPORT = "cli/_report.py", "cli/test_report.py"
 JUDGED, EVALUATE, OF_JUDGED = "cli/_evaluation.py", "cli/commands/_evaluate.py", "cli/test_evaluation.py"
+CALLBACKS = "test_callbacks.py"
 OF_MISTAKES = "cli/test_mistakes.py"
 OF_COMMANDS = "cli/test_commands.py::test_pretrain_shows_what_was_learned"
 EXPLAIN, OF_EXPLAIN = "cli/commands/_explain.py", "cli/test_explain.py"
@@ -572,6 +573,56 @@ MUTANTS = [
         "y if to_labels is None else to_labels(y)",
         "y",
         SOFT,
+    ),
+    # Progress.
+    Mutant(
+        "progress: inner estimators are watched",
+        "_estimator.py",
+        "propagates = isinstance(estimator, CallbackSupportMixin)",
+        "propagates = False",
+        f"{CALLBACKS}::test_inner_estimators_are_watched_by_callbacks_that_propagate",
+    ),
+    Mutant(
+        "progress: inner estimators without callbacks",
+        "_estimator.py",
+        "propagates = isinstance(estimator, CallbackSupportMixin)",
+        "propagates = True",
+        f"{CALLBACKS}::test_inner_estimators_without_callbacks_are_fitted_without_a_warning",
+    ),
+    Mutant(
+        "progress: thresholds are set on the folds before a stop",
+        "selection/_held_out.py",
+        "if progress.stopped:",
+        "if False:",
+        f"{CALLBACKS}::test_thresholds_are_set_on_the_folds_before_a_stop",
+    ),
+    Mutant(
+        "progress: clusters of a stopped fit",
+        "_training/clustering/kmeans.py",
+        "if stops or float",
+        "if float",
+        f"{CALLBACKS}::test_clusters_of_a_stopped_fit_are_those_of_its_last_iteration",
+    ),
+    Mutant(
+        "progress: every sample is encoded in spite of a stop",
+        "encoders/_steps.py",
+        "        progress.step()\n",
+        "        if progress.step():\n            break\n",
+        f"{CALLBACKS}::test_frozen_encoders_report_what_they_encode",
+    ),
+    Mutant(
+        "progress: clones keep the callbacks",
+        "_estimator.py",
+        "clone._skl_callbacks = estimator._skl_callbacks",
+        "pass",
+        f"{CALLBACKS}::test_callbacks_are_cloned_and_pickled_but_not_part_of_model_files",
+    ),
+    Mutant(
+        "progress: lines only after some time",
+        "cli/_progress.py",
+        'self.text, self.last = "", time.monotonic()',
+        'self.text, self.last = "", 0.0',
+        "cli/test_progress.py::test_predictions_of_many_texts_are_counted_in_lines",
     ),
     # What is learned beside labels.
     Mutant(
@@ -1671,7 +1722,7 @@ MUTANTS = [
     ),
     Mutant(
         "progress: request to stop",
-        "transfer/strategies/_auto.py",
+        "transfer/_evaluation.py",
         "        if progress.stopped:",
         "        if False:",
         "transfer/test_progress.py::test_request_to_stop_after_a_candidate_ends_it_too",

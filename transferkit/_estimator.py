@@ -1,10 +1,11 @@
 """Bases of estimators: version in pickles, frozen pretrained parameters, progress of a fit for callbacks."""
 
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from inspect import signature
 
 from sklearn.base import BaseEstimator
+from sklearn.callback import CallbackSupportMixin
 
 from transferkit import __version__
 from transferkit.exceptions import ModelVersionWarning, count_inner_frames
@@ -16,6 +17,7 @@ __all__ = [
     "KeepsSourceMixin",
     "VersionedEstimator",
     "default_parameters",
+    "share_callbacks",
 ]
 
 
@@ -116,37 +118,50 @@ class FitProgress:
     """The callback context of one fit: reports each step, and returns whether a callback requests to stop.
 
     It must be created before the fit changes anything, and leaves its context on the estimator until `fit` returns.
-    `n_steps` is None if their number is not known; an estimator of None has no callbacks.
+    `n_steps` is the largest possible number of steps, None if it is not known; an estimator of None has no callbacks.
     """
 
     def __init__(self, estimator, n_steps=None, step_name=""):
         self.estimator, self.step_name, self.stopped = estimator, step_name, False
-        self.context = None if estimator is None else estimator._init_callback_context(max_subtasks=n_steps)
+        self.is_watched = estimator is not None and bool(vars(estimator).get("_skl_callbacks"))
+        self.context = estimator._init_callback_context(max_subtasks=n_steps) if self.is_watched else None
         self.data = {}
 
-    @property
-    def is_watched(self):
-        """Whether the estimator has callbacks."""
-        return self.estimator is not None and bool(vars(self.estimator).get("_skl_callbacks"))
-
-    def begin(self, X, y, sample_weight):
+    def begin(self, X, y, sample_weight=None):
         """Report the beginning of the fit on checked data."""
+        if not self.is_watched:
+            return
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.data = {"X": X, "y": y, "metadata": metadata}
-        if self.is_watched:
-            self.context.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+        self.context.call_on_fit_task_begin(estimator=self.estimator, **self.data)
 
     @contextmanager
-    def stage(self, name):
+    def stage(self, name, n_steps=None):
         """Report the beginning and the end of a part of the fit, of which the steps within the block are parts."""
         if not self.is_watched:
             yield
             return
-        whole, self.context = self.context, self.context.subcontext(task_name=name, max_subtasks=None)
+        whole, self.context = self.context, self.context.subcontext(task_name=name, max_subtasks=n_steps)
         self.context.call_on_fit_task_begin(estimator=self.estimator, **self.data)
         yield
         self.stopped |= self.context.call_on_fit_task_end(estimator=self.estimator, **self.data)
         self.context = whole
+
+    @contextmanager
+    def part(self, name, estimator):
+        """Report a part of the fit that fits another estimator, whose tasks become parts of it as in scikit-learn.
+
+        The estimator gets the callbacks that propagate, such as progress bars, if it supports callbacks.
+        """
+        if not self.is_watched:
+            yield
+            return
+        task = self.context.subcontext(task_name=name)
+        propagates = isinstance(estimator, CallbackSupportMixin)
+        with task.propagate_callback_context(estimator) if propagates else nullcontext():
+            task.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+            yield
+        self.stopped |= task.call_on_fit_task_end(estimator=self.estimator, **self.data)
 
     def step(self, read_attributes=None, name=None):
         """Report one step, by its own name or that of all steps; return whether to stop.
@@ -172,6 +187,13 @@ class FitProgress:
 
 
 UNWATCHED = FitProgress(None)
+
+
+def share_callbacks(estimator, clone):
+    """Return a clone that was not made by scikit-learn, with the callbacks of the original, as scikit-learn's have."""
+    if "_skl_callbacks" in vars(estimator):
+        clone._skl_callbacks = estimator._skl_callbacks
+    return clone
 
 
 def default_parameters(cls):

@@ -9,7 +9,7 @@ import pytest
 import transferkit
 from transferkit.cli import main
 
-PROGRESS = re.compile(r"(  |training on|pretraining on|learning from|saving|evaluating).*\n")
+PROGRESS = re.compile(r"(  |training on|pretraining on|learning from|saving|evaluating|comparing).*\n")
 
 
 @pytest.fixture

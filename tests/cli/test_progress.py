@@ -177,3 +177,50 @@ def test_candidates_are_counted_for_each_strategy():
     for name, count in counts.items():
         expected += [f"strategy {name}", *(f"{name}, candidate {i + 1}" for i in range(count))]
     assert shown == expected
+
+
+def test_pretrain_says_in_lines_which_steps_are_done(folder, tmp_path, run, monkeypatch):
+    command = ["pretrain", folder / "labelled.csv", "-o", tmp_path / "encoder.tk", "--text-column", "text"]
+    for options in (["--encoder", "lsa", "--n-components", "2"], ["--encoder", "tfidf+lsa", "--n-components", "2"]):
+        monkeypatch.setattr(_progress, "_SECONDS_BETWEEN_DETAILS", 0.0)
+        lines = run(*command, *options, progress=True)[2].splitlines()
+        assert lines[:2] == ["pretraining on 120 texts", "  step 1 of at most 8: counting"]
+        assert lines[2].startswith("  step 2 of at most 8: iteration")
+        monkeypatch.setattr(_progress, "_SECONDS_BETWEEN_DETAILS", 1e9)
+        assert run(*command, *options, progress=True)[2].splitlines()[:2] == ["pretraining on 120 texts", "saving"]
+    monkeypatch.setattr(_progress, "_SECONDS_BETWEEN_DETAILS", 0.0)
+    lines = run(*command, "--teacher", folder / "encoder.tk", progress=True)[2].splitlines()
+    assert "  step 1 of at most 13: counting" in lines
+    assert any(line.startswith("  step 1 of at most") and line.endswith(": texts") for line in lines)
+
+
+@pytest.mark.filterwarnings("ignore:Transfer did not help")
+def test_finetune_says_in_lines_which_fold_it_fits(folder, tmp_path, run):
+    command = ["finetune", folder / "labelled.csv", "-e", folder / "encoder.tk", "-o", tmp_path / "model.tk"]
+    lines = run(*command, "--strategy", "frozen", "--coverage", "0.9", "--cv", "2", progress=True)[2].splitlines()
+    lines = [line.strip() for line in lines if "candidate" not in line]
+    fits = [line for line in lines if line.startswith(("all", "fold", "strategy"))]
+    of_thresholds = ["all samples", *(f"fold {i}" for i in range(1, 6))]
+    expected = [part for name in of_thresholds for part in (name, "strategy frozen")]
+    assert fits == [*expected, "fold 1 of 2", "fold 2 of 2"]
+
+
+def test_predictions_of_many_texts_are_counted_in_lines(folder, saved_model, run, tmp_path, monkeypatch):
+    texts = ["the cat", "the stock"] * 1250
+    with open(tmp_path / "texts.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("text", "label"), *((text, "pet") for text in texts)])
+    expected = ["  1,000 of 2,500 texts", "  2,000 of 2,500 texts", "  2,500 of 2,500 texts"]
+    for command in (
+        ["predict", saved_model, tmp_path / "texts.csv"],
+        ["evaluate", saved_model, tmp_path / "texts.csv"],
+    ):
+        monkeypatch.setattr(_progress, "_SECONDS_BETWEEN_DETAILS", 0.0)
+        errors = run(*command, progress=True)[2].splitlines()
+        assert [line for line in errors if " of 2,500 texts" in line] == expected
+        monkeypatch.setattr(_progress, "_SECONDS_BETWEEN_DETAILS", 10.0)
+        assert not [line for line in run(*command, progress=True)[2].splitlines() if " of 2,500 texts" in line]
+
+
+def test_suggest_says_in_a_line_what_it_compares(folder, tmp_path, run):
+    command = ["suggest", folder / "labelled.csv", "-e", folder / "encoder.tk", "-o", tmp_path / "to_label.csv"]
+    assert run(*command, progress=True)[2].splitlines() == ["comparing 120 texts"]

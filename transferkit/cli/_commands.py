@@ -12,7 +12,7 @@ from transferkit.cli._evaluation import check_folds, check_number_of_folds, desc
 from transferkit.cli._evidence import evidence
 from transferkit.cli._options import check_encoder, load_teacher, make_encoder, make_scratch_encoder
 from transferkit.cli._output import check_model_output, check_writable, describe_vocabulary, megabytes, say, write_csv
-from transferkit.cli._progress import CandidateReport, show_progress
+from transferkit.cli._progress import CandidateReport, StepReport, show_progress
 from transferkit.cli._rejection import rejection
 from transferkit.cli._text_models import load_text_model
 from transferkit.cli.commands import _evaluate, _explain, _files, _predict
@@ -76,11 +76,15 @@ def pretrain(
     with show_progress("reading", 3 if teacher is None else 4, quiet=quiet, lines=True) as advance:
         texts = [text for path in corpora for text in transferkit.datasets.load_corpus(path, **reading)]
         advance(f"pretraining on {len(texts):,} texts")
+        report = StepReport(advance.detail)
         start = time.perf_counter()
+        for part in getattr(unfitted, "transformer_list", [("", unfitted)]):
+            if hasattr(part[1], "set_callbacks"):
+                part[1].set_callbacks(report)
         fitted = unfitted.fit(texts)
         if teacher is not None:
             advance(f"learning from the teacher on {len(texts):,} texts")
-            fitted = transferkit.WordVectorEncoder.distil(teacher, texts, beside=fitted)
+            fitted = transferkit.WordVectorEncoder.distil(teacher, texts, beside=fitted, callbacks=[report])
         seconds = time.perf_counter() - start
         advance("saving")
         transferkit.save(fitted, output)
@@ -135,7 +139,7 @@ def suggest(corpora, encoder, output, n, model, labelled, method, reading, label
     check_encoder(encoder, trusted)
     pretrained = transferkit.PretrainedEncoder(encoder, trusted=trusted or None)
     fitted = None if model is None else load_text_model(model, classes=True, trusted=trusted)
-    with show_progress("reading", 2, quiet=quiet) as advance:
+    with show_progress("reading", 2, quiet=quiet, lines=True) as advance:
         texts = [text for path in corpora for text in transferkit.datasets.load_corpus(path, **reading)]
         known, _ = _read_labelled(labelled, label_column, reading)
         advance(f"comparing {len(texts):,} texts")
@@ -263,7 +267,7 @@ def finetune(
     classifier = transferkit.TransferClassifier(given, head, **parameters)
     model = rejection.wrap(classifier)
     with show_progress("reading", 4 if cv else 3, quiet=quiet, lines=True) as advance:
-        classifier.set_callbacks(CandidateReport(advance.detail))
+        model.set_callbacks(CandidateReport(advance.detail))
         texts, labels = _read_labelled(labelled, label_column, reading)
         evidence.check_classes(labels, source)
         rejection.check_label(labels)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import click
 
-__all__ = ["CandidateReport", "show_progress"]
+__all__ = ["CandidateReport", "StepReport", "show_progress"]
 
 _SECONDS_BETWEEN_DETAILS = 10.0  # of lines
 _WIDTH_OF_BAR = 20
@@ -49,7 +49,7 @@ class _Bar:
 
 class _Lines:
     def __init__(self):
-        self.text, self.last = "", 0.0
+        self.text, self.last = "", time.monotonic()
 
     def __call__(self, text=None):
         if text is not None and text != self.text:
@@ -69,11 +69,15 @@ class _Lines:
 class CandidateReport:
     """Callback of scikit-learn that shows which strategy a fit tries, and the last of its candidates.
 
+    It propagates to the classifier within another one, and then also shows which of the fits of that this is.
+
     Parameters
     ----------
     show : callable
         Takes the text, and with `is_new` whether it is about a new strategy.
     """
+
+    max_propagation_depth = None
 
     def __init__(self, show):
         self.show, self.strategy, self.n_tried = show, "", 0
@@ -88,6 +92,9 @@ class CandidateReport:
         """Show the strategy or the candidate."""
         if context.parent is None:
             self.strategy, self.n_tried = "", 0
+        elif context.source_task_name is not None:
+            self.strategy, self.n_tried = "", 0
+            self.show(context.source_task_name, is_new=True)
         elif context.max_subtasks != 0:
             self.strategy, self.n_tried = f"{context.task_name}, ", 0
             self.show(f"strategy {context.task_name}", is_new=True)
@@ -97,4 +104,34 @@ class CandidateReport:
 
     def on_fit_task_end(self, estimator, context):
         """Do not ask for a stop."""
+        return False
+
+
+class StepReport:
+    """Callback of scikit-learn that shows how many of the steps of a fit are done.
+
+    Parameters
+    ----------
+    show : callable
+        Takes the text.
+    """
+
+    def __init__(self, show):
+        self.show, self.n_done = show, 0
+
+    def setup(self, estimator, context):
+        """Begin to count."""
+        self.n_done = 0
+
+    def teardown(self, estimator, context):
+        """Do nothing after a fit."""
+
+    def on_fit_task_begin(self, estimator, context):
+        """Do nothing: a step is shown when it is done."""
+
+    def on_fit_task_end(self, estimator, context):
+        """Show the step; do not ask for a stop."""
+        if context.parent is not None:
+            self.n_done += 1
+            self.show(f"step {self.n_done} of at most {context.parent.max_subtasks}: {context.task_name}")
         return False

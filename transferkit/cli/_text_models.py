@@ -13,14 +13,17 @@ from transferkit.persistence import load
 from transferkit.selection import SelectiveClassifier
 
 __all__ = [
+    "BATCH",
     "NotANumberError",
     "Predictions",
     "check_predictions",
     "find_selective",
     "load_text_model",
+    "predict_in_batches",
     "predict_texts",
 ]
 
+BATCH = 1000  # texts predicted at once
 _TRIAL = ["a text", "another one, of more words"]
 
 
@@ -84,6 +87,17 @@ def predict_texts(model, texts, *, reject=True):
         predictions = head.reject(answer.predictions, accepted) if reject else answer.predictions
         return answer._replace(predictions=predictions, rejected=~accepted)
     return _predict(head, features, classes)
+
+
+def predict_in_batches(model, texts, show, **options):
+    """Return the predictions for texts, as `predict_texts` does; `show` is told how many of them are done."""
+    parts = []
+    for start in range(0, len(texts), BATCH):
+        parts.append(predict_texts(model, texts[start : start + BATCH], **options))
+        show(f"{min(start + BATCH, len(texts)):,} of {len(texts):,} texts")
+    columns = zip(*parts, strict=True)
+    joined = Predictions(*(None if column[0] is None else np.concatenate(column) for column in columns))
+    return joined._replace(classes=parts[0].classes)
 
 
 def _predict(head, features, classes):

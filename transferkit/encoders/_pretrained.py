@@ -10,10 +10,11 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import TransformerMixin
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import InputTags, get_tags
 
-from transferkit._estimator import VersionedEstimator
+from transferkit._estimator import VersionedEstimator, share_callbacks
 from transferkit._types import FilePath, FittedTransformer, Trusted
 from transferkit._validation import (
     HasMethods,
@@ -26,6 +27,7 @@ from transferkit._validation import (
     with_plain_outputs,
 )
 from transferkit.encoders._embedding_cache import encode_once
+from transferkit.encoders._steps import BATCHES_PER_STEP, encode_in_steps, report_fit
 from transferkit.exceptions import CLONES_IN_GRIDS, ModelFileError, count_inner_frames
 from transferkit.persistence import PACKAGED_MODELS, fingerprint, forget_fingerprint, load_shared
 
@@ -33,11 +35,12 @@ __all__ = ["PretrainedEncoder"]
 
 _MODEL_NAME = re.compile(r"(?!.*\.(tk|joblib|pkl|pickle)$)([\w-][\w.-]*/)?[\w-][\w.-]*")  # owner/model
 _READ_FROM_SOURCE = ("encoder_", "n_features_in_", "feature_names_in_")
+_STEP = 4096  # samples that an encoder which does not work in batches encodes at a time, with callbacks
 LEAST_KNOWN = 0.75  # share of the words of English texts that the encoder of the package knows, at least
 MOST_COUNTED = 1000  # texts
 
 
-class PretrainedEncoder(TransformerMixin, VersionedEstimator):
+class PretrainedEncoder(CallbackSupportMixin, TransformerMixin, VersionedEstimator):
     """Use a pretrained encoder, frozen, in Pipelines, searches and many tasks.
 
     The embedding of a sample by a frozen encoder never changes. Each distinct sample is therefore encoded once per
@@ -83,6 +86,9 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
     looking them up. While one thread encodes, other threads that need new embeddings of the same encoder wait.
     `joblib.dump` and `pickle` keep a path as a path; :func:`transferkit.save` writes the encoder itself into the file.
 
+    ``set_callbacks(ProgressBar())`` shows the progress of ``fit_transform``: four batches of an encoder with a
+    `batch_size` are a task, 4,096 samples of any other. A request to stop has no effect.
+
     Examples
     --------
     >>> from sklearn.model_selection import GridSearchCV
@@ -109,6 +115,7 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         self.cache_size = cache_size
         self.trusted = trusted
 
+    @with_callbacks
     def fit(self, X=None, y=None) -> Self:
         """Check that the source can be used; nothing is learned.
 
@@ -137,10 +144,31 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
             If the encoder "english" knows fewer than three quarters of the words of the texts: these are probably in
             another language.
         """
-        encoder = self.encoder_  # raises an error if the source cannot be used
-        if isinstance(self.source, str) and self.source in PACKAGED_MODELS and X is not None and holds_texts(X):
-            _warn_of_unknown_words(self.source, encoder, X)
+        with report_fit(self, X, y):
+            self._check(X)
         return self
+
+    @with_callbacks
+    def fit_transform(self, X, y=None) -> Any:
+        """Encode samples as `transform` does, and report the progress to callbacks.
+
+        Parameters
+        ----------
+        X : iterable of str, array-like or sparse matrix of shape (n_samples, n_features)
+            Input of the pretrained encoder.
+        y : ignored
+            Present for API consistency.
+
+        Returns
+        -------
+        embeddings : ndarray or CSR matrix of shape (n_samples, n_features_out)
+            One row per sample.
+        """
+        X = check_texts(X, accept=(str, bytes)) if holds_texts(X) else X
+        self._check(X)
+        batch_size = getattr(self.encoder_, "batch_size", None)
+        step = _STEP if batch_size is None else BATCHES_PER_STEP * batch_size
+        return encode_in_steps(self, X, y, self._encode, step)
 
     def transform(self, X) -> Any:
         """Encode samples, each distinct one once per process.
@@ -160,13 +188,7 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         ValueError
             If the pretrained encoder does not return one row per sample.
         """
-        encoder = self.encoder_
-        if holds_texts(X):
-            X = check_texts(X, accept=(str, bytes))
-        encode = partial(_encode_rows, encoder)
-        if self.cache_size == 0:
-            return encode(X)
-        return encode_once(encode, fingerprint(encoder), X, 1e6 * self.cache_size)
+        return self._encode(check_texts(X, accept=(str, bytes)) if holds_texts(X) else X)
 
     def refresh(self) -> Self:
         """Compute the digest of the source's state again: call this after changing a part of it in place.
@@ -277,7 +299,7 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
     def __sklearn_clone__(self):
         clone = copy.copy(self)  # with the same source, not a copy or an unfitted clone of it
         vars(clone).update(copy.deepcopy({k: v for k, v in vars(self).items() if k not in self.get_params()}))
-        return clone
+        return share_callbacks(self, clone)
 
     def _sk_visual_block_(self):
         """Return the box of scikit-learn's diagram, with the path, or the boxes of the encoder that it holds."""
@@ -294,6 +316,18 @@ class PretrainedEncoder(TransformerMixin, VersionedEstimator):
         if not isinstance(self.source, (str, os.PathLike)):
             return super().__dir__()
         return [name for name in object.__dir__(self) if name not in _READ_FROM_SOURCE]
+
+    def _check(self, X):
+        encoder = self.encoder_  # raises an error if the source cannot be used
+        if isinstance(self.source, str) and self.source in PACKAGED_MODELS and X is not None and holds_texts(X):
+            _warn_of_unknown_words(self.source, encoder, X)
+
+    def _encode(self, X):
+        encoder = self.encoder_
+        encode = partial(_encode_rows, encoder)
+        if self.cache_size == 0:
+            return encode(X)
+        return encode_once(encode, fingerprint(encoder), X, 1e6 * self.cache_size)
 
 
 def _load(path, trusted):

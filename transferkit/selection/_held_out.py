@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
 
+from transferkit._estimator import FitProgress
 from transferkit._validation import count_rows, take_rows
 from transferkit.selection._acceptance import Acceptance, Samples
 
@@ -34,9 +35,11 @@ class LabelledRows(NamedTuple):
         }
         return LabelledRows(take_rows(self.X, positions), self.y[positions], self.weights[positions], params)
 
-    def fit(self, estimator: BaseEstimator) -> Any:
-        """Return a fitted clone."""
-        return clone(estimator).fit(self.X, self.y, **self.fit_params)
+    def fit(self, estimator: BaseEstimator, name: str, progress: FitProgress) -> Any:
+        """Return a fitted clone; the fit is a part of the progress, of this name."""
+        copy = clone(estimator)
+        with progress.part(name, copy):
+            return copy.fit(self.X, self.y, **self.fit_params)
 
 
 def _is_of_rows(name: str, value: Any, n_rows: int) -> bool:
@@ -112,15 +115,21 @@ def predict_held_out(
     rows: LabelledRows,
     folds: list[tuple[np.ndarray, np.ndarray]],
     classes: np.ndarray,
+    progress: FitProgress,
 ) -> HeldOut:
-    """Return predictions and scores of the held-out samples of all folds."""
+    """Return predictions and scores of the held-out samples of all folds, or of the first ones if a stop is requested.
+
+    The fit of each fold is a part of the progress.
+    """
     parts = []
-    for train, test in folds:
+    for number, (train, test) in enumerate(folds):
         known, held_out = rows.take(train), rows.take(test)
-        fitted = known.fit(estimator)
+        fitted = known.fit(estimator, f"fold {number + 1}", progress)
         samples = Samples.of(fitted, held_out.X)
         measured, labels = Acceptance.of(fitted, method, known.X, known.y).measure(samples), samples.predict()
         parts.append((find_positions(labels, classes), labels != held_out.y, measured, held_out.weights))
+        if progress.stopped:
+            break
     return HeldOut(*map(np.concatenate, zip(*parts, strict=True)))
 
 

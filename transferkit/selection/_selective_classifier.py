@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn import get_config
 from sklearn.base import ClassifierMixin, MetaEstimatorMixin, is_classifier
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import has_fit_parameter
 
 from transferkit._algorithms.rows.rejection import find_thresholds, share_thresholds
-from transferkit._estimator import VersionedEstimator
+from transferkit._estimator import FitProgress, VersionedEstimator
 from transferkit._types import Folds, Predictor
 from transferkit._validation import (
     HasMethods,
@@ -45,7 +46,7 @@ def _estimator_has(method):
     return lambda classifier: hasattr(getattr(classifier, "estimator_", classifier.estimator), method)
 
 
-class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimator):
+class SelectiveClassifier(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, VersionedEstimator):
     """Reject samples whose prediction is likely to be wrong, or that are unusual.
 
     Samples have an acceptance score each, and those below a threshold are rejected [1]_. The thresholds are set on
@@ -133,6 +134,10 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
 
     Rows of weight zero are left out. Other parameters of `fit` are passed to that of the estimator; those of one value
     per row are split with the rows, except for `X_unlabelled` and `X_target`.
+
+    `set_callbacks` takes scikit-learn's callbacks, such as ``ProgressBar()``: the fit to all samples and that of each
+    fold are tasks, and callbacks that propagate show those of the estimator below them. If a callback requests to stop,
+    the thresholds are set on the folds so far, at least the first one.
 
     References
     ----------
@@ -237,13 +242,15 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
         used = rows.take(np.flatnonzero(rows.weights)) if not rows.weights.all() else rows
         check_has_classes(np.unique(used.y), self)
         _check_reject_label(self.reject_label, np.unique(used.y))
-        fitted = used.fit(self.estimator)
+        folds = make_folds(self.cv, rows, split_params)
+        progress = FitProgress(self, 1 + len(folds))
+        progress.begin(X, y, sample_weight)
+        fitted = used.fit(self.estimator, "all samples", progress)
         _check_estimator(fitted, self.method)
         classes = np.asarray(getattr(fitted, "classes_", np.unique(used.y)))
         _warn_of_missing(np.setdiff1d(classes, used.y))
         acceptance = Acceptance.of(fitted, self.method, used.X, used.y)
-        folds = make_folds(self.cv, rows, split_params)
-        held_out = predict_held_out(self.estimator, self.method, rows, folds, classes)
+        held_out = predict_held_out(self.estimator, self.method, rows, folds, classes, progress)
         scaling = None if self.method != "both" else find_scaling(held_out.measured)
         scores = standardise(held_out.measured, scaling)
         self.thresholds_ = _set_thresholds(self, held_out, scores, classes)
@@ -258,6 +265,7 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, VersionedEstimato
             vars(self).pop(name, None)  # of an earlier fit
             if hasattr(fitted, name):
                 setattr(self, name, getattr(fitted, name))
+        progress.end({})
         return self
 
     @with_plain_outputs

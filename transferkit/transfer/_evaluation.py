@@ -19,6 +19,8 @@ __all__ = [
     "Outcome",
     "average_scores",
     "choose",
+    "describe_candidate",
+    "fit_in_turn",
     "is_clearly_better",
     "make_folds",
     "make_head",
@@ -223,6 +225,19 @@ def make_row(strategy, fold_scores, **values):
     return row | {"strategy": strategy, "mean": mean, "standard_error": error} | values
 
 
+def describe_candidate(row):
+    """Return what distinguishes a candidate, and its loss or else its score, as text.
+
+    Parameters
+    ----------
+    row : dict
+        Its row of the table.
+    """
+    columns = ("C", "alpha", "terms", "idf", "evidence", "mean" if np.isnan(row["log_loss"]) else "log_loss")
+    values = {name: row[name] if isinstance(row[name], str) else f"{row[name]:.4g}" for name in columns}
+    return ", ".join(f"{name}={value}" for name, value in values.items() if value not in ("", "nan"))
+
+
 def average_scores(fold_scores):
     """Return the mean of the folds that have a score, and its standard error; NaN if there are too few folds."""
     fold_scores = np.asarray(fold_scores, dtype=np.float64)
@@ -237,6 +252,27 @@ def tabulate(rows):
     return {
         name: np.array([row[name] for row in rows], dtype=np.str_ if name in _TEXTS else np.float64) for name in COLUMNS
     }
+
+
+def fit_in_turn(fit, names, progress):
+    """Return the outcomes `fit(name)` of the strategies, of all unless a callback requests to stop.
+
+    Parameters
+    ----------
+    fit : callable
+        Takes the name of a strategy.
+    names : list of str
+        Strategies.
+    progress : FitProgress
+        Reports each of them.
+    """
+    outcomes = []
+    for name in names:
+        with progress.stage(name):
+            outcomes.append(fit(name))
+        if progress.stopped:
+            break
+    return outcomes
 
 
 def choose(outcomes):

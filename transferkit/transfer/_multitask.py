@@ -7,8 +7,9 @@ from typing import Self
 
 import numpy as np
 from sklearn.base import TransformerMixin, clone
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 
-from transferkit._estimator import VersionedEstimator
+from transferkit._estimator import FitProgress, VersionedEstimator
 from transferkit._validation import (
     check_is_fitted,
     check_parameters,
@@ -30,7 +31,7 @@ __all__ = ["EncoderReference", "MultiTaskTransfer"]
 _SHARED = "shared-{}.tk"
 
 
-class MultiTaskTransfer(VersionedEstimator):
+class MultiTaskTransfer(CallbackSupportMixin, VersionedEstimator):
     """Fit many tasks on one pretrained encoder, and predict all of them in one pass.
 
     Parameters
@@ -59,6 +60,11 @@ class MultiTaskTransfer(VersionedEstimator):
 
     `save_tasks` writes an encoder that tasks share once, and task files that name it by its file's digest; with
     ``embed=True`` each task file holds its encoder and can be loaded by :func:`transferkit.load` alone.
+
+    `set_callbacks` takes scikit-learn's callbacks, such as ``ProgressBar()``: each task is one of the fit, and the
+    strategies that are compared for it are tasks of that, for callbacks that propagate to inner estimators. Since every
+    task needs a model, a request to stop after one has no effect; callbacks of `estimator` hear of each fit, and may
+    end its comparison.
 
     Examples
     --------
@@ -125,6 +131,8 @@ class MultiTaskTransfer(VersionedEstimator):
         estimator = self.estimator
         check_parameters(estimator)
         rows = _check_tasks(X, y)
+        progress = FitProgress(self, len(rows))
+        progress.begin(rows, y)
         unlabelled = _check_unlabelled(X_unlabelled, rows)
         estimators = _describe(estimator, class_descriptions, rows)
         texts = [part for part in rows.values() if count_rows(part)]
@@ -137,11 +145,13 @@ class MultiTaskTransfer(VersionedEstimator):
             if projection is not None:
                 terms = join_terms(projection, everything)
                 terms = terms._replace(characters=fit_characters(terms.encoder, everything))
-        models = {
-            task: _fit_task(task, estimators[task], rows[task], y[task], unlabelled[task], terms) for task in rows
-        }
+        models = {}
+        for task in rows:
+            with progress.part(task, estimators[task]):
+                models[task] = _fit_task(task, estimators[task], rows[task], y[task], unlabelled[task], terms)
         _share_encoders(models)
         self.models_ = models
+        progress.end({})
         return self
 
     @with_plain_outputs
@@ -390,7 +400,12 @@ def _fit_task(task, estimator, X, y, X_unlabelled, terms):
     if _is_empty(y) and X_unlabelled is None:
         raise ValueError(f"The task {task!r} has no labels: it needs unlabelled rows, fit(..., X_unlabelled=rows).")
     with _naming(task):
-        return fit_classifier(estimator, X, y, X_unlabelled=X_unlabelled, terms=terms)
+        return _fit_estimator(estimator, X, y, X_unlabelled=X_unlabelled, terms=terms)
+
+
+@with_callbacks
+def _fit_estimator(estimator, X, y, **options):
+    return fit_classifier(estimator, X, y, **options, progress=FitProgress(estimator))
 
 
 @contextmanager

@@ -9,12 +9,13 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin, clone, is_classifier
+from sklearn.callback import CallbackSupportMixin
 from sklearn.model_selection import KFold, check_cv
 
 from transferkit._algorithms.linear.feature_blocks import FeatureBlocks
 from transferkit._algorithms.linear.ridge import MAX_DECOMPOSED
 from transferkit._algorithms.linear.term_prior import block_factors, make_blocks, merge_blocks
-from transferkit._estimator import VersionedEstimator
+from transferkit._estimator import FitProgress, VersionedEstimator
 from transferkit._types import FilePath, Predictor, Transformer
 from transferkit._validation import (
     HasMethods,
@@ -38,7 +39,7 @@ from transferkit.transfer._estimator import (
     read_renamed,
     set_fitted,
 )
-from transferkit.transfer._evaluation import Outcome, make_row
+from transferkit.transfer._evaluation import Outcome, describe_candidate, fit_in_turn, make_row
 from transferkit.transfer.pretrained import check_has_encoder, is_frozen, make_encoder, with_default_encoder
 from transferkit.transfer.strategies._candidates import SHARPNESS
 from transferkit.transfer.strategies._frozen import encode_folds
@@ -51,7 +52,7 @@ _PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
 MOST_FOLDS = 5  # if the encoder is fitted in each
 
 
-class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
+class TransferRegressor(TransferMixin, CallbackSupportMixin, RegressorMixin, VersionedEstimator):
     """Predict numbers from raw input with a pretrained encoder and few labelled rows.
 
     Parameters
@@ -101,6 +102,9 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
     With an unfitted encoder, which may use targets, errors and penalties come from 5 folds (or those of a RidgeHead's
     `cv`), and the encoder is fitted on the training rows of each. The vocabulary and idf of TF-IDF, which do not depend
     on targets, are those of all labelled texts.
+
+    `set_callbacks` takes scikit-learn's callbacks, such as ``ProgressBar()``: strategies and candidates are tasks as in
+    :class:`TransferClassifier`, and a request to stop ends the comparison in the same way.
 
     Examples
     --------
@@ -159,25 +163,29 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
                 "The 'head' parameter of TransferRegressor must be a regressor. Got the classifier "
                 f"{type(self.head).__name__}: use TransferClassifier with it."
             )
+        progress = FitProgress(self)
         is_text, feature_names = holds_texts(X), read_feature_names(X)
         chosen = with_default_encoder(self, is_text)
         X = check_texts(X) if is_text else X
         y = check_targets(y)
         check_same_length(X, y)
         X, y, sample_weight, _, _ = drop_weightless(self.head, X, y, sample_weight)
+        progress.begin(X, y, sample_weight)
         strategy = read_renamed(self, "strategy", RENAMED_STRATEGIES)
         names = chosen._strategies(strategy, X, is_text)
         folds = self._make_folds(y) if "frozen" in names and not is_frozen(chosen.encoder) else None
-        fit = partial(chosen._fit_strategy, X=X, y=y, is_text=is_text, sample_weight=sample_weight, folds=folds)
-        outcomes = [
-            fit_scratch_if_possible(fit, chosen.encoder, X, is_text)
-            if name == "scratch" and strategy == "auto"
-            else fit(name)
-            for name in names
-        ]
+        given = {"is_text": is_text, "sample_weight": sample_weight, "folds": folds, "progress": progress}
+        fit = partial(chosen._fit_strategy, X=X, y=y, **given)
+
+        def fit_one(name):
+            is_baseline = name == "scratch" and strategy == "auto"
+            return fit_scratch_if_possible(fit, chosen.encoder, X, is_text) if is_baseline else fit(name)
+
+        outcomes = fit_in_turn(fit_one, names, progress)
         errors = [outcome.loss for outcome in outcomes]
         taken = outcomes[int(np.nanargmin(errors))] if not np.isnan(errors).all() else outcomes[0]
         set_fitted(self, taken, outcomes, feature_names, chosen.encoder)
+        progress.end({})
         return self
 
     def _strategies(self, strategy, X, is_text):
@@ -214,11 +222,11 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
         cv = KFold(min(MOST_FOLDS, len(rows)), shuffle=True, random_state=0) if cv is None else check_cv(cv)
         return [(rows[train], rows[test]) for train, test in cv.split(rows, y[rows])]
 
-    def _fit_strategy(self, strategy, X, y, is_text, sample_weight, folds):
+    def _fit_strategy(self, strategy, X, y, is_text, sample_weight, folds, progress):
         encoder = make_baseline(self.encoder, is_text) if strategy == "scratch" else make_encoder(self.encoder)
         if strategy == "term_vectors":
             terms = join_terms(find_projection(encoder), X)
-            return _fit_term_vectors(terms, X, y, sample_weight, self._make_head(), self.sharpness)
+            return _fit_term_vectors(terms, X, y, sample_weight, self._make_head(), self.sharpness, progress)
         began, head, error = time.perf_counter(), self._make_head(), np.nan
         if folds and _compares_penalties(head):
             errors = _measure_errors(encode_folds(encoder, X, y, folds), folds, y, sample_weight, head)
@@ -230,7 +238,9 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
             error = error if errors is None else float(errors.min())
         strength = 1 / head.alpha_ if hasattr(head, "alpha_") else np.nan
         values = {"C": strength, "weight": 1.0, "seconds": time.perf_counter() - began, "mean": -error}
-        return Outcome(strategy, encoder, head, np.zeros(0), [make_row(strategy, [], **values)], error)
+        row = make_row(strategy, [], **values)
+        progress.step(name=describe_candidate(row))
+        return Outcome(strategy, encoder, head, np.zeros(0), [row], error)
 
     def _make_head(self):
         """Return the unfitted head; for the comparison of strategies, a single alpha becomes a search over it alone."""
@@ -241,7 +251,7 @@ class TransferRegressor(TransferMixin, RegressorMixin, VersionedEstimator):
         return head.set_params(alphas=[head.alpha]) if is_single else head
 
 
-def _fit_term_vectors(terms, texts, y, sample_weight, head, sharpness):
+def _fit_term_vectors(terms, texts, y, sample_weight, head, sharpness, progress):
     """Return the outcome of the strategy "term_vectors": the average over alpha and idf, each with its best penalty.
 
     Its error is bounded by the average of the errors of the candidates, which is used instead.
@@ -259,6 +269,7 @@ def _fit_term_vectors(terms, texts, y, sample_weight, head, sharpness):
             models.append((idf, factors, model))
             values = {"alpha": alpha, "C": 1 / model.alpha_, "idf": idf, "mean": -error}
             table.append(make_row("term_vectors", [], seconds=time.perf_counter() - began, **values))
+            progress.step(name=describe_candidate(table[-1]))
     errors = -np.array([row["mean"] for row in table])
     losses = np.zeros(len(errors)) if np.isnan(errors).any() else np.log(np.maximum(errors, 1e-300)) / 2
     held_weight = len(texts) if sample_weight is None else float(np.sum(sample_weight, dtype=np.float64))

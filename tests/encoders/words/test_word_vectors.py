@@ -13,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 
 import transferkit
 from transferkit import TfidfEncoder, WordVectorEncoder
+from transferkit._algorithms.linalg.decompositions import N_STEPS, SMALL
 from transferkit._algorithms.text.vocabulary import decode_terms
 from transferkit._algorithms.words.cooccurrence import relabel_pairs
 from transferkit.encoders.words._counts import WordCounts
@@ -168,7 +169,8 @@ class Recorder:
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
         self.events.append(f"end {context.task_name}")
-        self.rows.append(fitted_estimator.transform(["an array of rows"]))
+        if fitted_estimator is not None:
+            self.rows.append(fitted_estimator.transform(["an array of rows"]))
         return self.stop_after is not None and self.events.count("end epoch") >= self.stop_after
 
 
@@ -187,8 +189,19 @@ def test_request_to_stop_ends_the_training(corpus, trained):
 
 def test_callbacks_hear_of_a_counted_fit_too(corpus):
     recorder = Recorder()
-    WordVectorEncoder(10).set_callbacks(recorder).fit(corpus[:300])
-    assert recorder.events == ["setup", "begin fit", "end fit", "teardown"]
+    encoder = WordVectorEncoder(10).set_callbacks(recorder).fit(corpus[:300])
+    counting, iterations = ["begin counting", "end counting"], ["begin iteration", "end iteration"] * N_STEPS
+    tasks = counting + iterations if len(encoder.vocabulary_) > SMALL else counting  # small ones are decomposed at once
+    assert recorder.events == ["setup", "begin fit", *tasks, "end fit", "teardown"]
+
+
+def test_iterations_of_a_large_decomposition_are_tasks():
+    words = np.random.RandomState(0).randint(0, SMALL + 50, (2000, 8))
+    recorder = Recorder()
+    encoder = WordVectorEncoder(4, min_count=1).set_callbacks(recorder)
+    encoder.fit([" ".join(f"word{i}" for i in row) for row in words])
+    assert len(encoder.vocabulary_) > SMALL
+    assert recorder.events.count("end iteration") == N_STEPS
 
 
 @pytest.fixture(scope="module")

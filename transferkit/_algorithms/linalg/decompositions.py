@@ -45,7 +45,12 @@ class RightVectors(NamedTuple):
 
 
 def leading_vectors(
-    rows: "RowProducts", n_vectors: int, n_iter: int, random_state: np.random.RandomState, run: Map = map
+    rows: "RowProducts",
+    n_vectors: int,
+    n_iter: int,
+    random_state: np.random.RandomState,
+    run: Map = map,
+    on_iteration: Callable[[], object] = lambda: None,
 ) -> RightVectors:
     """Find the leading right singular vectors of the rows in a block Krylov space [1]_, float32, signed by `fix_signs`.
 
@@ -58,7 +63,8 @@ def leading_vectors(
     from G, where every step is a sum over rows. Both start from the same random numbers per column, and find the best
     approximation in the span of X' X G, (X' X)^2 G, ..., (X' X)^(n_iter + 1) G. Up to rounding, the result therefore
     depends neither on this choice nor on the order of the rows. Vectors of singular values that are zero are zero.
-    `run` maps a function over slices; give BLAS one thread, which is faster for products of slices.
+    `run` maps a function over slices; give BLAS one thread, which is faster for products of slices. `on_iteration` is
+    called after each block, of which there are at most `n_iter` + 1.
 
     References
     ----------
@@ -67,13 +73,13 @@ def leading_vectors(
     """
     if rows.n_rows > rows.n_columns:
         space = start_row_space(rows.n_columns, n_vectors, n_iter, random_state, run)
-        _complete(space, n_vectors, lambda block: rows.rmatmul(rows.matmul(block)))
+        _complete(space, n_vectors, lambda block: rows.rmatmul(rows.matmul(block)), on_iteration)
         return right_vectors(space, n_vectors)
     width, n_blocks = _shape_blocks(rows.n_rows, n_vectors, n_iter)
     is_full = width == rows.n_rows
     start = _identity(width) if is_full else rows.matmul(_draw(rows.n_columns, width, random_state))
     space = KrylovSpace(start, n_blocks, random_state, run)
-    _complete(space, n_vectors, lambda block: rows.matmul(rows.rmatmul(block)))
+    _complete(space, n_vectors, lambda block: rows.matmul(rows.rmatmul(block)), on_iteration)
     image = rows.rmatmul(space.leading(n_vectors)[1])
     squares, rotation = linalg.eigh(image.T @ image)  # squared singular values within the subspace
     squares, rotation = np.maximum(squares[::-1], 0), np.ascontiguousarray(rotation[:, ::-1])
@@ -130,12 +136,18 @@ def _identity(size: int) -> np.ndarray:
     return np.eye(size, dtype=np.float32)
 
 
-def _complete(space: KrylovSpace, n_vectors: int, multiply: Callable[[np.ndarray], np.ndarray]) -> None:
+def _complete(
+    space: KrylovSpace,
+    n_vectors: int,
+    multiply: Callable[[np.ndarray], np.ndarray],
+    on_iteration: Callable[[], object],
+) -> None:
     """Add all blocks; `multiply` gets at most as many columns at a time as there will be vectors, to save memory."""
     while not space.is_complete:
         block = space.block
         parts = [multiply(block[:, begin : begin + n_vectors]) for begin in range(0, space.width, n_vectors)]
         space.add(np.concatenate(parts, axis=1))
+        on_iteration()
 
 
 def _to_vectors(vectors: np.ndarray, values: np.ndarray) -> RightVectors:
@@ -171,12 +183,17 @@ class RowProducts:
 
 
 def leading_eigenvectors(
-    matrix: sparse.csr_array, n_vectors: int, random_state: np.random.RandomState, run: Map = map
+    matrix: sparse.csr_array,
+    n_vectors: int,
+    random_state: np.random.RandomState,
+    run: Map = map,
+    on_iteration: Callable[[], object] = lambda: None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the eigenvectors of a symmetric float32 matrix whose eigenvalues are largest in magnitude.
 
     Return orthonormal columns (n, n_vectors), or n of them if n is smaller, signed by `fix_signs`, and their
-    eigenvalues, largest magnitude first, both float32. `run` maps a function over slices of the rows.
+    eigenvalues, largest magnitude first, both float32. `run` maps a function over slices of the rows, and
+    `on_iteration` is called after each of at most `N_STEPS` products with the matrix.
 
     Block Lanczos [1]_: the Krylov blocks X, M X, M^2 X and so on are orthonormalised one after the other, and the
     matrix is diagonalised in the space they span. Memory for ``4.2 * n * n_vectors`` float32 numbers is needed.
@@ -190,14 +207,18 @@ def leading_eigenvectors(
     if n_rows <= max(SMALL, 5 * n_vectors):  # the Krylov space must be smaller than the full space
         values, vectors = linalg.eigh(matrix.toarray().astype(np.float64))
     else:
-        values, vectors = _decompose_in_krylov_space(matrix, n_vectors, random_state, run)
+        values, vectors = _decompose_in_krylov_space(matrix, n_vectors, random_state, run, on_iteration)
     order = np.argsort(-np.abs(values), kind="stable")[:n_vectors]
     values, vectors = values[order], vectors[:, order]
     return np.ascontiguousarray(fix_signs(vectors), np.float32), values.astype(np.float32)
 
 
 def _decompose_in_krylov_space(
-    matrix: sparse.csr_array, n_vectors: int, random_state: np.random.RandomState, run: Map
+    matrix: sparse.csr_array,
+    n_vectors: int,
+    random_state: np.random.RandomState,
+    run: Map,
+    on_iteration: Callable[[], object],
 ) -> tuple[np.ndarray, np.ndarray]:
     width = int(np.ceil(BLOCK_SHARE * n_vectors))
     slices = slice_rows(matrix)
@@ -205,6 +226,7 @@ def _decompose_in_krylov_space(
     space = KrylovSpace(multiply_slices(slices, start, run), N_STEPS, random_state, run)
     while not space.is_complete:
         space.add(multiply_slices(slices, space.block, run))
+        on_iteration()
     return space.leading(n_vectors)
 
 

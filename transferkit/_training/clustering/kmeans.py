@@ -1,5 +1,6 @@
 """k-means by Lloyd's algorithm on a device, with Hamerly's bounds to skip points whose assignment cannot change."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,13 +56,15 @@ def find_clusters(
     batch_size: int = 16384,
     device: str = "auto",
     seed: int = 0,
+    on_iteration: Callable[[], bool] | None = None,
 ) -> Clusters:
     """Cluster points so that the sum of squared distances to the nearest centre is (locally) minimal [1]_.
 
     Dense points are centred and clustered in float32 or, where clusters are too tight for that, in float64. Seeds are
     chosen on a sample [2]_, by "k-means++" or at "random"; the best of `n_init` initialisations, after a few iterations
     on the sample, continues on all points. Iterations end when the centres move by less than the share `tol` of the
-    mean variance of the features. `batch_size` is the maximum number of points per product.
+    mean variance of the features. `batch_size` is the maximum number of points per product. `on_iteration` is called
+    after each iteration over all points and returns whether to stop.
 
     References
     ----------
@@ -74,7 +77,7 @@ def find_clusters(
         limit = tol * points.mean_variance()
         chosen, random = _draw_sample(points.n_points, n_clusters, seed)
         start = _best_start(points.select(chosen), n_clusters, init, n_init, limit, random)
-        found = _lloyd(points, start, max_iter, limit)
+        found = _lloyd(points, start, max_iter, limit, on_iteration)
         if shift is None or not points.needs_float64(found.squares):
             break
     inertia = found.inertia(points.weights)
@@ -262,7 +265,9 @@ def _choose_seeds(points: Points, n_clusters: int, init: str, random: torch.Gene
     return points.take(chosen)
 
 
-def _lloyd(points: Points, centres: Tensor, max_iter: int, limit: float) -> _Result:
+def _lloyd(
+    points: Points, centres: Tensor, max_iter: int, limit: float, on_iteration: Callable[[], bool] | None = None
+) -> _Result:
     """Move centres to the means of their points until the squared steps add up to at most `limit`."""
     assignment = _BoundedAssignment(points, centres)
     n_iter = 0
@@ -271,7 +276,8 @@ def _lloyd(points: Points, centres: Tensor, max_iter: int, limit: float) -> _Res
         moved = _means(assignment.sums, assignment.counts, centres)
         steps = (moved - centres).norm(dim=1)
         centres = moved
-        if float(steps.square().sum()) <= limit:
+        stops = on_iteration is not None and on_iteration()
+        if stops or float(steps.square().sum()) <= limit:
             break
         assignment.follow(centres, steps)
     final = points.assign(centres)

@@ -17,8 +17,9 @@ from transferkit.cli._evaluation import (
     report_unknown,
 )
 from transferkit.cli._output import check_page_output, say
+from transferkit.cli._progress import show_progress
 from transferkit.cli._rejection import apply_rejection
-from transferkit.cli._text_models import find_selective, load_text_model, predict_texts
+from transferkit.cli._text_models import find_selective, load_text_model, predict_in_batches
 from transferkit.datasets.files import kind_of
 from transferkit.persistence import write_atomically
 
@@ -60,7 +61,11 @@ def evaluate(models, labelled, reading, label_column, as_json, trusted):
         )
     fitted = {name: load_text_model(name, classes=True, trusted=trusted) for name in models}
     data = transferkit.datasets.load_labelled_csv(labelled, label=label_column, **reading)
-    found = {name: _predict_labelled(model, name, data, labelled) for name, model in fitted.items()}
+    found = {}
+    with show_progress("predicting", len(fitted), lines=True) as advance:
+        for name, model in fitted.items():
+            found[name] = _predict_labelled(model, name, data, labelled, advance.detail)
+            advance()
     reports = {name: evaluate_predictions(predictions) for name, predictions in found.items()}
     differences = {name: compare_predictions(found[models[0]], found[name]) for name in list(found)[1:]}
     if as_json:
@@ -203,11 +208,11 @@ def report(model, output, data, reading, label_column, quiet, trusted):
     say(f"{model} -> {output}", quiet)
 
 
-def _predict_labelled(fitted, model, data, labelled):
+def _predict_labelled(fitted, model, data, labelled, show=lambda text: None):
     """Return the predictions of a model for the texts of a file, and say which of its labels are no classes."""
     selective = find_selective(fitted)
     truth, unknown = match_labels(data.target, fitted, labelled, None if selective is None else selective.reject_label)
-    answer = predict_texts(fitted, data.data, reject=False)
+    answer = predict_in_batches(fitted, data.data, show, reject=False)
     if answer.predictions.ndim > 1:
         raise ValueError(
             f"The model in {model!r} predicts several labels per text, but a table has one: evaluate it in Python."

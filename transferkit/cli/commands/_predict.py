@@ -12,13 +12,12 @@ from transferkit.cli import _options
 from transferkit.cli._output import check_writable, write_csv, write_json_lines
 from transferkit.cli._progress import show_progress
 from transferkit.cli._rejection import apply_rejection
-from transferkit.cli._text_models import find_selective, load_text_model, predict_texts
+from transferkit.cli._text_models import BATCH, find_selective, load_text_model, predict_texts
 from transferkit.datasets import read_texts
 from transferkit.datasets.files import TABLE_KINDS, kind_of
 
 __all__ = ["COMMANDS"]
 
-_BATCH = 1000  # texts predicted at once
 _DIGITS = 6  # of probabilities
 _WRITERS = {"csv": write_csv, "jsonl": write_json_lines, "ndjson": write_json_lines}
 
@@ -170,11 +169,13 @@ def _check_columns(fitted, model, wanted, reject):
 def _predict_all(model, texts, wanted, quiet):
     """Return the names of the new columns, and their values for each text."""
     lines = []
-    with show_progress(f"predicting {len(texts):,} texts", -(-len(texts) // _BATCH), quiet=quiet) as advance:
-        for start in range(0, len(texts), _BATCH):
-            columns = _predict_batch(model, texts[start : start + _BATCH], wanted)
+    n_texts = len(texts)
+    with show_progress(f"predicting {n_texts:,} texts", -(-n_texts // BATCH), quiet=quiet, lines=True) as advance:
+        for start in range(0, n_texts, BATCH):
+            columns = _predict_batch(model, texts[start : start + BATCH], wanted)
             lines += [list(row) for row in zip(*columns.values(), strict=True)]
             advance()
+            advance.detail(f"{len(lines):,} of {n_texts:,} texts")
     return [*columns], lines
 
 

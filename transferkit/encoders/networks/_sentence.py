@@ -16,9 +16,10 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
 
 from transferkit._algorithms.linalg.decompositions import unit_rows
-from transferkit._estimator import FitProgress, VersionedEstimator
+from transferkit._estimator import VersionedEstimator, share_callbacks
 from transferkit._types import FilePath, SentenceModel
 from transferkit._validation import HasMethods, Interval, check_texts, fit_context, validate_parameter_constraints
+from transferkit.encoders._steps import BATCHES_PER_STEP, encode_in_steps, report_fit
 from transferkit.exceptions import MissingExtraError, ModelFileError, count_inner_frames, how_to_trust
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
 ]
 
 _MOST_MODELS = 4  # kept loaded per process
-_BATCHES_PER_STEP = 4  # of the progress reported to callbacks
 _loaded = OrderedDict()  # (name, device) -> model
 _lock = RLock()  # tokenizers are not thread-safe, and two threads must not load a model twice
 
@@ -64,7 +64,8 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
     missing, includes the vector of the unknown token. All other models are loaded by sentence-transformers. Code that
     comes with a model is not run (``trust_remote_code`` stays off): load such a model yourself and pass the object.
 
-    `fit` learns nothing and is optional. ``set_callbacks(ProgressBar())`` shows the progress of ``fit_transform``.
+    `fit` learns nothing and is optional. ``set_callbacks(ProgressBar())`` shows the progress of ``fit_transform``, of
+    which four batches are a task; a request to stop has no effect.
 
     Pickles and model files hold the name of the model instead of the model. They are small, and the model must be
     available under that name when they are loaded. ``transferkit.load`` opens it only if the caller names it, too:
@@ -120,8 +121,9 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         self : SentenceEncoder
             The encoder, unchanged.
         """
-        if X is not None:
-            check_texts(X)
+        with report_fit(self, X, y):
+            if X is not None:
+                check_texts(X)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -141,15 +143,7 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
             Embeddings.
         """
         texts = check_texts(X)
-        step = _BATCHES_PER_STEP * self.batch_size if vars(self).get("_skl_callbacks") else len(texts)
-        progress = FitProgress(self, -(-len(texts) // step), "texts")
-        progress.begin(texts, y, None)
-        parts = []
-        for begin in range(0, len(texts), step):
-            parts.append(self._encode(texts[begin : begin + step]))
-            progress.step()
-        progress.end({})
-        return np.concatenate(parts)
+        return encode_in_steps(self, texts, y, self._encode, BATCHES_PER_STEP * self.batch_size)
 
     def transform(self, X) -> np.ndarray:
         """Return the embeddings of the texts.
@@ -218,9 +212,7 @@ class SentenceEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tra
         duplicate = super().__sklearn_clone__() if isinstance(self.model, (str, os.PathLike)) else None
         if duplicate is None:
             duplicate = type(self)(**self.get_params(deep=False))  # the same object, not a copy of it
-            if "_skl_callbacks" in vars(self):
-                duplicate._skl_callbacks = self._skl_callbacks
-        return duplicate
+        return share_callbacks(self, duplicate)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -7,9 +7,10 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import NotFittedError
 
-from transferkit._estimator import VersionedEstimator
+from transferkit._estimator import VersionedEstimator, share_callbacks
 from transferkit._lazy import DerivedValues
 from transferkit._validation import (
     HasMethods,
@@ -22,6 +23,7 @@ from transferkit._validation import (
     validate_data,
     validate_parameter_constraints,
 )
+from transferkit.encoders._steps import BATCHES_PER_STEP, encode_in_steps, report_fit
 
 __all__ = ["TorchEncoder"]
 
@@ -30,7 +32,7 @@ _MOST_TO_TUNE = 1_000_000  # parameters up to which strategy="auto" tries fine-t
 _copies = DerivedValues()  # ModuleFeatures of encoders
 
 
-class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
+class TorchEncoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
     """Use a trained torch module, frozen, as an encoder of numbers or of images.
 
     Parameters
@@ -67,6 +69,8 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
     Samples are converted to the type of the module's parameters. The copy is in evaluation mode (no dropout, fixed
     batch normalisation) and computes no gradients. Outputs of more than one dimension are flattened. `fit` learns
     nothing and is optional, except after the module was changed in place: without it the old copy would be used.
+    ``set_callbacks(ProgressBar())`` shows the progress of ``fit_transform``, of which four batches are a task; a
+    request to stop has no effect.
 
     Load weights with ``module.load_state_dict(torch.load(path, weights_only=True))``, which runs no code of the file.
     A program from ``torch.export.export(module.eval(), (rows,), dynamic_shapes=({0: Dim("rows")},))`` does not need the
@@ -149,15 +153,29 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
         TypeError
             If it does not return one tensor.
         """
-        with unchanged_on_error(self):
-            features = self._make_features()
-            if X is not None:
-                X = self._validate(X, reset=True)
-                features.compute(X[:2])
-                self._row_shape = X.shape[1:]
-            self.layer_names_ = np.array(features.names, dtype=object)
-        _copies.set(self, self._sources(), features)
+        with report_fit(self, X, y):
+            self._learn(X)
         return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit_transform(self, X, y=None) -> np.ndarray:
+        """Check that the module can be used, return the features of samples, and report the progress to callbacks.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Samples.
+        y : None
+            Ignored; here for scikit-learn's API.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_features_out), float32
+            Features.
+        """
+        self._learn(X)
+        rows, step = self._validate(X, reset=False), BATCHES_PER_STEP * self.batch_size
+        return encode_in_steps(self, rows, y, self._features().compute, step)
 
     def transform(self, X) -> np.ndarray:
         """Return the features of samples.
@@ -296,7 +314,7 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
         return True
 
     def __sklearn_clone__(self):
-        return type(self)(**self.get_params(deep=False))  # the same module: it is never changed
+        return share_callbacks(self, type(self)(**self.get_params(deep=False)))  # the same module: it is never changed
 
     def __copy__(self):  # the default copies `__getstate__`, in which the module is converted
         duplicate = type(self).__new__(type(self))
@@ -324,6 +342,17 @@ class TorchEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedE
             return self._make_features()
 
         return _copies.get(self, self._sources(), make_features)
+
+    def _learn(self, X):
+        """Make a copy of the module, and check that it can be used, for the first two samples if there are any."""
+        with unchanged_on_error(self):
+            features = self._make_features()
+            if X is not None:
+                X = self._validate(X, reset=True)
+                features.compute(X[:2])
+                self._row_shape = X.shape[1:]
+            self.layer_names_ = np.array(features.names, dtype=object)
+        _copies.set(self, self._sources(), features)
 
     def _sources(self):
         return self.module, self.output, self.batch_size, self.device

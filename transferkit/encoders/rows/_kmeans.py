@@ -7,11 +7,12 @@ from typing import Literal, Self
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.rows.clusters import activate, check_squares, squared_distances
 from transferkit._algorithms.rows.patches import PatchGrid, Preparation, pool_quadrants
-from transferkit._estimator import VersionedEstimator
+from transferkit._estimator import FitProgress, VersionedEstimator
 from transferkit._types import Seed
 from transferkit._validation import (
     FLOATS,
@@ -35,7 +36,9 @@ __all__ = ["KMeansEncoder"]
 _BLOCK_ENTRIES = 1 << 23  # distances that transform holds at a time
 
 
-class KMeansEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
+class KMeansEncoder(
+    PretrainableMixin, CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator
+):
     """Encode samples by their distances to clusters of unlabelled samples.
 
     Parameters
@@ -115,6 +118,9 @@ class KMeansEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transfor
 
     `fit` is Lloyd's algorithm on all samples; `partial_fit` moves each centre to the mean of all samples assigned to it
     so far [2]_, and `merge` clusters the centres of both encoders, weighted by their counts.
+
+    `set_callbacks` takes scikit-learn's callbacks, such as ``ProgressBar()``: each iteration of `fit` over all samples
+    is a task, and the iterations end if a callback requests it.
 
     References
     ----------
@@ -214,7 +220,9 @@ class KMeansEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transfor
             If there are fewer samples (or patches) than clusters, or `image_shape` does not match the number of
             features.
         """
+        progress = FitProgress(self, step_name="iteration")
         X = self.check_samples(X, reset=True)
+        progress.begin(X, y)
         random = check_random_state(self.random_state)
         grid = self._grid()
         preparation = Preparation()
@@ -222,9 +230,10 @@ class KMeansEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transfor
             sample = X if grid is None else grid.sample(X, np.random.RandomState(0))
             preparation = Preparation.fit(sample, contrast=grid is not None, whiten=self.whiten)
         samples = preparation.apply(X if grid is None else grid.sample(X, random))
-        found = self._cluster(samples, random)
+        found = self._cluster(samples, random, progress)
         self.set_clusters(found, preparation)
         forget_shards(self)
+        progress.end({})
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -406,7 +415,7 @@ class KMeansEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transfor
     def _grid(self):
         return None if self.patches is None else PatchGrid(*self.patches, self.image_shape)
 
-    def _cluster(self, samples, random):
+    def _cluster(self, samples, random, progress):
         from transferkit._training.clustering.kmeans import find_clusters
 
         check_n_clusters(self.n_clusters, samples.shape[0], "samples" if self.patches is None else "patches")
@@ -421,6 +430,7 @@ class KMeansEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transfor
             batch_size=self.batch_size,
             device=self.device,
             seed=int(random.randint(2**31 - 1)),
+            on_iteration=progress.step,
         )
 
     def _clusters(self):

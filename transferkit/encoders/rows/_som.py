@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.spatial.distance import cdist
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.extmath import randomized_svd
 
@@ -21,7 +22,7 @@ from transferkit._algorithms.rows.clusters import (
     squared_distances,
     update_batch,
 )
-from transferkit._estimator import VersionedEstimator
+from transferkit._estimator import FitProgress, VersionedEstimator
 from transferkit._lazy import import_pyplot
 from transferkit._types import Seed
 from transferkit._validation import (
@@ -41,7 +42,9 @@ __all__ = ["SOMEncoder"]
 _ACTIVATIONS = {"triangle", "distance", "soft", "onehot"}
 
 
-class SOMEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
+class SOMEncoder(
+    PretrainableMixin, CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator
+):
     """Encode samples by a self-organising map: units on a grid, whose neighbours represent similar samples.
 
     Parameters
@@ -91,6 +94,9 @@ class SOMEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     -----
     The initial weights lie on the plane of the two leading principal components (for CSR matrices, singular vectors),
     so the batch mode is deterministic.
+
+    `set_callbacks` takes scikit-learn's callbacks, such as ``ProgressBar()``: each epoch of `fit` is a task, and
+    training ends if a callback requests it.
 
     References
     ----------
@@ -165,7 +171,9 @@ class SOMEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             The fitted encoder.
         """
         shape = self._check_grid()
+        progress = FitProgress(self, self.n_epochs, "epoch")
         X = self._validate(X, reset=True)
+        progress.begin(X, y)
         check_squares(X, "SOMEncoder")
         random = check_random_state(self.random_state)
         coordinates = grid_coordinates(*shape, self.topology)
@@ -180,12 +188,15 @@ class SOMEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             else:
                 rate = self.learning_rate * 0.01**share
                 weights = move_towards(X[random.permutation(X.shape[0])], weights, neighbourhood, rate)
+            if progress.step():
+                break
         units, squares = find_best_units(X, weights)
         is_apart = grid_squares[units[:, 0], units[:, 1]] > 1.1
         self.weights_, self.coordinates_ = weights, coordinates
         self.quantisation_error_ = float(np.sqrt(squares[:, 0]).mean())
         self.topographic_error_ = float(is_apart.mean())
         self._scale = float(squares[:, 0].mean())
+        progress.end({})
         return self
 
     def transform(self, X) -> np.ndarray:

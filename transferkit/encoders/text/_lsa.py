@@ -10,6 +10,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from scipy import sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 
 from transferkit._algorithms.linalg.decompositions import (
@@ -25,7 +26,7 @@ from transferkit._algorithms.linalg.krylov import KrylovSpace
 from transferkit._algorithms.linalg.threads import N_SLICES, blas_threads_for
 from transferkit._algorithms.networks.layers import L2Normalisation, Linear
 from transferkit._algorithms.text.vocabulary import TermStatistics, to_vocabulary
-from transferkit._estimator import VersionedEstimator
+from transferkit._estimator import UNWATCHED, FitProgress, VersionedEstimator
 from transferkit._types import Function, Seed, Vocabulary
 from transferkit._validation import (
     Interval,
@@ -55,7 +56,9 @@ _MOST_PENDING = 1 << 22  # entries of sparse rows that wait for the SVD, about 8
 _finishing = RLock()  # shared by all encoders, because a lock in an encoder could not be pickled
 
 
-class LSAEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator):
+class LSAEncoder(
+    PretrainableMixin, CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator
+):
     """Encode texts as dense vectors by latent semantic analysis (LSA) [1]_.
 
     TF-IDF vectors are projected onto their leading right singular vectors and divided by their length. Words that occur
@@ -120,6 +123,9 @@ class LSAEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     the leading vectors of an earlier SVD is lost, and earlier rows keep the weights and the terms of that time. The
     fewer results are requested between batches, the smaller both errors are. If the texts can be read more than once,
     :func:`transferkit.distributed.fit_sharded` finds the vectors of `fit` in the memory of one shard at a time.
+
+    `set_callbacks` takes scikit-learn's callbacks, such as ``ProgressBar()``: the counting of the terms is a task of
+    `fit`, and so is each iteration of the SVD. A request to stop has no effect, because the SVD needs all of them.
 
     References
     ----------
@@ -237,10 +243,14 @@ class LSAEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             Features of unit length.
         """
         warn_for_device(self)
+        progress = FitProgress(self, self.n_iter + 2, "iteration")
+        progress.begin(X, y)
         tfidf = self._make_tfidf()
         rows = tfidf.fit_transform(X)
-        self.set_vectors(tfidf, self._decompose(rows))
+        progress.step(name="counting")
+        self.set_vectors(tfidf, self._decompose(rows, progress=progress))
         forget_shards(self)
+        progress.end({})
         return self._project(rows)
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -489,7 +499,7 @@ class LSAEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     def _make_tfidf(self):
         return TfidfEncoder(**{name: getattr(self, name) for name in TEXT_PARAMETER_CONSTRAINTS})
 
-    def _decompose(self, rows, before=None):
+    def _decompose(self, rows, before=None, progress=UNWATCHED):
         """Return the leading right singular vectors of the rows below a summary of earlier ones."""
         n_rows = rows.shape[0] + (0 if before is None else len(before.values))
         n_vectors = min(self.n_components, n_rows, rows.shape[1])
@@ -498,7 +508,9 @@ class LSAEncoder(PretrainableMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         # Our own threads share the slices, and those of BLAS would compete with them for the cores.
         n_products = 0 if effective_n_jobs(self.n_jobs) > 1 else min(n_rows, rows.shape[1]) * n_vectors**2 / N_SLICES
         with blas_threads_for(n_products):
-            return leading_vectors(RowProducts(rows, before), n_vectors, self.n_iter, random_state, run)
+            return leading_vectors(
+                RowProducts(rows, before), n_vectors, self.n_iter, random_state, run, on_iteration=progress.step
+            )
 
     def _decompose_now(self, texts, is_first):
         """Learn from a batch at once."""

@@ -23,18 +23,22 @@ _ALPHA, _N_STEPS = 0.05, 10  # of the ridge regression of n-grams
 
 
 def train_vectors(
-    pairs: sparse.csr_array, encoder: Any, on_epoch: Callable[[Callable[[], np.ndarray]], bool]
+    pairs: sparse.csr_array,
+    encoder: Any,
+    on_epoch: Callable[[Callable[[], np.ndarray]], bool],
+    on_iteration: Callable[[], object],
 ) -> tuple[np.ndarray, list[float]]:
     """Return word vectors of unit length (float32), and the objective in each epoch (none for 'ppmi-svd').
 
     `pairs` are symmetric co-occurrence counts; `encoder` is the WordVectorEncoder with the method and its parameters.
     `on_epoch` is called after each epoch with a function that returns the vectors so far; a true result stops the
-    training. Vectors are zero for words without co-occurrences and, with 'ppmi-svd', for words that co-occur with none
-    more often than expected by chance or have no share in the leading components.
+    training. `on_iteration` is called after each iteration of the decomposition that begins it. Vectors are zero for
+    words without co-occurrences and, with 'ppmi-svd', for words that co-occur with none more often than expected by
+    chance or have no share in the leading components.
     """
     random_state = check_random_state(encoder.random_state)
     ppmi = positive_pmi(pairs, encoder.smoothing, threaded_map(encoder.n_jobs))
-    vectors, values = _decompose(ppmi, encoder, random_state)
+    vectors, values = _decompose(ppmi, encoder, random_state, on_iteration)
     sizes = np.abs(values)
     sizes[sizes <= np.finfo(np.float32).eps * len(sizes) * sizes.max(initial=0)] = 0
     if encoder.method == "ppmi-svd":
@@ -64,7 +68,7 @@ def train_vectors(
 
 
 def _decompose(
-    ppmi: sparse.csr_array, encoder: Any, random_state: np.random.RandomState
+    ppmi: sparse.csr_array, encoder: Any, random_state: np.random.RandomState, on_iteration: Callable[[], object]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the leading eigenvectors and eigenvalues, computed on a GPU if the encoder's device is one."""
     n_components, n_jobs = encoder.n_components, encoder.n_jobs
@@ -79,7 +83,7 @@ def _decompose(
     # The products of slices are divided among our own threads, with which threads of BLAS would compete for the cores.
     n_products = 0 if effective_n_jobs(n_jobs) > 1 else ppmi.shape[0] * n_components**2 / N_SLICES
     with blas_threads_for(n_products):
-        return leading_eigenvectors(ppmi, n_components, random_state, threaded_map(n_jobs))
+        return leading_eigenvectors(ppmi, n_components, random_state, threaded_map(n_jobs), on_iteration)
 
 
 def learn_subwords(names, vectors, ngram_range, n_buckets, n_jobs):

@@ -13,7 +13,7 @@ from scipy import sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
 
-from transferkit._algorithms.linalg.decompositions import unit_rows
+from transferkit._algorithms.linalg.decompositions import N_STEPS, unit_rows
 from transferkit._algorithms.networks.compression import dequantise, quantise_array
 from transferkit._algorithms.networks.layers import L2Normalisation, Linear
 from transferkit._algorithms.text.term_counts import inverse_document_frequency
@@ -229,7 +229,8 @@ class WordVectorEncoder(
     as before and cannot be fitted further. Use `partial_fit` if it should be.
 
     `set_callbacks` takes scikit-learn's callbacks, such as ``ProgressBar()``. Each epoch of `fit` is a task, and
-    training stops if a callback requests it.
+    training stops if a callback requests it. With ``method="ppmi-svd"`` the tasks are the counting of the texts and the
+    iterations of the decomposition, all of which are needed: a request to stop has no effect.
 
     The defaults of `smoothing` and `eigenvalue_weight` are those recommended in [1]_. They and those of training were
     checked on the word similarity sets of this project's benchmark.
@@ -589,11 +590,16 @@ class WordVectorEncoder(
         ValueError
             If no word occurs `min_count` times.
         """
-        progress = FitProgress(self, 1 if self.method == "ppmi-svd" else self.max_iter, "epoch")
+        is_counted = self.method == "ppmi-svd"
+        progress = FitProgress(self, 1 + N_STEPS if is_counted else self.max_iter, "epoch")
         with unchanged_on_error(self):
             progress.begin(X, y, None)
             counts = self._count(WordCounts(), X, sample := TextSample())
-            learned = self._learn(counts, progress.step, sample)
+            if is_counted:
+                progress.step(name="counting")
+                learned = self._learn(counts, sample=sample, on_iteration=lambda: progress.step(name="iteration"))
+            else:
+                learned = self._learn(counts, progress.step, sample)
         learned.update(_counts=counts.to_state(), _keeps_counts=False)
         vars(self).update(learned)
         forget_shards(self)
@@ -1130,7 +1136,7 @@ class WordVectorEncoder(
         vars(self).update(self._learn(counts), _counts=state, _keeps_counts=keeps_counts)
         return self
 
-    def _learn(self, counts, on_epoch=lambda read: False, sample=None):
+    def _learn(self, counts, on_epoch=lambda read: False, sample=None, on_iteration=lambda: None):
         """Return the fitted attributes that follow from the counts."""
         terms = counts.terms
         if len(terms.hashes) == 0:
@@ -1152,7 +1158,7 @@ class WordVectorEncoder(
             }
 
         pairs = both_directions(counts.pairs_of(chosen))
-        vectors, losses = train_vectors(pairs, self, lambda read: on_epoch(lambda: attributes(read())))
+        vectors, losses = train_vectors(pairs, self, lambda read: on_epoch(lambda: attributes(read())), on_iteration)
         _warn_of_zero_vectors(vectors, self.n_components)
         return attributes(vectors, losses)
 

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
+from transferkit._estimator import UNWATCHED
 from transferkit.adaptation import MarginalizedDenoising
 from transferkit.encoders import WordVectorEncoder
 from transferkit.heads import LogisticHead, LogisticHeadCV
@@ -44,7 +45,7 @@ class FittedCandidate:
     attributes: dict = field(default_factory=dict)
 
 
-def fit_candidate(name, encoder, adaptation, head, domains, *, device):
+def fit_candidate(name, encoder, adaptation, head, domains, *, device, progress=UNWATCHED):
     """Fit a candidate: an encoder, an adaptation of its features or None, and a head.
 
     "term_vectors" uses word vectors pretrained on both domains, "term_vectors+denoising" an average of that model and
@@ -52,17 +53,20 @@ def fit_candidate(name, encoder, adaptation, head, domains, *, device):
 
     A pretrained encoder is fitted already. Any other one is fitted to samples of both domains, or if nothing is adapted
     to the labelled samples; if it may use labels, to the labelled samples, separately in each fold. A head of None is
-    logistic regression with C selected by cross-validation.
+    logistic regression with C selected by cross-validation. `progress` reports the models of an average.
     """
     fit_head = HeadFitter(head, domains, device)
     if name == "none+denoising":
         features = make_features(encoder, None, domains, needs_both=True)
-        return _fit_blend(name, fit_adapted(name, encoder, features, fit_head), fit_head)
-    if name == "term_vectors+denoising":
-        return _fit_blend(name, _fit_term_vectors(fit_head), fit_head)
-    if name == TERM_VECTORS:
-        return _fit_term_vectors(fit_head)
-    return fit_adapted(name, encoder, make_features(encoder, adaptation, domains), fit_head)
+        with progress.stage("none"):
+            first = fit_adapted(name, encoder, features, fit_head)
+        return _fit_blend(name, first, fit_head, progress)
+    if name in ("term_vectors+denoising", TERM_VECTORS):
+        with progress.stage(TERM_VECTORS):
+            first = _fit_term_vectors(fit_head, progress)
+        return first if name == TERM_VECTORS else _fit_blend(name, first, fit_head, progress)
+    with progress.stage(name):
+        return fit_adapted(name, encoder, make_features(encoder, adaptation, domains), fit_head)
 
 
 def fit_adapted(name, encoder, features, fit_head):
@@ -143,7 +147,7 @@ def check_search(head):
         )
 
 
-def _fit_term_vectors(fit_head):
+def _fit_term_vectors(fit_head, progress):
     """Fit the model averages of TransferClassifier with word vectors pretrained on both domains."""
     from transferkit.transfer.strategies._auto import fit_strategies  # here: predictions need none of it
 
@@ -151,15 +155,18 @@ def _fit_term_vectors(fit_head):
     vectors = WordVectorEncoder(N_COMPONENTS, min_count=MIN_COUNT, random_state=0).fit(domains.rows)
     folds = domains.folds or N_FOLDS
     model = TransferClassifier(vectors, fit_head.head, strategy=TERM_VECTORS, cv=folds, device=fit_head.device)
-    found = fit_strategies(model, TERM_VECTORS, domains.labelled, domains.y, is_text=True)[0]
+    progress.step(name="word vectors")
+    found = fit_strategies(model, TERM_VECTORS, domains.labelled, domains.y, is_text=True, progress=progress)[0]
     return FittedCandidate(TERM_VECTORS, found.encoder, None, found.head, attributes=found.attributes)
 
 
-def _fit_blend(name, first, fit_head):
+def _fit_blend(name, first, fit_head, progress):
     """Return the average of a model and one on its denoised features, as a single linear head on both."""
-    features = make_features(first.encoder, MarginalizedDenoising(), fit_head.domains, is_encoder_fitted=True)
+    with progress.stage("denoising"):
+        features = make_features(first.encoder, MarginalizedDenoising(), fit_head.domains, is_encoder_fitted=True)
+        denoised = fit_head.fit(features)
     adaptation = features.adaptation.set_params(keep_input=True)
-    return FittedCandidate(name, first.encoder, adaptation, _average_heads(first.head, fit_head.fit(features)))
+    return FittedCandidate(name, first.encoder, adaptation, _average_heads(first.head, denoised))
 
 
 def _average_heads(plain, denoised):

@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.metrics import cohen_kappa_score
 
 from transferkit._algorithms.domains.discriminant import label_by_discriminant
+from transferkit._estimator import UNWATCHED
 from transferkit.adaptation import JointDistributionAdaptation, LinearTransport, MarginalizedDenoising
 from transferkit.adaptation.domains import stack_rows
 from transferkit.exceptions import count_inner_frames
@@ -68,7 +69,7 @@ class Consensus:
             )
 
 
-def fit_consensus(features, domains, head, cv, random_state):
+def fit_consensus(features, domains, head, cv, random_state, progress=UNWATCHED):
     """Return a clone of the head trained on the labels of the consensus, and the rows of the table.
 
     The head is None if the consensus is not used: if it labels fewer held-out source samples right than the head
@@ -87,13 +88,16 @@ def fit_consensus(features, domains, head, cv, random_state):
         Number of folds of source samples.
     random_state : RandomState
         Draws the folds, and a sample of very many rows.
+    progress : FitProgress, default=UNWATCHED
+        Reports the candidates, on the target and on each fold of the source.
     """
     positions = np.flatnonzero(domains.is_source)
     source = positions[_draw_labelled(domains.y[positions], random_state)]
     target = _draw(domains.n_unlabelled, random_state)
     rows, y, unlabelled = features.labelled[source], domains.y[source], features.unlabelled[target]
-    consensus = find_consensus(rows, y, unlabelled, head)
-    is_right = compare_on_source(rows, y, head, make_folds(y, cv, random_state))
+    with progress.stage("target"):
+        consensus = find_consensus(rows, y, unlabelled, head, progress)
+    is_right = compare_on_source(rows, y, head, make_folds(y, cv, random_state), progress)
     change = is_right[-1].astype(np.float64) - is_right[0]
     is_used = bool(change.sum() >= -np.sqrt(np.square(change).sum()))
     table = consensus.tabulate(is_right.mean(1), is_used)
@@ -103,7 +107,7 @@ def fit_consensus(features, domains, head, cv, random_state):
     return _train_on_both(head, features.labelled, domains, unlabelled, consensus), table
 
 
-def find_consensus(source, y, target, head):
+def find_consensus(source, y, target, head, progress=UNWATCHED):
     """Return the class probabilities of target samples by each candidate.
 
     For dense features these are the head without adaptation; Gaussian classes fitted to the target, which begin with
@@ -121,8 +125,10 @@ def find_consensus(source, y, target, head):
         Unlabelled samples.
     head : classifier
         Cloned for each candidate.
+    progress : FitProgress, default=UNWATCHED
+        Reports the candidates.
     """
-    labeller = _Labeller(source, y, target, head)
+    labeller = _Labeller(source, y, target, head, progress)
     labeller.add("none", labeller.predict_plainly)
     if sparse.issparse(source):
         labeller.add("MarginalizedDenoising", labeller.predict_denoised)
@@ -137,8 +143,8 @@ def find_consensus(source, y, target, head):
 class _Labeller:
     """Labels target samples by one candidate after another."""
 
-    def __init__(self, source, y, target, head):
-        self.source, self.y, self.target, self.head = source, y, target, head
+    def __init__(self, source, y, target, head, progress):
+        self.source, self.y, self.target, self.head, self.progress = source, y, target, head, progress
         self.classes, self.codes = np.unique(y, return_inverse=True)
         self.labels = np.concatenate([y, np.full(target.shape[0], y[0])])  # those of the target are not used
         self.domain = np.repeat([1, -1], [source.shape[0], target.shape[0]])
@@ -152,6 +158,7 @@ class _Labeller:
         self.found.append(predict())
         self.names.append(name)
         self.seconds.append(time.perf_counter() - began)
+        self.progress.step(name=name)
 
     def predict_plainly(self):
         return self._predict(self.source, self.target)
@@ -189,7 +196,7 @@ class _Labeller:
         return np.asarray(clone(self.head).fit(source, self.y).predict_proba(target), np.float64)
 
 
-def compare_on_source(source, y, head, folds):
+def compare_on_source(source, y, head, folds, progress=UNWATCHED):
     """Return whether held-out source samples are labelled right, by each candidate and by their mean.
 
     Each fold in turn is the target, of the same domain as the rest. The result has the shape (n_candidates + 1,
@@ -198,8 +205,9 @@ def compare_on_source(source, y, head, folds):
     """
     codes = np.unique(y, return_inverse=True)[1]
     found = None
-    for train, test in folds:
-        right = find_consensus(source[train], y[train], source[test], head).codes == codes[test]
+    for number, (train, test) in enumerate(folds):
+        with progress.stage(f"source, fold {number + 1}"):
+            right = find_consensus(source[train], y[train], source[test], head, progress).codes == codes[test]
         found = np.zeros((len(right), len(y)), bool) if found is None else found
         found[:, test] = right
     return found

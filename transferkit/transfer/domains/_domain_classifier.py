@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.callback import CallbackSupportMixin
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import check_random_state
 
-from transferkit._estimator import VersionedEstimator
+from transferkit._estimator import FitProgress, VersionedEstimator
 from transferkit._types import Adaptation, FilePath, Predictor, Seed, Transformer
 from transferkit._validation import (
     FLOATS,
@@ -55,7 +56,7 @@ __all__ = ["DomainTransferClassifier"]
 RENAMED = {"prior": TERM_VECTORS, "prior+denoising": "term_vectors+denoising"}  # names until version 0.1
 
 
-class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstimator):
+class DomainTransferClassifier(EncoderHeadMixin, CallbackSupportMixin, HeadScoresMixin, VersionedEstimator):
     """Classify samples of a domain without labels, using labels of another domain.
 
     By default several domain adaptations label the target samples, and the head is trained on these labels beside those
@@ -140,6 +141,10 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
 
     The consensus changes the weights of the head alone, so that predictions are as fast as without adaptation.
 
+    `set_callbacks` takes scikit-learn's callbacks, such as ``ProgressBar()``: each model that is averaged is a task,
+    for the consensus also each fold of its check on the source. A request to stop has no effect, because the result
+    needs all of them.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits
@@ -220,15 +225,20 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
         self : DomainTransferClassifier
             The fitted classifier.
         """
+        progress = FitProgress(self)
         with unchanged_on_error(self):
             domains = self._read(X, y, X_target, sample_domain)
             adaptation = read_renamed(self, "adaptation", RENAMED)
             is_auto = isinstance(adaptation, str) and adaptation == "auto"
-            fitted, table = self._fit_auto(domains) if is_auto else self._fit_named(adaptation, domains)
+            progress.begin(domains.labelled, domains.y)
+            fitted, table = (
+                self._fit_auto(domains, progress) if is_auto else self._fit_named(adaptation, domains, progress)
+            )
         self.encoder_, self.adaptation_, self.head_ = fitted.encoder, fitted.adaptation, fitted.head
         self.classes_, self.adaptation_name_ = fitted.head.classes_, fitted.name
         self.adaptation_scores_ = table
         self.label_coef_ = fitted.attributes.get("label_coef_")
+        progress.end({})
         return self
 
     def get_file_state(self):
@@ -301,7 +311,7 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
             return validate_data(self, X, skip_check_array=True, reset=reset)
         return validate_data(self, X, accept_sparse="csr", dtype=FLOATS) if reset else validate_rows(self, X)
 
-    def _fit_auto(self, domains):
+    def _fit_auto(self, domains, progress):
         """Return what is fitted by "auto", and its table."""
         if not (is_logistic(self.head) or hasattr(self.head, "predict_proba")):
             raise ValueError(
@@ -309,11 +319,11 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
                 "Name an adaptation, or use another head."
             )
         if domains.is_text and self.encoder is None and is_logistic(self.head):
-            return self._fit_named("term_vectors+denoising", domains)
+            return self._fit_named("term_vectors+denoising", domains, progress)
         encoder = self._make_encoder(domains)
         features = make_features(encoder, None, domains, needs_both=True)
         if sparse.issparse(features.labelled) and is_logistic(self.head):
-            return self._fit_named("none+denoising", domains)
+            return self._fit_named("none+denoising", domains, progress)
         if reason := _find_obstacle(domains, features.labelled):
             warnings.warn(
                 "adaptation='auto' checks with held-out labels of the source that adaptations do no harm; no "
@@ -322,22 +332,23 @@ class DomainTransferClassifier(EncoderHeadMixin, HeadScoresMixin, VersionedEstim
                 UserWarning,
                 stacklevel=count_inner_frames(),
             )
-            return self._fit_named(None, domains)
+            return self._fit_named(None, domains, progress)
         unadapted = HeadFitter(self.head, domains, self.device).fit(features)
         random_state = check_random_state(self.random_state)
-        head, table = fit_consensus(features, domains, clone(unadapted), self.cv, random_state)
+        head, table = fit_consensus(features, domains, clone(unadapted), self.cv, random_state, progress)
         if head is None:
-            return self._fit_named(None, domains)[0], table
+            return self._fit_named(None, domains, progress)[0], table
         return FittedCandidate(CONSENSUS, encoder, None, head), table
 
-    def _fit_named(self, adaptation, domains):
+    def _fit_named(self, adaptation, domains, progress):
         """Return what is fitted with a given adaptation, and a table of one row."""
         began, name = time.perf_counter(), _name(adaptation)
         if isinstance(adaptation, str):
             self._check_named(name, domains)
             adaptation = None
         encoder = self._make_encoder(domains)
-        fitted = fit_candidate(name, encoder, adaptation, self.head, domains, device=self.device)
+        options = {"device": self.device, "progress": progress}
+        fitted = fit_candidate(name, encoder, adaptation, self.head, domains, **options)
         return fitted, _make_single_row(name, time.perf_counter() - began)
 
     def _check_named(self, name, domains):

@@ -16,6 +16,7 @@ from transferkit.transfer._evaluation import (
     ClassificationTask,
     Outcome,
     choose,
+    fit_in_turn,
     make_head,
     make_row,
     report_undefined,
@@ -141,7 +142,7 @@ def fit_strategies(
     if is_auto:
         fit_scratch = partial(fit_scratch_if_possible, fit, estimator.encoder, X, is_text)
         fit = partial(_fit_one_of_several, fit, fit_scratch)
-    outcomes = _fit_in_turn(fit, names, progress)
+    outcomes = fit_in_turn(fit, names, progress)
     report_undefined(task, outcomes)
     taken = choose([outcome for outcome in outcomes if outcome.head is not None])
     is_pretrained = _has_pretrained(estimator, strategy)
@@ -278,17 +279,6 @@ def _fit_strategy(estimator, strategy, X, is_text, task, settings, terms, eviden
 
 def _fit_one_of_several(fit, fit_scratch, name):
     return fit_scratch() if name == "scratch" else fit(name)
-
-
-def _fit_in_turn(fit, names, progress):
-    """Return the outcomes of the strategies, of all unless a callback requests to stop."""
-    outcomes = []
-    for name in names:
-        with progress.stage(name):
-            outcomes.append(fit(name))
-        if progress.stopped:
-            break
-    return outcomes
 
 
 def _warn_without_transfer(outcome, encoder, n_labelled, is_text):

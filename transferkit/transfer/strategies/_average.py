@@ -14,7 +14,7 @@ import numpy as np
 from transferkit._algorithms.linear.grid_descent import descend_grid
 from transferkit._validation import check_features
 from transferkit.heads.linear.evaluation import NEGLIGIBLE_WEIGHT, compute_candidate_weights
-from transferkit.transfer._evaluation import average_scores, make_row
+from transferkit.transfer._evaluation import average_scores, describe_candidate, make_row
 from transferkit.transfer.strategies._candidates import (
     SHARPNESS,
     drop_scores,
@@ -213,16 +213,3 @@ def search_around_best(average, features, task, settings, before=(), **values):
 def find_margin(n_rows):
     """Return the distance from the least loss beyond which a candidate has no weight, given some held-out rows."""
     return -np.log(NEGLIGIBLE_WEIGHT) / (SHARPNESS * max(n_rows, 1e-300))
-
-
-def describe_candidate(row):
-    """Return what distinguishes a candidate, and its loss, as text.
-
-    Parameters
-    ----------
-    row : dict
-        Its row of the table.
-    """
-    columns = ("C", "alpha", "terms", "idf", "evidence", "log_loss")
-    values = {name: row[name] if isinstance(row[name], str) else f"{row[name]:.4g}" for name in columns}
-    return ", ".join(f"{name}={value}" for name, value in values.items() if value not in ("", "nan"))
