@@ -257,7 +257,8 @@ def is_function(value):
 
 def full_name(value):
     """Return the import path of a class or function, from its own attributes."""
-    return f"{value.__module__}.{getattr(value, '__qualname__', value.__name__)}"
+    module = getattr(value, "__module__", None) or type(value).__module__  # ufuncs of NumPy 2.0 do not know theirs
+    return f"{module}.{getattr(value, '__qualname__', value.__name__)}"
 
 
 def _is_name_or_code(value):
