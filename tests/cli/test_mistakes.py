@@ -49,8 +49,13 @@ def test_mistakes_have_the_message_of_the_page(command, message, folder, run, mo
     code, out, error = run(*shlex.split(command))
     assert (code, out) == (2, "")
     assert error.count("\n") == 1
-    assert " ".join(message.split()) == error.strip()
+    assert find_words(message) == find_words(error)
     assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def find_words(message):
+    """Return the words without punctuation at their ends, which differs between versions of click."""
+    return [word.strip("'\".:,?") for word in message.split()]
 
 
 def test_the_page_has_twenty_mistakes():

@@ -122,6 +122,7 @@ def test_encoder_from_a_file_is_pretrained(tmp_path):
         make_text_model(load(tmp_path / "encoder.tk")).fit(TEXTS, LABELS)
 
 
+@pytest.mark.filterwarnings("error")
 def test_warning_as_an_error_leaves_the_encoder_as_it_was():
     encoder = pretrain()
     expected = encoder.transform(TEXTS)
