@@ -7,15 +7,19 @@ BIN := .venv/bin
 # Modules are compiled when they are imported; compiling all of torch, SciPy and the others takes a minute.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
-.PHONY: demo test test-kernels mutants lint format docs docs-widths docs-test bench tables test-serving test-lowest dist clean
+.PHONY: demo test quick-kernels test-kernels mutants lint format docs docs-widths docs-test bench tables test-serving test-lowest dist clean
 
 demo: .venv/demo-ready
 	$(BIN)/transferkit demo
 
 # One test process per core, each with one thread, since threads of several processes block each other. The tests start
-# many more processes, each of which would compile the package again if writing bytecode were disabled.
-test: lint
+# many more processes, each of which would compile the package again if writing bytecode were disabled. What needs one
+# core comes first, side by side.
+test: .venv/test-ready
+	$(MAKE) -j 2 lint quick-kernels
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+quick-kernels: .venv/test-ready
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python tests/kernels.py --quick
 
 # The numerical tests under the kernels that other processors would choose, with one and two threads: many minutes.
@@ -55,17 +59,20 @@ test-serving:
 	$(SERVING)/pip install --quiet --disable-pip-version-check --constraint serving/constraints.txt httpx pytest
 	$(SERVING)/pytest --override-ini "addopts=--import-mode=importlib" tests/test_serving.py tests/persistence/test_saved_files.py
 
-# The lowest supported versions of the dependencies, with current test tools, which warn about old versions.
+# The wheel with the lowest supported versions of its dependencies, and current test tools, which warn about old versions.
 LOWEST := .venv-lowest/bin
-test-lowest: .venv/bin/python
+test-lowest: dist
 	$(PYTHON) -m venv --clear .venv-lowest
 	$(BIN)/python tests/lowest.py > .venv-lowest/lowest.txt
-	$(LOWEST)/pip install --quiet --disable-pip-version-check --constraint .venv-lowest/lowest.txt \
-		".[text,plot]" codespell httpx hypothesis numpydoc pandas polars pytest pytest-xdist
-	OMP_NUM_THREADS=1 $(LOWEST)/pytest --numprocesses auto --dist worksteal -o filterwarnings=default tests
+	$(LOWEST)/pip install --quiet --disable-pip-version-check --no-compile --constraint .venv-lowest/lowest.txt \
+		"$$(echo dist/*.whl)[text,plot]" codespell httpx hypothesis numpydoc pandas polars pytest pytest-xdist
+	PYTHONPATH= $(BIN)/python tests/check_wheel.py dist/*.whl $(LOWEST)
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(LOWEST)/pytest --numprocesses auto --dist worksteal \
+		-o filterwarnings=default tests
 
 dist: .venv/bin/python
 	$(PIP) build
+	rm -rf dist
 	$(BIN)/python -m build --outdir dist
 
 # All benchmarks take hours: make bench DATA=folder-of-data-sets; minutes, on data that every machine has: make bench QUICK=1.
