@@ -47,7 +47,6 @@ TEXTS = ["the cat sat on the mat", "a dog", "Ünïcode words, and CATS!", "the d
     [
         AutoencoderEncoder((8,), 2, max_iter=3),
         KMeansEncoder(4),
-        LogisticHead(),
         SOMEncoder((2, 2)),
         TorchEncoder(torch.nn.Identity()),
         MLPHeadClassifier(),

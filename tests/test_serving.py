@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import transferkit
+from transferkit.cli import main
 
 SAVED = Path(__file__).parent / "saved"
 MODEL = SAVED / "format2-text.tk"
@@ -56,11 +57,14 @@ except ImportError as error:
     assert "torch" in run_without_torch(code)
 
 
-def test_command_line_predicts_and_verifies():
-    command = [sys.executable, "-m", "transferkit"]
-    for words in (["verify", str(MODEL)], ["describe", str(MODEL)], ["predict", str(MODEL), "-"]):
-        result = subprocess.run([*command, *words], input="rows\n", capture_output=True, text=True, check=False)
-        assert result.returncode == 0, result.stderr
+def test_command_line_predicts_and_verifies(capsys):
+    command = [sys.executable, "-m", "transferkit", "predict", str(MODEL), "-"]
+    result = subprocess.run(command, input="rows\n", capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    for word in ("verify", "describe"):
+        with pytest.raises(SystemExit) as end:
+            main([word, str(MODEL)])
+        assert end.value.code == 0, capsys.readouterr().err
 
 
 SERVING = Path(__file__).parents[1] / "serving"

@@ -6,51 +6,56 @@ import sys
 
 import pytest
 
-FIT = """
+# Cases begin in a child that has computed nothing yet, so that one process imports torch for all of them.
+CASES = """
 import multiprocessing, sys
 import joblib, numpy as np, torch
 import transferkit
+from transferkit._training import device
 
-torch.set_num_threads(2)
 X, y = np.random.default_rng(0).normal(size=(2000, 50)), np.arange(2000) % 5
+context = multiprocessing.get_context("fork")
+
+def multiply():
+    torch.ones(1000, 1000) @ torch.ones(1000, 1000)
 
 def fit(threads=None):
-    torch.ones(1000, 1000) @ torch.ones(1000, 1000)
+    multiply()
     transferkit.LogisticHead().fit(X, y)
-"""
-FORK = """
-child = multiprocessing.get_context("fork").Process(target=fit)
-child.start()
-child.join(60)
-hangs = child.is_alive()
-child.kill()
-sys.exit("the child hangs" if hangs else child.exitcode)
-"""
-BEFORE_FORK = {
-    "a fit": "fit()",
-    "torch alone": "torch.ones(1000, 1000) @ torch.ones(1000, 1000)",
-    "a large fit": "from transferkit._training import device; device.LARGE_STEP = 0; fit()",
-}
-JOBLIB = """
-fit()
-joblib.Parallel(n_jobs=2, backend="multiprocessing", timeout=60)(joblib.delayed(fit)() for _ in range(2))
+
+def fit_in_many_threads():
+    device.LARGE_STEP = 0
+    fit()
+
+def fit_in_a_child(before):
+    torch.set_num_threads(2)
+    before()
+    assert torch.get_num_threads() == 2
+    sys.exit(run(fit, 40))
+
+def fit_in_workers():
+    torch.set_num_threads(2)
+    fit()
+    joblib.Parallel(n_jobs=2, backend="multiprocessing", timeout=40)(joblib.delayed(fit)() for _ in range(2))
+
+def run(function, seconds, *args):
+    child = context.Process(target=function, args=args)
+    child.start()
+    child.join(seconds)
+    hangs = child.is_alive()
+    child.kill()
+    return "the child hangs" if hangs else child.exitcode
+
+for before in (fit, multiply, fit_in_many_threads):
+    print(before.__name__, run(fit_in_a_child, 60, before), flush=True)
+print("workers", run(fit_in_workers, 60))
 """
 
 
-def run_with_two_threads(code):
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux forks safely")
+def test_forked_children_train_after_their_parent_computed():
     environment = os.environ | {"OMP_NUM_THREADS": "2"}
-    command = [sys.executable, "-W", "ignore", "-c", code]
-    return subprocess.run(command, env=environment, check=False, timeout=110, text=True, stderr=subprocess.PIPE)
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux forks safely")
-@pytest.mark.parametrize("before", BEFORE_FORK.values(), ids=BEFORE_FORK)
-def test_a_forked_child_trains_after_its_parent_computed(before):
-    result = run_with_two_threads(FIT + before + "\nassert torch.get_num_threads() == 2" + FORK)
-    assert result.returncode == 0, result.stderr
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux forks safely")
-def test_forked_workers_of_joblib_train_after_their_parent_did():
-    result = run_with_two_threads(FIT + JOBLIB)
-    assert result.returncode == 0, result.stderr
+    command = [sys.executable, "-W", "ignore", "-c", CASES]
+    result = subprocess.run(command, env=environment, check=False, timeout=300, text=True, capture_output=True)
+    cases = ("fit", "multiply", "fit_in_many_threads", "workers")
+    assert result.stdout.splitlines() == [f"{name} 0" for name in cases], result.stderr

@@ -1,7 +1,10 @@
 """The demo runs to its end and shows figures that it measured."""
 
+import contextlib
+import io
 import json
 
+import numpy as np
 import pytest
 
 import transferkit
@@ -11,14 +14,22 @@ from transferkit.cli._demo import run_demo
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
+    """Return the folder of a short demo, its results, and what it wrote to both streams."""
     folder = tmp_path_factory.mktemp("demo")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_demo, "_N_DRAWS", 1)
-        return folder, run_demo(folder, quiet=True, labels_per_class=(4, 16), packages=["joblib", "sklearn"])
+    out, errors = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(errors),
+    ):
+        patch.setattr(_demo, "_N_DRAWS", 2)
+        patch.setattr(_demo, "_MOST_LABELS_DRAWN_AGAIN", 4)
+        results = run_demo(folder, labels_per_class=(4, 16), packages=["joblib", "sklearn"])
+    return folder, results, out.getvalue(), errors.getvalue()
 
 
 def test_demo_compares_three_tasks_and_leaves_its_files(demo):
-    folder, results = demo
+    folder, results, *_ = demo
     tasks = {run["task"] for run in results["runs"]}
     assert tasks >= {"sklearn area", "kind of object"}
     assert {(run["labels_per_class"], run["strategy"]) for run in results["runs"]} == {
@@ -43,13 +54,9 @@ def test_english_encoder_is_shown_first(capsys):
 
 
 def test_more_labels_help_on_average(demo):
-    _, results = demo
-    mean = {
-        n: sum(
-            run["accuracy"] for run in results["runs"] if run["labels_per_class"] == n and run["strategy"] == "transfer"
-        )
-        for n in (4, 16)
-    }
+    _, results, *_ = demo
+    runs = [run for run in results["runs"] if run["strategy"] == "transfer"]
+    mean = {n: np.mean([run["accuracy"] for run in runs if run["labels_per_class"] == n]) for n in (4, 16)}
     assert mean[16] > mean[4]
 
 
@@ -59,12 +66,8 @@ def test_missing_matplotlib_names_the_extra(tmp_path, monkeypatch, capsys):
     assert "pip install 'transferkit[plot]'" in capsys.readouterr().out
 
 
-def test_results_are_shown_as_they_come_without_a_terminal(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(_demo, "_N_DRAWS", 2)
-    monkeypatch.setattr(_demo, "_MOST_LABELS_DRAWN_AGAIN", 4)
-    monkeypatch.setattr(_demo, "_predict_without_torch", lambda *_: "")
-    results = run_demo(tmp_path, labels_per_class=(4, 8), packages=["joblib", "sklearn"])
-    output, errors = capsys.readouterr()
+def test_results_are_shown_as_they_come_without_a_terminal(demo):
+    _, results, output, errors = demo
     steps = errors.splitlines()
     assert steps[:2] == ["reading docstrings", "pretraining"]
     assert steps[2].startswith("  sklearn area, 4 labels per class: ")
@@ -72,8 +75,8 @@ def test_results_are_shown_as_they_come_without_a_terminal(tmp_path, capsys, mon
     assert sizes == sorted(sizes)
     n_tasks = len(results["model_bytes"])
     assert [step.split(" % transfer")[0].split(": ")[0] for step in steps[2:]].count(
-        "  kind of object, 8 labels per class"
+        "  kind of object, 16 labels per class"
     ) == 1
     assert sizes.count(4) == 2 * 2 * n_tasks
-    assert sizes.count(8) == 2 * n_tasks
-    assert "draws of the labels: 2 with 4, 1 with 8" in output
+    assert sizes.count(16) == 2 * n_tasks
+    assert "draws of the labels: 2 with 4, 1 with 16" in output

@@ -29,8 +29,8 @@ TIED = {
 @pytest.mark.parametrize("kind", TIED)
 def test_ties_are_no_shift(kind):
     random = np.random.default_rng(1)
-    gaps = [domain_gap(TIED[kind](random, 100), TIED[kind](random, 150), cv=3) for _ in range(30)]
-    assert sum(gap.is_shifted for gap in gaps) <= 2
+    gaps = [domain_gap(TIED[kind](random, 100), TIED[kind](random, 150), cv=3) for _ in range(20)]
+    assert sum(gap.is_shifted for gap in gaps) <= 1
     assert abs(np.mean([gap.auc for gap in gaps]) - 0.5) < 0.02
 
 

@@ -8,7 +8,6 @@ import os
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import joblib
@@ -440,21 +439,28 @@ def test_file_replaced_under_a_loaded_model_leaves_the_model_as_it_was(model_pat
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a process with a POSIX signal")
 def test_killed_while_saving_leaves_the_old_or_the_new_file(tmp_path):
-    path = tmp_path / "model.tk"
-    code = (
-        "import sys, transferkit, numpy as np; from sklearn.decomposition import PCA\n"
-        "X = np.random.RandomState(0).rand(60, 20_000)\n"
-        "models = [PCA(50, random_state=0).fit(sign * X) for sign in (1, -1)]\n"
-        "transferkit.save(models[0], sys.argv[1]); print('ready', flush=True)\n"
-        "while True:\n    [transferkit.save(model, sys.argv[1]) for model in models]"
-    )
-    for delay in (0.01, 0.05, 0.09):
-        process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
-        process.stdout.readline()
-        time.sleep(delay)
-        process.kill()
-        process.communicate()
-        assert transferkit.load(path, verify="full").components_.shape == (50, 20_000)
+    code = """
+import os, signal, sys, time
+import numpy as np
+import transferkit
+from sklearn.decomposition import PCA
+
+X = np.random.RandomState(0).rand(60, 20_000)
+models = [PCA(50, random_state=0).fit(sign * X) for sign in (1, -1)]
+transferkit.save(models[0], sys.argv[1])
+for delay in (0.01, 0.05, 0.09):
+    child = os.fork()
+    while child == 0:
+        for model in models:
+            transferkit.save(model, sys.argv[1])
+    time.sleep(delay)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    print(transferkit.load(sys.argv[1], verify="full").components_.shape)
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "model.tk")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    assert result.stdout.splitlines() == ["(50, 20000)"] * 3, result.stderr
 
 
 def test_random_bytes_changed_never_raise_anything_else(model_path):

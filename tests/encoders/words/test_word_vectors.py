@@ -209,13 +209,13 @@ def spelled(corpus):
     return WordVectorEncoder(30, subword=True, max_features=1200).fit(corpus)
 
 
-def test_spelling_tells_about_unseen_words(corpus, spelled):
-    every = WordVectorEncoder(30).fit(corpus)
-    unseen = [word for word in every.vocabulary_ if len(word) > 5 and word not in spelled.vocabulary_][::5]
-    old = [word for word in spelled.vocabulary_ if word in every.vocabulary_]
-    known = np.array([every.vectors_[every.vocabulary_[word]] for word in old])
-    rotation = np.linalg.lstsq(spelled.vectors_[[spelled.vocabulary_[word] for word in old]], known)[0]
-    truth = np.array([every.vectors_[every.vocabulary_[word]] for word in unseen])
+def test_spelling_tells_about_unseen_words(fitted, spelled):
+    every, some = fitted.vocabulary_, spelled.vocabulary_
+    unseen = [word for word in every if len(word) > 5 and word not in some][::5]
+    old = [word for word in some if word in every]
+    known = fitted.vectors_[[every[word] for word in old]]
+    rotation = np.linalg.lstsq(spelled.vectors_[[some[word] for word in old]], known)[0]
+    truth = fitted.vectors_[[every[word] for word in unseen]]
     guesses = np.array([spelled._look_up(word)[1][0] for word in unseen]) @ rotation
     guesses /= np.linalg.norm(guesses, axis=1, keepdims=True)
     by_chance = (guesses * np.roll(truth, 1, axis=0)).sum(axis=1).mean()
@@ -465,8 +465,10 @@ def test_continuing_is_fitting_on_all_texts_in_the_old_coordinates(corpus, weigh
         encoder.transform(domain) @ encoder._common, fresh.transform(domain) @ fresh._common, atol=1e-4
     )
 
+    place = encoder.vocabulary_
+
     def agreement(vectors):
-        return np.mean([vectors[row] @ old[word] for word, row in encoder.vocabulary_.items() if word in old])
+        return np.mean([vectors[place[word]] @ old[word] for word in old])
 
     assert agreement(encoder.vectors_) > max(0.7, agreement(fresh.vectors_) + 0.05)
 
@@ -483,18 +485,19 @@ def test_vectors_without_counts_get_further_components(quantised, corpus, tmp_pa
     known = WordVectorEncoder(30, min_count=2).fit(corpus[:300])
     known = known.quantise() if quantised else pickle.loads(pickle.dumps(known))
     old, frequency, idf = known.vectors_.copy(), known.frequency_, known.idf_
-    words, texts = list(known.vocabulary_), corpus[300:]
+    words, texts = list(known.vocabulary_), corpus[300:700]
     assert known.continue_fit(texts) is known
     n, own = len(words), WordVectorEncoder(100, min_count=2).fit(texts)
-    assert list(known.vocabulary_)[:n] == words
-    assert set(known.vocabulary_) == {*words, *own.vocabulary_}
+    place, own_place = known.vocabulary_, own.vocabulary_
+    assert list(place)[:n] == words
+    assert set(place) == {*words, *own_place}
     assert known.get_params()["n_components"] == known.vectors_.shape[1] == 130
     np.testing.assert_array_equal(known.vectors_[:n, :30], old)
     assert not known.vectors_[n:, :30].any()
-    new = known.vectors_[[known.vocabulary_[word] for word in own.vocabulary_], 30:]
+    new = known.vectors_[[place[word] for word in own_place], 30:]
     scale = np.linalg.norm(new[0]) / np.linalg.norm(own.vectors_[0])
     np.testing.assert_allclose(new, scale * own.vectors_, rtol=1e-4, atol=1e-6)
-    shared = [row for word, row in known.vocabulary_.items() if row < n and word in own.vocabulary_]
+    shared = [row for word, row in place.items() if row < n and word in own_place]
     squares = [np.mean(part**2) for part in np.split(known.vectors_[shared], [30], axis=1)]
     assert squares[0] == pytest.approx(squares[1], rel=1e-3)  # per component
     np.testing.assert_array_equal(known.idf_[:n], idf)
