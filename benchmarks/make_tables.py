@@ -45,7 +45,7 @@ from tables import (
 )
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/results.md", "docs/scale.md")
+PAGES = ("README.md", "docs/index.md", "docs/results.md", "docs/scale.md")
 MARKED = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 NEWS = "11,314 x 130,107 sparse rows, 20 classes"
 DOCSTRINGS = "6,443 x 256 dense rows, 40 classes"

@@ -358,7 +358,7 @@ def serve(model, port, host, quiet, key_file, **options):
 @click.option("--output", "-o", default="demo-output", show_default=True, help="Folder for models, plot and results.")
 @_options.quiet
 def demo(output, quiet):
-    """Show all of this on docstrings, in half a minute.
+    """Show all of this on docstrings.
 
     Pretrains an encoder, fine-tunes four tasks with few labels, and compares with training from scratch.
     """
