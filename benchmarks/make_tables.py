@@ -362,9 +362,9 @@ TABLES = {
 }
 
 
-CURVES = {
-    "auto": ("transferkit", {"color": "#0072b2", "marker": "o"}),
-    "scikit-learn": ("scikit-learn: TF-IDF and logistic regression", {"color": "#d55e00", "marker": "s"}),
+CURVES = {  # column: its name, how far it lies to the right, its style
+    "auto": ("transferkit, pretrained word vectors", -0.05, {"color": "#0072b2", "marker": "o"}),
+    "scikit-learn": ("scikit-learn, TF-IDF and logistic regression", 0.05, {"color": "#d55e00", "marker": "s"}),
 }
 
 
@@ -395,15 +395,16 @@ def draw_transfer(results, path):
     tasks = list(dict.fromkeys(task for rows in sizes.values() for task in rows))
     figure, axes = plt.subplots(2, -(-len(tasks) // 2), figsize=(8, 4.4), sharex=True, layout="constrained")
     for ax, task in zip(axes.flat, tasks, strict=False):
-        for column, (label, style) in CURVES.items():
+        for column, (label, shift, style) in CURVES.items():
             found = {size: rows[task][column] for size, rows in sizes.items() if column in rows.get(task, {})}
             accuracies = [figures["accuracy"] for figures in found.values()]
             errors = [figures.get("standard deviation", 0.0) for figures in found.values()]
-            places = [list(sizes).index(size) for size in found]
+            places = [list(sizes).index(size) + shift for size in found]
             ax.errorbar(places, accuracies, errors, label=label, capsize=3, markersize=5, **style)
         ax.set_title(TASK_NAMES.get(task, task.upper()), fontsize=11)
         ax.set_xticks(range(len(sizes)), sizes)
         ax.set_xlim(-0.3, len(sizes) - 0.7)
+        ax.yaxis.set_major_locator(mpl.ticker.MaxNLocator(nbins=4, integer=True))
         ax.grid(axis="y", alpha=0.3)
     for ax in list(axes.flat)[len(tasks) :]:
         ax.set_axis_off()
