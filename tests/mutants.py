@@ -624,6 +624,20 @@ MUTANTS = [
         'self.text, self.last = "", 0.0',
         "cli/test_progress.py::test_predictions_of_many_texts_are_counted_in_lines",
     ),
+    Mutant(
+        "many tasks: warnings name the task",
+        "transfer/_multitask.py",
+        'text = f"Task {task!r}: {warning.message}"',
+        "text = str(warning.message)",
+        "transfer/test_multitask.py::test_warnings_name_the_task_and_point_to_the_caller",
+    ),
+    Mutant(
+        "evidence: a source is refused before the labels are compared",
+        "transfer/_classifier.py",
+        "if names and classifier.source is not None:",
+        "if False:",
+        "transfer/test_evidence.py::test_class_prior_with_a_source_is_refused_as_such",
+    ),
     # What is learned beside labels.
     Mutant(
         "evidence: the covariance is shrunk",

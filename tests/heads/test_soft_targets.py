@@ -6,7 +6,7 @@ from scipy import sparse
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from transferkit import FeatureBlocks, LogisticHead, MLPHeadClassifier, load, save
+from transferkit import FeatureBlocks, LogisticHead, LogisticHeadCV, MLPHeadClassifier, load, save
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 6))
@@ -329,3 +329,10 @@ def test_classes_that_all_have_no_weight_are_refused(make):
 def test_rows_of_blocks_and_probabilities_must_be_as_many(make):
     with pytest.raises(ValueError, match=r"same length|inconsistent numbers"):
         make().fit_soft(FeatureBlocks(X, X), SOFT[1:])
+
+
+def test_search_without_soft_labels_says_what_to_do():
+    search = LogisticHeadCV([0.1, 1.0])
+    assert not hasattr(search, "fit_soft")
+    with pytest.raises(AttributeError, match=r"Select C by fit on labels, .* LogisticHead\(C=search.C_\).fit_soft"):
+        search.fit_soft(X, SOFT)

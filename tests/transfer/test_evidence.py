@@ -306,6 +306,21 @@ def test_bad_evidence_is_refused(case, encoder):
     assert not hasattr(model, "head_")
 
 
+@pytest.mark.parametrize(
+    ("labels", "prior"),
+    [
+        (LABELS[:60], [0.3, 0.3, 0.4]),
+        (np.arange(60) % 2, {0: 0.5, 1: 0.5}),
+        (np.arange(60) % 2, dict.fromkeys([0, 1, "animal", "music", "weather"], 0.2)),
+    ],
+    ids=["known classes", "new classes", "all classes"],
+)
+def test_class_prior_with_a_source_is_refused_as_such(encoder, labels, prior):
+    source = TransferClassifier(encoder, strategy="frozen").fit(TEXTS[:60], LABELS[:60])
+    with pytest.raises(ValueError, match=r"^class_prior cannot be combined with a source\. Leave one of them out\.$"):
+        TransferClassifier(encoder, source=source, class_prior=prior).fit(TEXTS[:60], labels)
+
+
 def test_a_teacher_of_other_classes_is_named(encoder):
     teacher = make_pipeline(TfidfEncoder(), LogisticHead()).fit(TEXTS[:60], np.arange(60) % 2)
     with pytest.raises(ValueError, match=r"other classes than the labels: \[0, 1\] instead of"):

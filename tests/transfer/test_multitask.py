@@ -1,5 +1,7 @@
 """Many tasks from one encoder."""
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.feature_extraction.text import CountVectorizer
@@ -7,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 
 import transferkit
 from tests.transfer.strategies.test_strategies import TEST_LABELS, TEST_TEXTS, UNLABELLED, make_texts
-from transferkit import LogisticHead, MultiTaskTransfer, TransferClassifier, WordVectorEncoder
+from transferkit import LogisticHead, MultiTaskTransfer, TfidfEncoder, TransferClassifier, WordVectorEncoder
 from transferkit.exceptions import ModelFileError
 from transferkit.transfer import _multitask
 
@@ -152,3 +154,31 @@ def test_all_tasks_in_one_file_predict_the_same_and_can_be_fitted_again(encoder,
     for again in (loaded, loaded.fit(TEXTS, LABELS)):
         for task, found in again.predict(TEST_TEXTS).items():
             np.testing.assert_array_equal(found, tasks.models_[task].head_.predict(encoder.transform(TEST_TEXTS)))
+
+
+def fit_with_warnings():
+    """Fit two tasks with an encoder that knows none of their words."""
+    encoder = TfidfEncoder().fit(["other words", "of another kind"])
+    labels = {"first": LABELS["subject"], "second": LABELS["third"]}
+    return MultiTaskTransfer(TransferClassifier(encoder)).fit(
+        {"first": TEXTS["subject"], "second": TEXTS["third"]}, labels
+    )
+
+
+def test_warnings_name_the_task_and_point_to_the_caller():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit_with_warnings()
+    messages = [str(warning.message) for warning in caught]
+    assert any(message.startswith("Task 'first': Transfer did not help") for message in messages)
+    assert {message.partition(":")[0] for message in messages} == {"Task 'first'", "Task 'second'"}
+    assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_warnings_of_tasks_can_be_ignored_or_raised():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore", UserWarning)
+        fit_with_warnings()
+    assert not [warning for warning in caught if issubclass(warning.category, UserWarning)]
+    with warnings.catch_warnings(action="error"), pytest.raises(UserWarning, match=r"^Task 'first': "):
+        fit_with_warnings()

@@ -315,6 +315,7 @@ def fit_classifier(
     classes = np.unique(y)
     if classifier.source is None or not adds_classes(classifier.source, y):
         check_has_classes(classes, classifier)
+    _check_has_one_kind(classifier, X_unlabelled)
     strategy = read_renamed(classifier, "strategy", RENAMED_STRATEGIES)
     random_state = check_random_state(classifier.random_state)
     classifier = with_default_encoder(classifier, is_text)
@@ -339,6 +340,7 @@ def _fit_without_labels(classifier, X_unlabelled, terms, progress):
 
     if X_unlabelled is None:
         raise ValueError("Without labelled rows fit needs unlabelled ones: fit([], [], X_unlabelled=...). Got None.")
+    _check_has_one_kind(classifier, X_unlabelled)
     given, is_text, classes = classifier, holds_texts(X_unlabelled), find_classes(classifier)
     names = read_feature_names(X_unlabelled)
     strategy = read_renamed(classifier, "strategy", RENAMED_STRATEGIES)
@@ -361,16 +363,26 @@ def _set_fitted(classifier, taken, outcomes, names, classes, progress, encoder):
     return classifier
 
 
+def _name_evidence(classifier, X_unlabelled):
+    """Return the names of what was given beside labels."""
+    given = [name for name in ("class_descriptions", "teacher", "class_prior") if getattr(classifier, name) is not None]
+    return " and ".join([*given, *["X_unlabelled"] * (X_unlabelled is not None)])
+
+
+def _check_has_one_kind(classifier, X_unlabelled):
+    """Raise ValueError if there is a source beside other evidence, before that is compared with the labels."""
+    names = _name_evidence(classifier, X_unlabelled)
+    if names and classifier.source is not None:
+        raise ValueError(f"{names} cannot be combined with a source. Leave one of them out.")
+
+
 def _check_takes_evidence(classifier, strategy, evidence, y):
     """Raise ValueError if the parameters or labels exclude what was given beside labels."""
     from transferkit.transfer.strategies._candidates import read_settings  # here: predictions do not need it
 
-    given = [name for name in ("class_descriptions", "teacher", "class_prior") if getattr(classifier, name) is not None]
-    names = " and ".join([*given, *["X_unlabelled"] * (evidence.unlabelled is not None)])
+    names = _name_evidence(classifier, evidence.unlabelled)
     if y.ndim == 2:
         raise ValueError(f"{names}: only for one label per row, but y is an indicator matrix.")
-    if classifier.source is not None:
-        raise ValueError(f"{names} cannot be combined with a source. Leave one of them out.")
     uses_head = classifier.head is not None and strategy in ("frozen", "scratch")
     if uses_head or read_settings(classifier.head, classifier.device) is None:
         raise ValueError(

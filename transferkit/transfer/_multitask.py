@@ -1,6 +1,7 @@
 """Many tasks from one encoder: fitted, saved, loaded and served together."""
 
 import os
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -124,7 +125,7 @@ class MultiTaskTransfer(CallbackSupportMixin, VersionedEstimator):
         ------
         ValueError
             If there is no task, the arguments name different ones, or a parameter of the estimator is not valid. Errors
-            of a single task name it.
+            and warnings of a single task name it.
         """
         if self.estimator is None:
             raise ValueError("MultiTaskTransfer needs an estimator: a TransferClassifier with its encoder.")
@@ -410,13 +411,18 @@ def _fit_estimator(estimator, X, y, **options):
 
 @contextmanager
 def _naming(task):
-    """Let errors of a task name it."""
-    try:
-        yield
-    except (ValueError, TypeError) as error:
-        if len(error.args) == 1:  # the message
-            error.args = (f"Task {task!r}: {error}",)
-        raise
+    """Let errors and warnings of a task name it."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")  # those that are ignored are so below
+        try:
+            yield
+        except (ValueError, TypeError) as error:
+            if len(error.args) == 1:  # the message
+                error.args = (f"Task {task!r}: {error}",)
+            raise
+    for warning in caught:
+        text = f"Task {task!r}: {warning.message}"
+        warnings.warn_explicit(text, warning.category, warning.filename, warning.lineno)
 
 
 def _share_encoders(models):

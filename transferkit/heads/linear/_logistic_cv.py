@@ -293,6 +293,14 @@ class LogisticHeadCV(KeepsSourceMixin, CallbackSupportMixin, LinearClassifierMix
         progress.end(None if model is None else to_fitted_attributes(model, classes, multilabel))
         return self
 
+    @property
+    def fit_soft(self):
+        """Not available: the error says how to train with soft labels, as other heads do."""
+        raise AttributeError(
+            "LogisticHeadCV has no fit_soft, because its scores compare predictions with labels. Select C by fit on "
+            "labels, and train with soft labels by LogisticHead(C=search.C_).fit_soft(X, probabilities)."
+        )
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True

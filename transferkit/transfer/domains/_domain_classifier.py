@@ -123,7 +123,8 @@ class DomainTransferClassifier(EncoderHeadMixin, CallbackSupportMixin, HeadScore
     For dense features, "auto" averages the class probabilities of target samples by three candidates: the head without
     adaptation; a linear discriminant that is fitted to the target by expectation-maximisation, beginning with the
     predictions after :class:`LinearTransport`; and the nearest neighbours after :class:`JointDistributionAdaptation`.
-    The head is then trained on the labelled samples and on the target samples with these probabilities. The last two
+    The head is then trained on the labelled samples and on the target samples with these probabilities, or with the
+    most probable classes if it has no `fit_soft` (a :class:`LogisticHeadCV` with a `prior`, for example). The last two
     assume that the classes are clusters of samples. This is checked on the source, of which each fold in turn is the
     target: if the average is worse there than the head alone, by more than one standard error, no adaptation is used. A
     warning is given if the adaptations disagree on many target samples.
