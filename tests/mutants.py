@@ -638,6 +638,20 @@ MUTANTS = [
         "if False:",
         "transfer/test_evidence.py::test_class_prior_with_a_source_is_refused_as_such",
     ),
+    Mutant(
+        "summary of numbers: the mean of the others",
+        SUMMARY,
+        "(total / (total - weights))[:, None]",
+        "1",
+        f"{OF_SUMMARY}::test_summary_of_numbers_compares_r2_of_left_out_samples",
+    ),
+    Mutant(
+        "summary of numbers: term vectors without influence are no transfer",
+        SUMMARY,
+        'losses["without_transfer"] += [-row["mean"] for row in other.rows if row["alpha"] == 0]',
+        "pass",
+        f"{OF_SUMMARY}::test_summary_of_numbers_with_one_strategy",
+    ),
     # What is learned beside labels.
     Mutant(
         "evidence: the covariance is shrunk",

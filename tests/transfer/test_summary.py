@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import get_scorer, make_scorer
 from sklearn.model_selection import StratifiedKFold
 
 import transferkit
-from transferkit import LogisticHeadCV, TransferClassifier, WordVectorEncoder
+from transferkit import LogisticHeadCV, TransferClassifier, TransferRegressor, WordVectorEncoder
 from transferkit.transfer._evaluation import ClassificationTask, Outcome, make_row
-from transferkit.transfer._summary import is_gain, pretrained_share, summarise
+from transferkit.transfer._summary import _left_out_variance, is_gain, pretrained_share, summarise
 
 pytestmark = pytest.mark.filterwarnings("ignore:Transfer did not help:UserWarning")
 TOPICS = ("animal", "music", "weather")
@@ -240,3 +240,54 @@ def test_second_fit_forgets_the_first(model):
     texts, labels = ["a cat", "a stock"], ["x", "y"]
     again = TransferClassifier(strategy="scratch").fit(TEXTS, LABELS).fit(texts, labels)
     assert again.summary_ == TransferClassifier(strategy="scratch").fit(texts, labels).summary_
+
+
+@pytest.fixture(scope="module")
+def of_numbers(model):
+    """Texts with a number that their topic determines, up to noise."""
+    means = {"animal": 1.0, "music": 2.0, "weather": 4.0}
+    return TEXTS, np.array([means[label] for label in LABELS]) + np.random.default_rng(3).normal(0, 0.2, len(LABELS))
+
+
+def test_summary_of_numbers_compares_r2_of_left_out_samples(model, of_numbers):
+    texts, y = of_numbers
+    regressor = TransferRegressor(model.encoder).fit(texts, y)
+    summary, table = regressor.summary_, regressor.strategy_scores_
+    of_mean = np.mean([(y[i] - np.delete(y, i).mean()) ** 2 for i in range(len(y))])
+    assert summary["n_labels"] == 60
+    best = table["mean"][(table["strategy"] == "scratch") | (table["alpha"] == 0)].max()
+    assert summary["without_transfer"] == pytest.approx(1 + best / of_mean)
+    assert summary["with_transfer"] > summary["without_transfer"] + 0.3
+    assert summary["gain"] == pytest.approx(summary["with_transfer"] - summary["without_transfer"])
+    assert summary["helped"] is None
+    numbers = f"{summary['with_transfer']:.3f} with transfer, {summary['without_transfer']:.3f} without; 60 labels. "
+    assert summary["text"].startswith(f"R2 on held-out labels: {numbers}Difference (+{summary['gain']:.3f}), whose")
+    assert json.loads(json.dumps(summary)) == summary
+
+
+@pytest.mark.parametrize("strategy", ["term_vectors", "frozen", "scratch"])
+def test_summary_of_numbers_with_one_strategy(model, of_numbers, strategy, tmp_path):
+    texts, y = of_numbers
+    weights = np.random.default_rng(0).integers(1, 3, len(y))
+    regressor = TransferRegressor(model.encoder, strategy=strategy).fit(texts, y, sample_weight=weights)
+    summary = regressor.summary_
+    assert (summary["with_transfer"] is None) == (strategy == "scratch")
+    assert (summary["without_transfer"] is None) == (strategy == "frozen")
+    transferkit.save(regressor, tmp_path / "model.tk")
+    assert transferkit.load(tmp_path / "model.tk").summary_ == summary
+    assert transferkit.describe(tmp_path / "model.tk").summary == summary
+
+
+def test_summary_of_numbers_without_held_out_errors(model, of_numbers):
+    texts, y = of_numbers
+    regressor = TransferRegressor(model.encoder, LinearRegression(), strategy="frozen").fit(texts, y)
+    assert regressor.summary_["text"].startswith("No errors on held-out labels are known: nothing shows whether")
+
+
+def test_weights_count_in_the_error_of_the_mean():
+    y, weights = np.array([1.0, 2.0, 5.0]), np.array([1, 2, 1])
+    repeated = np.array([1.0, 2.0, 2.0, 5.0])
+    others = [np.average(np.delete(y, i), weights=np.delete(weights, i)) for i in range(3)]
+    expected = np.average((y - others) ** 2, weights=weights)
+    assert _left_out_variance(y, weights) == pytest.approx(expected)
+    assert _left_out_variance(repeated, None) == pytest.approx(np.var(repeated) * (4 / 3) ** 2)

@@ -40,6 +40,7 @@ from transferkit.transfer._estimator import (
     set_fitted,
 )
 from transferkit.transfer._evaluation import Outcome, describe_candidate, fit_in_turn, make_row
+from transferkit.transfer._summary import summarise_errors
 from transferkit.transfer.pretrained import check_has_encoder, is_frozen, make_encoder, with_default_encoder
 from transferkit.transfer.strategies._candidates import SHARPNESS
 from transferkit.transfer.strategies._frozen import encode_folds
@@ -80,6 +81,11 @@ class TransferRegressor(TransferMixin, CallbackSupportMixin, RegressorMixin, Ver
     strategy_scores_ : dict of str to ndarray
         One row per candidate, as in :class:`TransferClassifier`; "mean" is minus the mean squared leave-one-out
         error, "C" is one over the penalty.
+    summary_ : dict
+        What the errors on left-out samples say of transfer, as in :class:`TransferClassifier`: "text" says it;
+        "with_transfer" and "without_transfer" are R2, the share of the variance that is explained; "gain" is their
+        difference, whose standard error is not known, so that "helped" is None. Models of files that earlier versions
+        wrote do not have it.
     label_coef_ : CSR matrix of shape (n_outputs, n_terms) or None
         With "term_vectors": the part of ``head_.coef_`` due to the labels alone.
     n_features_in_ : int
@@ -118,6 +124,8 @@ class TransferRegressor(TransferMixin, CallbackSupportMixin, RegressorMixin, Ver
     """
 
     default_head = RidgeHead
+    fitted_attributes = ("summary_",)
+
     _parameter_constraints: dict = {
         "encoder": [str, os.PathLike, HasMethods(["fit", "transform"]), None],
         "head": [HasMethods(["fit", "predict"]), None],
@@ -184,6 +192,8 @@ class TransferRegressor(TransferMixin, CallbackSupportMixin, RegressorMixin, Ver
         outcomes = fit_in_turn(fit_one, names, progress)
         errors = [outcome.loss for outcome in outcomes]
         taken = outcomes[int(np.nanargmin(errors))] if not np.isnan(errors).all() else outcomes[0]
+        is_pretrained = strategy == "scratch" or is_frozen(chosen.encoder)
+        taken.attributes["summary_"] = summarise_errors(taken, outcomes, y, sample_weight, is_pretrained=is_pretrained)
         set_fitted(self, taken, outcomes, feature_names, chosen.encoder)
         progress.end({})
         return self

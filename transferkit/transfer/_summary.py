@@ -6,7 +6,7 @@ import numpy as np
 
 from transferkit.transfer._evaluation import average_scores, subtract_scores
 
-__all__ = ["pretrained_share", "summarise", "summarise_new_classes", "summarise_untested"]
+__all__ = ["pretrained_share", "summarise", "summarise_errors", "summarise_new_classes", "summarise_untested"]
 
 WITHOUT_TRANSFER = ("scratch", "target only")  # strategies
 SMALL_ALPHA = 0.25  # up to this alpha, term vectors have little influence
@@ -113,6 +113,57 @@ def summarise_new_classes(strategy, counts, n_new, recall):
         f"Added {n_new} to {n_known} classes. {found}. Rows of the old classes were not at hand, so that nothing shows "
     )
     return _start(strategy, [int(count) for count in counts]) | {"text": text + "how many of these are lost."}
+
+
+def summarise_errors(outcome, outcomes, y, sample_weight=None, *, is_pretrained=True):
+    """Return what the errors on held-out samples say of transfer to targets that are numbers.
+
+    Mean squared errors are all that is known of them, so that no standard error tells a gain from noise.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        The selected one.
+    outcomes : list of Outcome
+        One per strategy that was compared, of which "loss" is the mean squared error.
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Targets.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the samples.
+    is_pretrained : bool, default=True
+        As for `summarise`.
+
+    Returns
+    -------
+    summary : dict
+        As `summarise` returns it, with R2 in place of accuracy; "helped" is None, and there are no counts of classes.
+    """
+    summary = _start(outcome.strategy, [], "r2", _find_shares(outcome)) | {"n_labels": len(y)}
+    of_mean = _left_out_variance(y, sample_weight)
+    if np.isnan(outcome.loss) or not of_mean > 0:
+        return _finish_untested(summary, "No errors on held-out labels are known", is_pretrained)
+    losses = {"with_transfer": [], "without_transfer": []}
+    for other in outcomes:
+        losses["without_transfer" if other.strategy in WITHOUT_TRANSFER else "with_transfer"].append(other.loss)
+        losses["without_transfer"] += [-row["mean"] for row in other.rows if row["alpha"] == 0]
+    if outcome.strategy not in WITHOUT_TRANSFER:
+        losses["with_transfer"] = [outcome.loss]
+    known = {name: [1 - loss / of_mean for loss in found if not np.isnan(loss)] for name, found in losses.items()}
+    summary |= {name: max(found) if found else None for name, found in known.items()}
+    if None not in (summary["with_transfer"], summary["without_transfer"]):
+        summary["gain"] = summary["with_transfer"] - summary["without_transfer"]
+    return summary | {"text": _write(summary, is_pretrained)}
+
+
+def _left_out_variance(y, sample_weight):
+    """Return the mean squared error of predicting each sample by the mean of the others."""
+    y = np.asarray(y, np.float64).reshape(len(y), -1)
+    weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+    total = weights.sum()
+    if len(y) < 2:
+        return np.nan
+    residuals = (y - np.average(y, axis=0, weights=weights)) * (total / (total - weights))[:, None]
+    return float(np.average(np.square(residuals).mean(1), weights=weights))
 
 
 def pretrained_share(outcome):
@@ -231,7 +282,7 @@ def _write(summary, is_pretrained):
     named = {f"with {what}": "with_transfer", "without": "without_transfer", "majority class": "majority"}
     parts = [f"{write(summary[key])}{unit} {name}" for name, key in named.items() if summary[key] is not None]
     error = "" if summary["standard_error"] is None else f", +-{write(summary['standard_error'])}"
-    folds = f"{summary['n_labels']} labels, {summary['n_folds']} folds{error}"
+    folds = f"{summary['n_labels']} labels" + (f", {summary['n_folds']} folds{error}" if summary["n_folds"] else "")
     text = f"{summary['score']} on held-out labels: {', '.join(parts)}; {folds}. "
     text = text[0].upper() + text[1:]
     used = f"Strategy {summary['strategy']}{_write_shares(summary)}."
@@ -241,6 +292,8 @@ def _write(summary, is_pretrained):
     gain = f"({write(summary['gain'], '+')}{gain_error})"
     if not is_pretrained:
         return f"{text}{_NOT_PRETRAINED} {gain}. {used}"
+    if summary["helped"] is None:
+        return f"{text}Difference {gain}, whose standard error is not known. {used}"
     if summary["helped"]:
         return f"{text}Transfer helped {gain}. {used}"
     return f"{text}No clear gain from transfer {gain}. {used}"
