@@ -16,7 +16,8 @@ Nothing is selected, and no label is used but the eight per class. The columns:
 - english: the encoder of the package, which has seen no text of any task;
 - english and own: the same after `continue_fit` on the training texts;
 - MiniLM: the sentence model all-MiniLM-L6-v2, in the folder ``--minilm``, by sentence-transformers;
-- model2vec: a static model that model2vec distils from this sentence model, with its defaults.
+- model2vec: a static model that model2vec distils from this sentence model, with its defaults
+  (``pip install "transferkit[sentence]" "model2vec[distill]"``).
 
 Each part holds the accuracies of the draws, and the processor seconds that 1,000 test texts take to encode on one
 thread. Parts are stored as they are measured, so that the script may be stopped and started again. Without FOLDER there
@@ -153,7 +154,9 @@ def main():
             found = measure(encoders.find(column, name, data[0]), *data)
             parts[f"{name} {column}"] = found | {"commit": machine["commit"]}
             print(name, column, found, flush=True)
-            write_results(output, {"machine": machine, "accuracy": summarise(parts), "parts": parts})
+            commits = ", ".join(sorted({part["commit"] for part in parts.values()}))
+            described = machine | {"commit": commits}
+            write_results(output, {"machine": described, "accuracy": summarise(parts), "parts": parts})
 
 
 if __name__ == "__main__":

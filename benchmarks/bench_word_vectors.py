@@ -193,7 +193,9 @@ def main(arguments):
         found = measure(partial(train, kind, texts, arguments.threads, device), arguments.threads, folder)
         parts[kind] = found | parts.get(kind, {}) | {f"commit of {field}": machine["commit"]}
         print(kind, parts[kind], flush=True)
-        results = {"machine": machine | {"load": os.getloadavg()}, "gensim, tuned": find_tuned(parts), "parts": parts}
+        commits = {value for part in parts.values() for key, value in part.items() if key.startswith("commit")}
+        described = machine | {"load": os.getloadavg(), "commit": ", ".join(sorted(commits))}
+        results = {"machine": described, "gensim, tuned": find_tuned(parts), "parts": parts}
         write_results(output, results)
 
 

@@ -21,6 +21,7 @@ OURS = {
     "skip-gram": '`WordVectorEncoder`, "sgns"',
     "subwords": "`WordVectorEncoder`, `subword=True`",
 }
+WITH_SUBWORDS = ("subwords", "fastText")  # which have vectors of all words
 FROZEN = ("TF-IDF", "LSA", "Wikipedia and own", "english", "english and own", "model2vec", "MiniLM")
 TIMED, MTEB_LABELS = "ag_news_subset", 8
 CASES = (("ag_news_subset", 8), ("ag_news_subset", 64), ("banking77", 8))  # of which there are published figures
@@ -35,9 +36,10 @@ def write_words(results):
     first = parts["factorised"]["processor seconds"]
     lines = []
     for kind, part in parts.items():
-        seconds = part["processor seconds"]
+        seconds = part.get("processor seconds")
+        times = ["", ""] if seconds is None else [duration(seconds), factor(seconds / first)]
         scores = [f"{part['similarity'][name]:.3f}" for name in SIMILARITY]
-        lines.append([OURS.get(kind, kind), duration(seconds), factor(seconds / first), *scores])
+        lines.append([OURS.get(kind, kind), *times, *scores])
     return to_markdown(["vectors", "time", "times that of the first", *SIMILARITY.values()], lines)
 
 
@@ -46,15 +48,12 @@ def write_uses_of_words(results):
     parts = results.get("word_vectors", "parts", optional=True)
     if not parts:
         return NOT_MEASURED
-    lines = [
-        [
-            OURS.get(kind, kind),
-            f"{part['analogies']['accuracy']:.1%}",
-            f"{part['rarewords, all pairs']['spearman']:.3f}",
-            *(f"{part['8 labels'][task]:.1f}" for task in FEW_LABELS),
-        ]
-        for kind, part in parts.items()
-    ]
+    lines = []
+    for kind, part in parts.items():
+        rare = f"{part['rarewords, all pairs']['spearman']:.3f}" if kind.startswith(WITH_SUBWORDS) else ""
+        accuracies = (part.get("8 labels", {}).get(task) for task in FEW_LABELS)
+        cells = ["" if accuracy is None else f"{accuracy:.1f}" for accuracy in accuracies]
+        lines.append([OURS.get(kind, kind), f"{part['analogies']['accuracy']:.1%}", rare, *cells])
     tasks = [TASK_NAMES.get(task, task.upper()) for task in FEW_LABELS]
     return to_markdown(["vectors", "analogies", "RareWords, all pairs", *tasks], lines)
 
@@ -115,11 +114,7 @@ def find_measured(results):
         for column, system, protocol in (
             ("scikit-learn", "scikit-learn, TF-IDF", "no pretraining"),
             ("english", "`TransferClassifier()`", 'encoder "english", which saw no text of the task'),
-            (
-                "with own texts",
-                "`TransferClassifier(encoder)`, continued",
-                "the same encoder, continued on the training texts",
-            ),
+            ("with own texts", "`TransferClassifier(encoder)`", 'encoder "english", continued on the training texts'),
             ("auto", "`TransferClassifier(encoder)`", ON_ALL_TEXTS),
         ):
             if column in columns:
