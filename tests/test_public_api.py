@@ -109,8 +109,14 @@ def test_import_loads_neither_torch_nor_scikit_learn():
     assert result.stdout.strip() == "[]"
 
 
-def test_no_public_name_needs_torch_to_import(run_without_torch):
-    run_without_torch("import transferkit; [getattr(transferkit, name) for name in transferkit.__all__]")
+def test_no_public_name_imports_torch_or_dask(run_without_torch):
+    code = """
+import sys, transferkit
+for name in transferkit.__all__:
+    getattr(transferkit, name)
+print({"dask", "distributed"} & set(sys.modules))
+"""
+    assert run_without_torch(code).strip() == "set()"
 
 
 @pytest.mark.parametrize("name", sorted({*public_objects(), *public_methods()}))

@@ -149,11 +149,6 @@ def test_missing_extra_is_named_with_the_command(monkeypatch):
         find_shards("s3://bucket/*.txt", "text")
 
 
-def test_package_does_not_import_dask(run_without_torch):
-    code = "import sys, transferkit.distributed; print({'dask', 'distributed'} & set(sys.modules))"
-    assert run_without_torch(code).strip() == "set()"
-
-
 def test_changed_file_has_another_stamp(tmp_path):
     path = Path(tmp_path / "texts.txt")
     path.write_text("a text\n")
