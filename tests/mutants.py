@@ -956,6 +956,27 @@ MUTANTS = [
         DOMAIN + "::test_one_standard_error_is_allowed",
     ),
     Mutant(
+        "consensus: weights of the candidates",
+        CONSENSUS,
+        "n_right = is_right.sum(1) + 1",
+        "n_right = np.ones(len(is_right))",
+        DOMAIN + "::test_candidates_that_fail_on_the_source_count_less",
+    ),
+    Mutant(
+        "consensus: weights in the mean",
+        CONSENSUS,
+        "return np.tensordot(self.weights, self.probabilities, 1)",
+        "return self.probabilities.mean(0)",
+        DOMAIN + "::test_candidates_that_fail_on_the_source_count_less",
+    ),
+    Mutant(
+        "consensus: weights in the mean of the target",
+        CONSENSUS,
+        "consensus = replace(consensus, weights=weights)",
+        "consensus = replace(consensus)",
+        DOMAIN + "::test_the_head_learns_from_the_labels_and_from_the_consensus",
+    ),
+    Mutant(
         "consensus: reflection",
         CONSENSUS,
         "self.is_reflected = transport.reflected_",

@@ -1,6 +1,7 @@
 """Labels from one domain, predictions for another: better where the domains differ, and never worse."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ from transferkit import (
 )
 from transferkit.transfer.domains import _consensus
 from transferkit.transfer.domains._candidates import fit_candidate
-from transferkit.transfer.domains._consensus import find_consensus, fit_consensus
+from transferkit.transfer.domains._consensus import compare_on_source, find_consensus, fit_consensus
 from transferkit.transfer.domains._features import DomainFeatures, Domains, make_folds
 from transferkit.transfer.pretrained import uses_labels
 
@@ -115,7 +116,8 @@ def test_the_head_learns_from_the_labels_and_from_the_consensus():
     model = DomainTransferClassifier(head=head).fit(SOURCE, Y, X_target=TARGET + 0.3)
     random_state, known = np.random.RandomState(0), np.unique(Y)
     domains = Domains(SOURCE, Y, TARGET + 0.3, np.ones(180), False, [])
-    found = find_consensus(SOURCE, Y, TARGET + 0.3, head)
+    weights = compare_on_source(SOURCE, Y, head, make_folds(Y, 3, np.random.RandomState(0)))[1]
+    found = replace(find_consensus(SOURCE, Y, TARGET + 0.3, head), weights=weights)
     assert found.probabilities.shape == (3, 180, 5)
     np.testing.assert_allclose(found.probabilities.sum(2), 1)
     soft_labels = np.vstack([Y[:, None] == known, found.mean])
@@ -128,6 +130,22 @@ def test_the_head_learns_from_the_labels_and_from_the_consensus():
     found_by_bayes = find_consensus(SOURCE, Y, TARGET + 0.3, GaussianNB())
     hard = GaussianNB().fit(np.vstack([SOURCE, TARGET + 0.3]), np.append(Y, known[found_by_bayes.mean.argmax(1)]))
     np.testing.assert_allclose(again.theta_, hard.theta_)
+
+
+def test_candidates_that_fail_on_the_source_count_less():
+    rng, known = np.random.default_rng(2), np.repeat(np.arange(5), 40)
+    centres, shift = 1.5 * rng.normal(size=(5, 10)), rng.normal(size=10)
+    X, target = rng.normal(size=(2, 200, 100))  # most features are noise, in which neighbours are lost
+    X[:, :10] += centres[known]
+    target[:, :10] += centres[known] + shift
+    head = LogisticHead(0.01)
+    is_right, weights = compare_on_source(X, known, head, make_folds(known, 3, 0))
+    np.testing.assert_allclose(weights.sum(), 1)
+    np.testing.assert_allclose(weights / weights[0], (is_right[:3].sum(1) + 1) / (is_right[0].sum() + 1))
+    assert weights[2] < 0.9 * weights[1]
+    alike = find_consensus(X, known, target, head)
+    found = replace(alike, weights=weights)
+    assert (found.codes[-1] == known).mean() > (alike.codes[-1] == known).mean() + 0.02
 
 
 def test_a_class_that_the_source_lacks_is_not_labelled_away():
@@ -508,7 +526,8 @@ def test_bad_parameters_are_named(parameters, message):
 def test_one_standard_error_is_allowed(monkeypatch, n_worse, n_better, is_used):
     before, after = np.ones(180, bool), np.ones(180, bool)
     after[:n_worse] = before[n_worse : n_worse + n_better] = False
-    monkeypatch.setattr(_consensus, "compare_on_source", lambda *given: np.array([before, before, before, after]))
+    results = np.array([before, before, before, after])
+    monkeypatch.setattr(_consensus, "compare_on_source", lambda *given: (results, np.full(3, 1 / 3)))
     model = DomainTransferClassifier(head=LogisticHead(1.0)).fit(SOURCE, Y, X_target=TARGET)
     assert (model.adaptation_name_ == "consensus") == is_used
 

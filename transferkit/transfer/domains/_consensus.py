@@ -1,8 +1,8 @@
-"""The consensus of adaptations: each labels the target samples, and the head is trained on the mean of their labels."""
+"""The consensus of adaptations: each labels the target, and the head is trained on the weighted mean of the labels."""
 
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -31,13 +31,14 @@ class Consensus:
     names: list
     probabilities: np.ndarray  # (n_candidates, n_target, n_classes)
     classes: np.ndarray  # (n_classes,), labels
+    weights: np.ndarray  # (n_candidates,), sum 1
     seconds: list
     is_reflected: bool  # whether the target is a reflection of the source
 
     @property
     def mean(self):
-        """Mean of the candidates (n_target, n_classes)."""
-        return self.probabilities.mean(0)
+        """Weighted mean of the candidates (n_target, n_classes)."""
+        return np.tensordot(self.weights, self.probabilities, 1)
 
     @property
     def codes(self):
@@ -97,7 +98,8 @@ def fit_consensus(features, domains, head, cv, random_state, progress=UNWATCHED)
     rows, y, unlabelled = features.labelled[source], domains.y[source], features.unlabelled[target]
     with progress.stage("target"):
         consensus = find_consensus(rows, y, unlabelled, head, progress)
-    is_right = compare_on_source(rows, y, head, make_folds(y, cv, random_state), progress)
+    is_right, weights = compare_on_source(rows, y, head, make_folds(y, cv, random_state), progress)
+    consensus = replace(consensus, weights=weights)
     change = is_right[-1].astype(np.float64) - is_right[0]
     is_used = bool(change.sum() >= -np.sqrt(np.square(change).sum()))
     table = consensus.tabulate(is_right.mean(1), is_used)
@@ -108,7 +110,7 @@ def fit_consensus(features, domains, head, cv, random_state, progress=UNWATCHED)
 
 
 def find_consensus(source, y, target, head, progress=UNWATCHED):
-    """Return the class probabilities of target samples by each candidate.
+    """Return the class probabilities of target samples by each candidate, with equal weights.
 
     For dense features these are the head without adaptation; Gaussian classes fitted to the target, which begin with
     the predictions of the head after :class:`LinearTransport`; and the nearest neighbours after
@@ -135,9 +137,9 @@ def find_consensus(source, y, target, head, progress=UNWATCHED):
     else:
         labeller.add("LinearTransport", labeller.predict_transported)
         labeller.add("JointDistributionAdaptation", labeller.predict_jointly)
-    return Consensus(
-        labeller.names, np.stack(labeller.found), labeller.classes, labeller.seconds, labeller.is_reflected
-    )
+    found = np.stack(labeller.found)
+    weights = np.full(len(found), 1 / len(found))
+    return Consensus(labeller.names, found, labeller.classes, weights, labeller.seconds, labeller.is_reflected)
 
 
 class _Labeller:
@@ -197,20 +199,24 @@ class _Labeller:
 
 
 def compare_on_source(source, y, head, folds, progress=UNWATCHED):
-    """Return whether held-out source samples are labelled right, by each candidate and by their mean.
+    """Return whether held-out source samples are labelled right, by each candidate and by their mean, and the weights.
 
-    Each fold in turn is the target, of the same domain as the rest. The result has the shape (n_candidates + 1,
+    Each fold in turn is the target, of the same domain as the rest. The first result has the shape (n_candidates + 1,
     n_source). What loses here loses without any shift: the classes are not the clusters of the samples, which the
-    adaptations assume.
+    adaptations assume. The weights are proportional to the numbers of right labels, with one more each.
     """
     codes = np.unique(y, return_inverse=True)[1]
     found = None
     for number, (train, test) in enumerate(folds):
         with progress.stage(f"source, fold {number + 1}"):
-            right = find_consensus(source[train], y[train], source[test], head, progress).codes == codes[test]
-        found = np.zeros((len(right), len(y)), bool) if found is None else found
-        found[:, test] = right
-    return found
+            probabilities = find_consensus(source[train], y[train], source[test], head, progress).probabilities
+        found = np.empty((len(probabilities), len(y), probabilities.shape[2])) if found is None else found
+        found[:, test] = probabilities
+    is_right = found.argmax(2) == codes
+    n_right = is_right.sum(1) + 1
+    weights = n_right / n_right.sum()
+    of_mean = np.tensordot(weights, found, 1).argmax(1) == codes
+    return np.append(is_right, [of_mean], axis=0), weights
 
 
 def _train_on_both(head, labelled, domains, target, consensus):

@@ -123,11 +123,12 @@ class DomainTransferClassifier(EncoderHeadMixin, CallbackSupportMixin, HeadScore
     For dense features, "auto" averages the class probabilities of target samples by three candidates: the head without
     adaptation; a linear discriminant that is fitted to the target by expectation-maximisation, beginning with the
     predictions after :class:`LinearTransport`; and the nearest neighbours after :class:`JointDistributionAdaptation`.
-    The head is then trained on the labelled samples and on the target samples with these probabilities, or with the
-    most probable classes if it has no `fit_soft` (a :class:`LogisticHeadCV` with a `prior`, for example). The last two
-    assume that the classes are clusters of samples. This is checked on the source, of which each fold in turn is the
-    target: if the average is worse there than the head alone, by more than one standard error, no adaptation is used. A
-    warning is given if the adaptations disagree on many target samples.
+    Their weights are proportional to their accuracies on the source, of which each fold in turn is the target. The head
+    is then trained on the labelled samples and on the target samples with these probabilities, or with the most
+    probable classes if it has no `fit_soft` (a :class:`LogisticHeadCV` with a `prior`, for example). The last two
+    candidates assume that the classes are clusters of samples: if the average is worse on the folds than the head
+    alone, by more than one standard error, no adaptation is used. A warning is given if the adaptations disagree on
+    many target samples.
 
     For texts and sparse features with logistic regression, "auto" is "term_vectors+denoising" or "none+denoising", and
     for sparse features with another head the average of the head without and with :class:`MarginalizedDenoising`,
