@@ -158,3 +158,12 @@ def test_models_of_several_labels_keep_their_probabilities(run, tmp_path):
     code, _, error = run("predict", tmp_path / "m.tk", "--top", 2, stdin="the cat\n")
     assert code == 2
     assert "--top and --threshold are for models of one label per text" in error
+
+
+@pytest.mark.parametrize("command", ["predict", "explain"])
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_terminal_is_told_that_text_is_expected(command, is_terminal, saved_model, run, monkeypatch):
+    terminal = type("Terminal", (io.TextIOWrapper,), {"isatty": lambda self: is_terminal})
+    monkeypatch.setattr(io, "TextIOWrapper", terminal)  # of which the fixture makes standard input
+    code, _, error = run(command, saved_model, "-", stdin="the cat")
+    assert (code, "Type text and end it with Ctrl-D" in error) == (0, is_terminal)

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from transferkit.datasets.files import kind_of
 from transferkit.persistence import is_pickle, write_atomically
 
 __all__ = [
+    "ask_for_texts",
     "check_model_output",
     "check_page_output",
     "check_writable",
@@ -169,6 +171,13 @@ def describe_vocabulary(encoder):
         f"vocabulary: {size:,} words",
         *(f"nearest to {word}: {others}" for word, others in zip(words, nearest, strict=False)),
     ]
+
+
+def ask_for_texts():
+    """Return standard input as a binary file; if it is a terminal, print first that text is expected."""
+    if sys.stdin.isatty():
+        click.echo("Type text and end it with Ctrl-D on a line of its own.", err=True)
+    return sys.stdin.buffer
 
 
 def say(message, quiet):

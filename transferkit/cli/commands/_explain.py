@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import sys
 from html import escape
 from itertools import groupby
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from transferkit.cli import _options
 from transferkit.cli._evaluation import find_class, write_labels
-from transferkit.cli._output import check_writable
+from transferkit.cli._output import ask_for_texts, check_writable
 from transferkit.cli._text_models import load_text_model, predict_texts
 from transferkit.inspection import explain as explain_model
 from transferkit.persistence import write_atomically
@@ -47,7 +46,7 @@ def explain(model, text, label, n, html, as_json, trusted):
         check_writable(html)
     if os.path.exists(text):
         raise ValueError(f"{text!r} is a file, but explain takes one text, in quotes.")
-    text = sys.stdin.buffer.read().decode().strip() if text == "-" else text
+    text = ask_for_texts().read().decode().strip() if text == "-" else text
     fitted = load_text_model(model, trusted=trusted)
     answer = predict_texts(fitted, [text], reject=False)
     chosen = _choose_class(fitted, answer, label, model)

@@ -1,7 +1,6 @@
 """The command that predicts texts."""
 
 import os
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +8,7 @@ import click
 import numpy as np
 
 from transferkit.cli import _options
-from transferkit.cli._output import check_writable, write_csv, write_json_lines
+from transferkit.cli._output import ask_for_texts, check_writable, write_csv, write_json_lines
 from transferkit.cli._progress import show_progress
 from transferkit.cli._rejection import apply_rejection
 from transferkit.cli._text_models import BATCH, find_selective, load_text_model, predict_texts
@@ -114,7 +113,7 @@ def _find_writer(output, as_json):
 def _find_source(texts):
     """Return the arguments of `read_texts` for a file or standard input, None if the argument is itself a text."""
     if texts == "-":
-        return {"source": sys.stdin.buffer, "kind": "txt"}
+        return {"source": ask_for_texts(), "kind": "txt"}
     return None if _is_text(texts) else {"source": texts}
 
 
