@@ -301,6 +301,7 @@ def measure_part(part, tasks, methods, encoder, results, options, head=None):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             measure_task(of_task, *task, wanted, encoder, head, options.device)
+        of_task = found[name] = {method: of_task[method] for method in {**methods, **of_task} if method in of_task}
         write(results, options.output, part)
         row = " ".join(f"{method} {values['accuracy']:.1f}" for method, values in of_task.items())
         print(f"{part} {name}: {row} (auto: {of_task.get('auto', {}).get('chosen')})", flush=True)
