@@ -291,12 +291,12 @@ def test_inner_estimators_keep_their_own_callbacks():
 
 
 @pytest.mark.parametrize(
-    "estimator",
-    [GaussianNB(), FrozenEstimator(heads.LogisticHead().fit(NUMBERS, LABELS))],
+    "make",
+    [GaussianNB, lambda: FrozenEstimator(heads.LogisticHead().fit(NUMBERS, LABELS))],
     ids=["without callbacks", "frozen"],
 )
-def test_inner_estimators_without_callbacks_are_fitted_without_a_warning(estimator):
-    model = selection.SelectiveClassifier(estimator, coverage=1.0, cv=2)
+def test_inner_estimators_without_callbacks_are_fitted_without_a_warning(make):
+    model = selection.SelectiveClassifier(make(), coverage=1.0, cv=2)
     with warnings.catch_warnings(action="error"):
         model.set_callbacks(PropagatedRecorder()).fit(NUMBERS, LABELS)
 
