@@ -62,7 +62,7 @@ def write_speeds(results, rows):
     """Return a table of tasks with our time, the rival's time and their ratio."""
     lines = []
     for what, rival, ours, theirs, quality in rows:
-        if not results.get(ours[0], optional=True):
+        if not results.get(*ours[:2], optional=True):  # the whole case was not measured
             continue
         seconds, its_seconds = results.get(*ours), results.get(*theirs, optional=True)
         seconds, its_seconds = (statistics.median(s) if isinstance(s, list) else s for s in (seconds, its_seconds))
@@ -81,10 +81,13 @@ def write_comparisons(results, rows):
     """
     lines = []
     for what, rival, key, ours, theirs, quality in rows:
-        if not results.get(key[0], optional=True):
+        if not results.get(*key, optional=True):  # the whole case was not measured
             continue
         times = []
         for setting, kind in (("one thread", "processor_seconds"), ("all threads", "seconds")):
+            if not results.get(*key, setting, optional=True):  # measured with one thread alone
+                times += [""] * 3
+                continue
             seconds = results.get(*key, setting, kind, ours)
             its_seconds = results.get(*key, setting, kind, theirs, optional=True)
             if its_seconds is None:
