@@ -175,6 +175,20 @@ def test_warnings_name_the_task_and_point_to_the_caller():
     assert {warning.filename for warning in caught} == {__file__}
 
 
+def warn_and_fail():
+    with _multitask._naming("first"):
+        warnings.warn("few labels", stacklevel=1)
+        raise ValueError("no labels")
+
+
+def test_an_error_does_not_hide_the_warnings_before_it():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(ValueError, match=r"^Task 'first': no labels$"):
+            warn_and_fail()
+    assert [str(warning.message) for warning in caught] == ["Task 'first': few labels"]
+
+
 def test_warnings_of_tasks_can_be_ignored_or_raised():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore", UserWarning)

@@ -412,17 +412,19 @@ def _fit_estimator(estimator, X, y, **options):
 @contextmanager
 def _naming(task):
     """Let errors and warnings of a task name it."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")  # those that are ignored are so below
-        try:
+    caught = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")  # those that are ignored are so below
             yield
-        except (ValueError, TypeError) as error:
-            if len(error.args) == 1:  # the message
-                error.args = (f"Task {task!r}: {error}",)
-            raise
-    for warning in caught:
-        text = f"Task {task!r}: {warning.message}"
-        warnings.warn_explicit(text, warning.category, warning.filename, warning.lineno)
+    except (ValueError, TypeError) as error:
+        if len(error.args) == 1:  # the message
+            error.args = (f"Task {task!r}: {error}",)
+        raise
+    finally:  # an error does not hide the warnings before it
+        for warning in caught:
+            text = f"Task {task!r}: {warning.message}"
+            warnings.warn_explicit(text, warning.category, warning.filename, warning.lineno)
 
 
 def _share_encoders(models):
