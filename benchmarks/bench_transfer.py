@@ -10,7 +10,8 @@ Run ``OMP_NUM_THREADS=1 python benchmarks/bench_transfer.py FOLDER [--quick] [--
 - gensim: the mean of Word2Vec vectors (skip-gram, 5 epochs, 300 components, trained once on the Wikipedia sample and
   the training texts of all tasks) and LogisticRegressionCV;
 - frozen, term_vectors, auto: TransferClassifier with the encoder of the task and this strategy;
-- english: TransferClassifier(), which takes the encoder of the package.
+- english: TransferClassifier(), which takes the encoder of the package;
+- english and own: the same with this encoder after `continue_fit` on the training texts of the task, without labels.
 
 The encoder of a task is a WordVectorEncoder fitted to the Wikipedia sample and the training texts of the task,
 without labels. No column has seen a test text. Everything is selected on the drawn labels by folds: C, alpha,
@@ -25,13 +26,13 @@ Draws begin at number 100: none was used in development. But the tasks were, and
 draws (`SEEN`).
 
 Without FOLDER there is one task, docstrings, and only its texts are used for pretraining. Measurements are stored one
-by one, with the commit, in a folder next to the results, so that the script may be stopped and started again. Seconds
-are those of the processor: other work on the machine changes them less.
+by one, with the commit, in a folder next to the results, so that the script may be stopped and started again; figures
+of the file of results that were not measured again stay in it. Seconds are those of the processor: other work on the
+machine changes them less.
 """
 
 import argparse
 import base64
-import json
 import shutil
 import statistics
 import time
@@ -69,6 +70,7 @@ COLUMNS = (
     "term_vectors",
     "auto",
     "english",
+    "english and own",
 )
 FIRST_DRAW = 100
 # what was looked at while the rules for few labels and the encoder of the package were made
@@ -83,6 +85,8 @@ SEEN = {
     "docstrings": "time, held-out loss",
 }
 TASKS = tuple(SEEN)
+SIZES = ("8", "64", "all")
+OURS = ("english", "english and own", "auto")  # columns whose differences from scikit-learn are given
 
 
 def read_texts(folder, quick):
@@ -198,6 +202,9 @@ class Run:
             return GensimMean(self.gensim_vectors()).fit
         if column == "english":
             return TransferClassifier().fit
+        if column == "english and own":
+            encoder = transferkit.load("english").continue_fit(self.read_task(task)[0].tolist())
+            return TransferClassifier(encoder).fit
         return TransferClassifier(self.encoder(task), strategy=column).fit
 
     def measure_cell(self, task, size, seed, column, train):
@@ -214,34 +221,32 @@ class Run:
         self.keep(key, value | {"right": base64.b64encode(np.packbits(right).tobytes()).decode(), "tests": len(right)})
 
     def report(self):
-        """Write means, standard deviations and median seconds over the draws, and differences from scikit-learn."""
-        cells, pretraining = {}, {}
+        """Write figures of each column over its draws, and its differences from scikit-learn."""
+        found = {} if self.arguments.quick else read_results(self.output)
+        columns = found.setdefault("columns", {})
+        pretraining = found.setdefault("processor seconds of pretraining", {})
+        cells = {}
         for key, value in self.parts.items():
             if key.startswith("pretraining"):
                 pretraining[key.removeprefix("pretraining ")] = value["seconds"]
                 continue
-            task, size, seed, column = key.split(" ")
-            cells.setdefault(size, {}).setdefault(task, {}).setdefault(column, {})[seed] = value
-        machine = describe_machine("cpu")
-        commits = sorted({value["commit"] for value in self.parts.values()})
-        found = {
-            "machine": machine | {"threads": N_THREADS, "commit": ", ".join(commits)},
-            "commits": commits,
-            "processor seconds of pretraining": pretraining,
-            "seen in development": SEEN,
-            "columns": {},
-            "auto - scikit-learn": {},
+            task, size, seed, column = key.split(" ", 3)
+            cells.setdefault((size, task), {}).setdefault(column, {})[seed] = value
+        for (size, task), row in cells.items():
+            figures = columns.setdefault(size, {}).setdefault(task, {})
+            figures |= {column: _summarise(draws) for column, draws in row.items()}
+            for column in [column for column in OURS if {column, "scikit-learn"} <= set(row)]:
+                differences = found.setdefault(f"{column} - scikit-learn", {}).setdefault(size, {})
+                differences[task] = _compare(row[column], row["scikit-learn"], size)
+        found["columns"] = {
+            size: {task: _sort(columns[size][task], COLUMNS) for task in TASKS if task in columns[size]}
+            for size in SIZES
+            if size in columns
         }
-        for size in sorted(cells, key="8 64 all".index):
-            for task in [task for task in TASKS if task in cells[size]]:
-                row = cells[size][task]
-                columns = {column: _summarise(row[column]) for column in COLUMNS if column in row}
-                found["columns"].setdefault(size, {})[task] = columns
-                if {"auto", "scikit-learn"} <= set(row):
-                    difference = _compare(row["auto"], row["scikit-learn"], size)
-                    found["auto - scikit-learn"].setdefault(size, {})[task] = difference
-        write_results(self.output, found)
-        print(json.dumps(found["auto - scikit-learn"], indent=1))
+        rows = [row for tasks in columns.values() for row in tasks.values()]
+        commits = sorted({commit for row in rows for figures in row.values() for commit in figures["commits"]})
+        machine = describe_machine("cpu") | {"threads": N_THREADS, "commit": ", ".join(commits)}
+        write_results(self.output, found | {"machine": machine, "seen in development": SEEN})
 
 
 def _time(function):
@@ -254,11 +259,16 @@ def _time(function):
 def _summarise(draws):
     """Return figures of a column over its draws."""
     accuracies = [value["accuracy"] for value in draws.values()]
-    found = {"accuracy": round(statistics.mean(accuracies), 2), "draws": len(accuracies)}
+    commits = sorted({value["commit"] for value in draws.values()})
+    found = {"accuracy": round(statistics.mean(accuracies), 2), "draws": len(accuracies), "commits": commits}
     if len(accuracies) > 1:
         found["standard deviation"] = round(statistics.stdev(accuracies), 2)
     seconds = statistics.median(value["seconds"] for value in draws.values())
     return found | {"seconds": round(seconds, 3), "texts": next(iter(draws.values()))["texts"]}
+
+
+def _sort(row, names):
+    return {name: row[name] for name in names if name in row}
 
 
 def _compare(ours, theirs, size):
@@ -283,7 +293,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", nargs="?")
     parser.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS)
-    parser.add_argument("--labels", nargs="+", default=["8", "64", "all"], choices=["8", "64", "all"])
+    parser.add_argument("--labels", nargs="+", default=SIZES, choices=SIZES)
     parser.add_argument("--columns", nargs="+", default=COLUMNS, choices=COLUMNS)
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--quick", action="store_true", help="two draws, little unlabelled text")
