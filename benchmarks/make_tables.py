@@ -119,10 +119,19 @@ def adaptation_row(what, case, word, rival="skada", form="{:.2f}"):
     return what, rival, (*key, "ours"), (*key, "rival"), quality
 
 
-def training_row(what, case, rival="skorch", file="training"):
-    accuracy = (file, case, "accuracy")
-    quality = pair((*accuracy, "transferkit"), (*accuracy, rival), "{:.1%}", "accuracy")
-    return what, rival, (file, case, "seconds", "transferkit"), (file, case, "seconds", rival), quality
+TRAINING_RIVALS = {"skorch": "skorch", "bare loop": "bare loop in torch"}
+
+
+def training_row(what, case, rival="skorch", figure="accuracy", form="{:.1%}", file="training"):
+    seconds, figures = ((file, case, kind) for kind in ("seconds", figure))
+    quality = pair((*figures, "transferkit"), (*figures, rival), form, figure)
+    return what, TRAINING_RIVALS.get(rival, f"`{rival}`"), (*seconds, "transferkit"), (*seconds, rival), quality
+
+
+def training_rows(what, case, rivals, file="training"):
+    """Return a row for each rival."""
+    names = [what, *["the same"] * (len(rivals) - 1)]
+    return [training_row(name, case, rival, file=file) for name, rival in zip(names, rivals, strict=True)]
 
 
 def words_row(what, kind):
@@ -203,21 +212,25 @@ SEARCHES = [
     *search_rows("100 digits x 512, 10 classes", "few-dense", GRIDS_DENSE),
     *search_rows("160 texts of 20 classes, sparse", "few-sparse", GRIDS),
 ]
+LAYER, NETWORK = ("skorch", "bare loop"), ("skorch", "bare loop", "MLPClassifier")
+AGAINST_REST = "40 classes, each against the rest, logistic regression by gradient steps"
 TRAINING = [
-    *(
-        training_row(f"{name}, batches of {batch:,}", f"{case}-{batch}")
-        for name, case in (("linear layer", "linear"), ("network (256, 128)", "mlp"))
-        for batch in (64, 1024)
-    ),
+    *training_rows("linear layer, batches of 64", "linear-64", LAYER),
+    *training_rows("linear layer, batches of 1,024", "linear-1024", LAYER),
+    *training_rows("network (256, 128), batches of 64", "mlp-64", NETWORK),
+    *training_rows("network (256, 128), batches of 1,024", "mlp-1024", NETWORK),
     training_row("network on 130,107 sparse features, to the accuracy of skorch after one epoch", "sparse"),
+    training_row(AGAINST_REST, "objective", "SGDClassifier", "objective", "{:.3f}"),
+    training_row("the same", "objective", "SGDClassifier, all cores", "objective", "{:.3f}"),
 ]
+INTEL_MEANS = "KMeans of scikit-learn-intelex"
 INERTIA = ("inertia", "inertia", "{:,.0f}")
 UNSUPERVISED = [
     unsupervised_row("k-means of 100,000 image patches x 243, k = 256", "kmeans", "KMeansEncoder", "KMeans", *INERTIA),
     unsupervised_row("the same", "kmeans", "KMeansEncoder", "MiniBatchKMeans(4096)", *INERTIA),
-    unsupervised_row(
-        "the same, one thread", "kmeans-one-thread", "KMeansEncoder", "KMeans of scikit-learn-intelex", *INERTIA
-    ),
+    unsupervised_row("the same, one thread", "kmeans-one-thread", "KMeansEncoder", INTEL_MEANS, *INERTIA),
+    unsupervised_row("the same, one thread", "kmeans-one-thread", "KMeansEncoder", "KMeans", *INERTIA),
+    unsupervised_row("the same, one thread", "kmeans-one-thread", "KMeansEncoder", "MiniBatchKMeans(4096)", *INERTIA),
     unsupervised_row(
         "self-organising map of the digits, 12 x 12, ending at radius 1",
         "som",
@@ -270,9 +283,9 @@ GPU = [
         ("heads_h100", "search-sparse", "seconds", "GridSearchCV"),
         difference_of_scores,
     ),
-    training_row("linear layer, batches of 1,024", "linear-1024", file="training_h100"),
-    training_row("network (256, 128), batches of 1,024", "mlp-1024", file="training_h100"),
-    training_row("the same, batches of 64", "mlp-64", file="training_h100"),
+    *training_rows("linear layer, batches of 1,024", "linear-1024", LAYER, "training_h100"),
+    *training_rows("network (256, 128), batches of 1,024", "mlp-1024", LAYER, "training_h100"),
+    *training_rows("network (256, 128), batches of 64", "mlp-64", LAYER, "training_h100"),
 ]
 
 
