@@ -4,6 +4,7 @@ import statistics
 
 from results import RESULTS, read_results
 
+PLUS_MINUS = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"  # so that a figure and its error stay on one line
 NOT_MEASURED = "Not measured yet."
 TASK_NAMES = {
     "ag_news_subset": "AG News subset",
@@ -54,7 +55,7 @@ def to_markdown(names, rows, align=None):
     """Return a table; `align` has "l" or "r" for each column, by default "l" for the first and "r" for the others."""
     align = align or "l" + "r" * (len(names) - 1)
     marks = "|" + "".join("---|" if side == "l" else "--:|" for side in align)
-    lines = ["| " + " | ".join(map(str, row)) + " |" for row in [names, *rows]]
+    lines = ["| " + " | ".join(map(str, row)).replace(" ± ", PLUS_MINUS) + " |" for row in [names, *rows]]
     return "\n".join([lines[0], marks, *lines[1:]])
 
 
