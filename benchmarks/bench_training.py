@@ -268,6 +268,7 @@ def main():
         return
     results = read_results(arguments.output)
     results["machine"] = describe_machine(device) | {"threads": torch.get_num_threads()}
+    results["runs"] = arguments.repeats
     dense = load_numbered() if set(arguments.cases) - {"sparse"} else None
     for case in arguments.cases:
         if case == "sparse":

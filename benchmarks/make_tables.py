@@ -20,6 +20,7 @@ from tables import (
     table_of_runs,
     table_of_speeds,
     table_of_time,
+    with_runs,
     write_accepted,
     write_adaptation,
     write_calibration,
@@ -139,7 +140,13 @@ def words_row(what, kind):
     figures = ("word_vectors", "parts", kind), ("word_vectors", "gensim, tuned")
     ours, theirs = ((*keys, "processor seconds") for keys in figures)
     quality = pair(*((*keys, "similarity", "mean") for keys in figures), word="Spearman")
-    return f"word vectors of 8.9 M words, {what}, one thread", "gensim `Word2Vec`, tuned", ours, theirs, quality
+    return (
+        f"word vectors of 8.9 M words, {what}, one thread",
+        "gensim `Word2Vec`, skip-gram, tuned",
+        ours,
+        theirs,
+        quality,
+    )
 
 
 def unsupervised_row(what, case, ours, theirs, figure, word, form="{:.3g}"):
@@ -306,17 +313,17 @@ TABLES = {
     "text": lambda results: write_comparisons(results, TEXT),
     "heads": lambda results: write_comparisons(results, HEADS),
     "searches": lambda results: write_comparisons(results, SEARCHES),
-    "training": lambda results: write_speeds(results, TRAINING),
+    "training": with_runs(lambda results: write_speeds(results, TRAINING), "training"),
     "unsupervised": lambda results: write_speeds(results, UNSUPERVISED),
     "words": write_words,
     "words-used": write_uses_of_words,
-    "serving": lambda results: write_speeds(results, SERVING),
+    "serving": with_runs(lambda results: write_speeds(results, SERVING), "first_answers"),
     "english": write_english,
     "english-gain": write_english_gain,
     "frozen": write_frozen,
     "published": write_published,
     "few-labels": write_grid("few_labels", "fits", first="", form="{:.2f}"),
-    "busy": write_grid("busy", "fits", first="", form="{:.2f}"),
+    "busy": with_runs(write_grid("busy", "fits", first="", form="{:.2f}"), "busy"),
     "gpu": lambda results: write_speeds(results, GPU),
     "transfer-8": write_transfer("8"),
     "transfer-64": write_transfer("64"),
@@ -344,7 +351,7 @@ TABLES = {
     "scale-runs": write_scale(table_of_runs),
     "scale-time": write_scale(table_of_time),
     "scale-allocator": write_scale(table_of_allocators),
-    "scale-machine": write_machine("Measured on", "scale", ("numpy", "scipy", "dask")),
+    "scale-machine": write_machine("Measured on", "scale", ("numpy", "scipy", "dask"), with_commit=True),
     "machine": write_machine(
         "Measured with `make bench DATA=folder` on", "heads", ("numpy", "scikit-learn", "torch", "gensim")
     ),

@@ -102,6 +102,11 @@ def write_comparisons(results, rows):
     return to_markdown(names, lines, "llrrrrrrrl") if lines else NOT_MEASURED
 
 
+def with_runs(write, file):
+    """Return a function that writes a table and, below it, over how many runs its times are medians."""
+    return lambda results: f"{write(results)}\n\nMedians of {results.get(file, 'runs')} runs."
+
+
 def duration(seconds):
     """Return seconds with a unit and at most three digits."""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
@@ -138,7 +143,7 @@ def write_transfer(size):
                     results.get("transfer", "seen in development", task),
                     _write_draws({column: row[column]["draws"] for column in columns if column in row}),
                     *cells,
-                    "" if difference is None else _write_mean(difference, "{:+.1f}"),
+                    "" if difference is None else write_mean(difference, "{:+.1f}"),
                     " / ".join(f"{value:.2f}" for value in seconds),
                 ]
             )
@@ -298,7 +303,7 @@ def write_rejection(results):
                 continue
             cells = [_write_pair(row.get(column), "AUROC", "recall") for column in columns]
             gain = " / ".join(
-                _write_mean(row["both"][f"{name} less that of probability"], "{:+.1f}") for name in ("AUROC", "recall")
+                write_mean(row["both"][f"{name} less that of probability"], "{:+.1f}") for name in ("AUROC", "recall")
             )
             lines.append([TASK_NAMES.get(task, task.upper()), size, row["draws"], *cells, gain])
     return to_markdown(["task", "labels per class", "draws", *columns, "both - probability"], lines)
@@ -332,7 +337,7 @@ def write_calibration(results):
             found = row["calibration"]
             names = ("ECE plain", "ECE scaled", "log loss plain", "log loss scaled", "temperature")
             cells = [
-                _write_mean(found[name], "{:.2f}" if " loss" in name or name == "temperature" else "{:.1f}")
+                write_mean(found[name], "{:.2f}" if " loss" in name or name == "temperature" else "{:.1f}")
                 for name in names
             ]
             lines.append([TASK_NAMES.get(task, task.upper()), size, row["draws"], *cells])
@@ -344,7 +349,7 @@ def _write_pair(row, *names):
     return "" if row is None else " / ".join(f"{row[name]['mean']:.1f}" for name in names)
 
 
-def _write_mean(entry, form):
+def write_mean(entry, form):
     error = entry.get("standard error")
     return form.format(entry["mean"]) + ("" if error is None else " ± " + form.replace("+", "").format(error))
 
@@ -479,11 +484,12 @@ def describe(results, file, versions_of=None):
     return words or ["not measured yet"], machine.get("commit")
 
 
-def write_machine(start, file, versions_of=None):
-    """Return a function that writes a line on one machine."""
+def write_machine(start, file, versions_of=None, with_commit=False):
+    """Return a function that writes a line on one machine, and the commit that was measured."""
 
     def write(results):
-        words, _ = describe(results, file, versions_of)
+        words, commit = describe(results, file, versions_of)
+        words += [f"at commit {commit}"] if with_commit and commit else []
         return f"{start} {', '.join(words)}."
 
     return write
