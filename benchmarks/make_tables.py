@@ -340,7 +340,7 @@ TABLES = {
     "rejection-thresholds": write_accepted,
     "calibration": write_calibration,
     "adaptation-words": write_adaptation("text", "newsgroups", "bow"),
-    "adaptation-rows": write_adaptation("digits", "objects", "counts", "made-up"),
+    "adaptation-rows": write_adaptation("digits", "objects", "counts", "reviews", "embedded", "topics", "made-up"),
     "adaptation-shifts": write_shifts("digits", "objects", "counts", "made-up"),
     "adaptation-sources": write_grid("adaptation", "sources", first="target", form="{:.1f}"),
     "adaptation-choices": write_choices,

@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.decomposition import PCA
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import TfidfTransformer
@@ -40,7 +40,7 @@ from transferkit import (
 )
 from transferkit.transfer.domains import _consensus
 from transferkit.transfer.domains._candidates import fit_candidate
-from transferkit.transfer.domains._consensus import compare_on_source, find_consensus, fit_consensus
+from transferkit.transfer.domains._consensus import SourceCheck, compare_on_source, find_consensus, fit_consensus
 from transferkit.transfer.domains._features import DomainFeatures, Domains, make_folds
 from transferkit.transfer.pretrained import uses_labels
 
@@ -116,8 +116,8 @@ def test_the_head_learns_from_the_labels_and_from_the_consensus():
     model = DomainTransferClassifier(head=head).fit(SOURCE, Y, X_target=TARGET + 0.3)
     random_state, known = np.random.RandomState(0), np.unique(Y)
     domains = Domains(SOURCE, Y, TARGET + 0.3, np.ones(180), False, [])
-    weights = compare_on_source(SOURCE, Y, head, make_folds(Y, 3, np.random.RandomState(0)))[1]
-    found = replace(find_consensus(SOURCE, Y, TARGET + 0.3, head), weights=weights)
+    check = compare_on_source(SOURCE, Y, head, make_folds(Y, 3, np.random.RandomState(0)))
+    found = replace(find_consensus(SOURCE, Y, TARGET + 0.3, head), weights=check.weights)
     assert found.probabilities.shape == (3, 180, 5)
     np.testing.assert_allclose(found.probabilities.sum(2), 1)
     soft_labels = np.vstack([Y[:, None] == known, found.mean])
@@ -139,9 +139,9 @@ def test_candidates_that_fail_on_the_source_count_less():
     X[:, :10] += centres[known]
     target[:, :10] += centres[known] + shift
     head = LogisticHead(0.01)
-    is_right, weights = compare_on_source(X, known, head, make_folds(known, 3, 0))
-    np.testing.assert_allclose(weights.sum(), 1)
-    np.testing.assert_allclose(weights / weights[0], (is_right[:3].sum(1) + 1) / (is_right[0].sum() + 1))
+    check = compare_on_source(X, known, head, make_folds(known, 3, 0))
+    weights, n_right = check.weights, check.by_candidate.sum(1) + 1
+    np.testing.assert_allclose(weights, n_right / n_right.sum())
     assert weights[2] < 0.9 * weights[1]
     alike = find_consensus(X, known, target, head)
     found = replace(alike, weights=weights)
@@ -522,14 +522,37 @@ def test_bad_parameters_are_named(parameters, message):
         DomainTransferClassifier(**parameters).fit(SOURCE, Y, X_target=TARGET)
 
 
-@pytest.mark.parametrize(("n_worse", "n_better", "is_used"), [(3, 1, True), (8, 5, True), (9, 0, False), (0, 0, True)])
-def test_one_standard_error_is_allowed(monkeypatch, n_worse, n_better, is_used):
-    before, after = np.ones(180, bool), np.ones(180, bool)
-    after[:n_worse] = before[n_worse : n_worse + n_better] = False
-    results = np.array([before, before, before, after])
-    monkeypatch.setattr(_consensus, "compare_on_source", lambda *given: (results, np.full(3, 1 / 3)))
-    model = DomainTransferClassifier(head=LogisticHead(1.0)).fit(SOURCE, Y, X_target=TARGET)
-    assert (model.adaptation_name_ == "consensus") == is_used
+@pytest.mark.parametrize(
+    ("n_right", "n_worse", "n_better", "is_passed"),
+    [
+        (180, 0, 0, True),  # 80 beyond the most frequent class, of which 8 may be lost
+        (180, 6, 1, True),
+        (180, 7, 1, False),
+        (180, 16, 14, True),
+        (180, 21, 19, False),  # less than one standard error from too many
+        (110, 1, 1, False),
+        (110, 0, 9, True),
+        (90, 0, 0, False),  # worse than the most frequent class
+        (90, 0, 20, True),
+    ],
+)
+def test_adaptations_must_keep_most_of_what_the_head_knows(n_right, n_worse, n_better, is_passed):
+    plain = np.arange(200) < n_right
+    adapted = plain.copy()
+    adapted[:n_worse], adapted[200 - n_better :] = False, True
+    check = SourceCheck(np.array([plain, plain, plain]), adapted, plain, np.full(3, 1 / 3), 100)
+    assert check.is_passed == is_passed
+
+
+def test_adaptations_are_checked_without_the_head():
+    X, y = load_breast_cancer(return_X_y=True)
+    rows, others = np.split(np.random.RandomState(1).permutation(len(y))[:568], 2)
+    X = (X - X.mean(0)) / X.std(0)
+    head = LogisticHead(1.0)
+    check = compare_on_source(X[rows], y[rows], head, make_folds(y[rows], 3, np.random.RandomState(0)))
+    assert check._replace(by_adaptations=check.by_mean).is_passed  # with the head they lose little
+    model = DomainTransferClassifier(head=head).fit(X[rows], y[rows], X_target=X[others])
+    assert model.adaptation_name_ == "none"
 
 
 def test_the_head_is_trained_on_a_reflected_source():

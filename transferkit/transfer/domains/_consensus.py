@@ -3,6 +3,7 @@
 import time
 import warnings
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -16,12 +17,13 @@ from transferkit.adaptation.domains import stack_rows
 from transferkit.exceptions import count_inner_frames
 from transferkit.transfer.domains._features import make_folds
 
-__all__ = ["CONSENSUS", "Consensus", "compare_on_source", "find_consensus", "fit_consensus"]
+__all__ = ["CONSENSUS", "Consensus", "SourceCheck", "compare_on_source", "find_consensus", "fit_consensus"]
 
 CONSENSUS = "consensus"  # name of the mean in tables
 MOST_ROWS = 10_000  # of each domain, a random sample of more
 LEAST_AGREEMENT = 0.5  # of two adaptations on the target, as Cohen's kappa
 FEWEST_COMPARED = 20  # target samples for this
+MOST_LOST = 0.1  # of the head's right labels of the source beyond the most frequent class, by the adaptations alone
 
 
 @dataclass
@@ -70,12 +72,38 @@ class Consensus:
             )
 
 
+class SourceCheck(NamedTuple):
+    """Whether held-out source samples are labelled right."""
+
+    by_candidate: np.ndarray  # (n_candidates, n_source), bool; the first one is without adaptation
+    by_adaptations: np.ndarray  # (n_source,), by the weighted mean of all but the first
+    by_mean: np.ndarray  # (n_source,), by the weighted mean of all
+    weights: np.ndarray  # (n_candidates,), sum 1
+    n_of_largest: int  # samples of the most frequent class
+
+    @property
+    def accuracies(self):
+        """Accuracies of the candidates and of their mean."""
+        return np.append(self.by_candidate, [self.by_mean], axis=0).mean(1)
+
+    @property
+    def is_passed(self):
+        """Whether the adaptations keep most of what the head knows beyond the most frequent class.
+
+        One standard error is added to their loss, so that a check that chance decides is not passed.
+        """
+        plain = self.by_candidate[0]
+        change = self.by_adaptations.astype(np.float64) - plain
+        lost = np.sqrt(np.square(change).sum()) - change.sum()
+        return bool(lost <= MOST_LOST * (plain.sum() - self.n_of_largest))
+
+
 def fit_consensus(features, domains, head, cv, random_state, progress=UNWATCHED):
     """Return a clone of the head trained on the labels of the consensus, and the rows of the table.
 
-    The head is None if the consensus is not used: if it labels fewer held-out source samples right than the head
-    without adaptation does, by more than one standard error. The classes are then not the clusters of the samples,
-    which the adaptations assume, so that these lose even without a shift.
+    The head is None if the consensus is not used, because the adaptations do not pass the check on held-out source
+    samples: see :class:`SourceCheck`. The classes are then not the clusters of the samples, which the adaptations
+    assume, so that these lose even without a shift; or the head is too weak for the check to tell.
 
     Parameters
     ----------
@@ -98,12 +126,10 @@ def fit_consensus(features, domains, head, cv, random_state, progress=UNWATCHED)
     rows, y, unlabelled = features.labelled[source], domains.y[source], features.unlabelled[target]
     with progress.stage("target"):
         consensus = find_consensus(rows, y, unlabelled, head, progress)
-    is_right, weights = compare_on_source(rows, y, head, make_folds(y, cv, random_state), progress)
-    consensus = replace(consensus, weights=weights)
-    change = is_right[-1].astype(np.float64) - is_right[0]
-    is_used = bool(change.sum() >= -np.sqrt(np.square(change).sum()))
-    table = consensus.tabulate(is_right.mean(1), is_used)
-    if not is_used:
+    check = compare_on_source(rows, y, head, make_folds(y, cv, random_state), progress)
+    consensus = replace(consensus, weights=check.weights)
+    table = consensus.tabulate(check.accuracies, check.is_passed)
+    if not check.is_passed:
         return None, table
     consensus.warn_disagreement()
     return _train_on_both(head, features.labelled, domains, unlabelled, consensus), table
@@ -199,13 +225,13 @@ class _Labeller:
 
 
 def compare_on_source(source, y, head, folds, progress=UNWATCHED):
-    """Return whether held-out source samples are labelled right, by each candidate and by their mean, and the weights.
+    """Return whether held-out source samples are labelled right, by each candidate and by means of them.
 
-    Each fold in turn is the target, of the same domain as the rest. The first result has the shape (n_candidates + 1,
-    n_source). What loses here loses without any shift: the classes are not the clusters of the samples, which the
-    adaptations assume. The weights are proportional to the numbers of right labels, with one more each.
+    Each fold in turn is the target, of the same domain as the rest. What loses here loses without any shift: the
+    classes are not the clusters of the samples, which the adaptations assume. The weights are proportional to the
+    numbers of right labels, with one more each.
     """
-    codes = np.unique(y, return_inverse=True)[1]
+    codes, counts = np.unique(y, return_inverse=True, return_counts=True)[1:]
     found = None
     for number, (train, test) in enumerate(folds):
         with progress.stage(f"source, fold {number + 1}"):
@@ -215,8 +241,8 @@ def compare_on_source(source, y, head, folds, progress=UNWATCHED):
     is_right = found.argmax(2) == codes
     n_right = is_right.sum(1) + 1
     weights = n_right / n_right.sum()
-    of_mean = np.tensordot(weights, found, 1).argmax(1) == codes
-    return np.append(is_right, [of_mean], axis=0), weights
+    by_adaptations, by_mean = (np.tensordot(weights[first:], found[first:], 1).argmax(1) == codes for first in (1, 0))
+    return SourceCheck(is_right, by_adaptations, by_mean, weights, int(counts.max()))
 
 
 def _train_on_both(head, labelled, domains, target, consensus):

@@ -126,9 +126,9 @@ class DomainTransferClassifier(EncoderHeadMixin, CallbackSupportMixin, HeadScore
     Their weights are proportional to their accuracies on the source, of which each fold in turn is the target. The head
     is then trained on the labelled samples and on the target samples with these probabilities, or with the most
     probable classes if it has no `fit_soft` (a :class:`LogisticHeadCV` with a `prior`, for example). The last two
-    candidates assume that the classes are clusters of samples: if the average is worse on the folds than the head
-    alone, by more than one standard error, no adaptation is used. A warning is given if the adaptations disagree on
-    many target samples.
+    candidates assume that the classes are clusters of samples: if they lose on the folds more than a tenth of what the
+    head gets right beyond the most frequent class, with one standard error added, no adaptation is used. A warning is
+    given if the adaptations disagree on many target samples.
 
     For texts and sparse features with logistic regression, "auto" is "term_vectors+denoising" or "none+denoising", and
     for sparse features with another head the average of the head without and with :class:`MarginalizedDenoising`,
