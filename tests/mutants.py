@@ -1440,6 +1440,20 @@ MUTANTS = [
         ROUNDS + "::test_a_search_ends_where_the_strategies_before_are_clearly_better",
     ),
     Mutant(
+        "search: rows that are held out",
+        "_training/linear/search.py",
+        "if bool(is_used.all()):",
+        "if True:",
+        "_training/linear/test_search_rows.py::test_steps_use_no_row_that_is_held_out",
+    ),
+    Mutant(
+        "search: mean of the rows that are used",
+        "_training/linear/preconditioning.py",
+        "last + sign * scores",
+        "last + 0 * scores",
+        "_training/linear/test_search_rows.py::test_one_fold_alone_is_like_the_same_fold_among_others",
+    ),
+    Mutant(
         "logistic: start at other scales",
         "_training/linear/search.py",
         "same[-2:] or nearest[-1:]",

@@ -11,7 +11,7 @@ scores of labels instead, so that no array of targets is needed for each problem
 score keeps all its digits, which the stopping rule of L-BFGS needs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -67,6 +67,10 @@ class SoftmaxLoss:
         variance = None if self.label_variance is None else self.label_variance[problems]
         return type(self)(self.targets, self.weights[:, problems], self.n_outputs, variance)
 
+    def on_rows(self, rows: Tensor) -> Self:
+        """Return the loss of some of the rows, for problems that leave out the others."""
+        return replace(self, targets=self.targets[rows], weights=self.weights[rows])
+
 
 @dataclass(frozen=True)
 class LogisticLoss:
@@ -111,6 +115,10 @@ class LogisticLoss:
         targets = self.targets if self.targets.shape[1] == 1 else self.targets[:, problems]
         variance = None if self.label_variance is None else self.label_variance[problems]
         return type(self)(targets, self.weights[:, problems], variance)
+
+    def on_rows(self, rows: Tensor) -> Self:
+        """Return the loss of some of the rows, for problems that leave out the others."""
+        return replace(self, targets=self.targets[rows], weights=self.weights[rows])
 
 
 Loss = SoftmaxLoss | LogisticLoss

@@ -3,6 +3,7 @@
 Sparse matrices are neither copied nor made dense.
 """
 
+import copy
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -49,6 +50,9 @@ class CentredMatrix(Protocol):
     def gram_diagonal(self, row_weights: Tensor) -> Tensor:
         """Return the diagonal of the Gram matrix."""
 
+    def on_rows(self, rows: Tensor) -> Self:
+        """Return some of the rows, minus the same mean."""
+
 
 class DenseMatrix:
     """A dense matrix, centred in a copy: centring float32 products by a large mean would lose their digits."""
@@ -79,6 +83,11 @@ class DenseMatrix:
 
     def gram_diagonal(self, row_weights: Tensor) -> Tensor:
         return (self.centred.square() * row_weights[:, None]).sum(0, dtype=torch.float64)
+
+    def on_rows(self, rows: Tensor) -> Self:
+        part = copy.copy(self)
+        part.n_rows, part.centred = len(rows), self.centred[rows]
+        return part
 
 
 class SparsePair:
@@ -131,6 +140,12 @@ class SparseMatrix:
         mean = self.mean[:, 0].double()
         return squares - 2 * cross * mean + weights.sum() * mean.square()
 
+    def on_rows(self, rows: Tensor) -> Self:
+        part = copy.copy(self)
+        part.n_rows, part.scipy = len(rows), self.scipy[rows.cpu().numpy()]
+        part.pair = SparsePair(part.scipy, rows.device)
+        return part
+
 
 class BlockMatrix:
     """Dense and sparse matrices side by side, each with its own products."""
@@ -157,6 +172,9 @@ class BlockMatrix:
 
     def gram_diagonal(self, row_weights: Tensor) -> Tensor:
         return torch.cat([part.gram_diagonal(row_weights) for part in self.parts])
+
+    def on_rows(self, rows: Tensor) -> "BlockMatrix":
+        return BlockMatrix([part.on_rows(rows) for part in self.parts])
 
 
 def cross_gram(left: DenseMatrix | SparseMatrix, right: DenseMatrix | SparseMatrix, row_weights: Tensor) -> Tensor:
@@ -214,6 +232,11 @@ class KernelMatrix:
     def to_weights(self, dual: np.ndarray) -> np.ndarray:
         """Return (X - mean).T @ dual, the weights of these dual variables."""
         return self.X.T @ (dual - self.share.cpu().numpy() * dual.sum(0))
+
+    def on_rows(self, rows: Tensor) -> "KernelMatrix":
+        """Return the product of some of the rows, minus their own mean."""
+        share = self.share[rows, 0].cpu().numpy()
+        return KernelMatrix(self.X[rows.cpu().numpy()], share, bool(share.any()), rows.device)
 
 
 class SparseProduct:

@@ -146,6 +146,18 @@ class Preconditioner(ABC):
     def select(self, problems: Tensor) -> Self:
         """Return the preconditioner of some of the problems."""
 
+    @abstractmethod
+    def on_rows(self, rows: Tensor) -> Self:
+        """Return the preconditioner of some of the rows, for problems that leave out the others."""
+
+    def restrict(self, u: Vector, part: Self, rows: Tensor) -> Vector:
+        """Return the u of nearly the same weights as a vector of the part with these rows."""
+        return u
+
+    def extend(self, u: Vector, part: Self, rows: Tensor) -> Vector:
+        """Return the u, for all rows, of the weights of a vector of the part with these rows."""
+        return u
+
 
 @dataclass(frozen=True)
 class EigenMap(Preconditioner):
@@ -245,6 +257,9 @@ class EigenMap(Preconditioner):
         hessian = None if self.hessian is None else self.hessian.select(problems)
         return replace(self, scale=self.scale[:, problems], C=self.C[problems], hessian=hessian)
 
+    def on_rows(self, rows: Tensor) -> Self:
+        return replace(self, matrix=self.matrix.on_rows(rows))
+
 
 @dataclass(frozen=True)
 class RowMap(Preconditioner):
@@ -332,6 +347,26 @@ class RowMap(Preconditioner):
         scale, totals = self.intercept_scale[problems], self.totals[problems]
         return replace(self, C=self.C[problems], intercept_scale=scale, totals=totals)
 
+    def on_rows(self, rows: Tensor) -> Self:
+        return replace(self, kernel=self.kernel.on_rows(rows))
+
+    def restrict(self, u: Vector, part: Self, rows: Tensor) -> Vector:
+        dual = u.coords[self.inner][rows]
+        return part._make_vector(dual, self._move_mean(u.coords[-1], dual, part, 1))
+
+    def extend(self, u: Vector, part: Self, rows: Tensor) -> Vector:
+        dual = u.coords[part.inner]
+        dual = dual - part.kernel.share[:, :, None] * dual.sum(0)
+        of_all = dual.new_zeros(self.kernel.n_rows, *dual.shape[1:])
+        of_all[rows] = dual
+        return self._make_vector(of_all, self._move_mean(u.coords[-1], dual, part, -1))
+
+    def _move_mean(self, last: Tensor, dual: Tensor, part: Self, sign: int) -> Tensor:
+        """Return the variables of the intercepts for rows that are centred by the mean of a part, or by that of all."""
+        shift = part.kernel.X @ (part.kernel.mean - self.kernel.mean)
+        scores = torch.einsum("r,rpk->pk", torch.from_numpy(np.asarray(shift)).to(dual), dual)
+        return last + sign * scores / self.intercept_scale[:, None]
+
     def _make_vector(self, dual: Tensor, last: Tensor) -> Vector:
         image = self.kernel.matmul(dual.flatten(1)).view_as(dual)
         if not self.has_intercept:
@@ -400,6 +435,17 @@ class ConcatenatedMap(Preconditioner):
 
     def select(self, problems: Tensor) -> Self:
         return replace(self, dense=self.dense.select(problems), sparse=self.sparse.select(problems))
+
+    def on_rows(self, rows: Tensor) -> Self:
+        return replace(self, dense=self.dense.on_rows(rows), sparse=self.sparse.on_rows(rows))
+
+    def restrict(self, u: Vector, part: Self, rows: Tensor) -> Vector:
+        dense, sparse = self.split(u)
+        return concatenate(dense, self.sparse.restrict(sparse, part.sparse, rows))
+
+    def extend(self, u: Vector, part: Self, rows: Tensor) -> Vector:
+        dense, sparse = part.split(u)
+        return concatenate(dense, self.sparse.extend(sparse, part.sparse, rows))
 
     def split(self, u: Vector) -> tuple[Vector, Vector]:
         """Return the parts of the dense and of the sparse blocks."""

@@ -330,3 +330,9 @@ class LinearProblem:
         offset = self.offset if self.offset is None or self.offset.shape[1] == 1 else self.offset[:, problems]
         preconditioner = self.preconditioner.select(problems)
         return replace(self, loss=self.loss.select(problems), preconditioner=preconditioner, offset=offset)
+
+    def on_rows(self, rows: Tensor) -> Self:
+        """Return the problems on some of the rows, of which the others have no weight in any problem."""
+        offset = self.offset if self.offset is None or len(self.offset) == 1 else self.offset[rows]
+        loss, preconditioner = self.loss.on_rows(rows), self.preconditioner.on_rows(rows)
+        return replace(self, loss=loss, preconditioner=preconditioner, offset=offset)

@@ -235,8 +235,7 @@ class LogisticSearch:
     ) -> tuple[Vector, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the solutions, their scores, numbers of steps, and which have converged."""
         if not self.is_lopsided:
-            solution = minimise(problem, start, loose=True, tol=self.tol, max_iter=self.max_iter)
-            return solution.u, solution.scores, solution.n_iter, solution.converged
+            return self._minimise_on_used_rows(problem, start)
         # an outlier is in some problems only, which therefore share no Hessian, and makes directions look flat there
         found = []
         for number in range(start.coords.shape[1]):
@@ -249,6 +248,21 @@ class LogisticSearch:
         u = Vector(coords, torch.cat([point.image for point in points], 1) if has_image else coords)
         scores = problem.add_offset(problem.preconditioner.scores(u))
         return u, scores, torch.tensor(n_iter), torch.tensor(converged, device=self.device)
+
+    def _minimise_on_used_rows(
+        self, problem: LinearProblem, start: Vector
+    ) -> tuple[Vector, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return what `_minimise` returns; rows that no problem uses enter only the scores at the end."""
+        options: dict[str, Any] = {"loose": True, "tol": self.tol, "max_iter": self.max_iter}
+        is_used = problem.loss.weights.any(1)
+        if bool(is_used.all()):
+            solution = minimise(problem, start, **options)
+            return solution.u, solution.scores, solution.n_iter, solution.converged
+        rows, whole = is_used.nonzero()[:, 0], problem.preconditioner
+        part = problem.on_rows(rows)
+        solution = minimise(part, whole.restrict(start, part.preconditioner, rows), **options)
+        u = whole.extend(solution.u, part.preconditioner, rows)
+        return u, problem.add_offset(whole.scores(u)), solution.n_iter, solution.converged
 
     def _follow_path(self, problem: LinearProblem, Cs: list[float], done: list[CandidateFit]) -> Vector:
         """Return the extrapolation of the last two solutions, in a straight line over log C."""
