@@ -1524,7 +1524,7 @@ MUTANTS = [
         ]
     ),
     Mutant(
-        "linear: history of long steps", LBFGS, "MOST_HISTORY_BYTES = 100_000_000", "MOST_HISTORY_BYTES = 10**18", STOP
+        "linear: history of long steps", LBFGS, "MOST_HISTORY_BYTES = 30_000_000", "MOST_HISTORY_BYTES = 10**18", STOP
     ),
     Mutant("linear: least history", LBFGS, "LEAST_HISTORY = 5", "LEAST_HISTORY = 0", STOP),
     Mutant(

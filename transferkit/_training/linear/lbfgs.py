@@ -34,7 +34,7 @@ STEPS_BETWEEN_CHECKS = 4  # on a GPU, since reading which problems have converge
 SHARE_TO_REMOVE = 0.25  # of converged problems; fewer are kept, since removal copies the history of the others
 LARGE_SCORE_CHANGE = 0.5  # beyond which the curvature of a row's loss changes
 LEAST_HISTORY = 5  # steps
-MOST_HISTORY_BYTES = 100_000_000  # of the steps beyond the least number
+MOST_HISTORY_BYTES = 30_000_000  # of the steps beyond the least number
 MAX_BATCHED_ENTRIES = 30_000  # of a matrix that a CPU multiplies by torch.bmm
 PER_SCORE = 50  # products of numbers in a dense product that take as long as the loss of one score
 
