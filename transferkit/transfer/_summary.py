@@ -6,7 +6,14 @@ import numpy as np
 
 from transferkit.transfer._evaluation import average_scores, subtract_scores
 
-__all__ = ["pretrained_share", "summarise", "summarise_errors", "summarise_new_classes", "summarise_untested"]
+__all__ = [
+    "pretrained_share",
+    "summarise",
+    "summarise_adaptation",
+    "summarise_errors",
+    "summarise_new_classes",
+    "summarise_untested",
+]
 
 WITHOUT_TRANSFER = ("scratch", "target only")  # strategies
 SMALL_ALPHA = 0.25  # up to this alpha, term vectors have little influence
@@ -113,6 +120,40 @@ def summarise_new_classes(strategy, counts, n_new, recall):
         f"Added {n_new} to {n_known} classes. {found}. Rows of the old classes were not at hand, so that nothing shows "
     )
     return _start(strategy, [int(count) for count in counts]) | {"text": text + "how many of these are lost."}
+
+
+def summarise_adaptation(table, counts):
+    """Return what is known of an adaptation to a domain without labels, so that no score shows its gain.
+
+    Parameters
+    ----------
+    table : dict of str to ndarray
+        `adaptation_scores_` of `DomainTransferClassifier`: candidates, the first without adaptation, and their mean.
+    counts : array of shape (n_classes,)
+        Number of labels of each class.
+
+    Returns
+    -------
+    summary : dict
+        As `summarise` returns it; scores and "helped" are None, and "shares" are the weights of the candidates.
+    """
+    rows = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+    used = next(row for row in rows if row["chosen"])
+    strategy, is_mean = str(used["adaptation"]), used is rows[-1] and len(rows) > 1
+    shares = {str(row["adaptation"]): float(row["weight"]) for row in rows[:-1]} if is_mean else {}
+    text = f"Adaptation {strategy} is in use. No labels of the target were held out: nothing shows whether it helped."
+    if strategy == "none":
+        text = "No adaptation is in use" + (": the adaptations lose too much." if len(rows) > 1 else ".")
+    if len(rows) > 1:
+        names = ["without adaptation", *(f"by {row['adaptation']}" for row in rows[1:-1]), "by their mean"]
+        found = [f"{100 * row['held_out']:.1f} % {name}" for row, name in zip(rows, names, strict=True)]
+        text += f" Right on held-out samples of the source: {', '.join(found)}."
+    if is_mean:
+        agree = [
+            f"{row['adaptation']} {100 * row['weight']:.0f} % ({100 * row['agreement']:.0f} %)" for row in rows[:-1]
+        ]
+        text += f" Weights (and agreement on the target): {', '.join(agree)}."
+    return _start(strategy, [int(count) for count in counts], shares=shares) | {"text": text}
 
 
 def summarise_errors(outcome, outcomes, y, sample_weight=None, *, is_pretrained=True):

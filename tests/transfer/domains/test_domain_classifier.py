@@ -102,6 +102,25 @@ def test_classes_that_are_not_clusters_are_left_as_they_are():
     np.testing.assert_array_equal(model.predict(X), plain.predict(X))
 
 
+def test_the_summary_says_what_is_used_and_on_what_evidence():
+    model = DomainTransferClassifier().fit(SOURCE, Y, X_target=TARGET)
+    summary, table = model.summary_, model.adaptation_scores_
+    assert summary["strategy"] == "consensus"
+    assert summary["helped"] is None
+    assert summary["n_labels"] == 180
+    np.testing.assert_array_equal(list(summary["shares"].values()), table["weight"][:-1])
+    assert f"source: {100 * table['held_out'][0]:.1f} % without adaptation, " in summary["text"]
+    assert f"none {100 * table['weight'][0]:.0f} % ({100 * table['agreement'][0]:.0f} %), " in summary["text"]
+    X, y = make_unclustered(300)
+    summary = DomainTransferClassifier().fit(X, y, X_target=X).summary_
+    assert summary["text"].startswith("No adaptation is in use: the adaptations lose too much. Right on held-out")
+    assert summary["shares"] == {}
+    for adaptation, text in ((CORAL(), "Adaptation CORAL is in use."), (None, "No adaptation is in use.")):
+        fitted = DomainTransferClassifier(adaptation=adaptation).fit(SOURCE, Y, X_target=TARGET)
+        assert fitted.summary_["text"].startswith(text)
+        assert "held-out samples of the source" not in fitted.summary_["text"]
+
+
 def test_adaptations_that_disagree_are_said_to():
     turned = TARGET.reshape(-1, 8, 8).transpose(0, 2, 1).reshape(-1, 64)
     with pytest.warns(

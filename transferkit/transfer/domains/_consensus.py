@@ -52,6 +52,7 @@ class Consensus:
         codes = self.codes
         agreement, seconds = (codes == codes[-1]).mean(1), [*self.seconds, sum(self.seconds)]
         columns = {"adaptation": [*self.names, CONSENSUS], "held_out": held_out, "agreement": agreement}
+        columns["weight"] = [*self.weights, np.nan]
         columns |= {"chosen": np.arange(len(codes)) == (len(self.names) if is_used else 0), "seconds": seconds}
         return {name: np.asarray(values) for name, values in columns.items()}
 

@@ -38,6 +38,7 @@ from transferkit.encoders.protocols import ModelParts
 from transferkit.exceptions import count_inner_frames
 from transferkit.heads import LogisticHead
 from transferkit.transfer._estimator import EncoderHeadMixin, HeadScoresMixin, read_renamed
+from transferkit.transfer._summary import summarise_adaptation
 from transferkit.transfer.domains._candidates import (
     BLENDS,
     TERM_VECTORS,
@@ -104,8 +105,12 @@ class DomainTransferClassifier(EncoderHeadMixin, CallbackSupportMixin, HeadScore
     adaptation_scores_ : dict of str to ndarray
         Table with one row per candidate of the consensus and one for itself: "adaptation" (name); "held_out", the
         accuracy on held-out samples of the source; "agreement", the share of target samples that it labels as the
-        consensus does; "chosen"; "seconds". If an adaptation is named, and for sparse features, it has one row, without
-        the first two figures. ``pandas.DataFrame(model.adaptation_scores_)`` shows it.
+        consensus does; "weight" in it; "chosen"; "seconds". If an adaptation is named, and for sparse features, it has
+        one row, without the first three figures. ``pandas.DataFrame(model.adaptation_scores_)`` shows it.
+    summary_ : dict
+        Whether adaptation helped is not known without labels of the target; the sentence "text" says what is used, and
+        what held-out labels of the source say of it. Its keys are those of `summary_` of :class:`TransferClassifier`;
+        "shares" are the weights of the candidates.
     label_coef_ : CSR matrix of shape (n_outputs, n_terms) or None
         For "term_vectors": the part of ``head_.coef_`` that was learned from labels alone.
     n_features_in_ : int
@@ -170,6 +175,7 @@ class DomainTransferClassifier(EncoderHeadMixin, CallbackSupportMixin, HeadScore
         "encoder_",
         "head_",
         "label_coef_",
+        "summary_",
     )
 
     _parameter_constraints: dict = {
@@ -239,6 +245,7 @@ class DomainTransferClassifier(EncoderHeadMixin, CallbackSupportMixin, HeadScore
         self.encoder_, self.adaptation_, self.head_ = fitted.encoder, fitted.adaptation, fitted.head
         self.classes_, self.adaptation_name_ = fitted.head.classes_, fitted.name
         self.adaptation_scores_ = table
+        self.summary_ = summarise_adaptation(table, np.unique(domains.y, return_counts=True)[1])
         self.label_coef_ = fitted.attributes.get("label_coef_")
         progress.end({})
         return self
@@ -377,7 +384,8 @@ def _name(adaptation):
 
 def _make_single_row(name, seconds):
     """Return the table of an adaptation that was not compared with others."""
-    row = {"adaptation": name, "held_out": np.nan, "agreement": np.nan, "chosen": True, "seconds": seconds}
+    row = {"adaptation": name, "held_out": np.nan, "agreement": np.nan, "weight": np.nan, "chosen": True}
+    row["seconds"] = seconds
     return {column: np.array([value]) for column, value in row.items()}
 
 
