@@ -109,12 +109,11 @@ def _is_ours(row):
 def find_measured(results):
     """Yield our figures of the cases with published ones."""
     for task, size in CASES:
-        columns = _find_english(results, str(size), task)
-        columns |= results.get("transfer", "columns", str(size), task, optional=True) or {}
+        columns = results.get("transfer", "columns", str(size), task, optional=True) or {}
         for column, system, protocol in (
             ("scikit-learn", "scikit-learn, TF-IDF", "no pretraining"),
             ("english", "`TransferClassifier()`", 'encoder "english", which saw no text of the task'),
-            ("with own texts", "`TransferClassifier(encoder)`", 'encoder "english", continued on the training texts'),
+            ("english and own", "`TransferClassifier(encoder)`", 'encoder "english", continued on the training texts'),
             ("auto", "`TransferClassifier(encoder)`", ON_ALL_TEXTS),
         ):
             if column in columns:
@@ -132,13 +131,6 @@ def find_measured(results):
                 draws = len(results.get("mteb", "parts", f"{task} {column}", "accuracies"))
                 found = _describe(task, size, system, "that of MTEB", frozen[column]["mean"], draws)
                 yield found | {"standard deviation": frozen[column]["standard deviation"]}
-
-
-def _find_english(results, size, task):
-    """Return the accuracies of the encoder of the package, in the form of those of bench_transfer.py."""
-    accuracy = results.get("english", "accuracy", size, task, optional=True) or {}
-    draws = results.get("english", "draws", size, task, optional=True)
-    return {column: {"accuracy": value, "draws": draws} for column, value in accuracy.items()}
 
 
 def _describe(task, size, system, protocol, accuracy, draws):

@@ -51,11 +51,6 @@ BENCHMARKS = {
         [["--runs", "1", "--output", "OUT"]],
         [WIKI, NEWS, "ag_news_subset", "trec", "banking77"],
     ),
-    "english": (
-        [["DATA", "--output", "OUT"]],
-        [["--draws", "1", "--labels", "8", "--output", "OUT"]],
-        [NEWS, "ag_news_subset", "sst2", "trec", "mr", "mpqa", "banking77"],
-    ),
     "mteb": (
         [["DATA", "--output", "OUT"]],
         [["--columns", "TF-IDF", "english", "--output", "OUT"]],

@@ -14,6 +14,7 @@ TASK_NAMES = {
     "docstrings": "docstrings",
 }
 TRANSFER_COLUMNS = ("scikit-learn", "characters", "ComplementNB", "fastText", "gensim", "english", "auto")
+ENGLISH = ("english", "english and own")
 SCALE_NAMES = {
     "tfidf": "TF-IDF",
     "lsa": "LSA, 100 components of 50,000 terms, `n_iter=1`",
@@ -180,32 +181,37 @@ def _write_draws(draws):
 
 
 def write_english(results):
-    """Write the accuracies of the encoder of the package and of scikit-learn, per number of labels and task."""
-    accuracy = results.get("english", "accuracy", optional=True)
-    if not accuracy:
-        return NOT_MEASURED
-    columns, lines = ("scikit-learn", "english", "with own texts"), []
-    for size, tasks in accuracy.items():
+    """Write the accuracies of the encoder of the package and their gains, per number of labels, and their means."""
+    lines = []
+    for size, tasks in (results.get("transfer", "columns", optional=True) or {}).items():
+        tasks = {task: row for task, row in tasks.items() if "english" in row}
         for task, row in tasks.items():
-            cells = ["" if column not in row else f"{row[column]:.1f}" for column in columns]
-            n_draws = results.get("english", "draws", size, task)
-            gain = f"{row['english'] - row['scikit-learn']:+.1f}"
-            lines.append([TASK_NAMES.get(task, task.upper()), size, n_draws, *cells, gain])
-    return to_markdown(["task", "labels per class", "draws", *columns, "english - scikit-learn"], lines)
+            draws = _write_draws({column: row[column]["draws"] for column in ENGLISH if column in row})
+            cells = ["" if column not in row else f"{row[column]['accuracy']:.1f}" for column in ENGLISH]
+            gains = [results.get("transfer", key, size, task, optional=True) for key in map(find_gain, ENGLISH)]
+            cells += ["" if gain is None else write_mean(gain, "{:+.1f}") for gain in gains]
+            lines.append([TASK_NAMES.get(task, task.upper()), size, draws, *cells])
+        means = [average_gains(results, column, size, tasks) for column in ENGLISH]
+        if tasks:
+            cells = ["" if gain is None else write_mean(gain, "{:+.1f}") for gain in means]
+            lines.append([f"mean of {len(tasks)} tasks", size, *[""] * (len(ENGLISH) + 1), *cells])
+    names = ["task", "labels per class", "draws", *ENGLISH, *map(find_gain, ENGLISH)]
+    return to_markdown(names, lines) if lines else NOT_MEASURED
 
 
-def write_english_gain(results):
-    """Write the mean and the least gain over the tasks, per number of labels."""
-    gains = results.get("english", "gain over scikit-learn", optional=True)
-    if not gains:
-        return NOT_MEASURED
-    lines = [
-        [name, size, values["tasks"], f"{values['mean']:+.1f}", f"{values['least']:+.1f}"]
-        for size, columns in gains.items()
-        for name, values in columns.items()
-        if values["tasks"]
-    ]
-    return to_markdown(["encoder", "labels per class", "tasks", "mean gain", "least gain"], lines)
+def find_gain(column):
+    """Return the name of the differences of a column from scikit-learn."""
+    return f"{column} - scikit-learn"
+
+
+def average_gains(results, column, size, tasks):
+    """Return the mean gain over tasks and its standard error over the draws; None if it lacks any of the tasks."""
+    gains = [results.get("transfer", find_gain(column), size, task, optional=True) for task in tasks]
+    if not gains or None in gains:
+        return None
+    found = {"mean": statistics.mean(gain["mean"] for gain in gains)}
+    errors = [gain.get("standard error") for gain in gains]  # None with a single draw
+    return found if None in errors else found | {"standard error": sum(e**2 for e in errors) ** 0.5 / len(errors)}
 
 
 def write_evidence(results):
