@@ -1440,6 +1440,27 @@ MUTANTS = [
         ROUNDS + "::test_a_search_ends_where_the_strategies_before_are_clearly_better",
     ),
     Mutant(
+        "term vectors: models that are left out",
+        "transfer/strategies/_term_vectors.py",
+        "other.average.kept = []",
+        "pass",
+        "transfer/strategies/test_rounds.py",
+    ),
+    Mutant(
+        "term vectors: fits in memory",
+        "transfer/strategies/_term_vectors.py",
+        "before.fits = near[-1:]",
+        "pass",
+        "transfer/strategies/test_rounds.py",
+    ),
+    Mutant(
+        "search: copies of features",
+        "_training/linear/search.py",
+        "design.X = None",
+        "pass",
+        "_training/linear/test_search_rows.py::test_scaled_copies_of_features_are_not_kept",
+    ),
+    Mutant(
         "search: rows that are held out",
         "_training/linear/search.py",
         "if bool(is_used.all()):",

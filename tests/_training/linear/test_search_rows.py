@@ -64,6 +64,12 @@ def test_one_fold_alone_is_like_the_same_fold_among_others(kind, map_type, n_cla
         np.testing.assert_allclose(centred(refitted.coef, 0), centred(of_all.coef, 0), atol=1e-3)
 
 
+def test_scaled_copies_of_features_are_not_kept():
+    X, search = make_search("blocks", 3, True)
+    assert search.fit(1.0).problem.design.X is None
+    assert X.blocks[0].nnz > 0
+
+
 def test_steps_use_no_row_that_is_held_out(monkeypatch):
     sizes, minimise = [], search_module.minimise
 

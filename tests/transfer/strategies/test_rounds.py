@@ -74,7 +74,26 @@ def test_all_folds_decide_on_further_terms_where_the_first_leaves_it_in_doubt(fi
         return SimpleNamespace(average=finished)
 
     words, further = found(1.0, 0.8), found(first_loss, loss)
+    for one in (words, further):
+        one.average.kept = ["model"]
     assert _term_vectors._choose(words, further) is (further if is_taken else words)
+    left_out = words if is_taken else further
+    assert left_out.average.kept == []  # their models take much memory
+
+
+def test_of_the_fits_on_words_only_the_start_of_those_with_characters_stays_in_memory(encoder, in_rounds, monkeypatch):
+    n_fits, search_characters = [], _term_vectors._search_characters
+
+    def record(before, *arguments):
+        n_fits.append(len(before.fits))
+        found = search_characters(before, *arguments)
+        n_fits.append(len(before.fits))
+        assert [fit.C for fit in before.fits] == [before.average.best.row["C"]]
+        return found
+
+    monkeypatch.setattr(_term_vectors, "_search_characters", record)
+    TransferClassifier(encoder, random_state=0, strategy="term_vectors").fit(TEXTS, NOISY)
+    assert n_fits[0] > n_fits[1] == 1
 
 
 @pytest.mark.parametrize(("loss", "n_fitted"), [(0.1, 1), (10.0, 3)])

@@ -188,6 +188,7 @@ class LogisticSearch:
             design = self.designs[scale_index] = self.make_design(block_scales=self.block_scales[scale_index])
             try:
                 _ = design.decomposition
+                design.X = None  # copies of blocks that the decomposition does not need
             except LinAlgError as error:
                 raise ValueError(TOO_LARGE) from error
         return design

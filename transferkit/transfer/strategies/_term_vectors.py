@@ -98,17 +98,20 @@ def fit_term_vectors(encoder, texts, task, settings, *, is_default_head, terms=N
         terms = join_terms(projection, texts)
         tries_pairs = task.has_folds and len(texts) > MOST_JOINT_ROWS and may_pair(projection)
     found = _search(terms, ("unlabelled", "labelled"), texts, task, settings, evidence=evidence)
-    tried = [found]
+    tried = [found.average]
     if tries_pairs:
-        tried.append(_search(join_terms(projection, texts, pairs=True), ("labelled",), texts, task, settings, found))
-        found = _choose(*tried)
+        wider = _search(join_terms(projection, texts, pairs=True), ("labelled",), texts, task, settings, found)
+        tried.append(wider.average)
+        found = _choose(found, wider)
     characters = terms.characters if projection is None else fit_characters(found.terms.encoder, texts)
     if characters is not None and task.has_folds:
-        tried.append(_search_characters(found, characters, texts, task, settings))
-        found = _choose(found, tried[-1])
+        wider = _search_characters(found, characters, texts, task, settings)
+        tried.append(wider.average)
+        found = _choose(found, wider)
+        del wider
     if projection is None:
         found.characters = characters  # several tasks share the columns of all terms
-    baselines = [one.average.baseline for one in tried if one.average.baseline is not None]
+    baselines = [average.baseline for average in tried if average.baseline is not None]
     baseline = min(baselines, key=lambda candidate: task.rounds[0].loss(candidate.scores), default=None)
     found.average.finish(baseline)
     kept = found.average.weigh()
@@ -123,7 +126,7 @@ def fit_term_vectors(encoder, texts, task, settings, *, is_default_head, terms=N
         warn_not_converged(head)
     scores = sum(weight * candidate.scores for weight, candidate in kept)
     fold_scores, loss = task.held_out.score(scores), task.loss(scores)
-    table = [row for one in tried for row in one.average.rows]
+    table = [row for average in tried for row in average.rows]
     found.average.set_to_beat(scores, baseline)
     without = None if baseline is None else (baseline.loss, baseline.fold_scores)
     about = attributes, scores, without, found.rows
@@ -140,7 +143,9 @@ def _choose(found, wider):
         found.average.finish()
         wider.average.finish()
         gain = found.average.best.loss - wider.average.best.loss
-    return wider if gain > found.average.margin else found
+    taken, other = (wider, found) if gain > found.average.margin else (found, wider)
+    other.average.kept = []  # their models take much memory
+    return taken
 
 
 def idf_ratios(encoder, rows):
@@ -223,6 +228,8 @@ def _search_characters(before, characters, texts, task, settings):
     Idf, evidence and alpha are those of this candidate; without evidence alpha may also be zero.
     """
     best = before.average.best.row
+    near = sorted(before.fits, key=lambda fit: abs(np.log(best["C"] / fit.C)), reverse=True)
+    before.fits = near[-1:]  # the one to start from; the others take much memory
     blocks = before.blocks[best["idf"]]._replace(further=characters.transform(texts))
     average = Average("term_vectors", task)
     found = replace(before, blocks={best["idf"]: blocks}, average=average, characters=characters, fits=[])
