@@ -25,8 +25,8 @@ def write_first_screen(results):
     seconds = [results.get(*_first(name)) for name in ("pickle, float32", "transferkit")]
     lines.append(["load a model and predict 100 texts, processor time", *map(duration, seconds)])
     table = to_markdown(["", "scikit-learn", "transferkit"], lines)
-    prose = textwrap.fill(f"{_describe_accuracies(results)} {_describe_loading(results)}", WIDTH)
-    return f"{table}\n\n{prose}"
+    prose = (textwrap.fill(describe(results), WIDTH) for describe in (_describe_accuracies, _describe_loading))
+    return "\n\n".join([table, *prose])
 
 
 def _first(name):

@@ -132,9 +132,7 @@ def write_transfer(size):
         columns = [column for column in TRANSFER_COLUMNS if any(column in row for row in tasks.values())]
         lines = []
         for task, row in tasks.items():
-            found = [row[column] for column in columns if column in row]
-            usual = statistics.mode(figures["draws"] for figures in found)
-            best = max(figures["accuracy"] for figures in found if figures["draws"] == usual)
+            best = max(row[column]["accuracy"] for column in columns if column in row)
             cells = [_write_accuracy(row.get(column), best) for column in columns]
             difference = results.get("transfer", "auto - scikit-learn", size, task, optional=True)
             seconds = [row[column]["seconds"] for column in ("auto", "scikit-learn") if column in row]
