@@ -1542,6 +1542,9 @@ MUTANTS = [
             ("start of other features", "kernel_search", "if size > self.size / MOST_GROWTH", "if size < 0"),
             ("end without gain", "kernel_lbfgs", "STEPS_TO_STALL = 10", "STEPS_TO_STALL = 10**9"),
             ("gains of several steps", "kernel_lbfgs", "GAINS_KEPT = 3", "GAINS_KEPT = 1"),
+            ("scale of the last step", "kernel_lbfgs", "product / expected, one)", "one, one)"),
+            ("no longer steps", "kernel_lbfgs", "(product < expected)", "(expected > 0)"),
+            ("easy Hessians", "kernel_lbfgs", "EASY_CONDITION = 1e4", "EASY_CONDITION = 1e30"),
         ]
     ),
     Mutant(

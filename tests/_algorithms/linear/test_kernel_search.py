@@ -246,3 +246,51 @@ def test_features_that_are_all_alike_are_no_start():
 def test_an_indefinite_matrix_has_no_inverse():
     with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
         kernel_lbfgs.invert(np.diag([1.0, -1.0]))
+
+
+def count_evaluations(monkeypatch):
+    """Return a list to which every evaluation of a loss adds an entry."""
+    evaluated, evaluate = [], kernel_lbfgs.CrossEntropy.evaluate
+
+    def count(loss, scores):
+        evaluated.append(scores.shape)
+        return evaluate(loss, scores)
+
+    monkeypatch.setattr(kernel_lbfgs.CrossEntropy, "evaluate", count)
+    return evaluated
+
+
+def test_steps_are_as_long_as_the_curvature_along_the_last_one_says(monkeypatch):
+    X, y = make_rows(240, 300, 4)
+    search = make_search(X.astype(np.float32), y, make_folds(240), 4, tol=1e-3)
+    before = search.fit(1000.0)  # separates the classes, so that the mean curvature of the rows is small there
+    evaluated = count_evaluations(monkeypatch)
+    fit = search.fit(10.0, [before])
+    assert fit.n_iter <= 12  # 23, and 61 evaluations, at the mean curvature alone
+    assert len(evaluated) <= 20
+
+
+def test_steps_do_not_become_longer_than_the_mean_curvature_says():
+    random = np.random.default_rng(0)
+    frequencies = 8 / np.arange(1, 401)
+    X = np.where(random.random((300, 400)) < frequencies, random.exponential(size=(300, 400)), 0)
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    y = np.argmax(X[:, 5:9] + 0.02 * random.normal(size=(300, 4)), axis=1)
+    X = X.astype(np.float32)
+    blocks, scales = FeatureBlocks(X[:, :200], X[:, 200:]), [(0.25, 1.0), (1.0, 0.0)]
+    search = make_search(blocks, y, make_folds(300), 4, tol=1e-3, block_scales=scales)
+    fit = search.fit(1000.0, [search.fit(10.0)], 1)
+    tight = make_search(blocks, y, make_folds(300), 4, block_scales=scales).fit(1000.0, scale_index=1)
+    assert np.abs(fit.scores - tight.scores).max() < 10  # of up to 80; 1,000 and more otherwise
+
+
+def test_hessians_that_are_hard_for_float32_are_inverted_in_float64():
+    X, y = make_rows(300, 200)
+    X = (X + 30 * X[:, :1]).astype(np.float32)
+    search = make_search(X, y, make_folds(300), tol=1e-3)
+    assert search.dtype == np.float32
+    kernels = search.rows.combine(search.scales)
+    state = kernel_lbfgs.State(kernels, search.folds, 1000.0, search.folds.zeros(1))
+    hessian = float(state.curvature.item()) * kernels[0] + np.eye(300) / 1000.0
+    exact = np.linalg.inv(hessian)
+    assert np.linalg.norm(state.inverses[0] - exact) < 1e-5 * np.linalg.norm(exact)

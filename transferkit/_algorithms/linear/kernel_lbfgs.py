@@ -4,7 +4,9 @@ With an L2 penalty the optimum is W = X.T @ A, one row of A per row of X (repres
 with the kernel matrix K = X @ X.T, so that nothing of the length of the features enters a step. In the inner product
 <A, B> = sum(A * (K @ B)) the gradient is G = R + A / C, where R are the residuals of the rows. If all rows had the same
 curvature c, the Newton step would be D = (c K + I / C)^-1 @ G, and its scores K @ D = (G - D / C) / c. A step of L-BFGS
-that begins with this inverse Hessian costs one product with one matrix, which all folds and classes share.
+that begins with this inverse Hessian H costs one product with one matrix, which all folds and classes share: H @ G.
+That with a change of G is a difference of two. H is scaled to the curvature along the last step (Nocedal and Wright,
+equation 7.20), because that of the rows in doubt is several times the mean.
 
 Rows with weights w are scaled by their square roots, so that R and the scores are divided by these.
 """
@@ -20,7 +22,7 @@ from transferkit._algorithms.linalg.threads import blas_threads_for, one_blas_th
 
 __all__ = ["CrossEntropy", "KernelProblem", "Points", "Solution", "minimise"]
 
-HISTORY = 4  # steps that L-BFGS keeps; 3 needed a tenth more steps, 10 and 20 as many
+HISTORY = 2  # steps that L-BFGS keeps; 1 needed one in fifty more, 3, 4, 6 and 8 as many
 GAINS_KEPT = 3  # last steps over which the largest predicted gain is taken
 SUFFICIENT_DECREASE = 1e-4  # as a fraction of the decrease that the slope predicts (Armijo's condition)
 MAX_TRIALS = 25  # step lengths tried by a line search
@@ -28,6 +30,7 @@ LEAST_CURVATURE = 1e-6  # of classes that are separated: their rows have none
 NEGLIGIBLE_LOSS = 1e-6  # per row: smaller objectives count as this one, or a perfect fit would never end
 STEPS_TO_STALL = 10  # steps that together gain no more than rounding end the search
 ROUNDING = 4  # units in the last place by which rounding may raise an objective
+EASY_CONDITION = 1e4  # of a Hessian, up to which float32 has enough digits for its inverse
 
 
 class CrossEntropy:
@@ -61,7 +64,8 @@ class CrossEntropy:
             residuals = (probabilities - self.targets) * self.weights
             return (losses * self.weights).sum((2, 3), dtype=np.float64), residuals, probabilities
         largest = scores.max(2, keepdims=True)
-        probabilities = np.exp(scores - largest)
+        probabilities = scores - largest
+        np.exp(probabilities, out=probabilities)
         sums = probabilities.sum(2, keepdims=True)
         probabilities /= sums
         losses = largest[:, :, 0] + np.log(sums[:, :, 0]) - scores[:, :, self.labels, self.rows]
@@ -80,15 +84,31 @@ class Points(NamedTuple):
     coords: np.ndarray
     image: np.ndarray
 
-    def plus(self, factor: np.ndarray, other: "Points") -> "Points":
-        """Return self + factor * other, with factors (n_kernels, n_folds, 1, 1)."""
-        return Points(self.coords + factor * other.coords, self.image + factor * other.image)
+    def scale(self, factor: np.ndarray) -> None:
+        """Multiply this point in place by factors (n_kernels, n_folds, 1, 1)."""
+        for part in self:
+            part *= factor
+
+    def add(self, factor: np.ndarray, other: "Points") -> None:
+        """Add factor * other to this point in place."""
+        for part, further in zip(self, other, strict=True):
+            part += factor * further
 
     def with_image(self, kernels: np.ndarray) -> "Points":
         """Return the point with the scores that its dual variables have under kernel matrices."""
         image = self.image.copy()
         image[..., :-1] = multiply(self.coords, kernels.astype(image.dtype))
         return Points(self.coords, image)
+
+
+class Change(NamedTuple):
+    """A step of L-BFGS; the last two are (n_kernels, n_folds, 1, 1)."""
+
+    step: Points
+    change: np.ndarray  # of the gradient
+    solved: np.ndarray  # dual variables of the inverse Hessian that steps begin with, times the change
+    inverse: np.ndarray  # 1 / <step, change>, or zero
+    scale: np.ndarray  # <step, change> / <change, solved>, at most 1
 
 
 @dataclass(frozen=True)
@@ -191,23 +211,27 @@ class State:
         self.penalty = self._penalise(start, start)
         self.objectives = losses + self.penalty / 2
         self.gradient = self._find_gradient(start, residuals)
-        self.history: list[tuple[Points, np.ndarray, np.ndarray]] = []  # steps, changes of the gradient, 1 / product
+        self.history: list[Change] = []
         self.past_gains: list[np.ndarray] = []
         self.past_objectives: list[np.ndarray] = []
         self.converged = np.zeros(losses.shape, bool)  # these problems stay where they are, and so do
         self.is_stuck = np.zeros(losses.shape, bool)  # those in which rounding hides all progress
         self.curvature = self._average_curvature(probabilities)
         self.inverses = self._invert_hessians(kernels)
+        self.solved = self._solve_newton(self.gradient)
 
     def find_direction(self) -> tuple[Points, np.ndarray]:
         """Return the direction (to be subtracted) and the slope along it, by the two loops of L-BFGS."""
-        rest, factors = self.gradient.copy(), []
-        for step, change, inverse in reversed(self.history):
-            factors.append(inverse * dot(step.image, rest))
-            rest -= factors[-1] * change
-        direction = self._solve_newton(rest)
-        for (step, change, inverse), factor in zip(self.history, reversed(factors), strict=True):
-            direction = direction.plus(factor - inverse * dot(change, direction.image), step)
+        rest, solved, factors = self.gradient.copy(), self.solved.copy(), []
+        for past in reversed(self.history):
+            factors.append(past.inverse * dot(past.step.image, rest))
+            rest -= factors[-1] * past.change
+            solved -= factors[-1] * past.solved
+        direction = Points(solved, self._image_of_solved(rest, solved))
+        if self.history:
+            direction.scale(self.history[-1].scale)
+        for past, factor in zip(self.history, reversed(factors), strict=True):
+            direction.add(factor - past.inverse * dot(past.change, direction.image), past.step)
         slope = dot(self.gradient, direction.image)[:, :, 0, 0].astype(np.float64)
         self.past_gains = [*self.past_gains, slope / 2][-GAINS_KEPT:]
         return direction, slope
@@ -224,7 +248,8 @@ class State:
         cross, curve = self._penalise(direction, self.u), self._penalise(direction, direction)
         rate, rounding = np.where(self.converged | self.is_stuck, 0.0, 1.0), ROUNDING * np.finfo(self.dtype).eps
         for trial in range(MAX_TRIALS + 1):
-            scores = self.scores - self._spread(rate) * change
+            scores = change * -self._spread(rate)
+            scores += self.scores
             losses, residuals, _ = self.problem.loss.evaluate(scores)
             penalty = self.penalty - 2 * rate * cross + np.square(rate) * curve
             after = losses + penalty / 2
@@ -237,18 +262,21 @@ class State:
         self.past_objectives = [*self.past_objectives, self.objectives][-STEPS_TO_STALL:]
         gained = self.past_objectives[0] - after
         self.is_stuck |= (rate == 0) | ((gained <= rounding * after) & (len(self.past_objectives) == STEPS_TO_STALL))
-        factor = -self._spread(rate)
-        step = Points(factor * direction.coords, factor * direction.image)
-        self.u = self.u.plus(self.dtype.type(1), step)
+        direction.scale(-self._spread(rate))
+        self.u = Points(self.u.coords + direction.coords, self.u.image + direction.image)
         gradient = self._find_gradient(self.u, residuals)
-        self._remember(step, gradient - self.gradient)
-        self.objectives, self.penalty, self.scores, self.gradient = after, penalty, scores, gradient
+        solved = self._solve_newton(gradient)
+        self._remember(direction, gradient - self.gradient, solved - self.solved)
+        self.objectives, self.penalty, self.scores = after, penalty, scores
+        self.gradient, self.solved = gradient, solved
 
-    def _remember(self, step: Points, change: np.ndarray) -> None:
-        product = dot(step.image, change)
-        with np.errstate(divide="ignore"):
+    def _remember(self, step: Points, change: np.ndarray, solved: np.ndarray) -> None:
+        product, one = dot(step.image, change), self.dtype.type(1)
+        expected = dot(change, self._image_of_solved(change, solved))
+        with np.errstate(divide="ignore", invalid="ignore"):
             inverse = np.where(product > 0, 1 / product, self.dtype.type(0))
-        self.history = [*self.history, (step, change, inverse)][-HISTORY:]
+            scale = np.where((product > 0) & (product < expected), product / expected, one)
+        self.history = [*self.history, Change(step, change, solved, inverse, scale)][-HISTORY:]
 
     def _find_gradient(self, u: Points, residuals: np.ndarray) -> np.ndarray:
         gradient = u.coords * self.inverse_C
@@ -271,20 +299,27 @@ class State:
         """Return (c K + I / C)^-1 for each kernel matrix."""
         inverses = np.empty(kernels.shape, self.dtype)
         for kernel, curvature, inverse in zip(kernels, self.curvature[:, 0, 0, 0], inverses, strict=True):
-            hessian = kernel * float(curvature)
+            is_easy = float(curvature) * np.trace(kernel) <= EASY_CONDITION * float(self.inverse_C)
+            hessian = np.multiply(kernel, float(curvature), dtype=self.dtype if is_easy else np.float64)
             np.einsum("ii->i", hessian)[:] += float(self.inverse_C)
             inverse[:] = invert(hessian)
         return inverses
 
-    def _solve_newton(self, gradient: np.ndarray) -> Points:
-        """Return the Newton step if all rows have the mean curvature."""
-        coords, image = np.empty_like(gradient), np.empty_like(gradient)
-        coords[..., :-1] = multiply(gradient, self.inverses)
-        image[..., :-1] = (gradient[..., :-1] - coords[..., :-1] * self.inverse_C) / self.curvature
-        coords[..., -1] = gradient[..., -1]
+    def _solve_newton(self, gradient: np.ndarray) -> np.ndarray:
+        """Return the dual variables of the Newton step if all rows have the mean curvature."""
+        solved = np.empty_like(gradient)
+        solved[..., :-1] = multiply(gradient, self.inverses)
+        solved[..., -1] = gradient[..., -1]
+        return solved
+
+    def _image_of_solved(self, gradient: np.ndarray, solved: np.ndarray) -> np.ndarray:
+        """Return the scores of such a step, given its dual variables."""
+        image = solved * -self.inverse_C
+        image += gradient
+        image /= self.curvature
         total = np.square(self.problem.roots).sum(dtype=np.float64).astype(self.dtype)
         image[..., -1] = gradient[..., -1] / (self.curvature[..., 0] * total)
-        return Points(coords, image)
+        return image
 
     def _spread(self, rate: np.ndarray) -> np.ndarray:
         return rate.astype(self.dtype)[:, :, None, None]
@@ -310,11 +345,12 @@ def multiply(vectors: np.ndarray, matrices: np.ndarray) -> np.ndarray:
 
 def invert(matrix: np.ndarray) -> np.ndarray:
     """Return the inverse of a positive definite matrix, in half the time that other matrices take."""
+    factorise, complete = lapack.get_lapack_funcs(("potrf", "potri"), (matrix,))
     with one_blas_thread(len(matrix)):
-        factor, failed = lapack.dpotrf(matrix, lower=True, overwrite_a=True)
+        factor, failed = factorise(matrix, lower=True, clean=True, overwrite_a=True)
         if failed:
             raise np.linalg.LinAlgError("The matrix is not positive definite.")
-        inverse, _ = lapack.dpotri(factor, lower=True, overwrite_c=True)
-    inverse = np.tril(inverse)
-    inverse += np.tril(inverse, -1).T
+        half, _ = complete(factor, lower=True, overwrite_c=True)
+    inverse = half + half.T
+    np.einsum("ii->i", inverse)[:] /= 2
     return inverse

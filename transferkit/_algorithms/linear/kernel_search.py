@@ -43,7 +43,11 @@ class WeightedRows:
 
     def combine(self, scales: np.ndarray) -> np.ndarray:
         """Return the kernel matrices (n_scales, n_rows, n_rows) of blocks with scales (n_scales, n_blocks)."""
-        return np.tensordot(np.square(scales), self.kernels, 1)
+        combined = np.zeros((len(scales), *self.kernels.shape[1:]))
+        for kernel, factors in zip(combined, np.square(scales), strict=True):
+            for place in np.flatnonzero(factors):
+                kernel += factors[place] * self.kernels[place]
+        return combined
 
     def to_weights(self, point: Points, scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return coef and intercept of a point (n_outputs, n_rows + 1) of blocks with scales (n_blocks,)."""
