@@ -1400,8 +1400,8 @@ MUTANTS = [
     Mutant(
         "transfer: folds of many rows",
         EVALUATION,
-        "MOST_FOLDS_OF_MANY = 5000, 3",
-        "MOST_FOLDS_OF_MANY = 5000, 9",
+        "MOST_FOLDS_OF_MANY = 2500, 3",
+        "MOST_FOLDS_OF_MANY = 2500, 9",
         RULES,
     ),
     Mutant(

@@ -89,7 +89,7 @@ class TransferClassifier(TransferMixin, CallbackSupportMixin, HeadScoresMixin, V
         encoder's features, "finetune" also a copy of the encoder. "scratch" is the head without transfer. On texts,
         "term_vectors" and "scratch" also try n-grams of characters. "auto" selects one by cross-validation.
     cv : int, splitter or iterable of (train, test) indices, default=5
-        If int, the number of stratified, shuffled folds.
+        If int, the number of stratified, shuffled folds, at most three with more than 2,500 samples.
     scoring : str or callable, default=None
         Score that compares strategies; accuracy if None.
     device : str, default="auto"

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 FEWEST_LABELS = 4  # per class, on average; with fewer there are no folds
-MANY_ROWS, MOST_FOLDS_OF_MANY = 5000, 3  # thousands of held-out rows distinguish candidates in few folds
+MANY_ROWS, MOST_FOLDS_OF_MANY = 2500, 3  # thousands of held-out rows distinguish candidates in few folds
 FEWEST_ROWS_FOR_ROUNDS = 2500  # beyond, the rows that one fold holds out tell bad candidates from good ones
 LEAST_DIFFERENCE = 1e-12  # of scores; less is rounding
 COLUMNS = (
