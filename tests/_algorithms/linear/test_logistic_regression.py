@@ -106,14 +106,40 @@ def test_a_gap_that_is_not_proven_is_no_convergence(monkeypatch):
 )
 def test_each_clause_of_the_rule(bound, gain, expected, monkeypatch):
     problem, tol = make_problem(), 1e-3
+    monkeypatch.setattr(problem.loss, "log_odds", lambda: np.zeros(1))
     size = tol * logistic_regression.NEGLIGIBLE_LOSS * problem.loss.total  # at the start nothing has been gained
     monkeypatch.setattr(problem, "bound_gap", lambda gradient, curvatures: bound * size)
     monkeypatch.setattr(Vector, "dot", lambda *args: 2 * gain * size)
     assert minimise(problem, tol=tol, max_iter=0).converged == expected
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_log_odds_are_the_best_equal_scores(case):
+    targets, weights, n_outputs = make_case(case)
+    loss = make_loss(targets, weights, n_outputs, np.dtype(np.float64))
+    _, residuals = loss.evaluate(np.tile(loss.log_odds(), (len(targets), 1)))
+    np.testing.assert_allclose(residuals.sum(0), 0, atol=1e-10)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_log_odds_of_absent_labels_are_finite(n_outputs):
+    for n_rows in (1, 5):
+        loss = make_loss(np.zeros(n_rows, int), np.ones(n_rows), n_outputs, np.dtype(np.float64))
+        assert np.isfinite(loss.log_odds()).all()
+
+
+def test_training_starts_at_the_log_odds_unless_there_is_an_offset():
+    problem = make_problem()
+    start, row = problem.start()
+    np.testing.assert_array_equal(start.coords[-1], problem.loss.log_odds())
+    np.testing.assert_allclose(problem.scores(start), np.tile(row, (60, 1)))
+    problem.offset = np.ones((1, 1))
+    assert not problem.start()[0].coords.any()
+
+
 def test_the_first_gains_of_a_problem_without_a_scale_do_not_end_training(monkeypatch):
     problem = make_problem()
+    monkeypatch.setattr(problem.loss, "log_odds", lambda: np.zeros(1))
     size = 1e-3 * logistic_regression.NEGLIGIBLE_LOSS * problem.loss.total
     monkeypatch.setattr(problem, "bound_gap", lambda gradient, curvatures: 29 * size)
     monkeypatch.setattr(Vector, "dot", lambda *args: 0.18 * size)

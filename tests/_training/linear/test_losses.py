@@ -79,6 +79,20 @@ def test_loss_of_confident_scores_keeps_its_digits(dtype):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_log_odds_are_the_best_equal_scores(name):
+    loss, scores = make_losses()[name]
+    _, residuals = loss.evaluate(loss.log_odds().expand_as(scores))
+    np.testing.assert_allclose(residuals.sum(0), 0, atol=1e-10 if name in SOFT else 0.1)  # labels may be absent
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+@pytest.mark.parametrize("n_rows", [1, 5])
+def test_log_odds_of_absent_labels_are_finite(n_rows, n_outputs):
+    loss = make(np.zeros(n_rows, int), torch.ones(n_rows, 1), n_outputs)
+    assert bool(loss.log_odds().isfinite().all())
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_residuals_are_the_gradient(name):
     loss, scores = make_losses()[name]
     _, residuals = loss.evaluate(scores)

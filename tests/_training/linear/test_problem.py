@@ -51,3 +51,11 @@ def test_a_block_left_out_keeps_the_weights_of_the_prior():
 def test_each_fold_has_the_prior():
     _, problem = make_problem(PRIOR, None, n_folds=2)
     np.testing.assert_allclose(problem.weights(problem.zeros())[0], np.tile(PRIOR, (2, 1)))
+
+
+def test_training_starts_at_the_log_odds_unless_there_is_a_prior():
+    _, problem = make_problem(None, None)
+    scores = problem.preconditioner.scores(problem.start())
+    np.testing.assert_allclose(scores, problem.loss.log_odds().expand_as(scores), atol=1e-12)
+    _, problem = make_problem(PRIOR, None)
+    assert not problem.start().coords.any()

@@ -6,6 +6,7 @@ variable per row (`RowProblem`); these are the ideas of `EigenMap` and `RowMap` 
 rule holds here, too.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,8 +65,8 @@ class Problem(Protocol):
     history: int  # number of steps in the L-BFGS history
     knows_scale: bool  # whether `solve` has the size of a Newton step
 
-    def zeros(self) -> Vector:
-        """Return the variables of weights that are all zero."""
+    def start(self) -> tuple[Vector, np.ndarray]:
+        """Return the variables of weights of zero, and their scores without the offset, equal in all rows."""
 
     def scores(self, u: Vector) -> np.ndarray:
         """Return the scores of all rows, (n_rows, n_outputs)."""
@@ -115,12 +116,13 @@ def minimise(
     weights of zero, as in `_training.linear.lbfgs.minimise`. With `check_bound` it has converged only if the penalty
     alone proves that the gap is small. A true answer of `on_step`, called after each step, ends it as converged.
     """
-    u, history = problem.zeros(), StepHistory(problem.history)
-    scores = np.zeros((len(problem.loss.weights), problem.loss.n_outputs), problem.dtype)
+    (u, row), history = problem.start(), StepHistory(problem.history)
+    scores = np.zeros((len(problem.loss.weights), problem.loss.n_outputs), problem.dtype) + row.astype(problem.dtype)
     scores = scores if problem.offset is None else scores + problem.offset
     rounding = 4 * float(np.finfo(problem.dtype).eps)
     value, residuals = problem.loss.evaluate(scores)
-    at_zero, penalty, gradient = value, 0.0, problem.gradient(u, residuals)
+    at_zero = problem.loss.total * math.log(max(problem.loss.n_outputs, 2)) if problem.offset is None else value
+    penalty, gradient = 0.0, problem.gradient(u, residuals)
     gains, objectives = deque[float](maxlen=GAINS_KEPT), deque([value], maxlen=STEPS_TO_STALL + 1)
 
     def read(n_iter: int, converged: bool = False) -> Solution:
@@ -256,9 +258,11 @@ class FeatureProblem:
         gram -= np.outer(mean, mean)
         return self.loss.total * gram, squares
 
-    def zeros(self) -> Vector:
-        zeros = np.zeros((self.X.shape[1] + self.fit_intercept, self.loss.n_outputs))
-        return Vector(zeros, zeros)
+    def start(self) -> tuple[Vector, np.ndarray]:
+        coords, row = np.zeros((self.X.shape[1] + self.fit_intercept, self.loss.n_outputs)), np.zeros(1)
+        if self.fit_intercept and self.offset is None:
+            coords[-1] = row = self.loss.log_odds()
+        return Vector(coords, coords), row
 
     def scores(self, u: Vector) -> np.ndarray:
         weights = u.coords[: self.X.shape[1]].astype(self.dtype)
@@ -330,9 +334,9 @@ class RowProblem:
         largest = loss.total / X.shape[0] * self._find_largest_eigenvalue()
         self.intercept_scale = float(np.sqrt((loss.curvature * largest + 1 / C) / (loss.curvature * loss.total)))
 
-    def zeros(self) -> Vector:
+    def start(self) -> tuple[Vector, np.ndarray]:
         zeros = np.zeros((self.X.shape[0] + self.fit_intercept, self.loss.n_outputs), self.dtype)
-        return Vector(zeros, zeros.copy())
+        return Vector(zeros, zeros.copy()), np.zeros(1)
 
     def scores(self, u: Vector) -> np.ndarray:
         scores = u.image[: self.X.shape[0]]

@@ -32,6 +32,9 @@ class Loss(Protocol):
     def curvatures(self, scores: np.ndarray) -> np.ndarray:
         """Return each row's weighted curvature along each score."""
 
+    def log_odds(self) -> np.ndarray:
+        """Return the scores (n_outputs,) that are best if those of all rows are equal."""
+
 
 class WeightedRows:
     """Row weights, of which nothing is computed if they are all 1, and the variance of soft targets."""
@@ -83,6 +86,14 @@ class SoftmaxLoss(WeightedRows):
         probabilities = exponentials / sums[:, None]
         return self.scale(probabilities * (1 - probabilities))
 
+    def log_odds(self) -> np.ndarray:
+        if self.is_soft:
+            totals = (self.weights @ self.targets).astype(np.float64)
+        else:
+            totals = np.bincount(self.targets, self.weights, self.n_outputs)
+        logs = np.log(np.maximum(totals / self.total, 0.1 / (1 + len(self.targets))))
+        return logs - logs.mean()
+
 
 class LogisticLoss(WeightedRows):
     """Binary cross-entropy of one score, for targets (n_rows,) from zero to one."""
@@ -108,6 +119,13 @@ class LogisticLoss(WeightedRows):
     def curvatures(self, scores: np.ndarray) -> np.ndarray:
         exponentials = np.exp(-np.abs(scores))
         return self.scale(exponentials / (1 + exponentials) ** 2)
+
+    def log_odds(self) -> np.ndarray:
+        minor = 0 if self.minor is None else self.minor
+        share = np.array([self.sum(np.where(self.signs > 0, 1 - minor, minor)) / self.total])
+        least = 0.1 / (1 + len(self.signs))
+        share = share.clip(least, 1 - least)
+        return np.log(share / (1 - share))
 
 
 def make_loss(targets: np.ndarray, weights: np.ndarray, n_outputs: int, dtype: np.dtype) -> Loss:

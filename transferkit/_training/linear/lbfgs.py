@@ -46,6 +46,7 @@ class Solution:
     u: Vector
     scores: Tensor  # (n_rows, n_problems, n_outputs), with the offset
     objectives: Tensor  # (n_problems,)
+    gradient: Tensor  # its coordinates
     n_iter: Tensor
     converged: Tensor
 
@@ -111,6 +112,7 @@ class LBFGSState:
         self.problem, self.u, self.tol, self.loose, self.trust_hessian = problem, start, tol, loose, trust_hessian
         self.scores = problem.add_offset(problem.preconditioner.scores(start))
         self.at_zero = problem.start_losses(self.scores)
+        self.negligible = NEGLIGIBLE_LOSS * problem.loss.weights.sum(0, dtype=torch.float64)
         losses, self.residuals = problem.loss.evaluate(self.scores)
         self.penalty = problem.preconditioner.penalty(start, start)  # ||weights||^2 / C, half of which counts
         self.objectives = losses + self.penalty / 2
@@ -123,9 +125,8 @@ class LBFGSState:
     def begin_solution(self) -> Solution:
         """Return a solution with room for all problems."""
         zeros = torch.zeros_like(self.numbers)
-        return Solution(
-            self.u.map(torch.clone), self.scores.clone(), self.objectives.clone(), zeros.cpu(), zeros.bool()
-        )
+        scores, objectives, gradient = map(torch.clone, (self.scores, self.objectives, self.gradient.coords))
+        return Solution(self.u.map(torch.clone), scores, objectives, gradient, zeros.cpu(), zeros.bool())
 
     def find_direction(self) -> tuple[Vector, Tensor]:
         """Return the direction (to be subtracted) and the slope along it."""
@@ -140,7 +141,7 @@ class LBFGSState:
         """Return which problems stop here, and estimates of their optimality gaps."""
         goal = (self.objectives * self.at_zero).sqrt() if self.loose else self.objectives
         size = torch.minimum(goal, self.at_zero - self.objectives)
-        size = size.clamp_min(self._negligible_loss())
+        size = size.clamp_min(self.negligible)
         bounds = self.problem.preconditioner.bound_gap(self.gradient, self.curvature) / size
         gains = torch.stack(self.past_gains).amax(0) / size
         gaps = 5 * gains
@@ -155,11 +156,8 @@ class LBFGSState:
 
     def is_near_optimum(self, stopped: Tensor, gaps: Tensor) -> Tensor:
         """Return which of the problems that stopped did so near their optima, and not because of rounding."""
-        size = (self.objectives * self.at_zero).sqrt().clamp_min(self._negligible_loss())
+        size = (self.objectives * self.at_zero).sqrt().clamp_min(self.negligible)
         return stopped & (gaps <= max(self.tol, torch.finfo(self.scores.dtype).eps ** 0.5) * size)
-
-    def _negligible_loss(self) -> Tensor:
-        return NEGLIGIBLE_LOSS * self.problem.loss.weights.sum(0, dtype=torch.float64)
 
     def _changes_curvature(self, direction: Vector) -> Tensor:
         """Return for which problems most curvature along the direction is that of rows whose scores change much.
@@ -214,7 +212,7 @@ class LBFGSState:
         part = copy.copy(self)
         part.numbers, part.curvature = self.numbers[index], self.curvature[index]
         part.objectives, part.penalty, part.at_zero = self.objectives[index], self.penalty[index], self.at_zero[index]
-        part.problem = self.problem.select(index)
+        part.negligible, part.problem = self.negligible[index], self.problem.select(index)
         part.u, part.gradient = self.u.select(index), self.gradient.select(index)
         part.scores, part.residuals = self.scores[:, index], self.residuals[:, index]
         part.history = self.history.select(index)
@@ -230,6 +228,7 @@ class LBFGSState:
         if solution.u.image is not solution.u.coords:
             solution.u.image[:, numbers] = self.u.image[:, chosen]
         solution.scores[:, numbers] = self.scores[:, chosen]
+        solution.gradient[:, numbers] = self.gradient.coords[:, chosen]
         solution.objectives[numbers] = self.objectives[chosen]
         solution.n_iter[numbers.cpu()] = n_iter
         solution.converged[numbers] = converged[chosen]

@@ -134,7 +134,7 @@ def train_linear_classifier(
         loss = make_loss(targets, row_weights, n_outputs, X.dtype, place)
         offset = None if pull is None else pull.make_offset(n_outputs, place)
         problem = design.make_problem(loss, torch.full_like(loss.weights[0], C), offset)
-        u = problem.zeros() if start is None else problem.from_weights(*(array.astype(X.dtype) for array in start))
+        u = problem.start() if start is None else problem.from_weights(*(array.astype(X.dtype) for array in start))
         options: dict[str, Any] = {"tol": tol, "max_iter": max_iter - n_done, "on_step": report}
         u, n_iter, converged = minimise_with_restarts(problem, u, **options)
         return LinearModel(*problem.weights(u), n_done + n_iter, converged)
@@ -276,12 +276,11 @@ def is_certain(eigen_map: EigenMap, loss: Loss, solution: Solution, tol: float) 
     The intercept is taken at the mean of the rows weighted by their curvatures, where it has no part in the weights'
     curvature.
     """
-    losses, residuals = loss.evaluate(solution.scores)
-    gradient = eigen_map.gradient(solution.u, residuals).coords / eigen_map.scale
-    rest = torch.zeros_like(losses)
+    gradient = solution.gradient / eigen_map.scale
+    rest = torch.zeros_like(solution.objectives)
     if eigen_map.has_intercept:
         curvatures = loss.curvatures(solution.scores)
-        totals = curvatures.sum(0).clamp_min(torch.finfo(losses.dtype).tiny)
+        totals = curvatures.sum(0).clamp_min(torch.finfo(gradient.dtype).tiny)
         sums = eigen_map.matrix.rmatmul(curvatures.flatten(1)).view(-1, *totals.shape)
         mean = eigen_map.adjoint(sums) / totals
         gradient, last = gradient[:-1] - mean * gradient[-1], gradient[-1]

@@ -62,6 +62,14 @@ class SoftmaxLoss:
         mean = (probabilities * change).sum(2, keepdim=True)
         return (probabilities * (change - mean).square()).sum(2) * self.weights
 
+    def log_odds(self) -> Tensor:
+        """Return the scores (n_problems, n_outputs) that are best if those of all rows are equal."""
+        labels = self.targets
+        if labels.ndim == 1:
+            labels = torch.nn.functional.one_hot(labels, self.n_outputs)
+        logs = shares(self.weights.T.double() @ labels.double(), self.weights).log()
+        return logs - logs.mean(1, keepdim=True)
+
     def select(self, problems: Tensor) -> Self:
         """Return the loss of some of the problems."""
         variance = None if self.label_variance is None else self.label_variance[problems]
@@ -110,6 +118,10 @@ class LogisticLoss:
         """Return each row's weighted curvature along a change of the scores, (n_rows, n_problems)."""
         return (self.curvatures(scores) * change.square())[:, :, 0]
 
+    def log_odds(self) -> Tensor:
+        """Return the scores (n_problems, 1) that are best if those of all rows are equal."""
+        return shares((self.targets * self.weights).sum(0, dtype=torch.float64)[:, None], self.weights).logit()
+
     def select(self, problems: Tensor) -> Self:
         """Return the loss of some of the problems."""
         targets = self.targets if self.targets.shape[1] == 1 else self.targets[:, problems]
@@ -143,6 +155,12 @@ def make_loss(targets: np.ndarray, row_weights: np.ndarray, n_outputs: int, dtyp
     return LogisticLoss(columns, weights, None if variances is None else (variances * weights).sum(0))
 
 
+def shares(totals: Tensor, weights: Tensor) -> Tensor:
+    """Return totals of labels (n_problems, any) over those of the rows, at least a tenth of a row from 0 and 1."""
+    least = 0.1 / (1 + len(weights))
+    return (totals / weights.sum(0, dtype=torch.float64)[:, None]).clamp(least, 1 - least)
+
+
 def average_curvature(loss: Loss, residuals: Tensor) -> Tensor:
     """Return each problem's mean curvature over rows and outputs, (n_problems,), estimated from the residuals.
 
@@ -152,7 +170,9 @@ def average_curvature(loss: Loss, residuals: Tensor) -> Tensor:
     """
     weights = loss.weights
     tiny = torch.finfo(weights.dtype).tiny  # rows of weight zero have residuals of zero
-    total = (residuals.square().mean(2) / weights.clamp_min(tiny)).sum(0)
+    squares = residuals.square()
+    squares = squares.mean(2) if squares.shape[2] > 1 else squares[:, :, 0]  # the mean of one number takes long
+    total = (squares / weights.clamp_min(tiny)).sum(0)
     if loss.label_variance is not None:
         total = total + loss.label_variance
     return (total / weights.sum(0)).clamp_min(torch.finfo(weights.dtype).eps)

@@ -106,6 +106,10 @@ class Preconditioner(ABC):
     def zeros(self, n_outputs: int) -> Vector:
         """Return the vector of weights that are all zero."""
 
+    def constant(self, intercepts: Tensor) -> Vector:
+        """Return the vector of weights of zero and intercepts (n_problems, n_outputs), or of zero if they are mixed."""
+        return self.zeros(intercepts.shape[1])
+
     @abstractmethod
     def scores(self, u: Vector) -> Tensor:
         """Return the scores of all rows, (n_rows, n_problems, n_outputs)."""
@@ -187,6 +191,12 @@ class EigenMap(Preconditioner):
     def zeros(self, n_outputs: int) -> Vector:
         zeros = self.scale.new_zeros(*self.scale.shape[:2], n_outputs)
         return Vector(zeros, zeros)
+
+    def constant(self, intercepts: Tensor) -> Vector:
+        point = self.zeros(intercepts.shape[1])
+        if self.has_intercept:
+            point.coords[-1] = intercepts / self.scale[-1]
+        return point
 
     def forward(self, u: Vector) -> tuple[Tensor, Tensor]:
         """Return the weights and intercepts for the centred matrix."""

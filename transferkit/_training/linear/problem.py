@@ -3,6 +3,7 @@
 The features are decomposed once; the preconditioners of every C and fold follow from that.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -302,12 +303,17 @@ class LinearProblem:
 
         If the offset is informed, it is the loss without it: nearly nothing may be left for the weights to gain.
         """
-        zeros = torch.zeros_like(scores)
-        return self.loss.evaluate(zeros if self.is_informed else self.add_offset(zeros))[0]
+        if self.offset is None or self.is_informed:
+            return self.loss.weights.sum(0, dtype=torch.float64) * math.log(max(self.loss.n_outputs, 2))
+        return self.loss.evaluate(self.add_offset(torch.zeros_like(scores)))[0]
 
     def zeros(self) -> Vector:
         """Return the variables of weights that are all zero, or those of the prior."""
         return self.preconditioner.zeros(self.loss.n_outputs)
+
+    def start(self) -> Vector:
+        """Return those of weights of zero and, if no offset says more, of the best intercepts for them."""
+        return self.zeros() if self.offset is not None else self.preconditioner.constant(self.loss.log_odds())
 
     def from_weights(self, coef: np.ndarray, intercept: np.ndarray) -> Vector:
         """Return the variables nearest to coef (n_problems * n_outputs, n_features) and intercept."""

@@ -286,7 +286,7 @@ class LogisticSearch:
             taken = problem.design.take_over(coef, done[-1].problem.design.widths)
             if taken is not None:
                 return problem.from_weights(taken, intercept)
-        return problem.zeros()
+        return problem.start()
 
     def _spread(self, fold_weights: np.ndarray) -> np.ndarray:
         """Return the weights of every problem of one candidate, (n_rows, n_folds * n_labels)."""
