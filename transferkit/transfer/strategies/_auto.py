@@ -262,7 +262,8 @@ def _fit_strategy(estimator, strategy, X, is_text, task, settings, terms, eviden
     if strategy in ("term_vectors", "finetune") and not is_pretrained:
         encoder.fit(X, task.y)
     if strategy == "term_vectors":
-        return fit_term_vectors(encoder, X, task, settings, terms=terms, evidence=evidence.get(strategy))
+        options = {"terms": terms, "evidence": evidence.get(strategy)}
+        return fit_term_vectors(encoder, X, task, settings, is_default_head=estimator.head is None, **options)
     if strategy == "finetune":
         pace = Pace(estimator.encoder_learning_rate, estimator.unfreeze_at, estimator.anchor_strength)
         seed = int(check_random_state(estimator.random_state).randint(2**31 - 1))

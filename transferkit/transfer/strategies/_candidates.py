@@ -16,6 +16,7 @@ from transferkit.heads import LogisticHead, LogisticHeadCV
 from transferkit.heads.linear import read_candidates
 
 __all__ = [
+    "LOOSE_TOL",
     "SHARPNESS",
     "LogisticSettings",
     "SharedSearch",
@@ -31,7 +32,7 @@ __all__ = [
 
 CS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 SHARPNESS = 0.25  # of the average; 1/4, 1/2 and 1 were tried on development sets, and differed by tenths of a point
-TOL = 1e-3  # of the default head: many candidates are compared, and their average does not depend on a smaller one
+LOOSE_TOL = 1e-3  # of the default head if many candidates are averaged, or a source is the prior
 FEW_LABELS_C = 10.0  # if labels are too few to select one; of a given head's candidates the nearest
 
 
@@ -96,7 +97,7 @@ def read_settings(head, device):
         Device on which the default head is trained.
     """
     if head is None:
-        return LogisticSettings(CS, None, True, TOL, 1000, device)
+        return LogisticSettings(CS, None, True, 1e-4, 1000, device)
     if type(head) not in (LogisticHead, LogisticHeadCV) or head.prior is not None:
         return None
     check_parameters(head)  # the head itself is never fitted

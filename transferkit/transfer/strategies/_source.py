@@ -22,7 +22,7 @@ from transferkit.heads.linear.evaluation import average_folds
 from transferkit.persistence import load_shared
 from transferkit.transfer._evaluation import Outcome, is_clearly_better, make_row, report_undefined
 from transferkit.transfer.pretrained import is_frozen
-from transferkit.transfer.strategies._candidates import SharedSearch, SplitSearch
+from transferkit.transfer.strategies._candidates import LOOSE_TOL, SharedSearch, SplitSearch
 from transferkit.transfer.strategies._frozen import encode_folds
 
 __all__ = ["add_terms", "check_source", "fit_from_source", "read_source"]
@@ -99,7 +99,7 @@ def fit_from_source(source, encoder, X, task, settings, *, is_text, is_default_h
         prior = head if places is None else _spread(head, places.tolist(), range(features.shape[1]))
     began, source_scores = time.perf_counter(), _score_source(source, X, task)
     rows = [make_row("source only", source_scores, weight=0.0, seconds=time.perf_counter() - began)]
-    settings = replace(settings, Cs=_SOURCE_CS) if is_default_head else settings
+    settings = replace(settings, Cs=_SOURCE_CS, tol=LOOSE_TOL) if is_default_head else settings
     outcomes = []
     for strategy, start in (("transfer", prior), ("target only", None)):
         began, priors = time.perf_counter(), None

@@ -17,6 +17,7 @@ from transferkit.heads.linear import warn_not_converged
 from transferkit.transfer._evaluation import Outcome
 from transferkit.transfer.strategies._average import Average
 from transferkit.transfer.strategies._candidates import (
+    LOOSE_TOL,
     drop_scores,
     first_round,
     fit_fold,
@@ -63,7 +64,7 @@ def check_term_vectors(encoder, head, settings, is_text):
         )
 
 
-def fit_term_vectors(encoder, texts, task, settings, *, terms=None, evidence=None):
+def fit_term_vectors(encoder, texts, task, settings, *, is_default_head, terms=None, evidence=None):
     """Return the outcome of the strategy.
 
     Parameters
@@ -76,6 +77,8 @@ def fit_term_vectors(encoder, texts, task, settings, *, terms=None, evidence=Non
         Labels and folds.
     settings : LogisticSettings
         Candidates for C.
+    is_default_head : bool
+        Whether the head is the default one: then a looser tolerance is used.
     terms : Terms, default=None
         Columns, vectors and weights of terms that several tasks share; by default those of the encoder and the texts;
         with many texts, pairs of adjacent words are tried as well.
@@ -87,6 +90,8 @@ def fit_term_vectors(encoder, texts, task, settings, *, terms=None, evidence=Non
     outcome : Outcome
         TF-IDF and a linear head with one weight per term.
     """
+    if is_default_head:
+        settings = replace(settings, tol=LOOSE_TOL)
     tries_pairs, projection = False, None
     if terms is None:
         projection = find_projection(encoder)
