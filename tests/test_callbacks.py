@@ -52,7 +52,7 @@ TASKS = {"X": TEXTS, "y": {"kind": LABELS, "other": LABELS[::-1]}}
 SHIFTED = {"X": NUMBERS, "y": LABELS, "X_target": NUMBERS + 1}
 CASES = {  # an estimator, the arguments of `fit`, and the number of tasks directly below the fit, None if it varies
     "AutoencoderEncoder": (lambda: encoders.AutoencoderEncoder((4,), 2, max_iter=3), {"X": NUMBERS}, 3),
-    "DomainTransferClassifier": (lambda: transfer.DomainTransferClassifier(), SHIFTED, 4),
+    "DomainTransferClassifier": (lambda: transfer.DomainTransferClassifier(), SHIFTED, 5),
     "DomainTransferClassifier, texts": (
         lambda: transfer.DomainTransferClassifier(),
         {"X": TEXTS, "y": LABELS, "X_target": TEXTS},
