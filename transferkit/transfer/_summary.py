@@ -143,7 +143,8 @@ def summarise_adaptation(table, counts):
     shares = {str(row["adaptation"]): float(row["weight"]) for row in rows[:-1]} if is_mean else {}
     text = f"Adaptation {strategy} is in use. No labels of the target were held out: nothing shows whether it helped."
     if strategy == "none":
-        text = "No adaptation is in use" + (": the adaptations lose too much." if len(rows) > 1 else ".")
+        reason = ": held-out labels of the source do not show that adapting keeps what they teach"
+        text = f"No adaptation is in use{reason if len(rows) > 1 else ''}."
     if len(rows) > 1:
         names = ["without adaptation", *(f"by {row['adaptation']}" for row in rows[1:-1]), "by their mean"]
         found = [f"{100 * row['held_out']:.1f} % {name}" for row, name in zip(rows, names, strict=True)]

@@ -113,7 +113,8 @@ def test_the_summary_says_what_is_used_and_on_what_evidence():
     assert f"none {100 * table['weight'][0]:.0f} % ({100 * table['agreement'][0]:.0f} %), " in summary["text"]
     X, y = make_unclustered(300)
     summary = DomainTransferClassifier().fit(X, y, X_target=X).summary_
-    assert summary["text"].startswith("No adaptation is in use: the adaptations lose too much. Right on held-out")
+    assert summary["text"].startswith("No adaptation is in use: held-out labels of the source do not show that")
+    assert ". Right on held-out samples of the source: " in summary["text"]
     assert summary["shares"] == {}
     for adaptation, text in ((CORAL(), "Adaptation CORAL is in use."), (None, "No adaptation is in use.")):
         fitted = DomainTransferClassifier(adaptation=adaptation).fit(SOURCE, Y, X_target=TARGET)

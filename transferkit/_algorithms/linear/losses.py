@@ -9,9 +9,10 @@ from typing import Protocol
 
 import numpy as np
 
-__all__ = ["LogisticLoss", "Loss", "SoftmaxLoss", "make_loss"]
+__all__ = ["LEAST_COUNT", "LogisticLoss", "Loss", "SoftmaxLoss", "make_loss"]
 
 FEW_OUTPUTS = 64  # up to which the maximum of each row is found column by column
+LEAST_COUNT = 0.1  # rows that a label has at least when training starts at the log odds
 
 
 class Loss(Protocol):
@@ -91,7 +92,7 @@ class SoftmaxLoss(WeightedRows):
             totals = (self.weights @ self.targets).astype(np.float64)
         else:
             totals = np.bincount(self.targets, self.weights, self.n_outputs)
-        logs = np.log(np.maximum(totals / self.total, 0.1 / (1 + len(self.targets))))
+        logs = np.log(np.maximum(totals / self.total, LEAST_COUNT / (1 + len(self.targets))))
         return logs - logs.mean()
 
 
@@ -123,7 +124,7 @@ class LogisticLoss(WeightedRows):
     def log_odds(self) -> np.ndarray:
         minor = 0 if self.minor is None else self.minor
         share = np.array([self.sum(np.where(self.signs > 0, 1 - minor, minor)) / self.total])
-        least = 0.1 / (1 + len(self.signs))
+        least = LEAST_COUNT / (1 + len(self.signs))
         share = share.clip(least, 1 - least)
         return np.log(share / (1 - share))
 

@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from transferkit._algorithms.linear.losses import LEAST_COUNT
+
 __all__ = ["LogisticLoss", "Loss", "SoftmaxLoss", "average_curvature", "make_loss"]
 
 
@@ -157,7 +159,7 @@ def make_loss(targets: np.ndarray, row_weights: np.ndarray, n_outputs: int, dtyp
 
 def shares(totals: Tensor, weights: Tensor) -> Tensor:
     """Return totals of labels (n_problems, any) over those of the rows, at least a tenth of a row from 0 and 1."""
-    least = 0.1 / (1 + len(weights))
+    least = LEAST_COUNT / (1 + len(weights))
     return (totals / weights.sum(0, dtype=torch.float64)[:, None]).clamp(least, 1 - least)
 
 
