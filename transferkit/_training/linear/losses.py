@@ -66,10 +66,12 @@ class SoftmaxLoss:
 
     def log_odds(self) -> Tensor:
         """Return the scores (n_problems, n_outputs) that are best if those of all rows are equal."""
-        labels = self.targets
-        if labels.ndim == 1:
-            labels = torch.nn.functional.one_hot(labels, self.n_outputs)
-        logs = shares(self.weights.T.double() @ labels.double(), self.weights).log()
+        weights = self.weights.T.double()
+        if self.targets.ndim == 1:
+            totals = weights.new_zeros(len(weights), self.n_outputs).index_add_(1, self.targets, weights)
+        else:
+            totals = weights @ self.targets.double()
+        logs = shares(totals, self.weights).log()
         return logs - logs.mean(1, keepdim=True)
 
     def select(self, problems: Tensor) -> Self:
